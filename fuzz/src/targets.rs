@@ -1,0 +1,133 @@
+//! One function a parser of outside bytes. Each checks a property of what was read, not only that nothing panics, and returns
+//! whether the bytes were read at all.
+//!
+//! To add a target: a function here, its line in [`TARGETS`], and seeds in `fuzz/corpus/<name>/`, at least one that is read and
+//! one that is refused.
+
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::Batch;
+use votekit_core::envelope::VoteRequest;
+use votekit_core::id::Digest;
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::leaf::Leaf;
+use votekit_core::log::note::Note;
+use votekit_core::log::policy::Policy;
+use votekit_core::log::proof::Proof;
+use votekit_core::log::tile::{self, TilePath};
+
+/// A target: whether the bytes were read. It panics when a property does not hold.
+pub type Target = fn(&[u8]) -> bool;
+
+/// Every target by name.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("batch", batch),
+    ("checkpoint", checkpoint),
+    ("entry_bundle", entry_bundle),
+    ("http_vote", http_vote),
+    ("leaf", leaf),
+    ("note", note),
+    ("policy", policy),
+    ("proof", proof),
+    ("tile_path", tile_path),
+];
+
+/// A batch keeps its bytes, holds as many envelopes as it says, and opens to as many choices under any key.
+fn batch(data: &[u8]) -> bool {
+    let Ok(batch) = Batch::parse(data.to_vec()) else { return false };
+    assert_eq!(batch.as_bytes(), data);
+    assert_eq!(batch.digest(), Digest::of(&data[..data.len() - 64]));
+    assert_eq!(batch.envelopes().len(), batch.count());
+    assert_eq!(batch.open(&BallotSecretKey::from_seed(&[1; 32])).len(), batch.count());
+    true
+}
+
+/// A checkpoint is written as it was read, and its fields alone make the signed text again.
+fn checkpoint(data: &[u8]) -> bool {
+    let Ok(signed) = SignedCheckpoint::parse(data) else { return false };
+    assert_eq!(signed.to_string().as_bytes(), data);
+    assert_eq!(signed.unverified().text(), signed.note().text());
+    true
+}
+
+/// The entries of a bundle, put together again, are the bundle.
+fn entry_bundle(data: &[u8]) -> bool {
+    let Ok(entries) = tile::entries(data).collect::<Result<Vec<_>, _>>() else { return false };
+    assert!(entries.len() <= usize::from(tile::TILE_WIDTH));
+    let mut bundle = Vec::new();
+    for entry in entries {
+        tile::push_entry(&mut bundle, entry).expect("an entry that was read fits");
+    }
+    assert_eq!(bundle, data);
+    true
+}
+
+/// A vote in canonical form reads as the same vote; a refusal names a field and repeats no number long enough to be a secret.
+fn http_vote(data: &[u8]) -> bool {
+    match VoteRequest::parse(data) {
+        Ok(vote) => {
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("canonical fields are ASCII");
+            let (nas, code) = (text(vote.credential.nas.as_bytes()), text(vote.credential.code.as_bytes()));
+            let (law, choice) = (vote.credential.law_id.as_str(), vote.choice.as_str());
+            let canonical = format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{law}","vote":"{choice}"}}"#);
+            assert_eq!(VoteRequest::parse(canonical.as_bytes()).as_ref(), Ok(&vote));
+            let printed = format!("{vote:?}");
+            assert!(!printed.contains(&nas), "a NAS was printed");
+            true
+        }
+        Err(errors) => {
+            assert!(!errors.is_empty());
+            for error in errors {
+                assert!(["nas", "code", "law_id", "vote", "body"].contains(&error.field));
+                assert!(longest_number(&error.rule) < 6, "a value was repeated: {}", error.rule);
+            }
+            false
+        }
+    }
+}
+
+/// A leaf is read from its canonical bytes only.
+fn leaf(data: &[u8]) -> bool {
+    let Ok(leaf) = Leaf::parse(data) else { return false };
+    assert_eq!(leaf.to_bytes(), data);
+    assert!(data.len() <= Leaf::LENGTH_MAX);
+    true
+}
+
+/// A note is written as it was read, and its parts make it again.
+fn note(data: &[u8]) -> bool {
+    let Ok(note) = Note::parse(data) else { return false };
+    assert_eq!(note.to_string().as_bytes(), data);
+    assert_eq!(Note::new(note.text().to_owned(), note.signatures().to_vec()).as_ref(), Ok(&note));
+    true
+}
+
+/// A policy keeps its bytes; everyone together is a quorum, and nobody is one only where none is asked for.
+fn policy(data: &[u8]) -> bool {
+    let Ok(policy) = Policy::parse(data) else { return false };
+    assert_eq!(policy.as_bytes(), data);
+    assert_eq!(policy.fingerprint(), Digest::of(data));
+    let witnesses = policy.witnesses().len();
+    assert!(policy.is_quorum(&vec![true; witnesses]));
+    assert_eq!(policy.is_quorum(&vec![false; witnesses]), policy.quorum().is_none());
+    true
+}
+
+/// A proof is written as it was read, and its parts make it again.
+fn proof(data: &[u8]) -> bool {
+    let Ok(proof) = Proof::parse(data) else { return false };
+    assert_eq!(proof.to_string().as_bytes(), data);
+    let again = Proof::new(proof.extra(), proof.index(), proof.path().to_vec(), proof.checkpoint().clone());
+    assert_eq!(again, proof);
+    true
+}
+
+/// A tile has one path.
+fn tile_path(data: &[u8]) -> bool {
+    let Some(path) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<TilePath>().ok()) else { return false };
+    assert_eq!(path.to_string().as_bytes(), data);
+    true
+}
+
+fn longest_number(text: &str) -> usize {
+    text.split(|character: char| !character.is_ascii_digit()).map(str::len).max().unwrap_or(0)
+}

@@ -1,0 +1,284 @@
+//! Who votes what: vote `n` of a run is a function of the roll, the mix and the seed, so that a run repeats.
+//!
+//! Kinds are spread evenly and add up exactly: with 5% duplicates every twentieth vote is one. First votes go through the roll
+//! in shuffled order, each row once; a duplicate repeats the credential of an earlier first vote, perhaps one that is still
+//! under way; an unknown vote has a well-formed credential that is in no roll.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::error::LoadError;
+use crate::roll_source::RollSource;
+use crate::share::Share;
+use crate::shuffle::{Shuffle, Stream, draw, draw_below};
+
+/// The id of the blank choice, as the log and the results write it.
+pub const BLANK_CHOICE: &str = "blanc";
+
+/// What to send, in shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MixOptions {
+    /// Choices with their weights; not empty.
+    pub choices: Vec<WeightedChoice>,
+    /// Share of votes, of any kind, that are blank.
+    pub blank: Share,
+    /// Share of votes that repeat a credential.
+    pub duplicates: Share,
+    /// Share of votes with an invented credential.
+    pub unknown: Share,
+    /// Makes the run repeat.
+    pub seed: u64,
+}
+
+impl Default for MixOptions {
+    fn default() -> Self {
+        let choices = ["oui", "non"].map(|id| WeightedChoice { id: id.to_owned(), weight: 1 }).into();
+        Self { choices, blank: Share::NONE, duplicates: Share::NONE, unknown: Share::NONE, seed: 1 }
+    }
+}
+
+/// A choice and how often it is made, relative to the others. Written `oui` or `oui=55`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightedChoice {
+    /// The choice's id: 1 to 50 of `A-Za-z0-9._-`.
+    pub id: String,
+    /// At least 1.
+    pub weight: u32,
+}
+
+/// Why a mix cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MixError {
+    /// No choice was given.
+    #[error("at least one choice is needed")]
+    NoChoice,
+    /// A choice's text is malformed.
+    #[error("a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000")]
+    Choice,
+    /// No first vote is left.
+    #[error("duplicates and unknown votes together must stay below 100%")]
+    NoFirstVote,
+}
+
+impl FromStr for WeightedChoice {
+    type Err = MixError;
+
+    fn from_str(text: &str) -> Result<Self, MixError> {
+        let (id, weight) = text.split_once('=').unwrap_or((text, "1"));
+        let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let weight: u32 = weight.parse().map_err(|_| MixError::Choice)?;
+        if id.is_empty() || id.len() > 50 || !id.bytes().all(known) || !(1..=1_000_000).contains(&weight) {
+            return Err(MixError::Choice);
+        }
+        Ok(Self { id: id.to_owned(), weight })
+    }
+}
+
+/// What a vote is meant to be. What becomes of it is the node's to say: a duplicate may well arrive first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BallotKind {
+    /// The first vote of its row in this run.
+    First,
+    /// A row that voted earlier in this run votes again.
+    Duplicate,
+    /// A credential that is in no roll.
+    Unknown,
+}
+
+/// One vote to send. Prints without its credential.
+#[derive(Clone, Copy)]
+pub struct Ballot<'mix> {
+    /// The number of the vote in the run, from 0.
+    pub sequence: u64,
+    /// What it is meant to be.
+    pub kind: BallotKind,
+    /// The row of the roll, from 1, unless the credential is invented.
+    pub row: Option<u32>,
+    /// The law's id.
+    pub law_id: &'mix str,
+    /// The choice's id.
+    pub choice: &'mix str,
+    nas: u32,
+    code: Code<'mix>,
+    tail: &'mix [u8],
+}
+
+#[derive(Clone, Copy)]
+enum Code<'mix> {
+    Row(&'mix [u8]),
+    Invented([u8; 10]),
+}
+
+impl Ballot<'_> {
+    /// Appends the JSON body of `POST /api/v1/vote`.
+    pub fn write_body(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(b"{\"nas\":\"");
+        let mut number = self.nas;
+        let mut digits = [b'0'; 9];
+        for digit in digits.iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+        }
+        body.extend_from_slice(&digits);
+        body.extend_from_slice(b"\",\"code\":\"");
+        match &self.code {
+            Code::Row(code) => body.extend_from_slice(code),
+            Code::Invented(code) => body.extend_from_slice(code),
+        }
+        body.extend_from_slice(self.tail);
+    }
+}
+
+impl fmt::Debug for Ballot<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Ballot({} {:?} row {:?} {} {})", self.sequence, self.kind, self.row, self.law_id, self.choice)
+    }
+}
+
+/// The votes of a run, by number.
+#[derive(Debug)]
+pub struct BallotMix {
+    roll: RollSource,
+    shuffle: Shuffle,
+    options: MixOptions,
+    /// Duplicates as a share of the votes that are not unknown.
+    duplicates_of_known: Share,
+    /// Choices with the weight of all up to each; the blank choice is last and outside of it.
+    weights_through: Vec<u64>,
+    choice_ids: Vec<String>,
+    /// The end of the body by law and choice: law outermost.
+    tails: Vec<Vec<u8>>,
+}
+
+impl BallotMix {
+    /// Mixes votes of `roll`.
+    ///
+    /// # Errors
+    /// [`LoadError::Mix`] when the options contradict themselves.
+    pub fn new(roll: RollSource, options: MixOptions) -> Result<Self, LoadError> {
+        let [duplicates, unknown] = [options.duplicates, options.unknown].map(|share| u64::from(share.parts_per_million()));
+        let all = u64::from(Share::ALL.parts_per_million());
+        if options.choices.is_empty() {
+            return Err(MixError::NoChoice.into());
+        }
+        if duplicates + unknown >= all {
+            return Err(MixError::NoFirstVote.into());
+        }
+        let of_known = u32::try_from(duplicates * all / (all - unknown)).unwrap_or(0);
+        let duplicates_of_known = Share::from_parts_per_million(of_known).unwrap_or_default();
+        let weights_through = options
+            .choices
+            .iter()
+            .scan(0, |sum, choice| {
+                *sum += u64::from(choice.weight);
+                Some(*sum)
+            })
+            .collect();
+        let choice_ids: Vec<String> =
+            options.choices.iter().map(|choice| choice.id.clone()).chain([BLANK_CHOICE.to_owned()]).collect();
+        let tail = |law: &str, choice: &str| format!("\",\"law_id\":\"{law}\",\"vote\":\"{choice}\"}}").into_bytes();
+        let tails =
+            roll.laws().iter().flat_map(|law| choice_ids.iter().map(move |choice| tail(law.as_str(), choice))).collect();
+        let shuffle = Shuffle::new(options.seed, roll.len());
+        Ok(Self { roll, shuffle, options, duplicates_of_known, weights_through, choice_ids, tails })
+    }
+
+    /// Rows of the roll that the first `votes` votes use up.
+    #[must_use]
+    pub fn first_votes(&self, votes: u64) -> u64 {
+        let known = votes - self.options.unknown.of(votes);
+        known - self.duplicates_of_known.of(known)
+    }
+
+    /// Rows of the roll.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.roll.len()
+    }
+
+    /// The seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    /// Refuses a run of `votes` votes that the roll is too small for.
+    ///
+    /// # Errors
+    /// [`LoadError::RollTooSmall`].
+    pub fn check_capacity(&self, votes: u64) -> Result<(), LoadError> {
+        let needed = self.first_votes(votes);
+        if needed > self.rows() {
+            return Err(LoadError::RollTooSmall { needed, available: self.rows() });
+        }
+        Ok(())
+    }
+
+    /// Vote number `sequence`, from 0; nothing once the roll is used up.
+    #[must_use]
+    pub fn ballot(&self, sequence: u64) -> Option<Ballot<'_>> {
+        let seed = self.options.seed;
+        let firsts = self.first_votes(sequence);
+        let (kind, credential) = if self.options.unknown.takes(sequence) {
+            (BallotKind::Unknown, None)
+        } else if self.duplicates_of_known.takes(sequence - self.options.unknown.of(sequence)) && firsts > 0 {
+            (BallotKind::Duplicate, Some(draw_below(seed, Stream::Repeat, sequence, firsts)))
+        } else {
+            (BallotKind::First, Some(firsts))
+        };
+        let (row, nas, code, law_place) = match credential {
+            Some(index) if index >= self.roll.len() => return None,
+            Some(index) => {
+                let row = self.roll.row(self.shuffle.place(index));
+                (Some(row.number), row.nas, Code::Row(row.code), row.law_place)
+            }
+            None => self.invented(sequence),
+        };
+        let choice_place = self.choice_place(sequence);
+        Some(Ballot {
+            sequence,
+            kind,
+            row,
+            law_id: self.roll.laws()[law_place].as_str(),
+            choice: &self.choice_ids[choice_place],
+            nas,
+            code,
+            tail: &self.tails[law_place * self.choice_ids.len() + choice_place],
+        })
+    }
+
+    /// A NAS that is issued to nobody (its first digit is 0) with 10 random characters: no roll holds the pair, but for a
+    /// chance of one in 36^10 a row.
+    fn invented(&self, sequence: u64) -> (Option<u32>, u32, Code<'static>, usize) {
+        const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        let seed = self.options.seed;
+        let nas = draw_below(seed, Stream::Invented(0), sequence, 100_000_000) as u32;
+        let law_place = draw_below(seed, Stream::Invented(1), sequence, self.roll.laws().len() as u64) as usize;
+        let mut word = draw(seed, Stream::Invented(2), sequence);
+        let code = std::array::from_fn(|_| {
+            let character = ALPHABET[(word % 36) as usize];
+            word /= 36;
+            character
+        });
+        (None, nas, Code::Invented(code), law_place)
+    }
+
+    fn choice_place(&self, sequence: u64) -> usize {
+        let seed = self.options.seed;
+        let word = draw(seed, Stream::Choice, sequence);
+        if word % u64::from(Share::ALL.parts_per_million()) < u64::from(self.options.blank.parts_per_million()) {
+            return self.choice_ids.len() - 1;
+        }
+        let weight_all = self.weights_through.last().copied().unwrap_or(1);
+        let point = (word >> 20) % weight_all;
+        self.weights_through.partition_point(|through| *through <= point)
+    }
+}
+
+#[cfg(test)]
+#[path = "ballot_mix_test.rs"]
+mod tests;

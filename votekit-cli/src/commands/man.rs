@@ -1,0 +1,22 @@
+//! `votekit man`: writes the man pages. Hidden: the project's own checks call it.
+
+use std::path::PathBuf;
+
+use crate::cli;
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Write one man page per command into a folder
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The folder for the pages; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+/// Writes `votekit.1`, `votekit-roll.1`, `votekit-roll-sample.1` and so on.
+pub(crate) fn run(args: Args, _context: &Context) -> Result<(), CommandError> {
+    std::fs::create_dir_all(&args.out)
+        .and_then(|()| clap_mangen::generate_to(cli::tree(), &args.out))
+        .map_err(|error| CommandError::writing(&args.out, &error))
+}

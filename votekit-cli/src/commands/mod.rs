@@ -1,0 +1,27 @@
+//! One file a verb, each with its `Args` and its `run`.
+
+pub(crate) mod completions;
+pub(crate) mod hashgen;
+pub(crate) mod man;
+pub(crate) mod manifest;
+pub(crate) mod pepper;
+pub(crate) mod roll;
+
+use crate::cli::Command;
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Runs one verb.
+///
+/// # Errors
+/// What the verb failed with.
+pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandError> {
+    match command {
+        Command::Roll(args) => roll::run(args, context),
+        Command::Hashgen(args) => hashgen::run(args, context),
+        Command::Pepper(args) => pepper::run(args, context),
+        Command::Manifest(args) => manifest::run(args, context),
+        Command::Completions(args) => completions::run(args, context),
+        Command::Man(args) => man::run(args, context),
+    }
+}

@@ -1,0 +1,151 @@
+//! What a command can fail with, and the one place where that becomes an exit code.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// The kinds of failure; each is one exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ErrorKind {
+    /// A fault inside votekit.
+    Internal,
+    /// The command line asks for something that makes no sense.
+    Usage,
+    /// A file or a value handed in is bad; nothing was changed.
+    BadInput,
+    /// The disk, a folder, a server or the configuration is at fault.
+    Configuration,
+    /// Something that was to be verified is not right.
+    VerificationFailed,
+    /// Everything fits together, but nothing pins who made it.
+    NotAuthenticated,
+}
+
+impl ErrorKind {
+    /// The stable name in JSON errors and the exit code.
+    const fn name_and_code(self) -> (&'static str, u8) {
+        match self {
+            Self::Internal => ("internal", 1),
+            Self::Usage => ("usage", 2),
+            Self::BadInput => ("bad-input", 3),
+            Self::Configuration => ("configuration", 4),
+            Self::VerificationFailed => ("verification-failed", 5),
+            Self::NotAuthenticated => ("not-authenticated", 6),
+        }
+    }
+
+    /// The stable name in JSON errors.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name_and_code().0
+    }
+
+    /// The number the process leaves with.
+    pub(crate) const fn code(self) -> u8 {
+        self.name_and_code().1
+    }
+}
+
+/// A failed command: what kind, what happened, what to do about it, and details for programs. Never holds a NAS or a code.
+#[derive(Debug)]
+pub(crate) struct CommandError {
+    /// Decides the exit code.
+    pub(crate) kind: ErrorKind,
+    /// What happened, for people; may have several lines.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hint: Option<String>,
+    /// The same, in full, for programs.
+    pub(crate) details: Option<serde_json::Value>,
+}
+
+impl CommandError {
+    /// An error of a kind.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, details: None }
+    }
+
+    /// A fault inside votekit.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// What was handed in is bad.
+    pub(crate) fn bad_input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadInput, message)
+    }
+
+    /// The surroundings are at fault.
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Configuration, message)
+    }
+
+    /// A check did not hold.
+    pub(crate) fn verification_failed(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::VerificationFailed, message)
+    }
+
+    /// Consistent, but pinned by nothing.
+    pub(crate) fn not_authenticated(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotAuthenticated, message)
+    }
+
+    /// A file that was handed in cannot be read.
+    pub(crate) fn reading(path: &Path, error: &io::Error) -> Self {
+        Self::bad_input(format!("cannot read {}: {}", path.display(), plain_words(error)))
+    }
+
+    /// A file or folder cannot be written. Says so when the disk is full.
+    pub(crate) fn writing(path: &Path, error: &io::Error) -> Self {
+        let failed = Self::configuration(format!("cannot write {}: {}", path.display(), plain_words(error)));
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                failed.hint("make room on that disk or choose another folder, then run the command again")
+            }
+            _ => failed,
+        }
+    }
+
+    /// Adds what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds details for programs.
+    pub(crate) fn details(mut self, details: serde_json::Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// The number the process leaves with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.kind.code())
+    }
+}
+
+/// The operating system's words without its error number.
+fn plain_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// What no command has put in better words is a fault of ours, told with its causes.
+impl From<anyhow::Error> for CommandError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::internal(format!("{error:#}"))
+    }
+}

@@ -1,0 +1,29 @@
+//! The votekit command line: hold a referendum or an election, and let anyone verify it.
+//!
+//! `cli` describes the verbs, `commands/<verb>.rs` holds each verb's arguments and what it does, `error` maps what went wrong
+//! to exit codes. Data goes to standard output, everything else to standard error.
+
+mod atomic_output;
+mod cli;
+mod commands;
+mod context;
+mod error;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let context = context::Context::new(cli.json);
+    match commands::run(cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            context.output.error(&error);
+            error.exit_code()
+        }
+    }
+}

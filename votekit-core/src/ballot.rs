@@ -1,0 +1,178 @@
+//! The ballot key of an election, and the sealing of choices under it.
+//!
+//! Choices are encrypted at ingest with HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
+//! ChaCha20Poly1305, one encapsulation a batch. Who holds only the public key cannot read a choice, not even one it sealed a moment ago.
+
+use std::fmt;
+
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
+use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::id::{LawId, hex_bytes};
+
+type Suite = X25519HkdfSha256;
+
+hex_bytes! {
+    /// The public half of a ballot key: an X25519 public key. Anyone may seal choices to it.
+    BallotPublicKey, 32
+}
+
+/// The place of a choice in the election's list, from 0, as it travels inside a sealed batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChoiceIndex(pub u16);
+
+/// Bytes that sealing adds to the choices: the Poly1305 tag.
+pub const SEAL_OVERHEAD: usize = 16;
+
+/// Bytes of one choice in the plaintext: fixed, so that the length of a sealed batch tells no choice.
+pub const CHOICE_LENGTH: usize = 2;
+
+/// Why sealing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The ballot public key is no usable point of X25519.
+    #[error("the election's ballot key cannot be used for encryption")]
+    Key,
+}
+
+/// The secret half of a ballot key. Prints as redacted, zeroed on drop.
+///
+/// ```
+/// use votekit_core::ballot::{BallotSecretKey, ChoiceIndex, Sealing};
+/// # struct Rng(u8);
+/// # impl rand_core::TryRng for Rng {
+/// #     type Error = core::convert::Infallible;
+/// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(7) }
+/// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { Ok(7) }
+/// #     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> { out.fill(self.0); Ok(()) }
+/// # }
+/// # impl rand_core::TryCryptoRng for Rng {}
+/// # let mut rng = Rng(9);
+/// let secret = BallotSecretKey::from_seed(&[1; 32]);
+/// let law = "L2025-001".parse()?;
+/// let sealing = Sealing::start(&secret.public_key(), &law, &mut rng)?;
+/// let encapsulated = sealing.encapsulated_key();
+/// let sealed = sealing.finish(&[ChoiceIndex(1), ChoiceIndex(0)], b"associated data")?;
+/// let opened = secret.open(&law, &encapsulated, b"associated data", &sealed);
+/// assert_eq!(opened, Some(vec![ChoiceIndex(1), ChoiceIndex(0)]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct BallotSecretKey {
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl BallotSecretKey {
+    /// Derives a key from 32 random bytes (RFC 9180 `DeriveKeyPair`).
+    #[must_use]
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let (secret, _) = Suite::derive_keypair(seed);
+        Self { bytes: Zeroizing::new(secret.to_bytes().into()) }
+    }
+
+    /// Takes a stored secret key.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self { bytes: Zeroizing::new(bytes) }
+    }
+
+    /// The secret bytes, for a key file and for deriving blindings.
+    #[must_use]
+    pub fn expose_bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn public_key(&self) -> BallotPublicKey {
+        BallotPublicKey::from_bytes(Suite::sk_to_pk(&self.hpke_key()).to_bytes().into())
+    }
+
+    /// Opens the sealed choices of one batch. `None` when they do not decrypt: then every choice of the batch is spoiled.
+    #[must_use]
+    pub fn open(
+        &self,
+        law_id: &LawId,
+        encapsulated: &[u8; 32],
+        associated: &[u8],
+        sealed: &[u8],
+    ) -> Option<Vec<ChoiceIndex>> {
+        let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
+        let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Suite>(
+            &OpModeR::Base,
+            &self.hpke_key(),
+            &encapsulated,
+            &info(law_id),
+        )
+        .ok()?;
+        let plain = Zeroizing::new(context.open(sealed, associated).ok()?);
+        let (choices, rest) = plain.as_chunks::<CHOICE_LENGTH>();
+        rest.is_empty().then(|| choices.iter().map(|bytes| ChoiceIndex(u16::from_be_bytes(*bytes))).collect())
+    }
+
+    fn hpke_key(&self) -> <Suite as Kem>::PrivateKey {
+        <Suite as Kem>::PrivateKey::from_bytes(self.bytes.as_slice()).expect("any 32 bytes are an X25519 private key")
+    }
+}
+
+impl fmt::Debug for BallotSecretKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "BallotSecretKey(of {}, redacted)", self.public_key())
+    }
+}
+
+/// The sealing of one batch under way: first the encapsulated key, which the associated data must contain, then the choices.
+pub struct Sealing {
+    encapsulated: [u8; 32],
+    context: hpke::aead::AeadCtxS<ChaCha20Poly1305, HkdfSha256, Suite>,
+}
+
+impl Sealing {
+    /// Encapsulates a fresh key to the election's ballot key.
+    ///
+    /// # Errors
+    /// [`SealError::Key`] when the public key is a point of small order.
+    pub fn start(key: &BallotPublicKey, law_id: &LawId, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
+        let key = <Suite as Kem>::PublicKey::from_bytes(key.as_bytes()).map_err(|_| SealError::Key)?;
+        let (encapsulated, context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(
+            &OpModeS::Base,
+            &key,
+            &info(law_id),
+            rng,
+        )
+        .map_err(|_| SealError::Key)?;
+        Ok(Self { encapsulated: encapsulated.to_bytes().into(), context })
+    }
+
+    /// The encapsulated key, to be written into the batch.
+    #[must_use]
+    pub fn encapsulated_key(&self) -> [u8; 32] {
+        self.encapsulated
+    }
+
+    /// Encrypts the choices, bound to the associated data.
+    ///
+    /// # Errors
+    /// [`SealError::Key`] should the cipher refuse, which one message of a batch's length cannot cause.
+    pub fn finish(mut self, choices: &[ChoiceIndex], associated: &[u8]) -> Result<Vec<u8>, SealError> {
+        let plain: Zeroizing<Vec<u8>> = Zeroizing::new(choices.iter().flat_map(|choice| choice.0.to_be_bytes()).collect());
+        self.context.seal(&plain, associated).map_err(|_| SealError::Key)
+    }
+}
+
+impl fmt::Debug for Sealing {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Sealing(redacted)")
+    }
+}
+
+fn info(law_id: &LawId) -> Vec<u8> {
+    [b"votekit-ballot/1\n", law_id.as_str().as_bytes()].concat()
+}

@@ -1,0 +1,215 @@
+//! Commitments to the counts of a block: Pedersen commitments in ristretto255 (RFC 9496).
+//!
+//! A block does not state its counts, or one vote sealed alone would be told. It commits to them; the close, and under `live` some moments
+//! before, open only sums. Anyone can check that a published total is the sum of all blocks; nobody can read one block's.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use curve25519_dalek::constants::RISTRETTO_BASEPOINT_TABLE;
+use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoBasepointTable, RistrettoPoint};
+use curve25519_dalek::scalar::Scalar;
+use curve25519_dalek::traits::Identity;
+use sha2::{Digest, Sha512};
+
+use crate::ballot::BallotSecretKey;
+use crate::id::{LawId, hex_bytes};
+
+/// The second base, of which nobody knows the logarithm to the first: derived from a text.
+static SECOND_BASE: LazyLock<RistrettoBasepointTable> = LazyLock::new(|| {
+    let uniform: [u8; 64] = Sha512::digest(b"votekit-commitment/1").into();
+    RistrettoBasepointTable::create(&RistrettoPoint::from_uniform_bytes(&uniform))
+});
+
+hex_bytes! {
+    /// A commitment to one count: a compressed ristretto255 element.
+    Commitment, 32
+}
+
+hex_bytes! {
+    /// A blinding factor, or a sum of them, as an opening publishes it: a canonical scalar, little-endian.
+    Blinding, 32
+}
+
+impl Blinding {
+    /// The blinding of choice `choice` in block `height`, derived from the ballot key, so that nothing is stored.
+    #[must_use]
+    pub fn derive(key: &BallotSecretKey, law_id: &LawId, height: u64, choice: u16) -> Self {
+        let law = law_id.as_str().as_bytes();
+        let uniform: [u8; 64] = Sha512::new()
+            .chain_update(b"votekit-blinding/1\n")
+            .chain_update(key.expose_bytes())
+            .chain_update([u8::try_from(law.len()).expect("a law id has at most 50 bytes")])
+            .chain_update(law)
+            .chain_update(height.to_be_bytes())
+            .chain_update(choice.to_be_bytes())
+            .finalize()
+            .into();
+        Self::from_bytes(Scalar::from_bytes_mod_order_wide(&uniform).to_bytes())
+    }
+
+    /// The sum of two blindings. `None` when one is no canonical scalar.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Option<Self> {
+        Some(Self::from_bytes((self.scalar()? + other.scalar()?).to_bytes()))
+    }
+
+    /// The neutral blinding, from which sums start.
+    #[must_use]
+    pub const fn zero() -> Self {
+        Self::from_bytes([0; 32])
+    }
+
+    fn scalar(&self) -> Option<Scalar> {
+        Scalar::from_canonical_bytes(*self.as_bytes()).into_option()
+    }
+}
+
+impl Commitment {
+    /// Commits to a value. `None` when the blinding is no canonical scalar.
+    #[must_use]
+    pub fn to_value(value: u64, blinding: &Blinding) -> Option<Self> {
+        let point = &Scalar::from(value) * RISTRETTO_BASEPOINT_TABLE + &blinding.scalar()? * &*SECOND_BASE;
+        Some(Self::from_bytes(point.compress().to_bytes()))
+    }
+}
+
+/// A running sum of commitments, choice by choice.
+///
+/// ```
+/// use votekit_core::commitment::{Blinding, Commitment, CommitmentSum};
+/// let (one, two) = (Blinding::from_bytes([1; 32]), Blinding::zero());
+/// let mut sum = CommitmentSum::new(1);
+/// sum.add(&[Commitment::to_value(30, &one).unwrap()])?;
+/// sum.add(&[Commitment::to_value(12, &two).unwrap()])?;
+/// assert!(sum.opens_to(&[42], &[one.plus(&two).unwrap()]));
+/// assert!(!sum.opens_to(&[43], &[one.plus(&two).unwrap()]));
+/// # Ok::<(), votekit_core::commitment::CommitmentError>(())
+/// ```
+#[derive(Clone)]
+pub struct CommitmentSum {
+    points: Vec<RistrettoPoint>,
+}
+
+/// Why commitments cannot be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitmentError {
+    /// Each block commits to each choice and to spoiled votes.
+    #[error("expected {expected} commitments, found {found}")]
+    Count {
+        /// Choices and one more.
+        expected: usize,
+        /// Commitments found.
+        found: usize,
+    },
+    /// The bytes are no ristretto255 element in canonical form.
+    #[error("commitment {position} is no element of ristretto255")]
+    Encoding {
+        /// Which, from 1.
+        position: usize,
+    },
+}
+
+impl CommitmentSum {
+    /// The empty sum over `count` choices, spoiled votes included.
+    #[must_use]
+    pub fn new(count: usize) -> Self {
+        Self { points: vec![RistrettoPoint::identity(); count] }
+    }
+
+    /// Adds the commitments of one block.
+    ///
+    /// # Errors
+    /// [`CommitmentError`]; the sum is then unchanged.
+    pub fn add(&mut self, commitments: &[Commitment]) -> Result<(), CommitmentError> {
+        if commitments.len() != self.points.len() {
+            return Err(CommitmentError::Count { expected: self.points.len(), found: commitments.len() });
+        }
+        let mut points = Vec::with_capacity(commitments.len());
+        for (index, commitment) in commitments.iter().enumerate() {
+            let point = CompressedRistretto(*commitment.as_bytes()).decompress();
+            points.push(point.ok_or(CommitmentError::Encoding { position: index + 1 })?);
+        }
+        for (sum, point) in self.points.iter_mut().zip(points) {
+            *sum += point;
+        }
+        Ok(())
+    }
+
+    /// Whether the sum opens to these values under these sums of blindings.
+    #[must_use]
+    pub fn opens_to(&self, values: &[u64], blindings: &[Blinding]) -> bool {
+        values.len() == self.points.len()
+            && blindings.len() == self.points.len()
+            && self.points.iter().zip(values.iter().zip(blindings)).all(|(point, (value, blinding))| {
+                Commitment::to_value(*value, blinding)
+                    .is_some_and(|commitment| commitment.as_bytes() == point.compress().as_bytes())
+            })
+    }
+}
+
+impl fmt::Debug for CommitmentSum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "CommitmentSum({} choices)", self.points.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn blinding(height: u64, choice: u16) -> Blinding {
+        let law_id = "L2025-001".parse().expect("law id");
+        Blinding::derive(&BallotSecretKey::from_seed(&[1; 32]), &law_id, height, choice)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn sums_open_to_sums_and_to_nothing_else(
+            blocks in prop::collection::vec((0_u64..1 << 40, 0_u64..1 << 40), 1..6),
+            off in 1_u64..1000,
+        ) {
+            let mut sum = CommitmentSum::new(2);
+            let mut values = [0, 0];
+            let mut blindings = [Blinding::zero(), Blinding::zero()];
+            for (height, (first, second)) in blocks.iter().enumerate() {
+                let parts = [(0, *first), (1, *second)].map(|(choice, value)| {
+                    let factor = blinding(height as u64, choice);
+                    values[usize::from(choice)] += value;
+                    blindings[usize::from(choice)] = blindings[usize::from(choice)].plus(&factor).expect("canonical");
+                    Commitment::to_value(value, &factor).expect("canonical")
+                });
+                sum.add(&parts).expect("two commitments");
+            }
+            prop_assert!(sum.opens_to(&values, &blindings));
+            prop_assert!(!sum.opens_to(&[values[0] + off, values[1]], &blindings));
+            prop_assert!(!sum.opens_to(&[values[1], values[0]], &[blindings[1], blindings[1]]));
+        }
+    }
+
+    #[test]
+    fn what_is_no_element_is_refused() {
+        let mut sum = CommitmentSum::new(1);
+        let bad = Commitment::from_bytes([0xff; 32]);
+        assert_eq!(sum.add(&[bad]), Err(CommitmentError::Encoding { position: 1 }));
+        assert_eq!(sum.add(&[]), Err(CommitmentError::Count { expected: 1, found: 0 }));
+        assert_eq!(Commitment::to_value(1, &Blinding::from_bytes([0xff; 32])), None);
+    }
+
+    #[test]
+    fn the_golden_vector_is_reproduced() {
+        let golden = include_str!("../../fixtures/vectors/commitments.txt");
+        let lines: String = (0..3)
+            .map(|choice| {
+                let factor = blinding(7, choice);
+                let commitment = Commitment::to_value(1000 * u64::from(choice), &factor).expect("canonical");
+                format!("{choice} {} {factor} {commitment}\n", 1000 * u64::from(choice))
+            })
+            .collect();
+        assert_eq!(lines, golden);
+    }
+}

@@ -1,0 +1,354 @@
+//! Elections: what is put to the vote, how, and where it stands.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ballot::{BallotPublicKey, ChoiceIndex};
+use crate::id::LawId;
+use crate::instant::{UnixMillis, UnixSeconds};
+
+/// The id of the blank vote.
+pub const BLANK: &str = "blanc";
+
+/// The id of a choice: 1 to 50 of `a-z0-9._-`, such as `oui`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ChoiceId(String);
+
+/// A text is no choice id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a choice has 1 to 50 characters of a-z, 0-9, '.', '_' and '-'")]
+pub struct ChoiceIdError;
+
+impl ChoiceId {
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn check(text: &str) -> Result<(), ChoiceIdError> {
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        if (1..=50).contains(&text.len()) && text.bytes().all(allowed) { Ok(()) } else { Err(ChoiceIdError) }
+    }
+}
+
+impl FromStr for ChoiceId {
+    type Err = ChoiceIdError;
+
+    fn from_str(text: &str) -> Result<Self, ChoiceIdError> {
+        Self::check(text).map(|()| Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ChoiceId {
+    type Error = ChoiceIdError;
+
+    fn try_from(text: String) -> Result<Self, ChoiceIdError> {
+        Self::check(&text).map(|()| Self(text))
+    }
+}
+
+impl From<ChoiceId> for String {
+    fn from(choice: ChoiceId) -> Self {
+        choice.0
+    }
+}
+
+impl fmt::Display for ChoiceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ChoiceId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// A text in both official languages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bilingual {
+    /// French.
+    pub fr: String,
+    /// English.
+    pub en: String,
+}
+
+/// One choice on the ballot, with its labels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// Its id in votes and results.
+    pub id: ChoiceId,
+    /// The French label.
+    pub fr: String,
+    /// The English label.
+    pub en: String,
+}
+
+impl Choice {
+    /// A choice by id, with the customary labels of `oui`, `non` and `blanc`, and the id itself for any other.
+    #[must_use]
+    pub fn with_customary_labels(id: ChoiceId) -> Self {
+        let (fr, en) = match id.as_str() {
+            "oui" => ("Oui", "Yes"),
+            "non" => ("Non", "No"),
+            BLANK => ("Bulletin blanc", "Blank ballot"),
+            other => (other, other),
+        };
+        Self { fr: fr.to_owned(), en: en.to_owned(), id }
+    }
+}
+
+/// Who sees results, and when. Binds API, pages, metrics and totals leaves alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ResultsPolicy {
+    /// Everyone, while the poll is open.
+    Live,
+    /// Who has voted, while the poll is open; everyone after the close.
+    AfterVote,
+    /// Everyone, after the close.
+    AfterClose,
+}
+
+/// What is put to the vote. Published whole in the first leaf of the election's log.
+///
+/// A value of this type obeys the rules of [`Definition::check`] when it came through [`Definition::checked`] or out of a leaf.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// The law, and so the id of the election.
+    pub law_id: LawId,
+    /// Its title.
+    pub title: Bilingual,
+    /// What it is about; may be empty.
+    pub description: Bilingual,
+    /// The choices in the order of the ballot.
+    pub choices: Vec<Choice>,
+    /// Whether the result binds: then stricter rules apply.
+    pub binding: bool,
+    /// Who sees results when.
+    pub results: ResultsPolicy,
+    /// Under `live`: how many accepted votes must be new, and as many newer ones held back, before totals are opened again.
+    pub publish_every: u64,
+    /// When votes start to count, if planned.
+    pub opens: Option<UnixSeconds>,
+    /// When votes cease to count, if planned.
+    pub closes: Option<UnixSeconds>,
+    /// The key that choices are sealed to.
+    pub ballot_key: BallotPublicKey,
+}
+
+/// Which rule a definition breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefinitionError {
+    /// A ballot has 2 to 100 choices.
+    #[error("an election has 2 to 100 choices, this one has {count}")]
+    ChoiceCount {
+        /// Choices given.
+        count: usize,
+    },
+    /// Each choice is there once.
+    #[error("the choice '{choice}' is given twice")]
+    ChoiceTwice {
+        /// The repeated choice.
+        choice: ChoiceId,
+    },
+    /// A text is too long or empty.
+    #[error("{what} has {length} characters; {rule}")]
+    TextLength {
+        /// Which text.
+        what: &'static str,
+        /// Characters found.
+        length: usize,
+        /// What is allowed.
+        rule: &'static str,
+    },
+    /// The poll must close after it opens.
+    #[error("the poll closes ({closes}) no later than it opens ({opens})")]
+    Times {
+        /// When it opens.
+        opens: UnixSeconds,
+        /// When it closes.
+        closes: UnixSeconds,
+    },
+    /// `publish_every` counts from 1.
+    #[error("results are published every 1 or more votes, not every 0")]
+    PublishEvery,
+}
+
+impl Definition {
+    /// The most choices on a ballot.
+    pub const CHOICES_MAX: usize = 100;
+
+    /// Gives the definition back if it obeys every rule.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn checked(self) -> Result<Self, DefinitionError> {
+        self.check().map(|()| self)
+    }
+
+    /// Checks every rule on counts, lengths and times.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn check(&self) -> Result<(), DefinitionError> {
+        let count = self.choices.len();
+        if !(2..=Self::CHOICES_MAX).contains(&count) {
+            return Err(DefinitionError::ChoiceCount { count });
+        }
+        for (index, choice) in self.choices.iter().enumerate() {
+            if self.choices[..index].iter().any(|earlier| earlier.id == choice.id) {
+                return Err(DefinitionError::ChoiceTwice { choice: choice.id.clone() });
+            }
+            check_text("the label of a choice", &choice.fr, 1, 100, "1 to 100 are allowed")?;
+            check_text("the label of a choice", &choice.en, 1, 100, "1 to 100 are allowed")?;
+        }
+        for text in [&self.title.fr, &self.title.en] {
+            check_text("the title", text, 1, 500, "1 to 500 are allowed")?;
+        }
+        for text in [&self.description.fr, &self.description.en] {
+            check_text("the description", text, 0, 2000, "at most 2000 are allowed")?;
+        }
+        match (self.opens, self.closes) {
+            (Some(opens), Some(closes)) if closes <= opens => Err(DefinitionError::Times { opens, closes }),
+            _ if self.publish_every == 0 => Err(DefinitionError::PublishEvery),
+            _ => Ok(()),
+        }
+    }
+
+    /// The place of a choice, if the ballot has it.
+    #[must_use]
+    pub fn choice_index(&self, id: &ChoiceId) -> Option<ChoiceIndex> {
+        let index = self.choices.iter().position(|choice| choice.id == *id)?;
+        u16::try_from(index).ok().map(ChoiceIndex)
+    }
+}
+
+fn check_text(
+    what: &'static str,
+    text: &str,
+    minimum: usize,
+    maximum: usize,
+    rule: &'static str,
+) -> Result<(), DefinitionError> {
+    let length = text.chars().count();
+    if (minimum..=maximum).contains(&length) { Ok(()) } else { Err(DefinitionError::TextLength { what, length, rule }) }
+}
+
+/// Where an election stands. It only ever moves to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum State {
+    /// Defined; no vote is taken.
+    Draft,
+    /// Votes are taken from the opening time on.
+    Open,
+    /// No new vote is taken; those received in time are still decided.
+    Closing,
+    /// Everything is decided, reconciled and opened.
+    Closed,
+    /// The result is declared official.
+    Certified,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Draft => "draft",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+            Self::Certified => "certified",
+        })
+    }
+}
+
+/// When a vote counts: opening ≤ received < closing, by the stamp made once on arrival.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// The effective opening time; `None` before the opening.
+    pub opens: Option<UnixSeconds>,
+    /// The planned closing time, replaced by the effective one at the close.
+    pub closes: Option<UnixSeconds>,
+}
+
+/// Where a stamp lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timing {
+    /// Before the opening.
+    Early,
+    /// Within the window.
+    InTime,
+    /// At the closing time or after it.
+    Late,
+}
+
+impl Window {
+    /// Where a stamp lies in this window.
+    #[must_use]
+    pub fn timing(&self, received: UnixMillis) -> Timing {
+        match (self.opens, self.closes) {
+            (None, _) => Timing::Early,
+            (Some(opens), _) if received < opens.millis() => Timing::Early,
+            (_, Some(closes)) if received >= closes.millis() => Timing::Late,
+            _ => Timing::InTime,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Definition {
+        let bilingual = |text: &str| Bilingual { fr: text.to_owned(), en: text.to_owned() };
+        Definition {
+            law_id: "L2025-001".parse().expect("law id"),
+            title: bilingual("Loi"),
+            description: bilingual(""),
+            choices: ["oui", "non"]
+                .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
+                .to_vec(),
+            binding: false,
+            results: ResultsPolicy::Live,
+            publish_every: 1,
+            opens: None,
+            closes: None,
+            ballot_key: BallotPublicKey::from_bytes([9; 32]),
+        }
+    }
+
+    #[test]
+    fn each_rule_is_enforced() {
+        assert_eq!(definition().check(), Ok(()));
+        let one = Definition { choices: definition().choices[..1].to_vec(), ..definition() };
+        assert_eq!(one.check(), Err(DefinitionError::ChoiceCount { count: 1 }));
+        let twice = Definition { choices: vec![definition().choices[0].clone(); 2], ..definition() };
+        assert!(matches!(twice.check(), Err(DefinitionError::ChoiceTwice { .. })));
+        let backwards = Definition { opens: Some(UnixSeconds(5)), closes: Some(UnixSeconds(5)), ..definition() };
+        assert!(matches!(backwards.check(), Err(DefinitionError::Times { .. })));
+        let never = Definition { publish_every: 0, ..definition() };
+        assert_eq!(never.check(), Err(DefinitionError::PublishEvery));
+    }
+
+    #[test]
+    fn the_window_is_half_open() {
+        let window = Window { opens: Some(UnixSeconds(10)), closes: Some(UnixSeconds(20)) };
+        assert_eq!(window.timing(UnixMillis(9_999)), Timing::Early);
+        assert_eq!(window.timing(UnixMillis(10_000)), Timing::InTime);
+        assert_eq!(window.timing(UnixMillis(19_999)), Timing::InTime);
+        assert_eq!(window.timing(UnixMillis(20_000)), Timing::Late);
+    }
+}

@@ -1,0 +1,289 @@
+//! Names and numbers that travel: laws, requests, nodes, epochs, sequences, digests.
+//!
+//! Each is a newtype with one checked constructor, so that a law id is never mistaken for a file name, nor a request id for
+//! a credential hash. Digests and ids print as lower-case hexadecimal.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Why a text is no identifier. The text itself is not repeated: it may be a secret pasted in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdError {
+    /// A law id is 1 to 50 characters long.
+    #[error("a law id has 1 to 50 characters, this one has {length}")]
+    LawLength {
+        /// Characters found.
+        length: usize,
+    },
+    /// A law id is made of `A-Z a-z 0-9 . _ -`.
+    #[error("a law id is made of A-Z, a-z, 0-9, '.', '_' and '-': character {position} is something else")]
+    LawCharacter {
+        /// Position of the first offending character, from 1.
+        position: usize,
+    },
+    /// `.` and `..` would be folder names in an address.
+    #[error("a law id may not be '.' or '..'")]
+    LawDots,
+    /// A fixed number of lower-case hexadecimal digits was expected.
+    #[error("expected {expected} lower-case hexadecimal digits")]
+    Hex {
+        /// Digits expected.
+        expected: usize,
+    },
+}
+
+/// The law (or office) put to the vote, and so the id of its election: 1 to 50 of `A-Za-z0-9._-`.
+///
+/// ```
+/// use votekit_core::id::LawId;
+/// let law: LawId = "L2025-001".parse()?;
+/// assert_eq!(law.as_str(), "L2025-001");
+/// assert!("L2025 001".parse::<LawId>().is_err());
+/// # Ok::<(), votekit_core::id::IdError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LawId(String);
+
+impl LawId {
+    /// The longest law id, in bytes.
+    pub const LENGTH_MAX: usize = 50;
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Checks the bytes of a law id without allocating.
+    ///
+    /// # Errors
+    /// [`IdError`] with the first rule that is broken.
+    pub fn check(bytes: &[u8]) -> Result<(), IdError> {
+        if let Some(position) = bytes.iter().position(|byte| !is_law_byte(*byte)) {
+            return Err(IdError::LawCharacter { position: position + 1 });
+        }
+        if bytes.is_empty() || bytes.len() > Self::LENGTH_MAX {
+            return Err(IdError::LawLength { length: bytes.len() });
+        }
+        if bytes == b"." || bytes == b".." {
+            return Err(IdError::LawDots);
+        }
+        Ok(())
+    }
+}
+
+const fn is_law_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
+}
+
+impl FromStr for LawId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        Self::check(text.as_bytes())?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for LawId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        Self::check(text.as_bytes())?;
+        Ok(Self(text))
+    }
+}
+
+impl From<LawId> for String {
+    fn from(law: LawId) -> Self {
+        law.0
+    }
+}
+
+impl fmt::Display for LawId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for LawId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Defines a newtype of `N` bytes that is written as lower-case hexadecimal.
+macro_rules! hex_bytes {
+    ($(#[$doc:meta])* $name:ident, $length:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; $length]);
+
+        impl $name {
+            /// Length in bytes.
+            pub const LENGTH: usize = $length;
+
+            /// Takes the raw bytes.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; $length]) -> Self {
+                Self(bytes)
+            }
+
+            /// The raw bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; $length] {
+                &self.0
+            }
+
+            /// Lower-case hexadecimal.
+            #[must_use]
+            pub fn to_hex(&self) -> String {
+                const_hex::encode(self.0)
+            }
+
+            /// Parses exactly the lower-case hexadecimal form: no capitals, no `0x`.
+            ///
+            /// # Errors
+            /// [`$crate::id::IdError::Hex`] for anything else.
+            pub fn from_hex(text: &[u8]) -> Result<Self, $crate::id::IdError> {
+                let error = $crate::id::IdError::Hex { expected: 2 * $length };
+                if text.len() != 2 * $length || text.iter().any(u8::is_ascii_uppercase) {
+                    return Err(error);
+                }
+                let mut bytes = [0; $length];
+                const_hex::decode_to_slice(text, &mut bytes).map_err(|_| error)?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::id::IdError;
+
+            fn from_str(text: &str) -> Result<Self, $crate::id::IdError> {
+                Self::from_hex(text.as_bytes())
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(&self.to_hex())
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(&self.to_hex())
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.to_hex())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::from_hex(text.as_bytes()).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use hex_bytes;
+
+hex_bytes! {
+    /// SHA-256 of something that is no credential: a file, a batch, a leaf, a tree.
+    Digest, 32
+}
+
+impl Digest {
+    /// SHA-256 of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+hex_bytes! {
+    /// One request to vote, as told to the voter in the 202 answer.
+    RequestId, 16
+}
+
+hex_bytes! {
+    /// A node, named by its ingest key: the first 8 bytes of SHA-256 of `votekit-node/1`, a line feed and the Ed25519 public key.
+    NodeId, 8
+}
+
+impl NodeId {
+    /// The id that belongs to an Ed25519 public key.
+    #[must_use]
+    pub fn of_public_key(public_key: &[u8; 32]) -> Self {
+        let digest = Sha256::new().chain_update(b"votekit-node/1\n").chain_update(public_key).finalize();
+        let mut id = [0; 8];
+        id.copy_from_slice(&digest[..8]);
+        Self(id)
+    }
+}
+
+/// One life of an ingest node for one election. The ledger allocates epochs, from 1, so that no two lives share a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u32);
+
+/// The place of a batch in its epoch, from 1. Zero stands for *none yet*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Sequence(pub u64);
+
+impl Sequence {
+    /// The number after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What makes a batch unique in its election: the node, its epoch and the place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BatchNumber {
+    /// The ingest node.
+    pub node: NodeId,
+    /// Its life.
+    pub epoch: Epoch,
+    /// The place in that life.
+    pub sequence: Sequence,
+}
+
+impl fmt::Display for BatchNumber {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}/{}", self.node, self.epoch.0, self.sequence.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn law_ids_name_the_broken_rule() {
+        assert_eq!("".parse::<LawId>(), Err(IdError::LawLength { length: 0 }));
+        assert_eq!("x".repeat(51).parse::<LawId>(), Err(IdError::LawLength { length: 51 }));
+        assert_eq!("ab/c".parse::<LawId>(), Err(IdError::LawCharacter { position: 3 }));
+        assert_eq!("..".parse::<LawId>(), Err(IdError::LawDots));
+        assert!("x".repeat(50).parse::<LawId>().is_ok());
+    }
+
+    #[test]
+    fn hexadecimal_is_accepted_in_one_form_only() {
+        let id = RequestId::from_bytes([0xab; 16]);
+        assert_eq!(id.to_hex().parse::<RequestId>(), Ok(id));
+        assert!(id.to_hex().to_uppercase().parse::<RequestId>().is_err());
+        assert!(format!("0x{}", &id.to_hex()[2..]).parse::<RequestId>().is_err());
+    }
+}

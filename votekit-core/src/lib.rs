@@ -1,0 +1,40 @@
+//! The pure heart of votekit: everything that decides what a vote is, whether it counts, and how anyone can check it.
+//!
+//! Nothing here touches a network, a clock, the environment or a terminal: the core is handed bytes and times, and gives
+//! back values and bytes. Data flows one way:
+//!
+//! ```text
+//! roll ─▶ credential ─▶ shard + manifest ─▶ registry            offline, then loaded
+//!                                               │
+//! vote ─▶ envelope ─▶ batch ─▶ decision ◀───────┘               online
+//!                                 │
+//!                    log: leaf ─▶ merkle ─▶ checkpoint, proof, policy, tile
+//!                                 │
+//!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle    after the close, for anyone
+//! ```
+//!
+//! The formats are specified byte by byte in `docs/formats.md`.
+
+pub mod id;
+pub mod instant;
+
+pub mod credential;
+pub mod roll;
+pub mod log;
+
+pub mod ballot;
+pub mod batch;
+pub mod election;
+pub mod envelope;
+
+pub mod decision;
+pub mod registry;
+pub mod request_index;
+
+pub mod commitment;
+pub mod reconcile;
+pub mod results;
+pub mod tally;
+
+#[cfg(test)]
+mod fixed_rng;

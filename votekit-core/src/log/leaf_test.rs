@@ -1,0 +1,131 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::ballot::BallotPublicKey;
+use crate::election::{Bilingual, Choice, ResultsPolicy};
+
+fn definition(title: &str) -> Definition {
+    let text = Bilingual { fr: title.to_owned(), en: "Law".to_owned() };
+    Definition {
+        law_id: "L2025-001".parse().expect("law id"),
+        title: text.clone(),
+        description: text,
+        choices: ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).to_vec(),
+        binding: false,
+        results: ResultsPolicy::AfterClose,
+        publish_every: 1,
+        opens: None,
+        closes: Some(UnixSeconds(1_800_000_000)),
+        ballot_key: BallotPublicKey::from_bytes([9; 32]),
+    }
+}
+
+/// One of each kind, as `docs/formats.md` lists them.
+fn one_of_each() -> Vec<Leaf> {
+    let at = UnixSeconds(1_763_000_000);
+    let node = NodeId::from_bytes([0xaa; 8]);
+    let hash = CredentialHash::from_bytes([0xcd; 32]);
+    let digest = Digest::from_bytes([0xef; 32]);
+    let report = Report { received: 5, accepted: 2, duplicate: 1, invalid: 1, replayed: 1 };
+    let (epoch, sequence) = (Epoch(1), Sequence(2));
+    let entry = |decision| {
+        Leaf::Entry(Entry { request: RequestId::from_bytes([0xab; 16]), decision, minute: UnixMinutes(29_383_333) })
+    };
+    let mut leaves = vec![
+        Leaf::Election(ElectionEvent::Draft { at, definition: definition("Loi « sur »\n\"l'eau\" \u{1f}") }),
+        Leaf::Election(ElectionEvent::Open {
+            at,
+            opens: at,
+            closes: None,
+            registered: 3,
+            waivers: vec!["results".to_owned()],
+            zero_report: Report::default(),
+        }),
+        Leaf::Election(ElectionEvent::Closing { at, closes: at }),
+        Leaf::Election(ElectionEvent::Closed { at, registered: 3, report }),
+        Leaf::Election(ElectionEvent::Certified { at, results: digest }),
+        Leaf::Roll(RollEvent {
+            manifest: digest,
+            parent: None,
+            scheme: HashScheme::HmacSha256,
+            loaded: 3,
+            added: 0,
+            revoked: 0,
+            refused: 0,
+        }),
+        Leaf::Node(NodeEvent::Admitted { node, key: NodePublicKey::from_bytes([1; 32]) }),
+        Leaf::Node(NodeEvent::Retired { node, epoch, through: sequence }),
+        Leaf::Batch(BatchLeaf { node, epoch, sequence, last: true, count: 5, digest }),
+        entry(Decision::Accepted { hash }),
+        entry(Decision::Duplicate { hash, attempt: 2 }),
+        Leaf::Counts(Counts { commitments: vec![Commitment::from_bytes([3; 32]); 3] }),
+        Leaf::Totals(Totals { through: 4, values: vec![1, 0, 1], blindings: vec![crate::commitment::Blinding::zero(); 3] }),
+        Leaf::Block(BlockLeaf { height: 4, term: 1, leader: "authority-1".to_owned(), sealed_at: at }),
+    ];
+    for reason in [InvalidReason::Unknown, InvalidReason::Revoked, InvalidReason::Early, InvalidReason::Late] {
+        leaves.push(entry(Decision::Invalid { reason }));
+    }
+    leaves
+}
+
+#[test]
+fn the_golden_vectors_are_reproduced_and_read_back() {
+    let golden = include_str!("../../../fixtures/vectors/leaves.jsonl");
+    let written: String =
+        one_of_each().iter().map(|leaf| String::from_utf8(leaf.to_bytes()).expect("JSON is UTF-8") + "\n").collect();
+    assert_eq!(written, golden);
+    let read: Vec<_> = golden.lines().map(|line| Leaf::parse(line.as_bytes()).expect("canonical")).collect();
+    assert_eq!(read, one_of_each());
+}
+
+#[test]
+fn other_forms_of_the_same_leaf_are_refused() {
+    let block = r#"{"leaf":"block","height":4,"term":1,"leader":"a","sealed_at":7}"#;
+    assert!(Leaf::parse(block.as_bytes()).is_ok());
+    for other in [
+        r#"{"leaf":"block", "height":4,"term":1,"leader":"a","sealed_at":7}"#,
+        r#"{"height":4,"leaf":"block","term":1,"leader":"a","sealed_at":7}"#,
+        r#"{"leaf":"block","height":4,"term":1,"leader":"\u0061","sealed_at":7}"#,
+        r#"{"leaf":"block","height":4,"term":1,"leader":"a","sealed_at":7,"more":1}"#,
+        r#"{"leaf":"block","height":4,"height":4,"term":1,"leader":"a","sealed_at":7}"#,
+        r#"{"leaf":"block","height":4.0,"term":1,"leader":"a","sealed_at":7}"#,
+        r#"{"leaf":"block","height":4,"term":1,"leader":"a","sealed_at":7} "#,
+    ] {
+        assert!(Leaf::parse(other.as_bytes()).is_err(), "{other}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_changed_byte_never_reads_as_the_same_leaf(
+        which in any::<prop::sample::Index>(), position in any::<prop::sample::Index>(), flip in 1_u8..,
+    ) {
+        let leaf = which.get(&one_of_each()).clone();
+        let mut bytes = leaf.to_bytes();
+        let position = position.index(bytes.len());
+        bytes[position] ^= flip;
+        if let Ok(other) = Leaf::parse(&bytes) {
+            prop_assert_ne!(&other, &leaf);
+            prop_assert_eq!(other.to_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn entries_read_back(request: [u8; 16], hash: [u8; 32], attempt: u32, minute: u64) {
+        let hash = CredentialHash::from_bytes(hash);
+        for decision in [Decision::Accepted { hash }, Decision::Duplicate { hash, attempt }] {
+            let entry = Entry { request: RequestId::from_bytes(request), decision, minute: UnixMinutes(minute) };
+            let mut bytes = Vec::new();
+            entry.write(&mut bytes);
+            prop_assert!(bytes.len() <= Entry::LENGTH_MAX);
+            prop_assert_eq!(Entry::parse(&bytes), Ok(entry));
+            prop_assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_ok());
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Leaf::parse(&bytes);
+        let _ = Leaf::parse(&[ENTRY_START, &bytes].concat());
+    }
+}

@@ -1,0 +1,146 @@
+//! Checking inclusion and consistency proofs: RFC 9162 sections 2.1.3.2 and 2.1.4.2.
+
+use super::{TreeHash, empty_root, node_hash};
+
+/// Why a proof proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The leaf lies beyond the tree.
+    #[error("leaf {index} is not in a tree of {size} leaves")]
+    Index {
+        /// The leaf's index.
+        index: u64,
+        /// Leaves in the tree.
+        size: u64,
+    },
+    /// The older tree is the larger one.
+    #[error("a tree of {first} leaves cannot have grown into one of {second}")]
+    Shrunk {
+        /// Leaves in the older tree.
+        first: u64,
+        /// Leaves in the newer tree.
+        second: u64,
+    },
+    /// There are too few or too many hashes.
+    #[error("the proof has the wrong number of hashes: {found}")]
+    Length {
+        /// Hashes found.
+        found: usize,
+    },
+    /// The proof leads to another root.
+    #[error("the proof leads to another root")]
+    Root,
+    /// The consistency proof leads to another root of the older tree.
+    #[error("the proof leads to another root of the older tree")]
+    FirstRoot,
+}
+
+/// Checks that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with this `root`.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn verify_inclusion(
+    leaf: &TreeHash,
+    index: u64,
+    size: u64,
+    proof: &[TreeHash],
+    root: &TreeHash,
+) -> Result<(), ProofError> {
+    if index >= size {
+        return Err(ProofError::Index { index, size });
+    }
+    let wrong_length = ProofError::Length { found: proof.len() };
+    let (mut node, mut last) = (index, size - 1);
+    let mut hash = *leaf;
+    for sibling in proof {
+        if last == 0 {
+            return Err(wrong_length);
+        }
+        if node & 1 == 1 || node == last {
+            hash = node_hash(sibling, &hash);
+            // On the right edge, levels without a sibling are passed over.
+            let skipped = node.trailing_zeros();
+            node >>= skipped;
+            last >>= skipped;
+        } else {
+            hash = node_hash(&hash, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    if last != 0 {
+        return Err(wrong_length);
+    }
+    if hash == *root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+/// Checks that the tree of `second` leaves with `second_root` begins with the tree of `first` leaves with `first_root`.
+///
+/// Any tree begins with the one without leaves, and with itself: those proofs are empty.
+///
+/// # Errors
+/// [`ProofError`].
+pub fn verify_consistency(
+    first: u64,
+    first_root: &TreeHash,
+    second: u64,
+    second_root: &TreeHash,
+    proof: &[TreeHash],
+) -> Result<(), ProofError> {
+    if first > second {
+        return Err(ProofError::Shrunk { first, second });
+    }
+    if first == 0 || first == second {
+        return verify_trivial_consistency(first, first_root, second, second_root, proof);
+    }
+    let wrong_length = ProofError::Length { found: proof.len() };
+    // The walk starts at the largest perfect subtree on the older tree's right edge: the older root itself if it is perfect.
+    let (seed, siblings) = match proof.split_first() {
+        _ if first.is_power_of_two() => (first_root, proof),
+        Some((seed, siblings)) => (seed, siblings),
+        None => return Err(wrong_length),
+    };
+    let skipped = (first - 1).trailing_ones();
+    let (mut node, mut last) = ((first - 1) >> skipped, (second - 1) >> skipped);
+    let (mut first_hash, mut second_hash) = (*seed, *seed);
+    for sibling in siblings {
+        if last == 0 {
+            return Err(wrong_length);
+        }
+        if node & 1 == 1 || node == last {
+            first_hash = node_hash(sibling, &first_hash);
+            second_hash = node_hash(sibling, &second_hash);
+            let skipped = node.trailing_zeros();
+            node >>= skipped;
+            last >>= skipped;
+        } else {
+            second_hash = node_hash(&second_hash, sibling);
+        }
+        node >>= 1;
+        last >>= 1;
+    }
+    if last != 0 {
+        return Err(wrong_length);
+    }
+    if first_hash != *first_root {
+        return Err(ProofError::FirstRoot);
+    }
+    if second_hash == *second_root { Ok(()) } else { Err(ProofError::Root) }
+}
+
+fn verify_trivial_consistency(
+    first: u64,
+    first_root: &TreeHash,
+    second: u64,
+    second_root: &TreeHash,
+    proof: &[TreeHash],
+) -> Result<(), ProofError> {
+    if !proof.is_empty() {
+        return Err(ProofError::Length { found: proof.len() });
+    }
+    if first == 0 && *first_root != empty_root() {
+        return Err(ProofError::FirstRoot);
+    }
+    if first == second && first_root != second_root { Err(ProofError::Root) } else { Ok(()) }
+}

@@ -1,0 +1,362 @@
+//! Signed notes (C2SP signed-note): a text, an empty line, and one line a signature.
+//!
+//! A note is read in one of two ways. [`Note::verify`] follows the specification: lines of unknown keys are ignored, every line
+//! of a known key must verify, and one at least must be there. [`Note::verify_strict`] is for publication bundles, where each
+//! byte must be accounted for: every line belongs to a known key, verifies, and is there once.
+//!
+//! Notes are kept as the bytes say: the one textual form of a note is the one that was parsed.
+
+use std::fmt;
+use std::str::FromStr;
+
+mod key;
+
+pub use key::{KeyError, KeyId, KeyKind, KeyName, SignatureError, SigningKey, VerifierKey};
+pub(super) use key::{cosigned_message, debug_secret};
+
+use super::encoding::{base64, parse_base64};
+use crate::instant::UnixSeconds;
+
+/// Why bytes are no note, or why a note is not to be believed. Lines count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoteError {
+    /// A line breaks a rule of the form.
+    #[error("line {line}: {rule}")]
+    Malformed {
+        /// The line.
+        line: usize,
+        /// The rule it breaks.
+        rule: NoteRule,
+    },
+    /// The note is longer than any honest one.
+    #[error("a note has at most {max} bytes, this one has {length}")]
+    TooLong {
+        /// Bytes found.
+        length: usize,
+        /// Bytes accepted.
+        max: usize,
+    },
+    /// A line is signed in the name of a known key, but not by it.
+    #[error("line {line}: the signature of {name} is not valid: {cause}")]
+    Signature {
+        /// The line.
+        line: usize,
+        /// The key's name.
+        name: KeyName,
+        /// What is wrong with it.
+        cause: SignatureError,
+    },
+    /// No line is signed by a known key.
+    #[error("no signature by a known key")]
+    NoKnownKey,
+    /// Strict reading only: a line is signed by a key nobody told of.
+    #[error("line {line}: signed by a key that is not expected here: {name}")]
+    UnknownKey {
+        /// The line.
+        line: usize,
+        /// The name it gives.
+        name: KeyName,
+    },
+    /// Strict reading only: a key signed twice.
+    #[error("line {line}: a second signature by {name}")]
+    Repeated {
+        /// The line.
+        line: usize,
+        /// The key's name.
+        name: KeyName,
+    },
+}
+
+/// The rules of a note's form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoteRule {
+    /// The whole note is UTF-8.
+    #[error("a note is UTF-8")]
+    Utf8,
+    /// No ASCII control character but the line feed.
+    #[error("a note holds no control character but the line feed")]
+    ControlCharacter,
+    /// The text, and so its last line, ends in a line feed.
+    #[error("the text ends in a line feed")]
+    TextEnd,
+    /// The text and the signatures are separated by an empty line.
+    #[error("an empty line separates the text from the signatures")]
+    Separator,
+    /// There is at least one signature.
+    #[error("a note has at least one signature line")]
+    NoSignature,
+    /// There is a bound on signatures.
+    #[error("a note has at most {} signature lines", Note::SIGNATURES_MAX)]
+    TooManySignatures,
+    /// Em dash, space, key name, space, base64, line feed.
+    #[error("a signature line is an em dash, a space, the key name, a space, the signature and a line feed")]
+    SignatureForm,
+    /// The key name is well formed.
+    #[error("{0}")]
+    Name(KeyError),
+    /// The signature is canonical base64.
+    #[error("a signature is padded base64 in its canonical form")]
+    Base64,
+    /// Four bytes of key id, then something.
+    #[error("a signature has more than the 4 bytes of its key id")]
+    Short,
+}
+
+/// One signature line: who signed, and what.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signature {
+    name: KeyName,
+    key_id: KeyId,
+    bytes: Vec<u8>,
+}
+
+impl Signature {
+    /// Puts a line together. `bytes` is what follows the key id: 64 bytes for Ed25519, 8 + 64 for a cosignature.
+    pub(super) fn new(name: KeyName, key_id: KeyId, bytes: Vec<u8>) -> Self {
+        Self { name, key_id, bytes }
+    }
+
+    /// Reads one line, without its line feed.
+    ///
+    /// # Errors
+    /// The rule it breaks.
+    pub fn parse(line: &str) -> Result<Self, NoteRule> {
+        let rest = line.strip_prefix("— ").ok_or(NoteRule::SignatureForm)?;
+        let (name, encoded) = rest.split_once(' ').ok_or(NoteRule::SignatureForm)?;
+        let name = name.parse().map_err(NoteRule::Name)?;
+        let decoded = parse_base64(encoded.as_bytes()).ok_or(NoteRule::Base64)?;
+        match decoded.split_first_chunk::<4>() {
+            Some((key_id, bytes)) if !bytes.is_empty() => Ok(Self::new(name, KeyId::from_bytes(*key_id), bytes.to_vec())),
+            _ => Err(NoteRule::Short),
+        }
+    }
+
+    /// The name of the key.
+    #[must_use]
+    pub fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// The id of the key.
+    #[must_use]
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
+    }
+
+    /// What follows the key id.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Display for Signature {
+    /// The line, without its line feed.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut blob = self.key_id.as_bytes().to_vec();
+        blob.extend_from_slice(&self.bytes);
+        write!(formatter, "— {} {}", self.name, base64(&blob))
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Signature({} {}, {} bytes)", self.name, self.key_id, self.bytes.len())
+    }
+}
+
+/// A line that a known key really signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedSignature {
+    /// The place of the key among those handed in.
+    pub key: usize,
+    /// The time a cosignature states; none for a plain signature.
+    pub at: Option<UnixSeconds>,
+}
+
+/// A text and its signatures. Signed does not mean believed: see [`Note::verify`].
+///
+/// ```
+/// use votekit_core::log::note::{Note, VerifierKey};
+///
+/// let key: VerifierKey = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k".parse()?;
+/// let note = Note::parse("This is an example message.\n\n— example.com/foo \
+///     Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n".as_bytes())?;
+/// note.verify(&[key])?;
+/// assert_eq!(note.text(), "This is an example message.\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<Signature>,
+}
+
+impl Note {
+    /// The longest note accepted, in bytes.
+    pub const BYTES_MAX: usize = 1 << 20;
+    /// The most signature lines accepted. The specification asks for 16 at least.
+    pub const SIGNATURES_MAX: usize = 100;
+
+    /// Joins a text and its signatures.
+    ///
+    /// # Errors
+    /// [`NoteError`] if the text is none, or if there are too few or too many signatures.
+    pub fn new(text: String, signatures: Vec<Signature>) -> Result<Self, NoteError> {
+        check_text(&text)?;
+        let line = text.lines().count() + 2;
+        if signatures.is_empty() {
+            return Err(NoteError::Malformed { line, rule: NoteRule::NoSignature });
+        }
+        if signatures.len() > Self::SIGNATURES_MAX {
+            return Err(NoteError::Malformed { line, rule: NoteRule::TooManySignatures });
+        }
+        Ok(Self { text, signatures })
+    }
+
+    /// Reads a note from any bytes.
+    ///
+    /// # Errors
+    /// [`NoteError::TooLong`] or [`NoteError::Malformed`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
+        if bytes.len() > Self::BYTES_MAX {
+            return Err(NoteError::TooLong { length: bytes.len(), max: Self::BYTES_MAX });
+        }
+        let whole = check_characters(bytes)?;
+        // The text may hold empty lines: the last one is the separator.
+        let Some(split) = whole.rfind("\n\n") else {
+            return Err(NoteError::Malformed { line: line_of(bytes, bytes.len()), rule: NoteRule::Separator });
+        };
+        let (text, lines) = (&whole[..=split], &whole[split + 2..]);
+        let first = text.lines().count() + 2;
+        let signatures = parse_signatures(lines, first)?;
+        Self::new(text.to_owned(), signatures)
+    }
+
+    /// The text, with its final line feed.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines, in order.
+    #[must_use]
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// The line of the file that the signature at `place` is on.
+    pub(super) fn line_of_signature(&self, place: usize) -> usize {
+        self.text.lines().count() + 2 + place
+    }
+
+    /// Verifies as the specification says: each line of a known key must be valid, others are ignored.
+    /// Returns the valid lines in order.
+    ///
+    /// # Errors
+    /// [`NoteError::Signature`] or [`NoteError::NoKnownKey`].
+    pub fn verify(&self, keys: &[VerifierKey]) -> Result<Vec<VerifiedSignature>, NoteError> {
+        let mut verified = Vec::new();
+        for place in 0..self.signatures.len() {
+            verified.extend(self.verify_line(place, keys)?);
+        }
+        if verified.is_empty() { Err(NoteError::NoKnownKey) } else { Ok(verified) }
+    }
+
+    /// Verifies so that no line is left over: each is of a known key, valid, and the only one of its key.
+    ///
+    /// # Errors
+    /// As [`Note::verify`], and [`NoteError::UnknownKey`] or [`NoteError::Repeated`].
+    pub fn verify_strict(&self, keys: &[VerifierKey]) -> Result<Vec<VerifiedSignature>, NoteError> {
+        let mut verified: Vec<VerifiedSignature> = Vec::new();
+        for (place, signature) in self.signatures.iter().enumerate() {
+            let (line, name) = (self.line_of_signature(place), &signature.name);
+            let Some(found) = self.verify_line(place, keys)? else {
+                return Err(NoteError::UnknownKey { line, name: name.clone() });
+            };
+            if verified.iter().any(|earlier| earlier.key == found.key) {
+                return Err(NoteError::Repeated { line, name: name.clone() });
+            }
+            verified.push(found);
+        }
+        Ok(verified)
+    }
+
+    /// The line at `place`, if it is of a known key.
+    fn verify_line(&self, place: usize, keys: &[VerifierKey]) -> Result<Option<VerifiedSignature>, NoteError> {
+        let signature = &self.signatures[place];
+        let Some(key) = keys.iter().position(|key| key.is_named_by(signature)) else {
+            return Ok(None);
+        };
+        match keys[key].verify(&self.text, &signature.bytes) {
+            Ok(at) => Ok(Some(VerifiedSignature { key, at })),
+            Err(cause) => {
+                let (line, name) = (self.line_of_signature(place), signature.name.clone());
+                Err(NoteError::Signature { line, name, cause })
+            }
+        }
+    }
+}
+
+impl FromStr for Note {
+    type Err = NoteError;
+
+    fn from_str(text: &str) -> Result<Self, NoteError> {
+        Self::parse(text.as_bytes())
+    }
+}
+
+impl fmt::Display for Note {
+    /// The note's bytes. What [`Note::parse`] accepted is printed unchanged.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|signature| writeln!(formatter, "{signature}"))
+    }
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Note({} bytes, {:?})", self.text.len(), self.signatures)
+    }
+}
+
+/// Whether a text can be signed: UTF-8 (by its type), no control character, a final line feed.
+pub(super) fn check_text(text: &str) -> Result<(), NoteError> {
+    check_characters(text.as_bytes())?;
+    if text.ends_with('\n') {
+        return Ok(());
+    }
+    Err(NoteError::Malformed { line: line_of(text.as_bytes(), text.len()), rule: NoteRule::TextEnd })
+}
+
+fn check_characters(bytes: &[u8]) -> Result<&str, NoteError> {
+    if let Some(place) = bytes.iter().position(|byte| *byte < 0x20 && *byte != b'\n') {
+        return Err(NoteError::Malformed { line: line_of(bytes, place), rule: NoteRule::ControlCharacter });
+    }
+    std::str::from_utf8(bytes)
+        .map_err(|error| NoteError::Malformed { line: line_of(bytes, error.valid_up_to()), rule: NoteRule::Utf8 })
+}
+
+fn parse_signatures(lines: &str, first: usize) -> Result<Vec<Signature>, NoteError> {
+    let mut signatures = Vec::new();
+    for (place, line) in lines.split_inclusive('\n').enumerate() {
+        let malformed = |rule| NoteError::Malformed { line: first + place, rule };
+        if place == Note::SIGNATURES_MAX {
+            return Err(malformed(NoteRule::TooManySignatures));
+        }
+        let line = line.strip_suffix('\n').ok_or(malformed(NoteRule::SignatureForm))?;
+        signatures.push(Signature::parse(line).map_err(malformed)?);
+    }
+    Ok(signatures)
+}
+
+/// The line, from 1, that the byte at `place` is on.
+fn line_of(bytes: &[u8], place: usize) -> usize {
+    bytes[..place].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+#[path = "note_test.rs"]
+mod tests;

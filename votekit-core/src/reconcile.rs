@@ -1,0 +1,92 @@
+//! Reconciliation: at the close, everything that came in is accounted for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::{Decision, Entry};
+use crate::tally::Counts;
+
+/// What was received and what became of it. All zero in the zero report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// Envelopes in sealed batches.
+    pub received: u64,
+    /// Votes that count.
+    pub accepted: u64,
+    /// Votes of credentials that had voted.
+    pub duplicate: u64,
+    /// Votes that do not count, by any reason.
+    pub invalid: u64,
+    /// Second copies of requests decided earlier.
+    pub replayed: u64,
+}
+
+/// An account that does not add up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Imbalance {
+    /// received = accepted + duplicate + invalid + replayed.
+    #[error("{received} envelopes were received, {decided} are accounted for")]
+    Received {
+        /// Envelopes received.
+        received: u64,
+        /// The sum of what became of them.
+        decided: u64,
+    },
+    /// accepted = the sum over choices, blank and spoiled included.
+    #[error("{accepted} votes were accepted, the counts of all choices add up to {counted}")]
+    Accepted {
+        /// Votes accepted.
+        accepted: u64,
+        /// The sum over choices and spoiled votes.
+        counted: u64,
+    },
+    /// No more votes than electors.
+    #[error("{accepted} votes were accepted of {registered} electors registered")]
+    Registered {
+        /// Votes accepted.
+        accepted: u64,
+        /// Electors registered.
+        registered: u64,
+    },
+}
+
+impl Report {
+    /// Counts one envelope's decision; `None` stands for a replay.
+    pub fn count(&mut self, entry: Option<&Entry>) {
+        self.received += 1;
+        match entry.map(|entry| entry.decision) {
+            None => self.replayed += 1,
+            Some(Decision::Accepted { .. }) => self.accepted += 1,
+            Some(Decision::Duplicate { .. }) => self.duplicate += 1,
+            Some(Decision::Invalid { .. }) => self.invalid += 1,
+        }
+    }
+
+    /// Checks the three sums of the close.
+    ///
+    /// # Errors
+    /// The first that does not hold.
+    ///
+    /// ```
+    /// use votekit_core::{reconcile::Report, tally::Counts};
+    /// let report = Report { received: 4, accepted: 2, duplicate: 1, invalid: 1, replayed: 0 };
+    /// report.reconcile(&Counts { choices: vec![1, 1], spoiled: 0 }, 10)?;
+    /// assert!(report.reconcile(&Counts { choices: vec![1, 0], spoiled: 0 }, 10).is_err());
+    /// # Ok::<(), votekit_core::reconcile::Imbalance>(())
+    /// ```
+    pub fn reconcile(&self, counts: &Counts, registered: u64) -> Result<(), Imbalance> {
+        let decided = self.accepted + self.duplicate + self.invalid + self.replayed;
+        if self.received != decided {
+            return Err(Imbalance::Received { received: self.received, decided });
+        }
+        let counted = counts.total();
+        if self.accepted != counted {
+            return Err(Imbalance::Accepted { accepted: self.accepted, counted });
+        }
+        if self.accepted > registered {
+            return Err(Imbalance::Registered { accepted: self.accepted, registered });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! The electorate in memory: the sorted registry keys of one election, and a word of 32 bits an elector.
+//!
+//! Used by whoever decides. Keys stay sorted as shards hold them; a small table over their leading bits finds one in a step or two. 36 bytes an elector.
+
+use std::fmt;
+
+use crate::credential::RegistryKey;
+
+const ACCEPTED: u32 = 1 << 31;
+const REVOKED: u32 = 1 << 30;
+const ATTEMPTS: u32 = REVOKED - 1;
+
+/// How a credential stands when it makes an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No roll holds it.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// It votes for the first time.
+    First,
+    /// It has voted before.
+    Again {
+        /// The how-manieth attempt this is: from 2.
+        attempt: u32,
+    },
+}
+
+/// What a supplement changes in one election.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Keys to add.
+    pub add: Vec<RegistryKey>,
+    /// Keys to revoke.
+    pub revoke: Vec<RegistryKey>,
+    /// Keys to revoke, each with the key that replaces it: both or neither.
+    pub replace: Vec<(RegistryKey, RegistryKey)>,
+}
+
+/// What a supplement came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChangesApplied {
+    /// Keys added.
+    pub added: u64,
+    /// Keys revoked.
+    pub revoked: u64,
+    /// Revocations refused because the credential was spent already, or was never registered.
+    pub refused: u64,
+}
+
+/// The registered credentials of one election and how each stands.
+#[derive(Default)]
+pub struct Electorate {
+    segments: Vec<Segment>,
+    states: Vec<u32>,
+    registered: u64,
+    voted: u64,
+}
+
+/// One sorted list of keys: a roll, or the additions of one supplement.
+struct Segment {
+    keys: Vec<RegistryKey>,
+    /// Where the keys with each value of the leading bits begin; one more than there are values.
+    starts: Vec<u32>,
+    /// How far a key's first 32 bits are shifted right to give the leading bits.
+    shift: u32,
+    /// The place of the first key among all electors.
+    first_elector: u32,
+}
+
+/// Why keys are no roll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElectorateError {
+    /// Keys must ascend, without repetition.
+    #[error("registry keys are not in ascending order at position {position}")]
+    Order {
+        /// The first key that does not follow, from 0.
+        position: usize,
+    },
+    /// More electors than an index of 32 bits can name.
+    #[error("{count} electors are more than this system can hold")]
+    TooMany {
+        /// Electors in all.
+        count: usize,
+    },
+}
+
+impl Electorate {
+    /// Adds a roll's keys.
+    ///
+    /// # Errors
+    /// [`ElectorateError`] when they do not ascend strictly, or are too many; nothing is added then.
+    pub fn add_roll(&mut self, keys: Vec<RegistryKey>) -> Result<(), ElectorateError> {
+        if let Some(position) = keys.windows(2).position(|pair| pair[0] >= pair[1]) {
+            return Err(ElectorateError::Order { position: position + 1 });
+        }
+        let count = self.states.len() + keys.len();
+        if u32::try_from(count).is_err() {
+            return Err(ElectorateError::TooMany { count });
+        }
+        self.registered += keys.len() as u64;
+        self.push_segment(keys);
+        Ok(())
+    }
+
+    /// Applies a supplement: in the order replacements, revocations, additions. A spent credential cannot be revoked, and its replacement is then
+    /// not added. A key that is registered already is not added twice; a revoked one that is added again comes back.
+    pub fn apply(&mut self, changes: &Changes) -> ChangesApplied {
+        let mut applied = ChangesApplied::default();
+        let mut additions = Vec::with_capacity(changes.add.len() + changes.replace.len());
+        for (old, new) in &changes.replace {
+            if self.revoke(old) {
+                applied.revoked += 1;
+                additions.push(*new);
+            } else {
+                applied.refused += 1;
+            }
+        }
+        for old in &changes.revoke {
+            if self.revoke(old) {
+                applied.revoked += 1;
+            } else {
+                applied.refused += 1;
+            }
+        }
+        additions.extend_from_slice(&changes.add);
+        additions.sort_unstable();
+        additions.dedup();
+        additions.retain(|key| match self.find(key) {
+            Some(elector) if self.states[elector] & REVOKED != 0 => {
+                self.states[elector] &= !REVOKED;
+                applied.added += 1;
+                false
+            }
+            Some(_) => false,
+            None => true,
+        });
+        applied.added += additions.len() as u64;
+        if !additions.is_empty() {
+            self.push_segment(additions);
+        }
+        self.registered = self.registered + applied.added - applied.revoked;
+        applied
+    }
+
+    /// Makes an attempt: marks a first one as accepted, counts a further one.
+    pub fn attempt(&mut self, key: &RegistryKey) -> Standing {
+        let Some(elector) = self.find(key) else {
+            return Standing::Unknown;
+        };
+        let state = &mut self.states[elector];
+        if *state & REVOKED != 0 {
+            return Standing::Revoked;
+        }
+        if *state & ATTEMPTS < ATTEMPTS {
+            *state += 1;
+        }
+        if *state & ACCEPTED == 0 {
+            *state |= ACCEPTED;
+            self.voted += 1;
+            return Standing::First;
+        }
+        Standing::Again { attempt: *state & ATTEMPTS }
+    }
+
+    /// How the credential would stand if it made an attempt now. Changes nothing.
+    #[must_use]
+    pub fn look_up(&self, key: &RegistryKey) -> Standing {
+        match self.find(key).map(|elector| self.states[elector]) {
+            None => Standing::Unknown,
+            Some(state) if state & REVOKED != 0 => Standing::Revoked,
+            Some(state) if state & ACCEPTED == 0 => Standing::First,
+            Some(state) => Standing::Again { attempt: (state & ATTEMPTS) + 1 },
+        }
+    }
+
+    /// Electors registered: loaded and added, less revoked.
+    #[must_use]
+    pub fn registered(&self) -> u64 {
+        self.registered
+    }
+
+    /// Electors whose vote is accepted.
+    #[must_use]
+    pub fn voted(&self) -> u64 {
+        self.voted
+    }
+
+    fn revoke(&mut self, key: &RegistryKey) -> bool {
+        match self.find(key) {
+            Some(elector) if self.states[elector] & (ACCEPTED | REVOKED) == 0 => {
+                self.states[elector] |= REVOKED;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn find(&self, key: &RegistryKey) -> Option<usize> {
+        self.segments.iter().find_map(|segment| segment.find(key))
+    }
+
+    fn push_segment(&mut self, keys: Vec<RegistryKey>) {
+        let first_elector = u32::try_from(self.states.len()).expect("add_roll keeps the count below 2^32");
+        self.states.resize(self.states.len() + keys.len(), 0);
+        self.segments.push(Segment::new(keys, first_elector));
+    }
+}
+
+impl fmt::Debug for Electorate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Electorate({} registered, {} voted)", self.registered, self.voted)
+    }
+}
+
+impl Segment {
+    /// Chooses the leading bits so that about four keys share a value.
+    fn new(keys: Vec<RegistryKey>, first_elector: u32) -> Self {
+        let bits = (keys.len() / 4).next_power_of_two().trailing_zeros().clamp(1, 24);
+        let shift = 32 - bits;
+        let mut starts = vec![0_u32; (1 << bits) + 1];
+        for key in &keys {
+            starts[leading(key, shift) + 1] += 1;
+        }
+        for value in 1..starts.len() {
+            starts[value] += starts[value - 1];
+        }
+        Self { keys, starts, shift, first_elector }
+    }
+
+    fn find(&self, key: &RegistryKey) -> Option<usize> {
+        let value = leading(key, self.shift);
+        let (start, end) = (self.starts[value] as usize, self.starts[value + 1] as usize);
+        let place = self.keys[start..end].binary_search(key).ok()?;
+        Some(self.first_elector as usize + start + place)
+    }
+}
+
+fn leading(key: &RegistryKey, shift: u32) -> usize {
+    let [first, second, third, fourth, ..] = *key.as_bytes();
+    (u32::from_be_bytes([first, second, third, fourth]) >> shift) as usize
+}
+
+#[cfg(test)]
+#[path = "registry_test.rs"]
+mod tests;

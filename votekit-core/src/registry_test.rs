@@ -1,0 +1,78 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn key(value: u16) -> RegistryKey {
+    crate::credential::HashScheme::HmacSha256
+        .registry_key(&crate::credential::CredentialHash::from_bytes([(value & 0xff) as u8; 32].map(|byte| byte ^ (value >> 8) as u8)))
+}
+
+fn sorted(values: impl IntoIterator<Item = u16>) -> Vec<RegistryKey> {
+    let mut keys: Vec<_> = values.into_iter().map(key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+proptest! {
+    /// Against a plain map: registered, revoked, attempts.
+    #[test]
+    fn agrees_with_a_map(
+        roll in prop::collection::btree_set(0_u16..200, 0..150),
+        steps in prop::collection::vec((0_u8..4, 0_u16..260), 0..300),
+    ) {
+        let mut electorate = Electorate::default();
+        electorate.add_roll(sorted(roll.iter().copied())).expect("sorted");
+        let mut model: BTreeMap<RegistryKey, (u32, bool)> = sorted(roll).into_iter().map(|key| (key, (0, false))).collect();
+        for (kind, value) in steps {
+            let target = key(value);
+            if kind < 2 {
+                let expected = match model.get_mut(&target) {
+                    None => Standing::Unknown,
+                    Some((_, true)) => Standing::Revoked,
+                    Some((attempts, _)) => {
+                        *attempts += 1;
+                        if *attempts == 1 { Standing::First } else { Standing::Again { attempt: *attempts } }
+                    }
+                };
+                prop_assert_eq!(electorate.look_up(&target), expected);
+                prop_assert_eq!(electorate.attempt(&target), expected);
+            } else if kind == 2 {
+                let applied = electorate.apply(&Changes { revoke: vec![target], ..Changes::default() });
+                let can = model.get(&target).is_some_and(|(attempts, revoked)| *attempts == 0 && !revoked);
+                prop_assert_eq!(applied.revoked == 1, can);
+                if can { model.insert(target, (0, true)); }
+            } else {
+                let applied = electorate.apply(&Changes { add: vec![target], ..Changes::default() });
+                let can = model.get(&target).is_none_or(|(_, revoked)| *revoked);
+                prop_assert_eq!(applied.added == 1, can);
+                if can { model.insert(target, (0, false)); }
+            }
+            let registered = model.values().filter(|(_, revoked)| !revoked).count() as u64;
+            let voted = model.values().filter(|(attempts, _)| *attempts > 0).count() as u64;
+            prop_assert_eq!((electorate.registered(), electorate.voted()), (registered, voted));
+        }
+    }
+}
+
+#[test]
+fn a_spent_credential_is_not_replaced() {
+    let mut electorate = Electorate::default();
+    electorate.add_roll(sorted([1, 2])).expect("sorted");
+    assert_eq!(electorate.attempt(&key(1)), Standing::First);
+    let changes = Changes { replace: vec![(key(1), key(11)), (key(2), key(12))], ..Changes::default() };
+    assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 1, refused: 1 });
+    assert_eq!(electorate.look_up(&key(11)), Standing::Unknown);
+    assert_eq!(electorate.look_up(&key(12)), Standing::First);
+    assert_eq!(electorate.look_up(&key(2)), Standing::Revoked);
+    assert_eq!(electorate.registered(), 2);
+}
+
+#[test]
+fn unsorted_keys_are_refused() {
+    let mut keys = sorted([1, 2, 3]);
+    keys.swap(0, 1);
+    assert_eq!(Electorate::default().add_roll(keys), Err(ElectorateError::Order { position: 1 }));
+}

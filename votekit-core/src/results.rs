@@ -1,0 +1,54 @@
+//! The result of an election, ready to be written in any format.
+
+use crate::election::{Definition, State};
+use crate::id::{Digest, LawId};
+use crate::instant::UnixSeconds;
+use crate::reconcile::Report;
+use crate::tally::Counts;
+
+/// Everything the results files say. Pure data: the exporters turn it into bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    /// What was put to the vote.
+    pub definition: Definition,
+    /// Where the election stands.
+    pub state: State,
+    /// When the poll opened.
+    pub opened: Option<UnixSeconds>,
+    /// When it closed.
+    pub closed: Option<UnixSeconds>,
+    /// Electors registered.
+    pub registered: u64,
+    /// What was received and what became of it.
+    pub report: Report,
+    /// Accepted votes by choice.
+    pub counts: Counts,
+    /// The size of the log that the result was read from, in leaves.
+    pub log_size: u64,
+    /// The log's root at that size.
+    pub log_root: Digest,
+    /// The time of the last block.
+    pub updated_at: UnixSeconds,
+}
+
+impl Results {
+    /// The law, and so the election.
+    #[must_use]
+    pub fn law_id(&self) -> &LawId {
+        &self.definition.law_id
+    }
+
+    /// Turnout in hundredths of a per cent, rounded down; 0 with nobody registered.
+    #[must_use]
+    pub fn turnout_basis_points(&self) -> u64 {
+        let accepted = u128::from(self.report.accepted) * 10_000;
+        u64::try_from(accepted.checked_div(u128::from(self.registered)).unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    /// The count of a choice by its id; 0 when the ballot lacks it.
+    #[must_use]
+    pub fn count_of(&self, id: &str) -> u64 {
+        let choices = self.definition.choices.iter().zip(&self.counts.choices);
+        choices.into_iter().find(|(choice, _)| choice.id.as_str() == id).map_or(0, |(_, count)| *count)
+    }
+}

@@ -1,0 +1,146 @@
+//! The tally: accepted votes by choice, and what a block publishes of it.
+//!
+//! A block commits to its counts ([`commit`]); sums are opened with [`Tally::open`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::ballot::{BallotSecretKey, ChoiceIndex};
+use crate::commitment::{Blinding, Commitment};
+use crate::decision::{Decision, Entry};
+use crate::id::LawId;
+
+/// Votes by choice, in the definition's order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// One count a choice, the blank one included where the ballot has it.
+    pub choices: Vec<u64>,
+    /// Accepted votes whose sealed choice did not decrypt or names no choice.
+    pub spoiled: u64,
+}
+
+impl Counts {
+    /// Zero for so many choices.
+    #[must_use]
+    pub fn zero(choices: usize) -> Self {
+        Self { choices: vec![0; choices], spoiled: 0 }
+    }
+
+    /// Counts the choice of one envelope if its entry accepted it.
+    pub fn count(&mut self, entry: Option<&Entry>, choice: Option<ChoiceIndex>) {
+        if !entry.is_some_and(|entry| matches!(entry.decision, Decision::Accepted { .. })) {
+            return;
+        }
+        match choice.and_then(|choice| self.choices.get_mut(usize::from(choice.0))) {
+            Some(count) => *count += 1,
+            None => self.spoiled += 1,
+        }
+    }
+
+    /// The sum over all choices and spoiled votes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.choices.iter().sum::<u64>() + self.spoiled
+    }
+
+    /// Adds another count.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, count) in self.choices.iter_mut().zip(&other.choices) {
+            *sum += count;
+        }
+        self.spoiled += other.spoiled;
+    }
+
+    /// The counts as commitments and openings order them: the choices, then spoiled votes.
+    #[must_use]
+    pub fn in_order(&self) -> Vec<u64> {
+        self.choices.iter().copied().chain([self.spoiled]).collect()
+    }
+
+    /// The counts from that order. `None` when the list is empty.
+    #[must_use]
+    pub fn from_order(values: &[u64]) -> Option<Self> {
+        let (spoiled, choices) = values.split_last()?;
+        Some(Self { choices: choices.to_vec(), spoiled: *spoiled })
+    }
+}
+
+/// The sums of all counts of blocks 1 to `through`, opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Totals {
+    /// The height of the last block in the sums.
+    pub through: u64,
+    /// One sum a choice in the definition's order, then one for spoiled votes.
+    pub values: Vec<u64>,
+    /// The sums of the blindings, in the same order.
+    pub blindings: Vec<Blinding>,
+}
+
+/// The commitments of one block to its counts, one a choice and one for spoiled votes.
+#[must_use]
+pub fn commit(counts: &Counts, key: &BallotSecretKey, law_id: &LawId, height: u64) -> Vec<Commitment> {
+    let commitments = counts.in_order().into_iter().zip(0_u16..).map(|(value, choice)| {
+        Commitment::to_value(value, &Blinding::derive(key, law_id, height, choice)).expect("derived blindings are canonical")
+    });
+    commitments.collect()
+}
+
+/// The running tally of an election: the sums over all blocks so far, with the sums of their blindings.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    counts: Counts,
+    blindings: Vec<Blinding>,
+    height: u64,
+}
+
+impl Tally {
+    /// Nothing counted, for so many choices.
+    #[must_use]
+    pub fn new(choices: usize) -> Self {
+        Self { counts: Counts::zero(choices), blindings: vec![Blinding::zero(); choices + 1], height: 0 }
+    }
+
+    /// Adds the counts of a block that has a `counts` leaf.
+    pub fn add_block(&mut self, counts: &Counts, key: &BallotSecretKey, law_id: &LawId, height: u64) {
+        self.counts.add(counts);
+        for (sum, choice) in self.blindings.iter_mut().zip(0_u16..) {
+            let blinding = Blinding::derive(key, law_id, height, choice);
+            *sum = sum.plus(&blinding).expect("derived blindings are canonical");
+        }
+        self.height = height;
+    }
+
+    /// The sums so far.
+    #[must_use]
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Opens the sums of all blocks up to `through`, which no block with counts may follow.
+    #[must_use]
+    pub fn open(&self, through: u64) -> Totals {
+        Totals { through, values: self.counts.in_order(), blindings: self.blindings.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commitment::CommitmentSum;
+
+    #[test]
+    fn an_opening_matches_the_commitments_of_all_blocks() {
+        let key = BallotSecretKey::from_seed(&[3; 32]);
+        let law_id: LawId = "L1".parse().expect("law id");
+        let mut tally = Tally::new(2);
+        let mut sum = CommitmentSum::new(3);
+        for height in 2..6 {
+            let counts = Counts { choices: vec![height, 2 * height], spoiled: 1 };
+            sum.add(&commit(&counts, &key, &law_id, height)).expect("three commitments");
+            tally.add_block(&counts, &key, &law_id, height);
+        }
+        let totals = tally.open(5);
+        assert_eq!(totals.values, [14, 28, 4]);
+        assert!(sum.opens_to(&totals.values, &totals.blindings));
+    }
+}

@@ -1,0 +1,1 @@
+//! The votekit node.

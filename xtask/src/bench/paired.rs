@@ -1,0 +1,203 @@
+//! The paired runner: two commands in turns, so that whatever slows the machine down slows both.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use wait4::Wait4;
+
+/// One command line, run without a shell.
+pub(crate) struct Line(Vec<OsString>);
+
+impl Line {
+    /// A command without arguments.
+    pub(crate) fn new(program: impl Into<OsString>) -> Self {
+        Self(vec![program.into()])
+    }
+
+    /// A command as typed, split at spaces: no quoting.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let words: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
+        ensure!(!words.is_empty(), "an empty command");
+        Ok(Self(words))
+    }
+
+    /// Adds one argument.
+    pub(crate) fn word(mut self, word: impl Into<OsString>) -> Self {
+        self.0.push(word.into());
+        self
+    }
+
+    /// Adds arguments; `{input}` and `{output}` in them are filled in at each run.
+    pub(crate) fn words<const N: usize>(mut self, words: [&str; N]) -> Self {
+        self.0.extend(words.map(OsString::from));
+        self
+    }
+
+    fn command(&self, input: &Path, output: &Path) -> Command {
+        let mut words = self.0.iter().map(|word| fill(word, input, output));
+        let mut command = Command::new(words.next().expect("a line has a program"));
+        command.args(words);
+        command
+    }
+}
+
+/// A word with its places filled in. A word that is not UTF-8 has none.
+fn fill(word: &OsStr, input: &Path, output: &Path) -> OsString {
+    match word.to_str() {
+        Some(text) if text.contains('{') => {
+            text.replace("{input}", &input.to_string_lossy()).replace("{output}", &output.to_string_lossy()).into()
+        }
+        _ => word.to_owned(),
+    }
+}
+
+/// Two commands that do the same work on the same input.
+pub(crate) struct Pair {
+    pub(crate) input: PathBuf,
+    pub(crate) ours: Line,
+    pub(crate) beside: Line,
+}
+
+/// What the runs of a pair came to.
+pub(crate) struct Comparison {
+    ours: Vec<Sample>,
+    beside: Vec<Sample>,
+}
+
+#[derive(Clone, Copy)]
+struct Sample {
+    seconds: f64,
+    memory_bytes_max: u64,
+}
+
+/// Runs a pair `runs` times after one run of each that is not counted, taking turns in going first.
+///
+/// # Errors
+/// When a command cannot be started or ends badly; what it printed is in the message.
+pub(crate) fn measure(pair: &Pair, runs: u32, folder: &Path) -> Result<Comparison> {
+    let mut comparison = Comparison { ours: Vec::new(), beside: Vec::new() };
+    for run in 0..=runs {
+        let (ours, beside);
+        if run % 2 == 0 {
+            ours = sample(&pair.ours, pair, folder)?;
+            beside = sample(&pair.beside, pair, folder)?;
+        } else {
+            beside = sample(&pair.beside, pair, folder)?;
+            ours = sample(&pair.ours, pair, folder)?;
+        }
+        // Run 0 warms the page cache for both.
+        if run > 0 {
+            comparison.ours.push(ours);
+            comparison.beside.push(beside);
+        }
+    }
+    Ok(comparison)
+}
+
+fn sample(line: &Line, pair: &Pair, folder: &Path) -> Result<Sample> {
+    let output = folder.join("output");
+    let log = folder.join("log");
+    let written = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+    let mut command = line.command(&pair.input, &output);
+    command.stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
+
+    let begun = Instant::now();
+    let child = command.spawn().with_context(|| format!("starting {:?}", command.get_program()))?;
+    let used = child.wait4()?;
+    let took: Duration = begun.elapsed();
+
+    ensure!(used.status.success(), "{command:?} failed: {}\n{}", used.status, fs::read_to_string(&log).unwrap_or_default());
+    if output.is_dir() {
+        fs::remove_dir_all(&output)?;
+    } else if output.exists() {
+        fs::remove_file(&output)?;
+    }
+    Ok(Sample { seconds: took.as_secs_f64(), memory_bytes_max: used.rusage.maxrss })
+}
+
+/// The heading over [`Comparison::line`].
+pub(crate) fn header() -> String {
+    format!(
+        "{:<12} {:>7} {:>15} {:>10} {:>10} {:>10} {:>10} {:>5}",
+        "benchmark", "ratio", "lowest–highest", "ours s", "beside s", "ours MiB", "beside MiB", "runs"
+    )
+}
+
+impl Comparison {
+    /// One line: the ratio of the medians (below 1, votekit is faster), the range over the pairs, and the peaks of memory.
+    pub(crate) fn line(&self, name: &str) -> String {
+        let seconds = |samples: &[Sample]| median(samples.iter().map(|sample| sample.seconds).collect());
+        let peak_mib = |samples: &[Sample]| samples.iter().map(|sample| sample.memory_bytes_max).max().unwrap_or(0) >> 20;
+        let (ours, beside) = (seconds(&self.ours), seconds(&self.beside));
+        let ratios = || self.ours.iter().zip(&self.beside).map(|(ours, beside)| ours.seconds / beside.seconds);
+        let (lowest, highest) = (ratios().fold(f64::INFINITY, f64::min), ratios().fold(0.0, f64::max));
+        format!(
+            "{name:<12} {:>7.3} {:>15} {ours:>10.3} {beside:>10.3} {:>10} {:>10} {:>5}",
+            ours / beside,
+            format!("{lowest:.3}–{highest:.3}"),
+            peak_mib(&self.ours),
+            peak_mib(&self.beside),
+            self.ours.len(),
+        )
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; of nothing, not a number.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        length if length % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_line_compares_medians_and_peaks() {
+        let sample = |seconds, mib: u64| Sample { seconds, memory_bytes_max: mib << 20 };
+        let comparison =
+            Comparison { ours: vec![sample(1.0, 10), sample(3.0, 12)], beside: vec![sample(4.0, 5), sample(4.0, 6)] };
+        let line = comparison.line("hashgen");
+        let fields: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(fields, ["hashgen", "0.500", "0.250–0.750", "2.000", "4.000", "12", "6", "2"]);
+    }
+
+    #[test]
+    fn pairs_really_run_and_outputs_are_fresh() -> Result<()> {
+        let folder = project::scratch("paired-test")?;
+        let input = folder.join("input");
+        fs::write(&input, "text")?;
+        // mkdir fails when the last run's output is still there.
+        let pair = Pair { input, ours: Line::new("mkdir").word("{output}"), beside: Line::parse("cp {input} {output}")? };
+        let comparison = measure(&pair, 3, &folder)?;
+        assert_eq!((comparison.ours.len(), comparison.beside.len()), (3, 3));
+        assert!(comparison.ours.iter().all(|sample| sample.memory_bytes_max > 0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_failed_run_is_told_with_its_output() -> Result<()> {
+        let folder = project::scratch("paired-failure-test")?;
+        let pair = Pair { input: folder.join("absent"), ours: Line::parse("cat {input}")?, beside: Line::new("true") };
+        let error = measure(&pair, 1, &folder).err().context("cat of nothing fails")?.to_string();
+        assert!(error.contains("absent"), "{error}");
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks.
+//!
+//! Nothing else is needed beside a Rust toolchain and a C compiler (fuzzing wants a C++ compiler).
+
+#![expect(clippy::print_stdout, reason = "a chore speaks to the person who runs it")]
+
+mod bench;
+mod fuzz;
+mod man;
+mod project;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Chores {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Test(test::Arguments),
+    /// Write the pages in man/ anew.
+    Man,
+    Fuzz(fuzz::Arguments),
+    Bench(bench::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Chores::parse().verb {
+        Verb::Test(arguments) => test::run(&arguments),
+        Verb::Man => man::run(),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
+        Verb::Bench(arguments) => bench::run(&arguments),
+    }
+}

@@ -1,0 +1,85 @@
+//! Where the project lies, and how to call cargo on it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The workspace's root folder.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The folder cargo builds into: this program is `<target>/debug/xtask`.
+pub(crate) fn target_dir() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("finding this program's own file")?;
+    let target = program.parent().and_then(Path::parent).context("this program is not in a cargo target folder")?;
+    Ok(target.to_owned())
+}
+
+/// A new, empty folder under the target folder, for one chore's files.
+pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
+    let folder = target_dir()?.join("xtask-files").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A cargo call in the workspace's root, as if from a fresh shell.
+///
+/// `cargo run` hands this program variables about its own package. Build scripts that watch them (ring's does) would run
+/// again at every switch between `cargo xtask` and plain cargo, so they are taken out.
+pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name_text.starts_with(prefix)) {
+            command.env_remove(&name);
+        }
+    }
+    // Continuous integration builds once: incremental state would cost time and disk and serve nobody.
+    if std::env::var("CI").is_ok_and(|ci| ci == "true") {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
+    command.current_dir(root()).args(arguments);
+    command
+}
+
+/// Runs a command to its end, its output passed through.
+pub(crate) fn succeed(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("starting {}", words(command)))?;
+    ensure!(status.success(), "{} failed: {status}", words(command));
+    Ok(())
+}
+
+/// A command as one would type it.
+pub(crate) fn words(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
+/// Every file below a folder, sorted, as paths relative to it. No folder, no files.
+pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut pending = vec![folder.to_owned()];
+    while let Some(next) = pending.pop() {
+        if !next.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&next).with_context(|| format!("listing {}", next.display()))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                pending.push(entry.path());
+            } else {
+                files.push(entry.path().strip_prefix(folder).expect("found below the folder").to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}

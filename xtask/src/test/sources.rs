@@ -1,0 +1,107 @@
+//! Rules of the house that no compiler checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::project;
+
+/// A file longer than this says why, in a line that begins with [`REASON`].
+const LINES_MAX: usize = 600;
+const REASON: &str = "//! Long because ";
+
+/// Folders that hold Rust sources.
+const SOURCE_FOLDERS: [&str; 6] = ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "xtask", "fuzz"];
+
+/// Test files of the command line that mirror no verb, each with its reason.
+const OTHER_TESTS: [(&str, &str); 1] = [("readme", "runs the README's examples as they stand")];
+
+/// Fails for every long source file that gives no reason.
+pub(crate) fn check_lengths(root: &Path) -> Result<()> {
+    let mut read = 0;
+    let mut long = Vec::new();
+    for file in sources(root)? {
+        let text = fs::read_to_string(root.join(&file)).with_context(|| format!("reading {}", file.display()))?;
+        read += 1;
+        let lines = text.lines().count();
+        if lines > LINES_MAX && !text.lines().any(|line| line.starts_with(REASON)) {
+            long.push(format!("{}: {lines} lines", file.display()));
+        }
+    }
+    ensure!(long.is_empty(), "over {LINES_MAX} lines without a line `{REASON}…`:\n  {}", long.join("\n  "));
+    println!("{read} files, none over {LINES_MAX} lines without a reason");
+    Ok(())
+}
+
+/// Fails for every file in `votekit-cli/tests` that belongs to no verb: a renamed verb must not leave its tests behind.
+pub(crate) fn check_test_files(root: &Path) -> Result<()> {
+    let tests = root.join("votekit-cli/tests");
+    let commands = root.join("votekit-cli/src/commands");
+    let mut forgotten = Vec::new();
+    let mut count = 0;
+    for file in project::files_below(&tests)? {
+        // Only files at the top are test programs; folders hold what they share.
+        if file.components().count() > 1 || file.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        count += 1;
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let verb = commands.join(format!("{name}.rs")).exists() || commands.join(&name).join("mod.rs").exists();
+        if !verb && !OTHER_TESTS.iter().any(|(other, _)| *other == name) {
+            forgotten.push(format!("votekit-cli/tests/{name}.rs"));
+        }
+    }
+    ensure!(forgotten.is_empty(), "these test files mirror no verb in votekit-cli/src/commands:\n  {}", forgotten.join("\n  "));
+    println!("{count} test files of the command line, each with its verb");
+    Ok(())
+}
+
+/// Every Rust source of the project, build output left out.
+fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for folder in SOURCE_FOLDERS {
+        let files = project::files_below(&root.join(folder))?;
+        let rust = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+        found.extend(rust.filter(|file| !file.starts_with("target")).map(|file| Path::new(folder).join(file)));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(root: &Path, file: &str, text: &str) -> Result<()> {
+        let path = root.join(file);
+        fs::create_dir_all(path.parent().expect("a file has a folder"))?;
+        Ok(fs::write(path, text)?)
+    }
+
+    #[test]
+    fn a_long_file_needs_a_reason() -> Result<()> {
+        let root = project::scratch("sources-test/long")?;
+        let long = "fn main() {}\n".repeat(LINES_MAX + 1);
+        write(&root, "votekit-core/src/reasoned.rs", &format!("{REASON}it is one table.\n{long}"))?;
+        write(&root, "fuzz/target/made.rs", &long)?;
+        check_lengths(&root)?;
+        write(&root, "votekit-core/src/long.rs", &long)?;
+        let error = check_lengths(&root).expect_err("too long").to_string();
+        assert!(error.contains("votekit-core/src/long.rs: 601 lines") && !error.contains("reasoned"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_test_file_needs_a_verb() -> Result<()> {
+        let root = project::scratch("sources-test/verbs")?;
+        for file in ["src/commands/load.rs", "src/commands/roll/mod.rs", "tests/load.rs", "tests/roll.rs", "tests/support/mod.rs"]
+        {
+            write(&root, &format!("votekit-cli/{file}"), "")?;
+        }
+        check_test_files(&root)?;
+        write(&root, "votekit-cli/tests/unload.rs", "")?;
+        let error = check_test_files(&root).expect_err("no such verb").to_string();
+        assert!(error.ends_with("votekit-cli/tests/unload.rs"), "{error}");
+        Ok(())
+    }
+}
