@@ -14,20 +14,28 @@ use votekit_core::log::note::Note;
 use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
 use votekit_core::log::tile::{self, TilePath};
+use votekit_core::manifest::Manifest;
+use votekit_core::roll::read_roll;
+use votekit_core::shard::{Changes, ShardFormat, ShardHead};
 
 /// A target: whether the bytes were read. It panics when a property does not hold.
-pub type Target = fn(&[u8]) -> bool;
+pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: &[(&str, Target)] = &[
+pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("batch", batch),
+    ("changes", changes),
     ("checkpoint", checkpoint),
     ("entry_bundle", entry_bundle),
     ("http_vote", http_vote),
     ("leaf", leaf),
+    ("manifest", manifest),
     ("note", note),
     ("policy", policy),
     ("proof", proof),
+    ("roll", roll),
+    ("shard_binary", shard_binary),
+    ("shard_json", shard_json),
     ("tile_path", tile_path),
 ];
 
@@ -38,6 +46,13 @@ fn batch(data: &[u8]) -> bool {
     assert_eq!(batch.digest(), Digest::of(&data[..data.len() - 64]));
     assert_eq!(batch.envelopes().len(), batch.count());
     assert_eq!(batch.open(&BallotSecretKey::from_seed(&[1; 32])).len(), batch.count());
+    true
+}
+
+/// A change file is read from its canonical bytes only.
+fn changes(data: &[u8]) -> bool {
+    let Ok(changes) = Changes::decode(data) else { return false };
+    assert_eq!(changes.encode(), data);
     true
 }
 
@@ -93,6 +108,14 @@ fn leaf(data: &[u8]) -> bool {
     true
 }
 
+/// A manifest is read from its canonical bytes only.
+fn manifest(data: &[u8]) -> bool {
+    let Ok(manifest) = Manifest::parse(data) else { return false };
+    assert_eq!(manifest.encode(), data);
+    assert_eq!(manifest.digest(), Digest::of(data));
+    true
+}
+
 /// A note is written as it was read, and its parts make it again.
 fn note(data: &[u8]) -> bool {
     let Ok(note) = Note::parse(data) else { return false };
@@ -118,6 +141,46 @@ fn proof(data: &[u8]) -> bool {
     assert_eq!(proof.to_string().as_bytes(), data);
     let again = Proof::new(proof.extra(), proof.index(), proof.path().to_vec(), proof.checkpoint().clone());
     assert_eq!(again, proof);
+    true
+}
+
+/// A roll in canonical form reads as the same electors, on ascending lines; a refusal repeats no number long enough to be a secret.
+fn roll(data: &[u8]) -> bool {
+    let rows = match read_roll(data) {
+        Ok(rows) => rows,
+        Err(error) => {
+            assert!(longest_number(&error.to_string()) < 6, "a value was repeated: {error}");
+            return false;
+        }
+    };
+    assert!(rows.is_sorted_by(|earlier, later| earlier.line < later.line));
+    let mut canonical = b"nas,code,law_id\n".to_vec();
+    for row in &rows {
+        let law = row.credential.law_id.as_str().as_bytes();
+        let line = [row.credential.nas.as_bytes(), b",".as_slice(), row.credential.code.as_bytes(), b",", law, b"\n"];
+        canonical.extend(line.concat());
+    }
+    // A header alone is refused or not by a rule of its own.
+    if !rows.is_empty() {
+        let again = read_roll(canonical.as_slice()).expect("a canonical roll is read");
+        assert!(again.iter().map(|row| &row.credential).eq(rows.iter().map(|row| &row.credential)));
+    }
+    true
+}
+
+fn shard_binary(data: &[u8]) -> bool {
+    shard(ShardFormat::Binary, data)
+}
+
+fn shard_json(data: &[u8]) -> bool {
+    shard(ShardFormat::Json, data)
+}
+
+/// A shard is read from its canonical bytes only, and its keys ascend.
+fn shard(format: ShardFormat, data: &[u8]) -> bool {
+    let Ok((head, keys)) = ShardHead::decode(format, data) else { return false };
+    assert!(keys.is_sorted_by(|earlier, later| earlier < later));
+    assert_eq!(head.encode(format, &keys), data);
     true
 }
 

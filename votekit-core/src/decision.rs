@@ -128,7 +128,6 @@ pub struct EpochProgress {
 pub struct Fold {
     requests: RequestIndex,
     epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
-    entries: u32,
 }
 
 impl Fold {
@@ -139,6 +138,7 @@ impl Fold {
     }
 
     /// Decides every envelope of a batch, in order, and moves the fold. `None` stands for a replay, which has no entry.
+    /// `first_entry` is the index in the log of the first entry there will be.
     ///
     /// # Errors
     /// [`OrderError`] when the batch is not the next of its epoch; nothing has changed then.
@@ -148,8 +148,10 @@ impl Fold {
         electorate: &mut Electorate,
         scheme: HashScheme,
         window: &Window,
+        first_entry: u64,
     ) -> Result<Vec<Option<Entry>>, OrderError> {
         self.take_batch(batch.number(), batch.header().last)?;
+        let mut index = first_entry;
         let entries = batch.envelopes().map(|envelope| {
             if self.requests.contains(&envelope.request) {
                 return None;
@@ -165,23 +167,22 @@ impl Fold {
                 },
             };
             let entry = Entry { request: envelope.request, decision, minute: envelope.received.minutes() };
-            self.requests.insert(envelope.request, self.entries);
-            self.entries += 1;
+            self.requests.insert(envelope.request, index);
+            index += 1;
             Some(entry)
         });
         Ok(entries.collect())
     }
 
-    /// Applies an entry read back from the log.
-    pub fn replay(&mut self, entry: &Entry, electorate: &mut Electorate, scheme: HashScheme) {
+    /// Applies an entry read back from the log, where it stands at `index`.
+    pub fn replay(&mut self, entry: &Entry, electorate: &mut Electorate, scheme: HashScheme, index: u64) {
         match &entry.decision {
             Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
                 electorate.attempt(&scheme.registry_key(hash));
             }
             Decision::Invalid { .. } => {}
         }
-        self.requests.insert(entry.request, self.entries);
-        self.entries += 1;
+        self.requests.insert(entry.request, index);
     }
 
     /// Applies a batch leaf read back from the log, or takes the next batch.
@@ -223,7 +224,7 @@ impl Fold {
         self.epochs.iter().filter(|(_, progress)| !progress.ended).map(|(key, _)| *key)
     }
 
-    /// The decided requests, each with the ordinal of its entry among all entries.
+    /// The decided requests, each with the index of its entry in the log.
     #[must_use]
     pub fn requests(&self) -> &RequestIndex {
         &self.requests

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -11,7 +12,7 @@ use crate::fixed_rng::FixedRng;
 use crate::id::RequestId;
 use crate::instant::{UnixMillis, UnixSeconds};
 use crate::reconcile::Report;
-use crate::registry::Changes;
+use crate::registry::{Changes, KeyList};
 
 const WINDOW: Window = Window { opens: Some(UnixSeconds(100)), closes: Some(UnixSeconds(200)) };
 const SCHEME: HashScheme = HashScheme::Sha256;
@@ -23,7 +24,7 @@ fn hash(elector: u8) -> CredentialHash {
 fn electorate() -> Electorate {
     let mut electorate = Electorate::default();
     let keys = (0..20).map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
-    electorate.add_roll(keys).expect("ascending");
+    electorate.add_roll(Arc::new(KeyList::new(keys).expect("ascending"))).expect("few");
     let revoked = RegistryKey::from_bytes([19; 32]);
     electorate.apply(&Changes { revoke: vec![revoked], ..Changes::default() });
     electorate
@@ -48,7 +49,7 @@ fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> Batch {
 }
 
 fn decide(fold: &mut Fold, electorate: &mut Electorate, batch: &Batch) -> Vec<Option<Entry>> {
-    fold.decide(batch, electorate, SCHEME, &WINDOW).expect("the next batch")
+    fold.decide(batch, electorate, SCHEME, &WINDOW, 0).expect("the next batch")
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn every_rule_in_its_order() {
 #[test]
 fn numbers_must_follow() {
     let (mut fold, mut electorate) = (Fold::default(), electorate());
-    let mut attempt = |batch: &Batch| fold.decide(batch, &mut electorate, SCHEME, &WINDOW).map(|entries| entries.len());
+    let mut attempt = |batch: &Batch| fold.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len());
     assert!(matches!(attempt(&batch(2, false, &[])), Err(OrderError::Gap { expected: Sequence(1), .. })));
     assert_eq!(attempt(&batch(1, false, &[envelope(1, 1, 150)])), Ok(1));
     assert!(matches!(attempt(&batch(1, false, &[])), Err(OrderError::Sealed { .. })));
@@ -122,7 +123,7 @@ proptest! {
                 prop_assert_eq!(entry.is_none(), !decided.insert(envelope.request));
                 let Some(entry) = entry else { continue };
                 prop_assert_eq!(entry.request, envelope.request);
-                replayed_fold.replay(entry, &mut replayed_electorate, SCHEME);
+                replayed_fold.replay(entry, &mut replayed_electorate, SCHEME, 0);
                 match entry.decision {
                     Decision::Accepted { hash } => {
                         prop_assert!(accepted.insert(hash), "accepted twice");

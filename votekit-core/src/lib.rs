@@ -20,6 +20,8 @@ pub mod instant;
 
 pub mod credential;
 pub mod roll;
+pub mod shard;
+pub mod manifest;
 pub mod log;
 
 pub mod ballot;
@@ -27,6 +29,7 @@ pub mod batch;
 pub mod election;
 pub mod envelope;
 
+pub mod chronicle;
 pub mod decision;
 pub mod registry;
 pub mod request_index;

@@ -3,6 +3,7 @@
 //! Used by whoever decides. Keys stay sorted as shards hold them; a small table over their leading bits finds one in a step or two. 36 bytes an elector.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::credential::RegistryKey;
 
@@ -51,21 +52,19 @@ pub struct ChangesApplied {
 /// The registered credentials of one election and how each stands.
 #[derive(Default)]
 pub struct Electorate {
-    segments: Vec<Segment>,
+    segments: Vec<(u32, Arc<KeyList>)>,
     states: Vec<u32>,
     registered: u64,
     voted: u64,
 }
 
-/// One sorted list of keys: a roll, or the additions of one supplement.
-struct Segment {
+/// One sorted list of keys: a roll, or the additions of one supplement. Made once and shared.
+pub struct KeyList {
     keys: Vec<RegistryKey>,
     /// Where the keys with each value of the leading bits begin; one more than there are values.
     starts: Vec<u32>,
     /// How far a key's first 32 bits are shifted right to give the leading bits.
     shift: u32,
-    /// The place of the first key among all electors.
-    first_elector: u32,
 }
 
 /// Why keys are no roll.
@@ -90,11 +89,8 @@ impl Electorate {
     /// Adds a roll's keys.
     ///
     /// # Errors
-    /// [`ElectorateError`] when they do not ascend strictly, or are too many; nothing is added then.
-    pub fn add_roll(&mut self, keys: Vec<RegistryKey>) -> Result<(), ElectorateError> {
-        if let Some(position) = keys.windows(2).position(|pair| pair[0] >= pair[1]) {
-            return Err(ElectorateError::Order { position: position + 1 });
-        }
+    /// [`ElectorateError::TooMany`]; nothing is added then.
+    pub fn add_roll(&mut self, keys: Arc<KeyList>) -> Result<(), ElectorateError> {
         let count = self.states.len() + keys.len();
         if u32::try_from(count).is_err() {
             return Err(ElectorateError::TooMany { count });
@@ -138,7 +134,7 @@ impl Electorate {
         });
         applied.added += additions.len() as u64;
         if !additions.is_empty() {
-            self.push_segment(additions);
+            self.push_segment(Arc::new(KeyList::indexed(additions)));
         }
         self.registered = self.registered + applied.added - applied.revoked;
         applied
@@ -198,13 +194,13 @@ impl Electorate {
     }
 
     fn find(&self, key: &RegistryKey) -> Option<usize> {
-        self.segments.iter().find_map(|segment| segment.find(key))
+        self.segments.iter().find_map(|(first, keys)| Some(*first as usize + keys.find(key)?))
     }
 
-    fn push_segment(&mut self, keys: Vec<RegistryKey>) {
+    fn push_segment(&mut self, keys: Arc<KeyList>) {
         let first_elector = u32::try_from(self.states.len()).expect("add_roll keeps the count below 2^32");
         self.states.resize(self.states.len() + keys.len(), 0);
-        self.segments.push(Segment::new(keys, first_elector));
+        self.segments.push((first_elector, keys));
     }
 }
 
@@ -214,9 +210,20 @@ impl fmt::Debug for Electorate {
     }
 }
 
-impl Segment {
+impl KeyList {
+    /// Takes keys that ascend.
+    ///
+    /// # Errors
+    /// [`ElectorateError::Order`] when they do not, or one stands twice.
+    pub fn new(keys: Vec<RegistryKey>) -> Result<Self, ElectorateError> {
+        match keys.windows(2).position(|pair| pair[0] >= pair[1]) {
+            Some(position) => Err(ElectorateError::Order { position: position + 1 }),
+            None => Ok(Self::indexed(keys)),
+        }
+    }
+
     /// Chooses the leading bits so that about four keys share a value.
-    fn new(keys: Vec<RegistryKey>, first_elector: u32) -> Self {
+    fn indexed(keys: Vec<RegistryKey>) -> Self {
         let bits = (keys.len() / 4).next_power_of_two().trailing_zeros().clamp(1, 24);
         let shift = 32 - bits;
         let mut starts = vec![0_u32; (1 << bits) + 1];
@@ -226,14 +233,39 @@ impl Segment {
         for value in 1..starts.len() {
             starts[value] += starts[value - 1];
         }
-        Self { keys, starts, shift, first_elector }
+        Self { keys, starts, shift }
     }
 
-    fn find(&self, key: &RegistryKey) -> Option<usize> {
+    /// The place of a key in the list, from 0.
+    #[must_use]
+    pub fn find(&self, key: &RegistryKey) -> Option<usize> {
         let value = leading(key, self.shift);
         let (start, end) = (self.starts[value] as usize, self.starts[value + 1] as usize);
-        let place = self.keys[start..end].binary_search(key).ok()?;
-        Some(self.first_elector as usize + start + place)
+        self.keys[start..end].binary_search(key).ok().map(|place| start + place)
+    }
+
+    /// The keys, ascending.
+    #[must_use]
+    pub fn keys(&self) -> &[RegistryKey] {
+        &self.keys
+    }
+
+    /// Keys in the list.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+impl fmt::Debug for KeyList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyList({} keys)", self.keys.len())
     }
 }
 

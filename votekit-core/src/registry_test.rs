@@ -24,7 +24,7 @@ proptest! {
         steps in prop::collection::vec((0_u8..4, 0_u16..260), 0..300),
     ) {
         let mut electorate = Electorate::default();
-        electorate.add_roll(sorted(roll.iter().copied())).expect("sorted");
+        electorate.add_roll(Arc::new(KeyList::new(sorted(roll.iter().copied())).expect("sorted"))).expect("few");
         let mut model: BTreeMap<RegistryKey, (u32, bool)> = sorted(roll).into_iter().map(|key| (key, (0, false))).collect();
         for (kind, value) in steps {
             let target = key(value);
@@ -60,7 +60,7 @@ proptest! {
 #[test]
 fn a_spent_credential_is_not_replaced() {
     let mut electorate = Electorate::default();
-    electorate.add_roll(sorted([1, 2])).expect("sorted");
+    electorate.add_roll(Arc::new(KeyList::new(sorted([1, 2])).expect("sorted"))).expect("few");
     assert_eq!(electorate.attempt(&key(1)), Standing::First);
     let changes = Changes { replace: vec![(key(1), key(11)), (key(2), key(12))], ..Changes::default() };
     assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 1, refused: 1 });
@@ -74,5 +74,5 @@ fn a_spent_credential_is_not_replaced() {
 fn unsorted_keys_are_refused() {
     let mut keys = sorted([1, 2, 3]);
     keys.swap(0, 1);
-    assert_eq!(Electorate::default().add_roll(keys), Err(ElectorateError::Order { position: 1 }));
+    assert_eq!(KeyList::new(keys).unwrap_err(), ElectorateError::Order { position: 1 });
 }

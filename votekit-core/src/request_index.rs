@@ -1,4 +1,4 @@
-//! Which requests the log has decided: from request id to the ordinal of the entry.
+//! Which requests the log has decided: from request id to the index of the entry.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::id::RequestId;
 
-/// An exact map from decided requests to the ordinals of their entries, counted over the whole log from 0.
+/// An exact map from decided requests to the indices of their entries in the log.
 ///
 /// Made with room for every elector it never grows while votes come in: about 21 bytes a slot, and slots that are never used cost no memory
 /// until they are touched.
@@ -28,15 +28,18 @@ impl RequestIndex {
         self.entries.contains_key(request)
     }
 
-    /// The ordinal of the request's entry.
+    /// The index of the request's entry in the log.
     #[must_use]
-    pub fn get(&self, request: &RequestId) -> Option<u32> {
-        self.entries.get(request).copied()
+    pub fn get(&self, request: &RequestId) -> Option<u64> {
+        self.entries.get(request).map(|index| u64::from(*index))
     }
 
     /// Notes a decided request.
-    pub fn insert(&mut self, request: RequestId, entry: u32) {
-        self.entries.insert(request, entry);
+    ///
+    /// # Panics
+    /// At 2^32 leaves, 500 times the largest log this system is made for.
+    pub fn insert(&mut self, request: RequestId, index: u64) {
+        self.entries.insert(request, u32::try_from(index).expect("a log has fewer than 2^32 leaves"));
     }
 
     /// Requests decided.

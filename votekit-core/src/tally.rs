@@ -110,6 +110,21 @@ impl Tally {
         self.height = height;
     }
 
+    /// The tally that an opening tells.
+    ///
+    /// `None` when the opening has no counts.
+    #[must_use]
+    pub fn opened(totals: &Totals) -> Option<Self> {
+        let counts = Counts::from_order(&totals.values)?;
+        Some(Self { counts, blindings: totals.blindings.clone(), height: totals.through })
+    }
+
+    /// The height of the last block in the sums.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
     /// The sums so far.
     #[must_use]
     pub fn counts(&self) -> &Counts {

@@ -2,13 +2,15 @@
 //!
 //! Nothing else is needed beside a Rust toolchain and a C compiler (fuzzing wants a C++ compiler).
 
-#![expect(clippy::print_stdout, reason = "a chore speaks to the person who runs it")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore speaks to the person who runs it")]
 
 mod bench;
 mod fuzz;
 mod man;
 mod project;
 mod test;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -29,11 +31,18 @@ enum Verb {
     Bench(bench::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Chores::parse().verb {
-        Verb::Test(arguments) => test::run(&arguments),
+fn main() -> ExitCode {
+    let done = match Chores::parse().verb {
+        Verb::Test(arguments) => return test::run(&arguments),
         Verb::Man => man::run(),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

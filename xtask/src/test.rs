@@ -8,6 +8,8 @@ mod report;
 mod sources;
 mod suite;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::ValueEnum;
 
@@ -41,11 +43,8 @@ impl Engine {
 
 const CLIPPY_DENY: [&str; 3] = ["--", "-D", "warnings"];
 
-/// Runs every check.
-///
-/// # Errors
-/// When any check failed; the report has said which.
-pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs every check. Failures are in the report: nothing may be printed after its last line.
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let mut report = Report::default();
 
     report.check("format", || {
@@ -58,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
-    report.suite("tests", || tests(arguments, &["--workspace"]));
+    report.suite("tests", || tests(arguments, &["--workspace", "--lib"]));
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);
         suite::run(&mut command)
@@ -76,12 +75,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     });
     report.suite("offline: tests", || tests(arguments, &offline::PACKAGE));
 
-    report.finish()
+    if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// All tests but doc tests of the chosen packages; their binaries are built on the way.
 fn tests(arguments: &Arguments, packages: &[&str]) -> Result<Counts> {
-    let mut command = project::cargo(["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    let mut command = project::cargo(["test", "--no-fail-fast", "--bins", "--tests"]);
     command.args(packages).env("VOTEKIT_TEST_ENGINE", arguments.engine.name());
     if !arguments.skip_slow {
         command.args(["--", "--include-ignored"]);

@@ -22,3 +22,6 @@ pub mod tile;
 pub mod checkpoint;
 pub mod policy;
 pub mod proof;
+
+#[cfg(test)]
+mod samples;

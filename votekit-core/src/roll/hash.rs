@@ -119,37 +119,37 @@ pub(super) fn law_id(text: &[u8]) -> Result<LawId, CredentialError> {
 /// Finds a law's place in a chunk's list. Neighbouring rows are mostly of one law, so the last answer is tried first.
 struct LawLookup<'a> {
     rules: &'a RollRules,
+    /// `None` for a law that is not asked for.
     places: HashMap<Vec<u8>, Option<usize>>,
-    last: Option<(Vec<u8>, Option<usize>)>,
+    last: usize,
 }
 
 impl<'a> LawLookup<'a> {
     fn new(rules: &'a RollRules) -> Self {
-        Self { rules, places: HashMap::new(), last: None }
+        Self { rules, places: HashMap::new(), last: 0 }
     }
 
     /// The law's place; `None` when it is not asked for.
     fn find(&mut self, text: &[u8], laws: &mut Vec<(LawId, Columns)>) -> Result<Option<usize>, CredentialError> {
-        if let Some((last, place)) = &self.last {
-            if last == text {
-                return Ok(*place);
-            }
+        if laws.get(self.last).is_some_and(|(law_id, _)| law_id.as_str().as_bytes() == text) {
+            return Ok(Some(self.last));
         }
         let place = match self.places.get(text) {
             Some(place) => *place,
-            None => {
-                let law_id = law_id(text)?;
-                let place = if self.rules.laws.is_empty() || self.rules.laws.contains(&law_id) {
-                    laws.push((law_id, Columns::default()));
-                    Some(laws.len() - 1)
-                } else {
-                    None
-                };
-                self.places.insert(text.to_vec(), place);
-                place
-            }
+            None => self.admit(text, laws)?,
         };
-        self.last = Some((text.to_vec(), place));
+        self.last = place.unwrap_or(self.last);
+        Ok(place)
+    }
+
+    fn admit(&mut self, text: &[u8], laws: &mut Vec<(LawId, Columns)>) -> Result<Option<usize>, CredentialError> {
+        let law_id = law_id(text)?;
+        let asked_for = self.rules.laws.is_empty() || self.rules.laws.contains(&law_id);
+        let place = asked_for.then_some(laws.len());
+        if asked_for {
+            laws.push((law_id, Columns::default()));
+        }
+        self.places.insert(text.to_vec(), place);
         Ok(place)
     }
 }

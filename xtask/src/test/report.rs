@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::suite::Counts;
 
@@ -46,11 +46,8 @@ impl Report {
         self.rows.push(Row { name, took, cases, failure });
     }
 
-    /// Prints the table, and as its last line the number of test cases.
-    ///
-    /// # Errors
-    /// When any check failed.
-    pub(crate) fn finish(self) -> Result<()> {
+    /// Prints the table, and as its last line the number of test cases. Tells whether every check passed.
+    pub(crate) fn finish(self) -> bool {
         println!("\n{:<26} {:>8} {:>8}  result", "check", "seconds", "cases");
         for row in &self.rows {
             let cases = row.cases.map_or_else(String::new, |cases| cases.passed.to_string());
@@ -65,9 +62,6 @@ impl Report {
             println!("\n{name} FAILED: {failure}");
         }
         println!("\n{} passed, {} failed", self.counts.passed, self.counts.failed);
-        if failures.is_empty() {
-            return Ok(());
-        }
-        bail!("{} of {} checks failed", failures.len(), self.rows.len())
+        failures.is_empty()
     }
 }

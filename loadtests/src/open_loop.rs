@@ -1,0 +1,354 @@
+//! The open loop: votes leave at a given rate, and their latency counts from when they were meant to leave.
+//!
+//! A thread of its own releases votes by the schedule; a fixed number of keep-alive connections carries them, one vote at a time
+//! each. When the node stalls, released votes wait for a connection and their clock runs on. What the generator itself costs and
+//! how late it was is measured beside, so that a saturated generator is not taken for a slow node.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::task::LocalSet;
+use votekit_core::id::RequestId;
+
+use crate::answer::VoteState;
+use crate::ballot_mix::BallotMix;
+use crate::decision_poll::{DecisionPoll, Followed};
+use crate::error::LoadError;
+use crate::http_client::{Client, ClientOptions, ExchangeError, NodeUrl};
+use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
+pub use crate::pacer::RunControl;
+use crate::pacer::{Pacer, Pacing, Releases};
+use crate::recorder::{Recorder, VoteEnd, VoteTimes};
+use crate::report::{OpenLoopReport, RunFacts};
+use crate::schedule::Schedule;
+use crate::share::Share;
+use crate::shuffle::{Stream, draw_below};
+use crate::zeroed::SecretBuffer;
+
+/// What to do to whom.
+#[derive(Debug, Clone)]
+pub struct OpenLoopPlan {
+    /// The nodes; connections are dealt out among them. Not empty.
+    pub nodes: Vec<NodeUrl>,
+    /// When votes leave.
+    pub schedule: Schedule,
+    /// Keep-alive connections in all.
+    pub connections: usize,
+    /// Threads that carry the connections.
+    pub threads: usize,
+    /// The longest time from sending a vote to its whole answer.
+    pub timeout: Duration,
+    /// After the last intended send time, votes that still wait for a connection leave for this long; then they count as unsent.
+    pub drain: Duration,
+    /// `Prefer: wait=N`, in seconds: the 202 then comes with the decision, or when the time is over.
+    pub wait_s: Option<u32>,
+    /// Whether each vote carries an `Idempotency-Key`.
+    pub idempotency_keys: bool,
+    /// Which share of the votes to follow to their decision by asking.
+    pub follow: Share,
+    /// Between two questions about a followed vote.
+    pub follow_interval: Duration,
+    /// How long a followed vote may stay pending.
+    pub follow_patience: Duration,
+    /// Where to journal; the file must not exist.
+    pub journal: Option<PathBuf>,
+    /// Certificate authorities (PEM) to trust beside the system's, for https.
+    pub tls_ca_pem: Option<Vec<u8>>,
+}
+
+impl OpenLoopPlan {
+    /// A plan with 64 connections on one thread, 10 s of patience with each vote, and nothing else.
+    #[must_use]
+    pub fn new(nodes: Vec<NodeUrl>, schedule: Schedule) -> Self {
+        Self {
+            nodes,
+            schedule,
+            connections: 64,
+            threads: 1,
+            timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(10),
+            wait_s: None,
+            idempotency_keys: false,
+            follow: Share::NONE,
+            follow_interval: Duration::from_millis(20),
+            follow_patience: Duration::from_secs(30),
+            journal: None,
+            tls_ca_pem: None,
+        }
+    }
+
+    fn check(&self, mix: &BallotMix) -> Result<(), LoadError> {
+        let refused = |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
+        if self.nodes.is_empty() {
+            return refused("--node", "at least one is needed");
+        }
+        if !(1..=50_000).contains(&self.connections) {
+            return refused("--connections", "expected 1 to 50000");
+        }
+        if !(1..=64).contains(&self.threads) || self.threads > self.connections {
+            return refused("--threads", "expected 1 to 64, and no more than connections");
+        }
+        mix.check_capacity(self.schedule.total())
+    }
+}
+
+/// Runs `plan` with the votes of `mix` to its end, or until `control` stops it. Blocks; starts its own threads.
+///
+/// # Errors
+/// [`LoadError`] when the run cannot start (nothing was sent then), or when the journal could not be written. Votes that fail are
+/// no error: the report counts them.
+pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunControl>) -> Result<OpenLoopReport, LoadError> {
+    plan.check(&mix)?;
+    let addresses = plan.nodes.iter().map(NodeUrl::resolve).collect::<Result<Vec<_>, _>>()?;
+    check_reachable(plan, &addresses)?;
+    let journal = plan.journal.clone().map(|path| Journal::start(Arc::clone(&mix), journal_options(plan, path))).transpose()?;
+
+    let started_at_ms = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
+    let releases = Arc::new(Releases::new(plan.schedule.total()));
+    let cpu_before = process_cpu_time();
+    // Threads connect before the clock starts.
+    let start = Instant::now() + Duration::from_millis(100);
+    let carriers = spawn_carriers(plan, &mix, &control, &releases, &addresses, journal.as_ref(), start)?;
+    let pacer = Pacer {
+        schedule: plan.schedule,
+        start,
+        releases,
+        control: Arc::clone(&control),
+        watermark: journal.as_ref().map(Journal::watermark),
+        takers: plan.connections,
+    };
+    let pacer = spawn("pacer", move || {
+        std::thread::sleep(start.saturating_duration_since(Instant::now()));
+        pacer.run()
+    })?;
+
+    let pacing: Pacing = join(pacer)?;
+    let mut recorder = Recorder::default();
+    for carrier in carriers {
+        recorder.merge(join(carrier)??);
+    }
+    let wall = start.elapsed();
+    let cpu = process_cpu_time().saturating_sub(cpu_before);
+    if let Some(journal) = journal {
+        journal.finish()?;
+    }
+    let facts = RunFacts { plan, mix: &mix, started_at_ms, wall, cpu, stopped: control.is_stopped() };
+    Ok(OpenLoopReport::new(&facts, recorder, &pacing))
+}
+
+fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
+    let rate = plan.schedule.rate();
+    // Half a second of votes, so that a slow disk delays no vote and a crash leaves few that were written and never sent.
+    let ahead = (rate.from.max(rate.to) / 2.0) as u64;
+    JournalOptions {
+        path,
+        votes: plan.schedule.total(),
+        ahead: ahead.clamp(64, 500_000),
+        idempotency_keys: plan.idempotency_keys,
+        nodes: plan.nodes.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// A wrong address is told at once rather than as a million failed votes. One node that answers is enough.
+fn check_reachable(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> Result<(), LoadError> {
+    let mut last = None;
+    for (node, address) in plan.nodes.iter().zip(addresses) {
+        match std::net::TcpStream::connect_timeout(address, plan.timeout) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = Some(LoadError::Unreachable { node: node.to_string(), problem: error.to_string() }),
+        }
+    }
+    last.map_or(Ok(()), Err)
+}
+
+/// Processor time of this process, user and system.
+fn process_cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LoadError> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    spawned.map_err(|error| LoadError::Thread { problem: error.to_string() })
+}
+
+fn join<T>(thread: JoinHandle<T>) -> Result<T, LoadError> {
+    thread.join().map_err(|_| LoadError::Thread { problem: "one panicked".to_owned() })
+}
+
+type CarrierResult = Result<Recorder, LoadError>;
+
+fn spawn_carriers(
+    plan: &OpenLoopPlan,
+    mix: &Arc<BallotMix>,
+    control: &Arc<RunControl>,
+    releases: &Arc<Releases>,
+    addresses: &[std::net::SocketAddr],
+    journal: Option<&Journal>,
+    start: Instant,
+) -> Result<Vec<JoinHandle<CarrierResult>>, LoadError> {
+    (0..plan.threads)
+        .map(|thread| {
+            let carrier = Carrier {
+                plan: plan.clone(),
+                mix: Arc::clone(mix),
+                control: Arc::clone(control),
+                releases: Arc::clone(releases),
+                addresses: addresses.to_vec(),
+                notes: journal.map(Journal::notes),
+                start,
+            };
+            spawn("carrier", move || carrier.run(thread))
+        })
+        .collect()
+}
+
+/// One thread and its connections.
+struct Carrier {
+    plan: OpenLoopPlan,
+    mix: Arc<BallotMix>,
+    control: Arc<RunControl>,
+    releases: Arc<Releases>,
+    addresses: Vec<std::net::SocketAddr>,
+    notes: Option<Sender<JournalLine<'static>>>,
+    start: Instant,
+}
+
+impl Carrier {
+    /// Samples that may wait for the follower of one thread.
+    const FOLLOWED_MAX: usize = 10_000;
+
+    fn run(self, thread: usize) -> CarrierResult {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| LoadError::Thread { problem: error.to_string() })?;
+        let tls = tls_client(self.plan.tls_ca_pem.as_deref())?;
+        let recorder = Rc::new(RefCell::new(Recorder::default()));
+        let local = LocalSet::new();
+        let (follow, samples) = tokio::sync::mpsc::channel(Self::FOLLOWED_MAX);
+        let poll = DecisionPoll {
+            client: self.client(thread, &tls, None),
+            samples,
+            start: self.start,
+            interval: self.plan.follow_interval,
+            patience: self.plan.follow_patience,
+            control: Arc::clone(&self.control),
+            recorder: Rc::clone(&recorder),
+            notes: self.notes.clone(),
+        };
+        local.spawn_local(poll.run());
+        let mine = (thread..self.plan.connections).step_by(self.plan.threads);
+        let clients: Vec<Client> = mine.map(|connection| self.client(connection, &tls, self.plan.wait_s)).collect();
+        let carrier = Rc::new(self);
+        for client in clients {
+            let connection = Connection { carrier: Rc::clone(&carrier), recorder: Rc::clone(&recorder), follow: follow.clone(), client };
+            local.spawn_local(connection.run());
+        }
+        drop((follow, carrier));
+        runtime.block_on(local);
+        Ok(recorder.take())
+    }
+
+    fn client(&self, connection: usize, tls: &reqwest::Client, wait_s: Option<u32>) -> Client {
+        let place = connection % self.plan.nodes.len();
+        // A node that waits for the decision may take that long on purpose.
+        let timeout = self.plan.timeout + Duration::from_secs(u64::from(wait_s.unwrap_or(0)));
+        Client::new(&self.plan.nodes[place], self.addresses[place], tls, ClientOptions { timeout, wait_s })
+    }
+}
+
+fn tls_client(ca_pem: Option<&[u8]>) -> Result<reqwest::Client, LoadError> {
+    let refused = |error: reqwest::Error| LoadError::Plan { option: "--tls-ca", problem: error.to_string() };
+    let mut builder = reqwest::Client::builder().http1_only().redirect(reqwest::redirect::Policy::none());
+    if let Some(pem) = ca_pem {
+        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(refused)?);
+    }
+    builder.build().map_err(refused)
+}
+
+/// One connection: takes the next vote, sends it, waits for its end, records, and again.
+struct Connection {
+    carrier: Rc<Carrier>,
+    recorder: Rc<RefCell<Recorder>>,
+    follow: tokio::sync::mpsc::Sender<Followed>,
+    client: Client,
+}
+
+impl Connection {
+    async fn run(mut self) {
+        // A failure shows again, and is counted, with the first vote.
+        let _: Result<(), ExchangeError> = self.client.connect().await;
+        let carrier = Rc::clone(&self.carrier);
+        let schedule = carrier.plan.schedule;
+        let unsent_from = schedule.offset(schedule.total()) + carrier.plan.drain;
+        let mut body = SecretBuffer::with_capacity(256);
+        while let Some(sequence) = carrier.releases.take().await {
+            // The plan was checked against the roll: there is a ballot for every vote.
+            let Some(ballot) = carrier.mix.ballot(sequence) else { return };
+            let intended = schedule.offset(sequence);
+            let sent = carrier.start.elapsed();
+            let end = if sent > unsent_from {
+                VoteEnd::Unsent
+            } else {
+                body.clear();
+                ballot.write_body(&mut body);
+                let key = carrier.plan.idempotency_keys.then(|| idempotency_key(carrier.mix.seed(), sequence));
+                match self.client.vote(&body, key.as_deref()).await {
+                    Ok(answer) => VoteEnd::Answered(answer),
+                    Err(error) => VoteEnd::Failed(error),
+                }
+            };
+            let times = VoteTimes { intended, sent, ended: carrier.start.elapsed() };
+            self.recorder.borrow_mut().record(ballot.kind, times, &end);
+            self.note(sequence, times, &end);
+            if let VoteEnd::Answered(answer) = &end {
+                carrier.control.count_answer();
+                if let (202, Some(id), Some(VoteState::Pending)) = (answer.status, answer.request_id, answer.state) {
+                    self.follow(sequence, id, times);
+                }
+            }
+        }
+    }
+
+    fn note(&self, sequence: u64, times: VoteTimes, end: &VoteEnd) {
+        let Some(notes) = &self.carrier.notes else { return };
+        let at_us = u64::try_from(times.ended.as_micros()).unwrap_or(u64::MAX);
+        let error = end.error_name().map(Into::into);
+        let line = match end {
+            VoteEnd::Answered(answer) => JournalLine::Outcome {
+                seq: sequence,
+                at_us,
+                status: Some(answer.status),
+                request_id: answer.request_id,
+                state: answer.state,
+                code: answer.code.as_ref().map(|code| code.as_str().to_owned().into()),
+                error,
+            },
+            VoteEnd::Failed(_) | VoteEnd::Unsent => {
+                JournalLine::Outcome { seq: sequence, at_us, status: None, request_id: None, state: None, code: None, error }
+            }
+        };
+        // A journal that failed says so when it is finished.
+        let _ = notes.send(line);
+    }
+
+    fn follow(&self, sequence: u64, request_id: RequestId, times: VoteTimes) {
+        let share = self.carrier.plan.follow;
+        let point = draw_below(self.carrier.mix.seed(), Stream::Follow, sequence, u64::from(Share::ALL.parts_per_million()));
+        if point >= u64::from(share.parts_per_million()) {
+            return;
+        }
+        let sample = Followed { sequence, request_id, intended: times.intended, answered: times.ended };
+        let followed = self.follow.try_send(sample).is_ok();
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.follows += u64::from(followed);
+        recorder.follows_skipped += u64::from(!followed);
+    }
+}

@@ -1,0 +1,290 @@
+//! What one thread of connections saw. Recorders are merged at the end: nothing is shared while votes fly.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::answer::{NodeAnswer, ProblemCode, VoteState};
+use crate::ballot_mix::BallotKind;
+use crate::http_client::ExchangeError;
+use crate::journal::UNSENT;
+
+/// A histogram of microseconds from 1 µs to 1 hour with 3 significant digits.
+pub(crate) fn new_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are valid")
+}
+
+/// Records a time; what is above the histogram's end counts as its end.
+pub(crate) fn record_us(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+}
+
+/// When one vote was meant to leave, left, and ended; each counted from the start of the run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct VoteTimes {
+    pub(crate) intended: Duration,
+    pub(crate) sent: Duration,
+    pub(crate) ended: Duration,
+}
+
+/// How a vote ended.
+#[derive(Debug)]
+pub(crate) enum VoteEnd {
+    Answered(NodeAnswer),
+    Failed(ExchangeError),
+    /// No connection was free until the run was over.
+    Unsent,
+}
+
+impl VoteEnd {
+    /// The error's name; nothing for an answer.
+    pub(crate) fn error_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Failed(error) => Some(error.name()),
+            Self::Unsent => Some(UNSENT),
+        }
+    }
+}
+
+/// A kind of failure: no answer, or an answer other than 202.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct FailureKind {
+    /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than 202.
+    pub kind: &'static str,
+    /// The HTTP status.
+    pub status: Option<u16>,
+    /// The problem's stable code.
+    pub code: Option<ProblemCode>,
+}
+
+/// One second of the run, by intended send time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct SecondRow {
+    /// The second, from 0.
+    pub second: u64,
+    /// Votes that were meant to leave in it.
+    pub votes: u64,
+    /// Those that got 202.
+    pub answered_202: u64,
+    /// Those that did not.
+    pub failed: u64,
+    /// The longest time to 202 among them, in microseconds.
+    pub to_202_us_max: u64,
+}
+
+/// Counts and histograms of one thread, or of all once merged.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    pub(crate) kinds: BTreeMap<BallotKind, u64>,
+    pub(crate) by_status: BTreeMap<u16, u64>,
+    pub(crate) failures: BTreeMap<FailureKind, u64>,
+    pub(crate) answer_states: BTreeMap<VoteState, u64>,
+    pub(crate) decisions: BTreeMap<VoteState, u64>,
+    pub(crate) follows: u64,
+    pub(crate) follows_skipped: u64,
+    pub(crate) unresolved: u64,
+    pub(crate) seconds: Vec<SecondRow>,
+    pub(crate) to_202: Histogram<u64>,
+    pub(crate) to_end: Histogram<u64>,
+    pub(crate) service: Histogram<u64>,
+    pub(crate) send_lag: Histogram<u64>,
+    pub(crate) to_decision: Histogram<u64>,
+    pub(crate) last_end: Duration,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self {
+            kinds: BTreeMap::new(),
+            by_status: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            answer_states: BTreeMap::new(),
+            decisions: BTreeMap::new(),
+            follows: 0,
+            follows_skipped: 0,
+            unresolved: 0,
+            seconds: Vec::new(),
+            to_202: new_histogram(),
+            to_end: new_histogram(),
+            service: new_histogram(),
+            send_lag: new_histogram(),
+            to_decision: new_histogram(),
+            last_end: Duration::ZERO,
+        }
+    }
+}
+
+impl Recorder {
+    /// Kinds of failure that are told apart; a server that invents codes gets no more.
+    const FAILURE_KINDS_MAX: usize = 100;
+
+    /// Records one vote.
+    pub(crate) fn record(&mut self, kind: BallotKind, times: VoteTimes, end: &VoteEnd) {
+        *self.kinds.entry(kind).or_default() += 1;
+        self.last_end = self.last_end.max(times.ended);
+        let latency = times.ended.saturating_sub(times.intended);
+        record_us(&mut self.to_end, latency);
+        if !matches!(end, VoteEnd::Unsent) {
+            record_us(&mut self.send_lag, times.sent.saturating_sub(times.intended));
+        }
+        if let VoteEnd::Answered(answer) = end {
+            *self.by_status.entry(answer.status).or_default() += 1;
+        }
+        let failure = failure_of(end);
+        if failure.is_none() {
+            record_us(&mut self.to_202, latency);
+            record_us(&mut self.service, times.ended.saturating_sub(times.sent));
+            self.record_state(end, latency);
+        }
+        self.record_second(times.intended, failure.is_none().then_some(latency));
+        if let Some(failure) = failure {
+            self.record_failure(failure);
+        }
+    }
+
+    /// Records the decision of a vote that was followed.
+    pub(crate) fn record_decision(&mut self, state: VoteState, latency: Duration) {
+        *self.decisions.entry(state).or_default() += 1;
+        record_us(&mut self.to_decision, latency);
+    }
+
+    fn record_state(&mut self, end: &VoteEnd, latency: Duration) {
+        let VoteEnd::Answered(NodeAnswer { state: Some(state), .. }) = end else { return };
+        *self.answer_states.entry(*state).or_default() += 1;
+        if *state != VoteState::Pending {
+            self.record_decision(*state, latency);
+        }
+    }
+
+    fn record_second(&mut self, intended: Duration, latency_202: Option<Duration>) {
+        let second = intended.as_secs();
+        while self.seconds.len() as u64 <= second {
+            self.seconds.push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
+        }
+        let row = &mut self.seconds[second as usize];
+        row.votes += 1;
+        match latency_202 {
+            Some(latency) => {
+                row.answered_202 += 1;
+                row.to_202_us_max = row.to_202_us_max.max(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            }
+            None => row.failed += 1,
+        }
+    }
+
+    fn record_failure(&mut self, mut failure: FailureKind) {
+        if self.failures.len() >= Self::FAILURE_KINDS_MAX && !self.failures.contains_key(&failure) {
+            failure.code = None;
+        }
+        *self.failures.entry(failure).or_default() += 1;
+    }
+
+    /// Adds what another thread saw.
+    pub(crate) fn merge(&mut self, other: Self) {
+        merge_counts(&mut self.kinds, other.kinds);
+        merge_counts(&mut self.by_status, other.by_status);
+        merge_counts(&mut self.failures, other.failures);
+        merge_counts(&mut self.answer_states, other.answer_states);
+        merge_counts(&mut self.decisions, other.decisions);
+        self.follows += other.follows;
+        self.follows_skipped += other.follows_skipped;
+        self.unresolved += other.unresolved;
+        self.last_end = self.last_end.max(other.last_end);
+        for (mine, theirs) in [
+            (&mut self.to_202, &other.to_202),
+            (&mut self.to_end, &other.to_end),
+            (&mut self.service, &other.service),
+            (&mut self.send_lag, &other.send_lag),
+            (&mut self.to_decision, &other.to_decision),
+        ] {
+            mine.add(theirs).expect("all histograms have the same bounds");
+        }
+        for row in other.seconds {
+            while self.seconds.len() as u64 <= row.second {
+                self.seconds.push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
+            }
+            let mine = &mut self.seconds[row.second as usize];
+            mine.votes += row.votes;
+            mine.answered_202 += row.answered_202;
+            mine.failed += row.failed;
+            mine.to_202_us_max = mine.to_202_us_max.max(row.to_202_us_max);
+        }
+    }
+}
+
+fn merge_counts<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
+    for (key, count) in theirs {
+        *mine.entry(key).or_default() += count;
+    }
+}
+
+/// Anything but a 202 with a request id is a failure.
+fn failure_of(end: &VoteEnd) -> Option<FailureKind> {
+    match end {
+        VoteEnd::Answered(answer) if answer.status == 202 && answer.request_id.is_some() => None,
+        VoteEnd::Answered(answer) if answer.status == 202 => {
+            Some(FailureKind { kind: ExchangeError::Malformed.name(), status: Some(202), code: None })
+        }
+        VoteEnd::Answered(answer) => {
+            Some(FailureKind { kind: "http", status: Some(answer.status), code: answer.code.clone() })
+        }
+        VoteEnd::Failed(_) | VoteEnd::Unsent => {
+            end.error_name().map(|kind| FailureKind { kind, status: None, code: None })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(intended_ms: u64, sent_ms: u64, ended_ms: u64) -> VoteTimes {
+        let [intended, sent, ended] = [intended_ms, sent_ms, ended_ms].map(Duration::from_millis);
+        VoteTimes { intended, sent, ended }
+    }
+
+    fn answer(status: u16, body: &str) -> VoteEnd {
+        VoteEnd::Answered(NodeAnswer::parse(status, body.as_bytes()))
+    }
+
+    const PENDING: &str = r#"{"request_id":"000102030405060708090a0b0c0d0e0f","status":"pending"}"#;
+
+    #[test]
+    fn time_counts_from_the_intended_send() {
+        let mut recorder = Recorder::default();
+        recorder.record(BallotKind::First, times(1_000, 3_000, 3_010), &answer(202, PENDING));
+        assert!((2_005_000..=2_015_000).contains(&recorder.to_202.max()), "{}", recorder.to_202.max());
+        assert!((9_900..=10_100).contains(&recorder.service.max()));
+        assert!((1_990_000..=2_010_000).contains(&recorder.send_lag.max()));
+        assert_eq!(recorder.seconds[1].answered_202, 1);
+    }
+
+    #[test]
+    fn failures_are_told_apart_and_bounded() {
+        let mut recorder = Recorder::default();
+        for number in 0..500 {
+            recorder.record(BallotKind::First, times(0, 0, 1), &answer(400, &format!("{{\"code\":\"made-up-{number}\"}}")));
+        }
+        recorder.record(BallotKind::Unknown, times(0, 0, 1), &VoteEnd::Failed(ExchangeError::Timeout));
+        recorder.record(BallotKind::Unknown, times(0, 0, 1), &answer(202, "{}"));
+        assert!(recorder.failures.len() <= Recorder::FAILURE_KINDS_MAX + 3, "{}", recorder.failures.len());
+        assert_eq!(recorder.failures.values().sum::<u64>(), 502);
+        assert!(recorder.failures.keys().any(|failure| failure.kind == "malformed" && failure.status == Some(202)));
+        assert_eq!(recorder.to_202.len(), 0);
+    }
+
+    #[test]
+    fn merging_adds_up() {
+        let mut merged = Recorder::default();
+        for second in [0, 5] {
+            let mut recorder = Recorder::default();
+            recorder.record(BallotKind::First, times(second * 1_000, second * 1_000, second * 1_000 + 1), &answer(202, PENDING));
+            merged.merge(recorder);
+        }
+        assert_eq!((merged.to_202.len(), merged.seconds.len(), merged.seconds[5].votes), (2, 6, 1));
+        assert_eq!(merged.answer_states[&VoteState::Pending], 2);
+    }
+}

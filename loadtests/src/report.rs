@@ -1,0 +1,349 @@
+//! The open loop's report: numbers for a machine as JSON, and a short text for a reader.
+//!
+//! How to read it: `to_202_us` is what a voter waits who came at the intended time; `service_us` leaves out the wait for a free
+//! connection, and is what closed-loop tools call latency. `send_lag_us` is the difference. `generator.release_lag_us` and
+//! `generator.cpu_share` (processor time of this process over wall time; 1 is one core) say whether the generator itself kept up:
+//! when `generator.saturated` is true the numbers speak of the generator as much as of the node.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Serializer as _, V2Serializer};
+use serde::Serialize;
+
+use crate::answer::VoteState;
+use crate::ballot_mix::{BallotKind, BallotMix};
+use crate::journal::UNSENT;
+use crate::open_loop::OpenLoopPlan;
+use crate::pacer::Pacing;
+use crate::recorder::Recorder;
+pub use crate::recorder::{FailureKind, SecondRow};
+
+/// What a run of the open loop found.
+#[derive(Debug, Clone, Serialize)]
+pub struct OpenLoopReport {
+    /// `votekit-load-report/1`.
+    pub format: &'static str,
+    /// The generator's version.
+    pub tool: String,
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// Start, in unix milliseconds.
+    pub started_at_ms: u64,
+    /// The seed.
+    pub seed: u64,
+    /// Votes a second asked for, such as `5000` or `100..5000`.
+    pub rate_asked: String,
+    /// Seconds asked for.
+    pub duration_asked_s: f64,
+    /// Votes that left, over the time from the first to the end of the schedule or of the last release.
+    pub rate_sent: f64,
+    /// Votes that got 202, over the time from the start to the last end.
+    pub rate_202: f64,
+    /// Seconds from the start to the last end.
+    pub duration_s: f64,
+    /// Connections used.
+    pub connections: usize,
+    /// Threads used.
+    pub threads: usize,
+    /// Whether the run was stopped early.
+    pub stopped: bool,
+    /// Votes planned.
+    pub planned: u64,
+    /// Votes that left, or tried to.
+    pub sent: u64,
+    /// Votes that were answered, in whatever way.
+    pub answered: u64,
+    /// Votes that got 202 and a request id.
+    pub answered_202: u64,
+    /// Votes by what they were meant to be.
+    pub votes_by_kind: BTreeMap<BallotKind, u64>,
+    /// Answers by HTTP status.
+    pub answers_by_status: BTreeMap<u16, u64>,
+    /// States told in 202 answers.
+    pub answers_by_state: BTreeMap<VoteState, u64>,
+    /// Everything that was no 202, by kind.
+    pub errors: Vec<FailureCount>,
+    /// From the intended send time to 202.
+    pub to_202_us: Distribution,
+    /// From the intended send time to the end of every vote, failed ones too.
+    pub to_end_us: Distribution,
+    /// From the actual send time to 202.
+    pub service_us: Distribution,
+    /// From the intended to the actual send time: the wait for a free connection, and the generator's own lateness.
+    pub send_lag_us: Distribution,
+    /// Decisions, by waiting or by following a sample.
+    pub decisions: Decisions,
+    /// The generator itself.
+    pub generator: GeneratorFacts,
+    /// Second by second.
+    pub seconds: Vec<SecondRow>,
+    /// `to_202_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several generators can be added.
+    pub to_202_us_hdr: String,
+    /// What the reader must know before believing the numbers.
+    pub warnings: Vec<String>,
+}
+
+/// How often one kind of failure was met.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FailureCount {
+    /// The kind.
+    #[serde(flatten)]
+    pub failure: FailureKind,
+    /// How often.
+    pub count: u64,
+}
+
+/// The shape of a set of times, in microseconds, to 3 significant digits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Distribution {
+    /// How many.
+    pub count: u64,
+    /// The shortest.
+    pub min: u64,
+    /// The mean.
+    pub mean: f64,
+    /// Half are no longer.
+    pub p50: u64,
+    /// 90% are no longer.
+    pub p90: u64,
+    /// 95% are no longer.
+    pub p95: u64,
+    /// 99% are no longer.
+    pub p99: u64,
+    /// 99.9% are no longer.
+    #[serde(rename = "p99.9")]
+    pub p99_9: u64,
+    /// The longest.
+    pub max: u64,
+}
+
+/// Decisions that were waited for or followed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Decisions {
+    /// By state.
+    pub by_state: BTreeMap<VoteState, u64>,
+    /// Votes followed by asking.
+    pub followed: u64,
+    /// Votes of the sample that were not followed because too many were.
+    pub skipped: u64,
+    /// Followed votes that were undecided when patience ended.
+    pub unresolved: u64,
+    /// Between two questions about a followed vote: the resolution of their times.
+    pub follow_interval_ms: u64,
+    /// From the intended send time to the decision as the voter sees it.
+    pub to_decision_us: Distribution,
+}
+
+/// The generator's own cost and lateness.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GeneratorFacts {
+    /// Processor seconds of this process during the run.
+    pub cpu_s: f64,
+    /// Processor seconds over wall seconds; 1 is one core.
+    pub cpu_share: f64,
+    /// From a vote's intended time to its release.
+    pub release_lag_us: Distribution,
+    /// The most votes that waited for a connection at once.
+    pub backlog_max: u64,
+    /// Whether the generator, not the node, may have set the numbers.
+    pub saturated: bool,
+}
+
+/// What the run knows beside its recorder.
+pub(crate) struct RunFacts<'run> {
+    pub(crate) plan: &'run OpenLoopPlan,
+    pub(crate) mix: &'run BallotMix,
+    pub(crate) started_at_ms: u64,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
+    pub(crate) stopped: bool,
+}
+
+impl OpenLoopReport {
+    /// Puts the report together.
+    pub(crate) fn new(facts: &RunFacts<'_>, recorder: Recorder, pacing: &Pacing) -> Self {
+        let plan = facts.plan;
+        let recorded: u64 = recorder.kinds.values().sum();
+        let unsent: u64 =
+            recorder.failures.iter().filter(|(failure, _)| failure.kind == UNSENT).map(|(_, count)| *count).sum();
+        let sent = recorded - unsent;
+        let answered_202 = recorder.to_202.len();
+        let schedule_end = plan.schedule.offset(pacing.released).as_secs_f64();
+        let duration_s = recorder.last_end.as_secs_f64();
+        let mut report = Self {
+            format: "votekit-load-report/1",
+            tool: format!("votekit {}", env!("CARGO_PKG_VERSION")),
+            nodes: plan.nodes.iter().map(ToString::to_string).collect(),
+            started_at_ms: facts.started_at_ms,
+            seed: facts.mix.seed(),
+            rate_asked: plan.schedule.rate().to_string(),
+            duration_asked_s: plan.schedule.duration().as_secs_f64(),
+            rate_sent: per_second(sent, schedule_end),
+            rate_202: per_second(answered_202, duration_s.max(schedule_end)),
+            duration_s,
+            connections: plan.connections,
+            threads: plan.threads,
+            stopped: facts.stopped,
+            planned: plan.schedule.total(),
+            sent,
+            answered: recorder.by_status.values().sum(),
+            answered_202,
+            votes_by_kind: recorder.kinds.clone(),
+            answers_by_status: recorder.by_status.clone(),
+            answers_by_state: recorder.answer_states.clone(),
+            errors: failures_by_count(&recorder),
+            to_202_us: Distribution::of(&recorder.to_202),
+            to_end_us: Distribution::of(&recorder.to_end),
+            service_us: Distribution::of(&recorder.service),
+            send_lag_us: Distribution::of(&recorder.send_lag),
+            decisions: Decisions {
+                by_state: recorder.decisions.clone(),
+                followed: recorder.follows,
+                skipped: recorder.follows_skipped,
+                unresolved: recorder.unresolved,
+                follow_interval_ms: u64::try_from(plan.follow_interval.as_millis()).unwrap_or(u64::MAX),
+                to_decision_us: Distribution::of(&recorder.to_decision),
+            },
+            generator: GeneratorFacts::new(facts, pacing),
+            to_202_us_hdr: encode(&recorder.to_202),
+            seconds: recorder.seconds,
+            warnings: Vec::new(),
+        };
+        report.warnings = report.find_warnings(unsent);
+        report
+    }
+
+    fn find_warnings(&self, unsent: u64) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let generator = &self.generator;
+        if generator.saturated {
+            warnings.push(format!(
+                "the generator was saturated (release p99 {} late, {:.2} cores): its numbers are no measure of the node",
+                Microseconds(generator.release_lag_us.p99),
+                generator.cpu_share
+            ));
+        }
+        if unsent > 0 {
+            warnings.push(format!("{unsent} votes never left: to_202_us leaves them out, to_end_us does not"));
+        }
+        if generator.backlog_max > self.connections as u64 && !generator.saturated {
+            warnings.push(format!(
+                "up to {} votes waited for one of {} connections: more connections tell a slow node from too few connections",
+                generator.backlog_max, self.connections
+            ));
+        }
+        if self.stopped {
+            warnings.push("the run was stopped early".to_owned());
+        }
+        warnings
+    }
+}
+
+impl GeneratorFacts {
+    /// A generator whose own thread releases one vote in a hundred this late is not keeping its schedule.
+    const RELEASE_LAG_US_MAX: u64 = 5_000;
+
+    fn new(facts: &RunFacts<'_>, pacing: &Pacing) -> Self {
+        let release_lag_us = Distribution::of(&pacing.release_lag);
+        let cpu_share = per_second_f64(facts.cpu.as_secs_f64(), facts.wall.as_secs_f64());
+        // Each carrier thread is one core at most: near that, the generator is the bottleneck.
+        let busy = cpu_share > 0.95 * facts.plan.threads as f64;
+        let saturated = busy || release_lag_us.p99 > Self::RELEASE_LAG_US_MAX;
+        Self { cpu_s: facts.cpu.as_secs_f64(), cpu_share, release_lag_us, backlog_max: pacing.backlog_max, saturated }
+    }
+}
+
+impl Distribution {
+    fn of(histogram: &Histogram<u64>) -> Self {
+        let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile).min(histogram.max()) };
+        Self {
+            count: histogram.len(),
+            min: if histogram.is_empty() { 0 } else { histogram.min() },
+            mean: histogram.mean().round(),
+            p50: at(0.5),
+            p90: at(0.9),
+            p95: at(0.95),
+            p99: at(0.99),
+            p99_9: at(0.999),
+            max: if histogram.is_empty() { 0 } else { histogram.max() },
+        }
+    }
+}
+
+fn per_second(count: u64, seconds: f64) -> f64 {
+    per_second_f64(count as f64, seconds)
+}
+
+fn per_second_f64(amount: f64, seconds: f64) -> f64 {
+    if seconds > 0.0 { (amount / seconds * 1_000.0).round() / 1_000.0 } else { 0.0 }
+}
+
+fn failures_by_count(recorder: &Recorder) -> Vec<FailureCount> {
+    let failures = recorder.failures.iter();
+    let mut failures: Vec<_> = failures.map(|(failure, count)| FailureCount { failure: failure.clone(), count: *count }).collect();
+    failures.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.failure.cmp(&b.failure)));
+    failures
+}
+
+fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2Serializer::new().serialize(histogram, &mut bytes).expect("writing into memory cannot fail for bounded counts");
+    STANDARD.encode(bytes)
+}
+
+/// Prints a time with a unit that fits.
+struct Microseconds(u64);
+
+impl fmt::Display for Microseconds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0..1_000 => write!(formatter, "{} µs", self.0),
+            1_000..1_000_000 => write!(formatter, "{:.1} ms", self.0 as f64 / 1e3),
+            _ => write!(formatter, "{:.2} s", self.0 as f64 / 1e6),
+        }
+    }
+}
+
+impl fmt::Display for OpenLoopReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "asked     {} votes/s for {} s: {} votes", self.rate_asked, self.duration_asked_s, self.planned)?;
+        writeln!(
+            formatter,
+            "sent      {} ({:.1}/s), answered {}, 202: {} ({:.1}/s)",
+            self.sent, self.rate_sent, self.answered, self.answered_202, self.rate_202
+        )?;
+        for error in &self.errors {
+            let FailureKind { kind, status, code } = &error.failure;
+            let status = status.map_or_else(String::new, |status| format!(" {status}"));
+            let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", code.as_str()));
+            writeln!(formatter, "  {:>8}  {kind}{status}{code}", error.count)?;
+        }
+        writeln!(formatter, "            p50        p90        p95        p99        p99.9      max")?;
+        line(formatter, "to 202", &self.to_202_us)?;
+        line(formatter, "service", &self.service_us)?;
+        line(formatter, "send lag", &self.send_lag_us)?;
+        if self.decisions.to_decision_us.count > 0 {
+            line(formatter, "decision", &self.decisions.to_decision_us)?;
+        }
+        line(formatter, "release", &self.generator.release_lag_us)?;
+        write!(
+            formatter,
+            "generator {:.2} cores, {} connections, backlog at most {}",
+            self.generator.cpu_share, self.connections, self.generator.backlog_max
+        )?;
+        self.warnings.iter().try_for_each(|warning| write!(formatter, "\nwarning: {warning}"))
+    }
+}
+
+fn line(formatter: &mut fmt::Formatter<'_>, name: &str, times: &Distribution) -> fmt::Result {
+    write!(formatter, "{name:<10}")?;
+    for time in [times.p50, times.p90, times.p95, times.p99, times.p99_9, times.max] {
+        write!(formatter, "  {:<9}", Microseconds(time).to_string())?;
+    }
+    writeln!(formatter)
+}

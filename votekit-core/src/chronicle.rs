@@ -1,0 +1,554 @@
+//! The state of one election, as its log tells it, and the making of the next block.
+//!
+//! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`], [`Chronicle::seal`], [`Chronicle::close`]) and by
+//! reading them back ([`Chronicle::replay`]). Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
+//! that has the same log makes the same bytes.
+
+mod block;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::ballot::BallotSecretKey;
+use crate::batch::{Batch, BatchError, NodePublicKey};
+use crate::credential::HashScheme;
+use crate::decision::{Fold, OrderError};
+use crate::election::{Definition, ResultsPolicy, State, Window};
+use crate::id::{Digest, NodeId};
+use crate::instant::UnixSeconds;
+use crate::log::leaf::{BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
+use crate::log::merkle::TreeBuilder;
+use crate::reconcile::{Imbalance, Report};
+use crate::registry::{Changes, Electorate, ElectorateError, KeyList};
+use crate::results::Results;
+use crate::tally::{self, Counts, Tally, Totals};
+
+pub use block::{Block, BlockMaker, leaves_of_block};
+pub use replay::ReplaySource;
+
+use block::BlockBuilder;
+
+/// A roll that takes effect: its manifest and its keys.
+#[derive(Debug, Clone)]
+pub struct RollLoad {
+    /// SHA-256 of the manifest.
+    pub manifest: Digest,
+    /// The manifest that this one supplements.
+    pub parent: Option<Digest>,
+    /// How credentials are hashed.
+    pub scheme: HashScheme,
+    /// What it brings.
+    pub content: RollContent,
+}
+
+/// What a manifest brings to one election.
+#[derive(Debug, Clone)]
+pub enum RollContent {
+    /// A roll's keys.
+    Roll(Arc<KeyList>),
+    /// A supplement's changes.
+    Supplement(Arc<Changes>),
+}
+
+/// Something an official or an operator does, to be recorded in a block of its own.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Act {
+    /// A roll or a supplement takes effect.
+    Load(RollLoad),
+    /// An ingest node is admitted.
+    Admit(NodePublicKey),
+    /// The poll opens.
+    Open {
+        /// From when on votes count.
+        opens: UnixSeconds,
+        /// Rules of a binding election that are waived.
+        waivers: Vec<String>,
+    },
+    /// The poll closes: votes received from this second on do not count.
+    Closing {
+        /// The effective closing time.
+        closes: UnixSeconds,
+    },
+    /// The result is declared official.
+    Certify {
+        /// SHA-256 of the results as JSON.
+        results: Digest,
+    },
+}
+
+/// Why an act or a batch does not fit the state of the election.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChronicleError {
+    /// The act is not possible in this state.
+    #[error("the election is {state}: it cannot be {wanted} now")]
+    State {
+        /// The state it is in.
+        state: State,
+        /// What was wanted, as a participle.
+        wanted: &'static str,
+    },
+    /// No roll has been loaded.
+    #[error("no roll has been loaded for this election")]
+    NoRoll,
+    /// A roll is loaded once; later changes come as supplements.
+    #[error("another roll is loaded already; late changes come as supplements to it")]
+    SecondRoll,
+    /// A supplement must name the manifest that was loaded last.
+    #[error("the supplement is made for manifest {parent}, which is not the one loaded last")]
+    Parent {
+        /// The parent it names.
+        parent: Digest,
+    },
+    /// A supplement hashes credentials as its roll does.
+    #[error("the supplement hashes credentials by another scheme than the roll")]
+    Scheme,
+    /// The keys are no roll.
+    #[error(transparent)]
+    Electorate(#[from] ElectorateError),
+    /// The batch is of a node that was not admitted.
+    #[error("node {node} is not admitted to this election")]
+    NotAdmitted {
+        /// The node.
+        node: NodeId,
+    },
+    /// The batch is of another election, or not signed by its node.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The batch does not follow.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The accounts of the close do not add up.
+    #[error(transparent)]
+    Imbalance(#[from] Imbalance),
+    /// An epoch has neither ended nor been retired.
+    #[error("the close waits for node {node}, epoch {epoch}: it has not ended")]
+    OpenEpoch {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A leaf read back is none.
+    #[error("leaf {index}: {error}")]
+    Leaf {
+        /// Its index in the log.
+        index: u64,
+        /// What is wrong.
+        error: LeafError,
+    },
+    /// A leaf read back does not follow from those before it.
+    #[error("leaf {index} does not follow from the log before it: {rule}")]
+    Contradiction {
+        /// Its index in the log.
+        index: u64,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+}
+
+/// The state of one election as its log tells it.
+#[derive(Debug)]
+pub struct Chronicle {
+    definition: Definition,
+    state: State,
+    window: Window,
+    opened: Option<UnixSeconds>,
+    closed: Option<UnixSeconds>,
+    scheme: Option<HashScheme>,
+    last_manifest: Option<Digest>,
+    electorate: Electorate,
+    nodes: BTreeMap<NodeId, NodePublicKey>,
+    fold: Fold,
+    report: Report,
+    tally: Tally,
+    /// The sums last opened, or under the other policies the sums that may be shown.
+    published: Tally,
+    /// Sums that may be opened once as many newer votes are held back.
+    candidate: Option<Tally>,
+    tree: TreeBuilder,
+    height: u64,
+    updated_at: UnixSeconds,
+    /// Set while reading back a log whose evidence has been destroyed.
+    evidence_missing: bool,
+}
+
+impl Chronicle {
+    /// Starts the log of an election: block 1, with the draft.
+    #[must_use]
+    pub fn begin(definition: Definition, maker: &BlockMaker) -> (Self, Block) {
+        let mut chronicle = Self::draft(definition.clone());
+        let mut block = BlockBuilder::new(chronicle.tree.size());
+        block.push(&Leaf::Election(ElectionEvent::Draft { at: maker.at, definition }));
+        let block = chronicle.finish(block, maker);
+        (chronicle, block)
+    }
+
+    fn draft(definition: Definition) -> Self {
+        let tally = Tally::new(definition.choices.len());
+        Self {
+            state: State::Draft,
+            window: Window { opens: None, closes: definition.closes },
+            opened: None,
+            closed: None,
+            scheme: None,
+            last_manifest: None,
+            electorate: Electorate::default(),
+            nodes: BTreeMap::new(),
+            fold: Fold::default(),
+            report: Report::default(),
+            published: tally.clone(),
+            candidate: None,
+            tally,
+            tree: TreeBuilder::new(),
+            height: 0,
+            updated_at: UnixSeconds(0),
+            evidence_missing: false,
+            definition,
+        }
+    }
+
+    /// Records acts in one block.
+    ///
+    /// # Errors
+    /// [`ChronicleError`] when one does not fit. Then the chronicle may hold part of the acts and must be read back from the log.
+    pub fn record(&mut self, acts: &[Act], maker: &BlockMaker) -> Result<Block, ChronicleError> {
+        let mut block = BlockBuilder::new(self.tree.size());
+        for act in acts {
+            let leaf = self.apply_act(act, maker.at)?;
+            block.push(&leaf);
+        }
+        Ok(self.finish(block, maker))
+    }
+
+    /// Checks whether a batch could be sealed next, without moving anything: right election, admitted node, good signature, next number.
+    ///
+    /// # Errors
+    /// [`ChronicleError`] with the first rule it breaks.
+    pub fn check_batch(&self, batch: &Batch) -> Result<(), ChronicleError> {
+        let node = batch.number().node;
+        if batch.header().law_id != self.definition.law_id {
+            return Err(ChronicleError::Batch(BatchError::Field { field: "law id" }));
+        }
+        let key = self.nodes.get(&node).ok_or(ChronicleError::NotAdmitted { node })?;
+        Ok(batch.verify(key)?)
+    }
+
+    /// Decides batches and seals them in one block. Each must have passed [`Chronicle::check_batch`] and be the next of its epoch; those that are not are left out and
+    /// given back with the reason.
+    ///
+    /// # Errors
+    /// [`ChronicleError::State`] before the opening and after the close.
+    pub fn seal(
+        &mut self,
+        batches: &[Arc<Batch>],
+        ballot_key: &BallotSecretKey,
+        maker: &BlockMaker,
+    ) -> Result<(Block, Vec<(Arc<Batch>, OrderError)>), ChronicleError> {
+        if !matches!(self.state, State::Open | State::Closing) {
+            return Err(ChronicleError::State { state: self.state, wanted: "voted on" });
+        }
+        let scheme = self.scheme.ok_or(ChronicleError::NoRoll)?;
+        let mut block = BlockBuilder::new(self.tree.size());
+        let mut counts = Counts::zero(self.definition.choices.len());
+        let mut refused = Vec::new();
+        for batch in batches {
+            let first_entry = block.next_leaf() + 1;
+            match self.fold.decide(batch, &mut self.electorate, scheme, &self.window, first_entry) {
+                Ok(entries) => {
+                    block.push(&Leaf::Batch(batch_leaf(batch)));
+                    for (entry, choice) in entries.iter().zip(batch.open(ballot_key)) {
+                        self.report.count(entry.as_ref());
+                        counts.count(entry.as_ref(), choice);
+                        if let Some(entry) = entry {
+                            block.push_entry(entry);
+                        }
+                    }
+                }
+                Err(error) => refused.push((Arc::clone(batch), error)),
+            }
+        }
+        let height = self.height + 1;
+        if refused.len() < batches.len() {
+            let commitments = tally::commit(&counts, ballot_key, &self.definition.law_id, height);
+            block.push(&Leaf::Counts(CountsLeaf { commitments }));
+            self.tally.add_block(&counts, ballot_key, &self.definition.law_id, height);
+            if let Some(totals) = self.publish() {
+                block.push(&Leaf::Totals(totals));
+            }
+        }
+        Ok((self.finish(block, maker), refused))
+    }
+
+    /// Closes the election: reconciles, opens the totals, records both.
+    ///
+    /// # Errors
+    /// [`ChronicleError`] while an epoch is open or an account does not add up; nothing has changed then.
+    pub fn close(&mut self, maker: &BlockMaker) -> Result<Block, ChronicleError> {
+        if self.state != State::Closing {
+            return Err(ChronicleError::State { state: self.state, wanted: "closed" });
+        }
+        if let Some((node, epoch)) = self.fold.open_epochs().next() {
+            return Err(ChronicleError::OpenEpoch { node, epoch: epoch.0 });
+        }
+        self.report.reconcile(self.tally.counts(), self.electorate.registered())?;
+        let mut block = BlockBuilder::new(self.tree.size());
+        let (registered, report) = (self.electorate.registered(), self.report);
+        block.push(&Leaf::Election(ElectionEvent::Closed { at: maker.at, registered, report }));
+        block.push(&Leaf::Totals(self.tally.open(self.height + 1)));
+        self.published = self.tally.clone();
+        self.state = State::Closed;
+        Ok(self.finish(block, maker))
+    }
+
+    fn apply_act(&mut self, act: &Act, at: UnixSeconds) -> Result<Leaf, ChronicleError> {
+        match act {
+            Act::Load(load) => self.load(load).map(Leaf::Roll),
+            Act::Admit(key) => {
+                self.nodes.insert(key.node_id(), *key);
+                Ok(Leaf::Node(NodeEvent::Admitted { node: key.node_id(), key: *key }))
+            }
+            Act::Open { opens, waivers } => {
+                self.expect_state(State::Draft, "opened")?;
+                if self.scheme.is_none() {
+                    return Err(ChronicleError::NoRoll);
+                }
+                self.open_at(*opens);
+                Ok(Leaf::Election(ElectionEvent::Open {
+                    at,
+                    opens: *opens,
+                    closes: self.window.closes,
+                    registered: self.electorate.registered(),
+                    waivers: waivers.clone(),
+                    zero_report: self.report,
+                }))
+            }
+            Act::Closing { closes } => {
+                self.expect_state(State::Open, "closed")?;
+                let closes = self.window.closes.map_or(*closes, |planned| planned.min(*closes));
+                self.closing_at(closes);
+                Ok(Leaf::Election(ElectionEvent::Closing { at, closes }))
+            }
+            Act::Certify { results } => {
+                self.expect_state(State::Closed, "certified")?;
+                self.state = State::Certified;
+                Ok(Leaf::Election(ElectionEvent::Certified { at, results: *results }))
+            }
+        }
+    }
+
+    fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ChronicleError> {
+        if matches!(self.state, State::Closing | State::Closed | State::Certified) {
+            return Err(ChronicleError::State { state: self.state, wanted: "given a roll" });
+        }
+        let mut event = RollEvent {
+            manifest: load.manifest,
+            parent: load.parent,
+            scheme: load.scheme,
+            loaded: 0,
+            added: 0,
+            revoked: 0,
+            refused: 0,
+        };
+        match &load.content {
+            RollContent::Roll(keys) => {
+                if self.last_manifest.is_some() {
+                    return Err(ChronicleError::SecondRoll);
+                }
+                self.electorate.add_roll(Arc::clone(keys))?;
+                self.fold = Fold::with_capacity(keys.len() + keys.len() / 8);
+                event.loaded = keys.len() as u64;
+            }
+            RollContent::Supplement(changes) => {
+                if load.parent != self.last_manifest {
+                    let parent = load.parent.ok_or(ChronicleError::NoRoll)?;
+                    return Err(ChronicleError::Parent { parent });
+                }
+                if self.scheme != Some(load.scheme) {
+                    return Err(ChronicleError::Scheme);
+                }
+                let applied = self.electorate.apply(changes);
+                (event.added, event.revoked, event.refused) = (applied.added, applied.revoked, applied.refused);
+            }
+        }
+        self.scheme = Some(load.scheme);
+        self.last_manifest = Some(load.manifest);
+        Ok(event)
+    }
+
+    fn expect_state(&self, expected: State, wanted: &'static str) -> Result<(), ChronicleError> {
+        if self.state == expected { Ok(()) } else { Err(ChronicleError::State { state: self.state, wanted }) }
+    }
+
+    fn open_at(&mut self, opens: UnixSeconds) {
+        self.state = State::Open;
+        self.opened = Some(opens);
+        self.window.opens = Some(opens);
+    }
+
+    fn closing_at(&mut self, closes: UnixSeconds) {
+        self.state = State::Closing;
+        self.closed = Some(closes);
+        self.window.closes = Some(closes);
+    }
+
+    /// Moves what may be shown: everything with `publish_every` 1; else sums that at least so many votes are new in, while as many newer ones are held back.
+    /// Under `live` the sums are opened in the log.
+    fn publish(&mut self) -> Option<Totals> {
+        let every = self.definition.publish_every;
+        let now = self.tally.counts().total();
+        let due = if every <= 1 {
+            (now > self.published.counts().total()).then(|| self.tally.clone())
+        } else {
+            let candidate = self.candidate.get_or_insert_with(|| self.published.clone());
+            let held_back = now - candidate.counts().total();
+            if held_back < every {
+                return None;
+            }
+            let due = self.candidate.replace(self.tally.clone())?;
+            (due.counts().total() >= self.published.counts().total() + every).then_some(due)
+        };
+        self.published = due?;
+        (self.definition.results == ResultsPolicy::Live).then(|| self.published.open(self.published.height()))
+    }
+
+    fn finish(&mut self, mut block: BlockBuilder, maker: &BlockMaker) -> Block {
+        self.height += 1;
+        self.updated_at = maker.at;
+        block.push(&Leaf::Block(BlockLeaf {
+            height: self.height,
+            term: maker.term,
+            leader: maker.leader.clone(),
+            sealed_at: maker.at,
+        }));
+        let mut full_tiles = Vec::new();
+        for hash in block.hashes {
+            self.tree.append(hash, &mut full_tiles);
+        }
+        Block {
+            height: self.height,
+            first_leaf: block.first_leaf,
+            leaf_count: block.leaf_count,
+            leaves: block.leaves,
+            full_tiles,
+            root: self.tree.root(),
+            entries: block.entries,
+        }
+    }
+}
+
+/// What is known of an election at this size of its log.
+impl Chronicle {
+    /// What is put to the vote.
+    #[must_use]
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Where the election stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// When a vote counts.
+    #[must_use]
+    pub fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// How credentials are hashed, once a roll is loaded.
+    #[must_use]
+    pub fn scheme(&self) -> Option<HashScheme> {
+        self.scheme
+    }
+
+    /// The manifest loaded last.
+    #[must_use]
+    pub fn last_manifest(&self) -> Option<Digest> {
+        self.last_manifest
+    }
+
+    /// Who may vote and who has.
+    #[must_use]
+    pub fn electorate(&self) -> &Electorate {
+        &self.electorate
+    }
+
+    /// The keys of admitted ingest nodes.
+    #[must_use]
+    pub fn node_key(&self, node: NodeId) -> Option<&NodePublicKey> {
+        self.nodes.get(&node)
+    }
+
+    /// Which requests are decided and which batches are in.
+    #[must_use]
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// What was received and what became of it.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// The tree over all leaves.
+    #[must_use]
+    pub fn tree(&self) -> &TreeBuilder {
+        &self.tree
+    }
+
+    /// The height of the last block.
+    #[must_use]
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// The time of the last block.
+    #[must_use]
+    pub fn updated_at(&self) -> UnixSeconds {
+        self.updated_at
+    }
+
+    /// Whether evidence was missing when the log was read back: only right after it has been purged.
+    #[must_use]
+    pub fn evidence_missing(&self) -> bool {
+        self.evidence_missing
+    }
+
+    /// The results that may be shown now: the sums last published, which after the close are all.
+    #[must_use]
+    pub fn results(&self) -> Results {
+        Results {
+            definition: self.definition.clone(),
+            state: self.state,
+            opened: self.opened,
+            closed: self.closed,
+            registered: self.electorate.registered(),
+            report: self.report,
+            counts: self.published.counts().clone(),
+            log_size: self.tree.size(),
+            log_root: Digest::from_bytes(*self.tree.root().as_bytes()),
+            updated_at: self.updated_at,
+        }
+    }
+}
+
+fn batch_leaf(batch: &Batch) -> BatchLeaf {
+    let number = batch.number();
+    BatchLeaf {
+        node: number.node,
+        epoch: number.epoch,
+        sequence: number.sequence,
+        last: batch.header().last,
+        count: u32::try_from(batch.count()).expect("a batch has at most 65,536 envelopes"),
+        digest: batch.digest(),
+    }
+}
+
+#[cfg(test)]
+#[path = "chronicle/chronicle_test.rs"]
+mod tests;

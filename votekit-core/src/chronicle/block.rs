@@ -1,0 +1,104 @@
+//! A block: the leaves that are sealed together.
+
+use crate::decision::Entry;
+use crate::instant::UnixSeconds;
+use crate::log::leaf::Leaf;
+use crate::log::merkle::{FullTile, TreeHash, leaf_hash};
+use crate::log::tile;
+
+/// Who makes a block, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockMaker {
+    /// The term of the leader.
+    pub term: u64,
+    /// The name of that authority.
+    pub leader: String,
+    /// The time to be written in the block.
+    pub at: UnixSeconds,
+}
+
+/// A block as it was made: what is stored, and what moves with it.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Its height, from 1.
+    pub height: u64,
+    /// The index of its first leaf.
+    pub first_leaf: u64,
+    /// Leaves in it.
+    pub leaf_count: u32,
+    /// The leaves, each behind its length, as in an entry bundle of tlog-tiles.
+    pub leaves: Vec<u8>,
+    /// Tiles of hashes that it filled.
+    pub full_tiles: Vec<FullTile>,
+    /// The root of the tree after it.
+    pub root: TreeHash,
+    /// The decided requests, in order; replays are not among them.
+    pub entries: Vec<Entry>,
+}
+
+impl Block {
+    /// The size of the log after this block, in leaves.
+    #[must_use]
+    pub fn size_after(&self) -> u64 {
+        self.first_leaf + u64::from(self.leaf_count)
+    }
+}
+
+/// The leaves of a stored block, in order. `None` stands for bytes that end within a leaf; nothing follows it.
+pub fn leaves_of_block(leaves: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = leaves;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let leaf = rest.split_first_chunk::<2>().and_then(|(length, after)| {
+            let (leaf, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+            rest = after;
+            Some(leaf)
+        });
+        if leaf.is_none() {
+            rest = &[];
+        }
+        Some(leaf)
+    })
+}
+
+/// The leaves of a block in the making.
+pub(super) struct BlockBuilder {
+    pub(super) first_leaf: u64,
+    pub(super) leaf_count: u32,
+    pub(super) leaves: Vec<u8>,
+    pub(super) hashes: Vec<TreeHash>,
+    pub(super) entries: Vec<Entry>,
+    scratch: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(super) fn new(first_leaf: u64) -> Self {
+        Self {
+            first_leaf,
+            leaf_count: 0,
+            leaves: Vec::new(),
+            hashes: Vec::new(),
+            entries: Vec::new(),
+            scratch: Vec::with_capacity(Entry::LENGTH_MAX),
+        }
+    }
+
+    pub(super) fn next_leaf(&self) -> u64 {
+        self.first_leaf + u64::from(self.leaf_count)
+    }
+
+    pub(super) fn push_entry(&mut self, entry: &Entry) {
+        self.entries.push(*entry);
+        self.push(&Leaf::Entry(*entry));
+    }
+
+    pub(super) fn push(&mut self, leaf: &Leaf) {
+        self.scratch.clear();
+        leaf.write(&mut self.scratch);
+        tile::push_entry(&mut self.leaves, &self.scratch).expect("definitions are checked to fit in a leaf");
+        self.hashes.push(leaf_hash(&self.scratch));
+        self.leaf_count += 1;
+    }
+}

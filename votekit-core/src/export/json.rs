@@ -1,0 +1,162 @@
+//! Results as JSON: for programs, and for the digest that certifies an official result.
+
+use serde::Serialize;
+
+use crate::election::{BLANK, Bilingual, State};
+use crate::id::Digest;
+use crate::results::Results;
+
+/// The name of this format and its version.
+pub const FORMAT: &str = "votekit-results/1";
+
+/// The results as pretty-printed JSON (two spaces, final line feed), keys in the order of [`Document`].
+///
+/// ```
+/// # use votekit_core::{ballot::BallotPublicKey, election::*, id::Digest, instant::UnixSeconds, reconcile::Report, results::Results, tally::Counts};
+/// # let title = Bilingual { fr: "Loi".into(), en: "Law".into() };
+/// # let choices = ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().unwrap())).to_vec();
+/// # let definition = Definition { law_id: "L1".parse()?, title: title.clone(), description: title, choices, binding: false,
+/// #     results: ResultsPolicy::Live, publish_every: 1, opens: None, closes: None, ballot_key: BallotPublicKey::from_bytes([9; 32]) };
+/// # let report = Report { received: 3, accepted: 3, ..Report::default() };
+/// # let results = Results { definition, state: State::Closed, opened: None, closed: None, registered: 8, report,
+/// #     counts: Counts { choices: vec![2, 1], spoiled: 0 }, log_size: 9, log_root: Digest::of(b""), updated_at: UnixSeconds(0) };
+/// let text = String::from_utf8(votekit_core::export::json::to_json(&results))?;
+/// assert!(text.contains(r#""oui_count": 2"#) && text.contains(r#""turnout": "37.50""#));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn to_json(results: &Results) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// What a `certified` leaf states: SHA-256 of the JSON of the result as of the close. `results` must be read from the log as far as the
+/// block that closed the election; its state is written as `closed`, so that the digest does not depend on what it certifies.
+#[must_use]
+pub fn certified_digest(results: &Results) -> Digest {
+    Digest::of(&to_json(&Results { state: State::Closed, ..results.clone() }))
+}
+
+/// The shape of results in files and in the answers of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Document<'a> {
+    /// [`FORMAT`].
+    pub format: &'static str,
+    /// The law.
+    pub law_id: &'a str,
+    /// Its title.
+    pub title: &'a Bilingual,
+    /// Whether the result binds.
+    pub binding: bool,
+    /// Where the election stands.
+    pub state: State,
+    /// When the poll opened, RFC 3339.
+    pub opened: Option<String>,
+    /// When it closed, RFC 3339.
+    pub closed: Option<String>,
+    /// Electors registered.
+    pub registered: u64,
+    /// Envelopes received.
+    pub received: u64,
+    /// Votes that count.
+    pub accepted: u64,
+    /// Votes of credentials that had voted.
+    pub duplicate: u64,
+    /// Votes that do not count.
+    pub invalid: u64,
+    /// Second copies of requests decided earlier.
+    pub replayed: u64,
+    /// Every choice in the order of the ballot.
+    pub choices: Vec<ChoiceCount<'a>>,
+    /// Accepted votes whose choice could not be read.
+    pub spoiled: u64,
+    /// The count of `oui`, where the ballot has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oui_count: Option<u64>,
+    /// The count of `non`, where the ballot has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub non_count: Option<u64>,
+    /// The count of `blanc`, where the ballot has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blank_count: Option<u64>,
+    /// The sum over all choices and spoiled votes.
+    pub total_votes: u64,
+    /// Accepted votes in per cent of the electors registered, two decimals, rounded down.
+    pub turnout: String,
+    /// The same in hundredths of a per cent.
+    pub turnout_basis_points: u64,
+    /// The log that the results were read from.
+    pub log: LogHead,
+    /// The time of its last block, RFC 3339.
+    pub updated_at: String,
+}
+
+/// The count of one choice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChoiceCount<'a> {
+    /// The choice.
+    pub id: &'a str,
+    /// Its French label.
+    pub fr: &'a str,
+    /// Its English label.
+    pub en: &'a str,
+    /// Accepted votes for it.
+    pub count: u64,
+}
+
+/// How far a log was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LogHead {
+    /// Leaves.
+    pub size: u64,
+    /// The root over them, in hexadecimal.
+    pub root: Digest,
+}
+
+impl<'a> Document<'a> {
+    /// The document of these results.
+    #[must_use]
+    pub fn of(results: &'a Results) -> Self {
+        let Results { definition, report, counts, .. } = results;
+        let count_of = |id: &str| has_choice(results, id).then(|| results.count_of(id));
+        let basis_points = results.turnout_basis_points();
+        let choices = definition.choices.iter().zip(&counts.choices);
+        Self {
+            format: FORMAT,
+            law_id: definition.law_id.as_str(),
+            title: &definition.title,
+            binding: definition.binding,
+            state: results.state,
+            opened: results.opened.map(|at| at.to_rfc3339()),
+            closed: results.closed.map(|at| at.to_rfc3339()),
+            registered: results.registered,
+            received: report.received,
+            accepted: report.accepted,
+            duplicate: report.duplicate,
+            invalid: report.invalid,
+            replayed: report.replayed,
+            choices: choices
+                .map(|(choice, count)| ChoiceCount { id: choice.id.as_str(), fr: &choice.fr, en: &choice.en, count: *count })
+                .collect(),
+            spoiled: counts.spoiled,
+            oui_count: count_of("oui"),
+            non_count: count_of("non"),
+            blank_count: count_of(BLANK),
+            total_votes: counts.total(),
+            turnout: percent(basis_points),
+            turnout_basis_points: basis_points,
+            log: LogHead { size: results.log_size, root: results.log_root },
+            updated_at: results.updated_at.to_rfc3339(),
+        }
+    }
+}
+
+/// Hundredths of a per cent as a number with two decimals.
+pub(super) fn percent(basis_points: u64) -> String {
+    format!("{}.{:02}", basis_points / 100, basis_points % 100)
+}
+
+pub(super) fn has_choice(results: &Results, id: &str) -> bool {
+    results.definition.choices.iter().any(|choice| choice.id.as_str() == id)
+}

@@ -1,0 +1,286 @@
+//! The manifest: what a hashed roll consists of, so that nothing can be left out, added or changed unseen.
+//!
+//! Specified in `docs/formats.md` section 4. [`Manifest::parse`] accepts only canonical bytes whose counts and names agree
+//! with one another, so a `Manifest` in hand is consistent; the files it lists are held against it with
+//! [`Manifest::read_shard`] and [`Manifest::read_changes`].
+
+mod check;
+mod error;
+
+pub use error::ManifestError;
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::{CredentialHasher, HashScheme, Pepper, PepperId, RegistryKey};
+use crate::id::{Digest, LawId};
+use crate::shard::{Changes, ShardFormat, ShardHead};
+
+/// The content of a `manifest.json`. Built by [`Manifest::new`] or [`Manifest::parse`], which check it.
+///
+/// ```
+/// use votekit_core::credential::HashScheme;
+/// use votekit_core::id::Digest;
+/// use votekit_core::manifest::{Manifest, ManifestBody, RollFacts};
+/// let manifest = Manifest::new(ManifestBody {
+///     tool: "votekit 0.1.0".into(),
+///     scheme: HashScheme::Sha256,
+///     pepper: None,
+///     date: None,
+///     parent: None,
+///     roll: RollFacts { sha256: Digest::of(b"the roll"), rows: 0, duplicates: 0, rejects: 0 },
+///     laws: vec![],
+///     shards: vec![],
+///     changes: vec![],
+/// })?;
+/// assert_eq!(Manifest::parse(&manifest.encode())?, manifest);
+/// # Ok::<(), votekit_core::manifest::ManifestError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest(ManifestBody);
+
+/// The fields of a manifest, unchecked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestBody {
+    /// What made it, such as `votekit 0.1.0`.
+    pub tool: String,
+    /// How credentials are hashed.
+    pub scheme: HashScheme,
+    /// The pepper's marks; there if and only if the scheme is keyed.
+    pub pepper: Option<PepperMarks>,
+    /// The day, `YYYY-MM-DD`, when asked for.
+    pub date: Option<String>,
+    /// In a supplement, the digest of the manifest that it supplements.
+    pub parent: Option<Digest>,
+    /// About the roll itself.
+    pub roll: RollFacts,
+    /// A row a law, by id.
+    pub laws: Vec<LawRow>,
+    /// A row a shard, by law and number; none in a supplement.
+    pub shards: Vec<FileRow>,
+    /// In a supplement, a row a change file, by law.
+    pub changes: Vec<FileRow>,
+}
+
+/// What tells one pepper from another without telling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PepperMarks {
+    /// Its id.
+    pub id: PepperId,
+    /// Its check value.
+    pub check: Digest,
+}
+
+impl PepperMarks {
+    /// The marks of a pepper.
+    #[must_use]
+    pub fn of(pepper: &Pepper) -> Self {
+        Self { id: pepper.id(), check: pepper.check_value() }
+    }
+}
+
+/// About the roll that was hashed; rows = registered + revoked + duplicates + rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollFacts {
+    /// SHA-256 of the roll's bytes; in a supplement see [`RollFacts::supplement_digest`].
+    pub sha256: Digest,
+    /// Rows of the laws that were asked for.
+    pub rows: u64,
+    /// Exact duplicates left out.
+    pub duplicates: u64,
+    /// Bad rows left out.
+    pub rejects: u64,
+}
+
+impl RollFacts {
+    /// The `sha256` of a supplement: SHA-256 of the digests of the file of additions and the file of revocations, 64 bytes;
+    /// a file that was not given counts as an empty one.
+    #[must_use]
+    pub fn supplement_digest(add: Option<Digest>, revoke: Option<Digest>) -> Digest {
+        let empty = Digest::of(b"");
+        let (add, revoke) = (add.unwrap_or(empty), revoke.unwrap_or(empty));
+        Digest::of(&[*add.as_bytes(), *revoke.as_bytes()].concat())
+    }
+}
+
+/// One law of the roll.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LawRow {
+    /// The law.
+    pub law_id: LawId,
+    /// Keys in its shards; in a supplement, keys added.
+    pub registered: u64,
+    /// Its shards; 0 in a supplement.
+    pub shards: u32,
+    /// Keys revoked; 0 except in a supplement.
+    pub revoked: u64,
+}
+
+/// One file beside the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileRow {
+    /// Its name, without any folder.
+    pub file: String,
+    /// Its law.
+    pub law_id: LawId,
+    /// Its number, from 1.
+    pub shard: u32,
+    /// Its keys; of a change file, those added and those revoked.
+    pub count: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Format {
+    #[serde(rename = "votekit-manifest/1")]
+    Manifest1,
+}
+
+/// The canonical order of keys. `deny_unknown_fields` and flattening exclude each other, hence a list of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire<B> {
+    format: Format,
+    #[serde(flatten)]
+    body: B,
+}
+
+impl Manifest {
+    /// The manifest's file name.
+    pub const FILE_NAME: &'static str = "manifest.json";
+    /// The file name of its signatures.
+    pub const NOTE_FILE_NAME: &'static str = "manifest.note";
+
+    /// Checks that counts, numbers and names agree.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the first rule that is broken.
+    pub fn new(body: ManifestBody) -> Result<Self, ManifestError> {
+        check::check(&body)?;
+        Ok(Self(body))
+    }
+
+    /// Reads `manifest.json`: only canonical bytes that pass [`Manifest::new`].
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the first thing that is wrong.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let wire: Wire<ManifestBody> = serde_json::from_slice(bytes)
+            .map_err(|error| ManifestError::Json { line: error.line(), column: error.column(), reason: error.to_string() })?;
+        let manifest = Self::new(wire.body)?;
+        if manifest.encode() == bytes { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
+    }
+
+    /// The bytes of `manifest.json`.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire { format: Format::Manifest1, body: &self.0 };
+        let mut bytes = serde_json::to_vec_pretty(&wire).expect("a manifest has no map with keys other than text");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// What the manifest is named by elsewhere: SHA-256 of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.encode())
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn body(&self) -> &ManifestBody {
+        &self.0
+    }
+
+    /// Whether it adds to and revokes from another one.
+    #[must_use]
+    pub fn is_supplement(&self) -> bool {
+        self.0.parent.is_some()
+    }
+
+    /// The row of a law.
+    #[must_use]
+    pub fn law(&self, law_id: &LawId) -> Option<&LawRow> {
+        self.0.laws.iter().find(|row| row.law_id == *law_id)
+    }
+
+    /// The hasher this manifest asks for.
+    ///
+    /// # Errors
+    /// When there is no pepper and one is needed, one is not needed, or it is another one.
+    pub fn hasher(&self, pepper: Option<&Pepper>) -> Result<CredentialHasher, ManifestError> {
+        match (&self.0.pepper, pepper) {
+            (None, None) => Ok(CredentialHasher::plain()),
+            (Some(marks), None) => Err(ManifestError::PepperMissing { id: marks.id }),
+            (None, Some(_)) => Err(ManifestError::PepperUnasked),
+            (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => Ok(CredentialHasher::peppered(pepper)),
+            (Some(marks), Some(pepper)) => Err(ManifestError::PepperOther { expected: marks.id, given: pepper.id() }),
+        }
+    }
+
+    /// Holds a shard's bytes against its row and gives its keys, ascending.
+    ///
+    /// # Errors
+    /// [`ManifestError`] when digest, head or count differ.
+    pub fn read_shard(&self, row: &FileRow, bytes: &[u8]) -> Result<Vec<RegistryKey>, ManifestError> {
+        check_digest(row, bytes)?;
+        let file = || row.file.clone();
+        let format = ShardFormat::of_file_name(&row.file).ok_or_else(|| ManifestError::FileName { file: file() })?;
+        let (head, keys) =
+            ShardHead::decode(format, bytes).map_err(|error| ManifestError::Shard { file: file(), error })?;
+        let shards = self.law(&row.law_id).map_or(0, |law| law.shards);
+        if head != (ShardHead { law_id: row.law_id.clone(), shard: row.shard, shards }) {
+            return Err(ManifestError::ShardHead { file: file() });
+        }
+        check_count(row, keys.len() as u64)?;
+        Ok(keys)
+    }
+
+    /// Holds a change file's bytes against its row.
+    ///
+    /// # Errors
+    /// [`ManifestError`] when digest, law or counts differ.
+    pub fn read_changes(&self, row: &FileRow, bytes: &[u8]) -> Result<Changes, ManifestError> {
+        check_digest(row, bytes)?;
+        let changes =
+            Changes::decode(bytes).map_err(|error| ManifestError::Changes { file: row.file.clone(), error })?;
+        if *changes.law_id() != row.law_id {
+            return Err(ManifestError::ShardHead { file: row.file.clone() });
+        }
+        check_count(row, changes.added_count() + changes.revoked_count())?;
+        match self.law(&row.law_id) {
+            Some(law) if law.registered == changes.added_count() && law.revoked == changes.revoked_count() => Ok(changes),
+            _ => Err(ManifestError::ChangesCount { file: row.file.clone() }),
+        }
+    }
+
+    /// The text that officials sign.
+    #[must_use]
+    pub fn note_text(&self) -> String {
+        format!("votekit-manifest/1\n{}\n", self.digest())
+    }
+}
+
+fn check_digest(row: &FileRow, bytes: &[u8]) -> Result<(), ManifestError> {
+    let found = Digest::of(bytes);
+    if found == row.sha256 {
+        return Ok(());
+    }
+    Err(ManifestError::FileDigest { file: row.file.clone(), expected: row.sha256, found })
+}
+
+fn check_count(row: &FileRow, found: u64) -> Result<(), ManifestError> {
+    if found == row.count {
+        return Ok(());
+    }
+    Err(ManifestError::FileCount { file: row.file.clone(), expected: row.count, found })
+}
+
+#[cfg(test)]
+#[path = "manifest_test.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! Whether a manifest agrees with itself.
+
+use time::Date;
+use time::macros::format_description;
+
+use super::{FileRow, LawRow, ManifestBody, ManifestError};
+use crate::credential::HashScheme;
+use crate::id::LawId;
+use crate::shard::{Changes, ShardFormat, ShardHead};
+
+pub(super) fn check(body: &ManifestBody) -> Result<(), ManifestError> {
+    if body.pepper.is_some() != (body.scheme == HashScheme::HmacSha256) {
+        return Err(ManifestError::Scheme);
+    }
+    if body.date.as_deref().is_some_and(|date| !is_day(date)) {
+        return Err(ManifestError::Date);
+    }
+    if let Some(pair) = body.laws.windows(2).find(|pair| pair[0].law_id >= pair[1].law_id) {
+        return Err(ManifestError::LawOrder { law_id: pair[1].law_id.clone() });
+    }
+    check_kind(body)?;
+    check_files(body)?;
+    check_rows(body)
+}
+
+fn is_day(text: &str) -> bool {
+    // Ten characters: the parser would also take a sign or a year of more digits.
+    text.len() == 10 && Date::parse(text, format_description!("[year]-[month]-[day]")).is_ok()
+}
+
+fn check_kind(body: &ManifestBody) -> Result<(), ManifestError> {
+    let pure = if body.parent.is_some() {
+        body.shards.is_empty() && body.laws.iter().all(|law| law.shards == 0)
+    } else {
+        body.changes.is_empty() && body.laws.iter().all(|law| law.revoked == 0 && law.shards > 0)
+    };
+    if pure { Ok(()) } else { Err(ManifestError::Kind) }
+}
+
+/// The files are exactly those of the laws, in their order, with their numbers, and their counts add up.
+fn check_files(body: &ManifestBody) -> Result<(), ManifestError> {
+    let (files, is_supplement) =
+        if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
+    let mut rest = files.as_slice();
+    for law in &body.laws {
+        let length = rest.iter().take_while(|row| row.law_id == law.law_id).count();
+        let (own, others) = rest.split_at(length);
+        rest = others;
+        check_law(law, own, is_supplement)?;
+    }
+    rest.first().map_or(Ok(()), |row| Err(ManifestError::FileOrder { file: row.file.clone() }))
+}
+
+fn check_law(law: &LawRow, files: &[FileRow], is_supplement: bool) -> Result<(), ManifestError> {
+    let expected = if is_supplement { 1 } else { law.shards };
+    let numbered = files.iter().zip(1..).all(|(row, number)| row.shard == number);
+    if files.len() != expected as usize || !numbered || files.len() > ShardHead::SHARDS_MAX {
+        return Err(ManifestError::ShardNumbers { law_id: law.law_id.clone(), shards: expected });
+    }
+    for row in files {
+        if !is_named_well(row, is_supplement) {
+            return Err(ManifestError::FileName { file: row.file.clone() });
+        }
+        if !is_supplement && row.count > ShardHead::KEYS_MAX as u64 {
+            return Err(ManifestError::ShardCount { file: row.file.clone(), count: row.count });
+        }
+    }
+    let stated = law.registered.saturating_add(law.revoked);
+    let found = files.iter().fold(0_u64, |sum, row| sum.saturating_add(row.count));
+    if stated == found { Ok(()) } else { Err(law_count(&law.law_id, stated, found)) }
+}
+
+/// A name follows from law and number, so that none can lead out of the folder.
+fn is_named_well(row: &FileRow, is_supplement: bool) -> bool {
+    if is_supplement {
+        return row.file == Changes::file_name(&row.law_id);
+    }
+    let head = ShardHead { law_id: row.law_id.clone(), shard: row.shard, shards: row.shard };
+    ShardFormat::of_file_name(&row.file).is_some_and(|format| row.file == head.file_name(format))
+}
+
+fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {
+    let keys = body.laws.iter().fold(0_u64, |sum, law| sum.saturating_add(law.registered).saturating_add(law.revoked));
+    let found = keys.saturating_add(body.roll.duplicates).saturating_add(body.roll.rejects);
+    if found == body.roll.rows { Ok(()) } else { Err(ManifestError::Rows { stated: body.roll.rows, found }) }
+}
+
+fn law_count(law_id: &LawId, stated: u64, found: u64) -> ManifestError {
+    ManifestError::LawCount { law_id: law_id.clone(), stated, found }
+}

@@ -1,0 +1,164 @@
+//! Shards: sorted files of one law's registry keys, as JSON for people or binary for speed; and the change files of a
+//! supplement. Specified in `docs/formats.md` section 3 and 4.
+//!
+//! Keys are sorted because the order of the roll must not survive: it would tell who is who. A reader accepts exactly the
+//! bytes that the writer makes.
+
+mod binary;
+mod changes;
+mod json;
+
+pub use changes::{Changes, ChangesError};
+
+use crate::credential::RegistryKey;
+use crate::id::{IdError, LawId};
+
+/// How the keys of a shard are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ShardFormat {
+    /// One key a line, readable.
+    #[default]
+    Json,
+    /// Half the size.
+    Binary,
+}
+
+impl ShardFormat {
+    /// The extension of file names, without its dot.
+    #[must_use]
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Binary => "bin",
+        }
+    }
+
+    /// The format that a file name tells.
+    #[must_use]
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        [Self::Json, Self::Binary].into_iter().find(|format| {
+            name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
+        })
+    }
+}
+
+/// Which part of a law's keys a shard holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShardHead {
+    /// The law.
+    pub law_id: LawId,
+    /// The place of this shard, from 1.
+    pub shard: u32,
+    /// Shards of this law.
+    pub shards: u32,
+}
+
+/// Why bytes are no shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShardError {
+    /// The file does not start, go on or end as the format says.
+    #[error("byte {offset} is not as a shard has it")]
+    Malformed {
+        /// Where, from 0.
+        offset: usize,
+    },
+    /// The law id is malformed.
+    #[error(transparent)]
+    Law(#[from] IdError),
+    /// The shard's number is not within 1 to the number of shards.
+    #[error("shard {shard} of {shards} does not exist")]
+    Number {
+        /// The shard.
+        shard: u32,
+        /// Shards of the law.
+        shards: u32,
+    },
+    /// More keys than a shard may hold.
+    #[error("{count} keys are more than a shard may hold")]
+    TooMany {
+        /// Keys stated.
+        count: u32,
+    },
+    /// The keys are fewer or more than stated.
+    #[error("the shard states {stated} keys and holds another number")]
+    Count {
+        /// Keys stated.
+        stated: u32,
+    },
+    /// A key is no 64 lower-case hexadecimal digits.
+    #[error("key {key} is malformed")]
+    Key {
+        /// Which, from 1.
+        key: usize,
+    },
+    /// A key is not greater than the one before it.
+    #[error("key {key} is out of order or repeated")]
+    Order {
+        /// Which, from 1.
+        key: usize,
+    },
+}
+
+impl ShardHead {
+    /// Keys a shard may hold.
+    pub const KEYS_MAX: usize = 1_000_000;
+    /// Shards a law may have: file names have four digits for it.
+    pub const SHARDS_MAX: usize = 9_999;
+
+    /// `<law_id>.<shard>.json` or `.bin`.
+    #[must_use]
+    pub fn file_name(&self, format: ShardFormat) -> String {
+        format!("{}.{:04}.{}", self.law_id, self.shard, format.extension())
+    }
+
+    /// Writes a shard. `keys` must be ascending and at most [`ShardHead::KEYS_MAX`], or no reader accepts it.
+    ///
+    /// ```
+    /// use votekit_core::{credential::RegistryKey, shard::{ShardFormat, ShardHead}};
+    /// let head = ShardHead { law_id: "L1".parse()?, shard: 1, shards: 1 };
+    /// let keys = [RegistryKey::from_bytes([1; 32]), RegistryKey::from_bytes([2; 32])];
+    /// let bytes = head.encode(ShardFormat::Binary, &keys);
+    /// assert_eq!(bytes.len(), 21 + 2 + 2 * 32);
+    /// assert_eq!(ShardHead::decode(ShardFormat::Binary, &bytes)?, (head, keys.to_vec()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn encode(&self, format: ShardFormat, keys: &[RegistryKey]) -> Vec<u8> {
+        match format {
+            ShardFormat::Json => json::encode(self, keys),
+            ShardFormat::Binary => binary::encode(self, keys),
+        }
+    }
+
+    /// Reads a shard: only the exact bytes that [`ShardHead::encode`] makes.
+    ///
+    /// # Errors
+    /// [`ShardError`] with the first thing that is wrong.
+    pub fn decode(format: ShardFormat, bytes: &[u8]) -> Result<(Self, Vec<RegistryKey>), ShardError> {
+        let (head, keys) = match format {
+            ShardFormat::Json => json::decode(bytes)?,
+            ShardFormat::Binary => binary::decode(bytes)?,
+        };
+        if let Some(position) = keys.windows(2).position(|pair| pair[0] >= pair[1]) {
+            return Err(ShardError::Order { key: position + 2 });
+        }
+        Ok((head, keys))
+    }
+
+    fn checked(law_id: &[u8], shard: u32, shards: u32, count: u32) -> Result<Self, ShardError> {
+        LawId::check(law_id)?;
+        let law_id = std::str::from_utf8(law_id).unwrap_or_default().parse()?;
+        if shard == 0 || shard > shards || shards as usize > Self::SHARDS_MAX {
+            return Err(ShardError::Number { shard, shards });
+        }
+        if count as usize > Self::KEYS_MAX {
+            return Err(ShardError::TooMany { count });
+        }
+        Ok(Self { law_id, shard, shards })
+    }
+}
+
+#[cfg(test)]
+#[path = "shard_test.rs"]
+mod tests;

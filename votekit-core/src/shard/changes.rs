@@ -1,0 +1,163 @@
+//! The change file of one law in a supplement: late registrations, and lost letters.
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::RegistryKey;
+use crate::id::LawId;
+
+/// What a supplement changes for one law. Every list is ascending, and no key stands twice anywhere.
+///
+/// ```
+/// use votekit_core::{credential::RegistryKey, shard::Changes};
+/// let added = RegistryKey::from_bytes([1; 32]);
+/// let changes = Changes::new("L1".parse()?, vec![added], vec![], vec![])?;
+/// assert_eq!(Changes::decode(&changes.encode())?.add(), [added]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes(Body);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    format: Format,
+    law_id: LawId,
+    add: Vec<RegistryKey>,
+    revoke: Vec<RegistryKey>,
+    replace: Vec<(RegistryKey, RegistryKey)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Format {
+    #[serde(rename = "votekit-changes/1")]
+    Changes1,
+}
+
+/// Why bytes are no change file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangesError {
+    /// The JSON is broken, or has other keys or types.
+    #[error("not a change file: line {line}, column {column}")]
+    Json {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+    /// The bytes are not the one form that a change file has.
+    #[error("not in canonical form")]
+    NotCanonical,
+    /// A list is not ascending.
+    #[error("the list '{list}' is out of order")]
+    Order {
+        /// `add`, `revoke` or `replace`.
+        list: &'static str,
+    },
+    /// A key stands twice.
+    #[error("a key is listed twice")]
+    Repeated,
+}
+
+impl Changes {
+    /// Sorts the lists and checks that no key stands twice.
+    ///
+    /// # Errors
+    /// [`ChangesError::Repeated`].
+    pub fn new(
+        law_id: LawId,
+        mut add: Vec<RegistryKey>,
+        mut revoke: Vec<RegistryKey>,
+        mut replace: Vec<(RegistryKey, RegistryKey)>,
+    ) -> Result<Self, ChangesError> {
+        add.sort_unstable();
+        revoke.sort_unstable();
+        replace.sort_unstable();
+        let changes = Self(Body { format: Format::Changes1, law_id, add, revoke, replace });
+        changes.check_disjoint()?;
+        Ok(changes)
+    }
+
+    /// The law.
+    #[must_use]
+    pub fn law_id(&self) -> &LawId {
+        &self.0.law_id
+    }
+
+    /// Keys that are added on their own.
+    #[must_use]
+    pub fn add(&self) -> &[RegistryKey] {
+        &self.0.add
+    }
+
+    /// Keys that are revoked on their own.
+    #[must_use]
+    pub fn revoke(&self) -> &[RegistryKey] {
+        &self.0.revoke
+    }
+
+    /// Pairs (revoked, added) that happen together or, if the revoked one is spent, not at all.
+    #[must_use]
+    pub fn replace(&self) -> &[(RegistryKey, RegistryKey)] {
+        &self.0.replace
+    }
+
+    /// Keys added, replacements included.
+    #[must_use]
+    pub fn added_count(&self) -> u64 {
+        (self.0.add.len() + self.0.replace.len()) as u64
+    }
+
+    /// Keys revoked, replaced ones included.
+    #[must_use]
+    pub fn revoked_count(&self) -> u64 {
+        (self.0.revoke.len() + self.0.replace.len()) as u64
+    }
+
+    /// `<law_id>.changes.json`.
+    #[must_use]
+    pub fn file_name(law_id: &LawId) -> String {
+        format!("{law_id}.changes.json")
+    }
+
+    /// The file's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(&self.0).expect("lists of hexadecimal text always serialise");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads a change file: only the exact bytes that [`Changes::encode`] makes.
+    ///
+    /// # Errors
+    /// [`ChangesError`] with the first thing that is wrong.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ChangesError> {
+        let body: Body = serde_json::from_slice(bytes)
+            .map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;
+        let changes = Self(body);
+        if changes.encode() != bytes {
+            return Err(ChangesError::NotCanonical);
+        }
+        let Body { add, revoke, replace, .. } = &changes.0;
+        for (list, ascending) in [
+            ("add", add.is_sorted()),
+            ("revoke", revoke.is_sorted()),
+            ("replace", replace.is_sorted()),
+        ] {
+            if !ascending {
+                return Err(ChangesError::Order { list });
+            }
+        }
+        changes.check_disjoint()?;
+        Ok(changes)
+    }
+
+    fn check_disjoint(&self) -> Result<(), ChangesError> {
+        let Body { add, revoke, replace, .. } = &self.0;
+        let pairs = replace.iter().flat_map(|(revoked, added)| [revoked, added]);
+        let mut all: Vec<&RegistryKey> = add.iter().chain(revoke).chain(pairs).collect();
+        all.sort_unstable();
+        if all.windows(2).any(|pair| pair[0] == pair[1]) { Err(ChangesError::Repeated) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,93 @@
+//! The JSON form: one head line, one key a line.
+
+use super::{ShardError, ShardHead};
+use crate::credential::RegistryKey;
+
+/// A key's line: quotation marks, 64 digits, comma, line feed.
+const LINE_LENGTH: usize = 1 + 64 + 1 + 1 + 1;
+
+pub(super) fn encode(head: &ShardHead, keys: &[RegistryKey]) -> Vec<u8> {
+    let ShardHead { law_id, shard, shards } = head;
+    let count = keys.len();
+    let mut text = format!(
+        "{{\"format\":\"votekit-shard/1\",\"law_id\":\"{law_id}\",\"shard\":{shard},\"shards\":{shards},\"count\":{count},\"keys\":[\n"
+    )
+    .into_bytes();
+    text.reserve_exact(count * LINE_LENGTH + 3);
+    let mut digits = const_hex::Buffer::<32>::new();
+    for (place, key) in keys.iter().enumerate() {
+        text.push(b'"');
+        text.extend_from_slice(digits.format(key.as_bytes()).as_bytes());
+        text.extend_from_slice(if place + 1 < count { b"\",\n" } else { b"\"\n" });
+    }
+    text.extend_from_slice(b"]}\n");
+    text
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), ShardError> {
+    let mut cursor = Cursor { bytes, offset: 0 };
+    cursor.expect(b"{\"format\":\"votekit-shard/1\",\"law_id\":\"")?;
+    let law_id = cursor.take_while(|byte| byte != b'"');
+    cursor.expect(b"\",\"shard\":")?;
+    let shard = cursor.number()?;
+    cursor.expect(b",\"shards\":")?;
+    let shards = cursor.number()?;
+    cursor.expect(b",\"count\":")?;
+    let count = cursor.number()?;
+    cursor.expect(b",\"keys\":[\n")?;
+    let head = ShardHead::checked(law_id, shard, shards, count)?;
+
+    // Checked before anything is set aside for the keys: a few bytes must not make a reader allocate for a million.
+    let length = (count as usize * LINE_LENGTH).saturating_sub(1) + b"]}\n".len();
+    if bytes.len() - cursor.offset != length {
+        return Err(ShardError::Count { stated: count });
+    }
+    let mut keys = Vec::with_capacity(count as usize);
+    for place in 1..=count as usize {
+        cursor.expect(b"\"")?;
+        let digits = cursor.take(64);
+        keys.push(RegistryKey::from_hex(digits).map_err(|_| ShardError::Key { key: place })?);
+        cursor.expect(if place < count as usize { b"\",\n" } else { b"\"\n" })?;
+    }
+    cursor.expect(b"]}\n")?;
+    Ok((head, keys))
+}
+
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.offset..]
+    }
+
+    fn expect(&mut self, literal: &[u8]) -> Result<(), ShardError> {
+        let same = self.rest().iter().zip(literal).take_while(|(found, expected)| found == expected).count();
+        self.offset += same;
+        if same == literal.len() { Ok(()) } else { Err(ShardError::Malformed { offset: self.offset }) }
+    }
+
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let rest = self.rest();
+        let taken = &rest[..length.min(rest.len())];
+        self.offset += taken.len();
+        taken
+    }
+
+    fn take_while(&mut self, accept: impl Fn(u8) -> bool) -> &'a [u8] {
+        let length = self.rest().iter().take_while(|byte| accept(**byte)).count();
+        self.take(length)
+    }
+
+    /// A number without sign or leading zero.
+    fn number(&mut self) -> Result<u32, ShardError> {
+        let malformed = ShardError::Malformed { offset: self.offset };
+        let digits = self.take_while(|byte| byte.is_ascii_digit());
+        if digits.len() > 1 && digits[0] == b'0' {
+            return Err(malformed);
+        }
+        std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok()).ok_or(malformed)
+    }
+}

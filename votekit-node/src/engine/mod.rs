@@ -1,0 +1,281 @@
+//! What a node needs of storage: three narrow roles over batches and blocks, and the engines that fill them.
+//!
+//! | role | embedded engine | keeps |
+//! | --- | --- | --- |
+//! | [`Registry`] | shards in memory | which request each credential came with first: a hint, not the truth |
+//! | [`BallotBox`] | the staging table of the ledger | batches between ingest and validation, durable once published |
+//! | [`Ledger`] | SQLite | staging, evidence, blocks, tiles, heads: the truth |
+//!
+//! Engines share these contracts and one conformance suite ([`conformance`]), not helpers. Every method may be called from
+//! any task; a method that changes something is durable when it returns `Ok`.
+
+pub mod conformance;
+pub mod embedded;
+pub mod unreliable;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use votekit_core::batch::Batch;
+use votekit_core::credential::RegistryKey;
+use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
+use votekit_core::log::merkle::FullTile;
+use votekit_core::registry::{Changes, KeyList};
+
+/// Why an engine did not do what it was asked. Each variant says whether the write may have happened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Nothing was written, and the same call may succeed later.
+    #[error("{engine} is not available: {reason}")]
+    Unavailable {
+        /// Which engine.
+        engine: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The write may or may not have happened. Repeating the same call is safe.
+    #[error("{engine} did not say whether the write happened: {reason}")]
+    OutcomeUnknown {
+        /// Which engine.
+        engine: &'static str,
+        /// What is known.
+        reason: String,
+    },
+    /// What is stored contradicts itself. Nothing was repaired and nothing of it is served.
+    #[error("{engine} holds damaged data: {reason}")]
+    Corrupt {
+        /// Which engine.
+        engine: &'static str,
+        /// What was found, where.
+        reason: String,
+    },
+    /// A write to disk failed in a way after which nothing that was not confirmed can be trusted: the process must stop.
+    #[error("{engine} failed for good: {reason}")]
+    Fatal {
+        /// Which engine.
+        engine: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// The write contradicts what is stored, and is refused for good.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+/// A write that contradicts what is stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// Another batch bears this number: an alarm, nothing was written.
+    #[error("batch {number} of {law_id} is stored with digest {stored}, and came again with {offered}")]
+    BatchNumber {
+        /// The election.
+        law_id: LawId,
+        /// The number in question.
+        number: BatchNumber,
+        /// The digest that is stored.
+        stored: Digest,
+        /// The digest that was offered.
+        offered: Digest,
+    },
+    /// The log is not where the block expects it: somebody else moved the head.
+    #[error("the log of {law_id} has {found} leaves, the block expects {expected}")]
+    Head {
+        /// The election.
+        law_id: LawId,
+        /// The size that the block builds on.
+        expected: u64,
+        /// The size found.
+        found: u64,
+    },
+    /// A later term has begun.
+    #[error("the log of {law_id} is in term {found}, the block is of term {offered}")]
+    Term {
+        /// The election.
+        law_id: LawId,
+        /// The block's term.
+        offered: u64,
+        /// The term found.
+        found: u64,
+    },
+}
+
+/// One envelope to be marked: its registry key and its request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// T of the credential.
+    pub key: RegistryKey,
+    /// The request it came with.
+    pub request: RequestId,
+}
+
+/// What to expect of an envelope, as far as the registry knows. The log decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// The credential came for the first time, or again with the request that came first.
+    Accepted,
+    /// Another request came first.
+    Duplicate {
+        /// The how-manieth attempt this is: from 2.
+        attempt: u32,
+    },
+    /// The credential was revoked.
+    Revoked,
+    /// No roll holds the credential.
+    Unknown,
+}
+
+/// The fast answer: which request each credential came with first.
+///
+/// Marking is atomic for each envelope and idempotent for each request: marking the same request again gives the same expectation and counts no attempt.
+#[async_trait]
+pub trait Registry: Send + Sync + 'static {
+    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends.
+    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
+
+    /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay; applying again changes nothing.
+    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError>;
+
+    /// Marks each envelope, in order, and says what to expect of it.
+    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError>;
+
+    /// Marks a credential as spent by a request the log accepted: how a registry is brought up to the log.
+    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError>;
+
+    /// Credentials registered for an election: added, less revoked.
+    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError>;
+}
+
+/// A batch on its way to validation, until it is acknowledged.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The bytes as they came: whoever takes a delivery parses and verifies it.
+    pub batch: Arc<Batch>,
+    /// Names the delivery to [`BallotBox::acknowledge`].
+    pub tag: u64,
+}
+
+/// The durable queue between ingestion and validation. Delivers each published batch at least once, until acknowledged.
+#[async_trait]
+pub trait BallotBox: Send + Sync + 'static {
+    /// Makes a batch durable. Publishing the same batch again is safe.
+    async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
+
+    /// Waits for the next delivery.
+    async fn receive(&self) -> Result<Delivery, EngineError>;
+
+    /// Lets go of a delivery whose batch is staged.
+    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), EngineError>;
+}
+
+/// The place of a batch in staging: ascending in the order of arrival within the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StagingId(pub u64);
+
+/// A batch in staging.
+#[derive(Debug, Clone)]
+pub struct Staged {
+    /// Its place.
+    pub id: StagingId,
+    /// The batch.
+    pub batch: Arc<Batch>,
+}
+
+/// Where the log of an election stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Leaves in the log.
+    pub size: u64,
+    /// Height of the last block.
+    pub height: u64,
+    /// The highest term that committed a block.
+    pub term: u64,
+    /// The signed checkpoint at this size: the bytes of a signed note.
+    pub checkpoint: Vec<u8>,
+    /// Staging up to here is in the log.
+    pub sealed_through: StagingId,
+}
+
+/// A block as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredBlock {
+    /// Its height, from 1.
+    pub height: u64,
+    /// The index of its first leaf.
+    pub first_leaf: u64,
+    /// Leaves in it.
+    pub leaf_count: u32,
+    /// The leaves, each behind its length in 2 bytes big-endian, as in an entry bundle of tlog-tiles.
+    pub leaves: Vec<u8>,
+}
+
+/// A block to be committed, with everything that moves with it in one step.
+#[derive(Debug, Clone)]
+pub struct BlockCommit {
+    /// The election.
+    pub law_id: LawId,
+    /// The block.
+    pub block: StoredBlock,
+    /// Tiles of hashes that this block filled.
+    pub full_tiles: Vec<FullTile>,
+    /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
+    pub head: Head,
+}
+
+/// Where the truth is stored: staging, evidence, blocks, tiles, heads, manifests.
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// The elections that have a log, in the order of their creation.
+    async fn elections(&self) -> Result<Vec<LawId>, EngineError>;
+
+    /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
+    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError>;
+
+    /// Every epoch given out for an election.
+    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
+
+    /// Stages a batch. Staging the same batch again gives the same place and writes nothing; another batch under the
+    /// same number is a [`Conflict::BatchNumber`].
+    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError>;
+
+    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from place 0, all the evidence.
+    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError>;
+
+    /// The highest sequence staged for an epoch; `None` when it has no batch.
+    async fn staged_through(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
+
+    /// Appends a block and moves the head in one step, if the head's size is still `block.first_leaf` and its term no
+    /// higher than the block's. The first block of an election creates its log. Committing the very block that is the head again succeeds and
+    /// writes nothing: that is how an unknown outcome is resolved.
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
+
+    /// Where the log stands; `None` for an election without one.
+    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError>;
+
+    /// Blocks from a height on, in order.
+    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError>;
+
+    /// The block that holds a leaf.
+    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError>;
+
+    /// A full tile of hashes: 256 times 32 bytes.
+    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Keeps a manifest, named by its SHA-256.
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError>;
+
+    /// A manifest by its SHA-256.
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Destroys the evidence of an election: the stored batches, overwritten. The log stays.
+    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError>;
+
+    /// Whether the engine answers, cheaply: for health checks.
+    async fn ping(&self) -> Result<(), EngineError>;
+}
