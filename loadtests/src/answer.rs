@@ -52,7 +52,8 @@ impl NodeAnswer {
     /// Reads an answer's body. A body that is no JSON object gives the status alone.
     pub(crate) fn parse(status: u16, body: &[u8]) -> Self {
         let members: Members<'_> = serde_json::from_slice(body).unwrap_or_default();
-        let text = |member: Option<&serde_json::value::RawValue>| member.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let text =
+            |member: Option<&serde_json::value::RawValue>| member.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
         Self {
             status,
             request_id: text(members.request_id).and_then(|id| id.parse().ok()),
@@ -92,7 +93,9 @@ mod tests {
     #[test]
     fn anything_else_leaves_the_status() {
         let only_status = NodeAnswer { status: 502, request_id: None, state: None, code: None };
-        for body in [b"".as_slice(), b"<html>", b"[]", b"{\"code\":7}", b"{\"code\":\"123456789 SECRET\"}", b"{\"request_id\":\"zz\"}"] {
+        for body in
+            [b"".as_slice(), b"<html>", b"[]", b"{\"code\":7}", b"{\"code\":\"123456789 SECRET\"}", b"{\"request_id\":\"zz\"}"]
+        {
             assert_eq!(NodeAnswer::parse(502, body), only_status, "{}", String::from_utf8_lossy(body));
         }
     }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use votekit_core::id::LawId;
 
 use crate::error::LoadError;
 use crate::roll_source::RollSource;
@@ -168,7 +169,9 @@ impl BallotMix {
         if duplicates + unknown >= all {
             return Err(MixError::NoFirstVote.into());
         }
-        let of_known = u32::try_from(duplicates * all / (all - unknown)).unwrap_or(0);
+        // Rounded up, so that no more rows are needed than the shares say; below everything, so that somebody votes first.
+        let of_known = (duplicates * all).div_ceil(all - unknown).min(all - 1);
+        let of_known = u32::try_from(of_known).unwrap_or(0);
         let duplicates_of_known = Share::from_parts_per_million(of_known).unwrap_or_default();
         let weights_through = options
             .choices
@@ -181,8 +184,7 @@ impl BallotMix {
         let choice_ids: Vec<String> =
             options.choices.iter().map(|choice| choice.id.clone()).chain([BLANK_CHOICE.to_owned()]).collect();
         let tail = |law: &str, choice: &str| format!("\",\"law_id\":\"{law}\",\"vote\":\"{choice}\"}}").into_bytes();
-        let tails =
-            roll.laws().iter().flat_map(|law| choice_ids.iter().map(move |choice| tail(law.as_str(), choice))).collect();
+        let tails = roll.laws().iter().flat_map(|law| choice_ids.iter().map(move |choice| tail(law.as_str(), choice))).collect();
         let shuffle = Shuffle::new(options.seed, roll.len());
         Ok(Self { roll, shuffle, options, duplicates_of_known, weights_through, choice_ids, tails })
     }
@@ -200,10 +202,29 @@ impl BallotMix {
         self.roll.len()
     }
 
+    /// The laws that are voted on.
+    #[must_use]
+    pub fn laws(&self) -> &[LawId] {
+        self.roll.laws()
+    }
+
     /// The seed.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.options.seed
+    }
+
+    /// Votes that can be sent before a row would have to vote first twice.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        // At least one vote in a million is a first one; `first_votes` never falls.
+        let mut possible = 0;
+        let mut impossible = (self.rows() + 2).saturating_mul(u64::from(Share::ALL.parts_per_million()));
+        while impossible - possible > 1 {
+            let middle = possible + (impossible - possible) / 2;
+            if self.first_votes(middle) <= self.rows() { possible = middle } else { impossible = middle }
+        }
+        possible
     }
 
     /// Refuses a run of `votes` votes that the roll is too small for.

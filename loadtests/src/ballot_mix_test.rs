@@ -67,6 +67,16 @@ fn a_roll_that_is_too_small_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn the_capacity_is_the_last_run_that_fits() {
+    for (duplicates, unknown) in [("0", "0"), ("10%", "0"), ("50%", "49%"), ("99.9999%", "0")] {
+        let mix = BallotMix::new(roll(90), options(duplicates, unknown, "0")).expect("mix");
+        let capacity = mix.capacity();
+        assert!(mix.check_capacity(capacity).is_ok(), "{duplicates} {unknown}");
+        assert!(mix.check_capacity(capacity + 1).is_err(), "{duplicates} {unknown}");
+    }
+}
+
+#[test]
 fn choices_follow_their_weights() {
     let choices = vec!["oui=3".parse().expect("choice"), "non".parse().expect("choice")];
     let mix = BallotMix::new(roll(20_000), MixOptions { choices, ..options("0", "0", "10%") }).expect("mix");

@@ -1,1 +1,279 @@
-//! Goose.
+//! Voters as goose users: each votes, perhaps asks what became of the vote, perhaps looks at the results, and starts again.
+//!
+//! Goose is a closed loop: a user waits for the answer before it goes on, so the rate is whatever the node allows. It is the tool
+//! for "how many voters at once", with goose's own reports; for latency at a given rate use the [open loop](crate::open_loop).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use goose::GooseAttack;
+use goose::config::GooseConfiguration;
+use goose::goose::{GooseMethod, GooseRequest, GooseUser, Scenario, Transaction, TransactionFunction, TransactionResult};
+use goose::metrics::GooseMetrics;
+use serde::Serialize;
+use votekit_core::id::RequestId;
+
+use crate::answer::NodeAnswer;
+use crate::ballot_mix::{BallotKind, BallotMix};
+use crate::error::LoadError;
+use crate::http_client::{ExchangeError, NodeUrl};
+use crate::journal::idempotency_key;
+use crate::recorder::FailureKind;
+use crate::stdout_aside::StdoutAside;
+
+/// Goose's options that make sense for voters; absent ones keep goose's defaults.
+#[derive(Debug, Clone, Default)]
+pub struct GooseOptions {
+    /// Users at once; one a processor by default.
+    pub users: Option<usize>,
+    /// Users started a second, such as `10` or `0.5`.
+    pub hatch_rate: Option<String>,
+    /// How long to go on once all users have started, such as `30s` or `1h30m`.
+    pub run_time: Option<String>,
+    /// Rounds a user makes; unlimited by default.
+    pub iterations: Option<usize>,
+    /// The most requests a second of all users together.
+    pub throttle_requests: Option<usize>,
+    /// Reports to write: `.html`, `.json` or `.md`.
+    pub report_files: Vec<PathBuf>,
+    /// A file that gets one line a request. It holds no bodies.
+    pub request_log: Option<PathBuf>,
+    /// Seconds a request may take; 60 by default.
+    pub timeout_s: Option<f64>,
+    /// Whether goose tells of its progress on the terminal.
+    pub verbose: bool,
+    /// `Prefer: wait=N`, in seconds.
+    pub wait_s: Option<u32>,
+    /// Whether each vote carries an `Idempotency-Key`.
+    pub idempotency_keys: bool,
+}
+
+/// What goose found. Prints as goose's own tables.
+#[derive(Debug, Clone, Serialize)]
+pub struct GooseSummary {
+    /// `votekit-goose-summary/1`.
+    pub format: &'static str,
+    /// The node.
+    pub node: String,
+    /// The most users at once.
+    pub users_max: usize,
+    /// Seconds, starting and stopping included.
+    pub duration_s: usize,
+    /// Votes by what they were meant to be.
+    pub votes_by_kind: BTreeMap<BallotKind, u64>,
+    /// Requests by name.
+    pub requests: BTreeMap<String, RequestCounts>,
+    /// Votes that got no 202, by kind.
+    pub errors: Vec<crate::report::FailureCount>,
+    /// Whether the roll was used up before the time was over.
+    pub roll_used_up: bool,
+    #[serde(skip)]
+    tables: String,
+}
+
+/// How requests of one name went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RequestCounts {
+    /// Answered as expected.
+    pub succeeded: usize,
+    /// Not.
+    pub failed: usize,
+    /// Answers by HTTP status; 0 stands for none.
+    pub by_status: BTreeMap<u16, usize>,
+}
+
+impl fmt::Display for GooseSummary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.tables.trim_end())
+    }
+}
+
+/// Lets goose's users vote on `node` until their time is over, the roll is used up, or the user interrupts. Blocks.
+///
+/// What goose prints on standard output meanwhile goes to standard error: the result is the summary.
+///
+/// # Errors
+/// [`LoadError::Goose`] with what goose said, [`LoadError::Thread`] when the runtime cannot start.
+pub fn run_goose(node: &NodeUrl, options: &GooseOptions, mix: Arc<BallotMix>) -> Result<GooseSummary, LoadError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| LoadError::Thread { problem: error.to_string() })?;
+    let booth = Arc::new(Booth {
+        capacity: mix.capacity(),
+        mix,
+        wait_s: options.wait_s,
+        idempotency_keys: options.idempotency_keys,
+        next: AtomicU64::new(0),
+        tallies: Mutex::default(),
+    });
+    let metrics =
+        runtime.block_on(attack(node, options, &booth)).map_err(|error| LoadError::Goose { problem: error.to_string() })?;
+    drop(aside);
+    Ok(summarise(node, &metrics, &booth))
+}
+
+async fn attack(node: &NodeUrl, options: &GooseOptions, booth: &Arc<Booth>) -> Result<GooseMetrics, goose::GooseError> {
+    let scenario = Scenario::new("Voter")
+        .register_transaction(transaction(booth, "vote", |booth, user| Box::pin(vote(booth, user))).set_weight(10)?)
+        .register_transaction(transaction(booth, "follow", |booth, user| Box::pin(follow(booth, user))).set_weight(3)?)
+        .register_transaction(transaction(booth, "results", |booth, user| Box::pin(results(booth, user))).set_weight(1)?);
+    GooseAttack::initialize_with_config(configuration(node, options))?.register_scenario(scenario).execute().await
+}
+
+fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
+    let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+    let mut configuration = GooseConfiguration::default();
+    // With the slash, goose joins relative paths after whatever path the address has.
+    configuration.host = Some(format!("{}/", node.as_str()));
+    configuration.users = options.users;
+    configuration.increase_rate = options.hatch_rate.clone();
+    configuration.run_time = options.run_time.clone();
+    configuration.iterations = options.iterations;
+    configuration.throttle_requests = options.throttle_requests;
+    configuration.report_file = options.report_files.iter().map(text).collect();
+    configuration.request_log = options.request_log.as_ref().map(text);
+    configuration.timeout = options.timeout_s.map(|seconds| seconds.to_string());
+    // Counts include the time while users start, so that they agree with the votes sent; goose forbids it with iterations.
+    configuration.no_reset_metrics = options.iterations.is_none();
+    configuration.quiet = u8::from(!options.verbose);
+    // The tables are handed back: printing is the command line's work.
+    configuration.no_print_metrics = true;
+    // No remote control: a load test opens no port of its own.
+    configuration.no_telnet = true;
+    configuration
+}
+
+/// What the users share.
+#[derive(Debug)]
+struct Booth {
+    mix: Arc<BallotMix>,
+    capacity: u64,
+    wait_s: Option<u32>,
+    idempotency_keys: bool,
+    next: AtomicU64,
+    tallies: Mutex<Tallies>,
+}
+
+#[derive(Debug, Default)]
+struct Tallies {
+    kinds: BTreeMap<BallotKind, u64>,
+    failures: BTreeMap<FailureKind, u64>,
+    roll_used_up: bool,
+}
+
+impl Booth {
+    fn tally(&self, change: impl FnOnce(&mut Tallies)) {
+        // Counts stay usable whatever another user's panic interrupted.
+        change(&mut self.tallies.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The last vote of a user that got a request id.
+#[derive(Debug, Clone)]
+struct LastVote(RequestId);
+
+type Step<'user> = Pin<Box<dyn Future<Output = TransactionResult> + Send + 'user>>;
+
+fn transaction(
+    booth: &Arc<Booth>,
+    name: &str,
+    step: impl for<'user> Fn(Arc<Booth>, &'user mut GooseUser) -> Step<'user> + Send + Sync + 'static,
+) -> Transaction {
+    let booth = Arc::clone(booth);
+    let function: TransactionFunction = Arc::new(move |user| step(Arc::clone(&booth), user));
+    Transaction::new(function).set_name(name)
+}
+
+async fn vote(booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
+    let sequence = booth.next.fetch_add(1, Ordering::Relaxed);
+    let Some(ballot) = booth.mix.ballot(sequence).filter(|_| sequence < booth.capacity) else {
+        booth.tally(|tallies| tallies.roll_used_up = true);
+        goose::trigger_killswitch("every row of the roll has voted");
+        return Ok(());
+    };
+    let mut body = Vec::with_capacity(256);
+    ballot.write_body(&mut body);
+    let mut request =
+        user.get_request_builder(&GooseMethod::Post, "api/v1/vote")?.header("content-type", "application/json").body(body);
+    if booth.idempotency_keys {
+        request = request.header("idempotency-key", idempotency_key(booth.mix.seed(), ballot.sequence));
+    }
+    if let Some(wait) = booth.wait_s {
+        request = request.header("prefer", format!("wait={wait}"));
+    }
+    let name = match ballot.kind {
+        BallotKind::First => "vote",
+        BallotKind::Duplicate => "vote (duplicate)",
+        BallotKind::Unknown => "vote (unknown)",
+    };
+    let request = GooseRequest::builder()
+        .method(GooseMethod::Post)
+        .path("api/v1/vote")
+        .name(name)
+        .set_request_builder(request)
+        .expect_status_code(202)
+        .build();
+    let kind = ballot.kind;
+    let answer = match user.request(request).await?.response {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            response.bytes().await.map(|body| NodeAnswer::parse(status, &body)).map_err(|_| ExchangeError::Closed)
+        }
+        Err(error) if error.is_timeout() => Err(ExchangeError::Timeout),
+        Err(error) if error.is_connect() => Err(ExchangeError::Connect),
+        Err(_) => Err(ExchangeError::Closed),
+    };
+    if let Ok(NodeAnswer { request_id: Some(id), .. }) = &answer {
+        user.set_session_data(LastVote(*id));
+    }
+    let failure = FailureKind::of(&answer);
+    booth.tally(|tallies| {
+        *tallies.kinds.entry(kind).or_default() += 1;
+        if let Some(failure) = failure {
+            *tallies.failures.entry(failure).or_default() += 1;
+        }
+    });
+    Ok(())
+}
+
+async fn follow(_booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
+    let Some(LastVote(id)) = user.get_session_data::<LastVote>().cloned() else { return Ok(()) };
+    user.get_named(&format!("api/v1/vote/{id}"), "vote/{request_id}").await?;
+    Ok(())
+}
+
+async fn results(booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
+    let laws = booth.mix.laws();
+    let law = &laws[booth.next.load(Ordering::Relaxed) as usize % laws.len()];
+    user.get_named(&format!("api/v1/results/{law}"), "results/{law_id}").await?;
+    Ok(())
+}
+
+fn summarise(node: &NodeUrl, metrics: &GooseMetrics, booth: &Booth) -> GooseSummary {
+    let tallies = booth.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+    let requests = metrics
+        .requests
+        .values()
+        .map(|request| {
+            let by_status = request.status_code_counts.iter().map(|(status, count)| (*status, *count)).collect();
+            let counts = RequestCounts { succeeded: request.success_count, failed: request.fail_count, by_status };
+            (format!("{} {}", format!("{:?}", request.method).to_uppercase(), request.path), counts)
+        })
+        .collect();
+    GooseSummary {
+        format: "votekit-goose-summary/1",
+        node: node.to_string(),
+        users_max: metrics.maximum_users,
+        duration_s: metrics.duration,
+        votes_by_kind: tallies.kinds.clone(),
+        requests,
+        errors: crate::report::failures_by_count(&tallies.failures),
+        roll_used_up: tallies.roll_used_up,
+        tables: metrics.to_string(),
+    }
+}

@@ -54,8 +54,7 @@ impl Connection {
     pub(crate) fn is_open(&self) -> bool {
         let mut probe = [0];
         // An idle connection has nothing to read: an end, an error or unasked bytes all mean that it is of no more use.
-        self.reusable
-            && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        self.reusable && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// Sends `request` as it is and reads the answer. After an error, or when dropped half-way, the connection is not reusable.
@@ -63,13 +62,13 @@ impl Connection {
         self.reusable = false;
         self.received.clear();
         self.stream.write_all(request).await?;
+        self.receive().await?;
         let head = loop {
-            self.receive().await?;
             match Head::parse(&self.received)? {
                 Some(head) if head.is_interim() => drop(self.received.drain(..head.length)),
                 Some(head) => break head,
                 None if self.received.len() > HEAD_LENGTH_MAX => return Err(ConnectionError::Malformed),
-                None => {}
+                None => self.receive().await?,
             }
         };
         self.received.drain(..head.length);
@@ -191,7 +190,8 @@ fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(_) => return Err(ConnectionError::Malformed),
         };
-        let size = usize::try_from(size).ok().filter(|size| body.len() + size <= BODY_LENGTH_MAX).ok_or(ConnectionError::Malformed)?;
+        let size =
+            usize::try_from(size).ok().filter(|size| body.len() + size <= BODY_LENGTH_MAX).ok_or(ConnectionError::Malformed)?;
         let Some(chunk) = rest.get(start..start + size + 2) else { return Ok(None) };
         if !chunk.ends_with(b"\r\n") {
             return Err(ConnectionError::Malformed);

@@ -35,7 +35,8 @@ async fn ask_once(answer: &[u8], piece: usize) -> Result<(u16, Vec<u8>, bool), C
 
 #[tokio::test]
 async fn answers_are_read_however_they_are_cut() {
-    let chunked = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n3;x=y\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n".as_slice();
+    let chunked = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n3;x=y\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n"
+        .as_slice();
     let cases: [(&[u8], u16, &[u8], bool); 6] = [
         (b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}", 202, b"{}", true),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive, Close\r\n\r\n{}", 200, b"{}", false),

@@ -323,7 +323,15 @@ impl Writer {
         let votes = self.shared.durable.load(Ordering::Relaxed);
         for seq in self.shared.released.load(Ordering::Acquire)..votes {
             let error = Some(UNSENT.into());
-            self.write_note(&JournalLine::Outcome { seq, at_us: 0, status: None, request_id: None, state: None, code: None, error })?;
+            self.write_note(&JournalLine::Outcome {
+                seq,
+                at_us: 0,
+                status: None,
+                request_id: None,
+                state: None,
+                code: None,
+                error,
+            })?;
         }
         self.write(&JournalLine::End { votes, outcomes: self.outcomes })?;
         self.sync()

@@ -19,6 +19,7 @@
 mod error;
 mod share;
 mod shuffle;
+mod stdout_aside;
 mod zeroed;
 
 pub mod roll_source;

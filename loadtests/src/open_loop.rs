@@ -248,7 +248,8 @@ impl Carrier {
         let clients: Vec<Client> = mine.map(|connection| self.client(connection, &tls, self.plan.wait_s)).collect();
         let carrier = Rc::new(self);
         for client in clients {
-            let connection = Connection { carrier: Rc::clone(&carrier), recorder: Rc::clone(&recorder), follow: follow.clone(), client };
+            let connection =
+                Connection { carrier: Rc::clone(&carrier), recorder: Rc::clone(&recorder), follow: follow.clone(), client };
             local.spawn_local(connection.run());
         }
         drop((follow, carrier));
@@ -300,15 +301,12 @@ impl Connection {
                 body.clear();
                 ballot.write_body(&mut body);
                 let key = carrier.plan.idempotency_keys.then(|| idempotency_key(carrier.mix.seed(), sequence));
-                match self.client.vote(&body, key.as_deref()).await {
-                    Ok(answer) => VoteEnd::Answered(answer),
-                    Err(error) => VoteEnd::Failed(error),
-                }
+                VoteEnd::Sent(self.client.vote(&body, key.as_deref()).await)
             };
             let times = VoteTimes { intended, sent, ended: carrier.start.elapsed() };
             self.recorder.borrow_mut().record(ballot.kind, times, &end);
             self.note(sequence, times, &end);
-            if let VoteEnd::Answered(answer) = &end {
+            if let Some(answer) = end.answer() {
                 carrier.control.count_answer();
                 if let (202, Some(id), Some(VoteState::Pending)) = (answer.status, answer.request_id, answer.state) {
                     self.follow(sequence, id, times);
@@ -320,20 +318,15 @@ impl Connection {
     fn note(&self, sequence: u64, times: VoteTimes, end: &VoteEnd) {
         let Some(notes) = &self.carrier.notes else { return };
         let at_us = u64::try_from(times.ended.as_micros()).unwrap_or(u64::MAX);
-        let error = end.error_name().map(Into::into);
-        let line = match end {
-            VoteEnd::Answered(answer) => JournalLine::Outcome {
-                seq: sequence,
-                at_us,
-                status: Some(answer.status),
-                request_id: answer.request_id,
-                state: answer.state,
-                code: answer.code.as_ref().map(|code| code.as_str().to_owned().into()),
-                error,
-            },
-            VoteEnd::Failed(_) | VoteEnd::Unsent => {
-                JournalLine::Outcome { seq: sequence, at_us, status: None, request_id: None, state: None, code: None, error }
-            }
+        let answer = end.answer();
+        let line = JournalLine::Outcome {
+            seq: sequence,
+            at_us,
+            status: answer.map(|answer| answer.status),
+            request_id: answer.and_then(|answer| answer.request_id),
+            state: answer.and_then(|answer| answer.state),
+            code: answer.and_then(|answer| answer.code.as_ref()).map(|code| code.as_str().to_owned().into()),
+            error: end.error_name().map(Into::into),
         };
         // A journal that failed says so when it is finished.
         let _ = notes.send(line);

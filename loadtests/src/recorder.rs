@@ -32,19 +32,33 @@ pub(crate) struct VoteTimes {
 /// How a vote ended.
 #[derive(Debug)]
 pub(crate) enum VoteEnd {
-    Answered(NodeAnswer),
-    Failed(ExchangeError),
+    /// It left, and was answered or not.
+    Sent(Result<NodeAnswer, ExchangeError>),
     /// No connection was free until the run was over.
     Unsent,
 }
 
 impl VoteEnd {
+    /// The answer, if there was one.
+    pub(crate) fn answer(&self) -> Option<&NodeAnswer> {
+        match self {
+            Self::Sent(answer) => answer.as_ref().ok(),
+            Self::Unsent => None,
+        }
+    }
+
     /// The error's name; nothing for an answer.
     pub(crate) fn error_name(&self) -> Option<&'static str> {
         match self {
-            Self::Answered(_) => None,
-            Self::Failed(error) => Some(error.name()),
+            Self::Sent(answer) => answer.as_ref().err().map(|error| error.name()),
             Self::Unsent => Some(UNSENT),
+        }
+    }
+
+    fn failure(&self) -> Option<FailureKind> {
+        match self {
+            Self::Sent(answer) => FailureKind::of(answer),
+            Self::Unsent => Some(FailureKind { kind: UNSENT, status: None, code: None }),
         }
     }
 }
@@ -130,10 +144,10 @@ impl Recorder {
         if !matches!(end, VoteEnd::Unsent) {
             record_us(&mut self.send_lag, times.sent.saturating_sub(times.intended));
         }
-        if let VoteEnd::Answered(answer) = end {
+        if let Some(answer) = end.answer() {
             *self.by_status.entry(answer.status).or_default() += 1;
         }
-        let failure = failure_of(end);
+        let failure = end.failure();
         if failure.is_none() {
             record_us(&mut self.to_202, latency);
             record_us(&mut self.service, times.ended.saturating_sub(times.sent));
@@ -152,10 +166,10 @@ impl Recorder {
     }
 
     fn record_state(&mut self, end: &VoteEnd, latency: Duration) {
-        let VoteEnd::Answered(NodeAnswer { state: Some(state), .. }) = end else { return };
-        *self.answer_states.entry(*state).or_default() += 1;
-        if *state != VoteState::Pending {
-            self.record_decision(*state, latency);
+        let Some(state) = end.answer().and_then(|answer| answer.state) else { return };
+        *self.answer_states.entry(state).or_default() += 1;
+        if state != VoteState::Pending {
+            self.record_decision(state, latency);
         }
     }
 
@@ -221,19 +235,16 @@ fn merge_counts<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
     }
 }
 
-/// Anything but a 202 with a request id is a failure.
-fn failure_of(end: &VoteEnd) -> Option<FailureKind> {
-    match end {
-        VoteEnd::Answered(answer) if answer.status == 202 && answer.request_id.is_some() => None,
-        VoteEnd::Answered(answer) if answer.status == 202 => {
-            Some(FailureKind { kind: ExchangeError::Malformed.name(), status: Some(202), code: None })
-        }
-        VoteEnd::Answered(answer) => {
-            Some(FailureKind { kind: "http", status: Some(answer.status), code: answer.code.clone() })
-        }
-        VoteEnd::Failed(_) | VoteEnd::Unsent => {
-            end.error_name().map(|kind| FailureKind { kind, status: None, code: None })
-        }
+impl FailureKind {
+    /// Anything but a 202 with a request id is a failure.
+    pub(crate) fn of(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
+        let (kind, status, code) = match answer {
+            Ok(answer) if answer.status == 202 && answer.request_id.is_some() => return None,
+            Ok(answer) if answer.status == 202 => (ExchangeError::Malformed.name(), Some(202), None),
+            Ok(answer) => ("http", Some(answer.status), answer.code.clone()),
+            Err(error) => (error.name(), None, None),
+        };
+        Some(Self { kind, status, code })
     }
 }
 
@@ -247,7 +258,7 @@ mod tests {
     }
 
     fn answer(status: u16, body: &str) -> VoteEnd {
-        VoteEnd::Answered(NodeAnswer::parse(status, body.as_bytes()))
+        VoteEnd::Sent(Ok(NodeAnswer::parse(status, body.as_bytes())))
     }
 
     const PENDING: &str = r#"{"request_id":"000102030405060708090a0b0c0d0e0f","status":"pending"}"#;
@@ -268,7 +279,7 @@ mod tests {
         for number in 0..500 {
             recorder.record(BallotKind::First, times(0, 0, 1), &answer(400, &format!("{{\"code\":\"made-up-{number}\"}}")));
         }
-        recorder.record(BallotKind::Unknown, times(0, 0, 1), &VoteEnd::Failed(ExchangeError::Timeout));
+        recorder.record(BallotKind::Unknown, times(0, 0, 1), &VoteEnd::Sent(Err(ExchangeError::Timeout)));
         recorder.record(BallotKind::Unknown, times(0, 0, 1), &answer(202, "{}"));
         assert!(recorder.failures.len() <= Recorder::FAILURE_KINDS_MAX + 3, "{}", recorder.failures.len());
         assert_eq!(recorder.failures.values().sum::<u64>(), 502);

@@ -169,8 +169,7 @@ impl OpenLoopReport {
     pub(crate) fn new(facts: &RunFacts<'_>, recorder: Recorder, pacing: &Pacing) -> Self {
         let plan = facts.plan;
         let recorded: u64 = recorder.kinds.values().sum();
-        let unsent: u64 =
-            recorder.failures.iter().filter(|(failure, _)| failure.kind == UNSENT).map(|(_, count)| *count).sum();
+        let unsent: u64 = recorder.failures.iter().filter(|(failure, _)| failure.kind == UNSENT).map(|(_, count)| *count).sum();
         let sent = recorded - unsent;
         let answered_202 = recorder.to_202.len();
         let schedule_end = plan.schedule.offset(pacing.released).as_secs_f64();
@@ -196,7 +195,7 @@ impl OpenLoopReport {
             votes_by_kind: recorder.kinds.clone(),
             answers_by_status: recorder.by_status.clone(),
             answers_by_state: recorder.answer_states.clone(),
-            errors: failures_by_count(&recorder),
+            errors: failures_by_count(&recorder.failures),
             to_202_us: Distribution::of(&recorder.to_202),
             to_end_us: Distribution::of(&recorder.to_end),
             service_us: Distribution::of(&recorder.service),
@@ -283,9 +282,11 @@ fn per_second_f64(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { (amount / seconds * 1_000.0).round() / 1_000.0 } else { 0.0 }
 }
 
-fn failures_by_count(recorder: &Recorder) -> Vec<FailureCount> {
-    let failures = recorder.failures.iter();
-    let mut failures: Vec<_> = failures.map(|(failure, count)| FailureCount { failure: failure.clone(), count: *count }).collect();
+/// The failures, most frequent first.
+pub(crate) fn failures_by_count(failures: &BTreeMap<FailureKind, u64>) -> Vec<FailureCount> {
+    let failures = failures.iter();
+    let mut failures: Vec<_> =
+        failures.map(|(failure, count)| FailureCount { failure: failure.clone(), count: *count }).collect();
     failures.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.failure.cmp(&b.failure)));
     failures
 }

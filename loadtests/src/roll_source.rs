@@ -76,12 +76,12 @@ impl RollSource {
         while csv.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
             let line = record.position().map_or(0, csv::Position::line);
             row = row.checked_add(1).ok_or_else(|| LoadError::RollTooLarge { path: path.to_owned() })?;
-            builder.push(row, [columns.nas, columns.code, columns.law].map(|column| &record[column])).map_err(
-                |problem| match problem {
+            builder.push(row, [columns.nas, columns.code, columns.law].map(|column| &record[column])).map_err(|problem| {
+                match problem {
                     RowProblem::Field(source) => LoadError::RollField { path: path.to_owned(), line, source },
                     RowProblem::TooLarge => LoadError::RollTooLarge { path: path.to_owned() },
-                },
-            )?;
+                }
+            })?;
         }
         builder.finish().ok_or_else(|| LoadError::RollEmpty { path: path.to_owned(), filtered: !laws.is_empty() })
     }
@@ -121,7 +121,9 @@ impl RollSource {
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let row_numbers = self.row_numbers.as_ref().map_or(0, Vec::capacity);
-        4 * (self.numbers.capacity() + self.code_ends.capacity() + row_numbers) + 2 * self.law_places.capacity() + self.codes.capacity()
+        4 * (self.numbers.capacity() + self.code_ends.capacity() + row_numbers)
+            + 2 * self.law_places.capacity()
+            + self.codes.capacity()
     }
 }
 
@@ -158,7 +160,8 @@ struct Columns {
 impl Columns {
     fn find(header: &ByteRecord, path: &Path) -> Result<Self, LoadError> {
         let place = |column: &'static str| {
-            let mut places = header.iter().enumerate().filter(|(_, name)| column_name(name).eq_ignore_ascii_case(column.as_bytes()));
+            let mut places =
+                header.iter().enumerate().filter(|(_, name)| column_name(name).eq_ignore_ascii_case(column.as_bytes()));
             match (places.next(), places.next()) {
                 (Some((place, _)), None) => Ok(place),
                 _ => Err(LoadError::RollColumn { path: path.to_owned(), column }),
@@ -254,7 +257,8 @@ mod tests {
 
     #[test]
     fn any_column_order_case_mark_and_line_end() {
-        let roll = read(b"\xef\xbb\xbfLaw_Id,extra,CODE,Nas\r\nL1,x,abc123,012-345 678\r\nL2,\"a,b\",ZZZZ9,000000001\r\n", &[]).expect("roll");
+        let roll = read(b"\xef\xbb\xbfLaw_Id,extra,CODE,Nas\r\nL1,x,abc123,012-345 678\r\nL2,\"a,b\",ZZZZ9,000000001\r\n", &[])
+            .expect("roll");
         assert_eq!(roll.len(), 2);
         let (first, second) = (roll.row(0), roll.row(1));
         assert_eq!((first.number, first.nas, first.code), (1, 12_345_678, b"ABC123".as_slice()));

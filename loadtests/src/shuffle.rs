@@ -34,7 +34,7 @@ pub(crate) fn draw(seed: u64, stream: Stream, index: u64) -> u64 {
 
 /// A draw below `bound`, which is not 0. The bias is below `bound` / 2^64.
 pub(crate) fn draw_below(seed: u64, stream: Stream, index: u64, bound: u64) -> u64 {
-    (u128::from(draw(seed, stream, index)) * u128::from(bound) >> 64) as u64
+    ((u128::from(draw(seed, stream, index)) * u128::from(bound)) >> 64) as u64
 }
 
 /// The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let orders: Vec<Vec<u64>> = (0..3).map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).place(index)).collect()).collect();
+        let orders: Vec<Vec<u64>> =
+            (0..3).map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).place(index)).collect()).collect();
         assert!(orders[0] != orders[1] && orders[1] != orders[2]);
         assert_ne!(orders[0], (0..50).collect::<Vec<_>>());
     }

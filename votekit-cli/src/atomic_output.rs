@@ -192,6 +192,24 @@ pub(crate) fn write_new(target: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result
     file.commit()
 }
 
+/// Replaces a file, or makes it, in one step: readers see the old bytes or the new ones.
+///
+/// # Errors
+/// When its folder cannot be written; the old file stays.
+pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    let write = || -> io::Result<()> {
+        let mut file = tempfile::Builder::new()
+            .prefix(".votekit-")
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(parent_of(target))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(target)?;
+        File::open(parent_of(target))?.sync_all()
+    };
+    write().map_err(|error| CommandError::writing(target, &error))
+}
+
 fn already_exists(target: &Path) -> CommandError {
     CommandError::configuration(format!("{} already exists", target.display()))
         .hint("choose another name, or move that file away first: votekit never overwrites")

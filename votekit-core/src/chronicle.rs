@@ -158,7 +158,7 @@ pub struct Chronicle {
     opened: Option<UnixSeconds>,
     closed: Option<UnixSeconds>,
     scheme: Option<HashScheme>,
-    last_manifest: Option<Digest>,
+    manifests: Vec<Digest>,
     electorate: Electorate,
     nodes: BTreeMap<NodeId, NodePublicKey>,
     fold: Fold,
@@ -194,7 +194,7 @@ impl Chronicle {
             opened: None,
             closed: None,
             scheme: None,
-            last_manifest: None,
+            manifests: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
             fold: Fold::default(),
@@ -354,7 +354,7 @@ impl Chronicle {
         };
         match &load.content {
             RollContent::Roll(keys) => {
-                if self.last_manifest.is_some() {
+                if !self.manifests.is_empty() {
                     return Err(ChronicleError::SecondRoll);
                 }
                 self.electorate.add_roll(Arc::clone(keys))?;
@@ -362,7 +362,7 @@ impl Chronicle {
                 event.loaded = keys.len() as u64;
             }
             RollContent::Supplement(changes) => {
-                if load.parent != self.last_manifest {
+                if load.parent != self.last_manifest() {
                     let parent = load.parent.ok_or(ChronicleError::NoRoll)?;
                     return Err(ChronicleError::Parent { parent });
                 }
@@ -374,7 +374,7 @@ impl Chronicle {
             }
         }
         self.scheme = Some(load.scheme);
-        self.last_manifest = Some(load.manifest);
+        self.manifests.push(load.manifest);
         Ok(event)
     }
 
@@ -468,7 +468,19 @@ impl Chronicle {
     /// The manifest loaded last.
     #[must_use]
     pub fn last_manifest(&self) -> Option<Digest> {
-        self.last_manifest
+        self.manifests.last().copied()
+    }
+
+    /// Whether a manifest has taken effect.
+    #[must_use]
+    pub fn has_manifest(&self, manifest: &Digest) -> bool {
+        self.manifests.contains(manifest)
+    }
+
+    /// The manifests that have taken effect, in order.
+    #[must_use]
+    pub fn manifests(&self) -> &[Digest] {
+        &self.manifests
     }
 
     /// Who may vote and who has.

@@ -119,6 +119,18 @@ pub enum ResultsPolicy {
     AfterClose,
 }
 
+impl ResultsPolicy {
+    /// The policy as leaves and answers write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::AfterVote => "after_vote",
+            Self::AfterClose => "after_close",
+        }
+    }
+}
+
 /// What is put to the vote. Published whole in the first leaf of the election's log.
 ///
 /// A value of this type obeys the rules of [`Definition::check`] when it came through [`Definition::checked`] or out of a leaf.

@@ -39,5 +39,8 @@ pub mod reconcile;
 pub mod results;
 pub mod tally;
 
-#[cfg(test)]
+pub mod export;
+pub mod bundle;
+
+#[cfg(any(test, feature = "test-support"))]
 mod fixed_rng;

@@ -40,7 +40,6 @@ pub struct Manifest(ManifestBody);
 
 /// The fields of a manifest, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ManifestBody {
     /// What made it, such as `votekit 0.1.0`.
     pub tool: String,
@@ -141,9 +140,8 @@ enum Format {
     Manifest1,
 }
 
-/// The canonical order of keys. `deny_unknown_fields` and flattening exclude each other, hence a list of its own.
+/// The whole file. Flattening does not refuse unknown keys; that the bytes must be canonical does.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Wire<B> {
     format: Format,
     #[serde(flatten)]

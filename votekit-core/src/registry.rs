@@ -38,6 +38,13 @@ pub struct Changes {
     pub replace: Vec<(RegistryKey, RegistryKey)>,
 }
 
+impl From<&crate::shard::Changes> for Changes {
+    /// Takes the lists of a change file.
+    fn from(file: &crate::shard::Changes) -> Self {
+        Self { add: file.add().to_vec(), revoke: file.revoke().to_vec(), replace: file.replace().to_vec() }
+    }
+}
+
 /// What a supplement came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChangesApplied {

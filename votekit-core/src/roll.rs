@@ -17,6 +17,7 @@ mod hash;
 mod header;
 mod row;
 mod rows;
+mod supplement;
 
 pub use chunk::{Chunk, RollChunks};
 pub use fault::{Field, RollError, RowFault, RowRule};
@@ -24,6 +25,7 @@ pub use hash::{Conflict, HashedChunk, HashedRoll, LawKeys, RollHashes, RollRules
 pub use header::RollHeader;
 pub use row::{RawRow, Rows};
 pub use rows::{RollRow, read_roll};
+pub use supplement::{HashedSupplement, hash_supplement};
 
 #[cfg(test)]
 #[path = "roll_test.rs"]

@@ -1,1 +1,39 @@
-//! The votekit node.
+//! The votekit node: takes votes over HTTP, makes them durable, decides them once, and publishes a log that anyone can check.
+//!
+//! ```text
+//! http ─▶ node.submit ─▶ intake ─▶ ballot box ─▶ validation ─▶ staging (ledger) ─▶ sealing ─▶ log (ledger)
+//!           │                          (engine)      │ registry: a hint                │
+//!           │                                        ▼                                 ▼
+//!           └─ 202 once durable               throttle, labels               reading: status, receipts, results, tiles
+//! ```
+//!
+//! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a node hold.
+
+pub mod config;
+pub mod data_folder;
+pub mod engine;
+pub mod node;
+
+mod administration;
+mod election_cell;
+mod intake;
+mod pending;
+mod random;
+mod reading;
+mod recovery;
+mod roll_store;
+mod sealing;
+mod validation;
+mod view;
+
+pub mod http;
+pub mod metrics;
+pub mod server;
+pub mod throttle;
+
+pub use administration::{ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection};
+pub use reading::{
+    DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
+};
+pub use roll_store::RollError;
+pub use view::{BilingualView, ChoiceView, ElectionView};

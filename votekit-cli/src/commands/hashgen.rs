@@ -1,12 +1,262 @@
-//! `votekit hashgen`.
+//! `votekit hashgen`: turns an electoral roll into hashes, whole or not at all.
 
+mod faults;
+mod read;
+mod supplement;
+mod write;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::Serialize;
+use votekit_core::credential::{CredentialHasher, Pepper};
+use votekit_core::id::LawId;
+use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
+use votekit_core::roll::{HashedRoll, RollRules};
+use votekit_core::shard::{ShardFormat, ShardHead};
+
+use crate::atomic_output::refuse_occupied;
+use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
 
 /// Turn an electoral roll into hashes, on an offline machine
+///
+/// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order; other columns are ignored. Each
+/// row is one elector's right to vote on one law. The output is a folder with sorted files of hashes (shards) and a manifest.json
+/// that lists them; it holds no NAS and no code, and is what operators load.
+///
+/// Every row is checked. By default one bad row stops everything: each is reported with its line, and nothing is written. The same
+/// elector and law with two different codes always stops: only you can tell which one is right.
+///
+/// The same roll, options and pepper always give the same bytes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+#[command(override_usage = "\
+votekit hashgen ROLL.csv --out DIR [OPTIONS]
+       votekit hashgen --supplement-of MANIFEST [--add FILE] [--revoke FILE] --out DIR [--pepper-file F]")]
+#[command(after_help = "\
+Examples:
+  Hash a roll under a pepper, as a binding vote needs:
+    votekit pepper generate -o referendum.pepper
+    votekit hashgen roll.csv --out hashes --pepper-file referendum.pepper
 
-pub(crate) fn run(_args: Args, _context: &Context) -> Result<(), CommandError> {
-    Err(CommandError::internal("being written"))
+  Leave bad rows out, and keep them in a file to be mended:
+    votekit hashgen roll.csv --out hashes --on-error skip --rejects to-mend.csv
+
+  Read a roll that is kept encrypted, without writing it to disk:
+    gpg --decrypt roll.csv.gpg | votekit hashgen - --out hashes
+
+  Register latecomers, and replace lost letters (the same elector in both files, with the new code and the old one):
+    votekit hashgen --supplement-of hashes/manifest.json --add new.csv --revoke lost.csv --out supplement-1")]
+pub(crate) struct Args {
+    /// The roll; '-' reads standard input
+    #[arg(value_name = "ROLL.csv", required_unless_present = "supplement_of", conflicts_with = "supplement_of")]
+    roll: Option<PathBuf>,
+
+    /// The folder to make; it must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+
+    /// How hashes are written: json can be read by people, bin is half the size
+    #[arg(long, value_enum, default_value_t = Format::Json, conflicts_with = "supplement_of")]
+    format: Format,
+
+    /// Hashes per file
+    #[arg(long, value_name = "N", default_value_t = ShardHead::KEYS_MAX as u32, conflicts_with = "supplement_of")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=ShardHead::KEYS_MAX as i64))]
+    shard_size: u32,
+
+    /// The secret key made by 'votekit pepper generate'; binding votes need one
+    #[arg(long, value_name = "F")]
+    pepper_file: Option<PathBuf>,
+
+    /// Hash only the rows of this law; give it again for further laws
+    #[arg(long = "law", value_name = "ID", conflicts_with = "supplement_of")]
+    laws: Vec<LawId>,
+
+    /// Refuse a NAS whose last digit does not fit the others
+    #[arg(long)]
+    check_digit: bool,
+
+    /// What a bad row does: stop everything, or skip it into the file of rejects
+    #[arg(long, value_enum, default_value_t = OnError::Stop, conflicts_with = "supplement_of")]
+    on_error: OnError,
+
+    /// The file of skipped rows, readable by you alone [default: beside DIR, named DIR-rejects.csv]
+    #[arg(long, value_name = "FILE", conflicts_with = "supplement_of")]
+    rejects: Option<PathBuf>,
+
+    /// A day to write into the manifest, such as 2026-11-21; none by default, so that the same roll gives the same bytes
+    #[arg(long, value_name = "D")]
+    date: Option<String>,
+
+    /// How many processor cores to use [default: all]
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Make a supplement: changes to the roll whose manifest this is
+    #[arg(long, value_name = "MANIFEST")]
+    supplement_of: Option<PathBuf>,
+
+    /// In a supplement: a roll of electors to add
+    #[arg(long, value_name = "FILE", requires = "supplement_of")]
+    add: Option<PathBuf>,
+
+    /// In a supplement: a roll of electors to revoke, with the codes they were sent
+    #[arg(long, value_name = "FILE", requires = "supplement_of")]
+    revoke: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Json,
+    Bin,
+}
+
+impl From<Format> for ShardFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json,
+            Format::Bin => Self::Binary,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    Stop,
+    Skip,
+}
+
+/// The name and version that manifests carry.
+const TOOL: &str = concat!("votekit ", env!("CARGO_PKG_VERSION"));
+
+/// Hashes a roll, or makes a supplement.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    // Refused before the work, not after it.
+    refuse_occupied(&args.out)?;
+    let pepper = args.pepper_file.as_deref().map(|path| pepper::read(path, context)).transpose()?;
+    match (&args.roll, &args.supplement_of) {
+        (_, Some(parent)) => supplement::run(&args, parent, pepper.as_ref(), context),
+        (Some(roll), None) => hash_roll(&args, roll, pepper.as_ref(), context),
+        (None, None) => Err(CommandError::usage("name a roll")),
+    }
+}
+
+fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Context) -> Result<(), CommandError> {
+    let started = Instant::now();
+    let skip = args.on_error == OnError::Skip;
+    let rejects = skip.then(|| args.rejects.clone().unwrap_or_else(|| write::default_rejects_path(&args.out)));
+    let rules = RollRules { check_digit: args.check_digit, laws: args.laws.iter().cloned().collect::<BTreeSet<_>>() };
+    let hasher = pepper.map_or_else(CredentialHasher::plain, CredentialHasher::peppered);
+    let pool = read::pool(args.threads)?;
+    let mut source = read::Source::open(path, skip)?;
+    let (hashes, sha256) = read::hash(&mut source, &rules, &hasher, &pool)?;
+    let roll = pool.install(|| hashes.finish(&read::Parallel));
+
+    faults::refuse_conflicts(source.name(), &roll)?;
+    if !skip {
+        faults::refuse_faults(&[(source.name(), &roll)])?;
+    }
+    refuse_missing(source.name(), &roll, &rules)?;
+    let staged_rejects = match &rejects {
+        Some(path) if !roll.faults.is_empty() => Some((path.clone(), faults::write_rejects(path, &mut source, &roll)?)),
+        _ => None,
+    };
+    let facts = RollFacts { sha256, rows: roll.rows, duplicates: roll.duplicates, rejects: roll.rejects() };
+    let head = ManifestBody {
+        tool: TOOL.to_owned(),
+        scheme: hasher.scheme(),
+        pepper: pepper.map(PepperMarks::of),
+        date: args.date.clone(),
+        parent: None,
+        roll: facts,
+        laws: Vec::new(),
+        shards: Vec::new(),
+        changes: Vec::new(),
+    };
+    let folder = write::Folder { out: &args.out, format: args.format.into(), shard_size: args.shard_size as usize };
+    let manifest = folder.write(head, &roll.laws, staged_rejects, &pool)?;
+    let rejects = rejects.filter(|_| !roll.faults.is_empty());
+    context.output.result(&Summary::new(args, &manifest, &roll, rejects, started))
+}
+
+/// A law that was asked for and has no row is a slip of the pen; and a roll without a good row is no roll.
+fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<(), CommandError> {
+    let missing = rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id != **law_id));
+    match missing {
+        Some(law_id) => Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}"))),
+        None if roll.laws.is_empty() => {
+            Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What was done, and what comes next.
+#[derive(Serialize)]
+struct Summary {
+    out: PathBuf,
+    manifest_sha256: String,
+    scheme: votekit_core::credential::HashScheme,
+    laws: Vec<LawRow>,
+    rows: u64,
+    duplicates: u64,
+    rejects: u64,
+    ignored_rows_of_other_laws: u64,
+    rejects_file: Option<PathBuf>,
+    elapsed_seconds: f64,
+    rows_per_second: u64,
+}
+
+impl Summary {
+    fn new(args: &Args, manifest: &Manifest, roll: &HashedRoll, rejects: Option<PathBuf>, started: Instant) -> Self {
+        let elapsed = started.elapsed().as_secs_f64();
+        Self {
+            out: args.out.clone(),
+            manifest_sha256: manifest.digest().to_hex(),
+            scheme: manifest.body().scheme,
+            laws: manifest.body().laws.clone(),
+            rows: roll.rows,
+            duplicates: roll.duplicates,
+            rejects: roll.rejects(),
+            ignored_rows_of_other_laws: roll.ignored,
+            rejects_file: rejects,
+            elapsed_seconds: elapsed,
+            rows_per_second: (roll.rows as f64 / elapsed.max(1e-9)) as u64,
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for law in &self.laws {
+            let LawRow { law_id, registered, shards, .. } = law;
+            writeln!(formatter, "{law_id}: {registered} registered, {shards} {}", plural(u64::from(*shards), "shard"))?;
+        }
+        if let Some(file) = &self.rejects_file {
+            let (duplicates, rejects) = (self.duplicates, self.rejects);
+            writeln!(
+                formatter,
+                "left out: {rejects} bad {} and {duplicates} exact {}, listed in {}",
+                plural(rejects, "row"),
+                plural(duplicates, "duplicate"),
+                file.display()
+            )?;
+        }
+        if self.ignored_rows_of_other_laws > 0 {
+            writeln!(formatter, "not looked at: {} rows of other laws", self.ignored_rows_of_other_laws)?;
+        }
+        writeln!(formatter, "{} rows in {:.1} s, {} a second", self.rows, self.elapsed_seconds, self.rows_per_second)?;
+        writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
+        writeln!(formatter, "next: note that number, check the folder with 'votekit manifest verify {}',", self.out.display())?;
+        writeln!(formatter, "      then hand it to the operators, who load it with 'votekit load'")
+    }
+}
+
+fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
 }

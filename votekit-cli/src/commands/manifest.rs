@@ -1,12 +1,31 @@
-//! `votekit manifest`.
+//! `votekit manifest`: officials sign the manifest of a hashed roll; anyone verifies the folder.
+
+mod key;
+mod sign;
+mod verify;
 
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Sign and verify manifests
+/// Sign the manifest of a hashed roll, and check that nothing in its folder was changed
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) fn run(_args: Args, _context: &Context) -> Result<(), CommandError> {
-    Err(CommandError::internal("being written"))
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Keygen(key::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+}
+
+/// Makes a key, signs or verifies.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Keygen(args) => key::run(args, context),
+        Action::Sign(args) => sign::run(args, context),
+        Action::Verify(args) => verify::run(args, context),
+    }
 }

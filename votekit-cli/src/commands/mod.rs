@@ -2,6 +2,8 @@
 
 pub(crate) mod completions;
 pub(crate) mod hashgen;
+#[cfg(feature = "loadtest")]
+pub(crate) mod loadtest;
 pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod pepper;
@@ -21,6 +23,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Hashgen(args) => hashgen::run(args, context),
         Command::Pepper(args) => pepper::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
+        #[cfg(feature = "loadtest")]
+        Command::Loadtest(args) => loadtest::run(args, context),
         Command::Completions(args) => completions::run(args, context),
         Command::Man(args) => man::run(args, context),
     }

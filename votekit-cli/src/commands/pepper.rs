@@ -1,12 +1,108 @@
-//! `votekit pepper`.
+//! `votekit pepper`: makes and names peppers.
 
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use votekit_core::credential::Pepper;
+use zeroize::Zeroizing;
+
+use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Make and name peppers
+/// Make a pepper: the secret key that protects a hashed roll
+///
+/// Without a pepper, whoever steals the hashes can find out each elector's code by trying them all. With one, the hashes
+/// are worthless to anyone who does not have the pepper too. The offline machine that hashes the roll and the nodes that take votes
+/// need the same pepper; nobody else may have it. Keep one copy in a safe until the result is certified.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
 
-pub(crate) fn run(_args: Args, _context: &Context) -> Result<(), CommandError> {
-    Err(CommandError::internal("being written"))
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Generate(GenerateArgs),
+    Show(ShowArgs),
+}
+
+/// Make a new pepper from the machine's random numbers
+///
+/// The file can be read by you alone. An existing file is never overwritten: a lost pepper cannot be made again. What is printed is the
+/// pepper's id, which tells peppers apart and is no secret.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit pepper generate -o referendum.pepper")]
+struct GenerateArgs {
+    /// The file to make
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Print the id of a pepper, never the pepper
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit pepper show referendum.pepper")]
+struct ShowArgs {
+    /// The pepper's file
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Report {
+    id: String,
+    file: PathBuf,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}", self.id)
+    }
+}
+
+/// Makes or names a pepper.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Generate(args) => generate(args, context),
+        Action::Show(args) => {
+            let pepper = read(&args.file, context)?;
+            context.output.result(&Report { id: pepper.id().to_hex(), file: args.file })
+        }
+    }
+}
+
+fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|error| CommandError::configuration(format!("the machine gives no random numbers: {error}")))?;
+    let pepper = Pepper::from_bytes(*bytes);
+    write_new(&args.output, Secrecy::Private, pepper.to_file_text().as_bytes())?;
+    context.output.note(format_args!(
+        "wrote {}: hand it to 'votekit hashgen --pepper-file', keep one copy in a safe, and show it to nobody",
+        args.output.display()
+    ));
+    context.output.result(&Report { id: pepper.id().to_hex(), file: args.output })
+}
+
+/// Reads a pepper's file; warns when others can read it too.
+pub(crate) fn read(path: &Path, context: &Context) -> Result<Pepper, CommandError> {
+    let text = read_secret(path, context)?;
+    Pepper::from_file_text(&text).map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
+}
+
+/// Reads a small file that holds a secret; warns when others can read it too.
+pub(crate) fn read_secret(path: &Path, context: &Context) -> Result<Zeroizing<String>, CommandError> {
+    let failed = |error: &std::io::Error| CommandError::reading(path, error);
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| failed(&error))?);
+    let mode = fs::metadata(path).map_err(|error| failed(&error))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        context.output.warning(format_args!("{0} can be read by others: run 'chmod 600 {0}'", path.display()));
+    }
+    Ok(text)
 }

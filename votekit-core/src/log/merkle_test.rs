@@ -106,30 +106,48 @@ fn certificate_transparency_roots() {
     }
 }
 
-#[test]
-fn roots_and_proofs_of_all_small_trees_match_the_naive_ones() {
-    const SIZE: u64 = 300;
-    let tree = SampleTree::of_size(SIZE);
-    let mut naive = Naive::new(SIZE);
-    let leaves: Vec<TreeHash> = (0..SIZE).map(|index| leaf_hash(&leaf(index))).collect();
+/// All trees up to this size are compared with the naive ones: past one full tile.
+const SMALL: u64 = 300;
+
+/// The roots of all small trees, the empty one first, as the builder has them and as the naive tree has them.
+fn small_roots(naive: &mut Naive) -> Vec<TreeHash> {
     let mut growing = TreeBuilder::new();
     let mut roots = vec![growing.root()];
-    for size in 1..=SIZE {
-        growing.append(leaves[size as usize - 1], &mut Vec::new());
+    for size in 1..=SMALL {
+        growing.append(leaf_hash(&leaf(size - 1)), &mut Vec::new());
         roots.push(growing.root());
         assert_eq!(growing.root().as_bytes(), &naive.mth(0, size as usize), "{size}");
-        assert_eq!(root_of_tiles(&tree, size), Ok(growing.root()));
+    }
+    roots
+}
+
+#[test]
+fn inclusion_proofs_of_all_small_trees_match_the_naive_ones() {
+    let (tree, mut naive) = (SampleTree::of_size(SMALL), Naive::new(SMALL));
+    let roots = small_roots(&mut naive);
+    let leaves: Vec<TreeHash> = (0..SMALL).map(|index| leaf_hash(&leaf(index))).collect();
+    for size in 1..=SMALL {
+        assert_eq!(root_of_tiles(&tree, size), Ok(roots[size as usize]));
         for index in 0..size {
             let proof = prove_inclusion(&tree, index, size).expect("in the tree");
             assert_eq!(raw(&proof), naive.path(index as usize, 0, size as usize), "{index} of {size}");
-            assert_eq!(verify_inclusion(&leaves[index as usize], index, size, &proof, &growing.root()), Ok(()));
+            assert_eq!(verify_inclusion(&leaves[index as usize], index, size, &proof, &roots[size as usize]), Ok(()));
         }
-        for first in 0..=size {
-            let proof = prove_consistency(&tree, first, size).expect("in the tree");
+    }
+}
+
+#[test]
+fn consistency_proofs_of_all_small_trees_match_the_naive_ones() {
+    let (tree, mut naive) = (SampleTree::of_size(SMALL), Naive::new(SMALL));
+    let roots = small_roots(&mut naive);
+    for second in 0..=SMALL {
+        for first in 0..=second {
+            let proof = prove_consistency(&tree, first, second).expect("in the tree");
             if first > 0 {
-                assert_eq!(raw(&proof), naive.subproof(first as usize, 0, size as usize, true), "{first} to {size}");
+                assert_eq!(raw(&proof), naive.subproof(first as usize, 0, second as usize, true), "{first} to {second}");
             }
-            assert_eq!(verify_consistency(first, &roots[first as usize], size, &growing.root(), &proof), Ok(()));
+            let (old, new) = (&roots[first as usize], &roots[second as usize]);
+            assert_eq!(verify_consistency(first, old, second, new, &proof), Ok(()));
         }
     }
 }
@@ -282,14 +300,8 @@ fn a_restored_tree_grows_like_the_original() {
 #[test]
 fn a_tree_is_restored_from_its_own_edge_only() {
     let hash = empty_root();
-    assert_eq!(
-        TreeBuilder::restore(257, vec![vec![hash]]),
-        Err(RestoreError { size: 257, level: 1, expected: 1, found: 0 })
-    );
-    assert_eq!(
-        TreeBuilder::restore(1, vec![vec![hash; 2]]),
-        Err(RestoreError { size: 1, level: 0, expected: 1, found: 2 })
-    );
+    assert_eq!(TreeBuilder::restore(257, vec![vec![hash]]), Err(RestoreError { size: 257, level: 1, expected: 1, found: 0 }));
+    assert_eq!(TreeBuilder::restore(1, vec![vec![hash; 2]]), Err(RestoreError { size: 1, level: 0, expected: 1, found: 2 }));
     let mut too_high = vec![Vec::new(); 9];
     too_high[8] = vec![hash];
     assert_eq!(TreeBuilder::restore(0, too_high), Err(RestoreError { size: 0, level: 8, expected: 0, found: 1 }));
@@ -309,14 +321,8 @@ fn a_short_or_missing_tile_is_named() {
     let tile = Tile::new(0, 0, 9).expect("a tile");
     assert_eq!(prove_inclusion(&Broken(0), 8, 9), Err(ProveError::Read { tile, source: "gone" }));
     assert_eq!(prove_inclusion(&Broken(8), 8, 9), Err(ProveError::ShortTile { tile, found: 8 }));
-    assert_eq!(
-        prove_inclusion(&Broken(8), 9, 9),
-        Err(ProveError::Range(ProofError::Index { index: 9, size: 9 }))
-    );
-    assert_eq!(
-        prove_consistency(&Broken(8), 9, 8),
-        Err(ProveError::Range(ProofError::Shrunk { first: 9, second: 8 }))
-    );
+    assert_eq!(prove_inclusion(&Broken(8), 9, 9), Err(ProveError::Range(ProofError::Index { index: 9, size: 9 })));
+    assert_eq!(prove_consistency(&Broken(8), 9, 8), Err(ProveError::Range(ProofError::Shrunk { first: 9, second: 8 })));
 }
 
 #[test]

@@ -106,10 +106,7 @@ fn verifying_ignores_strangers_and_strict_verifying_does_not() {
 
     let twice = signed(&[known.sign(&text), known.sign(&text)]);
     assert!(twice.verify(&keys).is_ok());
-    assert_eq!(
-        twice.verify_strict(&keys),
-        Err(NoteError::Repeated { line: 4, name: known.verifier().name().clone() })
-    );
+    assert_eq!(twice.verify_strict(&keys), Err(NoteError::Repeated { line: 4, name: known.verifier().name().clone() }));
 
     // A valid line does not make up for one in a known name that is not.
     let half = signed(&[known.sign(&text), known.sign("other\n")]);

@@ -116,8 +116,8 @@ impl Policy {
     /// Writes the policy of an election: every log key of its authorities, and a majority of their cosigners.
     ///
     /// # Errors
-    /// [`PolicyError`] if there is no authority, if two share a name or a key, or if a key is of the wrong type; the line named is
-    /// that of the policy it would give.
+    /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the wrong type, if log keys differ in
+    /// their name, or if a log key cosigns; the line named is that of the policy it would give.
     pub fn of_election(authorities: &[Authority]) -> Result<Self, PolicyError> {
         use std::fmt::Write as _;
         let mut text = String::new();
@@ -132,7 +132,22 @@ impl Policy {
         }
         let majority = authorities.len() / 2 + 1;
         let _ = write!(text, "group authorities {majority}{members}\nquorum authorities\n");
-        Self::parse(text.as_bytes())
+        let policy = Self::parse(text.as_bytes())?;
+        policy.check_election()?;
+        Ok(policy)
+    }
+
+    /// What holds for an election beyond the rules of every policy. The logs come first, a line each, then the witnesses.
+    fn check_election(&self) -> Result<(), PolicyError> {
+        let (logs, witnesses) = (&self.logs, &self.witnesses);
+        if let Some(place) = logs.iter().position(|log| log.key.name() != logs[0].key.name()) {
+            return Err(PolicyError::Malformed { line: place + 1, rule: PolicyRule::SecondOrigin });
+        }
+        let is_log = |key: &VerifierKey| logs.iter().any(|log| log.key.public_key() == key.public_key());
+        if let Some(place) = witnesses.iter().position(|witness| is_log(&witness.key)) {
+            return Err(PolicyError::Malformed { line: logs.len() + place + 1, rule: PolicyRule::SharedKey });
+        }
+        Ok(())
     }
 
     /// Whether this is, byte for byte, the policy of an election with this origin.

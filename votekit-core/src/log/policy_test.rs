@@ -1,11 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::instant::UnixSeconds;
 use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint};
 use crate::log::merkle::leaf_hash;
 use crate::log::note::{NoteError, SigningKey};
 use crate::log::samples::{authorities, authority, origin, policy, signed};
-use crate::instant::UnixSeconds;
 
 fn witness_key(number: u8) -> String {
     Cosigner::from_seed("witness".parse().expect("a name"), &[number; 32]).verifier().to_string()
@@ -33,7 +33,13 @@ fn the_example_of_the_specification() {
     let text = format!(
         "log {}\n\nwitness X1 {}\nwitness X2 {}\nwitness X3 {}\ngroup X-witnesses 2 X1 X2 X3\n\nwitness Y1 {}\nwitness Y2 {}\n\
          witness Y3 {}\ngroup Y-witnesses any Y1 Y2 Y3\n\ngroup X-and-Y all X-witnesses Y-witnesses\nquorum X-and-Y\n",
-        log_key(1), key(1), key(2), key(3), key(4), key(5), key(6),
+        log_key(1),
+        key(1),
+        key(2),
+        key(3),
+        key(4),
+        key(5),
+        key(6),
     );
     let policy = Policy::parse(text.as_bytes()).expect("a policy");
     assert_eq!(policy.as_bytes(), text.as_bytes());
@@ -49,10 +55,7 @@ fn the_example_of_the_specification() {
 
 #[test]
 fn white_space_comments_and_opaque_names() {
-    let text = format!(
-        " \t\n#\n \t# quorum nobody\nlog\t {} \t https://example.org/a b\n",
-        log_key(1)
-    );
+    let text = format!(" \t\n#\n \t# quorum nobody\nlog\t {} \t https://example.org/a b\n", log_key(1));
     assert_eq!(rule_at(&text).1, PolicyRule::LogForm);
     let mut bytes = format!(" \t\n#\n \t# caf\u{e9}\n\tlog\t {} \t https://example.org/# \nwitness ", log_key(1)).into_bytes();
     bytes.extend_from_slice(b"\xff\xfe ");
@@ -172,6 +175,16 @@ fn impossible_elections_have_no_policy() {
     reserved.name = "authorities".parse().expect("a name");
     let mut swapped = one.clone();
     std::mem::swap(&mut swapped.log_key, &mut swapped.cosigner_key);
+    let mut elsewhere = authority(2).public;
+    elsewhere.log_key = SigningKey::from_seed("example.org/other".parse().expect("a name"), &[2; 32]).verifier().clone();
+    let mut shared = authority(2).public;
+    shared.cosigner_key = Cosigner::from_seed("a".parse().expect("a name"), &[1; 32]).verifier().clone();
+    let refused = |authorities: &[Authority]| match Policy::of_election(authorities) {
+        Err(PolicyError::Malformed { line, rule }) => (line, rule),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(&[one.clone(), elsewhere]), (2, PolicyRule::SecondOrigin));
+    assert_eq!(refused(&[one.clone(), shared]), (4, PolicyRule::SharedKey));
     for bad in [vec![], vec![one.clone(), one.clone()], vec![one, namesake], vec![reserved], vec![swapped]] {
         assert!(Policy::of_election(&bad).is_err(), "{bad:?}");
     }
@@ -255,11 +268,7 @@ fn strict_reading_allows_one_order_and_nothing_else() {
         SignedCheckpoint::new(checkpoint.clone(), lines[0].clone(), lines[1..].iter().cloned()).expect("a checkpoint")
     };
     let [log, a, b, c] = lines else { panic!("four lines") };
-    for (lines, line) in [
-        (vec![a, log, b, c], 5),
-        (vec![log, b, a, c], 7),
-        (vec![log, &second_log, a, b], 6),
-    ] {
+    for (lines, line) in [(vec![a, log, b, c], 5), (vec![log, b, a, c], 7), (vec![log, &second_log, a, b], 6)] {
         assert!(policy.verify_checkpoint(&arranged(&lines)).is_ok());
         assert_eq!(policy.verify_checkpoint_strict(&arranged(&lines)), Err(VerifyError::Order { line }));
     }
@@ -331,21 +340,23 @@ impl Meant {
 
 /// Each group takes some of the names that are free so far.
 fn meant() -> impl Strategy<Value = Meant> {
-    (1..=6usize, prop::collection::vec((any::<u32>(), any::<u32>()), 0..6), any::<usize>()).prop_map(|(witnesses, picks, quorum)| {
-        let mut free: Vec<usize> = (0..witnesses).collect();
-        let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
-        for (mask, threshold) in picks {
-            let (members, rest): (Vec<usize>, Vec<usize>) = free.iter().partition(|number| mask >> **number & 1 == 1);
-            if members.is_empty() {
-                continue;
+    (1..=6usize, prop::collection::vec((any::<u32>(), any::<u32>()), 0..6), any::<usize>()).prop_map(
+        |(witnesses, picks, quorum)| {
+            let mut free: Vec<usize> = (0..witnesses).collect();
+            let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+            for (mask, threshold) in picks {
+                let (members, rest): (Vec<usize>, Vec<usize>) = free.iter().partition(|number| mask >> **number & 1 == 1);
+                if members.is_empty() {
+                    continue;
+                }
+                free = rest;
+                free.push(witnesses + groups.len());
+                groups.push((threshold as usize % members.len() + 1, members));
             }
-            free = rest;
-            free.push(witnesses + groups.len());
-            groups.push((threshold as usize % members.len() + 1, members));
-        }
-        let quorum = quorum % (witnesses + groups.len());
-        Meant { witnesses, groups, quorum }
-    })
+            let quorum = quorum % (witnesses + groups.len());
+            Meant { witnesses, groups, quorum }
+        },
+    )
 }
 
 proptest! {

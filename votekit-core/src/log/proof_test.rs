@@ -26,10 +26,7 @@ fn a_receipt_proves_its_leaf() {
         let verified = read.verify(read.extra(), &one_authority()).expect("it is in the log");
         assert_eq!((verified.index, verified.checkpoint.checkpoint().size()), (index, size));
         assert_eq!(read.verify_strict(read.extra(), &one_authority()), Ok(verified));
-        assert_eq!(
-            read.verify(b"another leaf", &one_authority()),
-            Err(ProofVerifyError::Inclusion(merkle::ProofError::Root))
-        );
+        assert_eq!(read.verify(b"another leaf", &one_authority()), Err(ProofVerifyError::Inclusion(merkle::ProofError::Root)));
     }
 }
 
@@ -48,10 +45,7 @@ fn the_form_is_that_of_the_specification() {
 fn another_policy_refuses_the_same_proof() {
     let proof = sample(3, 9, b"");
     let three = policy(&authorities(3));
-    assert!(matches!(
-        proof.verify(&leaf(3), &three),
-        Err(ProofVerifyError::Checkpoint(VerifyError::NoQuorum { cosigned: 1 }))
-    ));
+    assert!(matches!(proof.verify(&leaf(3), &three), Err(ProofVerifyError::Checkpoint(VerifyError::NoQuorum { cosigned: 1 }))));
 }
 
 #[test]
@@ -82,10 +76,7 @@ fn malformed_proofs_are_refused_by_line_and_rule() {
     }
     let hash = good.lines().nth(3).expect("a hash");
     let high = good.replacen(hash, &vec![hash; 64].join("\n"), 1);
-    assert_eq!(
-        Proof::parse(high.as_bytes()),
-        Err(ProofFormatError::Malformed { line: 68, rule: ProofRule::TooManyHashes })
-    );
+    assert_eq!(Proof::parse(high.as_bytes()), Err(ProofFormatError::Malformed { line: 68, rule: ProofRule::TooManyHashes }));
     let no_checkpoint = format!("{}\n\n", good.split_once("\n\n").expect("two parts").0);
     assert!(matches!(Proof::parse(no_checkpoint.as_bytes()), Err(ProofFormatError::Checkpoint { after_line: 6, .. })));
     let long = vec![b'x'; Proof::BYTES_MAX + 1];
@@ -97,9 +88,7 @@ fn malformed_proofs_are_refused_by_line_and_rule() {
 fn any_changed_byte_of_a_receipt_is_noticed() {
     let bytes = sample(5, 13, &leaf(5)).to_string().into_bytes();
     let policy = one_authority();
-    let holds = |bytes: &[u8]| {
-        Proof::parse(bytes).is_ok_and(|proof| proof.verify_strict(proof.extra(), &policy).is_ok())
-    };
+    let holds = |bytes: &[u8]| Proof::parse(bytes).is_ok_and(|proof| proof.verify_strict(proof.extra(), &policy).is_ok());
     assert!(holds(&bytes));
     for place in 0..bytes.len() {
         for change in [0x01, 0x02, 0x20, 0x80] {

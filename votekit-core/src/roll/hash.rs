@@ -22,11 +22,11 @@ pub struct RollRules {
 
 /// The rows of one law, column by column: 40 bytes a row.
 #[derive(Default)]
-struct Columns {
-    keys: Vec<RegistryKey>,
+pub(super) struct Columns {
+    pub(super) keys: Vec<RegistryKey>,
     /// The NAS as a number. Wiped on drop.
-    nas: Vec<u32>,
-    lines: Vec<u32>,
+    pub(super) nas: Vec<u32>,
+    pub(super) lines: Vec<u32>,
 }
 
 impl Columns {
@@ -190,7 +190,7 @@ pub struct Conflict {
 /// Gathers hashed chunks, in any order.
 #[derive(Default)]
 pub struct RollHashes {
-    laws: BTreeMap<LawId, Columns>,
+    pub(super) laws: BTreeMap<LawId, Columns>,
     faults: Vec<RowFault>,
     rows: u64,
     ignored: u64,
@@ -266,6 +266,7 @@ impl RollHashes {
         };
         for (law_id, mut columns) in self.laws {
             find_repetitions(&law_id, &columns, sorter, &mut roll);
+            // Freed before the keys are sorted: at 8 million rows it matters.
             let mut keys = std::mem::take(&mut columns.keys);
             drop(columns);
             sorter.sort_keys(&mut keys);

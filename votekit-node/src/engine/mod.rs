@@ -99,6 +99,14 @@ pub enum Conflict {
         /// The term found.
         found: u64,
     },
+    /// What was offered contradicts itself, or what went before it.
+    #[error("a write to {law_id} breaks a rule of the ledger: {rule}")]
+    Malformed {
+        /// The election.
+        law_id: LawId,
+        /// The rule that is broken.
+        rule: &'static str,
+    },
 }
 
 /// One envelope to be marked: its registry key and its request.

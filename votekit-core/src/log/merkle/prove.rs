@@ -76,11 +76,7 @@ pub fn prove_inclusion<R: TileReader>(reader: &R, index: u64, size: u64) -> Resu
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn prove_consistency<R: TileReader>(
-    reader: &R,
-    first: u64,
-    second: u64,
-) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
+pub fn prove_consistency<R: TileReader>(reader: &R, first: u64, second: u64) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
     if first > second {
         return Err(ProveError::Range(ProofError::Shrunk { first, second }));
     }

@@ -40,13 +40,7 @@ pub enum ProofError {
 ///
 /// # Errors
 /// [`ProofError`].
-pub fn verify_inclusion(
-    leaf: &TreeHash,
-    index: u64,
-    size: u64,
-    proof: &[TreeHash],
-    root: &TreeHash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(leaf: &TreeHash, index: u64, size: u64, proof: &[TreeHash], root: &TreeHash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::Index { index, size });
     }

@@ -20,11 +20,8 @@ impl KeyId {
     /// The id of a key of this name, type and public key.
     #[must_use]
     pub fn of(name: &KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Self {
-        let digest = Sha256::new()
-            .chain_update(name.as_str())
-            .chain_update([b'\n', kind.byte()])
-            .chain_update(public_key)
-            .finalize();
+        let digest =
+            Sha256::new().chain_update(name.as_str()).chain_update([b'\n', kind.byte()]).chain_update(public_key).finalize();
         Self([digest[0], digest[1], digest[2], digest[3]])
     }
 }

@@ -73,6 +73,12 @@ pub enum PolicyRule {
     /// No two logs, and no two witnesses, have the same public key.
     #[error("this public key is already listed")]
     DuplicateKey,
+    /// An election's logs have one origin.
+    #[error("all log keys of an election are named after its origin")]
+    SecondOrigin,
+    /// An authority's log key and cosigner key are two keys.
+    #[error("a log key is no cosigner key as well")]
+    SharedKey,
     /// Name and id name one key.
     #[error("another key has this name and key id")]
     KeyCollision,
@@ -159,7 +165,7 @@ impl Reader {
         }
         self.claim_key_id(&key)?;
         check_room(self.logs.len())?;
-        self.logs.push(Log { key, url });
+        self.logs.push(Log { key, url: url.map(<[u8]>::to_vec) });
         Ok(())
     }
 
@@ -172,7 +178,7 @@ impl Reader {
         self.claim_key_id(&key)?;
         check_room(self.witnesses.len())?;
         let name = self.define(name, Member::Witness(self.witnesses.len()))?;
-        self.witnesses.push(Witness { name, key, url });
+        self.witnesses.push(Witness { name, key, url: url.map(<[u8]>::to_vec) });
         Ok(())
     }
 
@@ -237,11 +243,11 @@ impl Reader {
 }
 
 /// `N` items, and one more for an address, if it is there.
-fn optional_url<'items, const N: usize>(items: &[&'items [u8]]) -> Option<([&'items [u8]; N], Option<Vec<u8>>)> {
+fn optional_url<'items, const N: usize>(items: &[&'items [u8]]) -> Option<([&'items [u8]; N], Option<&'items [u8]>)> {
     let (fixed, rest) = items.split_first_chunk::<N>()?;
     match rest {
         [] => Some((*fixed, None)),
-        [url] => Some((*fixed, Some(url.to_vec()))),
+        [url] => Some((*fixed, Some(*url))),
         _ => None,
     }
 }

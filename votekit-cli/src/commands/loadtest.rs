@@ -1,0 +1,316 @@
+//! `votekit loadtest`: a thin verb over the load generators.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use votekit_core::id::LawId;
+use votekit_loadtests::ballot_mix::{BallotMix, MixOptions, WeightedChoice};
+use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
+use votekit_loadtests::http_client::NodeUrl;
+use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
+use votekit_loadtests::roll_source::RollSource;
+use votekit_loadtests::schedule::{Rate, Schedule, parse_duration};
+use votekit_loadtests::{LoadError, Share};
+
+use crate::atomic_output::{Secrecy, StagedFile};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::progress;
+
+/// Put a running node under load
+///
+/// By default goose lets a number of users vote, each waiting for its answer before it goes on. With --rate, votes leave at a given
+/// rate whatever the node does, and their latency counts from when they were meant to leave: only that says what a voter would
+/// have waited. The report also says what the generator itself cost and how late it was. Use a synthetic roll and an election made
+/// for the purpose: the votes are real.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --users 50 --run-time 1m --report-file report.html
+  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 500 --duration 30s --duplicates 5% --unknown 1%
+  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 100..5000 --duration 2m --report report.json")]
+pub(crate) struct Args {
+    /// The node's address; with --rate, give it again to spread connections over several nodes
+    #[arg(long = "node", value_name = "URL", required = true)]
+    nodes: Vec<String>,
+
+    /// The roll to vote with: nas, code and law_id in any order
+    #[arg(long, value_name = "FILE")]
+    roll: PathBuf,
+
+    #[command(flatten)]
+    mix: MixArgs,
+
+    /// Seconds to ask the node to wait for the decision (Prefer: wait)
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=300))]
+    wait: Option<u32>,
+
+    /// Send an Idempotency-Key with each vote; the same seed gives the same keys
+    #[arg(long)]
+    idempotency_keys: bool,
+
+    /// How long to wait for an answer [default: 10s with --rate, else 60s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+
+    #[command(flatten)]
+    goose: GooseArgs,
+
+    #[command(flatten)]
+    open_loop: OpenLoopArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Votes")]
+struct MixArgs {
+    /// Vote on this law only; give it again for further laws [default: all of the roll]
+    #[arg(long = "law", value_name = "ID")]
+    laws: Vec<LawId>,
+
+    /// A choice, perhaps with a weight, such as oui=55; give it again for further choices
+    #[arg(long = "choice", value_name = "ID[=WEIGHT]", default_values = ["oui", "non"])]
+    choices: Vec<WeightedChoice>,
+
+    /// Share of votes that are blank
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    blank: Share,
+
+    /// Share of votes that repeat the credential of an earlier one
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    duplicates: Share,
+
+    /// Share of votes whose credential is in no roll
+    #[arg(long, value_name = "SHARE", default_value = "0%")]
+    unknown: Share,
+
+    /// Another number makes other votes in another order
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Users (goose)")]
+struct GooseArgs {
+    /// Users at once [default: one a processor]
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    users: Option<usize>,
+
+    /// Users started a second [default: 1]
+    #[arg(long, value_name = "RATE", conflicts_with = "rate")]
+    hatch_rate: Option<String>,
+
+    /// Go on for this long once all users have started, such as 30s or 1h30m [default: until interrupted]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["rate", "iterations"])]
+    run_time: Option<String>,
+
+    /// Rounds a user makes
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    iterations: Option<usize>,
+
+    /// The most requests a second of all users together
+    #[arg(long, value_name = "N", conflicts_with = "rate")]
+    throttle_requests: Option<usize>,
+
+    /// Write goose's report: .html, .json or .md; give it again for several
+    #[arg(long = "report-file", value_name = "FILE", conflicts_with = "rate")]
+    report_files: Vec<PathBuf>,
+
+    /// Write one line a request
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
+    request_log: Option<PathBuf>,
+
+    /// Let goose tell of its progress
+    #[arg(long, short, conflicts_with = "rate")]
+    verbose: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Open loop")]
+struct OpenLoopArgs {
+    /// Votes a second, or a ramp such as 100..5000
+    #[arg(long, value_name = "N", requires = "duration")]
+    rate: Option<Rate>,
+
+    /// How long to send, such as 30s or 5m
+    #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
+    duration: Option<Duration>,
+
+    /// Keep-alive connections; each carries one vote at a time [default: 64]
+    #[arg(long, value_name = "N", requires = "rate")]
+    connections: Option<usize>,
+
+    /// Threads that carry the connections [default: 1]
+    #[arg(long, value_name = "N", requires = "rate")]
+    threads: Option<usize>,
+
+    /// Go on this long with votes that still wait for a connection at the end [default: 10s]
+    #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
+    drain: Option<Duration>,
+
+    /// Share of votes to follow to their decision by asking
+    #[arg(long, value_name = "SHARE", requires = "rate")]
+    follow: Option<Share>,
+
+    /// Time between two questions about a followed vote [default: 20ms]
+    #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
+    follow_interval: Option<Duration>,
+
+    /// Give a followed vote up when it is undecided for this long [default: 30s]
+    #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
+    follow_patience: Option<Duration>,
+
+    /// Write each vote (its row, never the credential) to this file before it is sent, then what came of it
+    #[arg(long, value_name = "FILE", requires = "rate")]
+    journal: Option<PathBuf>,
+
+    /// Write the report as JSON
+    #[arg(long, value_name = "FILE", requires = "rate")]
+    report: Option<PathBuf>,
+
+    /// Certificate authorities (PEM) to trust beside the system's
+    #[arg(long, value_name = "FILE", requires = "rate")]
+    tls_ca: Option<PathBuf>,
+}
+
+/// Puts a node under load.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    let failed = |error| command_error(error, &args.roll);
+    let nodes = args.nodes.iter().map(|node| NodeUrl::parse(node)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let roll = RollSource::open(&args.roll, &args.mix.laws).map_err(failed)?;
+    let mix = Arc::new(BallotMix::new(roll, args.mix.options()).map_err(failed)?);
+    match (args.open_loop.rate, args.open_loop.duration) {
+        (Some(rate), Some(duration)) => run_at_rate(&args, nodes, Schedule::new(rate, duration).map_err(failed)?, mix, context),
+        _ => run_users(&args, &nodes, mix, context),
+    }
+}
+
+impl MixArgs {
+    fn options(&self) -> MixOptions {
+        let Self { choices, blank, duplicates, unknown, seed, .. } = self;
+        MixOptions { choices: choices.clone(), blank: *blank, duplicates: *duplicates, unknown: *unknown, seed: *seed }
+    }
+}
+
+fn run_users(args: &Args, nodes: &[NodeUrl], mix: Arc<BallotMix>, context: &Context) -> Result<(), CommandError> {
+    let [node] = nodes else {
+        return Err(CommandError::usage("goose loads one node at a time").hint("give one --node, or use --rate"));
+    };
+    let goose = &args.goose;
+    let options = GooseOptions {
+        users: goose.users,
+        hatch_rate: goose.hatch_rate.clone(),
+        run_time: goose.run_time.clone(),
+        iterations: goose.iterations,
+        throttle_requests: goose.throttle_requests,
+        report_files: goose.report_files.clone(),
+        request_log: goose.request_log.clone(),
+        timeout_s: args.timeout.map(|timeout| timeout.as_secs_f64()),
+        verbose: goose.verbose,
+        wait_s: args.wait,
+        idempotency_keys: args.idempotency_keys,
+    };
+    let summary = run_goose(node, &options, mix).map_err(|error| command_error(error, &args.roll))?;
+    if summary.roll_used_up {
+        context.output.warning("every row of the roll had voted before the time was over");
+    }
+    context.output.result(&summary)
+}
+
+fn run_at_rate(
+    args: &Args,
+    nodes: Vec<NodeUrl>,
+    schedule: Schedule,
+    mix: Arc<BallotMix>,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let plan = plan(args, nodes, schedule)?;
+    // Claimed before the run: a report that cannot be written would be a run for nothing.
+    let report_path = args.open_loop.report.as_deref();
+    let report_file = report_path.map(|path| StagedFile::create(path, Secrecy::Public)).transpose()?;
+    let control = Arc::new(RunControl::default());
+    stop_on_interrupt(Arc::clone(&control))?;
+    let report = with_progress(&control, schedule.total(), || run_open_loop(&plan, mix, Arc::clone(&control)))
+        .map_err(|error| command_error(error, &args.roll))?;
+    if let (Some(mut file), Some(path)) = (report_file, report_path) {
+        serde_json::to_writer_pretty(&mut file, &report).map_err(|error| CommandError::writing(path, &error.into()))?;
+        file.commit()?;
+    }
+    context.output.result(&report)
+}
+
+fn plan(args: &Args, nodes: Vec<NodeUrl>, schedule: Schedule) -> Result<OpenLoopPlan, CommandError> {
+    let options = &args.open_loop;
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| CommandError::reading(path, &error));
+    let defaults = OpenLoopPlan::new(nodes, schedule);
+    Ok(OpenLoopPlan {
+        connections: options.connections.unwrap_or(defaults.connections),
+        threads: options.threads.unwrap_or(defaults.threads),
+        timeout: args.timeout.unwrap_or(defaults.timeout),
+        drain: options.drain.unwrap_or(defaults.drain),
+        wait_s: args.wait,
+        idempotency_keys: args.idempotency_keys,
+        follow: options.follow.unwrap_or(defaults.follow),
+        follow_interval: options.follow_interval.unwrap_or(defaults.follow_interval),
+        follow_patience: options.follow_patience.unwrap_or(defaults.follow_patience),
+        journal: options.journal.clone(),
+        tls_ca_pem: options.tls_ca.as_ref().map(read).transpose()?,
+        ..defaults
+    })
+}
+
+/// The first interrupt stops the sending, so that there is still a report; a second one ends the process.
+fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| CommandError::internal(format!("cannot listen for interrupts: {error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let listen = async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            control.stop();
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            // 128 + SIGINT, as a process that the signal had ended.
+            std::process::exit(130);
+        }
+    };
+    std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || runtime.block_on(listen)).map_err(failed)?;
+    Ok(())
+}
+
+fn with_progress<T>(control: &RunControl, votes: u64, work: impl FnOnce() -> T) -> T {
+    let bar = progress::count("voting", Some(votes));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                bar.set_position(control.answered());
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            bar.finish_and_clear();
+        });
+        let result = work();
+        done.store(true, Ordering::Release);
+        result
+    })
+}
+
+fn command_error(error: LoadError, roll: &Path) -> CommandError {
+    let message = error.to_string();
+    match error {
+        LoadError::File { path, source } if path == roll => CommandError::reading(&path, &source),
+        LoadError::File { path, source } => CommandError::writing(&path, &source),
+        LoadError::RollFormat { .. }
+        | LoadError::RollColumn { .. }
+        | LoadError::RollField { .. }
+        | LoadError::RollEmpty { .. }
+        | LoadError::RollTooLarge { .. } => CommandError::bad_input(message),
+        LoadError::RollTooSmall { .. } => CommandError::bad_input(message)
+            .hint("make a larger roll (votekit roll sample), or lower --rate, --duration or raise --duplicates"),
+        LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => CommandError::usage(message),
+        LoadError::Unreachable { .. } => {
+            CommandError::configuration(message).hint("is the node running, and is the address right?")
+        }
+        LoadError::Goose { .. } => CommandError::configuration(message),
+        _ => CommandError::internal(message),
+    }
+}

@@ -1,0 +1,171 @@
+//! `votekit manifest verify`: recomputes every digest and count, and checks signatures.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::json;
+use votekit_core::log::note::{Note, VerifierKey};
+use votekit_core::manifest::{FileRow, LawRow, Manifest};
+
+use crate::commands::pepper;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::progress;
+
+/// Check a hashed roll: every file, every count, and the officials' signatures
+///
+/// Every file that the manifest lists is read again in full. All that is wrong is listed, not only the first. Without --vkey signatures
+/// are not checked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit manifest verify hashes
+  votekit manifest verify hashes --vkey 'elections.example/marie+0f1e2d3c+AQ…' --pepper-file referendum.pepper")]
+pub(super) struct Args {
+    /// The folder that 'votekit hashgen' made
+    dir: PathBuf,
+
+    /// The verifier key of an official who must have signed; give it again for each official
+    #[arg(long = "vkey", value_name = "VKEY")]
+    vkeys: Vec<VerifierKey>,
+
+    /// Also check that this is the pepper the roll was hashed with
+    #[arg(long, value_name = "F")]
+    pepper_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    manifest_sha256: String,
+    laws: Vec<LawRow>,
+    files: usize,
+    signed_by: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for LawRow { law_id, registered, revoked, .. } in &self.laws {
+            match revoked {
+                0 => writeln!(formatter, "{law_id}: {registered} registered")?,
+                _ => writeln!(formatter, "{law_id}: {registered} added, {revoked} revoked")?,
+            }
+        }
+        writeln!(formatter, "files: {}, all as the manifest states", self.files)?;
+        for name in &self.signed_by {
+            writeln!(formatter, "signed by {name}")?;
+        }
+        writeln!(formatter, "manifest: {}", self.manifest_sha256)
+    }
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    let mut folder = Folder::read(&args.dir)?;
+    if let Some(path) = &args.pepper_file {
+        let pepper = pepper::read(path, context)?;
+        folder.findings.extend(folder.manifest.hasher(Some(&pepper)).err().map(|error| error.to_string()));
+    }
+    folder.check_signatures(&args.vkeys)?;
+    folder.refuse_findings()?;
+    let body = folder.manifest.body();
+    context.output.result(&Report {
+        manifest_sha256: folder.manifest.digest().to_hex(),
+        laws: body.laws.clone(),
+        files: body.shards.len() + body.changes.len(),
+        signed_by: args.vkeys.iter().map(|key| key.name().to_string()).collect(),
+    })
+}
+
+/// A folder that was read in full, with all that is wrong in it.
+pub(super) struct Folder {
+    pub(super) manifest: Manifest,
+    path: PathBuf,
+    findings: Vec<String>,
+}
+
+impl Folder {
+    /// Reads the manifest and holds every file against it.
+    pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
+        let manifest_path = path.join(Manifest::FILE_NAME);
+        let bytes = fs::read(&manifest_path).map_err(|error| CommandError::reading(&manifest_path, &error))?;
+        let manifest = Manifest::parse(&bytes)
+            .map_err(|error| CommandError::verification_failed(format!("{}: {error}", manifest_path.display())))?;
+        let rows: Vec<&FileRow> = manifest.body().shards.iter().chain(&manifest.body().changes).collect();
+        let bar = progress::count("Checking files", Some(rows.len() as u64));
+        let mut findings: Vec<String> =
+            rows.par_iter().filter_map(|row| check_file(path, &manifest, row).err().inspect(|_| bar.inc(1))).collect();
+        bar.finish_and_clear();
+        findings.extend(unlisted(path, &rows)?);
+        Ok(Self { path: path.to_owned(), findings, manifest })
+    }
+
+    /// Every key must have signed.
+    fn check_signatures(&mut self, keys: &[VerifierKey]) -> Result<(), CommandError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let path = self.path.join(Manifest::NOTE_FILE_NAME);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|error| CommandError::reading(&path, &error))?,
+        };
+        if bytes.is_empty() {
+            self.findings.push(format!("there is no {}: nobody has signed", Manifest::NOTE_FILE_NAME));
+            return Ok(());
+        }
+        self.findings.extend(check_note(&bytes, &self.manifest.note_text(), keys));
+        Ok(())
+    }
+
+    /// Fails with all that was found.
+    pub(super) fn refuse_findings(&self) -> Result<(), CommandError> {
+        if self.findings.is_empty() {
+            return Ok(());
+        }
+        let list: String = self.findings.iter().map(|finding| format!("\n  {finding}")).collect();
+        Err(CommandError::verification_failed(format!("{} does not verify:{list}", self.path.display()))
+            .hint("do not load it; fetch the folder again from the official who made it")
+            .details(json!({ "findings": self.findings })))
+    }
+}
+
+fn check_file(folder: &Path, manifest: &Manifest, row: &FileRow) -> Result<(), String> {
+    let bytes = fs::read(folder.join(&row.file)).map_err(|error| CommandError::reading(row.file.as_ref(), &error).message)?;
+    let checked = if manifest.is_supplement() {
+        manifest.read_changes(row, &bytes).map(drop)
+    } else {
+        manifest.read_shard(row, &bytes).map(drop)
+    };
+    checked.map_err(|error| error.to_string())
+}
+
+/// Files that the manifest does not list: someone put them there.
+fn unlisted(folder: &Path, rows: &[&FileRow]) -> Result<Vec<String>, CommandError> {
+    let mut listed: BTreeSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
+    listed.extend([Manifest::FILE_NAME, Manifest::NOTE_FILE_NAME]);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| CommandError::reading(folder, &error))? {
+        let name = entry.map_err(|error| CommandError::reading(folder, &error))?.file_name();
+        match name.to_str() {
+            Some(name) if listed.contains(name) => {}
+            _ => names.push(format!("{} is not in the manifest", name.to_string_lossy())),
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn check_note(bytes: &[u8], text: &str, keys: &[VerifierKey]) -> Vec<String> {
+    let note = match Note::parse(bytes) {
+        Ok(note) if note.text() == text => note,
+        Ok(_) => return vec![format!("{} signs another manifest", Manifest::NOTE_FILE_NAME)],
+        Err(error) => return vec![format!("{}: {error}", Manifest::NOTE_FILE_NAME)],
+    };
+    keys.iter()
+        .filter_map(|key| note.verify(std::slice::from_ref(key)).err().map(|error| format!("{}: {error}", key.name())))
+        .collect()
+}

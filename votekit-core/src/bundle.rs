@@ -1,0 +1,59 @@
+//! The publication bundle: one folder with which anyone checks an election offline, and the verifier that does it.
+//!
+//! ```text
+//! leaves.jsonl  checkpoint  policy  manifests/<sha256>.json      what happened, and who vouches for it
+//!       │
+//!       └─▶ Account ─▶ results.json  results.csv  results.nist.json  README.md  index.json      follow from the log alone
+//! ```
+//!
+//! [`Writer`] makes the files; [`verify`](verify::verify) reads them back through a [`Source`], makes every derived file again, and lists everything that is
+//! wrong. Neither touches a disk. The format is sections 9 to 13 of `docs/formats.md`.
+
+mod account;
+mod failure;
+mod index;
+mod readme;
+mod receipt;
+mod source;
+mod table;
+mod write;
+
+pub mod verify;
+
+#[cfg(any(test, feature = "test-support"))]
+pub mod sample;
+
+pub use account::{Account, Closing};
+pub use failure::{Failure, Failures, Rule};
+pub use index::{Index, IndexError, IndexRow};
+pub use receipt::{ReceiptInBundle, find_receipt};
+pub use source::{MemorySource, Source};
+pub use write::{BundleFile, WriteError, Writer};
+
+/// The file names of a bundle.
+pub mod file {
+    use crate::id::Digest;
+
+    /// The list of all other files, with their digests.
+    pub const INDEX: &str = "index.json";
+    /// What each file is, for people.
+    pub const README: &str = "README.md";
+    /// The log, a leaf a line.
+    pub const LEAVES: &str = "leaves.jsonl";
+    /// The signed head of the log.
+    pub const CHECKPOINT: &str = "checkpoint";
+    /// Who must have signed it.
+    pub const POLICY: &str = "policy";
+    /// Results for programs.
+    pub const RESULTS_JSON: &str = "results.json";
+    /// Results for spreadsheets.
+    pub const RESULTS_CSV: &str = "results.csv";
+    /// Results as NIST SP 1500-100.
+    pub const RESULTS_NIST: &str = "results.nist.json";
+
+    /// The name of a manifest's file.
+    #[must_use]
+    pub fn manifest(digest: &Digest) -> String {
+        format!("manifests/{digest}.json")
+    }
+}

@@ -1,0 +1,179 @@
+//! What a log says of its election: the one reading of the leaves from which results, README and index follow.
+//!
+//! It judges nothing. Whether the log keeps the rules is for the verifier.
+
+use crate::decision::Decision;
+use crate::election::{Definition, State};
+use crate::id::Digest;
+use crate::instant::UnixSeconds;
+use crate::log::leaf::{ElectionEvent, Leaf};
+use crate::log::merkle::TreeHash;
+use crate::reconcile::Report;
+use crate::results::Results;
+use crate::tally::{Counts, Totals};
+
+/// The running account of a log, leaf by leaf.
+#[derive(Debug, Clone, Default)]
+pub struct Account {
+    definition: Option<Definition>,
+    state: Option<State>,
+    opened: Option<UnixSeconds>,
+    closed: Option<UnixSeconds>,
+    registered: u64,
+    received: u64,
+    accepted: u64,
+    duplicate: u64,
+    invalid: u64,
+    totals: Option<Totals>,
+    manifests: Vec<Digest>,
+    leaves: u64,
+    updated_at: Option<UnixSeconds>,
+    closing: Option<Closing>,
+    certified: Option<Digest>,
+}
+
+/// The log as the block that closed the election left it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Closing {
+    /// Leaves, that block's included.
+    pub size: u64,
+    /// The root over them.
+    pub root: TreeHash,
+    /// When the block was sealed.
+    pub sealed_at: UnixSeconds,
+}
+
+impl Account {
+    /// Takes the next leaf. `root` gives the root over all leaves up to this one; it is asked for once, at the end of the block that closes the election.
+    pub fn take(&mut self, leaf: &Leaf, root: impl FnOnce() -> TreeHash) {
+        self.leaves += 1;
+        match leaf {
+            Leaf::Election(event) => self.take_event(event),
+            Leaf::Roll(roll) => {
+                self.registered = self.registered.saturating_add(roll.loaded).saturating_add(roll.added).saturating_sub(roll.revoked);
+                self.manifests.push(roll.manifest);
+            }
+            Leaf::Batch(batch) => self.received += u64::from(batch.count),
+            Leaf::Entry(entry) => self.take_decision(&entry.decision),
+            Leaf::Totals(totals) => self.totals = Some(totals.clone()),
+            Leaf::Block(block) => {
+                self.updated_at = Some(block.sealed_at);
+                if self.state >= Some(State::Closed) && self.closing.is_none() {
+                    self.closing = Some(Closing { size: self.leaves, root: root(), sealed_at: block.sealed_at });
+                }
+            }
+            Leaf::Node(_) | Leaf::Counts(_) => {}
+        }
+    }
+
+    /// Counts a line that is no leaf, so that later ones keep their places.
+    pub(super) fn skip(&mut self) {
+        self.leaves += 1;
+    }
+
+    /// [`Account::take`] for an entry.
+    pub(super) fn take_decision(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Accepted { .. } => self.accepted += 1,
+            Decision::Duplicate { .. } => self.duplicate += 1,
+            Decision::Invalid { .. } => self.invalid += 1,
+        }
+    }
+
+    fn take_event(&mut self, event: &ElectionEvent) {
+        self.state = Some(match event {
+            ElectionEvent::Draft { definition, .. } => {
+                self.definition = Some(definition.clone());
+                State::Draft
+            }
+            ElectionEvent::Open { opens, .. } => {
+                self.opened = Some(*opens);
+                State::Open
+            }
+            ElectionEvent::Closing { closes, .. } => {
+                self.closed = Some(*closes);
+                State::Closing
+            }
+            ElectionEvent::Closed { .. } => State::Closed,
+            ElectionEvent::Certified { results, .. } => {
+                self.certified = Some(*results);
+                State::Certified
+            }
+        });
+    }
+
+    /// What is put to the vote.
+    #[must_use]
+    pub fn definition(&self) -> Option<&Definition> {
+        self.definition.as_ref()
+    }
+
+    /// Where the election stands.
+    #[must_use]
+    pub fn state(&self) -> Option<State> {
+        self.state
+    }
+
+    /// Electors registered: loaded and added, less revoked.
+    #[must_use]
+    pub fn registered(&self) -> u64 {
+        self.registered
+    }
+
+    /// The manifests of the rolls, in the order of the log.
+    #[must_use]
+    pub fn manifests(&self) -> &[Digest] {
+        &self.manifests
+    }
+
+    /// Leaves so far.
+    #[must_use]
+    pub fn leaves(&self) -> u64 {
+        self.leaves
+    }
+
+    /// The close, if the election has closed.
+    #[must_use]
+    pub fn closing(&self) -> Option<Closing> {
+        self.closing
+    }
+
+    /// The digest that a `certified` leaf states.
+    #[must_use]
+    pub fn certified(&self) -> Option<Digest> {
+        self.certified
+    }
+
+    /// What was received and what became of it. Envelopes without an entry are replays.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let Self { received, accepted, duplicate, invalid, .. } = *self;
+        let replayed = received.saturating_sub(accepted + duplicate + invalid);
+        Report { received, accepted, duplicate, invalid, replayed }
+    }
+
+    /// The results that the log shows: none before totals are opened. Of a closed election they are read as of the block that closed it,
+    /// whatever follows; of an open one as of the head, whose root is handed in.
+    #[must_use]
+    pub fn results(&self, head_root: TreeHash) -> Option<Results> {
+        let definition = self.definition.clone()?;
+        let mut counts = Counts::from_order(&self.totals.as_ref()?.values)?;
+        counts.choices.resize(definition.choices.len(), 0);
+        let (log_size, root, updated_at) = match self.closing {
+            Some(closing) => (closing.size, closing.root, closing.sealed_at),
+            None => (self.leaves, head_root, self.updated_at?),
+        };
+        Some(Results {
+            state: self.state?,
+            opened: self.opened,
+            closed: self.closed,
+            registered: self.registered,
+            report: self.report(),
+            counts,
+            log_size,
+            log_root: Digest::from_bytes(*root.as_bytes()),
+            updated_at,
+            definition,
+        })
+    }
+}

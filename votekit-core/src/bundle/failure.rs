@@ -1,0 +1,156 @@
+//! What a verifier finds wrong, and the rules it checks.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One thing that is wrong: where, which rule, and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The file, by its name in the bundle.
+    pub file: String,
+    /// The line, from 1, where lines mean something. In `leaves.jsonl` it is the leaf's index plus one.
+    pub line: Option<u64>,
+    /// The rule that is broken.
+    pub rule: Rule,
+    /// What was found.
+    pub found: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(formatter, ", line {line}")?;
+        }
+        write!(formatter, ": {} [{}: {}]", self.found, self.rule.name(), self.rule)
+    }
+}
+
+/// Everything that is wrong: of each rule the first [`Failures::LISTED_MAX`] in full, and how often it is broken in all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failures {
+    list: Vec<Failure>,
+    counts: BTreeMap<Rule, u64>,
+}
+
+impl Failures {
+    /// How many failures of one rule are kept.
+    pub const LISTED_MAX: u64 = 100;
+
+    /// Adds one.
+    pub fn add(&mut self, file: &str, line: Option<u64>, rule: Rule, found: fmt::Arguments<'_>) {
+        let count = self.counts.entry(rule).or_default();
+        *count += 1;
+        if *count <= Self::LISTED_MAX {
+            self.list.push(Failure { file: file.to_owned(), line, rule, found: found.to_string() });
+        }
+    }
+
+    /// Those kept, in the order they were found.
+    #[must_use]
+    pub fn list(&self) -> &[Failure] {
+        &self.list
+    }
+
+    /// How often each rule is broken.
+    #[must_use]
+    pub fn counts(&self) -> &BTreeMap<Rule, u64> {
+        &self.counts
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Whether something is wrong with a file.
+    #[must_use]
+    pub fn concern(&self, file: &str) -> bool {
+        self.list.iter().any(|failure| failure.file == file)
+    }
+}
+
+/// Defines the rules: variant, stable name, and the rule as a sentence.
+macro_rules! rules {
+    ($($variant:ident $name:literal $sentence:literal)*) => {
+        /// The rules of a bundle, as section 13 of `docs/formats.md` lists them.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Rule {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name, for programs.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+
+        impl fmt::Display for Rule {
+            /// The rule as a sentence.
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(match self { $(Self::$variant => $sentence,)* })
+            }
+        }
+    };
+}
+
+rules! {
+    FileMissing "file-missing" "every file of a bundle is there"
+    FileExtra "file-extra" "nothing is there that does not belong to the bundle"
+    FileSize "file-size" "no file is longer than it can honestly be"
+    Index "index" "index.json lists every other file with its size and SHA-256, in its one canonical form"
+    FileChanged "file-changed" "each file is as index.json states"
+    Derived "derived" "results, README and index are what follows from the log, byte for byte"
+    PolicyForm "policy-form" "the policy is that of this election, in its one canonical form"
+    PolicyPinned "policy-pinned" "the policy is the one that was pinned"
+    Checkpoint "checkpoint" "the checkpoint is signed as the policy asks, and by nobody else"
+    Origin "origin" "the origin of the log names this election, and says whether it binds"
+    Root "root" "the leaves are those of the checkpoint: as many, with the same root"
+    Leaf "leaf" "each line is a leaf in its one canonical form, ended by a line feed"
+    BlockOrder "block-order" "a block is election, roll and node leaves, batches with their entries, counts, totals, and its block leaf"
+    BlockHeight "block-height" "heights count from 1 without a gap"
+    BlockTerm "block-term" "terms never decrease"
+    BlockTime "block-time" "blocks are sealed one after the other"
+    BlockLeader "block-leader" "blocks are led by authorities of the policy"
+    State "state" "an election is drafted, opened, closing, closed, certified, in this order and once each"
+    Definition "definition" "the definition keeps its own rules"
+    Window "window" "the poll closes after it opens"
+    Registered "registered" "registered = loaded + added - revoked, and no more votes are accepted"
+    ZeroReport "zero-report" "at the opening the box is empty"
+    Binding "binding" "a binding election has a pepper and shows results after the close, unless a waiver is logged"
+    RollChain "roll-chain" "one roll comes first, each supplement names the manifest before it, none follows the close"
+    RollCounts "roll-counts" "a roll leaf counts what its manifest counts for this law"
+    Manifest "manifest" "each manifest that the log names is there, with that SHA-256"
+    Electorate "electorate" "each accepted or duplicate hash was registered and not revoked, in the shards given"
+    NodeAdmission "node-admission" "a node is admitted once, under the id of its key, before its first batch"
+    NodeRetirement "node-retirement" "a retired epoch ends where the log has come with it"
+    BatchNumber "batch-number" "batch numbers follow one another in each epoch, and none follows the last"
+    BatchState "batch-state" "no batch comes before the opening or after the close"
+    BatchCount "batch-count" "a batch has no more entries than envelopes"
+    EpochEnd "epoch-end" "every epoch has ended, or was retired, before the close"
+    RequestOnce "request-once" "each request is decided once"
+    AcceptedOnce "accepted-once" "each credential has one accepted vote"
+    DuplicateAttempt "duplicate-attempt" "a duplicate follows an acceptance, and its attempt counts on"
+    EntryTime "entry-time" "votes count from the opening until before the close, to the minute"
+    CountsForm "counts-form" "a block commits to each choice and to spoiled votes, in elements of ristretto255"
+    TotalsPlace "totals-place" "totals go up to a block that is there, never back, and at the close to its own"
+    TotalsPolicy "totals-policy" "before the close totals are opened only under the policy live, and never for a small range"
+    TotalsOpen "totals-open" "totals open the sums of the commitments"
+    TotalsFall "totals-fall" "no total ever falls"
+    TotalsSum "totals-sum" "totals add up to the votes accepted so far"
+    CloseReport "close-report" "the close accounts for every envelope"
+    Certified "certified" "the certified digest is that of results.json"
+}

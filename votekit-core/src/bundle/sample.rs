@@ -1,0 +1,379 @@
+//! A small, valid election for tests: its roll, its log of several blocks with votes of every kind, its evidence, and bundles of any leaves.
+//!
+//! Every key follows from a fixed seed, as `fixtures/README.md` lists them: never for anything that matters.
+
+use std::sync::Arc;
+
+use super::{MemorySource, Writer, file};
+use crate::ballot::{BallotSecretKey, ChoiceIndex};
+use crate::batch::{Batch, BatchHeader, NodeKey};
+use crate::chronicle::{Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, leaves_of_block};
+use crate::credential::{Credential, CredentialHash, CredentialHasher, HashScheme, Pepper, RegistryKey};
+use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
+use crate::envelope::Envelope;
+use crate::export::json::certified_digest;
+use crate::fixed_rng::FixedRng;
+use crate::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use crate::instant::{UnixMillis, UnixSeconds};
+use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
+use crate::log::leaf::Leaf;
+use crate::log::merkle::{RootHasher, leaf_hash};
+use crate::log::note::{KeyName, SigningKey};
+use crate::log::policy::{Authority, Policy};
+use crate::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
+use crate::registry;
+use crate::shard::{Changes, ShardFormat, ShardHead};
+
+/// When the sample's poll opens: 2025-11-21T04:40:00Z.
+pub const OPENS: UnixSeconds = UnixSeconds(1_763_700_000);
+/// When it closes, a day later.
+pub const CLOSES: UnixSeconds = UnixSeconds(OPENS.0 + 86_400);
+/// The base of the sample's origin.
+pub const BASE: &str = "votekit.example";
+
+/// The electors of the sample's first roll.
+const ELECTORS: u32 = 12;
+
+/// An election as its node has it: leaves, evidence, rolls.
+pub struct Sample {
+    /// The leaves' canonical bytes, in order.
+    pub leaves: Vec<Vec<u8>>,
+    /// The batches, in the order of the log.
+    pub batches: Vec<Arc<Batch>>,
+    /// The folder of the roll: manifest and shard.
+    pub roll: MemorySource,
+    /// The folder of the supplement: manifest and changes.
+    pub supplement: MemorySource,
+}
+
+/// The keys of the one authority of an election.
+pub struct AuthorityKeys {
+    /// Signs checkpoints as the log.
+    pub log: SigningKey,
+    /// Cosigns them.
+    pub cosigner: Cosigner,
+}
+
+/// The secret ballot key of the sample.
+#[must_use]
+pub fn ballot_key() -> BallotSecretKey {
+    BallotSecretKey::from_seed(&[1; 32])
+}
+
+/// The ingest key of one of the sample's nodes, 0 or 1.
+#[must_use]
+pub fn node_key(node: u8) -> NodeKey {
+    NodeKey::from_seed(&[2 + node; 32])
+}
+
+/// The law of the sample.
+///
+/// # Panics
+/// Never: the id is well formed.
+#[must_use]
+pub fn law_id() -> LawId {
+    "L2025-001".parse().expect("a law id")
+}
+
+/// The keys of an authority from a seed byte: 11 for the sample's.
+///
+/// # Panics
+/// Never: the names are well formed.
+#[must_use]
+pub fn authority_keys(seed: u8) -> AuthorityKeys {
+    let base: KeyName = BASE.parse().expect("a key name");
+    let origin = origin_of(&base, &law_id(), false).expect("a key name");
+    let cosigner = cosigner_name_of(&base, "authority-1").expect("a key name");
+    AuthorityKeys {
+        log: SigningKey::from_seed(origin, &[seed; 32]),
+        cosigner: Cosigner::from_seed(cosigner, &[seed + 1; 32]),
+    }
+}
+
+impl AuthorityKeys {
+    /// The policy with this one authority.
+    ///
+    /// # Panics
+    /// Never: one authority makes a policy.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        let name = "authority-1".parse().expect("a key name");
+        let (log_key, cosigner_key) = (self.log.verifier().clone(), self.cosigner.verifier().clone());
+        Policy::of_election(&[Authority { name, log_key, cosigner_key }]).expect("one authority")
+    }
+
+    /// A checkpoint of these leaves, signed and cosigned.
+    ///
+    /// # Panics
+    /// Never: the key is named after the origin.
+    #[must_use]
+    pub fn checkpoint(&self, leaves: &[Vec<u8>]) -> SignedCheckpoint {
+        let root: RootHasher = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let checkpoint = Checkpoint::new(self.log.verifier().name(), root.size(), root.root());
+        let signature = checkpoint.sign(&self.log).expect("named after the origin");
+        let cosignature = self.cosigner.cosign(&checkpoint, UnixSeconds(CLOSES.0 + 600)).expect("a time");
+        SignedCheckpoint::new(checkpoint, signature, [cosignature]).expect("two signatures")
+    }
+}
+
+/// The credential hash of an elector of the sample, by number; from 12 on they are in no first roll.
+///
+/// # Panics
+/// Never: the credential is well formed.
+#[must_use]
+pub fn hash(elector: u32) -> CredentialHash {
+    let nas = format!("0{elector:08}");
+    let credential = Credential::parse(nas.as_bytes(), b"ABCD2345", law_id().as_str().as_bytes()).expect("well formed");
+    CredentialHasher::peppered(&pepper()).hash(&credential)
+}
+
+/// The pepper of the sample.
+#[must_use]
+pub fn pepper() -> Pepper {
+    Pepper::from_bytes([7; 32])
+}
+
+fn key(elector: u32) -> RegistryKey {
+    HashScheme::HmacSha256.registry_key(&hash(elector))
+}
+
+/// What the sample's electors vote on.
+///
+/// # Panics
+/// Never: the definition is well formed.
+#[must_use]
+pub fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
+    let text = |fr: &str, en: &str| Bilingual { fr: fr.to_owned(), en: en.to_owned() };
+    Definition {
+        law_id: law_id(),
+        title: text("Loi sur l'eau", "Water Act"),
+        description: text("Faut-il protéger les lacs ?", "Shall the lakes be protected?"),
+        choices: ["oui", "non", "blanc"].map(|id| Choice::with_customary_labels(id.parse().expect("a choice"))).to_vec(),
+        binding: false,
+        results,
+        publish_every,
+        opens: Some(OPENS),
+        closes: Some(CLOSES),
+        ballot_key: ballot_key().public_key(),
+    }
+}
+
+/// One vote of the sample: request, elector, seconds after the opening, choice.
+pub type Vote = (u8, u32, i64, u16);
+
+/// Seals a batch of the sample.
+///
+/// # Panics
+/// Never: the ballot key is good.
+#[must_use]
+pub fn batch(node: u8, sequence: u64, last: bool, votes: &[Vote]) -> Arc<Batch> {
+    let key = node_key(node);
+    let number = BatchNumber { node: key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let header = BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(sequence - 1), last };
+    let envelopes: Vec<Envelope> = votes
+        .iter()
+        .map(|(request, elector, second, choice)| Envelope {
+            request: RequestId::from_bytes(*Digest::of(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes")),
+            hash: hash(*elector),
+            received: UnixMillis(OPENS.millis().0.saturating_add_signed(second * 1000)),
+            choice: ChoiceIndex(*choice),
+        })
+        .collect();
+    let mut rng = FixedRng::new(10 * node + sequence as u8);
+    Arc::new(Batch::seal(header, &envelopes, &ballot_key().public_key(), &key, &mut rng).expect("a good key"))
+}
+
+impl Sample {
+    /// A whole election, certified: two nodes, a supplement, and votes accepted, blank, spoiled, duplicate, replayed, unknown, revoked, early and late.
+    ///
+    /// # Panics
+    /// Never: every act follows from the one before.
+    #[must_use]
+    pub fn certified() -> Self {
+        let mut making = Making::open(definition(ResultsPolicy::Live, 2));
+        making.vote(&[batch(0, 1, false, &[(1, 0, 10, 0), (2, 1, 20, 1), (3, 1, 70, 0), (4, 50, 80, 0), (5, 2, -5, 0)])]);
+        making.vote(&[
+            batch(0, 2, false, &[(6, 2, 100, 0), (1, 0, 10, 0), (7, 3, 110, 2)]),
+            batch(1, 1, false, &[(8, 1, 130, 1), (9, 4, 140, 9)]),
+        ]);
+        making.supplement();
+        making.vote(&[batch(1, 2, false, &[(10, 5, 4000, 0), (11, 20, 4010, 0), (12, 21, 4020, 1), (13, 6, 86_400, 1)])]);
+        making.act(Act::Closing { closes: CLOSES }, CLOSES.0);
+        making.vote(&[batch(0, 3, true, &[(14, 7, 86_399, 0)]), batch(1, 3, true, &[])]);
+        making.close();
+        making.certify();
+        making.sample
+    }
+
+    /// The bundle of these leaves, signed by an authority whose seed byte is 11.
+    #[must_use]
+    pub fn bundle(&self) -> MemorySource {
+        self.bundle_of(&self.leaves, &authority_keys(11))
+    }
+
+    /// The bundle of any leaves that begin with a draft, in order or not.
+    ///
+    /// # Panics
+    /// When the leaves cannot be put into a bundle.
+    #[must_use]
+    pub fn bundle_of(&self, leaves: &[Vec<u8>], authority: &AuthorityKeys) -> MemorySource {
+        let mut writer = Writer::new();
+        let mut lines = Vec::new();
+        leaves.iter().for_each(|leaf| writer.leaf(leaf, &mut lines).expect("a leaf"));
+        let manifests = [&self.roll, &self.supplement].map(|folder| folder[Manifest::FILE_NAME].clone());
+        let checkpoint = authority.checkpoint(leaves).to_string();
+        let files = writer.finish(checkpoint.as_bytes(), authority.policy().as_bytes(), &manifests).expect("a bundle");
+        let files = files.into_iter().map(|file| (file.name, file.bytes));
+        files.chain([(file::LEAVES.to_owned(), lines)]).collect()
+    }
+
+    /// The leaves, read.
+    ///
+    /// # Panics
+    /// Never: they were written.
+    #[must_use]
+    pub fn parsed(&self) -> Vec<Leaf> {
+        self.leaves.iter().map(|leaf| Leaf::parse(leaf).expect("own leaf")).collect()
+    }
+}
+
+/// A sample in the making.
+pub struct Making {
+    /// What has been made.
+    pub sample: Sample,
+    chronicle: Chronicle,
+    time: u64,
+    manifest: Digest,
+}
+
+impl Making {
+    /// An election with its roll loaded, its two nodes admitted and the poll open.
+    ///
+    /// # Panics
+    /// Never: every act follows from the one before.
+    #[must_use]
+    pub fn open(definition: Definition) -> Self {
+        let (chronicle, first) = Chronicle::begin(definition, &maker(OPENS.0 - 3600));
+        let (roll, keys) = roll_folder();
+        let supplement = supplement_folder(Digest::of(&roll[Manifest::FILE_NAME]));
+        let manifest = Digest::of(&roll[Manifest::FILE_NAME]);
+        let sample = Sample { leaves: Vec::new(), batches: Vec::new(), roll, supplement };
+        let mut making = Self { sample, chronicle, time: OPENS.0 - 3000, manifest };
+        making.push(&first);
+        let load = RollLoad {
+            manifest,
+            parent: None,
+            scheme: HashScheme::HmacSha256,
+            content: RollContent::Roll(Arc::new(registry::KeyList::new(keys).expect("ascending"))),
+        };
+        let mut acts = vec![Act::Load(load)];
+        acts.extend([0, 1].map(|node| Act::Admit(node_key(node).public_key())));
+        acts.push(Act::Open { opens: OPENS, waivers: Vec::new() });
+        let block = making.chronicle.record(&acts, &maker(making.time)).expect("a draft with a roll");
+        making.push(&block);
+        making.time = OPENS.0 + 60;
+        making
+    }
+
+    /// Seals batches in one block.
+    ///
+    /// # Panics
+    /// When they do not follow.
+    pub fn vote(&mut self, batches: &[Arc<Batch>]) {
+        let (block, refused) = self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
+        assert_eq!(refused.len(), 0, "every batch follows");
+        self.sample.batches.extend_from_slice(batches);
+        self.push(&block);
+    }
+
+    /// Records one act.
+    ///
+    /// # Panics
+    /// When it does not fit.
+    pub fn act(&mut self, act: Act, time: u64) {
+        self.time = self.time.max(time);
+        let block = self.chronicle.record(&[act], &maker(self.time)).expect("the act fits");
+        self.push(&block);
+    }
+
+    /// Loads the sample's supplement: adds elector 21, replaces 8 by 20, revokes 5, and would revoke 0, who has voted.
+    ///
+    /// # Panics
+    /// Never: it was made for this roll.
+    pub fn supplement(&mut self) {
+        let changes = Changes::decode(&self.sample.supplement[&Changes::file_name(&law_id())]).expect("own bytes");
+        let load = RollLoad {
+            manifest: Digest::of(&self.sample.supplement[Manifest::FILE_NAME]),
+            parent: Some(self.manifest),
+            scheme: HashScheme::HmacSha256,
+            content: RollContent::Supplement(Arc::new(registry::Changes::from(&changes))),
+        };
+        self.act(Act::Load(load), OPENS.0 + 3600);
+    }
+
+    /// Closes the election, ten minutes after the poll.
+    ///
+    /// # Panics
+    /// When it cannot be closed.
+    pub fn close(&mut self) {
+        self.time = CLOSES.0 + 600;
+        let block = self.chronicle.close(&maker(self.time)).expect("everything is accounted for");
+        self.push(&block);
+    }
+
+    /// Certifies the result.
+    ///
+    /// # Panics
+    /// Before the close.
+    pub fn certify(&mut self) {
+        let results = certified_digest(&self.chronicle.results());
+        self.act(Act::Certify { results }, CLOSES.0 + 3600);
+    }
+
+    fn push(&mut self, block: &Block) {
+        let leaves = leaves_of_block(&block.leaves).map(|leaf| leaf.expect("own block").to_vec());
+        self.sample.leaves.extend(leaves);
+        self.time += 60;
+    }
+}
+
+fn maker(at: u64) -> BlockMaker {
+    BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixSeconds(at) }
+}
+
+fn roll_folder() -> (MemorySource, Vec<RegistryKey>) {
+    let mut keys: Vec<RegistryKey> = (0..ELECTORS).map(key).collect();
+    keys.sort_unstable();
+    let head = ShardHead { law_id: law_id(), shard: 1, shards: 1 };
+    let (name, bytes) = (head.file_name(ShardFormat::Json), head.encode(ShardFormat::Json, &keys));
+    let row = FileRow { file: name.clone(), law_id: law_id(), shard: 1, count: keys.len() as u64, sha256: Digest::of(&bytes) };
+    let law = LawRow { law_id: law_id(), registered: keys.len() as u64, shards: 1, revoked: 0 };
+    let manifest = manifest(None, ELECTORS.into(), law, vec![row], Vec::new());
+    (MemorySource::from([(name, bytes), (Manifest::FILE_NAME.to_owned(), manifest)]), keys)
+}
+
+fn supplement_folder(parent: Digest) -> MemorySource {
+    let changes = Changes::new(law_id(), vec![key(21)], vec![key(5), key(0)], vec![(key(8), key(20))]).expect("disjoint");
+    let (added, revoked) = (changes.added_count(), changes.revoked_count());
+    let (name, bytes) = (Changes::file_name(&law_id()), changes.encode());
+    let row = FileRow { file: name.clone(), law_id: law_id(), shard: 1, count: added + revoked, sha256: Digest::of(&bytes) };
+    let law = LawRow { law_id: law_id(), registered: added, shards: 0, revoked };
+    let manifest = manifest(Some(parent), added + revoked, law, Vec::new(), vec![row]);
+    MemorySource::from([(name, bytes), (Manifest::FILE_NAME.to_owned(), manifest)])
+}
+
+fn manifest(parent: Option<Digest>, rows: u64, law: LawRow, shards: Vec<FileRow>, changes: Vec<FileRow>) -> Vec<u8> {
+    let roll = RollFacts { sha256: Digest::of(b"sample roll"), rows, duplicates: 0, rejects: 0 };
+    let manifest = Manifest::new(ManifestBody {
+        tool: "votekit 0.1.0".to_owned(),
+        scheme: HashScheme::HmacSha256,
+        pepper: Some(PepperMarks::of(&pepper())),
+        date: None,
+        parent,
+        roll,
+        laws: vec![law],
+        shards,
+        changes,
+    });
+    manifest.expect("its counts agree").encode()
+}

@@ -1,0 +1,122 @@
+//! The verifier: everything that can be checked of a bundle, offline, in one pass over its leaves.
+//!
+//! ```text
+//! leaves.jsonl ─▶ chunks of 4,096 lines ─▶ leaf hashes, parsing (other threads) ─▶ merged in order ─▶ Log: every rule ─▶ root
+//!      └─▶ SHA-256 ───────────────────────────────────────────────────────────────────────────────▶ index, derived files
+//! ```
+//!
+//! It lists every failure, not the first. Memory is about 60 bytes an entry of the log; the shards, if given, 36 bytes an elector more.
+
+mod batches;
+mod entries;
+mod files;
+mod leaves;
+mod log;
+mod rolls;
+mod shards;
+mod totals;
+
+use std::io;
+
+use super::{Failures, Source};
+use crate::election::{Definition, State};
+use crate::id::Digest;
+use crate::log::merkle::TreeHash;
+use crate::reconcile::Report;
+use crate::results::Results;
+
+/// What the verifier already trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// The bytes of the policy, from elsewhere.
+    Policy(Vec<u8>),
+    /// The SHA-256 of the policy's bytes, from elsewhere.
+    Fingerprint(Digest),
+}
+
+/// How to verify.
+pub struct Options<'a> {
+    /// What is trusted; with nothing pinned a bundle can be consistent, but not authenticated.
+    pub pin: Option<Pin>,
+    /// Folders with a manifest and its shards or change files, for checking that every hash was registered. Empty to leave that out.
+    pub shards: Vec<&'a dyn Source>,
+    /// Threads to use, from 1; another one hashes in any case.
+    pub threads: usize,
+}
+
+impl Default for Options<'_> {
+    /// Nothing pinned, no shards, two threads.
+    fn default() -> Self {
+        Self { pin: None, shards: Vec::new(), threads: 2 }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verification {
+    /// What is put to the vote, if the log says so.
+    pub definition: Option<Definition>,
+    /// Where the election stands.
+    pub state: Option<State>,
+    /// Electors registered.
+    pub registered: u64,
+    /// What was received and what became of it.
+    pub report: Report,
+    /// The results, once totals are opened.
+    pub results: Option<Results>,
+    /// Leaves of the log.
+    pub leaves: u64,
+    /// The root over them, as computed.
+    pub root: TreeHash,
+    /// The log's origin, if the checkpoint is in order.
+    pub origin: Option<String>,
+    /// The authorities that cosigned it.
+    pub cosigned_by: Vec<String>,
+    /// SHA-256 of the bundle's policy.
+    pub fingerprint: Option<Digest>,
+    /// Whether each accepted hash was looked up in shards.
+    pub shards_checked: bool,
+    /// Whether the policy is the one that was pinned. Says nothing on failures.
+    pub authenticated: bool,
+    /// Everything that is wrong.
+    pub failures: Failures,
+}
+
+impl Verification {
+    /// Whether nothing is wrong and the policy was pinned: the bundle proves its result.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.failures.is_empty() && self.authenticated
+    }
+}
+
+/// A file that was listed cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {file}: {source}")]
+pub struct ReadError {
+    /// The file; empty when the files cannot be listed.
+    pub file: String,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Verifies a bundle.
+///
+/// # Errors
+/// [`ReadError`] when a file cannot be read. Whatever is wrong with what was read is in [`Verification::failures`].
+///
+/// ```
+/// use votekit_core::bundle::{MemorySource, Rule, verify::{Options, verify}};
+/// let empty = MemorySource::new();
+/// let verification = verify(&empty, &Options::default())?;
+/// assert_eq!(verification.failures.list()[0].rule, Rule::FileMissing);
+/// assert!(!verification.is_proven());
+/// # Ok::<(), votekit_core::bundle::verify::ReadError>(())
+/// ```
+pub fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verification, ReadError> {
+    files::verify(source, options)
+}
+
+#[cfg(test)]
+#[path = "verify_test.rs"]
+mod tests;

@@ -1,0 +1,308 @@
+//! The files of a bundle: each read once, held against what proves it, and against the index at the end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use super::leaves::{self, Ending};
+use super::log::Log;
+use super::rolls::Rolls;
+use super::shards::Shards;
+use super::{Options, Pin, ReadError, Verification};
+use crate::bundle::index::first_difference;
+use crate::bundle::write::derived;
+use crate::bundle::{BundleFile, Failures, Index, IndexRow, Rule, Source, file};
+use crate::export::json;
+use crate::id::Digest;
+use crate::log::checkpoint::SignedCheckpoint;
+use crate::log::note::KeyName;
+use crate::log::policy::{Policy, VerifiedCheckpoint};
+use crate::manifest::Manifest;
+
+/// No file but the leaves is honestly longer, in bytes.
+const SMALL_FILE_LENGTH_MAX: u64 = 64 << 20;
+
+
+pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verification, ReadError> {
+    let names = source.names().map_err(|source| ReadError { file: String::new(), source })?;
+    let mut bundle =
+        Bundle { source, names: names.into_iter().collect(), rows: BTreeMap::new(), failures: Failures::default() };
+    let index = bundle.read_small(file::INDEX)?;
+    let policy = bundle.read_small(file::POLICY)?;
+    let checkpoint = bundle.read_small(file::CHECKPOINT)?;
+    let (policy_used, authenticated) = bundle.check_policy(policy.as_deref(), options.pin.as_ref());
+    let manifests = bundle.read_manifests()?;
+    let shards = Shards::open(&options.shards)?;
+    let shards_checked = shards.is_some();
+
+    let signed = bundle.parse_checkpoint(checkpoint.as_deref());
+    let leaders = policy_used.iter().flat_map(Policy::witnesses).map(|witness| witness.name.to_string()).collect();
+    let (capacity, seed) = table_size(signed.as_ref());
+    let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed);
+    let ending = bundle.read_leaves(&mut log, options.threads)?;
+    let root = ending.root;
+
+    let verified = bundle.check_checkpoint(signed.as_ref(), policy_used.as_ref(), &ending, &log);
+    bundle.check_manifests(&log);
+    bundle.check_derived(&log, &ending)?;
+    bundle.check_index(index.as_deref(), &log);
+    let account = &log.account;
+    Ok(Verification {
+        definition: account.definition().cloned(),
+        state: account.state(),
+        registered: account.registered(),
+        report: account.report(),
+        results: account.results(root),
+        leaves: account.leaves(),
+        root,
+        origin: verified.as_ref().map(|verified| verified.checkpoint().origin().to_owned()),
+        cosigned_by: verified.iter().flat_map(|verified| verified.cosignatures()).map(|one| one.witness.to_string()).collect(),
+        fingerprint: policy.as_deref().map(Digest::of),
+        shards_checked,
+        authenticated,
+        failures: bundle.failures,
+    })
+}
+
+/// Room for the entries a log of this size can have, never more than 2^24 before any is read; and a seed that nobody chooses without changing the log.
+fn table_size(signed: Option<&SignedCheckpoint>) -> (usize, u64) {
+    let Some(checkpoint) = signed.map(SignedCheckpoint::unverified) else { return (0, 0) };
+    let seed = checkpoint.root().as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    (usize::try_from(checkpoint.size().min(1 << 24)).unwrap_or(0), seed)
+}
+
+/// What has been read so far.
+struct Bundle<'a> {
+    source: &'a dyn Source,
+    names: BTreeSet<String>,
+    /// Every file read, as the index should state it.
+    rows: BTreeMap<String, IndexRow>,
+    failures: Failures,
+}
+
+impl Bundle<'_> {
+    fn fail(&mut self, file: &str, rule: Rule, found: std::fmt::Arguments<'_>) {
+        self.failures.add(file, None, rule, found);
+    }
+
+    fn open(&mut self, name: &str) -> Result<Option<Box<dyn Read + '_>>, ReadError> {
+        if !self.names.contains(name) {
+            self.fail(name, Rule::FileMissing, format_args!("the file is missing"));
+            return Ok(None);
+        }
+        self.source.open(name).map(Some).map_err(|source| ReadError { file: name.to_owned(), source })
+    }
+
+    /// Reads a file whole. `None` if it is missing or far too long.
+    fn read_small(&mut self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
+        let mut bytes = Vec::new();
+        let Some(reader) = self.open(name)? else { return Ok(None) };
+        let length = reader.take(SMALL_FILE_LENGTH_MAX + 1).read_to_end(&mut bytes);
+        length.map_err(|source| ReadError { file: name.to_owned(), source })?;
+        let size = bytes.len() as u64;
+        if size > SMALL_FILE_LENGTH_MAX {
+            self.fail(name, Rule::FileSize, format_args!("the file has more than {SMALL_FILE_LENGTH_MAX} bytes"));
+            return Ok(None);
+        }
+        self.note(name, size, Digest::of(&bytes));
+        Ok(Some(bytes))
+    }
+
+    fn note(&mut self, name: &str, size: u64, sha256: Digest) {
+        self.rows.insert(name.to_owned(), IndexRow { file: name.to_owned(), size, sha256 });
+    }
+
+    /// The policy to verify with (the pinned one if its bytes are there), and whether the bundle's own is the pinned one.
+    fn check_policy(&mut self, bytes: Option<&[u8]>, pin: Option<&Pin>) -> (Option<Policy>, bool) {
+        let authenticated = match (pin, bytes) {
+            (None, _) | (_, None) => false,
+            (Some(Pin::Policy(pinned)), Some(bytes)) => pinned == bytes,
+            (Some(Pin::Fingerprint(fingerprint)), Some(bytes)) => *fingerprint == Digest::of(bytes),
+        };
+        if pin.is_some() && bytes.is_some() && !authenticated {
+            self.fail(file::POLICY, Rule::PolicyPinned, format_args!("this is not the policy that was pinned"));
+        }
+        let own = bytes.map(Policy::parse);
+        if let Some(Err(error)) = &own {
+            self.fail(file::POLICY, Rule::PolicyForm, format_args!("{error}"));
+        }
+        let pinned = match pin {
+            Some(Pin::Policy(pinned)) => Policy::parse(pinned).ok(),
+            _ => None,
+        };
+        (pinned.or(own.and_then(Result::ok)), authenticated)
+    }
+
+    /// Every manifest in the folder that reads. Which of them belong there the log will tell.
+    fn read_manifests(&mut self) -> Result<BTreeMap<Digest, Manifest>, ReadError> {
+        let names: Vec<String> = self.names.iter().filter(|name| manifest_digest(name).is_some()).cloned().collect();
+        let mut manifests = BTreeMap::new();
+        for name in names {
+            let Some(bytes) = self.read_small(&name)? else { continue };
+            let digest = Digest::of(&bytes);
+            if manifest_digest(&name) != Some(digest) {
+                self.fail(&name, Rule::Manifest, format_args!("the file's SHA-256 is {digest}"));
+            }
+            match Manifest::parse(&bytes) {
+                Ok(manifest) => drop(manifests.insert(digest, manifest)),
+                Err(error) => self.fail(&name, Rule::Manifest, format_args!("{error}")),
+            }
+        }
+        Ok(manifests)
+    }
+
+    fn check_manifests(&mut self, log: &Log<'_>) {
+        let named: BTreeSet<String> = log.account.manifests().iter().map(file::manifest).collect();
+        for name in &named {
+            if !self.names.contains(name) {
+                self.fail(name, Rule::Manifest, format_args!("the log names this manifest, and it is missing"));
+            }
+        }
+        let known = [file::INDEX, file::README, file::LEAVES, file::CHECKPOINT, file::POLICY];
+        let results = [file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST];
+        for name in self.names.clone() {
+            if !known.contains(&name.as_str()) && !results.contains(&name.as_str()) && !named.contains(&name) {
+                let shown = name.escape_debug().to_string();
+                self.fail(&shown, Rule::FileExtra, format_args!("the file does not belong to the bundle"));
+            }
+        }
+    }
+
+    fn parse_checkpoint(&mut self, bytes: Option<&[u8]>) -> Option<SignedCheckpoint> {
+        let parsed = SignedCheckpoint::parse(bytes?);
+        parsed.map_err(|error| self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"))).ok()
+    }
+
+    fn read_leaves(&mut self, log: &mut Log<'_>, threads: usize) -> Result<Ending, ReadError> {
+        let mut failures = std::mem::take(&mut self.failures);
+        let read = match self.open(file::LEAVES)? {
+            None => leaves::read(&mut std::io::empty(), 1, |_, _| {}),
+            Some(mut reader) => leaves::read(&mut reader, threads, |item, root| log.take(item, root, &mut failures)),
+        };
+        let ending = read.map_err(|source| ReadError { file: file::LEAVES.to_owned(), source })?;
+        if let Some((line, what)) = ending.fault {
+            failures.add(file::LEAVES, Some(line), Rule::Leaf, format_args!("{what}"));
+        }
+        log.finish(&mut failures);
+        // What opening has reported comes in between.
+        let opening = std::mem::replace(&mut self.failures, failures);
+        for failure in opening.list() {
+            self.failures.add(&failure.file, failure.line, failure.rule, format_args!("{}", failure.found));
+        }
+        if self.names.contains(file::LEAVES) {
+            self.note(file::LEAVES, ending.size, ending.digest);
+        }
+        Ok(ending)
+    }
+
+    fn check_checkpoint(
+        &mut self,
+        signed: Option<&SignedCheckpoint>,
+        policy: Option<&Policy>,
+        ending: &Ending,
+        log: &Log<'_>,
+    ) -> Option<VerifiedCheckpoint> {
+        let (signed, policy) = (signed?, policy?);
+        let stated = signed.unverified();
+        let verified = match policy.verify_checkpoint_strict(signed) {
+            Ok(verified) => Some(verified),
+            Err(error) => {
+                self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"));
+                None
+            }
+        };
+        if !policy.is_of_election(stated.origin()) {
+            let what = format_args!("it is not the policy of the log {}, in its one form", stated.origin().escape_debug());
+            self.fail(file::POLICY, Rule::PolicyForm, what);
+        }
+        if !origin_fits(stated.origin(), log) {
+            let what = format_args!("the origin {} does not fit the election", stated.origin().escape_debug());
+            self.fail(file::CHECKPOINT, Rule::Origin, what);
+        }
+        let leaves = log.account.leaves();
+        if (stated.size(), stated.root()) != (leaves, ending.root) {
+            // Whichever of the two nobody has signed for is at fault.
+            let culprit = if verified.is_some() { file::LEAVES } else { file::CHECKPOINT };
+            let what = format_args!(
+                "{leaves} leaves with root {}, the checkpoint states {} with root {}",
+                ending.root,
+                stated.size(),
+                stated.root()
+            );
+            self.fail(culprit, Rule::Root, what);
+        }
+        verified
+    }
+
+    /// Makes README and results again, compares, and holds the certified digest against the results.
+    fn check_derived(&mut self, log: &Log<'_>, ending: &Ending) -> Result<(), ReadError> {
+        let expected = derived(&log.account, ending.root);
+        let names = [file::README, file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST];
+        for name in names {
+            let Some(BundleFile { bytes: expected, .. }) = expected.iter().find(|file| file.name == name) else {
+                if self.names.contains(name) && log.account.definition().is_some() {
+                    self.read_small(name)?;
+                    self.fail(name, Rule::FileExtra, format_args!("no totals are opened, so there is no result to publish"));
+                }
+                continue;
+            };
+            let Some(found) = self.read_small(name)? else { continue };
+            if let Some(position) = first_difference(&found, expected) {
+                let what = format_args!("the file is not what follows from the log, first at byte {position}");
+                self.fail(name, Rule::Derived, what);
+            }
+        }
+        if let Some(stated) = log.account.certified() {
+            let digest = log.account.results(ending.root).map(|results| json::certified_digest(&results));
+            if digest != Some(stated) {
+                let what = format_args!("{stated} is certified, which is not the SHA-256 of the results as of the close");
+                self.fail(file::LEAVES, Rule::Certified, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the index against everything read. A file that proved itself is not blamed for what the index says of it.
+    fn check_index(&mut self, bytes: Option<&[u8]>, log: &Log<'_>) {
+        let (Some(bytes), Some(definition)) = (bytes, log.account.definition()) else { return };
+        self.rows.remove(file::INDEX);
+        let expected = Index { law_id: definition.law_id.clone(), files: self.rows.values().cloned().collect() };
+        let Some(position) = first_difference(bytes, &expected.to_bytes()) else { return };
+        let stated = match Index::parse(bytes) {
+            Ok(stated) => stated,
+            Err(error) => return self.fail(file::INDEX, Rule::Index, format_args!("{error}")),
+        };
+        let stated: BTreeMap<&str, &IndexRow> = stated.files.iter().map(|row| (row.file.as_str(), row)).collect();
+        let mut blamed = false;
+        for row in &expected.files {
+            if stated.get(row.file.as_str()).is_none_or(|stated| *stated == row) {
+                continue;
+            }
+            if self.failures.concern(&row.file) {
+                blamed = true;
+                self.fail(&row.file, Rule::FileChanged, format_args!("{} bytes with SHA-256 {}, not as stated", row.size, row.sha256));
+            }
+        }
+        let only_files_blamed = blamed && stated.len() == expected.files.len();
+        if !only_files_blamed {
+            let what = format_args!("it does not state the files that are there, first at byte {position}");
+            self.fail(file::INDEX, Rule::Index, what);
+        }
+    }
+}
+
+/// `manifests/<64 hexadecimal digits>.json`.
+fn manifest_digest(name: &str) -> Option<Digest> {
+    name.strip_prefix("manifests/")?.strip_suffix(".json")?.parse().ok()
+}
+
+/// Whether the origin ends as that of this election must. The policy has bound it to the authorities' keys.
+fn origin_fits(origin: &str, log: &Log<'_>) -> bool {
+    let Some(definition) = log.account.definition() else { return false };
+    let middle = if definition.binding { "/" } else { "/test/" };
+    let suffix = format!("{middle}{}", definition.law_id);
+    origin.strip_suffix(&suffix).is_some_and(|base| {
+        // A base that itself ends in `/test` would let a test pass for a binding election.
+        let misleads = definition.binding && (base == "test" || base.ends_with("/test"));
+        !misleads && base.parse::<KeyName>().is_ok()
+    })
+}

@@ -1,0 +1,284 @@
+//! Reading `leaves.jsonl`: chunks of lines, hashed and parsed by other threads, merged in order.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Mutex;
+use std::sync::mpsc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::decision::Entry;
+use crate::id::Digest;
+use crate::log::leaf::{Leaf, LeafError};
+use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
+
+/// Lines of a chunk. A power of two, so that each chunk but the last is a perfect subtree.
+const CHUNK_LINES: usize = 4096;
+const READ_LENGTH: usize = 1 << 20;
+
+/// One line, read.
+pub(super) enum Item {
+    Entry(Entry),
+    /// Anything but an entry.
+    Other(Box<Leaf>),
+    Bad(LeafError),
+}
+
+/// How the file ended.
+pub(super) struct Ending {
+    /// Bytes of the file.
+    pub(super) size: u64,
+    /// SHA-256 of the file.
+    pub(super) digest: Digest,
+    /// The root over all lines.
+    pub(super) root: TreeHash,
+    /// What is wrong with the form of the file, and after how many lines.
+    pub(super) fault: Option<(u64, &'static str)>,
+}
+
+/// Reads all lines and hands each to `take` in order, with a function that gives the root up to and including it (only at the end of blocks).
+///
+/// Main thread: reading, SHA-256 of the file, `take`. Other threads: leaf hashes and parsing.
+pub(super) fn read(
+    reader: &mut dyn Read,
+    threads: usize,
+    mut take: impl FnMut(&Item, &dyn Fn() -> TreeHash),
+) -> io::Result<Ending> {
+    let workers = threads.saturating_sub(1).max(1);
+    let in_flight_max = 4 * workers;
+    let (jobs, job_queue) = mpsc::sync_channel::<(u64, Vec<u8>)>(in_flight_max);
+    let (results, result_queue) = mpsc::channel::<(u64, Hashed)>();
+    let job_queue = Mutex::new(job_queue);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            let (results, job_queue) = (results.clone(), &job_queue);
+            scope.spawn(move || work(job_queue, &results));
+        }
+        drop(results);
+        let mut chunks = Chunks::new(reader);
+        let mut merge = Merge::default();
+        // Dropped when reading ends or fails: then the workers end too.
+        let jobs = jobs;
+        let (mut sent, mut taken, mut at_end) = (0, 0, false);
+        while !at_end || taken < sent {
+            while !at_end && sent - taken < in_flight_max as u64 {
+                match chunks.next()? {
+                    Some(chunk) => {
+                        let gone = "the workers run until this sender is dropped";
+                        jobs.send((sent, chunk)).expect(gone);
+                        sent += 1;
+                    }
+                    None => at_end = true,
+                }
+            }
+            if taken < sent {
+                let (place, hashed) = result_queue.recv().map_err(|_| io::Error::other("a hashing thread has died"))?;
+                taken += merge.take(place, hashed, &mut take);
+            }
+        }
+        Ok(Ending { size: chunks.size, digest: chunks.digest(), root: merge.root.root(), fault: chunks.fault })
+    })
+}
+
+fn work(jobs: &Mutex<mpsc::Receiver<(u64, Vec<u8>)>>, results: &mpsc::Sender<(u64, Hashed)>) {
+    loop {
+        let Ok(Ok((place, chunk))) = jobs.lock().map(|jobs| jobs.recv()) else { return };
+        if results.send((place, Hashed::of(&chunk))).is_err() {
+            return;
+        }
+    }
+}
+
+/// A chunk of lines, hashed and parsed.
+struct Hashed {
+    items: Vec<Item>,
+    root: RootHasher,
+    /// The hasher as each block's last leaf left it, by the place of that leaf in the chunk.
+    block_ends: Vec<(usize, RootHasher)>,
+}
+
+impl Hashed {
+    fn of(chunk: &[u8]) -> Self {
+        let mut hashed = Self { items: Vec::with_capacity(CHUNK_LINES), root: RootHasher::new(), block_ends: Vec::new() };
+        let mut rest = chunk;
+        while let Some(end) = line_end(rest) {
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            hashed.root.push(leaf_hash(line));
+            let item = match Leaf::parse(line) {
+                Ok(Leaf::Entry(entry)) => Item::Entry(entry),
+                Ok(leaf) => Item::Other(Box::new(leaf)),
+                Err(error) => Item::Bad(error),
+            };
+            if matches!(&item, Item::Other(leaf) if matches!(**leaf, Leaf::Block(_))) {
+                hashed.block_ends.push((hashed.items.len(), hashed.root.clone()));
+            }
+            hashed.items.push(item);
+        }
+        hashed
+    }
+}
+
+/// Where the first line feed is. Lines are some 200 bytes long: stepping by words beats a byte at a time.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for (place, block) in blocks.iter().enumerate() {
+        if block.iter().fold(false, |found, byte| found | (*byte == b'\n')) {
+            return block.iter().position(|byte| *byte == b'\n').map(|inside| place * BLOCK + inside);
+        }
+    }
+    rest.iter().position(|byte| *byte == b'\n').map(|inside| blocks.len() * BLOCK + inside)
+}
+
+/// Puts hashed chunks back into order.
+#[derive(Default)]
+struct Merge {
+    next: u64,
+    waiting: BTreeMap<u64, Hashed>,
+    root: RootHasher,
+}
+
+impl Merge {
+    /// Takes a chunk; hands on all whose turn has come, and says how many.
+    fn take(&mut self, place: u64, hashed: Hashed, take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash)) -> u64 {
+        self.waiting.insert(place, hashed);
+        let before = self.next;
+        while let Some(hashed) = self.waiting.remove(&self.next) {
+            let mut block_ends = hashed.block_ends.iter().peekable();
+            for (place, item) in hashed.items.iter().enumerate() {
+                let end = block_ends.next_if(|(end, _)| *end == place).map_or(&hashed.root, |(_, root)| root);
+                take(item, &|| joined(&self.root, end).root());
+            }
+            self.root = joined(&self.root, &hashed.root);
+            self.next += 1;
+        }
+        self.next - before
+    }
+}
+
+fn joined(left: &RootHasher, right: &RootHasher) -> RootHasher {
+    let mut joined = left.clone();
+    joined.append(right).expect("each chunk but the last is a perfect subtree of 4,096 leaves");
+    joined
+}
+
+/// Cuts a file into chunks of whole lines, and digests it.
+struct Chunks<'a> {
+    reader: &'a mut dyn Read,
+    buffer: Vec<u8>,
+    /// How far the buffer has been searched for line feeds, and how many were found.
+    searched: usize,
+    lines: usize,
+    at_end: bool,
+    digest: Sha256,
+    size: u64,
+    lines_before: u64,
+    fault: Option<(u64, &'static str)>,
+}
+
+impl<'a> Chunks<'a> {
+    fn new(reader: &'a mut dyn Read) -> Self {
+        Self {
+            reader,
+            buffer: Vec::new(),
+            searched: 0,
+            lines: 0,
+            at_end: false,
+            digest: Sha256::new(),
+            size: 0,
+            lines_before: 0,
+            fault: None,
+        }
+    }
+
+    /// The next chunk: [`CHUNK_LINES`] lines, or fewer at the end.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.find_chunk_end() {
+                let rest = self.buffer.split_off(end);
+                let chunk = std::mem::replace(&mut self.buffer, rest);
+                (self.searched, self.lines) = (0, 0);
+                self.lines_before += CHUNK_LINES as u64;
+                return Ok(Some(chunk));
+            }
+            if self.at_end {
+                return Ok(self.last_chunk());
+            }
+            self.fill()?;
+        }
+    }
+
+    fn find_chunk_end(&mut self) -> Option<usize> {
+        while let Some(end) = line_end(&self.buffer[self.searched..]) {
+            self.searched += end + 1;
+            self.lines += 1;
+            if self.lines == CHUNK_LINES {
+                return Some(self.searched);
+            }
+        }
+        None
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let start = self.buffer.len();
+        if start - self.searched > Leaf::LENGTH_MAX {
+            // No leaf is that long: what follows is digested, but not kept.
+            self.note_fault("a line is longer than any leaf; nothing after it was read");
+            self.buffer.truncate(self.searched);
+            self.at_end = true;
+            return self.skip_rest();
+        }
+        self.buffer.resize(start + READ_LENGTH, 0);
+        let mut length = 0;
+        while length < READ_LENGTH {
+            match self.reader.read(&mut self.buffer[start + length..]) {
+                Ok(0) => {
+                    self.at_end = true;
+                    break;
+                }
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.buffer.truncate(start + length);
+        self.digest.update(&self.buffer[start..]);
+        self.size += length as u64;
+        Ok(())
+    }
+
+    fn skip_rest(&mut self) -> io::Result<()> {
+        let mut block = vec![0; READ_LENGTH];
+        loop {
+            match self.reader.read(&mut block) {
+                Ok(0) => return Ok(()),
+                Ok(length) => {
+                    self.digest.update(&block[..length]);
+                    self.size += length as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn last_chunk(&mut self) -> Option<Vec<u8>> {
+        if self.searched < self.buffer.len() {
+            self.note_fault("the last line does not end with a line feed");
+            self.buffer.truncate(self.searched);
+        }
+        self.searched = 0;
+        self.lines_before += std::mem::take(&mut self.lines) as u64;
+        let chunk = std::mem::take(&mut self.buffer);
+        (!chunk.is_empty()).then_some(chunk)
+    }
+
+    fn note_fault(&mut self, what: &'static str) {
+        self.fault.get_or_insert((self.lines_before + self.lines as u64 + 1, what));
+    }
+
+    fn digest(&mut self) -> Digest {
+        Digest::from_bytes(std::mem::take(&mut self.digest).finalize().into())
+    }
+}

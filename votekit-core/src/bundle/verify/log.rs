@@ -1,0 +1,295 @@
+//! The rules of a log, leaf by leaf: the order inside a block, heights, terms, times and the states of the election.
+
+use super::batches::Batches;
+use super::entries::Entries;
+use super::leaves::Item;
+use super::rolls::Rolls;
+use super::totals::TotalsCheck;
+use crate::bundle::{Account, Failures, Rule, file};
+use crate::decision::Entry;
+use crate::election::{Definition, ResultsPolicy, State, Window};
+use crate::instant::UnixSeconds;
+use crate::log::leaf::{BlockLeaf, ElectionEvent, Leaf};
+use crate::log::merkle::TreeHash;
+use crate::reconcile::Report;
+
+/// Where inside a block the log is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Election, roll and node leaves.
+    Head,
+    /// Batches with their entries.
+    Batches,
+    /// After the counts.
+    Counts,
+    /// After the totals.
+    Totals,
+}
+
+/// The failures of one line of `leaves.jsonl`.
+pub(super) struct Line<'a> {
+    pub(super) failures: &'a mut Failures,
+    /// From 1.
+    pub(super) number: u64,
+}
+
+impl Line<'_> {
+    pub(super) fn fail(&mut self, rule: Rule, found: std::fmt::Arguments<'_>) {
+        self.failures.add(file::LEAVES, Some(self.number), rule, found);
+    }
+}
+
+/// The log as far as it has been read.
+pub(super) struct Log<'a> {
+    pub(super) account: Account,
+    pub(super) rolls: Rolls<'a>,
+    pub(super) batches: Batches,
+    entries: Entries,
+    totals: TotalsCheck,
+    window: Window,
+    phase: Phase,
+    /// Whether leaves have come since the last block leaf.
+    inside: bool,
+    block: Option<BlockLeaf>,
+    /// Whether this block closes the election.
+    closes: bool,
+    /// Whether this block has opened totals.
+    opened: bool,
+    /// The names of the policy's authorities; empty if unknown.
+    leaders: Vec<String>,
+}
+
+impl<'a> Log<'a> {
+    /// Nothing read yet. `entries` is about how many there will be; `seed` is that of [`Table`](crate::bundle::table::Table).
+    pub(super) fn new(rolls: Rolls<'a>, leaders: Vec<String>, entries: usize, seed: u64) -> Self {
+        Self {
+            account: Account::default(),
+            rolls,
+            batches: Batches::default(),
+            entries: Entries::with_capacity(entries, seed),
+            totals: TotalsCheck::default(),
+            window: Window { opens: None, closes: None },
+            phase: Phase::Head,
+            inside: false,
+            block: None,
+            closes: false,
+            opened: false,
+            leaders,
+        }
+    }
+
+    /// Takes the next line.
+    pub(super) fn take(&mut self, item: &Item, root: &dyn Fn() -> TreeHash, failures: &mut Failures) {
+        let mut line = Line { failures, number: self.account.leaves() + 1 };
+        self.inside = true;
+        match item {
+            Item::Entry(entry) => self.take_entry(entry, &mut line),
+            Item::Other(leaf) => {
+                self.take_leaf(leaf, &mut line);
+                self.account.take(leaf, root);
+            }
+            Item::Bad(error) => {
+                line.fail(Rule::Leaf, format_args!("{error}"));
+                self.account.skip();
+            }
+        }
+    }
+
+    /// Checks what can be checked only at the end.
+    pub(super) fn finish(&mut self, failures: &mut Failures) {
+        let mut line = Line { failures, number: self.account.leaves() };
+        if self.inside {
+            line.fail(Rule::BlockOrder, format_args!("the log ends inside a block"));
+        }
+        if self.account.leaves() == 0 {
+            line.fail(Rule::State, format_args!("the log is empty"));
+        }
+        self.totals.finish(&mut line);
+        let (accepted, registered) = (self.account.report().accepted, self.account.registered());
+        if accepted > registered {
+            line.fail(Rule::Registered, format_args!("{accepted} votes were accepted of {registered} electors registered"));
+        }
+    }
+
+    fn take_entry(&mut self, entry: &Entry, line: &mut Line<'_>) {
+        if self.phase != Phase::Batches {
+            line.fail(Rule::BlockOrder, format_args!("an entry that belongs to no batch"));
+        }
+        self.batches.take_entry(line);
+        self.entries.take(entry, &self.window, line);
+        self.rolls.take_entry(entry, line);
+        self.account.skip();
+        self.account.take_decision(&entry.decision);
+    }
+
+    fn take_leaf(&mut self, leaf: &Leaf, line: &mut Line<'_>) {
+        let follows = match leaf {
+            Leaf::Election(_) | Leaf::Roll(_) | Leaf::Node(_) => self.phase == Phase::Head,
+            Leaf::Batch(_) => matches!(self.phase, Phase::Head | Phase::Batches),
+            Leaf::Counts(_) => self.phase == Phase::Batches,
+            Leaf::Totals(_) => matches!(self.phase, Phase::Head | Phase::Counts),
+            Leaf::Block(_) => self.phase != Phase::Batches,
+            Leaf::Entry(_) => true,
+        };
+        if !follows {
+            line.fail(Rule::BlockOrder, format_args!("a leaf of this kind cannot stand here, after {}", after(self.phase)));
+        }
+        if self.account.leaves() == 0 && !matches!(leaf, Leaf::Election(ElectionEvent::Draft { .. })) {
+            line.fail(Rule::State, format_args!("the log does not begin with the draft of an election"));
+        }
+        let state = self.account.state();
+        match leaf {
+            Leaf::Election(event) => self.take_event(event, line),
+            Leaf::Roll(roll) => self.rolls.take(roll, state, line),
+            Leaf::Node(event) => self.batches.take_node(event, line),
+            Leaf::Batch(batch) => {
+                self.phase = Phase::Batches;
+                self.batches.take_batch(batch, state, line);
+            }
+            Leaf::Counts(counts) => {
+                self.phase = Phase::Counts;
+                self.totals.take_counts(&counts.commitments, self.height(), self.account.report().accepted, line);
+            }
+            Leaf::Totals(totals) => {
+                self.phase = Phase::Totals;
+                self.opened = true;
+                let accepted = self.account.report().accepted;
+                self.totals.take_totals(totals, self.height(), self.closes, accepted, line);
+            }
+            Leaf::Block(block) => self.end_block(block, line),
+            Leaf::Entry(_) => {}
+        }
+    }
+
+    /// The height of the block under way.
+    fn height(&self) -> u64 {
+        self.block.as_ref().map_or(1, |block| block.height.saturating_add(1))
+    }
+
+    fn end_block(&mut self, block: &BlockLeaf, line: &mut Line<'_>) {
+        let expected = self.height();
+        if block.height != expected {
+            line.fail(Rule::BlockHeight, format_args!("height {} where {expected} should come", block.height));
+        }
+        if let Some(before) = &self.block {
+            if block.term < before.term {
+                line.fail(Rule::BlockTerm, format_args!("term {} after term {}", block.term, before.term));
+            }
+            if block.sealed_at < before.sealed_at {
+                line.fail(Rule::BlockTime, format_args!("sealed at {}, before {}", block.sealed_at, before.sealed_at));
+            }
+        }
+        if !self.leaders.is_empty() && !self.leaders.contains(&block.leader) {
+            line.fail(Rule::BlockLeader, format_args!("'{}' is no authority of the policy", block.leader.escape_debug()));
+        }
+        if self.closes && !self.opened {
+            line.fail(Rule::TotalsPlace, format_args!("the block that closes the election opens no totals"));
+        }
+        self.batches.end_block();
+        self.block = Some(block.clone());
+        (self.phase, self.inside, self.closes, self.opened) = (Phase::Head, false, false, false);
+    }
+
+    fn take_event(&mut self, event: &ElectionEvent, line: &mut Line<'_>) {
+        let (before, next) = (self.account.state(), state_of(event));
+        if before != predecessor(next) {
+            let before = before.map_or_else(|| "nothing".to_owned(), |before| before.to_string());
+            line.fail(Rule::State, format_args!("'{next}' after '{before}'"));
+        }
+        match event {
+            ElectionEvent::Draft { definition, .. } => {
+                self.take_definition(definition, line);
+            }
+            ElectionEvent::Open { opens, closes, registered, waivers, zero_report, .. } => {
+                self.take_opening(*opens, *closes, line);
+                self.check_registered(*registered, line);
+                if *zero_report != Report::default() || self.account.report() != Report::default() {
+                    line.fail(Rule::ZeroReport, format_args!("something was in the box before the opening"));
+                }
+                self.check_binding(waivers, line);
+            }
+            ElectionEvent::Closing { closes, .. } => {
+                if self.window.opens.is_some_and(|opens| *closes < opens) {
+                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, before it opens"));
+                }
+                self.window.closes = Some(*closes);
+                self.entries.check_close(*closes, line);
+            }
+            ElectionEvent::Closed { registered, report, .. } => {
+                self.closes = true;
+                self.check_registered(*registered, line);
+                let counted = self.account.report();
+                if *report != counted {
+                    line.fail(Rule::CloseReport, format_args!("the leaf reports {report:?}, the log holds {counted:?}"));
+                }
+                self.batches.check_ended(line);
+            }
+            // The digest is held against the results by whoever has made them again.
+            ElectionEvent::Certified { .. } => {}
+        }
+    }
+
+    fn take_definition(&mut self, definition: &Definition, line: &mut Line<'_>) {
+        if let Err(error) = definition.check() {
+            line.fail(Rule::Definition, format_args!("{error}"));
+        }
+        self.rolls.set_law(definition.law_id.clone());
+        let live = (definition.results == ResultsPolicy::Live).then_some(definition.publish_every);
+        self.totals.set_ballot(definition.choices.len(), live);
+    }
+
+    fn take_opening(&mut self, opens: UnixSeconds, closes: Option<UnixSeconds>, line: &mut Line<'_>) {
+        if closes.is_some_and(|closes| closes <= opens) {
+            line.fail(Rule::Window, format_args!("the poll closes no later than it opens, at {opens}"));
+        }
+        self.window = Window { opens: Some(opens), closes };
+    }
+
+    fn check_registered(&self, stated: u64, line: &mut Line<'_>) {
+        let counted = self.account.registered();
+        if stated != counted {
+            line.fail(Rule::Registered, format_args!("{stated} electors are stated, the rolls come to {counted}"));
+        }
+    }
+
+    fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
+        let Some(definition) = self.account.definition().filter(|definition| definition.binding && waivers.is_empty()) else {
+            return;
+        };
+        if definition.results != ResultsPolicy::AfterClose {
+            line.fail(Rule::Binding, format_args!("results may be seen before the close, and nothing is waived"));
+        }
+        if !self.rolls.is_peppered() {
+            line.fail(Rule::Binding, format_args!("the roll is hashed without a pepper, and nothing is waived"));
+        }
+    }
+}
+
+const fn after(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Head => "no batch",
+        Phase::Batches => "a batch or an entry",
+        Phase::Counts => "the counts",
+        Phase::Totals => "the totals",
+    }
+}
+
+const fn state_of(event: &ElectionEvent) -> State {
+    match event {
+        ElectionEvent::Draft { .. } => State::Draft,
+        ElectionEvent::Open { .. } => State::Open,
+        ElectionEvent::Closing { .. } => State::Closing,
+        ElectionEvent::Closed { .. } => State::Closed,
+        ElectionEvent::Certified { .. } => State::Certified,
+    }
+}
+
+const fn predecessor(state: State) -> Option<State> {
+    match state {
+        State::Draft => None,
+        State::Open => Some(State::Draft),
+        State::Closing => Some(State::Open),
+        State::Closed => Some(State::Closing),
+        State::Certified => Some(State::Closed),
+    }
+}

@@ -1,0 +1,87 @@
+//! Rolls and supplements: their chain, their manifests and, if the shards are there, every registered key.
+
+use std::collections::BTreeMap;
+
+use super::log::Line;
+use super::shards::Shards;
+use crate::bundle::Rule;
+use crate::credential::HashScheme;
+use crate::decision::Entry;
+use crate::election::State;
+use crate::id::{Digest, LawId};
+use crate::log::leaf::RollEvent;
+use crate::manifest::Manifest;
+
+/// The rolls of the log so far.
+pub(super) struct Rolls<'a> {
+    law_id: Option<LawId>,
+    /// The manifests of the bundle, those that read.
+    manifests: BTreeMap<Digest, Manifest>,
+    shards: Option<Shards<'a>>,
+    latest: Option<Digest>,
+    scheme: Option<HashScheme>,
+}
+
+impl<'a> Rolls<'a> {
+    pub(super) fn new(manifests: BTreeMap<Digest, Manifest>, shards: Option<Shards<'a>>) -> Self {
+        Self { law_id: None, manifests, shards, latest: None, scheme: None }
+    }
+
+    pub(super) fn set_law(&mut self, law_id: LawId) {
+        self.law_id.get_or_insert(law_id);
+    }
+
+    pub(super) fn is_peppered(&self) -> bool {
+        self.scheme == Some(HashScheme::HmacSha256)
+    }
+
+    pub(super) fn take(&mut self, roll: &RollEvent, state: Option<State>, line: &mut Line<'_>) {
+        if !matches!(state, Some(State::Draft | State::Open)) {
+            line.fail(Rule::RollChain, format_args!("a roll before the draft or after the close"));
+        }
+        if roll.parent != self.latest {
+            line.fail(Rule::RollChain, format_args!("the roll does not follow the one before it in the log"));
+        }
+        if self.scheme.is_some_and(|scheme| scheme != roll.scheme) {
+            line.fail(Rule::RollChain, format_args!("the roll is hashed by another scheme than the one before it"));
+        }
+        self.scheme.get_or_insert(roll.scheme);
+        self.latest = Some(roll.manifest);
+        // A manifest that is missing or does not read has been reported as a file.
+        if let Some(manifest) = self.manifests.get(&roll.manifest) {
+            check_manifest(roll, manifest, self.law_id.as_ref(), line);
+        }
+        if let (Some(shards), Some(law_id)) = (&mut self.shards, &self.law_id) {
+            shards.load(roll, law_id, line);
+        }
+    }
+
+    pub(super) fn take_entry(&mut self, entry: &Entry, line: &mut Line<'_>) {
+        if let (Some(shards), Some(scheme)) = (&mut self.shards, self.scheme) {
+            shards.check(entry, scheme, line);
+        }
+    }
+}
+
+fn check_manifest(roll: &RollEvent, manifest: &Manifest, law_id: Option<&LawId>, line: &mut Line<'_>) {
+    let body = manifest.body();
+    if body.scheme != roll.scheme || body.parent != roll.parent {
+        line.fail(Rule::RollCounts, format_args!("scheme or parent is not that of the manifest"));
+    }
+    let Some(row) = law_id.and_then(|law_id| manifest.law(law_id)) else {
+        line.fail(Rule::RollCounts, format_args!("the manifest has no row for this law"));
+        return;
+    };
+    let agrees = if manifest.is_supplement() {
+        roll.loaded == 0 && roll.added <= row.registered && roll.revoked.checked_add(roll.refused) == Some(row.revoked)
+    } else {
+        roll.loaded == row.registered && [roll.added, roll.revoked, roll.refused] == [0; 3]
+    };
+    if !agrees {
+        let what = format_args!(
+            "loaded {}, added {}, revoked {}, refused {}; the manifest has {} keys and {} revocations",
+            roll.loaded, roll.added, roll.revoked, roll.refused, row.registered, row.revoked
+        );
+        line.fail(Rule::RollCounts, what);
+    }
+}

@@ -1,0 +1,114 @@
+//! Holding entries against the shards: the electorate is built as a node builds it, and every attempt is made again.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+use super::ReadError;
+use super::log::Line;
+use crate::bundle::{Rule, Source};
+use crate::credential::{HashScheme, RegistryKey};
+use crate::decision::{Decision, Entry};
+use crate::id::{Digest, LawId};
+use crate::log::leaf::RollEvent;
+use crate::manifest::Manifest;
+use crate::registry::{Changes, ChangesApplied, Electorate, KeyList, Standing};
+
+/// The shards given, by manifest, and the electorate as far as the log has loaded it.
+pub(super) struct Shards<'a> {
+    folders: BTreeMap<Digest, (Manifest, &'a dyn Source)>,
+    electorate: Electorate,
+    /// Whether all rolls so far were found: only then can an entry be held against them.
+    complete: bool,
+}
+
+impl<'a> Shards<'a> {
+    /// Reads the manifest of each folder.
+    pub(super) fn open(sources: &[&'a dyn Source]) -> Result<Option<Self>, ReadError> {
+        if sources.is_empty() {
+            return Ok(None);
+        }
+        let mut folders = BTreeMap::new();
+        for source in sources {
+            let bytes = read(*source, Manifest::FILE_NAME)?;
+            let manifest = Manifest::parse(&bytes).map_err(|error| ReadError {
+                file: Manifest::FILE_NAME.to_owned(),
+                source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string()),
+            })?;
+            folders.insert(Digest::of(&bytes), (manifest, *source));
+        }
+        Ok(Some(Self { folders, electorate: Electorate::default(), complete: true }))
+    }
+
+    /// Loads what a roll leaf names.
+    pub(super) fn load(&mut self, roll: &RollEvent, law_id: &LawId, line: &mut Line<'_>) {
+        let loaded = match self.folders.get(&roll.manifest) {
+            None => Err(format!("no folder of shards has the manifest {}", roll.manifest)),
+            Some((manifest, source)) if manifest.is_supplement() => {
+                changes(manifest, *source, law_id).map(|changes| {
+                    let applied = self.electorate.apply(&changes);
+                    let stated = ChangesApplied { added: roll.added, revoked: roll.revoked, refused: roll.refused };
+                    if applied != stated {
+                        line.fail(Rule::Electorate, format_args!("the changes come to {applied:?}, the leaf states {stated:?}"));
+                    }
+                })
+            }
+            Some((manifest, source)) => keys(manifest, *source, law_id).and_then(|keys| {
+                let keys = KeyList::new(keys).map_err(|error| error.to_string())?;
+                self.electorate.add_roll(Arc::new(keys)).map_err(|error| error.to_string())
+            }),
+        };
+        if let Err(error) = loaded {
+            self.complete = false;
+            line.fail(Rule::Electorate, format_args!("{error}"));
+        }
+    }
+
+    /// Makes an entry's attempt again.
+    pub(super) fn check(&mut self, entry: &Entry, scheme: HashScheme, line: &mut Line<'_>) {
+        let (hash, expected) = match &entry.decision {
+            Decision::Accepted { hash } => (hash, Standing::First),
+            Decision::Duplicate { hash, attempt } => (hash, Standing::Again { attempt: *attempt }),
+            Decision::Invalid { .. } => return,
+        };
+        if !self.complete {
+            return;
+        }
+        let found = match self.electorate.attempt(&scheme.registry_key(hash)) {
+            standing if standing == expected => return,
+            Standing::Unknown => "is not registered".to_owned(),
+            Standing::Revoked => "was revoked".to_owned(),
+            Standing::First => "had not voted before".to_owned(),
+            Standing::Again { attempt } => format!("makes its attempt {attempt}"),
+        };
+        line.fail(Rule::Electorate, format_args!("{hash} {found}"));
+    }
+}
+
+fn keys(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<Vec<RegistryKey>, String> {
+    let mut keys = Vec::new();
+    for row in manifest.body().shards.iter().filter(|row| row.law_id == *law_id) {
+        let bytes = read(source, &row.file).map_err(|error| error.to_string())?;
+        keys.append(&mut manifest.read_shard(row, &bytes).map_err(|error| error.to_string())?);
+    }
+    Ok(keys)
+}
+
+fn changes(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<Changes, String> {
+    let mut all = Changes::default();
+    for row in manifest.body().changes.iter().filter(|row| row.law_id == *law_id) {
+        let bytes = read(source, &row.file).map_err(|error| error.to_string())?;
+        let changes = manifest.read_changes(row, &bytes).map_err(|error| error.to_string())?;
+        all.add.extend_from_slice(changes.add());
+        all.revoke.extend_from_slice(changes.revoke());
+        all.replace.extend_from_slice(changes.replace());
+    }
+    Ok(all)
+}
+
+fn read(source: &dyn Source, name: &str) -> Result<Vec<u8>, ReadError> {
+    let mut bytes = Vec::new();
+    let read = source.open(name).and_then(|mut reader| reader.read_to_end(&mut bytes));
+    read.map_err(|source| ReadError { file: name.to_owned(), source })?;
+    Ok(bytes)
+}

@@ -1,0 +1,64 @@
+-- The embedded ledger. Numbers that a row is found by ascend within an election, so every index grows at its right edge.
+
+CREATE TABLE election (
+    id     INTEGER PRIMARY KEY,
+    law_id TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE epoch (
+    election INTEGER NOT NULL REFERENCES election (id),
+    node     BLOB NOT NULL,
+    epoch    INTEGER NOT NULL,
+    PRIMARY KEY (election, node, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- Staging and evidence in one: what stands at or below its head's sealed_through is in the log. A row is never deleted:
+-- a purge takes its bytes, and what remains keeps a late copy from being stored again and an id from being given twice.
+CREATE TABLE batch (
+    id       INTEGER PRIMARY KEY,
+    election INTEGER NOT NULL REFERENCES election (id),
+    node     BLOB NOT NULL,
+    epoch    INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    digest   BLOB NOT NULL,
+    bytes    BLOB,
+    UNIQUE (election, node, epoch, sequence)
+) STRICT;
+
+CREATE INDEX batch_in_order ON batch (election) WHERE bytes IS NOT NULL;
+
+CREATE TABLE block (
+    id         INTEGER PRIMARY KEY,
+    election   INTEGER NOT NULL REFERENCES election (id),
+    height     INTEGER NOT NULL,
+    first_leaf INTEGER NOT NULL,
+    leaf_count INTEGER NOT NULL,
+    leaves     BLOB NOT NULL,
+    UNIQUE (election, height),
+    UNIQUE (election, first_leaf)
+) STRICT;
+
+CREATE TABLE tile (
+    election INTEGER NOT NULL REFERENCES election (id),
+    level    INTEGER NOT NULL,
+    idx      INTEGER NOT NULL,
+    hashes   BLOB NOT NULL,
+    UNIQUE (election, level, idx)
+) STRICT;
+
+CREATE TABLE head (
+    election       INTEGER PRIMARY KEY REFERENCES election (id),
+    -- The place of the log among all logs, in the order of their first blocks.
+    created        INTEGER NOT NULL UNIQUE,
+    size           INTEGER NOT NULL,
+    height         INTEGER NOT NULL,
+    term           INTEGER NOT NULL,
+    checkpoint     BLOB NOT NULL,
+    sealed_through INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE manifest (
+    id     INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    bytes  BLOB NOT NULL
+) STRICT;

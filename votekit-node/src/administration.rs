@@ -1,0 +1,385 @@
+//! What officials and operators do with elections: create, load a roll, open, close, certify, purge.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+use utoipa::ToSchema;
+use votekit_core::chronicle::{Act, BlockMaker, Chronicle, RollLoad};
+use votekit_core::credential::HashScheme;
+use votekit_core::election::{BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State};
+use votekit_core::export;
+use votekit_core::id::LawId;
+use votekit_core::instant::UnixSeconds;
+use votekit_core::manifest::Manifest;
+
+use crate::election_cell::{CheckpointSigner, Committed, ElectionCell};
+use crate::engine::{BlockCommit, Head, Ledger, StagingId, StoredBlock};
+use crate::node::{AdminError, Node};
+use crate::recovery::{Recovered, add_to_registry};
+use crate::roll_store;
+use crate::sealing::{SealerCommand, TERM};
+use crate::view::ElectionView;
+
+/// A choice as it is asked for: by its id, or with its labels.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ChoiceRequest {
+    /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is labelled by its id.
+    Id(String),
+    /// With its labels.
+    Labelled {
+        /// The id.
+        id: String,
+        /// The French label.
+        fr: String,
+        /// The English label.
+        en: String,
+    },
+}
+
+/// What an election is to be.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateElection {
+    /// The law put to the vote.
+    pub law_id: String,
+    /// The French title.
+    pub title_fr: String,
+    /// The English title.
+    pub title_en: String,
+    /// The French description.
+    #[serde(default)]
+    pub description_fr: String,
+    /// The English description.
+    #[serde(default)]
+    pub description_en: String,
+    /// The choices; `oui` and `non` when none is given.
+    #[serde(default)]
+    pub choices: Vec<ChoiceRequest>,
+    /// Whether a blank vote can be cast.
+    #[serde(default)]
+    pub blank: bool,
+    /// Whether the result binds.
+    #[serde(default)]
+    pub binding: bool,
+    /// `live`, `after_vote` or `after_close`; `live` when not given, and for a binding election `after_close`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub results: Option<ResultsPolicy>,
+    /// Under `live`: how many accepted votes must be new before results are published again. 1 when not given.
+    #[serde(default)]
+    pub publish_every: Option<u64>,
+    /// When the poll opens, in RFC 3339 with its offset.
+    #[serde(default)]
+    pub opens: Option<String>,
+    /// When it closes, in RFC 3339 with its offset.
+    #[serde(default)]
+    pub closes: Option<String>,
+}
+
+/// How an election is to be opened.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OpenElection {
+    /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
+    pub waivers: Vec<String>,
+}
+
+/// What loading a roll came to, election by election.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LoadReport {
+    /// SHA-256 of the manifest.
+    pub manifest: String,
+    /// Whether credentials are hashed under a pepper.
+    pub peppered: bool,
+    /// A row a law.
+    pub laws: Vec<LoadedLaw>,
+}
+
+/// What loading a roll came to in one election.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LoadedLaw {
+    /// The law.
+    pub law_id: String,
+    /// Keys the manifest registers or adds.
+    pub keys: u64,
+    /// What became of it: `loaded`, `kept` until the election is created, or `unchanged`.
+    pub outcome: LoadOutcome,
+    /// Electors registered for the election now; 0 while there is none.
+    pub registered: u64,
+}
+
+/// What became of a roll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LoadOutcome {
+    /// It took effect now.
+    Loaded,
+    /// It is kept until the election is created.
+    Kept,
+    /// It had taken effect before: nothing changed.
+    Unchanged,
+}
+
+impl CreateElection {
+    /// The definition this asks for, with the key its choices are sealed to.
+    fn definition(self, ballot_key: votekit_core::ballot::BallotPublicKey) -> Result<Definition, AdminError> {
+        let mut choices = if self.choices.is_empty() {
+            vec![ChoiceRequest::Id("oui".to_owned()), ChoiceRequest::Id("non".to_owned())]
+        } else {
+            self.choices
+        };
+        let has_blank = choices.iter().any(|choice| choice.id() == BLANK);
+        if self.blank && !has_blank {
+            choices.push(ChoiceRequest::Id(BLANK.to_owned()));
+        }
+        let default_policy = if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
+        let definition = Definition {
+            law_id: self.law_id.parse().map_err(invalid("law_id"))?,
+            title: Bilingual { fr: self.title_fr, en: self.title_en },
+            description: Bilingual { fr: self.description_fr, en: self.description_en },
+            choices: choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?,
+            binding: self.binding,
+            results: self.results.unwrap_or(default_policy),
+            publish_every: self.publish_every.unwrap_or(1),
+            opens: self.opens.as_deref().map(UnixSeconds::from_rfc3339).transpose().map_err(invalid("opens"))?,
+            closes: self.closes.as_deref().map(UnixSeconds::from_rfc3339).transpose().map_err(invalid("closes"))?,
+            ballot_key,
+        };
+        Ok(definition.checked()?)
+    }
+}
+
+impl ChoiceRequest {
+    fn id(&self) -> &str {
+        match self {
+            Self::Id(id) | Self::Labelled { id, .. } => id,
+        }
+    }
+
+    fn choice(self) -> Result<Choice, AdminError> {
+        let id: ChoiceId = self.id().parse().map_err(invalid("choices"))?;
+        Ok(match self {
+            Self::Id(_) => Choice::with_customary_labels(id),
+            Self::Labelled { fr, en, .. } => Choice { id, fr, en },
+        })
+    }
+}
+
+fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminError {
+    move |error| AdminError::Field { field, rule: error.to_string() }
+}
+
+impl Node {
+    /// Creates an election as a draft. Rolls that were loaded before take effect.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn create(&self, request: CreateElection) -> Result<ElectionView, AdminError> {
+        let law_id: LawId = request.law_id.parse().map_err(invalid("law_id"))?;
+        let _creating = self.shared.creating.lock().await;
+        if self.shared.election(&law_id).is_some() {
+            return Err(AdminError::Exists { law_id });
+        }
+        // The rules are checked before a key is made for an election that cannot be.
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
+        request.clone().definition(unkeyed)?;
+        let ballot_key = self.shared.folder.make_ballot_key(&law_id)?;
+        let definition = request.definition(ballot_key.public_key())?;
+        let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
+        let at = self.now().seconds();
+        let maker = BlockMaker { term: TERM, leader: signer.authority.as_str().to_owned(), at };
+        let (chronicle, block) = Chronicle::begin(definition, &maker);
+        let checkpoint = signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
+        let sealed_through = StagingId(0);
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            term: TERM,
+            checkpoint: checkpoint.clone(),
+            sealed_through,
+        };
+        let stored = StoredBlock {
+            height: block.height,
+            first_leaf: block.first_leaf,
+            leaf_count: block.leaf_count,
+            leaves: block.leaves,
+        };
+        let commit = BlockCommit { law_id: law_id.clone(), block: stored, full_tiles: block.full_tiles, head };
+        self.shared.ledger.commit(&Arc::new(commit)).await?;
+        let committed = Committed::of(&chronicle, checkpoint, sealed_through);
+        let recovered = Recovered { committed, ballot_key: Some(ballot_key), signer, hasher: None };
+        let cell = self.add_election(chronicle, recovered)?;
+        for manifest in self.kept_rolls(&law_id)? {
+            self.take_effect(&cell, &manifest).await?;
+        }
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding elections need.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn open(&self, law_id: &LawId, request: OpenElection) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
+            let rule = format!("'{unknown}' is no rule that can be waived; 'results' is");
+            return Err(AdminError::Field { field: "waivers", rule });
+        }
+        if cell.definition.binding {
+            self.check_binding(&cell, &request.waivers)?;
+        }
+        let now = self.now().seconds();
+        let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
+        let key = self.shared.folder.node_key()?.public_key();
+        let mut acts = vec![Act::Open { opens, waivers: request.waivers }];
+        if cell.chronicle().node_key(key.node_id()).is_none() {
+            acts.push(Act::Admit(key));
+        }
+        self.record(&cell, acts).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    fn check_binding(&self, cell: &ElectionCell, waivers: &[String]) -> Result<(), AdminError> {
+        let mut missing = Vec::new();
+        let chronicle = cell.chronicle();
+        if chronicle.scheme() != Some(HashScheme::HmacSha256) {
+            missing.push("its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned());
+        }
+        if cell.definition.results != ResultsPolicy::AfterClose && !waivers.iter().any(|waiver| waiver == "results") {
+            missing.push("results must be shown after the close only (or waive this rule: --waive results)".to_owned());
+        }
+        if !self.shared.config.is_confidential() {
+            missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --behind-tls-proxy)".to_owned());
+        }
+        if missing.is_empty() { Ok(()) } else { Err(AdminError::NotSafe { missing }) }
+    }
+
+    /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A close that was interrupted goes on.
+    ///
+    /// # Errors
+    /// [`AdminError`]; the election then stays `closing` and nothing is lost.
+    pub async fn close(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let (reply, closed) = oneshot::channel();
+        cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
+        closed.await.map_err(|_| AdminError::Stopping)??;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Declares the result official: the digest of the results as JSON goes into the log.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn certify(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let committed = cell.committed();
+        if committed.state() != State::Closed {
+            return Err(AdminError::State { state: committed.state(), wanted: "certified" });
+        }
+        let results = export::json::certified_digest(&committed.results);
+        self.record(&cell, vec![Act::Certify { results }]).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature, keeps it, and lets it take effect in each
+    /// election that exists. Loading again changes nothing and never unspends.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn load(&self, folder: &Path, pepper: Option<&Path>) -> Result<LoadReport, AdminError> {
+        let manifest = roll_store::keep(&self.shared.folder, folder, pepper)?;
+        self.shared.ledger.put_manifest(&manifest.encode()).await?;
+        let mut laws = Vec::new();
+        for row in &manifest.body().laws {
+            let (outcome, registered) = match self.shared.election(&row.law_id) {
+                None => (LoadOutcome::Kept, 0),
+                Some(cell) => {
+                    let outcome = self.take_effect(&cell, &manifest).await?;
+                    (outcome, cell.committed().results.registered)
+                }
+            };
+            laws.push(LoadedLaw { law_id: row.law_id.to_string(), keys: row.registered, outcome, registered });
+        }
+        let peppered = manifest.body().scheme == HashScheme::HmacSha256;
+        Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
+    }
+
+    /// Destroys the evidence and the ballot key of a certified election. The log and its totals stay.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn purge(&self, law_id: &LawId) -> Result<u64, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state != State::Certified {
+            return Err(AdminError::State { state, wanted: "purged" });
+        }
+        let batches = self.shared.ledger.purge_evidence(law_id).await?;
+        self.shared.folder.destroy_ballot_key(law_id)?;
+        Ok(batches)
+    }
+
+    fn cell(&self, law_id: &LawId) -> Result<Arc<ElectionCell>, AdminError> {
+        self.shared.election(law_id).ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
+    }
+
+    /// One administrative call at a time on an election.
+    fn busy(&self, cell: &Arc<ElectionCell>) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
+        let busy = || AdminError::Busy { law_id: cell.law_id().clone() };
+        Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
+    }
+
+    async fn record(&self, cell: &ElectionCell, acts: Vec<Act>) -> Result<(), AdminError> {
+        let (reply, recorded) = oneshot::channel();
+        cell.sealer.send(SealerCommand::Record(acts, reply)).await.map_err(|_| AdminError::Stopping)?;
+        recorded.await.map_err(|_| AdminError::Stopping)?
+    }
+
+    /// The kept rolls that bring something to an election, each after its parent.
+    fn kept_rolls(&self, law_id: &LawId) -> Result<Vec<Manifest>, AdminError> {
+        let mut waiting = Vec::new();
+        for digest in self.shared.folder.rolls()? {
+            waiting.push(roll_store::manifest(&self.shared.folder, &digest)?);
+        }
+        let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
+        while let Some(next) = waiting
+            .iter()
+            .position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
+        {
+            let manifest = waiting.remove(next);
+            placed.insert(manifest.digest());
+            ordered.push(manifest);
+        }
+        ordered.retain(|manifest| manifest.law(law_id).is_some());
+        Ok(ordered)
+    }
+
+    /// Lets a kept roll take effect in an election, unless it has.
+    async fn take_effect(&self, cell: &ElectionCell, manifest: &Manifest) -> Result<LoadOutcome, AdminError> {
+        let digest = manifest.digest();
+        if cell.chronicle().has_manifest(&digest) {
+            return Ok(LoadOutcome::Unchanged);
+        }
+        let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())? else {
+            return Ok(LoadOutcome::Unchanged);
+        };
+        let load = RollLoad {
+            manifest: digest,
+            parent: manifest.body().parent,
+            scheme: manifest.body().scheme,
+            content: content.clone(),
+        };
+        self.record(cell, vec![Act::Load(load)]).await?;
+        add_to_registry(&self.shared, cell.law_id(), &content).await?;
+        cell.set_hasher(roll_store::hasher(&self.shared.folder, &digest)?);
+        Ok(LoadOutcome::Loaded)
+    }
+}

@@ -1,0 +1,464 @@
+//! The data folder of a node: its lock, its format, its keys, its rolls.
+//!
+//! ```text
+//! DATA/
+//!   votekit.toml      format, base name of the logs, name of the authority
+//!   lock              held while a process uses the folder
+//!   keys/             0700; each file 0600, one line
+//!     node log cosigner request admin-token
+//!     ballot/<law id>   pepper/<pepper id>
+//!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
+//!   ledger.sqlite     staging, evidence, blocks, tiles, heads
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::NodeKey;
+use votekit_core::credential::{Pepper, PepperId};
+use votekit_core::envelope::RequestKey;
+use votekit_core::id::{Digest, LawId};
+use votekit_core::log::note::KeyName;
+use zeroize::Zeroizing;
+
+/// The format this program writes.
+const FORMAT: u32 = 1;
+
+/// What a data folder says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Identity {
+    format: u32,
+    base: String,
+    authority: String,
+}
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the folder.
+    #[error("{path} is in use by another votekit process", path = path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer program wrote the folder.
+    #[error("{path} was written by a newer votekit (format {found}, this one knows {known})", path = path.display())]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The format known.
+        known: u32,
+    },
+    /// The folder was made under another name.
+    #[error("the logs in this folder are named under '{found}', not '{wanted}': the name cannot change")]
+    OtherBase {
+        /// The name in the folder.
+        found: String,
+        /// The name asked for.
+        wanted: String,
+    },
+    /// A file of the folder does not read.
+    #[error("{path}: {rule}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        rule: String,
+    },
+}
+
+impl FolderError {
+    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// A data folder that this process holds. Dropping it lets the folder go.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    identity: Identity,
+    _lock: File,
+}
+
+impl DataFolder {
+    /// The name logs are given when none is chosen. It names nobody: choose one before an election that matters.
+    pub const DEFAULT_BASE: &'static str = "votekit.example";
+
+    /// Opens a folder, or makes it. `base` names the logs; `None` takes what the folder says, or [`DataFolder::DEFAULT_BASE`].
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn open(path: &Path, base: Option<&KeyName>) -> Result<Self, FolderError> {
+        make_private_folder(path)?;
+        let lock = lock(path)?;
+        let identity = identity(path, base)?;
+        for folder in ["keys", "keys/ballot", "keys/pepper", "rolls"] {
+            make_private_folder(&path.join(folder))?;
+        }
+        Ok(Self { path: path.to_owned(), identity, _lock: lock })
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name that the origins of all logs begin with.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] when the folder's file holds no usable name.
+    pub fn base(&self) -> Result<KeyName, FolderError> {
+        self.name(&self.identity.base)
+    }
+
+    /// The name of this node as an authority.
+    ///
+    /// # Errors
+    /// [`FolderError::Damaged`] when the folder's file holds no usable name.
+    pub fn authority(&self) -> Result<KeyName, FolderError> {
+        self.name(&self.identity.authority)
+    }
+
+    fn name(&self, text: &str) -> Result<KeyName, FolderError> {
+        text.parse().map_err(|error: votekit_core::log::note::KeyError| FolderError::Damaged {
+            path: self.path.join("votekit.toml"),
+            rule: error.to_string(),
+        })
+    }
+
+    /// The ingest key, made on first use.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn node_key(&self) -> Result<NodeKey, FolderError> {
+        self.secret("node").map(|seed| NodeKey::from_seed(&seed))
+    }
+
+    /// The seed of the log key, made on first use.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn log_seed(&self) -> Result<Zeroizing<[u8; 32]>, FolderError> {
+        self.secret("log")
+    }
+
+    /// The seed of the cosigner key, made on first use.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn cosigner_seed(&self) -> Result<Zeroizing<[u8; 32]>, FolderError> {
+        self.secret("cosigner")
+    }
+
+    /// The key that request ids are derived with, made on first use.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn request_key(&self) -> Result<RequestKey, FolderError> {
+        self.secret("request").map(|bytes| RequestKey::from_bytes(*bytes))
+    }
+
+    /// The administrator's token: 64 hexadecimal digits, made on first use.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn admin_token(&self) -> Result<Zeroizing<String>, FolderError> {
+        self.secret("admin-token").map(|bytes| Zeroizing::new(const_hex::encode(bytes.as_slice())))
+    }
+
+    /// The ballot key of an election that exists. `None` when it was never made, or was destroyed.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn ballot_key(&self, law_id: &LawId) -> Result<Option<BallotSecretKey>, FolderError> {
+        let path = self.ballot_path(law_id);
+        Ok(read_secret(&path)?.map(|bytes| BallotSecretKey::from_bytes(*bytes)))
+    }
+
+    /// Makes the ballot key of a new election; a key that is there already is taken.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn make_ballot_key(&self, law_id: &LawId) -> Result<BallotSecretKey, FolderError> {
+        if let Some(key) = self.ballot_key(law_id)? {
+            return Ok(key);
+        }
+        let key = BallotSecretKey::from_seed(&*random(&self.path)?);
+        write_secret(&self.ballot_path(law_id), key.expose_bytes())?;
+        Ok(key)
+    }
+
+    /// Destroys the ballot key of an election: overwrites the file, then removes it.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn destroy_ballot_key(&self, law_id: &LawId) -> Result<(), FolderError> {
+        let path = self.ballot_path(law_id);
+        if !path.exists() {
+            return Ok(());
+        }
+        let overwrite = || {
+            let mut file = OpenOptions::new().write(true).open(&path)?;
+            file.write_all(&[b'0'; 64])?;
+            file.sync_all()?;
+            fs::remove_file(&path)?;
+            sync_folder(&path)
+        };
+        overwrite().map_err(FolderError::io(&path))
+    }
+
+    /// A pepper that was brought with a roll.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn pepper(&self, id: &PepperId) -> Result<Option<Pepper>, FolderError> {
+        Ok(read_secret(&self.path.join("keys/pepper").join(id.to_hex()))?.map(|bytes| Pepper::from_bytes(*bytes)))
+    }
+
+    /// Keeps a pepper. The bytes are read out of its file form.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn keep_pepper(&self, pepper: &Pepper) -> Result<(), FolderError> {
+        let path = self.path.join("keys/pepper").join(pepper.id().to_hex());
+        if path.exists() {
+            return Ok(());
+        }
+        let text = pepper.to_file_text();
+        let digits = text.trim_end().rsplit(' ').next().unwrap_or_default();
+        let mut bytes = Zeroizing::new([0; 32]);
+        const_hex::decode_to_slice(digits, bytes.as_mut_slice())
+            .map_err(|error| FolderError::Damaged { path: path.clone(), rule: error.to_string() })?;
+        write_secret(&path, &bytes)
+    }
+
+    /// Where a roll is kept.
+    #[must_use]
+    pub fn roll_path(&self, manifest: &Digest) -> PathBuf {
+        self.path.join("rolls").join(manifest.to_hex())
+    }
+
+    /// The manifests of all rolls that are kept.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn rolls(&self) -> Result<Vec<Digest>, FolderError> {
+        let path = self.path.join("rolls");
+        let entries = fs::read_dir(&path).map_err(FolderError::io(&path))?;
+        let mut rolls = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(FolderError::io(&path))?.file_name();
+            // What is no digest is a copy that was cut short; it is written again when the roll is loaded again.
+            rolls.extend(name.to_str().and_then(|name| name.parse::<Digest>().ok()));
+        }
+        rolls.sort_unstable();
+        Ok(rolls)
+    }
+
+    fn ballot_path(&self, law_id: &LawId) -> PathBuf {
+        self.path.join("keys/ballot").join(law_id.as_str())
+    }
+
+    fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, FolderError> {
+        let path = self.path.join("keys").join(name);
+        if let Some(bytes) = read_secret(&path)? {
+            return Ok(bytes);
+        }
+        let bytes = random(&path)?;
+        write_secret(&path, &bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The administrator's token in the folder of a node, which may be running.
+///
+/// # Errors
+/// [`FolderError`], among others when the folder has none.
+pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
+    let path = path.join("keys/admin-token");
+    let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
+        path: path.clone(),
+        rule: "there is no administrator's token here: is this the data folder of a node?".to_owned(),
+    })?;
+    Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
+}
+
+fn make_private_folder(path: &Path) -> Result<(), FolderError> {
+    match fs::DirBuilder::new().mode(0o700).recursive(true).create(path) {
+        Ok(()) => Ok(()),
+        Err(source) => Err(FolderError::Io { path: path.to_owned(), source }),
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, FolderError> {
+    let path = folder.join("lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(FolderError::io(&path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: folder.to_owned() }),
+        Err(error) => Err(FolderError::Io { path, source: error.into() }),
+    }
+}
+
+fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderError> {
+    /// Read first, so that a newer format with other settings is told as what it is.
+    #[derive(Deserialize)]
+    struct FormatOnly {
+        format: u32,
+    }
+    let path = folder.join("votekit.toml");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let base = base.map_or(DataFolder::DEFAULT_BASE, KeyName::as_str).to_owned();
+            let identity = Identity { format: FORMAT, base, authority: "authority-1".to_owned() };
+            let text = toml::to_string(&identity)
+                .map_err(|error| FolderError::Damaged { path: path.clone(), rule: error.to_string() })?;
+            write_whole(&path, text.as_bytes()).map_err(FolderError::io(&path))?;
+            return Ok(identity);
+        }
+        Err(source) => return Err(FolderError::Io { path, source }),
+    };
+    let damaged = |rule: String| FolderError::Damaged { path: path.clone(), rule };
+    let FormatOnly { format } = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    if format > FORMAT {
+        return Err(FolderError::Newer { path: folder.to_owned(), found: format, known: FORMAT });
+    }
+    let identity: Identity = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    match base {
+        Some(wanted) if wanted.as_str() != identity.base => {
+            Err(FolderError::OtherBase { found: identity.base, wanted: wanted.as_str().to_owned() })
+        }
+        _ => Ok(identity),
+    }
+}
+
+fn random(path: &Path) -> Result<Zeroizing<[u8; 32]>, FolderError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut_slice())
+        .map_err(|error| FolderError::Io { path: path.to_owned(), source: io::Error::other(error.to_string()) })?;
+    Ok(bytes)
+}
+
+fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> {
+    let mut text = Zeroizing::new(String::new());
+    match File::open(path).and_then(|mut file| file.read_to_string(&mut text)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(FolderError::Io { path: path.to_owned(), source }),
+    }
+    let mut bytes = Zeroizing::new([0; 32]);
+    const_hex::decode_to_slice(text.trim_end(), bytes.as_mut_slice()).map_err(|_| FolderError::Damaged {
+        path: path.to_owned(),
+        rule: "a key file is one line of 64 hexadecimal digits".to_owned(),
+    })?;
+    Ok(Some(bytes))
+}
+
+fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
+    let text = Zeroizing::new(format!("{}\n", const_hex::encode(bytes)));
+    write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
+}
+
+/// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_folder(path)
+}
+
+/// Makes a change to the folder that holds `path` last.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn keys_are_made_once_and_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let temporary = folder();
+        let data = DataFolder::open(temporary.path(), None).expect("new");
+        let node = data.node_key().expect("made").node_id();
+        let token = data.admin_token().expect("made");
+        drop(data);
+        let data = DataFolder::open(temporary.path(), None).expect("again");
+        assert_eq!(data.node_key().expect("read").node_id(), node);
+        assert_eq!(*data.admin_token().expect("read"), *token);
+        assert_eq!(*read_admin_token(temporary.path()).expect("read"), *token);
+        let mode = fs::metadata(temporary.path().join("keys/node")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_second_holder_is_refused() {
+        let temporary = folder();
+        let _held = DataFolder::open(temporary.path(), None).expect("new");
+        assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::InUse { .. })));
+    }
+
+    #[test]
+    fn a_newer_format_is_refused() {
+        let temporary = folder();
+        fs::write(temporary.path().join("votekit.toml"), "format = 2\nsomething = \"new\"\n").expect("written");
+        assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Newer { found: 2, .. })));
+    }
+
+    #[test]
+    fn the_base_cannot_change() {
+        let temporary = folder();
+        let base = "elections.example".parse().expect("a name");
+        drop(DataFolder::open(temporary.path(), Some(&base)).expect("new"));
+        assert!(DataFolder::open(temporary.path(), Some(&base)).is_ok());
+        let other = "other.example".parse().expect("a name");
+        assert!(matches!(DataFolder::open(temporary.path(), Some(&other)), Err(FolderError::OtherBase { .. })));
+    }
+
+    #[test]
+    fn a_ballot_key_can_be_destroyed() {
+        let temporary = folder();
+        let data = DataFolder::open(temporary.path(), None).expect("new");
+        let law_id = "L1".parse().expect("law id");
+        let made = data.make_ballot_key(&law_id).expect("made");
+        let read = data.ballot_key(&law_id).expect("read").expect("there");
+        assert_eq!(made.public_key(), read.public_key());
+        data.destroy_ballot_key(&law_id).expect("destroyed");
+        assert!(data.ballot_key(&law_id).expect("read").is_none());
+    }
+}

@@ -1,0 +1,87 @@
+//! Between the ledger's columns and the types of the core. What does not fit its type is damage, and says where it was.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, LawId};
+
+use super::fault::{Fault, corrupt};
+use crate::engine::{Head, StagingId, StoredBlock};
+
+/// A number as SQLite keeps it, in 63 bits. `None` beyond.
+pub(super) fn column(number: u64) -> Option<i64> {
+    i64::try_from(number).ok()
+}
+
+/// A number that was written by [`column`].
+pub(super) fn number(row: &Row<'_>, place: usize) -> Result<u64, Fault> {
+    let value: i64 = row.get(place)?;
+    u64::try_from(value).map_err(|_| corrupt(format!("a number that counts is negative: {value}")).into())
+}
+
+/// The integer that stands for an election in the other tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ElectionId(pub(super) i64);
+
+pub(super) fn find_election(connection: &Connection, law_id: &LawId) -> Result<Option<ElectionId>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT id FROM election WHERE law_id = ?1")?;
+    Ok(statement.query_row([law_id.as_str()], |row| row.get(0)).optional()?.map(ElectionId))
+}
+
+pub(super) fn find_or_create_election(connection: &Connection, law_id: &LawId) -> Result<ElectionId, Fault> {
+    if let Some(election) = find_election(connection, law_id)? {
+        return Ok(election);
+    }
+    connection.prepare_cached("INSERT INTO election (law_id) VALUES (?1)")?.execute([law_id.as_str()])?;
+    Ok(ElectionId(connection.last_insert_rowid()))
+}
+
+pub(super) fn law_id(text: &str) -> Result<LawId, Fault> {
+    text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
+}
+
+/// Reads `size, height, term, checkpoint, sealed_through`.
+pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
+    Ok(Head {
+        size: number(row, 0)?,
+        height: number(row, 1)?,
+        term: number(row, 2)?,
+        checkpoint: row.get(3)?,
+        sealed_through: StagingId(number(row, 4)?),
+    })
+}
+
+/// Reads `height, first_leaf, leaf_count, leaves`, and checks that the leaves are as many as they say.
+pub(super) fn block(row: &Row<'_>) -> Result<StoredBlock, Fault> {
+    let block =
+        StoredBlock { height: number(row, 0)?, first_leaf: number(row, 1)?, leaf_count: row.get(2)?, leaves: row.get(3)? };
+    if holds_leaves(&block.leaves, block.leaf_count) {
+        return Ok(block);
+    }
+    Err(corrupt(format!("table block: the leaves of block {} are not the {} it counts", block.height, block.leaf_count)).into())
+}
+
+/// Whether bytes are exactly so many leaves, each behind its length in 2 bytes.
+pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
+    for _ in 0..leaf_count {
+        let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
+        let Some(rest) = rest.get(usize::from(u16::from_be_bytes(*length))..) else { return false };
+        bytes = rest;
+    }
+    bytes.is_empty()
+}
+
+/// Reads `id, digest, bytes` of a batch that is not purged, and checks that the batch is the one that was stored.
+pub(super) fn batch(row: &Row<'_>, law: &LawId) -> Result<(StagingId, Batch), Fault> {
+    let id = number(row, 0)?;
+    let stored: [u8; 32] = row.get(1)?;
+    let damage = |what: String| Fault::from(corrupt(format!("table batch: batch {id} of {law}: {what}")));
+    let batch = Batch::parse(row.get(2)?).map_err(|error| damage(error.to_string()))?;
+    let stored = Digest::from_bytes(stored);
+    if batch.digest() != stored {
+        return Err(damage(format!("its bytes have digest {}, it was stored with {stored}", batch.digest())));
+    }
+    if batch.header().law_id != *law {
+        return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
+    }
+    Ok((StagingId(id), batch))
+}

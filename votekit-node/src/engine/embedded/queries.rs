@@ -1,0 +1,145 @@
+//! The reads.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+
+use super::columns::{self, ElectionId, find_election};
+use super::fault::{Fault, corrupt};
+use crate::engine::{Head, StagingId, StoredBlock};
+
+const BLOCK: &str = "SELECT height, first_leaf, leaf_count, leaves FROM block";
+
+pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT law_id FROM head JOIN election ON id = election ORDER BY created")?;
+    collect(statement.query([])?, |row| columns::law_id(&row.get::<_, String>(0)?))
+}
+
+pub(super) fn epochs(connection: &Connection, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached("SELECT node, epoch FROM epoch WHERE election = ?1 ORDER BY node, epoch")?;
+    collect(statement.query([election.0])?, |row| Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?))))
+}
+
+/// Batches that are not purged, after a place, in order.
+pub(super) fn batches(
+    connection: &Connection,
+    law_id: &LawId,
+    after: StagingId,
+    limit: usize,
+) -> Result<Vec<(StagingId, Batch)>, Fault> {
+    let (Some(election), Some(after)) = (find_election(connection, law_id)?, columns::column(after.0)) else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT id, digest, bytes FROM batch WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3",
+    )?;
+    let rows = statement.query((election.0, after, limit_column(limit)))?;
+    collect(rows, |row| columns::batch(row, law_id))
+}
+
+pub(super) fn staged_through(
+    connection: &Connection,
+    law_id: &LawId,
+    node: NodeId,
+    epoch: Epoch,
+) -> Result<Option<Sequence>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
+    connection
+        .prepare_cached(
+            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 ORDER BY sequence DESC LIMIT 1",
+        )?
+        .query((election.0, node.as_bytes(), epoch.0))?
+        .next()?
+        .map(|row| columns::number(row, 0).map(Sequence))
+        .transpose()
+}
+
+pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Option<Head>, Fault> {
+    connection
+        .prepare_cached("SELECT size, height, term, checkpoint, sealed_through FROM head WHERE election = ?1")?
+        .query([election.0])?
+        .next()?
+        .map(columns::head)
+        .transpose()
+}
+
+pub(super) fn block(connection: &Connection, election: ElectionId, height: i64) -> Result<Option<StoredBlock>, Fault> {
+    connection
+        .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height = ?2"))?
+        .query((election.0, height))?
+        .next()?
+        .map(columns::block)
+        .transpose()
+}
+
+pub(super) fn blocks(connection: &Connection, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, Fault> {
+    let (Some(election), Some(from_height)) = (find_election(connection, law_id)?, columns::column(from_height)) else {
+        return Ok(Vec::new());
+    };
+    let mut statement =
+        connection.prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"))?;
+    collect(statement.query((election.0, from_height, limit_column(limit)))?, columns::block)
+}
+
+pub(super) fn block_of_leaf(connection: &Connection, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, Fault> {
+    let (Some(election), Some(column)) = (find_election(connection, law_id)?, columns::column(leaf)) else {
+        return Ok(None);
+    };
+    let block = connection
+        .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND first_leaf <= ?2 ORDER BY first_leaf DESC LIMIT 1"))?
+        .query((election.0, column))?
+        .next()?
+        .map(columns::block)
+        .transpose()?;
+    // The last block reaches only so far.
+    Ok(block.filter(|block| leaf - block.first_leaf < u64::from(block.leaf_count)))
+}
+
+pub(super) fn tile(connection: &Connection, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, Fault> {
+    let (Some(election), Some(column)) = (find_election(connection, law_id)?, columns::column(index)) else {
+        return Ok(None);
+    };
+    let hashes: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?
+        .query_row((election.0, level, column), |row| row.get(0))
+        .optional()?;
+    match hashes {
+        Some(hashes) if hashes.len() != 256 * 32 => {
+            Err(corrupt(format!("table tile: tile {level}/{index} of {law_id} has {} bytes", hashes.len())).into())
+        }
+        hashes => Ok(hashes),
+    }
+}
+
+pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Fault> {
+    let bytes: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT bytes FROM manifest WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match bytes {
+        Some(bytes) if Digest::of(&bytes) != *digest => {
+            Err(corrupt(format!("table manifest: the bytes of {digest} have another digest")).into())
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+pub(super) fn ping(connection: &Connection) -> Result<(), Fault> {
+    Ok(connection.prepare_cached("SELECT 1 FROM election LIMIT 1")?.exists([]).map(|_| ())?)
+}
+
+pub(super) fn collect<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(read(row)?);
+    }
+    Ok(values)
+}
+
+fn limit_column(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

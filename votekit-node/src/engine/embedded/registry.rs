@@ -1,0 +1,236 @@
+//! The registry of one process: the rolls as they were loaded, and a word of 32 bits an elector.
+//!
+//! The word tells by which request the credential was first used, shortened to 32 bits. Two requests of one credential may
+//! share a tag, once in some four thousand million: the second is then expected to be accepted, and the log says otherwise.
+//! Nothing is written to disk: what the log accepted is restored from it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use votekit_core::credential::RegistryKey;
+use votekit_core::id::{LawId, RequestId};
+use votekit_core::registry::{Changes, KeyList};
+
+use crate::engine::{EngineError, Expectation, Mark, Registry};
+
+const ENGINE: &str = "the embedded registry";
+
+/// The word of a credential that was not used.
+const UNUSED: u32 = 0;
+
+/// The word of a credential that was revoked.
+const REVOKED: u32 = u32::MAX;
+
+/// Further requests of one credential that are told apart. Whatever comes after them is expected to be one attempt more:
+/// somebody who tries without end must not fill the memory.
+const DUPLICATES_MAX: usize = 1000;
+
+/// The registry of one process.
+#[derive(Default)]
+pub struct EmbeddedRegistry {
+    elections: RwLock<HashMap<LawId, Arc<Mutex<Credentials>>>>,
+}
+
+/// The credentials of one election.
+#[derive(Default)]
+struct Credentials {
+    segments: Vec<Segment>,
+    /// The requests that came after the first, by credential: each stands at its attempt's number less two.
+    duplicates: HashMap<RegistryKey, Vec<u32>>,
+    registered: u64,
+}
+
+/// A roll, or what one supplement added.
+struct Segment {
+    keys: Arc<KeyList>,
+    words: Vec<u32>,
+}
+
+impl EmbeddedRegistry {
+    /// A registry without rolls.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn find(&self, law_id: &LawId) -> Option<Arc<Mutex<Credentials>>> {
+        self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).map(Arc::clone)
+    }
+
+    fn find_or_create(&self, law_id: &LawId) -> Arc<Mutex<Credentials>> {
+        let mut elections = self.elections.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(elections.entry(law_id.clone()).or_default())
+    }
+
+    /// Changes an election on a thread that may block: a roll may have millions of keys.
+    async fn change(&self, law_id: &LawId, change: impl FnOnce(&mut Credentials) + Send + 'static) -> Result<(), EngineError> {
+        let credentials = self.find_or_create(law_id);
+        tokio::task::spawn_blocking(move || change(&mut lock(&credentials)))
+            .await
+            .map_err(|error| EngineError::OutcomeUnknown { engine: ENGINE, reason: error.to_string() })
+    }
+}
+
+#[async_trait]
+impl Registry for EmbeddedRegistry {
+    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
+        let keys = Arc::clone(keys);
+        self.change(law_id, move |credentials| credentials.add_roll(keys)).await
+    }
+
+    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
+        let changes = changes.clone();
+        self.change(law_id, move |credentials| credentials.apply(&changes)).await
+    }
+
+    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+        let Some(credentials) = self.find(law_id) else { return Ok(vec![Expectation::Unknown; marks.len()]) };
+        let mut credentials = lock(&credentials);
+        Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
+    }
+
+    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
+        let Some(credentials) = self.find(law_id) else { return Ok(()) };
+        let mut credentials = lock(&credentials);
+        for mark in marks {
+            credentials.restore(mark);
+        }
+        Ok(())
+    }
+
+    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
+        Ok(self.find(law_id).map_or(0, |credentials| lock(&credentials).registered))
+    }
+}
+
+impl Credentials {
+    fn add_roll(&mut self, keys: Arc<KeyList>) {
+        if self.segments.is_empty() {
+            return self.push(keys);
+        }
+        if self.segments.iter().any(|segment| Arc::ptr_eq(&segment.keys, &keys)) {
+            return;
+        }
+        let new: Vec<RegistryKey> = keys.keys().iter().filter(|key| self.find(key).is_none()).copied().collect();
+        if new.len() == keys.len() {
+            self.push(keys);
+        } else {
+            self.push_sorted(new);
+        }
+    }
+
+    /// In the order of the log's own rules: replacements, revocations, additions.
+    fn apply(&mut self, changes: &Changes) {
+        let mut additions = changes.add.clone();
+        for (old, new) in &changes.replace {
+            if self.revoke(old) {
+                additions.push(*new);
+            }
+        }
+        for old in &changes.revoke {
+            self.revoke(old);
+        }
+        additions.sort_unstable();
+        additions.dedup();
+        additions.retain(|key| match self.find(key) {
+            Some(word) if *word == REVOKED => {
+                *word = UNUSED;
+                self.registered += 1;
+                false
+            }
+            found => found.is_none(),
+        });
+        self.push_sorted(additions);
+    }
+
+    fn mark(&mut self, mark: &Mark) -> Expectation {
+        let tag = tag(&mark.request);
+        match self.find(&mark.key) {
+            None => return Expectation::Unknown,
+            Some(word) if *word == REVOKED => return Expectation::Revoked,
+            Some(word) if *word == UNUSED => {
+                *word = tag;
+                return Expectation::Accepted;
+            }
+            Some(word) if *word == tag => return Expectation::Accepted,
+            Some(_) => {}
+        }
+        let duplicates = self.duplicates.entry(mark.key).or_default();
+        let place = duplicates.iter().position(|duplicate| *duplicate == tag).unwrap_or_else(|| {
+            if duplicates.len() < DUPLICATES_MAX {
+                duplicates.push(tag);
+                return duplicates.len() - 1;
+            }
+            duplicates.len()
+        });
+        Expectation::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
+    }
+
+    /// The log's word stands above whatever was expected.
+    fn restore(&mut self, mark: &Mark) {
+        let tag = tag(&mark.request);
+        let Some(word) = self.find(&mark.key) else { return };
+        let before = std::mem::replace(word, tag);
+        if before == REVOKED {
+            self.registered += 1;
+        }
+        if before == tag || before == UNUSED || before == REVOKED {
+            return;
+        }
+        // The request that was thought first takes the place of the one that was.
+        let duplicates = self.duplicates.entry(mark.key).or_default();
+        match duplicates.iter_mut().find(|duplicate| **duplicate == tag) {
+            Some(duplicate) => *duplicate = before,
+            None if duplicates.len() < DUPLICATES_MAX => duplicates.push(before),
+            None => {}
+        }
+    }
+
+    fn revoke(&mut self, key: &RegistryKey) -> bool {
+        match self.find(key) {
+            Some(word) if *word == UNUSED => {
+                *word = REVOKED;
+                self.registered -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn find(&mut self, key: &RegistryKey) -> Option<&mut u32> {
+        self.segments.iter_mut().find_map(|segment| {
+            let place = segment.keys.find(key)?;
+            segment.words.get_mut(place)
+        })
+    }
+
+    fn push_sorted(&mut self, keys: Vec<RegistryKey>) {
+        if !keys.is_empty() {
+            self.push(Arc::new(KeyList::new(keys).expect("the keys were taken in ascending order")));
+        }
+    }
+
+    fn push(&mut self, keys: Arc<KeyList>) {
+        self.registered += keys.len() as u64;
+        self.segments.push(Segment { words: vec![UNUSED; keys.len()], keys });
+    }
+}
+
+impl fmt::Debug for EmbeddedRegistry {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let elections = self.elections.read().unwrap_or_else(PoisonError::into_inner).len();
+        write!(formatter, "EmbeddedRegistry({elections} elections)")
+    }
+}
+
+fn lock(credentials: &Mutex<Credentials>) -> MutexGuard<'_, Credentials> {
+    credentials.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first 32 bits of a request, moved away from the two words that mean something else.
+fn tag(request: &RequestId) -> u32 {
+    let [first, second, third, fourth, ..] = *request.as_bytes();
+    u32::from_be_bytes([first, second, third, fourth]).clamp(UNUSED + 1, REVOKED - 1)
+}

@@ -1,0 +1,96 @@
+//! The ledger's file: how it is opened, marked as ours, and brought to the newest schema.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::{Fault, corrupt, unavailable};
+use crate::engine::EngineError;
+
+/// `VKIT`: what `file` and SQLite's own tools can tell this database by.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
+
+/// Each brings the schema from its place in the list to the next. `user_version` counts those that were applied.
+const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/embedded/001_ledger.sql")];
+
+/// Pages of 4 KiB after which SQLite moves the write-ahead log into the database: seldom, since it stalls the writer.
+const CHECKPOINT_PAGES: i32 = 50_000;
+
+/// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it wait.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Statements a connection keeps compiled: more than this engine has.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the file to write, making it if there is none, and brings it to the newest schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    configure(&connection)?;
+    let version = identify(&connection)?;
+    // The mode is a property of the file, and set only once the file is known to be ours.
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(Fault::from)?;
+    if mode != "wal" {
+        return Err(unavailable(format!("the file system allows no write-ahead log here: the journal stayed in mode {mode}")));
+    }
+    migrate(&mut connection, version)?;
+    Ok(connection)
+}
+
+/// Opens the file to read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), Fault> {
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    Ok(())
+}
+
+/// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of newer versions.
+fn identify(connection: &Connection) -> Result<usize, Fault> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application == 0 && version == 0 {
+        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 {
+            return Ok(0);
+        }
+    }
+    if application != APPLICATION_ID {
+        return Err(corrupt("the file is a database, but not a votekit ledger").into());
+    }
+    let newest = MIGRATIONS.len();
+    match usize::try_from(version) {
+        Ok(version) if (1..=newest).contains(&version) => Ok(version),
+        Ok(version) if version > newest => Err(unavailable(format!(
+            "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"
+        ))
+        .into()),
+        _ => Err(corrupt(format!("the file names schema {version}, which there never was")).into()),
+    }
+}
+
+fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
+    for (applied, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", i32::try_from(applied + 1).expect("migrations are few"))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! The moving end of each log, in memory: its head, and the staged batches that no block holds yet.
+//!
+//! Whoever seals reads the unsealed batches over and over, and must not wait for a disk. The writer thread moves the tail
+//! after each COMMIT and before it answers, so what was answered is always here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use votekit_core::batch::Batch;
+use votekit_core::id::LawId;
+
+use crate::engine::{Head, Staged, StagingId};
+
+/// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the disk until it has caught up.
+const BYTES_MAX: usize = 256 << 20;
+
+/// The tails of all elections.
+pub(super) struct Tail {
+    tails: Mutex<Tails>,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Tails {
+    elections: HashMap<LawId, ElectionTail>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct ElectionTail {
+    head: Option<Head>,
+    unsealed: BTreeMap<StagingId, Arc<Batch>>,
+    /// The last batch there was no room for. While it is unsealed, memory holds only the first of the unsealed ones.
+    spilled_through: Option<StagingId>,
+}
+
+/// Staged batches of an election that were not sealed when the ledger was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) law_id: LawId,
+    pub(super) after: StagingId,
+    pub(super) through: StagingId,
+}
+
+impl Tail {
+    pub(super) fn new() -> Self {
+        Self::with_bytes_max(BYTES_MAX)
+    }
+
+    fn with_bytes_max(bytes_max: usize) -> Self {
+        Self { tails: Mutex::default(), bytes_max }
+    }
+
+    /// Adds a batch that was staged after all others of its election.
+    pub(super) fn stage(&self, id: StagingId, batch: &Arc<Batch>) {
+        let mut tails = self.lock();
+        let fits = tails.bytes + batch.as_bytes().len() <= self.bytes_max;
+        let tail = tails.elections.entry(batch.header().law_id.clone()).or_default();
+        if !fits || tail.spilled_through.is_some() {
+            tail.spilled_through = Some(id);
+            return;
+        }
+        tail.unsealed.insert(id, Arc::clone(batch));
+        tails.bytes += batch.as_bytes().len();
+    }
+
+    /// Moves a head, and lets go of what it seals.
+    pub(super) fn advance(&self, law_id: &LawId, head: Head) {
+        let mut tails = self.lock();
+        let tail = tails.elections.entry(law_id.clone()).or_default();
+        let unsealed = tail.unsealed.split_off(&StagingId(head.sealed_through.0.saturating_add(1)));
+        let sealed = std::mem::replace(&mut tail.unsealed, unsealed);
+        tail.spilled_through = tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
+        tail.head = Some(head);
+        tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
+    }
+
+    /// Lets go of every batch of an election.
+    pub(super) fn purge(&self, law_id: &LawId) {
+        let mut tails = self.lock();
+        if let Some(tail) = tails.elections.get_mut(law_id) {
+            let purged = std::mem::take(&mut tail.unsealed);
+            tail.spilled_through = None;
+            tails.bytes -= purged.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
+        }
+    }
+
+    pub(super) fn head(&self, law_id: &LawId) -> Option<Head> {
+        self.lock().elections.get(law_id).and_then(|tail| tail.head.clone())
+    }
+
+    /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
+    pub(super) fn unsealed(&self, law_id: &LawId, after: StagingId, limit: usize) -> Option<Vec<Staged>> {
+        let tails = self.lock();
+        let Some(tail) = tails.elections.get(law_id) else { return Some(Vec::new()) };
+        if tail.head.as_ref().is_some_and(|head| after < head.sealed_through) {
+            return None;
+        }
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        let found: Vec<Staged> =
+            tail.unsealed.range(range).take(limit).map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch) }).collect();
+        let complete = found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
+        complete.then_some(found)
+    }
+
+    /// What there is to be sealed, election by election.
+    pub(super) fn backlog(&self) -> Vec<Backlog> {
+        let tails = self.lock();
+        let mut backlog: Vec<Backlog> = tails
+            .elections
+            .iter()
+            .filter_map(|(law_id, tail)| {
+                let last = tail.unsealed.last_key_value().map(|(id, _)| *id);
+                let through = tail.spilled_through.or(last)?;
+                let after = tail.head.as_ref().map_or(StagingId(0), |head| head.sealed_through);
+                Some(Backlog { law_id: law_id.clone(), after, through })
+            })
+            .collect();
+        backlog.sort_by_key(|backlog| backlog.through);
+        backlog
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tails> {
+        // Each change above leaves the tails whole at every step that could panic.
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,13 @@
+//! The writes: each checks everything it can before it changes anything.
+
+mod commit;
+mod epoch;
+mod manifest;
+mod purge;
+mod stage;
+
+pub(super) use commit::Commit;
+pub(super) use epoch::AllocateEpoch;
+pub(super) use manifest::PutManifest;
+pub(super) use purge::PurgePart;
+pub(super) use stage::Stage;

@@ -1,0 +1,177 @@
+//! Appending a block and moving the head, in one step.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension};
+use votekit_core::log::tile::{Tile, encode_hashes};
+
+use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election, holds_leaves};
+use crate::engine::embedded::fault::{Fault, malformed};
+use crate::engine::embedded::queries;
+use crate::engine::embedded::tail::Tail;
+use crate::engine::embedded::writer::Write;
+use crate::engine::{BlockCommit, Conflict, EngineError, Head};
+
+/// A commit that does not contradict itself.
+pub(in crate::engine::embedded) struct Commit {
+    commit: Arc<BlockCommit>,
+    columns: Columns,
+}
+
+/// The numbers of a commit as SQLite keeps them.
+struct Columns {
+    first_leaf: i64,
+    size: i64,
+    height: i64,
+    term: i64,
+    sealed_through: i64,
+}
+
+impl Commit {
+    /// Checks all that can be checked without the log.
+    pub(in crate::engine::embedded) fn new(commit: Arc<BlockCommit>) -> Result<Self, EngineError> {
+        let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
+        let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
+        Ok(Self { commit, columns })
+    }
+}
+
+impl Write for Commit {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        let law_id = &self.commit.law_id;
+        let found = match find_election(connection, law_id)? {
+            Some(election) => queries::head(connection, election)?.map(|head| (election, head)),
+            None => None,
+        };
+        match &found {
+            Some((election, head)) if self.is_head(connection, *election, head)? => return Ok(()),
+            Some((_, head)) => self.check_against(connection, head)?,
+            None => self.check_against(connection, &no_head())?,
+        }
+        let election = match found {
+            Some((election, _)) => election,
+            None => find_or_create_election(connection, law_id)?,
+        };
+        self.insert_block(connection, election)?;
+        self.insert_tiles(connection, election)?;
+        self.move_head(connection, election)
+    }
+
+    fn committed(&self, (): &(), tail: &Tail) {
+        tail.advance(&self.commit.law_id, self.commit.head.clone());
+    }
+
+    fn bytes(&self) -> usize {
+        self.commit.block.leaves.len()
+    }
+}
+
+impl Commit {
+    fn is_head(&self, connection: &Connection, election: ElectionId, head: &Head) -> Result<bool, Fault> {
+        Ok(*head == self.commit.head
+            && queries::block(connection, election, self.columns.height)?.as_ref() == Some(&self.commit.block))
+    }
+
+    fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
+        let BlockCommit { law_id, block, head, .. } = &*self.commit;
+        if head.term < found.term {
+            return Err(Conflict::Term { law_id: law_id.clone(), offered: head.term, found: found.term }.into());
+        }
+        if block.first_leaf != found.size {
+            return Err(Conflict::Head { law_id: law_id.clone(), expected: block.first_leaf, found: found.size }.into());
+        }
+        if block.height != found.height + 1 {
+            return Err(malformed(law_id, "heights follow one another, from 1").into());
+        }
+        if head.sealed_through < found.sealed_through {
+            return Err(malformed(law_id, "what is sealed stays sealed").into());
+        }
+        // A batch that comes later gets a higher place, and must never be taken for sealed.
+        let last: i64 = connection.prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?.query_row([], |row| row.get(0))?;
+        if self.columns.sealed_through > last {
+            return Err(malformed(law_id, "only what is staged is sealed").into());
+        }
+        Ok(())
+    }
+
+    fn insert_block(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+        let block = &self.commit.block;
+        connection
+            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count, leaves) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count, &block.leaves))?;
+        Ok(())
+    }
+
+    fn insert_tiles(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+        let mut statement =
+            connection.prepare_cached("INSERT INTO tile (election, level, idx, hashes) VALUES (?1, ?2, ?3, ?4)")?;
+        for full in &self.commit.full_tiles {
+            let index =
+                column(full.tile.index()).ok_or_else(|| malformed(&self.commit.law_id, "a log has at most 2^63 leaves"))?;
+            statement.execute((election.0, full.tile.level(), index, encode_hashes(&full.hashes)))?;
+        }
+        Ok(())
+    }
+
+    fn move_head(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+        let Columns { size, height, term, sealed_through, .. } = self.columns;
+        connection
+            .prepare_cached(
+                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, term = excluded.term,
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through",
+            )?
+            .execute((election.0, size, height, term, &self.commit.head.checkpoint, sealed_through))?;
+        Ok(())
+    }
+}
+
+fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
+    let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
+    Ok(Columns {
+        first_leaf: number(commit.block.first_leaf)?,
+        size: number(commit.head.size)?,
+        height: number(commit.block.height)?,
+        term: number(commit.head.term)?,
+        sealed_through: number(commit.head.sealed_through.0)?,
+    })
+}
+
+fn check(commit: &BlockCommit) -> Result<(), &'static str> {
+    let BlockCommit { block, head, full_tiles, .. } = commit;
+    if block.leaf_count == 0 {
+        return Err("a block has leaves");
+    }
+    if head.size != block.first_leaf + u64::from(block.leaf_count) {
+        return Err("the head's size is where the block ends");
+    }
+    if head.height != block.height {
+        return Err("the head's height is the block's");
+    }
+    if !holds_leaves(&block.leaves, block.leaf_count) {
+        return Err("the block's leaves are as many as it counts");
+    }
+    let mut tiles: Vec<Tile> = full_tiles.iter().map(|full| full.tile).collect();
+    tiles.sort_unstable();
+    if !tiles.into_iter().eq(tiles_filled(block.first_leaf, head.size)) || full_tiles.iter().any(|full| full.hashes.len() != 256)
+    {
+        return Err("the full tiles are those that the block fills");
+    }
+    Ok(())
+}
+
+/// The tiles that fill while a log grows, in order.
+fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
+    (0_u8..7).flat_map(move |level| {
+        let leaves_log2 = 8 * (u32::from(level) + 1);
+        (from_size >> leaves_log2..to_size >> leaves_log2).filter_map(move |index| Tile::in_tree(to_size, level, index))
+    })
+}
+
+/// Where a log stands that has not begun.
+fn no_head() -> Head {
+    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: crate::engine::StagingId(0) }
+}

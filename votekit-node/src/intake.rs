@@ -1,0 +1,206 @@
+//! Intake: votes become batches, batches become durable, voters are answered.
+//!
+//! What arrives while the previous write is in flight goes into one batch, so one fsync answers many voters and a lone voter waits for nobody. A batch whose
+//! outcome is unknown is published again, unchanged, until it is confirmed; its voters are told so at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
+
+use crate::election_cell::ElectionCell;
+use crate::engine::{BallotBox, EngineError, Ledger};
+use crate::metrics;
+use crate::node::Shared;
+use crate::random::SystemRandom;
+
+/// What goes into an election's intake.
+pub(crate) enum Submission {
+    /// A vote, and where to say that it is durable.
+    Vote(Envelope, oneshot::Sender<Result<(), IntakeError>>),
+    /// Everything before this is to be published, then the epoch ends: no vote is taken any more.
+    Finish(oneshot::Sender<Result<(), EngineError>>),
+}
+
+/// Why a vote did not become durable.
+#[derive(Debug, Clone)]
+pub(crate) enum IntakeError {
+    /// The intake has finished: the poll is closing, or the node is stopping.
+    Finished,
+    /// Nothing was stored.
+    Unavailable(EngineError),
+    /// It may have been stored, and will be.
+    OutcomeUnknown,
+}
+
+/// The intake of one election, as a task.
+pub(crate) struct Intake {
+    shared: Arc<Shared>,
+    cell: Arc<ElectionCell>,
+    node_key: NodeKey,
+    /// Set with the first batch.
+    epoch: Option<Epoch>,
+    /// The last sequence that is known durable.
+    confirmed: Sequence,
+    finished: bool,
+}
+
+type Voter = oneshot::Sender<Result<(), IntakeError>>;
+
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+impl Intake {
+    pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
+        Self { shared, cell, node_key, epoch: None, confirmed: Sequence(0), finished: false }
+    }
+
+    /// Runs until the node drops the other end.
+    pub(crate) async fn run(mut self, mut submissions: mpsc::Receiver<Submission>) {
+        let mut envelopes = Vec::new();
+        let mut voters = Vec::new();
+        while let Some(first) = submissions.recv().await {
+            let mut finish = self.take(first, &mut envelopes, &mut voters);
+            while finish.is_none() && envelopes.len() < self.shared.config.batch_votes_max {
+                match submissions.try_recv() {
+                    Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
+                    Err(_) => break,
+                }
+            }
+            if !envelopes.is_empty() {
+                self.publish_votes(&mut envelopes, &mut voters).await;
+            }
+            if let Some(reply) = finish {
+                // Whoever asked may have gone away; the epoch ends all the same.
+                let _ = reply.send(self.finish().await);
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        submission: Submission,
+        envelopes: &mut Vec<Envelope>,
+        voters: &mut Vec<Voter>,
+    ) -> Option<oneshot::Sender<Result<(), EngineError>>> {
+        match submission {
+            Submission::Vote(envelope, voter) if self.finished => {
+                self.shared.pending.resolve(&envelope.request);
+                let _ = voter.send(Err(IntakeError::Finished));
+            }
+            Submission::Vote(envelope, voter) => {
+                envelopes.push(envelope);
+                voters.push(voter);
+            }
+            Submission::Finish(reply) => return Some(reply),
+        }
+        None
+    }
+
+    async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
+        let published = match self.seal(envelopes, false).await {
+            Ok(batch) => self.publish(&batch, voters).await,
+            Err(error) => Err(error),
+        };
+        match published {
+            Ok(()) => {
+                metrics::submitted(envelopes.len() as u64);
+                for voter in voters.drain(..) {
+                    let _ = voter.send(Ok(()));
+                }
+            }
+            Err(error) => {
+                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
+                    self.shared.pending.resolve(&envelope.request);
+                    let _ = voter.send(Err(IntakeError::Unavailable(error.clone())));
+                }
+            }
+        }
+        envelopes.clear();
+    }
+
+    async fn seal(&mut self, envelopes: &[Envelope], last: bool) -> Result<Arc<Batch>, EngineError> {
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => {
+                let node = self.node_key.node_id();
+                *self.epoch.insert(self.shared.ledger.allocate_epoch(self.cell.law_id(), node).await?)
+            }
+        };
+        let number = BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
+        let header =
+            BatchHeader { law_id: self.cell.law_id().clone(), number, confirmed_through: self.confirmed, last };
+        Batch::seal(header, envelopes, &self.cell.definition.ballot_key, &self.node_key, &mut SystemRandom)
+            .map(Arc::new)
+            .map_err(|error| EngineError::Unavailable { engine: "encryption", reason: error.to_string() })
+    }
+
+    /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is unknown the voters are told
+    /// and let go, and the same bytes are published again for as long as it takes: their number is spent.
+    async fn publish(&mut self, batch: &Arc<Batch>, voters: &mut Vec<Voter>) -> Result<(), EngineError> {
+        let mut retry = RETRY_FIRST;
+        let mut unknown = false;
+        loop {
+            match self.shared.ballot_box.publish(batch).await {
+                Ok(()) => {
+                    self.confirmed = batch.number().sequence;
+                    return Ok(());
+                }
+                Err(error @ (EngineError::Fatal { .. } | EngineError::Conflict(_) | EngineError::Corrupt { .. })) => {
+                    tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
+                    self.shared.fail(&error);
+                    return Err(error);
+                }
+                Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),
+                Err(error) => {
+                    if !unknown {
+                        tracing::warn!(batch = %batch.number(), %error, "the outcome of a batch is unknown: publishing it again");
+                    }
+                    unknown = true;
+                    for voter in voters.drain(..) {
+                        let _ = voter.send(Err(IntakeError::OutcomeUnknown));
+                    }
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(RETRY_LAST);
+                }
+            }
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), EngineError> {
+        if self.finished {
+            return Ok(());
+        }
+        self.finished = true;
+        if self.epoch.is_none() {
+            return Ok(());
+        }
+        let batch = self.seal(&[], true).await?;
+        self.publish(&batch, &mut Vec::new()).await
+    }
+}
+
+/// Ends an epoch of an earlier life of this node: what was staged is all there is, since nothing else was ever confirmed.
+pub(crate) async fn end_earlier_epoch(
+    shared: &Shared,
+    cell: &ElectionCell,
+    node_key: &NodeKey,
+    epoch: Epoch,
+    through: Sequence,
+) -> Result<(), EngineError> {
+    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
+    let header = BatchHeader { law_id: cell.law_id().clone(), number, confirmed_through: through, last: true };
+    let batch = Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom)
+        .map_err(|error| EngineError::Unavailable { engine: "encryption", reason: error.to_string() })?;
+    shared.ballot_box.publish(&Arc::new(batch)).await
+}
+
+/// A fresh id for a request without an idempotency key.
+pub(crate) fn random_request_id() -> Result<RequestId, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(RequestId::from_bytes(bytes))
+}

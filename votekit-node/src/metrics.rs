@@ -1,0 +1,293 @@
+//! What the node counts and measures, as Prometheus text.
+//!
+//! Intake, validation and sealing call the functions here once a batch, never once a vote; the handles behind them are made once, so that a call is a
+//! few atomic operations and allocates nothing. What can be read from the node when somebody asks (queue depth, heights, published counts) is not
+//! pushed here at all: `http/exposition.rs` reads it at each scrape.
+//!
+//! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds the node keeps the global one for himself.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder as _, SharedString, Unit};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+/// What became of a vote: the `status` label of `votes_validated_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// The vote counts.
+    Accepted,
+    /// The credential has voted before.
+    Duplicate,
+    /// The vote does not count: unknown, revoked, early or late.
+    Invalid,
+}
+
+/// `n` votes were made durable and answered 202. Once a batch.
+pub fn submitted(n: u64) {
+    METERS.submitted.increment(n);
+    SUBMITTED.fetch_add(n, Ordering::Relaxed);
+}
+
+/// `n` votes got this decision. Duplicates are counted in `duplicate_attempts_total` too. Once a batch and status.
+pub fn validated(status: Status, n: u64) {
+    match status {
+        Status::Accepted => METERS.accepted.increment(n),
+        Status::Duplicate => {
+            METERS.duplicate.increment(n);
+            METERS.duplicate_attempts.increment(n);
+        }
+        Status::Invalid => METERS.invalid.increment(n),
+    }
+}
+
+/// `n` votes waited this long from their stamp on arrival to their decision. Once a batch, with the wait of its oldest envelope.
+pub fn validation_latency(latency: Duration, n: usize) {
+    METERS.validation_latency.record_many(latency.as_secs_f64(), n);
+}
+
+/// A block of so many leaves was decided, signed and committed in this time.
+pub fn sealed(leaves: u64, elapsed: Duration) {
+    METERS.blocks.increment(1);
+    METERS.leaves.increment(leaves);
+    METERS.sealing.record(elapsed.as_secs_f64());
+}
+
+/// One connection more is open.
+pub(crate) fn connection_opened() {
+    METERS.connections.increment(1.0);
+}
+
+/// One connection less is open.
+pub(crate) fn connection_closed() {
+    METERS.connections.decrement(1.0);
+}
+
+/// The durations of one route's requests by method and status. Made once a route, when the router is built.
+pub(crate) struct RouteMeter {
+    route: &'static str,
+    histograms: [[std::sync::OnceLock<Histogram>; STATUSES.len()]; METHODS.len()],
+}
+
+/// The methods the routes know; anything else, and so everything answered 405, counts under the last.
+const METHODS: [&str; 3] = ["GET", "POST", "other"];
+
+/// The statuses the node answers; anything else counts under the last.
+const STATUSES: [u16; 20] = [200, 202, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 425, 429, 500, 501, 503, 0];
+
+impl RouteMeter {
+    /// A meter for the route of this pattern.
+    pub(crate) fn new(route: &'static str) -> Self {
+        Self { route, histograms: Default::default() }
+    }
+
+    /// One request was answered.
+    pub(crate) fn answered(&self, method: &axum::http::Method, status: u16, elapsed: Duration) {
+        let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        let histogram = self.histograms[method][status].get_or_init(|| {
+            let labels = vec![
+                Label::from_static_parts("route", self.route),
+                Label::from_static_parts("method", METHODS[method]),
+                Label::new("status", STATUSES[status].to_string()),
+            ];
+            register_histogram(&RECORDER, "api_request_duration_seconds", labels)
+        });
+        histogram.record(elapsed.as_secs_f64());
+    }
+}
+
+/// A gauge that is read from the node at each scrape: its name, its labels, its value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Reading {
+    /// The name, one of those described in [`describe`].
+    pub(crate) name: &'static str,
+    /// Labels and their values.
+    pub(crate) labels: Vec<(&'static str, String)>,
+    /// The value now.
+    pub(crate) value: f64,
+}
+
+/// Sets gauges to what was read just now.
+pub(crate) fn read(readings: &[Reading]) {
+    for reading in readings {
+        let labels: Vec<_> = reading.labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect();
+        register_gauge(&RECORDER, reading.name, labels).set(reading.value);
+    }
+}
+
+/// Everything, in the Prometheus text format 0.0.4.
+pub(crate) fn render() -> String {
+    LazyLock::force(&METERS);
+    HANDLE.render()
+}
+
+/// Keeps the memory of histograms bounded and brings `votes_per_second` up to date. Called every few seconds while a node serves.
+pub(crate) fn upkeep(rate: &mut RateWindow, now: Instant) {
+    HANDLE.run_upkeep();
+    if let Some(votes_per_second) = rate.advance(SUBMITTED.load(Ordering::Relaxed), now) {
+        METERS.per_second.set(votes_per_second);
+    }
+}
+
+/// The rate of a growing count between two readings of it.
+#[derive(Debug)]
+pub(crate) struct RateWindow {
+    count: u64,
+    since: Instant,
+}
+
+impl RateWindow {
+    /// Starts at a count of 0.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { count: SUBMITTED.load(Ordering::Relaxed), since: now }
+    }
+
+    /// The rate a second since the last reading; `None` when no time has passed.
+    fn advance(&mut self, count: u64, now: Instant) -> Option<f64> {
+        let elapsed_s = now.saturating_duration_since(self.since).as_secs_f64();
+        if elapsed_s <= 0.0 {
+            return None;
+        }
+        let rate = count.saturating_sub(self.count) as f64 / elapsed_s;
+        *self = Self { count, since: now };
+        Some(rate)
+    }
+}
+
+static RECORDER: LazyLock<PrometheusRecorder> = LazyLock::new(build_recorder);
+static HANDLE: LazyLock<PrometheusHandle> = LazyLock::new(|| RECORDER.handle());
+static METERS: LazyLock<Meters> = LazyLock::new(|| Meters::register(&RECORDER));
+/// Beside the counter of the same name, which cannot be read back.
+static SUBMITTED: AtomicU64 = AtomicU64::new(0);
+
+/// The handles of everything that is pushed.
+struct Meters {
+    submitted: Counter,
+    accepted: Counter,
+    duplicate: Counter,
+    invalid: Counter,
+    duplicate_attempts: Counter,
+    per_second: Gauge,
+    validation_latency: Histogram,
+    blocks: Counter,
+    leaves: Counter,
+    sealing: Histogram,
+    connections: Gauge,
+}
+
+impl Meters {
+    fn register(recorder: &PrometheusRecorder) -> Self {
+        let validated =
+            |status| register_counter(recorder, "votes_validated_total", vec![Label::from_static_parts("status", status)]);
+        Self {
+            submitted: register_counter(recorder, "votes_submitted_total", Vec::new()),
+            accepted: validated("accepted"),
+            duplicate: validated("duplicate"),
+            invalid: validated("invalid"),
+            duplicate_attempts: register_counter(recorder, "duplicate_attempts_total", Vec::new()),
+            per_second: register_gauge(recorder, "votes_per_second", Vec::new()),
+            validation_latency: register_histogram(recorder, "validation_latency_seconds", Vec::new()),
+            blocks: register_counter(recorder, "blocks_sealed_total", Vec::new()),
+            leaves: register_counter(recorder, "leaves_sealed_total", Vec::new()),
+            sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
+            connections: register_gauge(recorder, "http_connections", Vec::new()),
+        }
+    }
+}
+
+/// Bounds of the buckets, in seconds: fine where the targets lie (milliseconds), coarse up to the longest wait.
+const DURATION_BUCKETS_S: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
+fn build_recorder() -> PrometheusRecorder {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS_S)
+        .expect("the bounds are not empty");
+    let recorder = builder.build_recorder();
+    describe(&recorder);
+    recorder
+}
+
+fn describe(recorder: &PrometheusRecorder) {
+    let name = KeyName::from_const_str;
+    let text = SharedString::const_str;
+    recorder.describe_counter(name("votes_submitted_total"), None, text("Votes made durable and answered 202."));
+    recorder.describe_counter(name("votes_validated_total"), None, text("Votes decided, by what became of them."));
+    recorder.describe_counter(name("duplicate_attempts_total"), None, text("Votes with a credential that had voted before."));
+    recorder.describe_gauge(name("votes_per_second"), None, text("Votes made durable a second, over the last few seconds."));
+    let latency = text("From a vote's arrival to its decision.");
+    recorder.describe_histogram(name("validation_latency_seconds"), Some(Unit::Seconds), latency);
+    let duration = text("From the head of a request to its answer.");
+    recorder.describe_histogram(name("api_request_duration_seconds"), Some(Unit::Seconds), duration);
+    recorder.describe_counter(name("blocks_sealed_total"), None, text("Blocks committed by this node."));
+    recorder.describe_counter(name("leaves_sealed_total"), None, text("Leaves in the blocks committed by this node."));
+    let sealing = text("From the first decision of a block to its commit.");
+    recorder.describe_histogram(name("sealing_duration_seconds"), Some(Unit::Seconds), sealing);
+    recorder.describe_gauge(name("http_connections"), None, text("Connections open now, on all listeners."));
+    let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
+    recorder.describe_gauge(name("votes_by_law"), None, by_law);
+    recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));
+    recorder.describe_gauge(name("staged_batches"), None, text("Batches that are durable and not yet sealed."));
+    recorder.describe_gauge(name("block_height"), None, text("Height of the last block."));
+    recorder.describe_gauge(name("log_size"), None, text("Leaves in the log."));
+    let age = text("Time since the last block was sealed.");
+    recorder.describe_gauge(name("checkpoint_age_seconds"), Some(Unit::Seconds), age);
+}
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+
+fn register_counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
+    recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+}
+
+fn register_gauge(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Gauge {
+    recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
+}
+
+fn register_histogram(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Histogram {
+    recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_pushed_is_rendered_under_its_name() {
+        submitted(3);
+        validated(Status::Accepted, 1);
+        validated(Status::Duplicate, 1);
+        validated(Status::Invalid, 1);
+        validation_latency(Duration::from_millis(3), 3);
+        sealed(7, Duration::from_millis(2));
+        RouteMeter::new("/api/v1/vote").answered(&axum::http::Method::POST, 202, Duration::from_millis(1));
+        read(&[Reading {
+            name: "votes_by_law",
+            labels: vec![("law_id", "L1".to_owned()), ("choice", "oui".to_owned())],
+            value: 2.0,
+        }]);
+        let text = render();
+        for line in [
+            "# TYPE votes_submitted_total counter",
+            "votes_validated_total{status=\"accepted\"}",
+            "duplicate_attempts_total ",
+            "# TYPE votes_per_second gauge",
+            "validation_latency_seconds_bucket{le=\"0.005\"}",
+            "sealing_duration_seconds_count ",
+            "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",
+            "votes_by_law{law_id=\"L1\",choice=\"oui\"} 2",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_the_difference_over_the_time() {
+        let start = Instant::now();
+        let mut window = RateWindow { count: 10, since: start };
+        assert_eq!(window.advance(10, start), None);
+        assert_eq!(window.advance(30, start + Duration::from_secs(2)), Some(10.0));
+        assert_eq!(window.advance(30, start + Duration::from_secs(3)), Some(0.0));
+    }
+}

@@ -1,0 +1,457 @@
+//! A node: its folder, its engines, its elections, and the tasks that move votes along.
+//!
+//! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line call the methods; [`Node::shutdown`]
+//! publishes what was taken, seals it and stops.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use votekit_core::chronicle::{Chronicle, ChronicleError};
+use votekit_core::election::{State, Timing, Window};
+use votekit_core::envelope::{Envelope, RequestKey, VoteRequest};
+use votekit_core::id::{LawId, RequestId};
+use votekit_core::instant::{UnixMillis, UnixSeconds};
+use votekit_core::log::checkpoint::CheckpointError;
+use votekit_core::log::note::KeyError;
+use votekit_core::log::policy::PolicyError;
+
+use crate::config::Config;
+use crate::data_folder::{DataFolder, FolderError};
+use crate::election_cell::{CellParts, ElectionCell};
+use crate::engine::embedded::EmbeddedEngine;
+use crate::engine::{BallotBox, EngineError, Ledger, Registry};
+use crate::intake::{Intake, IntakeError, Submission, random_request_id};
+use crate::pending::Pending;
+use crate::roll_store::RollError;
+use crate::sealing::{Sealer, SealerCommand};
+use crate::throttle::{Origin, Throttle};
+use crate::validation;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A roll in the data folder is damaged.
+    #[error(transparent)]
+    Roll(#[from] RollError),
+    /// A stored log does not read back.
+    #[error("the log of {law_id} is damaged: {error}")]
+    Log {
+        /// The election.
+        law_id: LawId,
+        /// What is wrong, where.
+        error: ChronicleError,
+    },
+    /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of this node.
+    #[error("the log of {law_id} does not match its checkpoint: {rule}")]
+    Checkpoint {
+        /// The election.
+        law_id: LawId,
+        /// What differs.
+        rule: &'static str,
+    },
+    /// The ballot key of an election that still needs it is gone.
+    #[error("the ballot key of {law_id} is not in the data folder, and its votes cannot be read without it")]
+    BallotKey {
+        /// The election.
+        law_id: LawId,
+    },
+    /// A name in the data folder cannot name a key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The authorities do not make a policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The system gives no random numbers.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+    /// A block could not be signed.
+    #[error(transparent)]
+    Sign(#[from] CheckpointError),
+}
+
+/// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is unknown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// No such election.
+    #[error("there is no election {law_id}")]
+    UnknownElection {
+        /// The id that was given.
+        law_id: LawId,
+    },
+    /// The election exists already.
+    #[error("there is an election {law_id} already")]
+    Exists {
+        /// The election.
+        law_id: LawId,
+    },
+    /// Not in this state.
+    #[error("the election is {state}: it cannot be {wanted} now")]
+    State {
+        /// The state it is in.
+        state: State,
+        /// What was wanted, as a participle.
+        wanted: &'static str,
+    },
+    /// A field of the call is wrong.
+    #[error("{field}: {rule}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// The rule it breaks.
+        rule: String,
+    },
+    /// The log refuses.
+    #[error(transparent)]
+    Refused(#[from] ChronicleError),
+    /// The definition breaks a rule.
+    #[error(transparent)]
+    Definition(#[from] votekit_core::election::DefinitionError),
+    /// A binding election lacks what binding elections need.
+    #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
+    NotSafe {
+        /// What is missing, a sentence each.
+        missing: Vec<String>,
+    },
+    /// The roll was not loaded.
+    #[error(transparent)]
+    Roll(#[from] RollError),
+    /// The data folder failed.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Another administrative call on this election is under way.
+    #[error("another administrative call on {law_id} is under way")]
+    Busy {
+        /// The election.
+        law_id: LawId,
+    },
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+    /// The election cannot be set up on this node.
+    #[error("{0}")]
+    Setup(Box<NodeError>),
+}
+
+impl From<NodeError> for AdminError {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Folder(error) => Self::Folder(error),
+            NodeError::Engine(error) => Self::Engine(error),
+            NodeError::Roll(error) => Self::Roll(error),
+            other => Self::Setup(Box::new(other)),
+        }
+    }
+}
+
+/// Why a vote was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// No such election.
+    #[error("there is no such election")]
+    UnknownElection,
+    /// The poll is not open.
+    #[error("the poll is not open")]
+    NotOpen {
+        /// The election's state.
+        state: State,
+        /// When the poll opens or opened, if that is known.
+        opens: Option<UnixSeconds>,
+        /// When it closes or closed, if that is known.
+        closes: Option<UnixSeconds>,
+    },
+    /// The ballot has no such choice.
+    #[error("the ballot has no such choice")]
+    UnknownChoice,
+    /// Too many votes are waiting. Nothing was stored.
+    #[error("too many votes are waiting")]
+    Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Nothing was stored.
+    #[error("the vote could not be stored")]
+    Unavailable(EngineError),
+    /// The vote may have been stored; the same request with the same key is safe.
+    #[error("it is not known whether the vote was stored")]
+    OutcomeUnknown {
+        /// The request.
+        request: RequestId,
+    },
+}
+
+/// What the tasks of a node share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) folder: DataFolder,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) ballot_box: Arc<dyn BallotBox>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) pending: Pending,
+    pub(crate) throttle: Throttle,
+    request_key: RequestKey,
+    elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
+    /// Held while an election is created.
+    pub(crate) creating: tokio::sync::Mutex<()>,
+    failure: watch::Sender<Option<String>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn election(&self, law_id: &LawId) -> Option<Arc<ElectionCell>> {
+        self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
+    }
+
+    pub(crate) fn elections(&self) -> Vec<Arc<ElectionCell>> {
+        self.elections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Notes a failure after which the node must stop; the first is kept.
+    pub(crate) fn fail(&self, error: &dyn fmt::Display) {
+        tracing::error!(%error, "the node stops");
+        self.failure.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert_with(|| error.to_string());
+            first
+        });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
+    }
+}
+
+/// A running node. Cheap to clone.
+#[derive(Clone)]
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Node({:?})", self.shared.elections())
+    }
+}
+
+impl Node {
+    /// Opens the engines in a data folder, reads every log back and starts the tasks.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing runs then.
+    pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
+        let path = folder.path().to_owned();
+        let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
+        let engine = opened.map_err(|error| EngineError::Fatal { engine: "SQLite", reason: error.to_string() })??;
+        let shared = Arc::new(Shared {
+            request_key: folder.request_key()?,
+            throttle: Throttle::new(config.throttle.clone()),
+            config,
+            folder,
+            registry: engine.registry,
+            ballot_box: engine.ballot_box,
+            ledger: engine.ledger,
+            pending: Pending::new(),
+            elections: RwLock::default(),
+            creating: tokio::sync::Mutex::default(),
+            failure: watch::Sender::new(None),
+            tasks: Mutex::default(),
+        });
+        let node = Self { shared };
+        for law_id in node.shared.ledger.elections().await? {
+            let (chronicle, parts) = crate::recovery::read_back(&node.shared, &law_id).await?;
+            node.add_election(chronicle, parts)?;
+        }
+        node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+        node.resume_closes();
+        Ok(node)
+    }
+
+    /// Sets up the cell of an election and starts its tasks.
+    pub(crate) fn add_election(
+        &self,
+        chronicle: Chronicle,
+        recovered: crate::recovery::Recovered,
+    ) -> Result<Arc<ElectionCell>, NodeError> {
+        let node_key = self.shared.folder.node_key()?;
+        let (intake, submissions) = mpsc::channel(self.shared.config.queue_votes_max);
+        let (sealer, commands) = mpsc::channel(16);
+        let cell = Arc::new(ElectionCell::new(CellParts {
+            chronicle,
+            committed: recovered.committed,
+            ballot_key: recovered.ballot_key,
+            signer: recovered.signer,
+            hasher: recovered.hasher,
+            intake,
+            sealer,
+        }));
+        let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
+        elections.insert(cell.law_id().clone(), Arc::clone(&cell));
+        let shared = || Arc::clone(&self.shared);
+        self.shared.spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
+        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node_key).run(commands));
+        Ok(cell)
+    }
+
+    /// Goes on with closes that an earlier life began.
+    fn resume_closes(&self) {
+        for cell in self.shared.elections() {
+            if cell.committed().state() != State::Closing {
+                continue;
+            }
+            tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
+            self.shared.spawn(async move {
+                let (reply, closed) = oneshot::channel();
+                if cell.sealer.send(SealerCommand::Close(reply)).await.is_ok()
+                    && let Ok(Err(error)) = closed.await
+                {
+                    tracing::error!(law_id = %cell.law_id(), %error, "alarm: the close cannot be completed");
+                }
+            });
+        }
+    }
+
+    /// The time by this node's clock.
+    #[must_use]
+    pub fn now(&self) -> UnixMillis {
+        self.shared.now()
+    }
+
+    /// The back-off on wrong credentials.
+    #[must_use]
+    pub fn throttle(&self) -> &Throttle {
+        &self.shared.throttle
+    }
+
+    /// What this node was told.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.shared.folder.path()
+    }
+
+    /// The administrator's token.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn admin_token(&self) -> Result<zeroize::Zeroizing<String>, FolderError> {
+        self.shared.folder.admin_token()
+    }
+
+    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`SubmitError`], which says whether anything was stored.
+    pub async fn submit(
+        &self,
+        vote: &VoteRequest,
+        idempotency_key: Option<&[u8]>,
+        origin: Option<Origin>,
+    ) -> Result<RequestId, SubmitError> {
+        let received = self.now();
+        let cell = self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        let committed = cell.committed();
+        let not_open =
+            || SubmitError::NotOpen { state: committed.state(), opens: committed.opens, closes: committed.closes };
+        let window = Window { opens: committed.opens, closes: committed.closes };
+        if committed.state() != State::Open || window.timing(received) != Timing::InTime {
+            return Err(not_open());
+        }
+        let choice = cell.definition.choice_index(&vote.choice).ok_or(SubmitError::UnknownChoice)?;
+        let hasher = cell.hasher().ok_or_else(not_open)?;
+        let credential = &vote.credential;
+        let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
+        let request = match idempotency_key {
+            Some(key) => self.shared.request_key.request_id(&hash, choice, key),
+            None => random_request_id().map_err(|error| {
+                SubmitError::Unavailable(EngineError::Unavailable { engine: "system", reason: error.to_string() })
+            })?,
+        };
+        let (reply, durable) = oneshot::channel();
+        self.shared.pending.issue(request, origin);
+        let submission = Submission::Vote(Envelope { request, hash, received, choice }, reply);
+        if cell.intake.try_send(submission).is_err() {
+            self.shared.pending.resolve(&request);
+            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
+        }
+        match durable.await {
+            Ok(Ok(())) => Ok(request),
+            Ok(Err(IntakeError::Finished)) => {
+                let committed = cell.committed();
+                let (opens, closes) = (committed.opens, committed.closes);
+                Err(SubmitError::NotOpen { state: committed.state().max(State::Closing), opens, closes })
+            }
+            Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
+            Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => Err(SubmitError::OutcomeUnknown { request }),
+        }
+    }
+
+    /// Resolves with the reason when the node has failed for good and must stop.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.shared.failure.subscribe();
+        loop {
+            if let Some(reason) = failure.borrow_and_update().clone() {
+                return reason;
+            }
+            if failure.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Why the node has failed for good, if it has.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.borrow().clone()
+    }
+
+    /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
+    pub async fn shutdown(self) {
+        if self.failure().is_none() {
+            for cell in self.shared.elections() {
+                let (reply, finished) = oneshot::channel();
+                if cell.intake.send(Submission::Finish(reply)).await.is_ok()
+                    && let Ok(Err(error)) = finished.await
+                {
+                    tracing::warn!(law_id = %cell.law_id(), %error, "the epoch was not ended; the next start does it");
+                }
+                let (reply, stopped) = oneshot::channel();
+                if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
+                    // A sealer that failed has said so.
+                    let _ = stopped.await;
+                }
+            }
+        }
+        let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            task.abort();
+            // An aborted task has nothing to say.
+            let _ = task.await;
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Requests on their way: issued by this node and not yet decided. In memory only.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+use votekit_core::id::RequestId;
+
+use crate::engine::Expectation;
+use crate::throttle::Origin;
+
+const SHARDS: usize = 64;
+
+/// The requests on their way, in parts that are locked on their own.
+pub(crate) struct Pending {
+    shards: Vec<Mutex<HashMap<RequestId, Waiting>>>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    expected: Option<Expectation>,
+    /// Kept until the label tells whether the credential was right, then dropped.
+    origin: Option<Origin>,
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+impl Pending {
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Notes a request before its batch is published.
+    pub(crate) fn issue(&self, request: RequestId, origin: Option<Origin>) {
+        let mut shard = self.shard(&request);
+        let waiting = shard.entry(request).or_default();
+        waiting.origin = origin.or(waiting.origin.take());
+    }
+
+    /// Notes what to expect, and gives back where the request came from, once.
+    pub(crate) fn label(&self, request: &RequestId, expected: Expectation) -> Option<Origin> {
+        let mut shard = self.shard(request);
+        let waiting = shard.get_mut(request)?;
+        waiting.expected = Some(expected);
+        waiting.origin.take()
+    }
+
+    /// Lets go of a request that is decided, or was never stored, and wakes who waits for it.
+    pub(crate) fn resolve(&self, request: &RequestId) {
+        let waiting = self.shard(request).remove(request);
+        for waiter in waiting.map(|waiting| waiting.waiters).unwrap_or_default() {
+            // Whoever waited may have gone away.
+            let _ = waiter.send(());
+        }
+    }
+
+    /// What is known of a request: `None` when it is not on its way.
+    pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Expectation>> {
+        self.shard(request).get(request).map(|waiting| waiting.expected)
+    }
+
+    /// Resolves when the request is decided. `None` when it is not on its way.
+    pub(crate) fn decided(&self, request: &RequestId) -> Option<oneshot::Receiver<()>> {
+        let mut shard = self.shard(request);
+        let waiting = shard.get_mut(request)?;
+        let (sender, receiver) = oneshot::channel();
+        waiting.waiters.push(sender);
+        Some(receiver)
+    }
+
+    /// Requests on their way.
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).len()).sum()
+    }
+
+    fn shard(&self, request: &RequestId) -> MutexGuard<'_, HashMap<RequestId, Waiting>> {
+        lock(&self.shards[usize::from(request.as_bytes()[15]) % SHARDS])
+    }
+}
+
+/// No code panics while it holds a shard half changed, so a poisoned lock is as good as another.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Pending({} requests)", self.len())
+    }
+}

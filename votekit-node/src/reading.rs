@@ -1,0 +1,380 @@
+//! What anyone may ask of a node: what became of a request, its receipt, results by policy, the log's tiles, health.
+//!
+//! Only what is durable is told: decisions come from the ledger.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::decision::Decision;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::id::{LawId, RequestId};
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::leaf::Leaf;
+use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
+use votekit_core::log::proof::Proof;
+use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
+use votekit_core::chronicle::leaves_of_block;
+use votekit_core::results::Results;
+
+use crate::election_cell::{Committed, ElectionCell};
+use crate::engine::{EngineError, Expectation, Ledger};
+use crate::node::Node;
+use crate::view::ElectionView;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VoteStatus {
+    /// Issued and not yet recorded.
+    Pending {
+        /// What to expect, once the registry has been asked.
+        expected: Option<Expectation>,
+    },
+    /// Recorded in the log.
+    Decided(Decision),
+}
+
+/// Why there is no receipt.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// The request was never issued.
+    #[error("no such request was issued")]
+    Unknown,
+    /// The request is not recorded yet.
+    #[error("the request is not recorded yet")]
+    Pending,
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// Why results are not shown.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResultsError {
+    /// No such election.
+    #[error("there is no such election")]
+    UnknownElection,
+    /// The policy withholds them.
+    #[error("the results of this election are withheld")]
+    Withheld {
+        /// The policy.
+        policy: ResultsPolicy,
+        /// Where the election stands.
+        state: State,
+    },
+    /// An engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The state of a node and of what it depends on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether votes can be taken.
+    pub healthy: bool,
+    /// Each dependency: `ok`, or what is wrong.
+    pub dependencies: Vec<DependencyHealth>,
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+}
+
+/// The state of one dependency.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DependencyHealth {
+    /// `ledger`, `node`.
+    pub name: String,
+    /// `ok`, or what is wrong.
+    pub state: String,
+}
+
+/// Numbers for gauges.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// Votes issued by this node and not yet decided.
+    pub votes_pending: u64,
+    /// Election by election.
+    pub elections: Vec<ElectionGauges>,
+}
+
+/// Numbers of one election.
+#[derive(Debug, Clone)]
+pub struct ElectionGauges {
+    /// The election.
+    pub law_id: LawId,
+    /// Votes waiting for their batch.
+    pub queue_depth: u64,
+    /// Height of the last block.
+    pub block_height: u64,
+    /// Leaves in the log.
+    pub log_size: u64,
+    /// The time of the last checkpoint, in unix seconds.
+    pub checkpoint_at: u64,
+    /// Counts by choice, where the policy shows them to everyone.
+    pub votes_by_choice: Vec<(String, u64)>,
+}
+
+impl Node {
+    /// What became of a request. `None` when it was never issued here and is in no log.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
+        if let Some((cell, index)) = self.find(&request) {
+            if index < cell.committed().size() {
+                let leaf = self.leaf(&cell, index).await?;
+                return match Leaf::parse(&leaf) {
+                    Ok(Leaf::Entry(entry)) if entry.request == request => Ok(Some(VoteStatus::Decided(entry.decision))),
+                    _ => Err(damaged(&cell, index)),
+                };
+            }
+            // Decided, and not durable yet.
+            return Ok(Some(VoteStatus::Pending { expected: self.shared.pending.expected(&request).flatten() }));
+        }
+        Ok(self.shared.pending.expected(&request).map(|expected| VoteStatus::Pending { expected }))
+    }
+
+    /// As [`Node::status`], after waiting for the decision, for so long at the most.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn wait(&self, request: RequestId, wait: Duration) -> Result<Option<VoteStatus>, EngineError> {
+        if let Some(decided) = self.shared.pending.decided(&request) {
+            // Whether it came in time or not, the ledger says how things stand.
+            let _ = tokio::time::timeout(wait, decided).await;
+        }
+        self.status(request).await
+    }
+
+    /// A receipt: the tlog-proof that the decision on a request is recorded.
+    ///
+    /// # Errors
+    /// [`ReceiptError`].
+    pub async fn receipt(&self, request: RequestId) -> Result<Vec<u8>, ReceiptError> {
+        let Some((cell, index)) = self.find(&request) else {
+            let pending = self.shared.pending.expected(&request).is_some();
+            return Err(if pending { ReceiptError::Pending } else { ReceiptError::Unknown });
+        };
+        let committed = cell.committed();
+        if index >= committed.size() {
+            return Err(ReceiptError::Pending);
+        }
+        let leaf = self.leaf(&cell, index).await?;
+        let path = self.inclusion_path(&cell, &committed, index).await?;
+        let checkpoint = SignedCheckpoint::parse(&committed.checkpoint).map_err(|_| damaged(&cell, index))?;
+        Ok(Proof::new(&leaf, index, path, checkpoint).to_string().into_bytes())
+    }
+
+    /// The elections of this node.
+    #[must_use]
+    pub fn elections(&self) -> Vec<ElectionView> {
+        self.shared.elections().iter().map(|cell| ElectionView::of(cell)).collect()
+    }
+
+    /// One election.
+    #[must_use]
+    pub fn election(&self, law_id: &LawId) -> Option<ElectionView> {
+        self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
+    }
+
+    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote is the key.
+    ///
+    /// # Errors
+    /// [`ResultsError`].
+    pub async fn results(&self, law_id: &LawId, voter: Option<RequestId>) -> Result<Results, ResultsError> {
+        let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
+        let committed = cell.committed();
+        let (policy, state) = (cell.definition.results, committed.state());
+        let shown = match policy {
+            _ if state >= State::Closed => true,
+            ResultsPolicy::Live => true,
+            ResultsPolicy::AfterVote => match voter {
+                Some(request) if cell.chronicle().fold().requests().contains(&request) => {
+                    matches!(self.status(request).await?, Some(VoteStatus::Decided(Decision::Accepted { .. })))
+                }
+                _ => false,
+            },
+            _ => false,
+        };
+        if shown { Ok(committed.results.clone()) } else { Err(ResultsError::Withheld { policy, state }) }
+    }
+
+    /// The signed checkpoint of an election's log.
+    #[must_use]
+    pub fn checkpoint(&self, law_id: &LawId) -> Option<Vec<u8>> {
+        self.shared.election(law_id).map(|cell| cell.committed().checkpoint.clone())
+    }
+
+    /// The policy of an election.
+    #[must_use]
+    pub fn policy(&self, law_id: &LawId) -> Option<Vec<u8>> {
+        self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
+    }
+
+    /// A tile of hashes, if the log is large enough for it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn tile(&self, law_id: &LawId, tile: Tile) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
+        let committed = cell.committed();
+        match Tile::in_tree(committed.size(), tile.level(), tile.index()) {
+            Some(there) if there.width() >= tile.width() => {
+                let hashes = self.tile_hashes(&cell, &committed, tile).await?;
+                Ok(hashes.map(|hashes| tile::encode_hashes(&hashes[..usize::from(tile.width())])))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A bundle of leaves, named by the level-0 tile that holds their hashes.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn entry_bundle(&self, law_id: &LawId, tile: Tile) -> Result<Option<Vec<u8>>, EngineError> {
+        let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
+        let first = tile.index() * u64::from(TILE_WIDTH);
+        let end = first + u64::from(tile.width());
+        if tile.level() != 0 || end > cell.committed().size() {
+            return Ok(None);
+        }
+        let mut bundle = Vec::new();
+        let mut next = first;
+        while next < end {
+            let block = self.shared.ledger.block_of_leaf(law_id, next).await?.ok_or_else(|| damaged(&cell, next))?;
+            for leaf in leaves_of_block(&block.leaves).skip((next - block.first_leaf) as usize) {
+                if next == end {
+                    break;
+                }
+                let leaf = leaf.ok_or_else(|| damaged(&cell, next))?;
+                tile::push_entry(&mut bundle, leaf).map_err(|_| damaged(&cell, next))?;
+                next += 1;
+            }
+        }
+        Ok(Some(bundle))
+    }
+
+    /// The state of this node and of what it depends on.
+    pub async fn health(&self) -> Health {
+        let ledger = match self.shared.ledger.ping().await {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let node = self.failure().unwrap_or_else(|| "ok".to_owned());
+        Health {
+            healthy: ledger == "ok" && node == "ok",
+            dependencies: vec![
+                DependencyHealth { name: "ledger".to_owned(), state: ledger },
+                DependencyHealth { name: "node".to_owned(), state: node },
+            ],
+            votes_pending: self.shared.pending.len() as u64,
+        }
+    }
+
+    /// Numbers for gauges.
+    #[must_use]
+    pub fn gauges(&self) -> Gauges {
+        let elections = self.shared.elections().into_iter().map(|cell| {
+            let committed = cell.committed();
+            let shown = committed.state() >= State::Closed || cell.definition.results == ResultsPolicy::Live;
+            let counts = cell.definition.choices.iter().zip(&committed.results.counts.choices);
+            ElectionGauges {
+                law_id: cell.law_id().clone(),
+                queue_depth: (cell.intake.max_capacity() - cell.intake.capacity()) as u64,
+                block_height: committed.height,
+                log_size: committed.size(),
+                checkpoint_at: committed.results.updated_at.0,
+                votes_by_choice: counts.filter(|_| shown).map(|(choice, count)| (choice.id.to_string(), *count)).collect(),
+            }
+        });
+        Gauges { votes_pending: self.shared.pending.len() as u64, elections: elections.collect() }
+    }
+
+    fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {
+        self.shared.elections().into_iter().find_map(|cell| {
+            let index = cell.chronicle().fold().requests().get(request)?;
+            Some((cell, index))
+        })
+    }
+
+    async fn leaf(&self, cell: &ElectionCell, index: u64) -> Result<Vec<u8>, EngineError> {
+        let block = self.shared.ledger.block_of_leaf(cell.law_id(), index).await?.ok_or_else(|| damaged(cell, index))?;
+        let place = usize::try_from(index - block.first_leaf).unwrap_or(usize::MAX);
+        let leaf = leaves_of_block(&block.leaves).nth(place).flatten().map(<[u8]>::to_vec);
+        leaf.ok_or_else(|| damaged(cell, index))
+    }
+
+    /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again, once a level at the most.
+    async fn inclusion_path(
+        &self,
+        cell: &ElectionCell,
+        committed: &Committed,
+        index: u64,
+    ) -> Result<Vec<TreeHash>, EngineError> {
+        let tiles = Fetched { committed, full: RefCell::default() };
+        loop {
+            match prove_inclusion(&tiles, index, committed.size()) {
+                Ok(path) => return Ok(path),
+                Err(ProveError::Read { tile, .. }) => {
+                    let hashes = self.tile_hashes(cell, committed, tile).await?.ok_or_else(|| damaged(cell, index))?;
+                    if tiles.full.borrow_mut().insert((tile.level(), tile.index()), hashes).is_some() {
+                        return Err(damaged(cell, index));
+                    }
+                }
+                Err(_) => return Err(damaged(cell, index)),
+            }
+        }
+    }
+
+    async fn tile_hashes(
+        &self,
+        cell: &ElectionCell,
+        committed: &Committed,
+        tile: Tile,
+    ) -> Result<Option<Vec<TreeHash>>, EngineError> {
+        if let Some(partial) = partial_tile(committed, tile) {
+            return Ok(Some(partial));
+        }
+        let bytes = self.shared.ledger.tile(cell.law_id(), tile.level(), tile.index()).await?;
+        bytes
+            .map(|bytes| tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}"))))
+            .transpose()
+    }
+}
+
+/// The hashes of a tile on the right edge, which are in memory.
+fn partial_tile(committed: &Committed, tile: Tile) -> Option<Vec<TreeHash>> {
+    let edge = Tile::in_tree(committed.size(), tile.level(), tile.index())?;
+    (edge.width() < TILE_WIDTH).then(|| committed.tree.partial_tile(tile.level()).to_vec())
+}
+
+struct Fetched<'a> {
+    committed: &'a Committed,
+    full: RefCell<HashMap<(u8, u64), Vec<TreeHash>>>,
+}
+
+/// The tile has to be fetched first.
+#[derive(Debug)]
+struct NotFetched;
+
+impl TileReader for Fetched<'_> {
+    type Error = NotFetched;
+
+    fn hashes(&self, tile: Tile) -> Result<Vec<TreeHash>, NotFetched> {
+        partial_tile(self.committed, tile)
+            .or_else(|| self.full.borrow().get(&(tile.level(), tile.index())).cloned())
+            .ok_or(NotFetched)
+    }
+}
+
+fn damaged(cell: &ElectionCell, index: u64) -> EngineError {
+    corrupt(format!("leaf {index} of {} cannot be read back", cell.law_id()))
+}
+
+fn corrupt(reason: String) -> EngineError {
+    EngineError::Corrupt { engine: "ledger", reason }
+}

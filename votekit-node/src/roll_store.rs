@@ -1,0 +1,244 @@
+//! Rolls in the data folder: checked whole before anything changes, kept under the digest of their manifest.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use votekit_core::chronicle::RollContent;
+use votekit_core::credential::{CredentialHasher, Pepper, PepperError};
+use votekit_core::id::{Digest, LawId};
+use votekit_core::log::note::{Note, NoteError, VerifierKey};
+use votekit_core::manifest::{Manifest, ManifestError};
+use votekit_core::registry::{Changes, KeyList};
+
+use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
+
+/// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must be signed by one of them.
+const OFFICIALS: &str = "officials";
+
+/// Why a roll was not loaded. Nothing has changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollError {
+    /// A file could not be read.
+    #[error("{path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The manifest, or a file it lists, is not what it should be.
+    #[error("{path}: {source}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: ManifestError,
+    },
+    /// The pepper file does not read.
+    #[error("{path}: {source}", path = path.display())]
+    Pepper {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: PepperError,
+    },
+    /// This node wants manifests signed, and this one is not.
+    #[error("{path}: this node takes signed manifests only, and this one has no valid signature by a known official ({reason})", path = path.display())]
+    Unsigned {
+        /// The file of the signatures.
+        path: PathBuf,
+        /// What is known.
+        reason: String,
+    },
+    /// A supplement came before its parent.
+    #[error("the supplement is made for manifest {parent}, which has not been loaded")]
+    NoParent {
+        /// The parent.
+        parent: Digest,
+    },
+    /// The data folder failed.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+}
+
+/// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing.
+///
+/// # Errors
+/// [`RollError`] with the file and the rule.
+pub(crate) fn keep(folder: &DataFolder, source: &Path, pepper_file: Option<&Path>) -> Result<Manifest, RollError> {
+    let manifest = read_manifest(source)?;
+    check_signature(folder, source, &manifest)?;
+    let pepper = match pepper_file {
+        Some(path) => Some(read_pepper(path)?),
+        None => stored_pepper(folder, &manifest)?,
+    };
+    manifest
+        .hasher(pepper.as_ref())
+        .map_err(|error| RollError::Manifest { path: source.join("manifest.json"), source: error })?;
+    if let Some(parent) = manifest.body().parent
+        && !folder.roll_path(&parent).join("manifest.json").exists()
+    {
+        return Err(RollError::NoParent { parent });
+    }
+    let target = folder.roll_path(&manifest.digest());
+    let unfinished = target.with_extension("unfinished");
+    if target.exists() {
+        check_files(source, &manifest)?;
+    } else {
+        copy_files(source, &manifest, &unfinished)?;
+    }
+    if let Some(pepper) = &pepper {
+        folder.keep_pepper(pepper)?;
+    }
+    if unfinished.exists() {
+        let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_folder(&target));
+        rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
+    }
+    Ok(manifest)
+}
+
+/// A kept manifest.
+///
+/// # Errors
+/// [`RollError`].
+pub(crate) fn manifest(folder: &DataFolder, digest: &Digest) -> Result<Manifest, RollError> {
+    read_manifest(&folder.roll_path(digest))
+}
+
+/// What a kept roll brings to one election. `None` when it has nothing for it.
+///
+/// # Errors
+/// [`RollError`] when the kept files are damaged.
+pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> Result<Option<RollContent>, RollError> {
+    let path = folder.roll_path(digest);
+    let manifest = read_manifest(&path)?;
+    let body = manifest.body();
+    if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
+        let (file, bytes) = read_file(&path, &row.file)?;
+        let changes =
+            manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?;
+        return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
+    }
+    if manifest.law(law_id).is_none() {
+        return Ok(None);
+    }
+    let mut keys = Vec::new();
+    for row in body.shards.iter().filter(|row| row.law_id == *law_id) {
+        let (file, bytes) = read_file(&path, &row.file)?;
+        keys.extend(manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?);
+    }
+    let list = KeyList::new(keys).map_err(|error| FolderError::Damaged { path, rule: error.to_string() })?;
+    Ok(Some(RollContent::Roll(Arc::new(list))))
+}
+
+/// The hasher that a kept roll asks for.
+///
+/// # Errors
+/// [`RollError`], among others when its pepper is not in the folder.
+pub(crate) fn hasher(folder: &DataFolder, digest: &Digest) -> Result<CredentialHasher, RollError> {
+    let manifest = manifest(folder, digest)?;
+    let pepper = stored_pepper(folder, &manifest)?;
+    manifest
+        .hasher(pepper.as_ref())
+        .map_err(|source| RollError::Manifest { path: folder.roll_path(digest).join("manifest.json"), source })
+}
+
+fn read_manifest(folder: &Path) -> Result<Manifest, RollError> {
+    let (path, bytes) = read_file(folder, "manifest.json")?;
+    Manifest::parse(&bytes).map_err(|source| RollError::Manifest { path, source })
+}
+
+fn read_file(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), RollError> {
+    let path = folder.join(name);
+    match fs::read(&path) {
+        Ok(bytes) => Ok((path, bytes)),
+        Err(source) => Err(RollError::Read { path, source }),
+    }
+}
+
+fn read_pepper(path: &Path) -> Result<Pepper, RollError> {
+    let text = fs::read_to_string(path).map_err(|source| RollError::Read { path: path.to_owned(), source })?;
+    let text = zeroize::Zeroizing::new(text);
+    Pepper::from_file_text(&text).map_err(|source| RollError::Pepper { path: path.to_owned(), source })
+}
+
+fn stored_pepper(folder: &DataFolder, manifest: &Manifest) -> Result<Option<Pepper>, RollError> {
+    match &manifest.body().pepper {
+        Some(marks) => Ok(folder.pepper(&marks.id)?),
+        None => Ok(None),
+    }
+}
+
+fn check_signature(folder: &DataFolder, source: &Path, manifest: &Manifest) -> Result<(), RollError> {
+    let officials = folder.path().join(OFFICIALS);
+    let keys = match fs::read_to_string(&officials) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(RollError::Read { path: officials, source }),
+    };
+    let keys: Result<Vec<VerifierKey>, _> = keys.lines().map(str::parse).collect();
+    let keys = keys.map_err(|error: votekit_core::log::note::KeyError| FolderError::Damaged {
+        path: officials,
+        rule: format!("one verifier key a line: {error}"),
+    })?;
+    let path = source.join("manifest.note");
+    let unsigned = |reason: String| RollError::Unsigned { path: path.clone(), reason };
+    let bytes = fs::read(&path).map_err(|error| unsigned(error.to_string()))?;
+    let verify = || -> Result<bool, NoteError> {
+        let note = Note::parse(&bytes)?;
+        note.verify(&keys)?;
+        Ok(note.text() == manifest.note_text())
+    };
+    match verify() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(unsigned("it signs another manifest".to_owned())),
+        Err(error) => Err(unsigned(error.to_string())),
+    }
+}
+
+fn check_files(source: &Path, manifest: &Manifest) -> Result<(), RollError> {
+    for_each_file(source, manifest, |_, _| Ok(()))
+}
+
+fn copy_files(source: &Path, manifest: &Manifest, target: &Path) -> Result<(), RollError> {
+    let io = |path: &Path, source| RollError::Folder(FolderError::Io { path: path.to_owned(), source });
+    if target.exists() {
+        fs::remove_dir_all(target).map_err(|error| io(target, error))?;
+    }
+    fs::create_dir(target).map_err(|error| io(target, error))?;
+    let copied = for_each_file(source, manifest, |name, bytes| {
+        let path = target.join(name);
+        write_whole(&path, bytes).map_err(|error| io(&path, error))
+    })
+    .and_then(|()| {
+        let path = target.join("manifest.json");
+        write_whole(&path, &manifest.encode()).map_err(|error| io(&path, error))
+    });
+    if copied.is_err() {
+        // What failed is told; that the unfinished copy stays too would not help.
+        let _ = fs::remove_dir_all(target);
+    }
+    copied
+}
+
+/// Reads and checks every file that the manifest lists.
+fn for_each_file(
+    source: &Path,
+    manifest: &Manifest,
+    mut each: impl FnMut(&str, &[u8]) -> Result<(), RollError>,
+) -> Result<(), RollError> {
+    for row in &manifest.body().shards {
+        let (path, bytes) = read_file(source, &row.file)?;
+        manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path, source })?;
+        each(&row.file, &bytes)?;
+    }
+    for row in &manifest.body().changes {
+        let (path, bytes) = read_file(source, &row.file)?;
+        manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path, source })?;
+        each(&row.file, &bytes)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! Validation: batches from the ballot box are verified, marked in the registry, staged, and acknowledged.
+//!
+//! The registry's answer is a hint for the voter and for the throttle. A forged batch goes no further.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::batch::Batch;
+use votekit_core::chronicle::ChronicleError;
+
+use crate::engine::{Delivery, EngineError, Expectation, Mark};
+use crate::node::Shared;
+
+/// How far a stamp may lie in the future before its batch is refused, in milliseconds.
+const FUTURE_MILLIS_MAX: u64 = 60_000;
+
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_LAST: Duration = Duration::from_secs(2);
+
+/// Takes deliveries for as long as the node lives. With an engine away it waits; nothing is put back in a loop.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    loop {
+        let delivery = match shared.ballot_box.receive().await {
+            Ok(delivery) => delivery,
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
+                tokio::time::sleep(RETRY_FIRST).await;
+                continue;
+            }
+            Err(error) => return shared.fail(&error),
+        };
+        let mut retry = RETRY_FIRST;
+        while let Err(error) = validate(&shared, &delivery).await {
+            match error {
+                EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
+                    tracing::warn!(batch = %delivery.batch.number(), %error, "validation waits");
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(RETRY_LAST);
+                }
+                error => return shared.fail(&error),
+            }
+        }
+    }
+}
+
+async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineError> {
+    let started = Instant::now();
+    let batch = &delivery.batch;
+    let Some(cell) = shared.election(&batch.header().law_id) else {
+        tracing::error!(batch = %batch.number(), "alarm: a batch of an election that this node does not know");
+        return shared.ballot_box.acknowledge(delivery).await;
+    };
+    if let Err(error) = check(shared, batch, cell.chronicle().check_batch(batch)) {
+        tracing::error!(batch = %batch.number(), %error, "alarm: a batch is refused");
+        return shared.ballot_box.acknowledge(delivery).await;
+    }
+    if let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) {
+        let marks: Vec<Mark> = batch
+            .envelopes()
+            .map(|envelope| Mark { key: scheme.registry_key(&envelope.hash), request: envelope.request })
+            .collect();
+        let expected = shared.registry.mark(cell.law_id(), &marks).await?;
+        for (mark, expected) in marks.iter().zip(expected) {
+            let origin = shared.pending.label(&mark.request, expected);
+            let Some(origin) = origin else { continue };
+            match expected {
+                Expectation::Accepted => shared.throttle.right(&origin, started),
+                Expectation::Unknown | Expectation::Revoked => shared.throttle.wrong(&origin, started),
+                Expectation::Duplicate { .. } => {}
+            }
+        }
+    }
+    shared.ledger.stage(batch).await?;
+    shared.ballot_box.acknowledge(delivery).await?;
+    cell.staged.notify_one();
+    Ok(())
+}
+
+/// Why a batch is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error(transparent)]
+    Chronicle(ChronicleError),
+    #[error("it bears a stamp of the future")]
+    Future,
+}
+
+fn check(shared: &Shared, batch: &Batch, checked: Result<(), ChronicleError>) -> Result<(), Refusal> {
+    checked.map_err(Refusal::Chronicle)?;
+    let latest = shared.now().0 + FUTURE_MILLIS_MAX;
+    if batch.envelopes().any(|envelope| envelope.received.0 > latest) { Err(Refusal::Future) } else { Ok(()) }
+}

@@ -1,0 +1,99 @@
+//! What of an election is shown to anyone.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use votekit_core::election::{Bilingual, Choice};
+use votekit_core::instant::UnixSeconds;
+
+use crate::election_cell::ElectionCell;
+
+/// A text in both languages.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BilingualView {
+    /// French.
+    pub fr: String,
+    /// English.
+    pub en: String,
+}
+
+/// A choice on the ballot.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ChoiceView {
+    /// Its id, to be sent as `vote`.
+    pub id: String,
+    /// The French label.
+    pub fr: String,
+    /// The English label.
+    pub en: String,
+}
+
+/// An election, as it stands.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ElectionView {
+    /// The law put to the vote, which is the id of the election.
+    pub law_id: String,
+    /// Its title.
+    pub title: BilingualView,
+    /// What it is about.
+    pub description: BilingualView,
+    /// The choices in the order of the ballot.
+    pub choices: Vec<ChoiceView>,
+    /// `draft`, `open`, `closing`, `closed` or `certified`.
+    pub state: String,
+    /// Whether the result binds.
+    pub binding: bool,
+    /// Who sees results when: `live`, `after_vote` or `after_close`.
+    pub results: String,
+    /// When the poll opens or opened, in RFC 3339.
+    pub opens: Option<String>,
+    /// When it closes or closed, in RFC 3339.
+    pub closes: Option<String>,
+    /// Electors registered.
+    pub registered: u64,
+    /// Votes received and decided.
+    pub received: u64,
+    /// Votes that count.
+    pub accepted: u64,
+    /// Votes of credentials that had voted.
+    pub duplicate: u64,
+    /// Votes that do not count.
+    pub invalid: u64,
+    /// Leaves in the log.
+    pub log_size: u64,
+    /// The origin of the log's checkpoints.
+    pub origin: String,
+    /// SHA-256 of the policy that verifies the log: to be pinned.
+    pub policy_fingerprint: String,
+}
+
+impl ElectionView {
+    pub(crate) fn of(cell: &ElectionCell) -> Self {
+        let committed = cell.committed();
+        let (definition, report) = (&cell.definition, &committed.results.report);
+        let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
+        let choice = |choice: &Choice| ChoiceView {
+            id: choice.id.to_string(),
+            fr: choice.fr.clone(),
+            en: choice.en.clone(),
+        };
+        Self {
+            law_id: definition.law_id.to_string(),
+            title: text(&definition.title),
+            description: text(&definition.description),
+            choices: definition.choices.iter().map(choice).collect(),
+            state: committed.state().to_string(),
+            binding: definition.binding,
+            results: definition.results.as_str().to_owned(),
+            opens: committed.opens.map(UnixSeconds::to_rfc3339),
+            closes: committed.closes.map(UnixSeconds::to_rfc3339),
+            registered: committed.results.registered,
+            received: report.received,
+            accepted: report.accepted,
+            duplicate: report.duplicate,
+            invalid: report.invalid,
+            log_size: committed.size(),
+            origin: cell.signer.origin.as_str().to_owned(),
+            policy_fingerprint: cell.signer.policy.fingerprint().to_hex(),
+        }
+    }
+}
