@@ -111,6 +111,7 @@ pub fn run_goose(node: &NodeUrl, options: &GooseOptions, mix: Arc<BallotMix>) ->
         next: AtomicU64::new(0),
         tallies: Mutex::default(),
     });
+    let aside = StdoutAside::begin().map_err(|error| LoadError::Goose { problem: error.to_string() })?;
     let metrics =
         runtime.block_on(attack(node, options, &booth)).map_err(|error| LoadError::Goose { problem: error.to_string() })?;
     drop(aside);

@@ -42,25 +42,23 @@ impl StagedFolder {
         let parent = parent_of(target);
         fs::create_dir_all(parent).map_err(|error| CommandError::writing(parent, &error))?;
         let name = target.file_name().ok_or_else(|| {
-            CommandError::usage(format!("{} cannot be an output folder", target.display())).hint("name a new folder, such as hashes")
+            CommandError::usage(format!("{} cannot be an output folder", target.display()))
+                .hint("name a new folder, such as hashes")
         })?;
         let staging = parent.join(format!(".{}.partial", name.to_string_lossy()));
         let lock = create_locked(&staging)?;
         Ok(Self { target: target.to_owned(), staging, _lock: lock, committed: false })
     }
 
-    /// Where the folder is while it is being made.
-    pub(crate) fn path(&self) -> &Path {
-        &self.staging
-    }
-
-    /// Writes one file of the folder and syncs it.
+    /// Writes one file of the folder and syncs it. `name` may lead into a folder within.
     ///
     /// # Errors
     /// When it cannot be written whole. The message names the file as it would have been.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CommandError> {
         let write = || -> io::Result<()> {
-            let mut file = File::create_new(self.staging.join(name))?;
+            let path = self.staging.join(name);
+            fs::create_dir_all(parent_of(&path))?;
+            let mut file = File::create_new(path)?;
             file.write_all(bytes)?;
             file.sync_all()
         };

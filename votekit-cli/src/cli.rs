@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Hashgen(commands::hashgen::Args),
     Pepper(commands::pepper::Args),
     Manifest(commands::manifest::Args),
+    Verify(commands::verify::Args),
+    Recount(commands::recount::Args),
     #[cfg(feature = "loadtest")]
     Loadtest(commands::loadtest::Args),
     Completions(commands::completions::Args),

@@ -4,12 +4,14 @@
 //! to exit codes. Data goes to standard output, everything else to standard error.
 
 mod atomic_output;
+mod bundle_folder;
 mod cli;
 mod commands;
 mod context;
 mod error;
 mod output;
 mod progress;
+mod recount;
 
 use std::process::ExitCode;
 

@@ -57,7 +57,7 @@ impl Output {
 
     /// A line for the person at the terminal; nothing with `--json`.
     pub(crate) fn note(&self, text: impl Display) {
-        if !self.json {
+        if !self.is_json() {
             to_stderr(&format!("{text}\n"));
         }
     }

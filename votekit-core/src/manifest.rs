@@ -168,8 +168,11 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] with the first thing that is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let wire: Wire<ManifestBody> = serde_json::from_slice(bytes)
-            .map_err(|error| ManifestError::Json { line: error.line(), column: error.column(), reason: error.to_string() })?;
+        let wire: Wire<ManifestBody> = serde_json::from_slice(bytes).map_err(|error| ManifestError::Json {
+            line: error.line(),
+            column: error.column(),
+            reason: error.to_string(),
+        })?;
         let manifest = Self::new(wire.body)?;
         if manifest.encode() == bytes { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
@@ -229,8 +232,7 @@ impl Manifest {
         check_digest(row, bytes)?;
         let file = || row.file.clone();
         let format = ShardFormat::of_file_name(&row.file).ok_or_else(|| ManifestError::FileName { file: file() })?;
-        let (head, keys) =
-            ShardHead::decode(format, bytes).map_err(|error| ManifestError::Shard { file: file(), error })?;
+        let (head, keys) = ShardHead::decode(format, bytes).map_err(|error| ManifestError::Shard { file: file(), error })?;
         let shards = self.law(&row.law_id).map_or(0, |law| law.shards);
         if head != (ShardHead { law_id: row.law_id.clone(), shard: row.shard, shards }) {
             return Err(ManifestError::ShardHead { file: file() });
@@ -245,8 +247,7 @@ impl Manifest {
     /// [`ManifestError`] when digest, law or counts differ.
     pub fn read_changes(&self, row: &FileRow, bytes: &[u8]) -> Result<Changes, ManifestError> {
         check_digest(row, bytes)?;
-        let changes =
-            Changes::decode(bytes).map_err(|error| ManifestError::Changes { file: row.file.clone(), error })?;
+        let changes = Changes::decode(bytes).map_err(|error| ManifestError::Changes { file: row.file.clone(), error })?;
         if *changes.law_id() != row.law_id {
             return Err(ManifestError::ShardHead { file: row.file.clone() });
         }

@@ -36,9 +36,9 @@ impl ShardFormat {
     /// The format that a file name tells.
     #[must_use]
     pub fn of_file_name(name: &str) -> Option<Self> {
-        [Self::Json, Self::Binary].into_iter().find(|format| {
-            name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
-        })
+        [Self::Json, Self::Binary]
+            .into_iter()
+            .find(|format| name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.')))
     }
 }
 

@@ -26,7 +26,8 @@ fn golden_vectors_hold() {
     assert_eq!(head(1, 2).encode(ShardFormat::Binary, &keys), binary);
     let empty = include_bytes!("../../fixtures/vectors/shard/L2025-001.0002.json");
     assert_eq!(head(2, 2).encode(ShardFormat::Json, &[]), empty);
-    let changes = Changes::new("L2025-001".parse().expect("a law id"), vec![key(2), key(1)], vec![key(3)], vec![(key(5), key(4))]);
+    let changes =
+        Changes::new("L2025-001".parse().expect("a law id"), vec![key(2), key(1)], vec![key(3)], vec![(key(5), key(4))]);
     let file = include_bytes!("../../fixtures/vectors/shard/L2025-001.changes.json");
     assert_eq!(changes.expect("disjoint").encode(), file);
 }
@@ -90,8 +91,7 @@ fn changes_are_disjoint_sorted_and_canonical() {
 }
 
 fn sorted_keys() -> impl Strategy<Value = Vec<RegistryKey>> {
-    prop::collection::btree_set(any::<[u8; 32]>(), 0..20)
-        .prop_map(|keys| keys.into_iter().map(RegistryKey::from_bytes).collect())
+    prop::collection::btree_set(any::<[u8; 32]>(), 0..20).prop_map(|keys| keys.into_iter().map(RegistryKey::from_bytes).collect())
 }
 
 fn heads() -> impl Strategy<Value = ShardHead> {

@@ -16,7 +16,7 @@ use votekit_core::instant::UnixSeconds;
 use votekit_core::manifest::Manifest;
 
 use crate::election_cell::{CheckpointSigner, Committed, ElectionCell};
-use crate::engine::{BlockCommit, Head, Ledger, StagingId, StoredBlock};
+use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
 use crate::recovery::{Recovered, add_to_registry};
 use crate::roll_store;

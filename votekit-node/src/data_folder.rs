@@ -95,7 +95,7 @@ impl FolderError {
 pub struct DataFolder {
     path: PathBuf,
     identity: Identity,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl DataFolder {
@@ -113,7 +113,20 @@ impl DataFolder {
         for folder in ["keys", "keys/ballot", "keys/pepper", "rolls"] {
             make_private_folder(&path.join(folder))?;
         }
-        Ok(Self { path: path.to_owned(), identity, _lock: lock })
+        Ok(Self { path: path.to_owned(), identity, _lock: Some(lock) })
+    }
+
+    /// Looks into a folder that is there, without holding it: another process may be using it.
+    ///
+    /// # Errors
+    /// [`FolderError`], among others when it is no data folder.
+    pub fn peek(path: &Path) -> Result<Self, FolderError> {
+        let file = path.join("votekit.toml");
+        if !file.exists() {
+            let rule = "this is not there: is the folder the data folder of a node?".to_owned();
+            return Err(FolderError::Damaged { path: file, rule });
+        }
+        Ok(Self { path: path.to_owned(), identity: identity(path, None)?, _lock: None })
     }
 
     /// The folder.

@@ -12,7 +12,7 @@ use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
 
 use crate::election_cell::ElectionCell;
-use crate::engine::{BallotBox, EngineError, Ledger};
+use crate::engine::EngineError;
 use crate::metrics;
 use crate::node::Shared;
 use crate::random::SystemRandom;

@@ -9,6 +9,7 @@
 //!
 //! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a node hold.
 
+pub mod archive;
 pub mod config;
 pub mod data_folder;
 pub mod engine;

@@ -21,7 +21,7 @@ use votekit_core::chronicle::leaves_of_block;
 use votekit_core::results::Results;
 
 use crate::election_cell::{Committed, ElectionCell};
-use crate::engine::{EngineError, Expectation, Ledger};
+use crate::engine::{EngineError, Expectation};
 use crate::node::Node;
 use crate::view::ElectionView;
 

@@ -15,7 +15,7 @@ use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
 use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed};
-use crate::engine::{EngineError, Ledger, Mark, Registry, Staged, StagingId, StoredBlock};
+use crate::engine::{EngineError, Ledger, Mark, Staged, StagingId, StoredBlock};
 use crate::node::{NodeError, Shared};
 use crate::roll_store;
 

@@ -49,7 +49,8 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
         tracing::error!(batch = %batch.number(), "alarm: a batch of an election that this node does not know");
         return shared.ballot_box.acknowledge(delivery).await;
     };
-    if let Err(error) = check(shared, batch, cell.chronicle().check_batch(batch)) {
+    let checked = cell.chronicle().check_batch(batch);
+    if let Err(error) = check(shared, batch, checked) {
         tracing::error!(batch = %batch.number(), %error, "alarm: a batch is refused");
         return shared.ballot_box.acknowledge(delivery).await;
     }

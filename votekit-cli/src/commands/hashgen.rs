@@ -159,7 +159,7 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
 
     faults::refuse_conflicts(source.name(), &roll)?;
     if !skip {
-        faults::refuse_faults(&[(source.name(), &roll)])?;
+        faults::refuse_faults(&[(source.name(), &roll)], "mend these rows, or leave them out with --on-error skip")?;
     }
     refuse_missing(source.name(), &roll, &rules)?;
     let staged_rejects = match &rejects {
@@ -189,9 +189,7 @@ fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<()
     let missing = rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id != **law_id));
     match missing {
         Some(law_id) => Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}"))),
-        None if roll.laws.is_empty() => {
-            Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row")))
-        }
+        None if roll.laws.is_empty() => Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row"))),
         None => Ok(()),
     }
 }
@@ -253,7 +251,11 @@ impl fmt::Display for Summary {
         writeln!(formatter, "{} rows in {:.1} s, {} a second", self.rows, self.elapsed_seconds, self.rows_per_second)?;
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(formatter, "next: note that number, check the folder with 'votekit manifest verify {}',", self.out.display())?;
-        writeln!(formatter, "      then hand it to the operators, who load it with 'votekit load'")
+        writeln!(
+            formatter,
+            "      then hand it to the operators, who load it with 'votekit load {} --data DATA'",
+            self.out.display()
+        )
     }
 }
 

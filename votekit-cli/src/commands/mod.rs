@@ -7,7 +7,9 @@ pub(crate) mod loadtest;
 pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod pepper;
+pub(crate) mod recount;
 pub(crate) mod roll;
+pub(crate) mod verify;
 
 use crate::cli::Command;
 use crate::context::Context;
@@ -23,6 +25,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Hashgen(args) => hashgen::run(args, context),
         Command::Pepper(args) => pepper::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
+        Command::Verify(args) => verify::run(args, context),
+        Command::Recount(args) => recount::run(args, context),
         #[cfg(feature = "loadtest")]
         Command::Loadtest(args) => loadtest::run(args, context),
         Command::Completions(args) => completions::run(args, context),

@@ -17,9 +17,10 @@ use crate::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
 use crate::instant::{UnixMillis, UnixSeconds};
 use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use crate::log::leaf::Leaf;
-use crate::log::merkle::{RootHasher, leaf_hash};
+use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
 use crate::log::note::{KeyName, SigningKey};
 use crate::log::policy::{Authority, Policy};
+use crate::log::proof::Proof;
 use crate::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
 use crate::registry;
 use crate::shard::{Changes, ShardFormat, ShardHead};
@@ -227,6 +228,17 @@ impl Sample {
         files.chain([(file::LEAVES.to_owned(), lines)]).collect()
     }
 
+    /// The receipt of the leaf at an index, from the checkpoint of the whole log.
+    ///
+    /// # Panics
+    /// When there is no such leaf.
+    #[must_use]
+    pub fn receipt(&self, index: usize) -> Proof {
+        let hashes: Vec<TreeHash> = self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let checkpoint = authority_keys(11).checkpoint(&self.leaves);
+        Proof::new(&self.leaves[index], index as u64, path(&hashes, index), checkpoint)
+    }
+
     /// The leaves, read.
     ///
     /// # Panics
@@ -235,6 +247,19 @@ impl Sample {
     pub fn parsed(&self) -> Vec<Leaf> {
         self.leaves.iter().map(|leaf| Leaf::parse(leaf).expect("own leaf")).collect()
     }
+}
+
+/// The inclusion proof of RFC 6962 section 2.1.1, as it is written there.
+fn path(hashes: &[TreeHash], index: usize) -> Vec<TreeHash> {
+    if hashes.len() == 1 {
+        return Vec::new();
+    }
+    let root = |part: &[TreeHash]| part.iter().copied().collect::<RootHasher>().root();
+    let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
+    let (mut below, sibling) =
+        if index < left.len() { (path(left, index), root(right)) } else { (path(right, index - left.len()), root(left)) };
+    below.push(sibling);
+    below
 }
 
 /// A sample in the making.

@@ -39,8 +39,7 @@ fn check_kind(body: &ManifestBody) -> Result<(), ManifestError> {
 
 /// The files are exactly those of the laws, in their order, with their numbers, and their counts add up.
 fn check_files(body: &ManifestBody) -> Result<(), ManifestError> {
-    let (files, is_supplement) =
-        if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
+    let (files, is_supplement) = if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
     let mut rest = files.as_slice();
     for law in &body.laws {
         let length = rest.iter().take_while(|row| row.law_id == law.law_id).count();

@@ -26,19 +26,16 @@ impl RollHeader {
         let mut columns = 0;
         let record = rows.next_record(|place, field| {
             columns = place + 1;
-            if let Some(index) = Field::REQUIRED.iter().position(|required| names(*required, field.bytes)) {
-                if found[index].replace(place).is_some() {
-                    twice = Some(Field::REQUIRED[index]);
-                }
-            }
+            let index = Field::REQUIRED.iter().position(|required| names(*required, field.bytes));
+            twice = twice.or(index.filter(|index| found[*index].replace(place).is_some()));
         });
         let Some(record) = record else { return Ok(None) };
         let line = record.line;
         if std::str::from_utf8(record.bytes).is_err() {
             return Err(RollError::HeaderText { line });
         }
-        if let Some(field) = twice {
-            return Err(RollError::HeaderTwice { line, field });
+        if let Some(index) = twice {
+            return Err(RollError::HeaderTwice { line, field: Field::REQUIRED[index] });
         }
         let mut places = [0; 3];
         for (index, field) in Field::REQUIRED.into_iter().enumerate() {

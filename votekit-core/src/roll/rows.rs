@@ -4,8 +4,8 @@ use std::io::Read;
 
 use super::chunk::RollChunks;
 use super::fault::{Field, RollError, RowFault};
-use super::row::{RawRow, Rows};
 use super::header::RollHeader;
+use super::row::{RawRow, Rows};
 use crate::credential::{AccessCode, Credential, Nas};
 
 /// One row of a roll, checked.

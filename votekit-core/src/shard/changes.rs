@@ -133,18 +133,14 @@ impl Changes {
     /// # Errors
     /// [`ChangesError`] with the first thing that is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, ChangesError> {
-        let body: Body = serde_json::from_slice(bytes)
-            .map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;
+        let body: Body =
+            serde_json::from_slice(bytes).map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;
         let changes = Self(body);
         if changes.encode() != bytes {
             return Err(ChangesError::NotCanonical);
         }
         let Body { add, revoke, replace, .. } = &changes.0;
-        for (list, ascending) in [
-            ("add", add.is_sorted()),
-            ("revoke", revoke.is_sorted()),
-            ("replace", replace.is_sorted()),
-        ] {
+        for (list, ascending) in [("add", add.is_sorted()), ("revoke", revoke.is_sorted()), ("replace", replace.is_sorted())] {
             if !ascending {
                 return Err(ChangesError::Order { list });
             }

@@ -38,7 +38,7 @@ pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), Comm
 }
 
 /// Reports every bad row of the given rolls, if there is one.
-pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)]) -> Result<(), CommandError> {
+pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)], hint: &str) -> Result<(), CommandError> {
     let total: usize = rolls.iter().map(|(_, roll)| roll.faults.len()).sum();
     if total == 0 {
         return Ok(());
@@ -50,9 +50,7 @@ pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)]) -> Result<(), Command
     }
     and_more(&mut message, total);
     let listed: Vec<Value> = faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
-    Err(CommandError::bad_input(message)
-        .hint("mend these rows, or leave them out with --on-error skip")
-        .details(json!({ "faults": listed, "faults_total": total })))
+    Err(CommandError::bad_input(message).hint(hint).details(json!({ "faults": listed, "faults_total": total })))
 }
 
 fn described(name: &str, fault: &RowFault) -> Value {

@@ -49,7 +49,7 @@ impl Source {
         if metadata.is_dir() {
             return Err(CommandError::bad_input(format!("cannot read {name}: it is a folder")));
         }
-        let length = metadata.is_file().then(|| metadata.len());
+        let length = metadata.is_file().then_some(metadata.len());
         let kept = if length.is_some() { None } else { keep(&name)? };
         Ok(Self { name, input: Input::File(file), length, kept })
     }

@@ -26,9 +26,7 @@ pub(super) fn run(args: &Args, parent: &Path, pepper: Option<&Pepper>, context: 
     let (add, add_digest) = read_changes(args, args.add.as_deref(), &hasher)?;
     let (revoke, revoke_digest) = read_changes(args, args.revoke.as_deref(), &hasher)?;
     let hashed = hash_supplement(add, revoke)
-        .map_err(|error| CommandError::internal(format!("the changes would be inconsistent: {error}")));
-    // Two codes for one elector make inconsistent changes too; the better error is told first.
-    let hashed = hashed?;
+        .map_err(|error| CommandError::internal(format!("the changes would be inconsistent: {error}")))?;
     refuse_bad_rows(args, &hashed)?;
     refuse_unknown_laws(&parent, &hashed)?;
 
@@ -56,7 +54,8 @@ fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
 }
 
 fn pepper_error(error: &ManifestError) -> CommandError {
-    CommandError::bad_input(error.to_string()).hint("a supplement is hashed as its parent is: give --pepper-file the same pepper, or none")
+    CommandError::bad_input(error.to_string())
+        .hint("a supplement is hashed as its parent is: give --pepper-file the same pepper, or none")
 }
 
 fn read_changes(
@@ -76,8 +75,9 @@ fn refuse_bad_rows(args: &Args, hashed: &HashedSupplement) -> Result<(), Command
     let (add, revoke) = (name(&args.add), name(&args.revoke));
     faults::refuse_conflicts(&add, &hashed.add)?;
     faults::refuse_conflicts(&revoke, &hashed.revoke)?;
-    faults::refuse_faults(&[(&add, &hashed.add), (&revoke, &hashed.revoke)])?;
+    faults::refuse_faults(&[(&add, &hashed.add), (&revoke, &hashed.revoke)], "mend these rows")?;
     match hashed.unchanged.first() {
+        None if hashed.changes.is_empty() => Err(CommandError::bad_input("there is nothing to add or revoke")),
         None => Ok(()),
         Some(same) => Err(CommandError::bad_input(format!(
             "{add} line {} adds what {revoke} line {} revokes: the same elector, law {} and code",

@@ -96,8 +96,12 @@ impl Folder {
             .map_err(|error| CommandError::verification_failed(format!("{}: {error}", manifest_path.display())))?;
         let rows: Vec<&FileRow> = manifest.body().shards.iter().chain(&manifest.body().changes).collect();
         let bar = progress::count("Checking files", Some(rows.len() as u64));
-        let mut findings: Vec<String> =
-            rows.par_iter().filter_map(|row| check_file(path, &manifest, row).err().inspect(|_| bar.inc(1))).collect();
+        let check = |row: &&FileRow| {
+            let checked = check_file(path, &manifest, row);
+            bar.inc(1);
+            checked.err()
+        };
+        let mut findings: Vec<String> = rows.par_iter().filter_map(check).collect();
         bar.finish_and_clear();
         findings.extend(unlisted(path, &rows)?);
         Ok(Self { path: path.to_owned(), findings, manifest })

@@ -282,3 +282,7 @@ impl<'a> Chunks<'a> {
         Digest::from_bytes(std::mem::take(&mut self.digest).finalize().into())
     }
 }
+
+#[cfg(test)]
+#[path = "leaves_test.rs"]
+mod tests;

@@ -17,6 +17,9 @@ use super::writes::{AllocateEpoch, Commit, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
 use crate::engine::{BlockCommit, EngineError, Head, Ledger, Staged, StagingId, StoredBlock};
 
+/// The database's name in its folder.
+pub(super) const FILE: &str = "ledger.sqlite";
+
 /// The ledger of one process.
 ///
 /// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned: every later call returns
@@ -41,7 +44,7 @@ impl EmbeddedLedger {
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         create_folder(folder)?;
         let lock = lock(folder)?;
-        let path = folder.join("ledger.sqlite");
+        let path = folder.join(FILE);
         let connection = schema::open_writer(&path)?;
         let tail = Arc::new(inspection::inspect(&connection)?);
         let poison = Arc::new(Poison::new());

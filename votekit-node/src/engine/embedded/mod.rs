@@ -17,6 +17,7 @@ mod queries;
 mod readers;
 mod registry;
 mod schema;
+mod snapshot;
 mod tail;
 mod writer;
 mod writes;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 pub use ballot_box::EmbeddedBallotBox;
 pub use ledger::EmbeddedLedger;
 pub use registry::EmbeddedRegistry;
+pub use snapshot::Snapshot;
 
 use super::EngineError;
 

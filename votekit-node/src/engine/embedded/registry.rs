@@ -181,8 +181,8 @@ impl Credentials {
         }
         // The request that was thought first takes the place of the one that was.
         let duplicates = self.duplicates.entry(mark.key).or_default();
-        match duplicates.iter_mut().find(|duplicate| **duplicate == tag) {
-            Some(duplicate) => *duplicate = before,
+        match duplicates.iter().position(|duplicate| *duplicate == tag) {
+            Some(place) => duplicates[place] = before,
             None if duplicates.len() < DUPLICATES_MAX => duplicates.push(before),
             None => {}
         }

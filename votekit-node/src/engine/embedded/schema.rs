@@ -8,6 +8,9 @@ use rusqlite::{Connection, OpenFlags};
 use super::fault::{Fault, corrupt, unavailable};
 use crate::engine::EngineError;
 
+/// The name of the file in its folder.
+pub(super) const FILE: &str = "ledger.sqlite";
+
 /// `VKIT`: what `file` and SQLite's own tools can tell this database by.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
@@ -61,7 +64,7 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
 }
 
 /// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of newer versions.
-fn identify(connection: &Connection) -> Result<usize, Fault> {
+pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application == 0 && version == 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use votekit_core::log::tile::{Tile, encode_hashes};
 
 use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election, holds_leaves};
@@ -10,7 +10,7 @@ use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
 use crate::engine::embedded::tail::Tail;
 use crate::engine::embedded::writer::Write;
-use crate::engine::{BlockCommit, Conflict, EngineError, Head};
+use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
 /// A commit that does not contradict itself.
 pub(in crate::engine::embedded) struct Commit {
@@ -173,5 +173,5 @@ fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
 
 /// Where a log stands that has not begun.
 fn no_head() -> Head {
-    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: crate::engine::StagingId(0) }
+    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: StagingId(0) }
 }

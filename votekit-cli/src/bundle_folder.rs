@@ -1,0 +1,66 @@
+//! A bundle, or a folder of shards, on disk.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use votekit_core::bundle::Source;
+
+use crate::error::CommandError;
+use crate::progress;
+
+/// Folders inside folders are followed this deep: a bundle has one, a deeper file is named as not belonging there.
+const DEPTH_MAX: usize = 4;
+
+/// The files of a folder, and a bar that shows how much of them has been read.
+#[derive(Debug)]
+pub(crate) struct BundleFolder {
+    root: PathBuf,
+    names: Vec<String>,
+    bar: ProgressBar,
+}
+
+impl BundleFolder {
+    /// Lists a folder.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    pub(crate) fn open(root: &Path, label: &'static str) -> Result<Self, CommandError> {
+        let mut names = Vec::new();
+        let mut size = 0;
+        list(root, "", 0, &mut names, &mut size).map_err(|error| CommandError::reading(root, &error))?;
+        Ok(Self { root: root.to_owned(), names, bar: progress::bytes(label, Some(size)) })
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Source for BundleFolder {
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.names.clone())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
+        let file = File::open(self.root.join(name))?;
+        Ok(Box::new(self.bar.wrap_read(file)))
+    }
+}
+
+/// Lists files below a folder, with `/` between folder and file. Links to folders are not followed.
+fn list(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>, size: &mut u64) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.file_type()?.is_dir() && depth < DEPTH_MAX {
+            list(&entry.path(), &format!("{name}/"), depth + 1, names, size)?;
+        } else {
+            *size += entry.metadata()?.len();
+            names.push(name);
+        }
+    }
+    Ok(())
+}

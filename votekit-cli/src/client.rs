@@ -1,0 +1,169 @@
+//! Calls to a node: JSON out, JSON or a problem back.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::{Method, Url};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::CommandError;
+
+/// A node, as a client sees it.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    token: Option<Zeroizing<String>>,
+}
+
+/// What a node says when it refuses (RFC 9457).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Problem {
+    /// The stable code.
+    pub(crate) code: String,
+    /// What kind of problem it is.
+    pub(crate) title: String,
+    /// What happened this time.
+    pub(crate) detail: Option<String>,
+    /// Each field that is wrong.
+    pub(crate) errors: Vec<ProblemField>,
+    /// The request, when one was issued.
+    pub(crate) request_id: Option<String>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ProblemField {
+    pub(crate) field: String,
+    pub(crate) rule: String,
+}
+
+/// An answer: its status, when to come back, and its body.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Client {
+    /// A client of the node at `url`, such as `http://127.0.0.1:8080`.
+    pub(crate) fn new(url: &str) -> Result<Self, CommandError> {
+        let bad = |rule: String| {
+            CommandError::usage(format!("'{url}' is no address of a node: {rule}")).hint("such as http://127.0.0.1:8080")
+        };
+        let base = Url::parse(url).map_err(|error| bad(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            return Err(bad("it begins with http:// or https:// and a host".to_owned()));
+        }
+        // Another part of the tree may have installed the same provider already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(600))
+            .build()
+            .map_err(|error| CommandError::configuration(format!("no HTTP client can be made: {error}")))?;
+        Ok(Self { http, base, token: None })
+    }
+
+    /// The same client, as the administrator.
+    pub(crate) fn with_token(mut self, token: Zeroizing<String>) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Calls, and reads the JSON that comes back.
+    pub(crate) async fn call<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&B>,
+    ) -> Result<T, CommandError> {
+        let headers: &[(&str, &str)] = &[];
+        let body = body.map(|body| serde_json::to_vec(body)).transpose();
+        let body = body.map_err(|error| CommandError::internal(error.to_string()))?;
+        let answer = self.send(method, path, headers, body).await?;
+        if !(200..300).contains(&answer.status) {
+            return Err(answer.refusal());
+        }
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            CommandError::configuration(format!("{} did not answer as a votekit node does: {error}", self.base))
+        })
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Answer, CommandError> {
+        let url = self.base.join(path).map_err(|error| CommandError::internal(error.to_string()))?;
+        let mut request = self.http.request(method, url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.as_str());
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let unreachable = |error: reqwest::Error| {
+            CommandError::configuration(format!("the node at {} cannot be reached: {}", self.base, causes(&error)))
+                .hint("is it running, and is the address right?")
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let body = response.bytes().await.map_err(unreachable)?.to_vec();
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Client({})", self.base)
+    }
+}
+
+impl Answer {
+    /// What the node says against it.
+    pub(crate) fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+
+    /// The node's refusal as this command's.
+    pub(crate) fn refusal(&self) -> CommandError {
+        let problem = self.problem();
+        let mut text = match (&problem.detail, problem.title.is_empty()) {
+            (Some(detail), _) => detail.clone(),
+            (None, false) => problem.title.clone(),
+            (None, true) => format!("the node answered {}", self.status),
+        };
+        for ProblemField { field, rule } in &problem.errors {
+            text.push_str(&format!("\n  {field}: {rule}"));
+        }
+        match self.status {
+            401 | 403 => CommandError::configuration(text).hint("is the token that of this node?"),
+            400..=499 => CommandError::bad_input(text),
+            _ => CommandError::configuration(text),
+        }
+    }
+}
+
+/// An error with what caused it, for libraries whose errors name only the outermost cause.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = cause.to_string();
+        source = cause.source();
+    }
+    text
+}

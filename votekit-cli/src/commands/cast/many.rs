@@ -1,0 +1,189 @@
+//! Many votes from a CSV file; an outcome a row, without NAS or code.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use crate::atomic_output::{Secrecy, StagedFile};
+use crate::ballot_call::{self, Ballot};
+use crate::client::Client;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::progress;
+
+/// A row of the file, as it is sent.
+struct Row {
+    line: u64,
+    nas: Zeroizing<String>,
+    code: Zeroizing<String>,
+    law_id: String,
+    vote: String,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Serialize)]
+struct Outcome {
+    line: u64,
+    outcome: String,
+    detail: String,
+    request_id: String,
+}
+
+#[derive(Serialize)]
+struct Report {
+    rows: u64,
+    outcomes: BTreeMap<String, u64>,
+    output: Option<PathBuf>,
+}
+
+pub(super) async fn run(
+    client: Client,
+    from: &Path,
+    output: Option<&Path>,
+    at_once: u16,
+    wait_seconds: u64,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let rows = read(from)?;
+    let bar = progress::count("casting", Some(rows.len() as u64));
+    let client = Arc::new(client);
+    let places = Arc::new(Semaphore::new(usize::from(at_once)));
+    let mut casting = JoinSet::new();
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let place = Arc::clone(&places).acquire_owned().await;
+        let client = Arc::clone(&client);
+        casting.spawn(async move {
+            let outcome = cast(&client, &row, wait_seconds).await;
+            drop(place);
+            outcome
+        });
+        while let Some(done) = casting.try_join_next() {
+            outcomes.push(joined(done)?);
+            bar.inc(1);
+        }
+    }
+    while let Some(done) = casting.join_next().await {
+        outcomes.push(joined(done)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    outcomes.sort_by_key(|outcome| outcome.line);
+    write(&outcomes, output, context)?;
+    let mut counted = BTreeMap::new();
+    for outcome in &outcomes {
+        *counted.entry(outcome.outcome.clone()).or_insert(0) += 1;
+    }
+    let report = Report { rows: outcomes.len() as u64, outcomes: counted, output: output.map(Path::to_owned) };
+    match output {
+        Some(_) => context.output.result(&report),
+        None => {
+            context.output.note(report);
+            Ok(())
+        }
+    }
+}
+
+fn joined(done: Result<Result<Outcome, CommandError>, tokio::task::JoinError>) -> Result<Outcome, CommandError> {
+    done.map_err(|error| CommandError::internal(format!("a vote was not cast: {error}")))?
+}
+
+async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, CommandError> {
+    let ballot = Ballot { nas: &row.nas, code: &row.code, law_id: &row.law_id, vote: &row.vote };
+    let answer = ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await?;
+    let line = row.line;
+    Ok(match answer {
+        Ok(answer) => Outcome {
+            line,
+            detail: match (&answer.reason, answer.attempt_count) {
+                (Some(reason), _) => reason.clone(),
+                (None, Some(attempt)) => format!("attempt {attempt}"),
+                (None, None) => String::new(),
+            },
+            outcome: answer.status,
+            request_id: answer.request_id,
+        },
+        Err(refused) => {
+            let problem = refused.problem();
+            let fields: Vec<String> =
+                problem.errors.iter().map(|error| format!("{}: {}", error.field, error.rule)).collect();
+            let detail = if fields.is_empty() { problem.code } else { format!("{} ({})", problem.code, fields.join("; ")) };
+            Outcome { line, outcome: "refused".to_owned(), detail, request_id: problem.request_id.unwrap_or_default() }
+        }
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
+    let unreadable = |error: csv::Error| {
+        CommandError::bad_input(format!("{}: {}", path.display(), csv_words(&error)))
+            .hint("the file is CSV in UTF-8 with the columns nas, code, law_id and vote")
+    };
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
+    let headers = reader.headers().map_err(unreadable)?.clone();
+    let column = |name: &str| {
+        let normal = |header: &str| header.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
+        headers.iter().position(normal).ok_or_else(|| {
+            CommandError::bad_input(format!("{}, line 1: the column {name} is missing", path.display()))
+        })
+    };
+    let (nas, code, law_id, vote) = (column("nas")?, column("code")?, column("law_id")?, column("vote")?);
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(unreadable)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let field = |index: usize| record.get(index).unwrap_or_default().to_owned();
+        rows.push(Row {
+            line,
+            nas: Zeroizing::new(field(nas)),
+            code: Zeroizing::new(field(code)),
+            law_id: field(law_id),
+            vote: field(vote),
+        });
+    }
+    Ok(rows)
+}
+
+/// What is wrong with the CSV, without any of its values.
+fn csv_words(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Io(error) => error.to_string(),
+        csv::ErrorKind::Utf8 { pos, .. } => {
+            format!("line {}: this is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
+        }
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
+            "line {}: {len} fields where the header has {expected_len}",
+            pos.as_ref().map_or(0, csv::Position::line)
+        ),
+        _ => "this is not CSV".to_owned(),
+    }
+}
+
+fn write(outcomes: &[Outcome], output: Option<&Path>, context: &Context) -> Result<(), CommandError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for outcome in outcomes {
+        writer.serialize(outcome).map_err(|error| CommandError::internal(error.to_string()))?;
+    }
+    let bytes = writer.into_inner().map_err(|error| CommandError::internal(error.to_string()))?;
+    match output {
+        None => context.output.data(&bytes),
+        Some(path) => {
+            let mut file = StagedFile::create(path, Secrecy::Public)?;
+            file.write_all(&bytes).map_err(|error| CommandError::writing(path, &error))?;
+            file.commit()
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted: Vec<String> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        write!(formatter, "{} votes cast: {}", self.rows, counted.join(", "))
+    }
+}

@@ -1,0 +1,109 @@
+//! One vote, from the prompt or from standard input.
+
+use std::fmt;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use reqwest::Method;
+use serde::Serialize;
+use votekit_core::credential::{AccessCode, Nas};
+use votekit_core::id::LawId;
+use votekit_node::ElectionView;
+use zeroize::Zeroizing;
+
+use crate::ballot_call::{self, Ballot, VoteAnswer};
+use crate::client::Client;
+use crate::context::Context;
+use crate::error::CommandError;
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Report(VoteAnswer);
+
+pub(super) async fn run(
+    client: &Client,
+    law: Option<LawId>,
+    receipt: Option<&Path>,
+    wait_seconds: u64,
+    context: &Context,
+) -> Result<(), CommandError> {
+    let law = match law {
+        Some(law) => law.to_string(),
+        None => ask("Law", false)?.to_string(),
+    };
+    let election: ElectionView = client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;
+    context.output.note(format!("{} / {}", election.title.fr, election.title.en));
+    for choice in &election.choices {
+        context.output.note(format!("  {:<12} {} / {}", choice.id, choice.fr, choice.en));
+    }
+    let nas = ask("NAS", false)?;
+    Nas::parse(nas.as_bytes()).map_err(|error| CommandError::bad_input(error.to_string()))?;
+    let code = ask("Access code", true)?;
+    AccessCode::parse(code.as_bytes()).map_err(|error| CommandError::bad_input(error.to_string()))?;
+    let vote = ask("Vote", false)?;
+    if !election.choices.iter().any(|choice| choice.id == *vote) {
+        let known: Vec<&str> = election.choices.iter().map(|choice| choice.id.as_str()).collect();
+        return Err(CommandError::bad_input("the ballot has no such choice").hint(format!("choose one of: {}", known.join(", "))));
+    }
+    let ballot = Ballot { nas: &nas, code: &code, law_id: &law, vote: &vote };
+    let answer = match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await? {
+        Ok(answer) => answer,
+        Err(refused) => return Err(refused.refusal()),
+    };
+    if let Some(path) = receipt {
+        let url = format!("/api/v1/vote/{}/receipt", answer.request_id);
+        let proof = client.send(Method::GET, &url, &[], None).await?;
+        if proof.status != 200 {
+            return Err(proof.refusal());
+        }
+        std::fs::write(path, proof.body).map_err(|error| CommandError::writing(path, &error))?;
+    }
+    context.output.result(&Report(answer))
+}
+
+/// Asks at the terminal, or takes the next line of standard input.
+fn ask(what: &str, hidden: bool) -> Result<Zeroizing<String>, CommandError> {
+    let failed = |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));
+    let stdin = io::stdin();
+    if hidden && stdin.is_terminal() {
+        return rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new).map_err(failed);
+    }
+    if stdin.is_terminal() {
+        let mut stderr = io::stderr();
+        write!(stderr, "{what}: ").and_then(|()| stderr.flush()).map_err(failed)?;
+    }
+    let mut line = Zeroizing::new(String::new());
+    stdin.lock().read_line(&mut line).map_err(failed)?;
+    if line.is_empty() {
+        return Err(CommandError::bad_input(format!("{what} is missing: the input ended"))
+            .hint("a line each: the NAS, the access code, the vote"));
+    }
+    Ok(Zeroizing::new(line.trim().to_owned()))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answer = &self.0;
+        match answer.status.as_str() {
+            "accepted" => writeln!(formatter, "Your vote is recorded and counts.")?,
+            "duplicate" => writeln!(
+                formatter,
+                "This credential has voted before (attempt {}). The first vote counts; this one does not.",
+                answer.attempt_count.unwrap_or(2)
+            )?,
+            "invalid" => writeln!(
+                formatter,
+                "This vote does not count: {}.",
+                match answer.reason.as_deref() {
+                    Some("unknown") => "no such credential is registered. Check the NAS and the access code",
+                    Some("revoked") => "this access code was replaced. Use the one of the latest letter",
+                    Some("early") => "the poll was not open yet",
+                    Some("late") => "the poll was closed",
+                    _ => "the node gives no reason",
+                }
+            )?,
+            _ => writeln!(formatter, "Your vote is stored; the decision is not out yet.")?,
+        }
+        writeln!(formatter, "request {}", answer.request_id)
+    }
+}

@@ -1,0 +1,82 @@
+//! The votes of the demo: a file of every kind, and what is to be expected of each.
+
+use std::fmt::Write as _;
+
+/// A row of the sample roll.
+#[derive(Clone)]
+pub(super) struct Elector {
+    pub(super) nas: String,
+    pub(super) code: String,
+    pub(super) law_id: String,
+}
+
+/// Expected outcomes of a file of votes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub(super) accepted: u64,
+    pub(super) duplicate: u64,
+    pub(super) unknown: u64,
+    pub(super) revoked: u64,
+    pub(super) malformed: u64,
+    /// Of the accepted ones, by choice.
+    pub(super) oui: u64,
+    pub(super) non: u64,
+    pub(super) blanc: u64,
+}
+
+/// Reads the sample roll, whose columns the demo's own command wrote.
+pub(super) fn read_roll(text: &str) -> Vec<Elector> {
+    let rows = text.lines().skip(1).filter_map(|line| {
+        let mut fields = line.split(',');
+        Some(Elector {
+            nas: fields.next()?.to_owned(),
+            code: fields.next()?.to_owned(),
+            law_id: fields.next()?.to_owned(),
+        })
+    });
+    rows.collect()
+}
+
+/// Two files of votes: first those that each cast a credential once, then the others, whose outcome depends on the first being in.
+///
+/// Elector 0 is left for the vote that is repeated with its key, elector 1 is the one whose code is revoked, and every tenth does not vote.
+pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
+    let mut expected = Expected::default();
+    let mut first = "nas,code,law_id,vote\n".to_owned();
+    let mut second = first.clone();
+    let voters = roll.iter().enumerate().skip(2).filter(|(place, _)| place % 10 != 9);
+    for (place, elector) in voters {
+        let vote = match place % 7 {
+            0 | 2 | 5 => "non",
+            3 => "blanc",
+            _ => "oui",
+        };
+        match vote {
+            "oui" => expected.oui += 1,
+            "non" => expected.non += 1,
+            _ => expected.blanc += 1,
+        }
+        expected.accepted += 1;
+        row(&mut first, &elector.nas, &elector.code, &elector.law_id, vote);
+        if place % 20 == 4 {
+            row(&mut second, &elector.nas, &elector.code, &elector.law_id, "non");
+            expected.duplicate += 1;
+        }
+    }
+    let (revoked, known) = (&roll[1], &roll[2]);
+    row(&mut second, &revoked.nas, &revoked.code, &revoked.law_id, "oui");
+    expected.revoked = 1;
+    for guess in ["GUESS001", "GUESS002"] {
+        row(&mut second, &known.nas, guess, &known.law_id, "oui");
+        expected.unknown += 1;
+    }
+    row(&mut second, "12345678", &known.code, &known.law_id, "oui");
+    row(&mut second, &known.nas, &known.code, &known.law_id, "peut-etre");
+    expected.malformed = 2;
+    (first, second, expected)
+}
+
+fn row(file: &mut String, nas: &str, code: &str, law_id: &str, vote: &str) {
+    // Writing to a string does not fail.
+    let _ = writeln!(file, "{nas},{code},{law_id},{vote}");
+}

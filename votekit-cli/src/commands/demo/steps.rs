@@ -1,0 +1,394 @@
+//! The steps of the demo. Each runs votekit itself, with the command that is shown.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Args;
+use super::ballots::{Expected, read_roll, vote_files};
+use crate::atomic_output::refuse_occupied;
+use crate::ballot_call::{self, Ballot, VoteAnswer};
+use crate::client::Client;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::office;
+
+const LAW: &str = "L2025-001";
+
+/// What the demo came to.
+#[derive(Serialize)]
+struct Report {
+    electors: u32,
+    seconds: u64,
+    outcomes: Vec<(&'static str, u64, String)>,
+    results: Vec<(&'static str, u64)>,
+    turnout: String,
+    log_leaves: u64,
+    fingerprint: String,
+    files: Vec<(&'static str, PathBuf)>,
+    node: Option<String>,
+}
+
+/// The demo under way.
+struct Demo<'a> {
+    context: &'a Context,
+    dir: PathBuf,
+    program: PathBuf,
+    step: u32,
+}
+
+/// A node in a process of its own, ended when it is dropped.
+struct NodeProcess {
+    child: Child,
+    public: String,
+    admin: String,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
+    let started = Instant::now();
+    refuse_occupied(&args.dir)?;
+    fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
+    let program = std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
+    let mut demo = Demo { context, dir: args.dir.clone(), program, step: 0 };
+    demo.prepare_roll(args.electors)?;
+    demo.prepare_election()?;
+    let node = demo.serve()?;
+    let (expected, receipt_of) = demo.vote(&node)?;
+    let closed = demo.close(&node)?;
+    demo.check_accounts(&closed, &expected)?;
+    let fingerprint = demo.publish(&node)?;
+    demo.verify(&fingerprint)?;
+    let results = demo.json(&["results", "--data", &demo.path("node"), "--json"])?;
+    let report = demo.report(args, &expected, &closed, &results, fingerprint, &node, started)?;
+    context.output.result(&report)?;
+    context.output.note(format!("(the receipt is of request {receipt_of})"));
+    if args.keep {
+        context.output.note("the node goes on serving; Ctrl-C ends it");
+        return node.wait();
+    }
+    node.stop()
+}
+
+impl Demo<'_> {
+    fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
+        self.say("An electoral roll (here a sample: every NAS in it is issued to nobody)");
+        let electors = electors.to_string();
+        self.votekit(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", "1", "-o", &self.path("roll.csv")])?;
+        self.say("Offline, officials make a secret pepper and hash the roll under it");
+        self.votekit(&["pepper", "generate", "-o", &self.path("referendum.pepper")])?;
+        let (roll, pepper, hashes) = (self.path("roll.csv"), self.path("referendum.pepper"), self.path("hashes"));
+        self.votekit(&["hashgen", &roll, "--out", &hashes, "--pepper-file", &pepper])?;
+        self.say("A letter was lost: its code is revoked and not replaced, in a supplement");
+        let text = fs::read_to_string(&roll).map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
+        let lost: Vec<&str> = text.lines().take(1).chain(text.lines().skip(2).take(1)).collect();
+        self.write("lost.csv", &(lost.join("\n") + "\n"))?;
+        let manifest = format!("{hashes}/manifest.json");
+        let (lost, supplement) = (self.path("lost.csv"), self.path("supplement"));
+        self.votekit(&[
+            "hashgen", "--supplement-of", &manifest, "--revoke", &lost, "--out", &supplement, "--pepper-file", &pepper,
+        ])
+    }
+
+    fn prepare_election(&mut self) -> Result<(), CommandError> {
+        self.say("Operators load the hashes into a node; officials create the election and open the poll");
+        let (node, pepper) = (self.path("node"), self.path("referendum.pepper"));
+        self.votekit(&["load", &self.path("hashes"), "--data", &node, "--pepper-file", &pepper])?;
+        self.votekit(&["load", &self.path("supplement"), "--data", &node])?;
+        self.votekit(&[
+            "election", "create", LAW, "--title-fr", "Loi sur l’eau", "--title-en", "Water Act", "--blank", "--results",
+            "after_close", "--data", &node,
+        ])?;
+        self.votekit(&["election", "open", LAW, "--data", &node])
+    }
+
+    fn serve(&mut self) -> Result<NodeProcess, CommandError> {
+        self.say("A node serves");
+        let node = self.path("node");
+        let arguments = [
+            "serve", "--data", &node, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--metrics-listen",
+            "127.0.0.1:0", "--rate-limit", "0", "--json",
+        ];
+        self.show(&arguments);
+        let log = self.dir.join("node.log");
+        let log_file = fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_file)
+            .spawn()
+            .map_err(|error| CommandError::configuration(format!("the node cannot be started: {error}")))?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            // What does not read is told below.
+            let _ = BufReader::new(stdout).read_line(&mut line);
+        }
+        let listening: Value = serde_json::from_str(&line).unwrap_or_default();
+        match (listening["public"].as_str(), listening["admin"].as_str()) {
+            (Some(public), Some(admin)) => {
+                let (public, admin) = (public.to_owned(), admin.to_owned());
+                self.context.output.note(format!("    the node answers at {public}"));
+                Ok(NodeProcess { child, public, admin })
+            }
+            _ => {
+                drop(NodeProcess { child, public: String::new(), admin: String::new() });
+                let said = fs::read_to_string(&log).unwrap_or_default();
+                Err(CommandError::configuration(format!("the node did not start: {}", said.trim_end())))
+            }
+        }
+    }
+
+    fn vote(&mut self, node: &NodeProcess) -> Result<(Expected, String), CommandError> {
+        self.say("Electors vote: each once, then some of every kind that must not count");
+        let roll = self.path("roll.csv");
+        let text = fs::read_to_string(&roll).map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
+        let electors = read_roll(&text);
+        let (first, second, mut expected) = vote_files(&electors);
+        self.write("votes.csv", &first)?;
+        self.write("votes-again.csv", &second)?;
+        for (votes, outcomes) in [("votes.csv", "outcomes.csv"), ("votes-again.csv", "outcomes-again.csv")] {
+            let (votes, outcomes) = (self.path(votes), self.path(outcomes));
+            self.votekit(&["cast", "--node", &node.public, "--from", &votes, "-o", &outcomes])?;
+        }
+        self.say("One elector's connection breaks; the vote is sent again with the same key, and is the same request");
+        let elector = &electors[0];
+        let ballot = Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
+        let client = Client::new(&node.public)?;
+        let (once, again, receipt) = office::run(async {
+            let once = answered(ballot_call::cast(&client, &ballot, "demo-key-1", 10).await?)?;
+            let again = answered(ballot_call::cast(&client, &ballot, "demo-key-1", 10).await?)?;
+            let path = format!("/api/v1/vote/{}/receipt", once.request_id);
+            let receipt = client.send(Method::GET, &path, &[], None).await?;
+            Ok((once, again, receipt))
+        })?;
+        if once.request_id != again.request_id || once.status != "accepted" || again.status != "accepted" {
+            return Err(unexpected(&format!("a repeated request is {} and then {}", once.status, again.status)));
+        }
+        expected.accepted += 1;
+        expected.oui += 1;
+        if receipt.status != 200 {
+            return Err(receipt.refusal());
+        }
+        let path = self.dir.join("receipt.tlog-proof");
+        fs::write(&path, receipt.body).map_err(|error| CommandError::writing(&path, &error))?;
+        self.context.output.note(format!("    twice request {}: accepted, counted once", once.request_id));
+        Ok((expected, once.request_id))
+    }
+
+    fn close(&mut self, node: &NodeProcess) -> Result<Value, CommandError> {
+        self.say("Officials close the poll: every vote received is decided, the accounts are reconciled, the totals opened");
+        let data = self.path("node");
+        let office = ["--node", &node.admin, "--data", &data, "--json"];
+        let closed = self.json(&[&["election", "close", LAW][..], &office].concat())?;
+        self.json(&[&["election", "certify", LAW][..], &office].concat())?;
+        self.say("The stored votes are decrypted and counted again, by code that shares nothing with the tally");
+        self.votekit(&["recount", "--data", &data])?;
+        Ok(closed)
+    }
+
+    fn check_accounts(&self, closed: &Value, expected: &Expected) -> Result<(), CommandError> {
+        let invalid = expected.unknown + expected.revoked;
+        for (what, wanted) in
+            [("accepted", expected.accepted), ("duplicate", expected.duplicate), ("invalid", invalid)]
+        {
+            let found = closed[what].as_u64();
+            if found != Some(wanted) {
+                return Err(unexpected(&format!("{wanted} votes should be {what}, the node says {found:?}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, node: &NodeProcess) -> Result<String, CommandError> {
+        self.say("The publication bundle is made from the public log");
+        let written = self.json(&["export", "bundle", &self.path("bundle"), "--node", &node.public, "--json"])?;
+        let fingerprint = written["policy_fingerprint"].as_str().unwrap_or_default().to_owned();
+        let policy = Path::new(&self.path("bundle")).join("policy");
+        let pinned = self.dir.join("policy");
+        fs::copy(&policy, &pinned).map_err(|error| CommandError::writing(&pinned, &error))?;
+        Ok(fingerprint)
+    }
+
+    fn verify(&mut self, fingerprint: &str) -> Result<(), CommandError> {
+        self.say("Anyone checks the bundle and a receipt offline, against the policy that was pinned beforehand");
+        let (bundle, policy, hashes) = (self.path("bundle"), self.path("policy"), self.path("hashes"));
+        self.votekit(&["verify", "bundle", &bundle, "--policy", &policy, "--shards", &hashes])?;
+        let receipt = self.path("receipt.tlog-proof");
+        self.votekit(&["verify", "receipt", &receipt, "--fingerprint", fingerprint, "--bundle", &bundle])
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one for each part of the report")]
+    fn report(
+        &self,
+        args: &Args,
+        expected: &Expected,
+        closed: &Value,
+        results: &Value,
+        fingerprint: String,
+        node: &NodeProcess,
+        started: Instant,
+    ) -> Result<Report, CommandError> {
+        let count = |choice: &str| {
+            let choices = results["choices"].as_array().into_iter().flatten();
+            choices.filter(|row| row["id"] == choice).find_map(|row| row["count"].as_u64()).unwrap_or_default()
+        };
+        let counted = [("oui", count("oui")), ("non", count("non")), ("blanc", count("blanc"))];
+        if counted != [("oui", expected.oui), ("non", expected.non), ("blanc", expected.blanc)] {
+            return Err(unexpected(&format!("the results are {counted:?}")));
+        }
+        let outcome = |name, count, meaning: &str| (name, count, meaning.to_owned());
+        Ok(Report {
+            electors: args.electors,
+            seconds: started.elapsed().as_secs(),
+            outcomes: vec![
+                outcome("accepted", expected.accepted, "counted, each credential once"),
+                outcome("duplicate", expected.duplicate, "the credential had voted: recorded, not counted"),
+                outcome("unknown", expected.unknown, "no such credential: recorded as invalid"),
+                outcome("revoked", expected.revoked, "the code was revoked: recorded as invalid"),
+                outcome("malformed", expected.malformed, "refused at once, with the field and the rule"),
+                outcome("repeated", 1, "sent twice with one key: one request, counted once"),
+            ],
+            results: counted.to_vec(),
+            turnout: results["turnout"].as_str().unwrap_or_default().to_owned(),
+            log_leaves: closed["log_size"].as_u64().unwrap_or_default(),
+            fingerprint,
+            files: [
+                ("roll", "roll.csv"),
+                ("hashed roll", "hashes"),
+                ("node's data", "node"),
+                ("node's log lines", "node.log"),
+                ("outcome of each vote", "outcomes.csv"),
+                ("publication bundle", "bundle"),
+                ("pinned policy", "policy"),
+                ("a voter's receipt", "receipt.tlog-proof"),
+            ]
+            .map(|(what, name)| (what, self.dir.join(name)))
+            .to_vec(),
+            node: args.keep.then(|| node.public.clone()),
+        })
+    }
+
+    fn say(&mut self, what: &str) {
+        self.step += 1;
+        self.context.output.note(format!("\n{:>2}. {what}", self.step));
+    }
+
+    fn show(&self, arguments: &[&str]) {
+        let words: Vec<String> = arguments.iter().map(|argument| quoted(argument)).collect();
+        self.context.output.note(format!("    $ votekit {}", words.join(" ")));
+    }
+
+    /// Runs votekit and shows what it says.
+    fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
+        self.show(arguments);
+        let said = self.output(arguments)?;
+        for line in said.lines().filter(|line| !line.is_empty()) {
+            self.context.output.note(format!("      {line}"));
+        }
+        Ok(())
+    }
+
+    /// Runs votekit and reads the JSON it prints.
+    fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
+        self.show(arguments);
+        let said = self.output(arguments)?;
+        serde_json::from_str(&said).map_err(|error| CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" "))))
+    }
+
+    fn output(&self, arguments: &[&str]) -> Result<String, CommandError> {
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| CommandError::configuration(format!("votekit cannot be started: {error}")))?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(CommandError::internal(format!("`votekit {}` failed:\n{}", arguments.join(" "), said.trim_end())))
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.join(name).to_string_lossy().into_owned()
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), CommandError> {
+        let path = self.dir.join(name);
+        fs::write(&path, text).map_err(|error| CommandError::writing(&path, &error))
+    }
+}
+
+impl NodeProcess {
+    fn wait(mut self) -> Result<(), CommandError> {
+        let ended = self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
+        if ended.success() { Ok(()) } else { Err(CommandError::configuration(format!("the node ended: {ended}"))) }
+    }
+
+    /// Ends the node as an operator does, with SIGTERM.
+    fn stop(mut self) -> Result<(), CommandError> {
+        if let Some(id) = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0)) {
+            // A node that has ended already is what is wanted.
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
+        }
+        let ended = self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
+        if ended.success() { Ok(()) } else { Err(CommandError::configuration(format!("the node ended: {ended}"))) }
+    }
+}
+
+impl Drop for NodeProcess {
+    fn drop(&mut self) {
+        // After a failed demo no node stays behind; one that was waited for is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn answered(answer: Result<VoteAnswer, crate::client::Answer>) -> Result<VoteAnswer, CommandError> {
+    answer.map_err(|refused| refused.refusal())
+}
+
+fn unexpected(what: &str) -> CommandError {
+    CommandError::internal(format!("the demo did not come out as it must: {what}"))
+}
+
+fn quoted(argument: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@".contains(&byte);
+    if !argument.is_empty() && OsStr::new(argument).as_encoded_bytes().iter().all(|byte| plain(*byte)) {
+        argument.to_owned()
+    } else {
+        format!("'{argument}'")
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "\nA referendum of {} electors, held and verified in {} s", self.electors, self.seconds)?;
+        writeln!(formatter, "\nWhat became of the votes")?;
+        for (name, count, meaning) in &self.outcomes {
+            writeln!(formatter, "  {count:>7} {name:<10} {meaning}")?;
+        }
+        writeln!(formatter, "\nThe result (turnout {} %)", self.turnout)?;
+        for (choice, count) in &self.results {
+            writeln!(formatter, "  {count:>7} {choice}")?;
+        }
+        writeln!(formatter, "\nVerified: bundle and receipt, against the pinned policy")?;
+        writeln!(formatter, "  {} leaves in the public log", self.log_leaves)?;
+        writeln!(formatter, "  policy fingerprint {}", self.fingerprint)?;
+        writeln!(formatter, "\nWhere things lie")?;
+        for (what, path) in &self.files {
+            writeln!(formatter, "  {what:<21} {}", path.display())?;
+        }
+        if let Some(node) = &self.node {
+            writeln!(formatter, "\nThe node answers at {node}")?;
+        }
+        Ok(())
+    }
+}

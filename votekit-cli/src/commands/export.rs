@@ -1,0 +1,175 @@
+//! `votekit export`: writes results in a format for others, and the publication bundle.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use votekit_core::bundle::Writer;
+use votekit_core::export;
+use votekit_core::results::Results;
+
+use crate::atomic_output::StagedFolder;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::log_source::{LogArgs, LogSource, fingerprint};
+use crate::office;
+use crate::progress;
+
+/// Write results for others, and the publication bundle
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Results(ResultsArgs),
+    Bundle(BundleArgs),
+}
+
+/// Write the results as CSV, JSON or NIST SP 1500-100 JSON
+///
+/// The results are read from the public log: what the log has not opened yet is not written.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit export results --format csv --data node/ > results.csv
+  votekit export results --format nist --node http://127.0.0.1:8080 -o results.nist.json")]
+struct ResultsArgs {
+    /// The format
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// The file to write; standard output when left out
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// A table for spreadsheets
+    Csv,
+    /// For programs
+    Json,
+    /// NIST SP 1500-100 version 2, for election reporting systems
+    Nist,
+}
+
+/// Write the publication bundle: a folder with which anyone can check the whole election offline
+///
+/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results. It is checked with `votekit verify bundle`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit export bundle publication/ --data node/ --election L2025-001")]
+struct BundleArgs {
+    /// The folder to make
+    folder: PathBuf,
+
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// What a bundle came to.
+#[derive(Serialize)]
+struct BundleReport {
+    folder: PathBuf,
+    law_id: String,
+    state: String,
+    leaves: u64,
+    files: usize,
+    policy_fingerprint: String,
+}
+
+/// Runs one action.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Results(args) => run_results(&args, context),
+        Action::Bundle(args) => run_bundle(&args, context),
+    }
+}
+
+fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError> {
+    let results = read_results(&args.log)?;
+    let bytes = match args.format {
+        Format::Csv => export::csv::to_csv(&results),
+        Format::Json => export::json::to_json(&results),
+        Format::Nist => export::nist::to_nist(&results),
+    };
+    match &args.output {
+        Some(path) => fs::write(path, bytes).map_err(|error| CommandError::writing(path, &error)),
+        None => context.output.data(&bytes),
+    }
+}
+
+/// The results that the public log has opened.
+pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
+    office::run(async {
+        let source = LogSource::open(log).await?;
+        let mut writer = Writer::new();
+        let head = source.read(&mut writer, |_| Ok(())).await?;
+        let checkpoint = votekit_core::log::checkpoint::SignedCheckpoint::parse(&head.checkpoint)
+            .map_err(|error| CommandError::verification_failed(error.to_string()))?;
+        writer.account().results(checkpoint.unverified().root()).ok_or_else(|| {
+            CommandError::bad_input(format!("the results of {} have not been opened", source.law_id))
+                .hint("they are opened at the close, or while voting when the election was created with --results live")
+        })
+    })
+}
+
+fn run_bundle(args: &BundleArgs, context: &Context) -> Result<(), CommandError> {
+    let report = office::run(write_bundle(&args.folder, &args.log))?;
+    context.output.result(&report)
+}
+
+async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, CommandError> {
+    let source = LogSource::open(log).await?;
+    let staged = StagedFolder::create(folder)?;
+    let path = staged.path().join("leaves.jsonl");
+    let failed = |error: io::Error| CommandError::writing(&path, &error);
+    let mut leaves = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(failed)?);
+    let bar = progress::count("reading the log", None);
+    let mut writer = Writer::new();
+    let head = source
+        .read(&mut writer, |line| {
+            bar.inc(1);
+            leaves.write_all(line).map_err(failed)
+        })
+        .await?;
+    bar.finish_and_clear();
+    leaves.into_inner().map_err(|error| failed(error.into_error()))?.sync_all().map_err(failed)?;
+    let state = writer.account().state().map(|state| state.to_string()).unwrap_or_default();
+    let count = writer.account().leaves();
+    let files = writer.finish(&head.checkpoint, &head.policy, &head.manifests)?;
+    for file in &files {
+        if let Some((inner, _)) = file.name.rsplit_once('/') {
+            let inner = staged.path().join(inner);
+            fs::create_dir_all(&inner).map_err(|error| CommandError::writing(&inner, &error))?;
+        }
+        staged.write(&file.name, &file.bytes)?;
+    }
+    staged.commit()?;
+    Ok(BundleReport {
+        folder: folder.to_owned(),
+        law_id: source.law_id.to_string(),
+        state,
+        leaves: count,
+        files: files.len() + 1,
+        policy_fingerprint: fingerprint(&head.policy),
+    })
+}
+
+impl fmt::Display for BundleReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "{}: {} files, {} leaves ({})", self.folder.display(), self.files, self.leaves, self.state)?;
+        writeln!(formatter, "policy fingerprint: {}", self.policy_fingerprint)?;
+        writeln!(formatter, "publish the fingerprint where everybody sees it; check the bundle with")?;
+        writeln!(formatter, "  votekit verify bundle {} --fingerprint {}", self.folder.display(), self.policy_fingerprint)
+    }
+}

@@ -1,0 +1,76 @@
+//! `votekit load`: brings a hashed roll into a node's data folder.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use votekit_node::config::Config;
+use votekit_node::{LoadOutcome, LoadReport};
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::office::{self, Office, OfficeArgs};
+
+/// Load a hashed roll, or a supplement to one, into a node
+///
+/// Every digest, count and signature is checked before anything changes. Loading the same roll again changes nothing, and never lets
+/// anyone vote twice. The roll takes effect in each election of its laws that exists, and in one that is created later.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit load hashes/ --data node/ --pepper-file referendum.pepper
+  votekit load supplement/ --node http://127.0.0.1:8081 --data node/")]
+pub(crate) struct Args {
+    /// The folder that `votekit hashgen` made
+    folder: PathBuf,
+
+    /// The pepper that the roll was hashed under; needed the first time
+    #[arg(long, value_name = "FILE")]
+    pepper_file: Option<PathBuf>,
+
+    /// The name that the logs of a new data folder begin with, such as elections.example.ca
+    #[arg(long, value_name = "NAME", conflicts_with = "node")]
+    base: Option<String>,
+
+    #[command(flatten)]
+    office: OfficeArgs,
+}
+
+#[derive(Serialize)]
+struct Report(LoadReport);
+
+/// Loads a roll.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    let report = office::run(async {
+        let office = match args.office.data_of_stopped() {
+            Some(data) => Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?),
+            None => Office::open(&args.office, Config::default()).await?,
+        };
+        let loaded = office.load(&args.folder, args.pepper_file.as_deref()).await;
+        office.leave().await;
+        loaded
+    })?;
+    context.output.result(&Report(report))
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.0;
+        for law in &report.laws {
+            match law.outcome {
+                LoadOutcome::Loaded => {
+                    writeln!(formatter, "{}: loaded, {} electors registered", law.law_id, law.registered)?;
+                }
+                LoadOutcome::Kept => writeln!(
+                    formatter,
+                    "{}: {} credentials kept; they take effect when the election is created",
+                    law.law_id, law.keys
+                )?,
+                LoadOutcome::Unchanged => {
+                    writeln!(formatter, "{}: loaded before, nothing changed ({} electors)", law.law_id, law.registered)?;
+                }
+            }
+        }
+        writeln!(formatter, "manifest: {}", report.manifest)
+    }
+}

@@ -1,0 +1,177 @@
+//! `votekit serve`: runs a node.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use votekit_node::config::Config;
+use votekit_node::server::{self, ServerError};
+
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::office;
+
+/// Run a node: take votes over HTTP, decide them, publish the log
+///
+/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the folder in order. A second node on the same data is refused.
+/// Beyond this machine it wants TLS, its own (--tls-cert, --tls-key) or a proxy's (--behind-tls-proxy).
+///
+/// Every setting can stand in the configuration file; what is given here counts over it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit serve --data node/
+  votekit serve --data node/ --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  votekit serve --data node/ --config node.toml
+
+A configuration file:
+  listen = \"127.0.0.1:8080\"
+  admin_listen = \"127.0.0.1:8081\"
+  metrics_listen = \"127.0.0.1:9090\"
+  rate_limit_per_second = 1000      # 0 lifts the limit
+  [throttle]                        # the back-off on wrong credentials
+  enabled = true")]
+pub(crate) struct Args {
+    /// The data folder; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    /// The name that the logs of a new data folder begin with, such as elections.example.ca
+    #[arg(long, value_name = "NAME")]
+    base: Option<String>,
+
+    /// A configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "VOTEKIT_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// Where voters and readers come in [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "VOTEKIT_LISTEN")]
+    listen: Option<SocketAddr>,
+
+    /// Where administration comes in [default: 127.0.0.1:8081]
+    #[arg(long, value_name = "ADDR", env = "VOTEKIT_ADMIN_LISTEN")]
+    admin_listen: Option<SocketAddr>,
+
+    /// Where metrics are read [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR", env = "VOTEKIT_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// The certificate chain of the public listener (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the public listener (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// A proxy in front terminates TLS: believe its X-Forwarded-For
+    #[arg(long)]
+    behind_tls_proxy: bool,
+
+    /// Votes taken a second; 0 lifts the limit [default: 1000]
+    #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
+    rate_limit: Option<u32>,
+
+    /// Log lines from this level on: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL", env = "VOTEKIT_LOG")]
+    log_level: Option<String>,
+}
+
+/// What is told once the node listens.
+#[derive(Serialize)]
+struct Listening {
+    public: String,
+    admin: String,
+    metrics: String,
+    data: PathBuf,
+    elections: usize,
+}
+
+/// Runs a node until it is told to stop, or fails for good.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    let config = config(&args)?;
+    server::init_logging(&config.log_level).map_err(server_error)?;
+    office::run(async {
+        let node = office::start(&args.data, args.base.as_deref(), config).await?;
+        let elections = node.elections().len();
+        let bound = server::bind(&node).await.map_err(server_error)?;
+        let (public, admin, metrics) = bound.addresses();
+        let scheme = if node.config().tls_cert.is_some() { "https" } else { "http" };
+        context.output.result(&Listening {
+            public: format!("{scheme}://{public}"),
+            admin: format!("http://{admin}"),
+            metrics: format!("http://{metrics}/metrics"),
+            data: args.data.clone(),
+            elections,
+        })?;
+        let stop = stop_signal()?;
+        let failing = node.clone();
+        let served = bound
+            .run(async move {
+                tokio::select! {
+                    () = stop => {}
+                    _ = failing.failed() => {}
+                }
+            })
+            .await;
+        let failure = node.failure();
+        node.shutdown().await;
+        served.map_err(server_error)?;
+        match failure {
+            None => Ok(()),
+            Some(reason) => Err(CommandError::configuration(format!("the node stopped: {reason}"))
+                .hint("every vote that was answered is stored; mend what is wrong and start the node again")),
+        }
+    })
+}
+
+fn config(args: &Args) -> Result<Config, CommandError> {
+    let mut config = match &args.config {
+        None => Config::default(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
+            Config::from_toml(&text).map_err(|error| {
+                CommandError::configuration(format!("{}: {error}", path.display()))
+                    .hint("`votekit serve --help` shows what the file may hold")
+            })?
+        }
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.admin_listen = args.admin_listen.unwrap_or(config.admin_listen);
+    config.metrics_listen = args.metrics_listen.unwrap_or(config.metrics_listen);
+    config.tls_cert = args.tls_cert.clone().or(config.tls_cert);
+    config.tls_key = args.tls_key.clone().or(config.tls_key);
+    config.behind_tls_proxy |= args.behind_tls_proxy;
+    config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
+    config.log_level = args.log_level.clone().unwrap_or(config.log_level);
+    config.check().map_err(|error| CommandError::configuration(error.to_string()))?;
+    Ok(config)
+}
+
+fn server_error(error: ServerError) -> CommandError {
+    CommandError::configuration(error.to_string())
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let failed = |error| CommandError::configuration(format!("signals cannot be awaited: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "votes and results  {}", self.public)?;
+        writeln!(formatter, "administration     {}", self.admin)?;
+        writeln!(formatter, "metrics            {}", self.metrics)?;
+        writeln!(formatter, "data               {} ({} elections)", self.data.display(), self.elections)
+    }
+}

@@ -1,0 +1,64 @@
+//! `votekit verify`: anyone checks a published election, or a voter's receipt, offline.
+
+mod bundle;
+mod receipt;
+
+use std::fs;
+use std::path::PathBuf;
+
+use votekit_core::bundle::verify::Pin;
+use votekit_core::id::Digest;
+use votekit_core::log::policy::Policy;
+
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Check a published election, or a voter's receipt, offline and trusting nobody
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Bundle(bundle::Args),
+    Receipt(receipt::Args),
+}
+
+/// Verifies a bundle or a receipt.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Bundle(args) => bundle::run(&args, context),
+        Action::Receipt(args) => receipt::run(&args, context),
+    }
+}
+
+/// What the verifier already trusts.
+#[derive(Debug, clap::Args)]
+struct Trust {
+    /// The policy file, obtained from elsewhere than the bundle
+    #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
+    policy: Option<PathBuf>,
+
+    /// The SHA-256 of the policy file, obtained from elsewhere: 64 hexadecimal digits
+    #[arg(long, value_name = "HEX")]
+    fingerprint: Option<Digest>,
+}
+
+impl Trust {
+    /// What is pinned, if anything.
+    fn pin(&self) -> Result<Option<Pin>, CommandError> {
+        let Some(path) = &self.policy else {
+            return Ok(self.fingerprint.map(Pin::Fingerprint));
+        };
+        let bytes = fs::read(path).map_err(|error| CommandError::reading(path, &error))?;
+        match Policy::parse(&bytes) {
+            Ok(_) => Ok(Some(Pin::Policy(bytes))),
+            Err(error) => Err(CommandError::bad_input(format!("{} is no policy: {error}", path.display()))),
+        }
+    }
+}
+
+/// How to get from exit code 6 to 0.
+const PIN_HINT: &str = "get the policy or its fingerprint from the electoral authority, not from the bundle, and give it with --policy or --fingerprint";

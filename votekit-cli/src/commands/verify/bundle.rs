@@ -1,0 +1,182 @@
+//! `votekit verify bundle`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::thread;
+
+use serde_json::{Value, json};
+use votekit_core::bundle::Source;
+use votekit_core::bundle::verify::{Options, Verification, verify};
+use votekit_core::export::json::Document;
+
+use super::{PIN_HINT, Trust};
+use crate::bundle_folder::BundleFolder;
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Check everything that can be checked of a publication bundle, and list every failure
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  votekit verify bundle L2025-001/ --policy policy-from-the-authority
+  votekit verify bundle L2025-001/ --fingerprint 6b1f... --shards hashes/
+
+Exit codes: 0 proven; 3 cannot be read; 5 something is wrong; 6 consistent, but no policy was pinned.")]
+pub(crate) struct Args {
+    /// The bundle's folder
+    #[arg(value_name = "DIR")]
+    bundle: PathBuf,
+
+    #[command(flatten)]
+    trust: Trust,
+
+    /// A folder with a manifest and its shards or change file, to check that every accepted hash was registered; once for the roll and each supplement
+    #[arg(long, value_name = "DIR")]
+    shards: Vec<PathBuf>,
+}
+
+/// Verifies and reports.
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
+    let pin = args.trust.pin()?;
+    let bundle = BundleFolder::open(&args.bundle, "verifying")?;
+    let shards: Result<Vec<_>, _> = args.shards.iter().map(|folder| BundleFolder::open(folder, "registered")).collect();
+    let shards = shards?;
+    let options = Options {
+        pin,
+        shards: shards.iter().map(|folder| folder as &dyn Source).collect(),
+        threads: thread::available_parallelism().map_or(1, usize::from),
+    };
+    let verification = verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.to_string()));
+    bundle.finish();
+    shards.iter().for_each(BundleFolder::finish);
+    let verification = verification?;
+    context.output.result(&Report(&verification))?;
+    match (verification.failures.total(), verification.authenticated) {
+        (0, true) => Ok(()),
+        (0, false) => {
+            Err(CommandError::not_authenticated("the bundle is consistent, but nothing proves who made it").hint(PIN_HINT))
+        }
+        (count, _) => {
+            Err(CommandError::verification_failed(format!("{} of the bundle's rules are broken, {count} times in all", {
+                verification.failures.counts().len()
+            })))
+        }
+    }
+}
+
+/// The report for a citizen, or for a program.
+struct Report<'a>(&'a Verification);
+
+impl serde::Serialize for Report<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Verification { failures, .. } = self.0;
+        let listed = failures.list().iter().map(|failure| {
+            json!({
+                "file": failure.file, "line": failure.line, "rule": failure.rule.name(), "found": failure.found,
+            })
+        });
+        let counts: serde_json::Map<String, Value> =
+            failures.counts().iter().map(|(rule, count)| (rule.name().to_owned(), (*count).into())).collect();
+        json!({
+            "verified": self.0.is_proven(),
+            "consistent": failures.is_empty(),
+            "authenticated": self.0.authenticated,
+            "law_id": self.0.definition.as_ref().map(|definition| definition.law_id.as_str()),
+            "state": self.0.state,
+            "origin": self.0.origin,
+            "cosigned_by": self.0.cosigned_by,
+            "policy_fingerprint": self.0.fingerprint,
+            "leaves": self.0.leaves,
+            "root": self.0.root,
+            "registered": self.0.registered,
+            "report": self.0.report,
+            "shards_checked": self.0.shards_checked,
+            "results": self.0.results.as_ref().map(Document::of),
+            "failure_count": failures.total(),
+            "failure_counts": counts,
+            "failures": listed.collect::<Vec<_>>(),
+        })
+        .serialize(serializer)
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.0;
+        self.write_election(out)?;
+        writeln!(out, "log:        {} leaves, root {}", found.leaves, found.root)?;
+        if let Some(origin) = &found.origin {
+            writeln!(out, "signed:     as {origin}, cosigned by {}", found.cosigned_by.join(", "))?;
+        }
+        if let Some(fingerprint) = &found.fingerprint {
+            writeln!(out, "policy:     {fingerprint}{}", if found.authenticated { " (as pinned)" } else { "" })?;
+        }
+        let report = &found.report;
+        writeln!(
+            out,
+            "envelopes:  {} received = {} accepted + {} duplicate + {} invalid + {} replayed",
+            report.received, report.accepted, report.duplicate, report.invalid, report.replayed
+        )?;
+        writeln!(out, "electors:   {} registered", found.registered)?;
+        if found.shards_checked {
+            writeln!(out, "shards:     every accepted and duplicate vote was looked up in the shards given")?;
+        }
+        self.write_results(out)?;
+        self.write_failures(out)?;
+        self.write_verdict(out)
+    }
+}
+
+impl Report<'_> {
+    fn write_election(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(definition) = &self.0.definition else { return writeln!(out, "election:   the log defines none") };
+        let nature = if definition.binding { "binding" } else { "not binding" };
+        let (fr, en) = (printable(&definition.title.fr), printable(&definition.title.en));
+        writeln!(out, "election:   {} ({nature}): {fr} / {en}", definition.law_id)?;
+        self.0.state.map_or(Ok(()), |state| writeln!(out, "state:      {state}"))
+    }
+
+    fn write_results(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(results) = &self.0.results else {
+            return writeln!(out, "results:    none yet: no totals are opened");
+        };
+        writeln!(out, "results:")?;
+        for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
+            writeln!(out, "{count:>12}  {} / {}", printable(&choice.fr), printable(&choice.en))?;
+        }
+        if results.counts.spoiled > 0 {
+            writeln!(out, "{:>12}  illisible / spoiled", results.counts.spoiled)?;
+        }
+        let turnout = results.turnout_basis_points();
+        writeln!(out, "{:>12}  in all, turnout {}.{:02} %", results.counts.total(), turnout / 100, turnout % 100)
+    }
+
+    fn write_failures(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failures = &self.0.failures;
+        if failures.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "failures:")?;
+        for failure in failures.list() {
+            writeln!(out, "  {failure}")?;
+        }
+        let listed = failures.list().len() as u64;
+        match failures.total().checked_sub(listed) {
+            Some(more @ 1..) => writeln!(out, "  … and {more} more"),
+            _ => Ok(()),
+        }
+    }
+
+    fn write_verdict(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.failures.is_empty(), self.0.authenticated) {
+            (true, true) => write!(out, "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it"),
+            (true, false) => write!(out, "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it"),
+            (false, _) => write!(out, "FAILED: do not rely on this bundle"),
+        }
+    }
+}
+
+/// A text of a bundle with nothing in it that could drive a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
+}

@@ -1,0 +1,170 @@
+//! Where the public log of an election is read from: the data folder of a node, or a running node's tiles.
+
+use std::path::PathBuf;
+
+use reqwest::Method;
+use votekit_core::bundle::{WriteError, Writer};
+use votekit_core::id::{Digest, LawId};
+use votekit_core::log::checkpoint::SignedCheckpoint;
+use votekit_core::log::tile::{self, TILE_WIDTH, TilePath};
+use votekit_node::archive::Archive;
+
+use crate::client::Client;
+use crate::error::CommandError;
+
+/// Whose log: a data folder's, or a running node's
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct LogArgs {
+    /// The public address of a running node, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL", required_unless_present = "data", conflicts_with = "data")]
+    node: Option<String>,
+
+    /// The data folder of a node, running or stopped
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The election; can be left out when there is only one
+    #[arg(long, value_name = "LAW_ID")]
+    election: Option<LawId>,
+}
+
+/// A log to be read, of one election.
+pub(crate) struct LogSource {
+    /// The election.
+    pub(crate) law_id: LawId,
+    kind: Kind,
+}
+
+enum Kind {
+    Folder(Box<Archive>),
+    Node(Client),
+}
+
+/// What stands beside the leaves of a log.
+pub(crate) struct LogHead {
+    /// The signed checkpoint.
+    pub(crate) checkpoint: Vec<u8>,
+    /// The policy that verifies it.
+    pub(crate) policy: Vec<u8>,
+    /// The manifests that the log names.
+    pub(crate) manifests: Vec<Vec<u8>>,
+}
+
+impl LogSource {
+    /// Opens the log that is asked for.
+    pub(crate) async fn open(args: &LogArgs) -> Result<Self, CommandError> {
+        match (&args.node, &args.data) {
+            (Some(url), _) => {
+                let client = Client::new(url)?;
+                let law_id = match &args.election {
+                    Some(law_id) => law_id.clone(),
+                    None => {
+                        let elections: Vec<votekit_node::ElectionView> =
+                            client.call(Method::GET, "/api/v1/elections", None::<&()>).await?;
+                        let laws = elections.iter().map(|election| election.law_id.parse());
+                        only(laws.collect::<Result<_, _>>().map_err(|_| not_a_node())?)?
+                    }
+                };
+                Ok(Self { law_id, kind: Kind::Node(client) })
+            }
+            (None, Some(data)) => {
+                let archive = Archive::open(data)?;
+                let law_id = choose(&archive, args.election.as_ref())?;
+                Ok(Self { law_id, kind: Kind::Folder(Box::new(archive)) })
+            }
+            (None, None) => Err(CommandError::usage("give --node or --data")),
+        }
+    }
+
+    /// Reads the whole log into a bundle's writer; `lines` is handed pieces of `leaves.jsonl` as they come.
+    pub(crate) async fn read(
+        &self,
+        writer: &mut Writer,
+        mut lines: impl FnMut(&[u8]) -> Result<(), CommandError>,
+    ) -> Result<LogHead, CommandError> {
+        let mut out = Vec::new();
+        match &self.kind {
+            Kind::Folder(archive) => {
+                let unknown = || CommandError::bad_input(format!("there is no election {}", self.law_id));
+                let checkpoint = archive.head(&self.law_id)?.ok_or_else(unknown)?.checkpoint;
+                archive.for_each_leaf(&self.law_id, |leaf| {
+                    out.clear();
+                    writer.leaf(leaf, &mut out)?;
+                    lines(&out)
+                })?;
+                let policy = archive.policy(&self.law_id)?;
+                let mut manifests = Vec::new();
+                for digest in writer.account().manifests() {
+                    manifests.extend(archive.manifest(digest)?);
+                }
+                Ok(LogHead { checkpoint, policy, manifests })
+            }
+            Kind::Node(client) => {
+                let log = format!("/log/{}", self.law_id);
+                let checkpoint = get(client, &format!("{log}/checkpoint")).await?;
+                let policy = get(client, &format!("{log}/policy")).await?;
+                let size = SignedCheckpoint::parse(&checkpoint).map_err(|_| not_a_node())?.unverified().size();
+                let mut next = 0;
+                while next < size {
+                    let width = u16::try_from((size - next).min(u64::from(TILE_WIDTH))).unwrap_or(TILE_WIDTH);
+                    let path = TilePath::Entries { index: next / u64::from(TILE_WIDTH), width };
+                    let bundle = get(client, &format!("{log}/{path}")).await?;
+                    for leaf in tile::entries(&bundle) {
+                        out.clear();
+                        writer.leaf(leaf.map_err(|_| not_a_node())?, &mut out)?;
+                        lines(&out)?;
+                    }
+                    next += u64::from(width);
+                }
+                let mut manifests = Vec::new();
+                for digest in writer.account().manifests() {
+                    manifests.push(get(client, &format!("{log}/manifest/{digest}")).await?);
+                }
+                Ok(LogHead { checkpoint, policy, manifests })
+            }
+        }
+    }
+}
+
+/// The election meant in a data folder.
+pub(crate) fn choose(archive: &Archive, wanted: Option<&LawId>) -> Result<LawId, CommandError> {
+    let elections = archive.elections()?;
+    match wanted {
+        Some(wanted) if elections.contains(wanted) => Ok(wanted.clone()),
+        Some(wanted) => Err(CommandError::bad_input(format!("there is no election {wanted}"))
+            .hint(format!("those there are: {}", names(&elections)))),
+        None => only(elections),
+    }
+}
+
+fn only(mut elections: Vec<LawId>) -> Result<LawId, CommandError> {
+    match elections.len() {
+        1 => Ok(elections.remove(0)),
+        0 => Err(CommandError::bad_input("there is no election yet").hint("`votekit election create` makes one")),
+        _ => Err(CommandError::usage("there are several elections").hint(format!("choose with --election: {}", names(&elections)))),
+    }
+}
+
+fn names(elections: &[LawId]) -> String {
+    elections.iter().map(LawId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+async fn get(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {
+    let answer = client.send(Method::GET, path, &[], None).await?;
+    if answer.status == 200 { Ok(answer.body) } else { Err(answer.refusal()) }
+}
+
+fn not_a_node() -> CommandError {
+    CommandError::configuration("the answers are not those of a votekit node").hint("is the address right?")
+}
+
+impl From<WriteError> for CommandError {
+    fn from(error: WriteError) -> Self {
+        Self::verification_failed(error.to_string()).hint("the log does not read as it should: tell whoever runs the node")
+    }
+}
+
+/// The digest of bytes, for reports.
+pub(crate) fn fingerprint(bytes: &[u8]) -> String {
+    Digest::of(bytes).to_hex()
+}

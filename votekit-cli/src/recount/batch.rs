@@ -1,0 +1,122 @@
+//! Batches, read and decrypted by the recount's own reader (`docs/formats.md`, section 5).
+
+use hpke::aead::ChaCha20Poly1305;
+use hpke::kdf::HkdfSha256;
+use hpke::kem::X25519HkdfSha256;
+use hpke::{Deserializable, Kem, OpModeR};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::BatchName;
+
+const ENVELOPE: usize = 16 + 32 + 8;
+const SIGNATURE: usize = 64;
+
+/// A batch, cut into its parts.
+pub(super) struct EvidenceBatch<'a> {
+    law_id: &'a [u8],
+    node: &'a [u8],
+    epoch: u32,
+    sequence: u64,
+    encapsulated: &'a [u8],
+    envelopes: &'a [[u8; ENVELOPE]],
+    /// From the first byte to the end of the envelopes.
+    associated: &'a [u8],
+    sealed: &'a [u8],
+    digest: String,
+}
+
+impl<'a> EvidenceBatch<'a> {
+    /// Cuts the bytes of a batch.
+    ///
+    /// # Errors
+    /// What is wrong, in words that follow "the evidence of this batch".
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        Self::cut(bytes).ok_or_else(|| "is not a batch, or is cut short".to_owned())
+    }
+
+    fn cut(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(b"VKBATCH1")?;
+        let mut next = |length: usize| -> Option<&'a [u8]> {
+            let (part, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some(part)
+        };
+        let law_length = next(1)?[0];
+        let law_id = next(law_length.into())?;
+        let node = next(8)?;
+        let epoch = u32::from_be_bytes(next(4)?.try_into().ok()?);
+        let sequence = u64::from_be_bytes(next(8)?.try_into().ok()?);
+        let _confirmed_through_and_flags = next(9)?;
+        let count = u32::from_be_bytes(next(4)?.try_into().ok()?) as usize;
+        let encapsulated = next(32)?;
+        let (envelopes, _) = next(count.checked_mul(ENVELOPE)?)?.as_chunks();
+        let sealed = next(2 * count + 16)?;
+        let signed = bytes.len().checked_sub(SIGNATURE)?;
+        let whole = rest.len() == SIGNATURE;
+        let associated = &bytes[..signed.checked_sub(sealed.len())?];
+        let digest = const_hex::encode(Sha256::digest(&bytes[..signed]));
+        whole.then_some(Self { law_id, node, epoch, sequence, encapsulated, envelopes, associated, sealed, digest })
+    }
+
+    /// Gives the batch back if it is the one that the log names.
+    ///
+    /// # Errors
+    /// What does not agree, in words that follow "the evidence of this batch".
+    pub(super) fn agrees(self, law_id: &str, name: &BatchName, digest: &str, count: u64) -> Result<Self, String> {
+        let differs = if self.digest != digest {
+            format!("has the digest {}, the log names {digest}", self.digest)
+        } else if self.law_id != law_id.as_bytes() {
+            "is of another election".to_owned()
+        } else if (const_hex::encode(self.node), self.epoch, self.sequence) != (name.node.clone(), name.epoch, name.sequence) {
+            "has another number".to_owned()
+        } else if self.envelopes.len() as u64 != count {
+            format!("holds {} envelopes, the log names {count}", self.envelopes.len())
+        } else {
+            return Ok(self);
+        };
+        Err(differs)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.envelopes.len()
+    }
+
+    pub(super) fn request(&self, place: usize) -> [u8; 16] {
+        part(&self.envelopes[place], 0)
+    }
+
+    pub(super) fn hash(&self, place: usize) -> [u8; 32] {
+        part(&self.envelopes[place], 16)
+    }
+
+    pub(super) fn received_millis(&self, place: usize) -> u64 {
+        u64::from_be_bytes(part(&self.envelopes[place], 48))
+    }
+
+    /// The choices, envelope by envelope; `None` when they do not decrypt: then all are spoiled.
+    pub(super) fn decrypt(&self, ballot_key: &[u8; 32]) -> Option<Vec<u16>> {
+        type Suite = X25519HkdfSha256;
+        let key = <Suite as Kem>::PrivateKey::from_bytes(ballot_key).ok()?;
+        let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(self.encapsulated).ok()?;
+        let info = [b"votekit-ballot/1\n", self.law_id].concat();
+        let plain = hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, Suite>(
+            &OpModeR::Base,
+            &key,
+            &encapsulated,
+            &info,
+            self.sealed,
+            self.associated,
+        );
+        let plain = Zeroizing::new(plain.ok()?);
+        let (choices, rest) = plain.as_chunks();
+        let whole = rest.is_empty() && choices.len() == self.envelopes.len();
+        whole.then(|| choices.iter().map(|choice| u16::from_be_bytes(*choice)).collect())
+    }
+}
+
+fn part<const N: usize>(envelope: &[u8; ENVELOPE], start: usize) -> [u8; N] {
+    let mut part = [0; N];
+    part.copy_from_slice(&envelope[start..start + N]);
+    part
+}

@@ -1,0 +1,388 @@
+//! Every way a call can fail, mapped once to HTTP: problem details (RFC 9457) with a stable code.
+//!
+//! Details are written for the caller and never repeat a value that was sent: it may be a secret in the wrong place.
+
+use std::time::Duration;
+
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::envelope::FieldError;
+use votekit_core::id::RequestId;
+use votekit_core::instant::{UnixMillis, UnixSeconds};
+
+use crate::engine::EngineError;
+use crate::node::{AdminError, SubmitError};
+use crate::reading::{ReceiptError, ResultsError};
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// Fields of the body, or the body itself, break rules.
+    Malformed { errors: Vec<FieldError> },
+    /// The ballot has no such choice.
+    UnknownChoice,
+    /// No or a wrong bearer token.
+    Unauthorized,
+    /// The policy withholds results now.
+    ResultsWithheld { policy: ResultsPolicy, state: State },
+    /// No such path.
+    UnknownRoute,
+    /// No such election.
+    UnknownElection,
+    /// The request was never issued.
+    UnknownRequest,
+    /// The log is not that large, or the path names no tile.
+    UnknownTile,
+    /// The path exists, for other methods.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The poll is not open.
+    NotOpen { early: bool, state: State, opens: Option<UnixSeconds>, closes: Option<UnixSeconds> },
+    /// There is no receipt before the decision is recorded.
+    NotRecordedYet,
+    /// An administrative call that the state of things refuses.
+    Refused { kind: &'static Kind, detail: String },
+    /// A binding election lacks what it needs.
+    NotSafe { missing: Vec<String> },
+    /// The body is too large.
+    BodyTooLarge { bytes_max: usize },
+    /// The body is not said to be JSON.
+    NotJson,
+    /// More votes a second than this node takes.
+    RateLimited { retry_after: Duration },
+    /// Too many wrong credentials from this network, or for this elector.
+    BackOff { retry_after: Duration },
+    /// Too many votes are waiting.
+    Busy { retry_after: Duration },
+    /// Storage is away; nothing was stored.
+    Unavailable,
+    /// The vote may or may not have been stored.
+    OutcomeUnknown { request: RequestId },
+    /// The node is stopping.
+    Stopping,
+    /// A fault of the node, told in its log.
+    Internal,
+}
+
+/// What all problems of one code have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+}
+
+const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Kind {
+    Kind { code, status, title }
+}
+
+macro_rules! kinds {
+    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
+        /// Every kind there is, by status: the documentation lists them.
+        pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
+    UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
+    UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
+    RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
+    UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
+    UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
+    UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
+    UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
+    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
+    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
+    NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
+    CLOSED = "closed", CONFLICT, "The poll is closed";
+    NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
+    ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
+    WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
+    REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
+    ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
+    NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
+    BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many votes at once";
+    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong credentials";
+    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
+    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether the vote was stored";
+    STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
+}
+
+/// The body of every answer that is not a success: problem details as in RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "urn:problem-type:votekit:malformed",
+    "title": "The request breaks a rule",
+    "status": 400,
+    "code": "malformed",
+    "detail": "1 field is wrong",
+    "errors": [{"field": "nas", "rule": "a NAS has exactly 9 digits, this one has 8"}]
+}))]
+pub(crate) struct ProblemDocument {
+    /// Names the kind of problem: `urn:problem-type:votekit:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words; the same for every problem of one code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code, for programs.
+    code: &'static str,
+    /// What happened this time.
+    detail: String,
+    /// Each field that is wrong, and the rule it breaks. Only where fields are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+    /// The request that was issued. Only with `outcome-unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f")]
+    request_id: Option<RequestId>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FieldProblem {
+    /// The field's name; `body` when the JSON itself is wrong.
+    field: &'static str,
+    /// The rule it breaks.
+    rule: String,
+}
+
+impl Problem {
+    /// One field that is wrong.
+    pub(crate) fn field(field: &'static str, rule: impl Into<String>) -> Self {
+        Self::Malformed { errors: vec![FieldError { field, rule: rule.into() }] }
+    }
+
+    /// Why a vote was not taken, `now` being the time of the answer.
+    pub(crate) fn not_taken(error: SubmitError, now: UnixMillis) -> Self {
+        match error {
+            SubmitError::UnknownElection => Self::UnknownElection,
+            SubmitError::UnknownChoice => Self::UnknownChoice,
+            SubmitError::NotOpen { state, opens, closes } => {
+                // Open by its state and still not taking votes: the planned time has not come, or has passed.
+                let before_opening = opens.is_none_or(|opens| now < opens.millis());
+                let early = state == State::Draft || (state == State::Open && before_opening);
+                Self::NotOpen { early, state, opens, closes }
+            }
+            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
+            SubmitError::Unavailable(error) => {
+                tracing::warn!(%error, "a vote was not stored");
+                Self::Unavailable
+            }
+            SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
+        }
+    }
+
+    fn kind(&self) -> &'static Kind {
+        match self {
+            Self::Malformed { .. } => &MALFORMED,
+            Self::UnknownChoice => &UNKNOWN_CHOICE,
+            Self::Unauthorized => &UNAUTHORIZED,
+            Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
+            Self::UnknownRoute => &UNKNOWN_ROUTE,
+            Self::UnknownElection => &UNKNOWN_ELECTION,
+            Self::UnknownRequest => &UNKNOWN_REQUEST,
+            Self::UnknownTile => &UNKNOWN_TILE,
+            Self::MethodNotAllowed => &METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => &REQUEST_TIMEOUT,
+            Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
+            Self::NotOpen { .. } => &CLOSED,
+            Self::NotRecordedYet => &NOT_RECORDED_YET,
+            Self::Refused { kind, .. } => kind,
+            Self::NotSafe { .. } => &NOT_SAFE,
+            Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
+            Self::NotJson => &NOT_JSON,
+            Self::RateLimited { .. } => &RATE_LIMITED,
+            Self::BackOff { .. } => &BACK_OFF,
+            Self::Busy { .. } => &BUSY,
+            Self::Unavailable => &UNAVAILABLE,
+            Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
+            Self::Stopping => &STOPPING,
+            Self::Internal => &INTERNAL,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Malformed { errors } if errors.len() == 1 => "1 field is wrong".to_owned(),
+            Self::Malformed { errors } => format!("{} fields are wrong", errors.len()),
+            Self::UnknownChoice => "the ballot has no such choice: the election lists those it has".to_owned(),
+            Self::Unauthorized => "send the administrator's token as `Authorization: Bearer`".to_owned(),
+            Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
+            Self::UnknownRoute => "the addresses are listed in /api/v1/openapi.json".to_owned(),
+            Self::UnknownElection => "no election has this law id; /api/v1/elections lists those there are".to_owned(),
+            Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
+            Self::UnknownTile => "the path names no tile, or one beyond the size of the checkpoint".to_owned(),
+            Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
+            Self::RequestTimeout => "send the whole request at once".to_owned(),
+            Self::NotOpen { early, state, opens, closes } => not_open(*early, *state, *opens, *closes),
+            Self::NotRecordedYet => "the request was issued, and its decision will be recorded: ask again".to_owned(),
+            Self::Refused { detail, .. } => detail.clone(),
+            Self::NotSafe { missing } => format!("{} rules of binding elections are not met", missing.len()),
+            Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
+            Self::NotJson => "send `Content-Type: application/json`".to_owned(),
+            Self::RateLimited { .. } => "this node takes no more votes this second; nothing was stored".to_owned(),
+            Self::BackOff { .. } => "too many wrong credentials came from your network or for this person; nothing was stored".to_owned(),
+            Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
+            Self::Unavailable => "nothing was stored; try again".to_owned(),
+            Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
+            Self::Stopping => "the node is stopping; nothing was changed".to_owned(),
+            Self::Internal => "the node's log tells more".to_owned(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::BackOff { retry_after } | Self::Busy { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::NotRecordedYet | Self::Unavailable | Self::OutcomeUnknown { .. } | Self::Stopping => Some(RETRY_SOON),
+            Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => Some(RETRY_SOON),
+            _ => None,
+        }
+    }
+
+    fn document(self) -> ProblemDocument {
+        let Kind { code, status, title } = self.kind();
+        let (detail, mut request_id) = (self.detail(), None);
+        let errors = match self {
+            Self::Malformed { errors } => {
+                errors.into_iter().map(|error| FieldProblem { field: error.field, rule: error.rule }).collect()
+            }
+            Self::UnknownChoice => {
+                vec![FieldProblem { field: "vote", rule: "must be a choice of this election".to_owned() }]
+            }
+            Self::NotSafe { missing } => {
+                missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect()
+            }
+            Self::OutcomeUnknown { request } => {
+                request_id = Some(request);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        let kind = format!("urn:problem-type:votekit:{code}");
+        ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
+    }
+}
+
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+fn withheld(policy: ResultsPolicy, state: State) -> String {
+    match policy {
+        ResultsPolicy::AfterVote => {
+            format!("the election is {state}: results are shown to who has voted (give the request id of an accepted vote), and to all after the close")
+        }
+        _ => format!("the election is {state}: results are shown after the close"),
+    }
+}
+
+fn not_open(early: bool, state: State, opens: Option<UnixSeconds>, closes: Option<UnixSeconds>) -> String {
+    match (early, opens, closes) {
+        (true, Some(opens), _) => format!("the election is {state}: votes are taken from {opens} on"),
+        (true, None, _) => format!("the election is {state}: no opening time is set"),
+        (false, _, Some(closes)) => format!("the election is {state}: votes were taken until {closes}"),
+        (false, _, None) => format!("the election is {state}: no more votes are taken"),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = (self.kind().status, self.retry_after());
+        let body = serde_json::to_vec(&self.document()).unwrap_or_default();
+        let mut response = (status, body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(retry_after) = retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(retry_after)));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Whole seconds, rounded up and at least one: what `Retry-After` can say.
+fn seconds_up(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+impl From<Vec<FieldError>> for Problem {
+    fn from(errors: Vec<FieldError>) -> Self {
+        Self::Malformed { errors }
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        tracing::warn!(%error, "an engine failed a call");
+        match error {
+            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => Self::Unavailable,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<ReceiptError> for Problem {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Unknown => Self::UnknownRequest,
+            ReceiptError::Pending => Self::NotRecordedYet,
+            ReceiptError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResultsError> for Problem {
+    fn from(error: ResultsError) -> Self {
+        match error {
+            ResultsError::UnknownElection => Self::UnknownElection,
+            ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
+            ResultsError::Engine(error) => error.into(),
+        }
+    }
+}
+
+/// Administrators are told what an engine, the folder or the roll's files said.
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        let detail = error.to_string();
+        let kind = match error {
+            AdminError::UnknownElection { .. } => return Self::UnknownElection,
+            AdminError::Field { field, rule } => return Self::field(field, rule),
+            AdminError::Definition(_) => return Self::field("body", detail),
+            AdminError::NotSafe { missing } => return Self::NotSafe { missing },
+            AdminError::Stopping => return Self::Stopping,
+            AdminError::Exists { .. } => &ELECTION_EXISTS,
+            AdminError::State { .. } => &WRONG_STATE,
+            AdminError::Refused(_) => &REFUSED_BY_LOG,
+            AdminError::Roll(_) => &ROLL_REFUSED,
+            AdminError::Busy { .. } => &ADMIN_BUSY,
+            AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,
+            AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
+        };
+        if kind.status.is_server_error() {
+            tracing::error!(detail, "an administrative call failed");
+        }
+        Self::Refused { kind, detail }
+    }
+}
+
+#[cfg(test)]
+#[path = "problem_test.rs"]
+mod tests;

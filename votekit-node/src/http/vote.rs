@@ -1,0 +1,127 @@
+//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: rate, type, size, form, back-off; then the node takes the vote.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Request, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::envelope::VoteRequest;
+use votekit_core::id::RequestId;
+
+use super::Api;
+use super::client_address::{PeerAddress, client_address};
+use super::idempotency_key::idempotency_key;
+use super::limits;
+use super::prefer::{PREFERENCE_APPLIED, Wait};
+use super::problem::{Problem, ProblemDocument};
+use super::status::{VoteStatusDocument, status_response};
+use crate::reading::VoteStatus;
+
+/// A vote. Exactly these four texts, each once.
+#[derive(ToSchema)]
+#[schema(example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"}))]
+// Only the documentation uses this type: bodies are read by `VoteRequest::parse`, which repeats no value in its errors.
+#[allow(dead_code)]
+pub(crate) struct VoteBody {
+    /// The social insurance number: 9 digits, with or without spaces and hyphens.
+    nas: String,
+    /// The access code from the letter: 4 to 32 letters and digits.
+    code: String,
+    /// The law put to the vote.
+    law_id: String,
+    /// The id of the choice.
+    vote: String,
+}
+
+/// A vote that is durable and will be decided.
+#[derive(Serialize, ToSchema)]
+// Only the documentation uses this type: the answer is written by hand.
+#[allow(dead_code)]
+pub(crate) struct VoteReceived {
+    /// Asks for the decision later: `GET /api/v1/vote/{request_id}`.
+    #[schema(example = "000102030405060708090a0b0c0d0e0f", min_length = 32, max_length = 32)]
+    request_id: String,
+    /// `pending`.
+    #[schema(example = "pending")]
+    status: String,
+}
+
+/// Casts a vote.
+///
+/// Once this answers 202 the vote is stored durably. Repeating a request under the same `Idempotency-Key` is safe: it counts once.
+#[utoipa::path(
+    post, path = "/api/v1/vote", tag = "vote", operation_id = "castVote",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, of your own making and hard to guess: makes a retry the same request, on any node"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, for the decision", example = "wait=10"),
+    ),
+    request_body(content = VoteBody, content_type = "application/json"),
+    responses(
+        (status = 202, description = "Stored durably, to be decided", body = VoteReceived, example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
+        (status = 200, description = "Decided within the wait that was asked for", body = VoteStatusDocument, headers(("Preference-Applied" = String, description = "The wait that was applied"))),
+        (status = 400, description = "`malformed`, with each wrong field under `errors`; `unknown-choice`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "`rate-limited`, `back-off`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+    )
+)]
+pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
+    match cast(&api, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
+    api.rate_limit.take()?;
+    let (head, body) = request.into_parts();
+    let key = idempotency_key(&head.headers)?;
+    let config = api.node.config();
+    let body = limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout()).await?;
+    let vote = VoteRequest::parse(&body)?;
+    let peer = head.extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+    let address = client_address(peer, &head.headers, config.behind_tls_proxy);
+    let throttle = api.node.throttle();
+    let origin = throttle.origin(address, &vote.credential.nas);
+    throttle.check(&origin, Instant::now()).map_err(|retry_after| Problem::BackOff { retry_after })?;
+    let submitted = api.node.submit(&vote, key, Some(origin)).await;
+    let request = submitted.map_err(|error| Problem::not_taken(error, api.node.now()))?;
+    match Wait::of(&head.headers) {
+        None => Ok(received(request)),
+        Some(wait) => Ok(decided(api, request, wait).await),
+    }
+}
+
+/// The vote is durable from here on: whatever fails now, the answer is a success.
+async fn decided(api: &Api, request: RequestId, wait: Wait) -> Response {
+    let status = api.node.wait(request, wait.duration()).await;
+    let mut response = match status {
+        Ok(Some(status @ VoteStatus::Decided(_))) => status_response(request, status),
+        _ => received(request),
+    };
+    response.headers_mut().insert(&PREFERENCE_APPLIED, wait.applied());
+    response
+}
+
+fn received(request: RequestId) -> Response {
+    let mut body = Vec::with_capacity(80);
+    body.extend_from_slice(b"{\"request_id\":\"");
+    let mut digits = [0; 2 * RequestId::LENGTH];
+    const_hex::encode_to_slice(request.as_bytes(), &mut digits).expect("two digits a byte");
+    body.extend_from_slice(&digits);
+    body.extend_from_slice(b"\",\"status\":\"pending\"}");
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
