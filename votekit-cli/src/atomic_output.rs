@@ -65,6 +65,15 @@ impl StagedFolder {
         write().map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
+    /// Makes one file of the folder, for a caller that writes it piece by piece and syncs it.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    #[cfg(feature = "node")]
+    pub(crate) fn create_file(&self, name: &str) -> Result<File, CommandError> {
+        File::create_new(self.staging.join(name)).map_err(|error| CommandError::writing(&self.target.join(name), &error))
+    }
+
     /// Makes the folder appear under its name, durably.
     ///
     /// # Errors

@@ -45,8 +45,12 @@ impl Source for BundleFolder {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
-        let file = File::open(self.root.join(name))?;
-        Ok(Box::new(self.bar.wrap_read(file)))
+        let path = self.root.join(name);
+        // Opening a pipe would wait for a writer for ever.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+        }
+        Ok(Box::new(self.bar.wrap_read(File::open(path)?)))
     }
 }
 

@@ -39,10 +39,27 @@ pub(crate) enum Command {
     Hashgen(commands::hashgen::Args),
     Pepper(commands::pepper::Args),
     Manifest(commands::manifest::Args),
+    #[cfg(feature = "node")]
+    Load(commands::load::Args),
+    #[cfg(feature = "node")]
+    Election(commands::election::Args),
+    #[cfg(feature = "node")]
+    Serve(commands::serve::Args),
+    #[cfg(feature = "node")]
+    Cast(commands::cast::Args),
+    #[cfg(feature = "node")]
+    Results(commands::results::Args),
+    #[cfg(feature = "node")]
+    Export(commands::export::Args),
     Verify(commands::verify::Args),
+    #[cfg(feature = "node")]
     Recount(commands::recount::Args),
+    #[cfg(feature = "node")]
+    Batch(commands::batch::Args),
     #[cfg(feature = "loadtest")]
     Loadtest(commands::loadtest::Args),
+    #[cfg(feature = "node")]
+    Demo(commands::demo::Args),
     Completions(commands::completions::Args),
     #[command(hide = true)]
     Man(commands::man::Args),

@@ -4,6 +4,14 @@
 //! to exit codes. Data goes to standard output, everything else to standard error.
 
 mod atomic_output;
+#[cfg(feature = "node")]
+mod office;
+#[cfg(feature = "node")]
+mod log_source;
+#[cfg(feature = "node")]
+mod client;
+#[cfg(feature = "node")]
+mod ballot_call;
 mod bundle_folder;
 mod cli;
 mod commands;
@@ -11,6 +19,7 @@ mod context;
 mod error;
 mod output;
 mod progress;
+#[cfg(feature = "node")]
 mod recount;
 
 use std::process::ExitCode;

@@ -213,7 +213,7 @@ impl<'a> Counting<'a> {
     }
 
     fn compare(&mut self, line: u64, through: u64, published: Vec<u64>) {
-        let counted = if through == self.height + 1 { Some(&self.counts) } else { self.history.get(&through) };
+        let counted = if self.height.checked_add(1) == Some(through) { Some(&self.counts) } else { self.history.get(&through) };
         match counted {
             Some(counted) if *counted == published => {}
             Some(counted) => {

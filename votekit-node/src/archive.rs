@@ -1,19 +1,21 @@
 //! A data folder, read beside the node that may be using it: for exports, recounts and results. Nothing is written and no lock is taken.
 
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use votekit_core::ballot::BallotSecretKey;
+use votekit_core::batch::Batch;
 use votekit_core::chronicle::leaves_of_block;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, LawId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
 
 use crate::data_folder::DataFolder;
 use crate::election_cell::CheckpointSigner;
 use crate::engine::embedded::Snapshot;
-use crate::engine::{EngineError, Head, Staged, StagingId, StoredBlock};
+use crate::engine::{EngineError, Head, StoredBlock};
 use crate::node::NodeError;
 
-/// Blocks or batches read at once.
+/// Blocks read at once.
 const READ_AT_ONCE: usize = 64;
 
 /// A data folder as it stood when it was opened.
@@ -70,24 +72,18 @@ impl Archive {
         }
     }
 
-    /// Hands every batch of the evidence to `each`, in the order of staging: sealed ones, and those still waiting.
+    /// The log as lines, a leaf a line, as in the `leaves.jsonl` of a bundle.
+    #[must_use]
+    pub fn lines<'a>(&'a self, law_id: &'a LawId) -> BufReader<Lines<'a>> {
+        BufReader::with_capacity(1 << 20, Lines { archive: self, law_id, height: 1, bytes: Vec::new(), read: 0 })
+    }
+
+    /// A batch of the evidence by its number; `None` when it is not there, or has been destroyed.
     ///
     /// # Errors
-    /// [`EngineError`], or what `each` fails with.
-    pub fn for_each_batch<E: From<EngineError>>(
-        &self,
-        law_id: &LawId,
-        mut each: impl FnMut(&Staged) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut after = StagingId(0);
-        loop {
-            let batches = self.snapshot.batches(law_id, after, READ_AT_ONCE)?;
-            let Some(last) = batches.last() else { return Ok(()) };
-            after = last.id;
-            for batch in &batches {
-                each(batch)?;
-            }
-        }
+    /// [`EngineError`].
+    pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
+        self.snapshot.batch(law_id, number)
     }
 
     /// A manifest that was loaded, by its digest.
@@ -119,6 +115,43 @@ impl Archive {
     /// [`NodeError`].
     pub fn ballot_key(&self, law_id: &LawId) -> Result<Option<BallotSecretKey>, NodeError> {
         Ok(self.folder.ballot_key(law_id)?)
+    }
+}
+
+/// The lines of a log: see [`Archive::lines`].
+#[derive(Debug)]
+pub struct Lines<'a> {
+    archive: &'a Archive,
+    law_id: &'a LawId,
+    height: u64,
+    bytes: Vec<u8>,
+    read: usize,
+}
+
+impl Read for Lines<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.read == self.bytes.len() {
+            self.read_on().map_err(io::Error::other)?;
+        }
+        let count = out.len().min(self.bytes.len() - self.read);
+        out[..count].copy_from_slice(&self.bytes[self.read..self.read + count]);
+        self.read += count;
+        Ok(count)
+    }
+}
+
+impl Lines<'_> {
+    fn read_on(&mut self) -> Result<(), EngineError> {
+        self.bytes.clear();
+        self.read = 0;
+        for StoredBlock { height, leaves, .. } in self.archive.snapshot.blocks(self.law_id, self.height, READ_AT_ONCE)? {
+            for leaf in leaves_of_block(&leaves) {
+                self.bytes.extend_from_slice(leaf.ok_or_else(|| cut_short(self.law_id, height))?);
+                self.bytes.push(b'\n');
+            }
+            self.height = height + 1;
+        }
+        Ok(())
     }
 }
 

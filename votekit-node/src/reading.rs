@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::id::{Digest, LawId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::Leaf;
 use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
@@ -213,6 +213,17 @@ impl Node {
     #[must_use]
     pub fn policy(&self, law_id: &LawId) -> Option<Vec<u8>> {
         self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
+    }
+
+    /// A manifest that the log of an election names.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn manifest(&self, law_id: &LawId, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.shared.election(law_id) {
+            Some(cell) if cell.chronicle().has_manifest(digest) => self.shared.ledger.manifest(digest).await,
+            _ => Ok(None),
+        }
     }
 
     /// A tile of hashes, if the log is large enough for it.

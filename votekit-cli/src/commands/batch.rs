@@ -2,13 +2,16 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
+use votekit_node::archive::Archive;
 
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::log_source::choose;
 
 /// Show a batch of sealed votes
 #[derive(Debug, clap::Args)]
@@ -22,14 +25,27 @@ enum Action {
     Show(ShowArgs),
 }
 
-/// Show what a batch file says: its number, its digest, its envelopes. Choices stay sealed
+/// Show what a batch says: its number, its digest, its envelopes. Choices stay sealed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Example:
-  votekit batch show 00000007.batch")]
+Examples:
+  votekit batch show 3f1c9a0b7e55d2c4/1/7 --data node/
+  votekit batch show saved.batch")]
 struct ShowArgs {
-    /// The file, in the binary format of docs/formats.md, section 5
-    file: PathBuf,
+    /// The batch: its number NODE/EPOCH/SEQUENCE as the log writes it, with --data; or a file in the binary format
+    batch: String,
+
+    /// The data folder of a node, running or stopped
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The election; can be left out when there is only one
+    #[arg(long, value_name = "LAW_ID", requires = "data")]
+    election: Option<LawId>,
+
+    /// Write the batch as it is stored to this file
+    #[arg(short, long, value_name = "FILE", requires = "data")]
+    output: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -54,9 +70,18 @@ struct EnvelopeRow {
 
 /// Shows a batch.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let Action::Show(ShowArgs { file }) = args.action;
-    let bytes = fs::read(&file).map_err(|error| CommandError::reading(&file, &error))?;
-    let batch = Batch::parse(bytes).map_err(|error| CommandError::bad_input(format!("{}: {error}", file.display())))?;
+    let Action::Show(args) = args.action;
+    let batch = match &args.data {
+        Some(data) => stored(data, &args)?,
+        None => {
+            let file = PathBuf::from(&args.batch);
+            let bytes = fs::read(&file).map_err(|error| CommandError::reading(&file, &error))?;
+            Batch::parse(bytes).map_err(|error| CommandError::bad_input(format!("{}: {error}", file.display())))?
+        }
+    };
+    if let Some(path) = &args.output {
+        fs::write(path, batch.as_bytes()).map_err(|error| CommandError::writing(path, &error))?;
+    }
     let (header, number) = (batch.header(), batch.number());
     let rows = batch.envelopes().map(|envelope| EnvelopeRow {
         request: envelope.request.to_hex(),
@@ -74,6 +99,24 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         digest: batch.digest().to_hex(),
         envelopes: rows.collect(),
     })
+}
+
+fn stored(data: &Path, args: &ShowArgs) -> Result<Batch, CommandError> {
+    let archive = Archive::open(data)?;
+    let law_id = choose(&archive, args.election.as_ref())?;
+    let number = parse_number(&args.batch).ok_or_else(|| {
+        CommandError::usage(format!("'{}' is no number of a batch", args.batch))
+            .hint("such as 3f1c9a0b7e55d2c4/1/7: the node, its epoch, the sequence")
+    })?;
+    archive.batch(&law_id, number)?.ok_or_else(|| CommandError::bad_input(format!("there is no batch {number} of {law_id}")))
+}
+
+fn parse_number(text: &str) -> Option<BatchNumber> {
+    let mut parts = text.split('/');
+    let node = parts.next()?.parse().ok()?;
+    let epoch = Epoch(parts.next()?.parse().ok()?);
+    let sequence = Sequence(parts.next()?.parse().ok()?);
+    parts.next().is_none().then_some(BatchNumber { node, epoch, sequence })
 }
 
 impl fmt::Display for Report {

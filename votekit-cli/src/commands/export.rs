@@ -1,7 +1,7 @@
 //! `votekit export`: writes results in a format for others, and the publication bundle.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -131,9 +131,9 @@ fn run_bundle(args: &BundleArgs, context: &Context) -> Result<(), CommandError> 
 async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, CommandError> {
     let source = LogSource::open(log).await?;
     let staged = StagedFolder::create(folder)?;
-    let path = staged.path().join("leaves.jsonl");
+    let path = folder.join("leaves.jsonl");
     let failed = |error: io::Error| CommandError::writing(&path, &error);
-    let mut leaves = BufWriter::with_capacity(1 << 20, File::create(&path).map_err(failed)?);
+    let mut leaves = BufWriter::with_capacity(1 << 20, staged.create_file("leaves.jsonl")?);
     let bar = progress::count("reading the log", None);
     let mut writer = Writer::new();
     let head = source
@@ -148,10 +148,6 @@ async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, Comm
     let count = writer.account().leaves();
     let files = writer.finish(&head.checkpoint, &head.policy, &head.manifests)?;
     for file in &files {
-        if let Some((inner, _)) = file.name.rsplit_once('/') {
-            let inner = staged.path().join(inner);
-            fs::create_dir_all(&inner).map_err(|error| CommandError::writing(&inner, &error))?;
-        }
         staged.write(&file.name, &file.bytes)?;
     }
     staged.commit()?;

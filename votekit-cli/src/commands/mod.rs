@@ -2,11 +2,28 @@
 
 pub(crate) mod completions;
 pub(crate) mod hashgen;
+#[cfg(feature = "node")]
+pub(crate) mod batch;
+#[cfg(feature = "node")]
+pub(crate) mod cast;
+#[cfg(feature = "node")]
+pub(crate) mod demo;
+#[cfg(feature = "node")]
+pub(crate) mod election;
+#[cfg(feature = "node")]
+pub(crate) mod export;
+#[cfg(feature = "node")]
+pub(crate) mod load;
+#[cfg(feature = "node")]
+pub(crate) mod results;
+#[cfg(feature = "node")]
+pub(crate) mod serve;
 #[cfg(feature = "loadtest")]
 pub(crate) mod loadtest;
 pub(crate) mod man;
 pub(crate) mod manifest;
 pub(crate) mod pepper;
+#[cfg(feature = "node")]
 pub(crate) mod recount;
 pub(crate) mod roll;
 pub(crate) mod verify;
@@ -26,7 +43,24 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Pepper(args) => pepper::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
         Command::Verify(args) => verify::run(args, context),
+        #[cfg(feature = "node")]
         Command::Recount(args) => recount::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Batch(args) => batch::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Cast(args) => cast::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Demo(args) => demo::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Election(args) => election::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Export(args) => export::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Load(args) => load::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Results(args) => results::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "loadtest")]
         Command::Loadtest(args) => loadtest::run(args, context),
         Command::Completions(args) => completions::run(args, context),

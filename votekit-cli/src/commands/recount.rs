@@ -1,101 +1,80 @@
-//! `votekit recount`: the evidence, decrypted and counted again by code that shares nothing with the tally.
+//! `votekit recount`: decrypts the stored votes and counts them again.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
-use zeroize::Zeroizing;
+use serde::Serialize;
+use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
+use votekit_node::archive::Archive;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::progress;
+use crate::log_source::choose;
 use crate::recount::{BatchName, Recount, recount};
 
-/// Decrypt the evidence and count it again, by code that shares nothing with the tally
+/// Decrypt the stored votes and count them again, by code that shares nothing with the tally
 ///
-/// Needs the secret ballot key: for the electoral authority, or a judge it trusts. The log itself is checked by `votekit verify bundle`.
+/// The recount reads the log and the encrypted batches in the node's data folder, opens them with the ballot key, and holds its counts against the totals that the log
+/// published. It works until `votekit election purge` destroys the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  votekit recount --bundle L2025-001/ --evidence batches/ --ballot-key ballot.key
-
-Exit codes: 0 the published totals are confirmed; 3 something cannot be read; 5 something does not agree.")]
+  votekit recount --data node/ --election L2025-001")]
 pub(crate) struct Args {
-    /// The bundle's folder
+    /// The data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
-    bundle: PathBuf,
+    data: PathBuf,
 
-    /// The folder with every batch, each in a file <node>.<epoch>.<sequence>.batch
-    #[arg(long, value_name = "DIR")]
-    evidence: PathBuf,
-
-    /// The file with the election's secret ballot key: one line, `votekit-ballot-key/1 ` and 64 hexadecimal digits
-    #[arg(long, value_name = "FILE")]
-    ballot_key: PathBuf,
+    /// The election; can be left out when there is only one
+    #[arg(long, value_name = "LAW_ID")]
+    election: Option<LawId>,
 }
 
-/// Counts again and compares.
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Report(Recount);
+
+/// Counts again.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let key = read_ballot_key(&args.ballot_key)?;
-    let leaves = args.bundle.join("leaves.jsonl");
-    let file = File::open(&leaves).map_err(|error| CommandError::reading(&leaves, &error))?;
-    let bar = progress::bytes("recounting", file.metadata().ok().map(|metadata| metadata.len()));
-    let evidence = |name: &BatchName| read_batch(&args.evidence, name);
-    let found = recount(BufReader::with_capacity(1 << 20, bar.wrap_read(file)), evidence, &key);
-    bar.finish_and_clear();
-    let found = found.map_err(|error| CommandError::reading(&args.evidence, &error))?;
-    report(&found, context)
-}
-
-/// Prints what was counted; an error unless the published totals are confirmed.
-///
-/// # Errors
-/// When something does not agree.
-pub(crate) fn report(found: &Recount, context: &Context) -> Result<(), CommandError> {
-    context.output.result(found)?;
-    match found.differences.len() {
-        0 => Ok(()),
-        count => Err(CommandError::verification_failed(format!("the recount does not confirm the log: {count} differences"))),
+    let archive = Archive::open(&args.data)?;
+    let law_id = choose(&archive, args.election.as_ref())?;
+    let key = archive.ballot_key(&law_id)?.ok_or_else(|| {
+        CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))
+            .hint("it is destroyed by `votekit election purge`: after that no recount is possible")
+    })?;
+    let evidence = |name: &BatchName| -> io::Result<Option<Vec<u8>>> {
+        let node = name.node.parse().map_err(io::Error::other)?;
+        let number = BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
+        let batch = archive.batch(&law_id, number).map_err(io::Error::other)?;
+        Ok(batch.map(|batch| batch.as_bytes().to_vec()))
+    };
+    let counted = recount(archive.lines(&law_id), evidence, key.expose_bytes())
+        .map_err(|error| CommandError::configuration(error.to_string()))?;
+    let report = Report(counted);
+    context.output.result(&report)?;
+    if report.0.differences.is_empty() {
+        return Ok(());
     }
+    let first: Vec<String> = report.0.differences.iter().take(100).map(ToString::to_string).collect();
+    Err(CommandError::verification_failed(format!("the recount does not agree with the log:\n{}", first.join("\n"))))
 }
 
-fn read_ballot_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, CommandError> {
-    let text = fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
-    let text = Zeroizing::new(text);
-    let mut key = Zeroizing::new([0; 32]);
-    let digits = text.trim_ascii_end().strip_prefix("votekit-ballot-key/1 ").unwrap_or_default();
-    const_hex::decode_to_slice(digits, key.as_mut_slice())
-        .map_err(|_| CommandError::bad_input(format!("{} is no ballot key", path.display())))?;
-    Ok(key)
-}
-
-fn read_batch(folder: &Path, name: &BatchName) -> io::Result<Option<Vec<u8>>> {
-    // The node comes out of a file: only its own form may enter a path.
-    if name.node.len() != 16 || !name.node.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Ok(None);
-    }
-    match fs::read(folder.join(format!("{}.{}.{}.batch", name.node, name.epoch, name.sequence))) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-impl fmt::Display for Recount {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "recount of {}: {} batches, {} envelopes, {} accepted", self.law_id, self.batches, self.envelopes, self.accepted)?;
-        for (choice, count) in &self.choices {
-            writeln!(out, "{count:>12}  {choice}")?;
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let recount = &self.0;
+        writeln!(formatter, "{}: {} batches decrypted, {} votes in them", recount.law_id, recount.batches, recount.envelopes)?;
+        for (choice, count) in &recount.choices {
+            writeln!(formatter, "  {choice:<24} {count:>10}")?;
         }
-        writeln!(out, "{:>12}  spoiled", self.spoiled)?;
-        for difference in &self.differences {
-            writeln!(out, "  {difference}")?;
+        if recount.spoiled > 0 {
+            writeln!(formatter, "  {:<24} {:>10}", "(spoiled)", recount.spoiled)?;
         }
-        match (&self.published, self.differences.is_empty()) {
-            (Some(_), true) => write!(out, "CONFIRMED: the evidence gives the totals that the log opens"),
-            (None, true) => write!(out, "COUNTED: the log opens no totals yet to compare with"),
-            (_, false) => write!(out, "NOT CONFIRMED: see the differences above"),
+        writeln!(formatter, "  {:<24} {:>10}", "accepted", recount.accepted)?;
+        match (&recount.published, recount.differences.is_empty()) {
+            (Some(_), true) => writeln!(formatter, "the published totals are confirmed"),
+            (None, true) => writeln!(formatter, "the log has published no totals yet"),
+            (_, false) => writeln!(formatter, "{} differences", recount.differences.len()),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use votekit_node::config::Config;
-use votekit_node::server::{self, ServerError};
+use votekit_node::server::{self, ServeError, Server};
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -91,38 +91,24 @@ struct Listening {
 /// Runs a node until it is told to stop, or fails for good.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let config = config(&args)?;
-    server::init_logging(&config.log_level).map_err(server_error)?;
+    server::init_logging(&config.log_level)
+        .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
     office::run(async {
         let node = office::start(&args.data, args.base.as_deref(), config).await?;
         let elections = node.elections().len();
-        let bound = server::bind(&node).await.map_err(server_error)?;
-        let (public, admin, metrics) = bound.addresses();
-        let scheme = if node.config().tls_cert.is_some() { "https" } else { "http" };
+        let bound = Server::bind(node.clone()).await.map_err(serve_error)?;
+        let addresses = bound.addresses();
         context.output.result(&Listening {
-            public: format!("{scheme}://{public}"),
-            admin: format!("http://{admin}"),
-            metrics: format!("http://{metrics}/metrics"),
+            public: bound.public_url(),
+            admin: format!("http://{}", addresses.administration),
+            metrics: format!("http://{}/metrics", addresses.metrics),
             data: args.data.clone(),
             elections,
         })?;
         let stop = stop_signal()?;
-        let failing = node.clone();
-        let served = bound
-            .run(async move {
-                tokio::select! {
-                    () = stop => {}
-                    _ = failing.failed() => {}
-                }
-            })
-            .await;
-        let failure = node.failure();
+        let served = bound.run(stop).await;
         node.shutdown().await;
-        served.map_err(server_error)?;
-        match failure {
-            None => Ok(()),
-            Some(reason) => Err(CommandError::configuration(format!("the node stopped: {reason}"))
-                .hint("every vote that was answered is stored; mend what is wrong and start the node again")),
-        }
+        served.map_err(serve_error)
     })
 }
 
@@ -149,8 +135,14 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     Ok(config)
 }
 
-fn server_error(error: ServerError) -> CommandError {
-    CommandError::configuration(error.to_string())
+fn serve_error(error: ServeError) -> CommandError {
+    let failed = CommandError::configuration(error.to_string());
+    match error {
+        ServeError::NodeFailed { .. } => {
+            failed.hint("every vote that was answered is stored; mend what is wrong and start the node again")
+        }
+        _ => failed,
+    }
 }
 
 /// Resolves on SIGTERM or Ctrl-C.

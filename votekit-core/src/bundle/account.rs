@@ -50,7 +50,8 @@ impl Account {
         match leaf {
             Leaf::Election(event) => self.take_event(event),
             Leaf::Roll(roll) => {
-                self.registered = self.registered.saturating_add(roll.loaded).saturating_add(roll.added).saturating_sub(roll.revoked);
+                self.registered =
+                    self.registered.saturating_add(roll.loaded).saturating_add(roll.added).saturating_sub(roll.revoked);
                 self.manifests.push(roll.manifest);
             }
             Leaf::Batch(batch) => self.received += u64::from(batch.count),
@@ -157,7 +158,10 @@ impl Account {
     #[must_use]
     pub fn results(&self, head_root: TreeHash) -> Option<Results> {
         let definition = self.definition.clone()?;
-        let mut counts = Counts::from_order(&self.totals.as_ref()?.values)?;
+        let values = &self.totals.as_ref()?.values;
+        // Nobody casts 2^64 votes; a log that says so has no result.
+        values.iter().try_fold(0_u64, |sum, value| sum.checked_add(*value))?;
+        let mut counts = Counts::from_order(values)?;
         counts.choices.resize(definition.choices.len(), 0);
         let (log_size, root, updated_at) = match self.closing {
             Some(closing) => (closing.size, closing.root, closing.sealed_at),

@@ -85,10 +85,7 @@ pub fn authority_keys(seed: u8) -> AuthorityKeys {
     let base: KeyName = BASE.parse().expect("a key name");
     let origin = origin_of(&base, &law_id(), false).expect("a key name");
     let cosigner = cosigner_name_of(&base, "authority-1").expect("a key name");
-    AuthorityKeys {
-        log: SigningKey::from_seed(origin, &[seed; 32]),
-        cosigner: Cosigner::from_seed(cosigner, &[seed + 1; 32]),
-    }
+    AuthorityKeys { log: SigningKey::from_seed(origin, &[seed; 32]), cosigner: Cosigner::from_seed(cosigner, &[seed + 1; 32]) }
 }
 
 impl AuthorityKeys {

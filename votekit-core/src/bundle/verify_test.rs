@@ -2,6 +2,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::bundle::sample::{self, CLOSES, OPENS, Sample, authority_keys};
 use crate::bundle::{MemorySource, Rule, file, find_receipt};
@@ -91,8 +93,7 @@ fn no_file_can_be_cut_lengthened_removed_or_added() {
         without.remove(name);
         assert!(check(&without).failures.concern(name), "{name} removed");
         for other in [&bytes[..bytes.len() - 1], &[bytes.as_slice(), b"\n"].concat(), &[]] {
-            let changed: MemorySource =
-                bundle.clone().into_iter().chain([(name.clone(), other.to_vec())]).collect();
+            let changed: MemorySource = bundle.clone().into_iter().chain([(name.clone(), other.to_vec())]).collect();
             assert!(check(&changed).failures.concern(name), "{name} with {} bytes", other.len());
         }
     }
@@ -400,6 +401,14 @@ fn every_rule_is_broken_by_some_test() {
 }
 
 #[test]
+fn the_formats_page_lists_every_rule() {
+    let page = include_str!("../../../docs/formats.md");
+    for rule in Rule::ALL {
+        assert!(page.contains(&format!("| `{}` | {rule} |\n", rule.name())), "{rule:?}");
+    }
+}
+
+#[test]
 fn failures_are_all_counted_and_the_first_hundred_kept() {
     let sample = Sample::certified();
     let leaves = edited(&sample, |leaves| {
@@ -430,6 +439,36 @@ fn a_receipt_is_found_in_its_bundle_only() {
     assert!(!find_receipt(&cut, &receipt).expect("memory reads").failures.is_empty());
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// A log is somebody else's: no number in it, however large, may stop the verifier or the writer.
+    #[test]
+    fn numbers_at_their_limits_are_told_and_nothing_breaks(
+        line in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), value in prop::sample::select(vec![0, 1 << 32, u64::MAX - 1, u64::MAX]),
+    ) {
+        let sample = Sample::certified();
+        let mut leaves = sample.leaves.clone();
+        let line = line.index(leaves.len());
+        let text = String::from_utf8(leaves[line].clone()).expect("JSON");
+        let numbers: Vec<_> = text.match_indices([':', '['])
+            .map(|(start, _)| start + 1)
+            .filter(|start| text[*start..].starts_with(|character: char| character.is_ascii_digit()))
+            .collect();
+        prop_assume!(!numbers.is_empty());
+        let start = *place.get(&numbers);
+        let rest = text[start..].trim_start_matches(|character: char| character.is_ascii_digit());
+        let changed = format!("{}{value}{rest}", &text[..start]);
+        prop_assume!(changed != text && Leaf::parse(changed.as_bytes()).is_ok());
+        leaves[line] = changed.into_bytes();
+        let mut writer = crate::bundle::Writer::new();
+        let mut lines = Vec::new();
+        leaves.iter().for_each(|leaf| writer.leaf(leaf, &mut lines).expect("a leaf"));
+        let harmless = text.contains(r#""at":"#) || text.contains("sealed_at") || text.contains("minute");
+        prop_assert!(!check(&sample.bundle_of(&leaves, &authority_keys(11))).failures.is_empty() || harmless, "{text}");
+    }
+}
+
 /// The golden bundle and what belongs to it, as other tests and other implementations read it.
 fn golden() -> MemorySource {
     let sample = Sample::certified();
@@ -447,7 +486,7 @@ fn golden() -> MemorySource {
     });
     put("evidence", batches.collect());
     files.insert("bundle.policy".to_owned(), authority_keys(11).policy().as_bytes().to_vec());
-    let key = format!("votekit-ballot-key/1 {}\n", const_hex::encode(sample::ballot_key().expose_bytes()));
+    let key = format!("{}\n", const_hex::encode(sample::ballot_key().expose_bytes()));
     files.insert("ballot.key".to_owned(), key.into_bytes());
     let place = find(&sample.parsed(), is_accepted);
     files.insert("receipt.txt".to_owned(), sample.receipt(place).to_string().into_bytes());

@@ -124,8 +124,11 @@ impl Writer {
         }
         files.sort_by(|one, other| one.name.cmp(&other.name));
         files.dedup_by(|one, other| one.name == other.name);
-        let leaves =
-            IndexRow { file: file::LEAVES.to_owned(), size: self.size, sha256: Digest::from_bytes(self.digest.finalize().into()) };
+        let leaves = IndexRow {
+            file: file::LEAVES.to_owned(),
+            size: self.size,
+            sha256: Digest::from_bytes(self.digest.finalize().into()),
+        };
         let rows = files.iter().map(|BundleFile { name, bytes }| IndexRow {
             file: name.clone(),
             size: bytes.len() as u64,

@@ -281,7 +281,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// A manifest by its SHA-256.
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
 
-    /// Destroys the evidence of an election: the stored batches, overwritten. The log stays.
+    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The log stays. A late copy of
+    /// a purged batch gets its old place and is not stored again. Returns how many batches were destroyed by this call.
     async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError>;
 
     /// Whether the engine answers, cheaply: for health checks.

@@ -235,7 +235,9 @@ impl Problem {
             Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
             Self::NotJson => "send `Content-Type: application/json`".to_owned(),
             Self::RateLimited { .. } => "this node takes no more votes this second; nothing was stored".to_owned(),
-            Self::BackOff { .. } => "too many wrong credentials came from your network or for this person; nothing was stored".to_owned(),
+            Self::BackOff { .. } => {
+                "too many wrong credentials came from your network or for this person; nothing was stored".to_owned()
+            }
             Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
             Self::Unavailable => "nothing was stored; try again".to_owned(),
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
@@ -246,9 +248,7 @@ impl Problem {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::BackOff { retry_after } | Self::Busy { retry_after } => {
-                Some(*retry_after)
-            }
+            Self::RateLimited { retry_after } | Self::BackOff { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
             Self::NotRecordedYet | Self::Unavailable | Self::OutcomeUnknown { .. } | Self::Stopping => Some(RETRY_SOON),
             Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => Some(RETRY_SOON),
             _ => None,
@@ -265,9 +265,7 @@ impl Problem {
             Self::UnknownChoice => {
                 vec![FieldProblem { field: "vote", rule: "must be a choice of this election".to_owned() }]
             }
-            Self::NotSafe { missing } => {
-                missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect()
-            }
+            Self::NotSafe { missing } => missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect(),
             Self::OutcomeUnknown { request } => {
                 request_id = Some(request);
                 Vec::new()
@@ -284,7 +282,9 @@ const RETRY_SOON: Duration = Duration::from_secs(1);
 fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => {
-            format!("the election is {state}: results are shown to who has voted (give the request id of an accepted vote), and to all after the close")
+            format!(
+                "the election is {state}: results are shown to who has voted (give the request id of an accepted vote), and to all after the close"
+            )
         }
         _ => format!("the election is {state}: results are shown after the close"),
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 
 use super::Api;
+use super::path_text::PathText;
 use super::problem::{Problem, ProblemDocument};
 use super::status::request_id;
 
@@ -22,7 +23,7 @@ use super::status::request_id;
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn vote_receipt(State(api): State<Arc<Api>>, Path(request): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn vote_receipt(State(api): State<Arc<Api>>, PathText(request): PathText<String>) -> Result<Response, Problem> {
     let request = request_id(&request)?;
     let mut response = api.node.receipt(request).await?.into_response();
     let disposition = format!("attachment; filename=\"{request}.tlog-proof\"");

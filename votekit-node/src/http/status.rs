@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
@@ -13,6 +13,7 @@ use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
 
 use super::Api;
+use super::path_text::PathText;
 use super::problem::{Problem, ProblemDocument};
 use crate::engine::Expectation;
 use crate::reading::VoteStatus;
@@ -72,7 +73,7 @@ impl VoteStatusDocument {
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn vote_status(State(api): State<Arc<Api>>, Path(request): Path<String>) -> Result<Response, Problem> {
+pub(crate) async fn vote_status(State(api): State<Arc<Api>>, PathText(request): PathText<String>) -> Result<Response, Problem> {
     let request = request_id(&request)?;
     let status = api.node.status(request).await?.ok_or(Problem::UnknownRequest)?;
     Ok(status_response(request, status))
@@ -113,10 +114,7 @@ mod tests {
                 r#"{"request_id":"ID","status":"pending","expected":"duplicate","attempt_count":2}"#,
             ),
             (decided(Decision::Accepted { hash }), r#"{"request_id":"ID","status":"accepted"}"#),
-            (
-                decided(Decision::Duplicate { hash, attempt: 3 }),
-                r#"{"request_id":"ID","status":"duplicate","attempt_count":3}"#,
-            ),
+            (decided(Decision::Duplicate { hash, attempt: 3 }), r#"{"request_id":"ID","status":"duplicate","attempt_count":3}"#),
             (
                 decided(Decision::Invalid { reason: InvalidReason::Late }),
                 r#"{"request_id":"ID","status":"invalid","reason":"late"}"#,

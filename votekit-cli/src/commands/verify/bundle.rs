@@ -140,7 +140,8 @@ impl Report<'_> {
         let Some(results) = &self.0.results else {
             return writeln!(out, "results:    none yet: no totals are opened");
         };
-        writeln!(out, "results:")?;
+        let caution = if self.0.failures.is_empty() { "" } else { " (as the log states them; see the failures below)" };
+        writeln!(out, "results:{caution}")?;
         for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
             writeln!(out, "{count:>12}  {} / {}", printable(&choice.fr), printable(&choice.en))?;
         }
@@ -169,8 +170,12 @@ impl Report<'_> {
 
     fn write_verdict(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.is_empty(), self.0.authenticated) {
-            (true, true) => write!(out, "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it"),
-            (true, false) => write!(out, "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it"),
+            (true, true) => {
+                write!(out, "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it")
+            }
+            (true, false) => {
+                write!(out, "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it")
+            }
             (false, _) => write!(out, "FAILED: do not rely on this bundle"),
         }
     }

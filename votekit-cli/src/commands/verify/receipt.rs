@@ -47,9 +47,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let bytes = read(&args.receipt)?;
     let receipt = Proof::parse(&bytes)
         .map_err(|error| CommandError::bad_input(format!("{} is no receipt: {error}", args.receipt.display())))?;
-    let entry = Entry::parse(receipt.extra()).map_err(|_| {
-        CommandError::verification_failed(format!("{} carries no decision on a vote", args.receipt.display()))
-    })?;
+    let entry = Entry::parse(receipt.extra())
+        .map_err(|_| CommandError::verification_failed(format!("{} carries no decision on a vote", args.receipt.display())))?;
     let (policy, authenticated) = policy(args)?;
     let verified = receipt
         .verify(receipt.extra(), &policy)

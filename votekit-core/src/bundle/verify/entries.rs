@@ -41,7 +41,10 @@ impl Entries {
                     let expected = attempts.saturating_add(1);
                     *attempts = expected;
                     if *attempt != expected {
-                        line.fail(Rule::DuplicateAttempt, format_args!("attempt {attempt} of {hash}, which should be {expected}"));
+                        line.fail(
+                            Rule::DuplicateAttempt,
+                            format_args!("attempt {attempt} of {hash}, which should be {expected}"),
+                        );
                     }
                 }
             },

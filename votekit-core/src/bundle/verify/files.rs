@@ -21,11 +21,9 @@ use crate::manifest::Manifest;
 /// No file but the leaves is honestly longer, in bytes.
 const SMALL_FILE_LENGTH_MAX: u64 = 64 << 20;
 
-
 pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verification, ReadError> {
     let names = source.names().map_err(|source| ReadError { file: String::new(), source })?;
-    let mut bundle =
-        Bundle { source, names: names.into_iter().collect(), rows: BTreeMap::new(), failures: Failures::default() };
+    let mut bundle = Bundle { source, names: names.into_iter().collect(), rows: BTreeMap::new(), failures: Failures::default() };
     let index = bundle.read_small(file::INDEX)?;
     let policy = bundle.read_small(file::POLICY)?;
     let checkpoint = bundle.read_small(file::CHECKPOINT)?;
@@ -279,7 +277,11 @@ impl Bundle<'_> {
             }
             if self.failures.concern(&row.file) {
                 blamed = true;
-                self.fail(&row.file, Rule::FileChanged, format_args!("{} bytes with SHA-256 {}, not as stated", row.size, row.sha256));
+                self.fail(
+                    &row.file,
+                    Rule::FileChanged,
+                    format_args!("{} bytes with SHA-256 {}, not as stated", row.size, row.sha256),
+                );
             }
         }
         let only_files_blamed = blamed && stated.len() == expected.files.len();

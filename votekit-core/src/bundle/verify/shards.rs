@@ -44,15 +44,13 @@ impl<'a> Shards<'a> {
     pub(super) fn load(&mut self, roll: &RollEvent, law_id: &LawId, line: &mut Line<'_>) {
         let loaded = match self.folders.get(&roll.manifest) {
             None => Err(format!("no folder of shards has the manifest {}", roll.manifest)),
-            Some((manifest, source)) if manifest.is_supplement() => {
-                changes(manifest, *source, law_id).map(|changes| {
-                    let applied = self.electorate.apply(&changes);
-                    let stated = ChangesApplied { added: roll.added, revoked: roll.revoked, refused: roll.refused };
-                    if applied != stated {
-                        line.fail(Rule::Electorate, format_args!("the changes come to {applied:?}, the leaf states {stated:?}"));
-                    }
-                })
-            }
+            Some((manifest, source)) if manifest.is_supplement() => changes(manifest, *source, law_id).map(|changes| {
+                let applied = self.electorate.apply(&changes);
+                let stated = ChangesApplied { added: roll.added, revoked: roll.revoked, refused: roll.refused };
+                if applied != stated {
+                    line.fail(Rule::Electorate, format_args!("the changes come to {applied:?}, the leaf states {stated:?}"));
+                }
+            }),
             Some((manifest, source)) => keys(manifest, *source, law_id).and_then(|keys| {
                 let keys = KeyList::new(keys).map_err(|error| error.to_string())?;
                 self.electorate.add_roll(Arc::new(keys)).map_err(|error| error.to_string())

@@ -53,7 +53,10 @@ impl TotalsCheck {
             self.check_policy(before, accepted, line);
         }
         if self.sum.as_ref().is_some_and(|sum| !sum.opens_to(&totals.values, &totals.blindings)) {
-            line.fail(Rule::TotalsOpen, format_args!("the totals do not open the sum of the commitments through block {through}"));
+            line.fail(
+                Rule::TotalsOpen,
+                format_args!("the totals do not open the sum of the commitments through block {through}"),
+            );
         }
         if self.values.iter().zip(&totals.values).any(|(before, now)| now < before) {
             line.fail(Rule::TotalsFall, format_args!("a total is lower than it was"));
@@ -79,7 +82,8 @@ impl TotalsCheck {
         };
         let (new, held_back) = (self.accepted - before, accepted - self.accepted);
         if new < publish_every || (publish_every > 1 && held_back < publish_every) {
-            let what = format_args!("totals of {new} new votes with {held_back} held back, at least {publish_every} each are needed");
+            let what =
+                format_args!("totals of {new} new votes with {held_back} held back, at least {publish_every} each are needed");
             line.fail(Rule::TotalsPolicy, what);
         }
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
@@ -36,6 +36,23 @@ pub(super) fn batches(
     )?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
     collect(rows, |row| columns::batch(row, law_id))
+}
+
+/// One batch that is not purged, by its number.
+pub(super) fn batch(connection: &Connection, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, Fault> {
+    let (Some(election), Some(sequence)) = (find_election(connection, law_id)?, columns::column(number.sequence.0)) else {
+        return Ok(None);
+    };
+    let batch = connection
+        .prepare_cached(
+            "SELECT id, digest, bytes FROM batch
+             WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL",
+        )?
+        .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
+        .next()?
+        .map(|row| columns::batch(row, law_id))
+        .transpose()?;
+    Ok(batch.map(|(_, batch)| batch))
 }
 
 pub(super) fn staged_through(

@@ -234,3 +234,37 @@ fn tag(request: &RequestId) -> u32 {
     let [first, second, third, fourth, ..] = *request.as_bytes();
     u32::from_be_bytes([first, second, third, fourth]).clamp(UNUSED + 1, REVOKED - 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(number: u32) -> RequestId {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        RequestId::from_bytes(bytes)
+    }
+
+    #[test]
+    fn no_tag_is_taken_for_a_state() {
+        for number in [0, 1, u32::MAX - 1, u32::MAX] {
+            assert!(![UNUSED, REVOKED].contains(&tag(&request(number))));
+        }
+    }
+
+    #[test]
+    fn attempts_without_end_fill_no_memory() {
+        let key = RegistryKey::from_bytes([1; 32]);
+        let mut credentials = Credentials::default();
+        credentials.add_roll(Arc::new(KeyList::new(vec![key]).expect("one key")));
+        let last = u32::try_from(DUPLICATES_MAX).expect("small") + 2;
+        for attempt in 1..=last + 10 {
+            let expected = match attempt {
+                1 => Expectation::Accepted,
+                attempt => Expectation::Duplicate { attempt: attempt.min(last) },
+            };
+            assert_eq!(credentials.mark(&Mark { key, request: request(attempt) }), expected);
+        }
+        assert_eq!(credentials.duplicates[&key].len(), DUPLICATES_MAX);
+    }
+}

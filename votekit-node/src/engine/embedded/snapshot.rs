@@ -2,15 +2,15 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, LawId};
 
 use super::columns::find_election;
 use super::fault::Fault;
 use super::{queries, schema};
-use crate::engine::{EngineError, Head, Staged, StagingId, StoredBlock};
+use crate::engine::{EngineError, Head, StoredBlock};
 
 /// A read-only view of a ledger. What is written after it was opened does not show.
 pub struct Snapshot {
@@ -61,13 +61,12 @@ impl Snapshot {
         Ok(queries::blocks(&self.connection, law_id, from_height, limit)?)
     }
 
-    /// Batches after a place in staging that have not been purged.
+    /// A batch that has not been purged, by its number.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn batches(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
-        let batches = queries::batches(&self.connection, law_id, after, limit)?;
-        Ok(batches.into_iter().map(|(id, batch)| Staged { id, batch: Arc::new(batch) }).collect())
+    pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
+        Ok(queries::batch(&self.connection, law_id, number)?)
     }
 
     /// A manifest by its digest.

@@ -126,3 +126,86 @@ impl Tail {
         self.tails.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::ballot::BallotSecretKey;
+    use votekit_core::batch::{BatchHeader, NodeKey};
+    use votekit_core::id::{BatchNumber, Epoch, Sequence};
+
+    use super::*;
+
+    struct Ones;
+
+    impl rand_core::TryRng for Ones {
+        type Error = std::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(1)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(1)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(1);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Ones {}
+
+    fn law_id() -> LawId {
+        "L1".parse().expect("a law id")
+    }
+
+    fn batch(sequence: u64) -> Arc<Batch> {
+        let node_key = NodeKey::from_seed(&[1; 32]);
+        let number = BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+        let header = BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
+        let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
+        Arc::new(Batch::seal(header, &[], &ballot_key, &node_key, &mut Ones).expect("a usable key"))
+    }
+
+    fn head(sealed_through: u64) -> Head {
+        Head { size: 1, height: 1, term: 1, checkpoint: Vec::new(), sealed_through: StagingId(sealed_through) }
+    }
+
+    /// The places in memory after one, `None` when the disk must be read.
+    fn places(tail: &Tail, after: u64, limit: usize) -> Option<Vec<u64>> {
+        let staged = tail.unsealed(&law_id(), StagingId(after), limit)?;
+        Some(staged.into_iter().map(|staged| staged.id.0).collect())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_to_the_disk_until_it_is_sealed() {
+        let tail = Tail::with_bytes_max(3 * batch(1).as_bytes().len());
+        for place in 1..=5 {
+            tail.stage(StagingId(place), &batch(place));
+        }
+        assert_eq!(places(&tail, 0, 3), Some(vec![1, 2, 3]));
+        assert_eq!(places(&tail, 0, 4), None);
+        assert_eq!(places(&tail, 3, 1), None);
+        assert_eq!(places(&tail, 5, 1), Some(vec![]));
+        assert_eq!(tail.backlog(), [Backlog { law_id: law_id(), after: StagingId(0), through: StagingId(5) }]);
+        tail.advance(&law_id(), head(3));
+        tail.stage(StagingId(6), &batch(6));
+        assert_eq!(places(&tail, 3, 1), None, "memory must not skip what it has no room for");
+        tail.advance(&law_id(), head(6));
+        tail.stage(StagingId(7), &batch(7));
+        assert_eq!(places(&tail, 6, 10), Some(vec![7]));
+        assert_eq!(places(&tail, 5, 10), None, "what is sealed is on the disk");
+    }
+
+    #[test]
+    fn what_is_purged_makes_room() {
+        let tail = Tail::with_bytes_max(batch(1).as_bytes().len());
+        for place in 1..=5 {
+            tail.stage(StagingId(place), &batch(place));
+            tail.purge(&law_id());
+        }
+        tail.stage(StagingId(6), &batch(6));
+        assert_eq!(places(&tail, 0, 10), Some(vec![6]));
+    }
+}

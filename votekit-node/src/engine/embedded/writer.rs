@@ -211,3 +211,7 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "writer_test.rs"]
+mod tests;

@@ -1,0 +1,199 @@
+//! The cases of [`crate::engine::BallotBox`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, Epoch};
+
+use super::samples::{batch, batches, law, next};
+use super::{Case, CaseError, Outcome, Place, Roles, case, ensure, ensure_eq};
+use crate::engine::{BallotBox, StagingId};
+
+pub(super) const CASES: &[Case] = &[
+    case!(what_is_published_is_delivered_unchanged),
+    case!(a_delivery_waits_for_a_publication),
+    case!(each_of_many_batches_is_delivered),
+    case!(many_publishers_and_receivers_lose_nothing),
+    case!(publishing_again_is_safe),
+    case!(what_is_published_survives_a_restart),
+    case!(what_is_not_acknowledged_comes_again_after_a_restart),
+    case!(acknowledging_again_is_safe),
+    case!(a_receiver_that_stops_waiting_loses_nothing),
+    case!(elections_share_the_box),
+    case!(more_batches_pass_than_fit_at_once),
+];
+
+/// Receives, stages and acknowledges until every one of these batches was delivered.
+async fn take_all(roles: &Roles, expected: &[Arc<Batch>]) -> Outcome {
+    let mut missing: BTreeMap<Digest, &Arc<Batch>> = expected.iter().map(|batch| (batch.digest(), batch)).collect();
+    while !missing.is_empty() {
+        let delivery = next(&*roles.ballot_box).await?;
+        if let Some(batch) = missing.remove(&delivery.batch.digest()) {
+            ensure!(batch.as_bytes() == delivery.batch.as_bytes(), "{batch:?} was delivered with other bytes");
+        }
+        roles.ledger.stage(&delivery.batch).await?;
+        roles.ballot_box.acknowledge(&delivery).await?;
+    }
+    Ok(())
+}
+
+async fn publish_all(ballot_box: &dyn BallotBox, batches: &[Arc<Batch>]) -> Outcome {
+    for batch in batches {
+        ballot_box.publish(batch).await?;
+    }
+    Ok(())
+}
+
+async fn what_is_published_is_delivered_unchanged(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batch = batch(&law("L1"), 1, Epoch(1), 1, 500, 0);
+    roles.ballot_box.publish(&batch).await?;
+    take_all(&roles, &[batch]).await
+}
+
+async fn a_delivery_waits_for_a_publication(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let waiting = tokio::spawn({
+        let roles = roles.clone();
+        async move { take_all(&roles, &batches(&law("L1"), 1)).await }
+    });
+    tokio::task::yield_now().await;
+    publish_all(&*roles.ballot_box, &batches(&law("L1"), 1)).await?;
+    waiting.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
+}
+
+async fn each_of_many_batches_is_delivered(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 100);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    take_all(&roles, &batches).await
+}
+
+async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcome {
+    const PUBLISHERS: u8 = 8;
+    let roles = place.open().await?;
+    let mut publishers = tokio::task::JoinSet::new();
+    let mut expected = BTreeSet::new();
+    for by in 0..PUBLISHERS {
+        let batches: Vec<_> = (1..=20).map(|sequence| batch(&law("L1"), by, Epoch(1), sequence, 1, 0)).collect();
+        expected.extend(batches.iter().map(|batch| batch.digest()));
+        let ballot_box = Arc::clone(&roles.ballot_box);
+        publishers.spawn(async move { publish_all(&*ballot_box, &batches).await });
+    }
+    let (report, mut delivered) = tokio::sync::mpsc::channel(64);
+    let mut receivers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (roles, report) = (roles.clone(), report.clone());
+        receivers.spawn(async move {
+            loop {
+                let delivery = next(&*roles.ballot_box).await?;
+                roles.ballot_box.acknowledge(&delivery).await?;
+                if report.send(delivery.batch.digest()).await.is_err() {
+                    return Outcome::Ok(());
+                }
+            }
+        });
+    }
+    drop(report);
+    while !expected.is_empty() {
+        let Some(digest) = delivered.recv().await else { return Err(CaseError::Missing { what: "a delivery" }) };
+        expected.remove(&digest);
+    }
+    receivers.shutdown().await;
+    while let Some(publisher) = publishers.join_next().await {
+        publisher.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))?;
+    }
+    Ok(())
+}
+
+async fn publishing_again_is_safe(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 3);
+    for _ in 0..3 {
+        publish_all(&*roles.ballot_box, &batches).await?;
+    }
+    take_all(&roles, &batches).await?;
+    publish_all(&*roles.ballot_box, &batches).await?;
+    take_all(&roles, &batches).await?;
+    let staged = roles.ledger.staged(&law("L1"), StagingId(0), 10).await?;
+    ensure_eq!(staged.len(), 3, "batches in staging");
+    Ok(())
+}
+
+async fn what_is_published_survives_a_restart(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 200);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    drop(roles);
+    take_all(&place.open().await?, &batches).await
+}
+
+async fn what_is_not_acknowledged_comes_again_after_a_restart(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 5);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    let mut deliveries = Vec::new();
+    for _ in &batches {
+        deliveries.push(next(&*roles.ballot_box).await?);
+    }
+    drop((deliveries, roles));
+    take_all(&place.open().await?, &batches).await
+}
+
+async fn acknowledging_again_is_safe(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 2);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    let delivery = next(&*roles.ballot_box).await?;
+    roles.ledger.stage(&delivery.batch).await?;
+    for _ in 0..3 {
+        roles.ballot_box.acknowledge(&delivery).await?;
+    }
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    take_all(&roles, &batches[1..]).await
+}
+
+async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 20);
+    for batch in &batches {
+        // One waits for a moment and goes, before and after there is something to receive.
+        for _ in 0..3 {
+            let mut receive = roles.ballot_box.receive();
+            let polled = std::future::poll_fn(|context| std::task::Poll::Ready(receive.as_mut().poll(context))).await;
+            if let std::task::Poll::Ready(delivery) = polled {
+                // What was received in that moment is held, and published once more as a node does that was not told.
+                drop(receive);
+                roles.ballot_box.publish(&delivery?.batch).await?;
+            }
+        }
+        roles.ballot_box.publish(batch).await?;
+    }
+    take_all(&roles, &batches).await
+}
+
+async fn elections_share_the_box(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let mut all = batches(&law("L1"), 70);
+    all.extend(batches(&law("L2"), 70));
+    all.extend(batches(&law("L-3"), 1));
+    publish_all(&*roles.ballot_box, &all).await?;
+    drop(roles);
+    let roles = place.open().await?;
+    let later = [batch(&law("L2"), 2, Epoch(1), 1, 1, 0)];
+    publish_all(&*roles.ballot_box, &later).await?;
+    all.extend(later);
+    take_all(&roles, &all).await
+}
+
+async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches: Vec<_> = (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
+    let publisher = tokio::spawn({
+        let (ballot_box, batches) = (Arc::clone(&roles.ballot_box), batches.clone());
+        async move { publish_all(&*ballot_box, &batches).await }
+    });
+    take_all(&roles, &batches).await?;
+    publisher.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
+}

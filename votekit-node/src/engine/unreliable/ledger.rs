@@ -1,0 +1,136 @@
+//! The ledger, failing and trying again.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+
+use super::{Persistent, Unreliable, persist};
+use crate::engine::{BlockCommit, EngineError, Head, Ledger, Staged, StagingId, StoredBlock};
+
+#[async_trait]
+impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
+    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+        self.read(self.inner.elections()).await
+    }
+
+    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+        self.write(self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        self.read(self.inner.epochs(law_id)).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError> {
+        self.write(self.inner.stage(batch)).await
+    }
+
+    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+        self.read(self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+        self.read(self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.write(self.inner.commit(commit)).await
+    }
+
+    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+        self.read(self.inner.head(law_id)).await
+    }
+
+    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+        self.read(self.inner.blocks(law_id, from_height, limit)).await
+    }
+
+    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError> {
+        self.read(self.inner.block_of_leaf(law_id, leaf)).await
+    }
+
+    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.tile(law_id, level, index)).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        self.write(self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.manifest(digest)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+        self.write(self.inner.purge_evidence(law_id)).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.read(self.inner.ping()).await
+    }
+}
+
+#[async_trait]
+impl<T: Ledger> Ledger for Persistent<T> {
+    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+        persist(|| self.inner.elections()).await
+    }
+
+    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+        persist(|| self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        persist(|| self.inner.epochs(law_id)).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError> {
+        persist(|| self.inner.stage(batch)).await
+    }
+
+    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+        persist(|| self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+        persist(|| self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        persist(|| self.inner.commit(commit)).await
+    }
+
+    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+        persist(|| self.inner.head(law_id)).await
+    }
+
+    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+        persist(|| self.inner.blocks(law_id, from_height, limit)).await
+    }
+
+    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError> {
+        persist(|| self.inner.block_of_leaf(law_id, leaf)).await
+    }
+
+    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.tile(law_id, level, index)).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        persist(|| self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.manifest(digest)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+        persist(|| self.inner.purge_evidence(law_id)).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        persist(|| self.inner.ping()).await
+    }
+}

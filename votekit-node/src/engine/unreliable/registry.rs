@@ -1,0 +1,56 @@
+//! The registry, failing and trying again.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use votekit_core::id::LawId;
+use votekit_core::registry::{Changes, KeyList};
+
+use super::{Persistent, Unreliable, persist};
+use crate::engine::{EngineError, Expectation, Mark, Registry};
+
+#[async_trait]
+impl<T: Registry + ?Sized> Registry for Unreliable<T> {
+    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
+        self.write(self.inner.add_roll(law_id, keys)).await
+    }
+
+    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
+        self.write(self.inner.apply(law_id, changes)).await
+    }
+
+    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+        self.write(self.inner.mark(law_id, marks)).await
+    }
+
+    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
+        self.write(self.inner.restore(law_id, marks)).await
+    }
+
+    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
+        self.read(self.inner.registered(law_id)).await
+    }
+}
+
+#[async_trait]
+impl<T: Registry> Registry for Persistent<T> {
+    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
+        persist(|| self.inner.add_roll(law_id, keys)).await
+    }
+
+    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
+        persist(|| self.inner.apply(law_id, changes)).await
+    }
+
+    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+        persist(|| self.inner.mark(law_id, marks)).await
+    }
+
+    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
+        persist(|| self.inner.restore(law_id, marks)).await
+    }
+
+    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
+        persist(|| self.inner.registered(law_id)).await
+    }
+}

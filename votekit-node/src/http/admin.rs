@@ -1,0 +1,247 @@
+//! The administration listener: officials create, open, close and certify elections, operators load rolls. Every call carries the administrator's token.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
+
+use super::Api;
+use super::limits;
+use super::path_text::{PathText, law_id};
+use super::problem::{Problem, ProblemDocument};
+use crate::administration::{CreateElection, LoadReport, OpenElection};
+use crate::view::ElectionView;
+
+/// The largest body of an administrative call: a definition with a hundred choices has room to spare.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long an administrative call's body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Which roll to load, by its place on the node's machine.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"folder": "/var/lib/votekit/incoming/L2025-001", "pepper_file": null}))]
+pub(crate) struct LoadRoll {
+    /// The folder with the manifest and its shards, as `votekit hashgen` wrote it.
+    #[schema(value_type = String)]
+    folder: PathBuf,
+    /// The pepper's file, when the roll is hashed under one that this node does not hold yet.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pepper_file: Option<PathBuf>,
+}
+
+/// SHA-256 of the administrator's token.
+pub(crate) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of a token.
+    pub(crate) fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Compares in a time that depends on neither: digests of equal length, every byte looked at.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
+        let offered = Self::of(token.trim_ascii());
+        let difference = self.0.iter().zip(&offered.0).fold(0, |difference, (own, other)| difference | (own ^ other));
+        scheme.eq_ignore_ascii_case(BEARER) & (std::hint::black_box(difference) == 0)
+    }
+}
+
+const BEARER: &[u8] = b"Bearer ";
+
+/// Lets calls with the administrator's token through.
+pub(super) async fn require_token(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if api.admin_token.admits(request.headers()) { next.run(request).await } else { Problem::Unauthorized.into_response() }
+}
+
+/// Creates an election, as a draft.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
+    request_body(content = CreateElection, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Created", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`election-exists`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create_election(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Problem> {
+    let created = api.node.create(json(request).await?).await?;
+    Ok((StatusCode::CREATED, Json(created)).into_response())
+}
+
+/// Lists the elections.
+#[utoipa::path(
+    get, path = "/api/v1/admin/elections", tag = "administration", operation_id = "adminElections", security(("administrator" = [])),
+    responses(
+        (status = 200, description = "Every election of this node", body = Vec<ElectionView>),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<ElectionView>> {
+    Json(api.node.elections())
+}
+
+/// Shows one election.
+#[utoipa::path(
+    get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    responses(
+        (status = 200, description = "The election as it stands", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    api.node.election(&law_id(&law)?).map(Json).ok_or(Problem::UnknownElection)
+}
+
+/// Opens the poll, with its zero report.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/open", tag = "administration", operation_id = "openElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
+    responses(
+        (status = 200, description = "Open", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn open_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    let request = optional_json(request).await?.unwrap_or(OpenElection { waivers: Vec::new() });
+    Ok(Json(api.node.open(&law, request).await?))
+}
+
+/// Closes the poll: what was received is decided, reconciled and opened. A close that was interrupted goes on.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    responses(
+        (status = 200, description = "Closed", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn close_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    Ok(Json(api.node.close(&law_id(&law)?).await?))
+}
+
+/// Declares the result official.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    responses(
+        (status = 200, description = "Certified", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn certify_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    Ok(Json(api.node.certify(&law_id(&law)?).await?))
+}
+
+/// Destroys the evidence and the ballot key of a certified election. The log stays.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    responses(
+        (status = 200, description = "Purged", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn purge_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    api.node.purge(&law).await?;
+    api.node.election(&law).map(Json).ok_or(Problem::UnknownElection)
+}
+
+/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "loadRoll", security(("administrator" = [])),
+    request_body(content = LoadRoll, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Loaded, kept for later, or known already: law by law", body = LoadReport),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`refused-by-log`, `wrong-state`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`roll-refused`: a file is not what the manifest says", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn load_roll(State(api): State<Arc<Api>>, request: Request) -> Result<Json<LoadReport>, Problem> {
+    let roll: LoadRoll = json(request).await?;
+    Ok(Json(api.node.load(&roll.folder, roll.pepper_file.as_deref()).await?))
+}
+
+async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let (head, body) = request.into_parts();
+    let body = limits::read_json(&head.headers, body, BODY_BYTES_MAX, BODY_TIME).await?;
+    parse(&body)
+}
+
+async fn optional_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
+    if axum::body::HttpBody::is_end_stream(request.body()) {
+        return Ok(None);
+    }
+    json::<Option<T>>(request).await
+}
+
+/// Administrators are told what the reader says: their bodies hold no secret.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| Problem::field("body", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_admitted() {
+        let digest = TokenDigest::of(b"0123abcd");
+        let admits =
+            |value: &'static str| digest.admits(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]));
+        assert!(admits("Bearer 0123abcd") && admits("bearer 0123abcd"));
+        for other in ["Bearer 0123abc", "Bearer 0123abcde", "Bearer ", "Bearer", "", "Basic 0123abcd", "0123abcd"] {
+            assert!(!admits(other), "{other}");
+        }
+        assert!(!digest.admits(&HeaderMap::new()));
+    }
+}

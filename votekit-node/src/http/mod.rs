@@ -1,0 +1,122 @@
+//! The HTTP interface: one resource a file, problems in one place, three routers for three listeners.
+//!
+//! ```text
+//! server ─▶ router ─▶ timing ─▶ handler ─▶ node
+//!                                  │
+//!                                  └─ problem: RFC 9457
+//! ```
+
+mod admin;
+mod client_address;
+mod elections;
+mod exposition;
+mod health;
+mod idempotency_key;
+mod limits;
+mod log_tiles;
+mod openapi;
+mod path_text;
+mod prefer;
+mod problem;
+mod receipt;
+mod results;
+mod status;
+mod timing;
+mod vote;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{MethodRouter, get, post};
+
+use self::admin::TokenDigest;
+pub(crate) use self::client_address::PeerAddress;
+use self::limits::RateLimit;
+use self::problem::Problem;
+use self::timing::Timing;
+use crate::node::Node;
+
+/// What every handler has at hand.
+pub(crate) struct Api {
+    node: Node,
+    rate_limit: RateLimit,
+    admin_token: TokenDigest,
+}
+
+impl Api {
+    /// The interface of a node whose administrator holds this token.
+    pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
+        let rate_limit = RateLimit::new(node.config().rate_limit_per_second);
+        Arc::new(Self { node, rate_limit, admin_token: TokenDigest::of(admin_token) })
+    }
+}
+
+type Routes = Vec<(&'static str, MethodRouter<Arc<Api>>)>;
+
+/// What voters and readers reach.
+pub(crate) fn public(api: &Arc<Api>) -> Router {
+    router(public_routes()).with_state(Arc::clone(api))
+}
+
+/// What administrators reach.
+pub(crate) fn administration(api: &Arc<Api>) -> Router {
+    let token = axum::middleware::from_fn_with_state(Arc::clone(api), admin::require_token);
+    router(administration_routes()).layer(token).with_state(Arc::clone(api))
+}
+
+/// What monitoring reaches.
+pub(crate) fn monitoring(api: &Arc<Api>) -> Router {
+    router(monitoring_routes()).with_state(Arc::clone(api))
+}
+
+fn public_routes() -> Routes {
+    vec![
+        ("/api/v1/vote", post(vote::cast_vote)),
+        ("/api/v1/vote/{request_id}", get(status::vote_status)),
+        ("/api/v1/vote/{request_id}/receipt", get(receipt::vote_receipt)),
+        ("/api/v1/elections", get(elections::elections)),
+        ("/api/v1/elections/{law_id}", get(elections::election)),
+        ("/api/v1/results", get(results::all_results)),
+        ("/api/v1/results/{law_id}", get(results::results)),
+        ("/api/v1/health", get(health::health)),
+        ("/api/v1/openapi.json", get(openapi::openapi_json)),
+        ("/log/{law_id}/checkpoint", get(log_tiles::checkpoint)),
+        ("/log/{law_id}/policy", get(log_tiles::policy)),
+        ("/log/{law_id}/tile/{*path}", get(log_tiles::tile)),
+    ]
+}
+
+fn administration_routes() -> Routes {
+    vec![
+        ("/api/v1/admin/elections", get(admin::list_elections).post(admin::create_election)),
+        ("/api/v1/admin/elections/{law_id}", get(admin::show_election)),
+        ("/api/v1/admin/elections/{law_id}/open", post(admin::open_election)),
+        ("/api/v1/admin/elections/{law_id}/close", post(admin::close_election)),
+        ("/api/v1/admin/elections/{law_id}/certify", post(admin::certify_election)),
+        ("/api/v1/admin/elections/{law_id}/purge", post(admin::purge_election)),
+        ("/api/v1/admin/rolls", post(admin::load_roll)),
+    ]
+}
+
+fn monitoring_routes() -> Routes {
+    vec![("/metrics", get(exposition::exposition))]
+}
+
+fn router(routes: Routes) -> Router<Arc<Api>> {
+    let timed = routes.into_iter().fold(Router::new(), |router, (path, handlers)| {
+        router.route(path, handlers.fallback(method_not_allowed).layer(Timing::of(path)))
+    });
+    timed.fallback(unknown_route)
+}
+
+async fn unknown_route() -> Problem {
+    Problem::UnknownRoute
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::MethodNotAllowed
+}
+
+#[cfg(test)]
+#[path = "interface_test.rs"]
+mod tests;

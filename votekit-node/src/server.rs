@@ -1,0 +1,273 @@
+//! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time, and an orderly end.
+//!
+//! [`Server::bind`] takes the addresses, so that port 0 is known before anything is served; [`Server::run`] serves until it is told to stop, then
+//! accepts no more, lets requests in flight finish, and drops what is left after a deadline.
+
+mod connection;
+mod tls;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use self::connection::{Limits, Phase, serve_plain, serve_tls};
+use crate::data_folder::FolderError;
+use crate::http::{self, Api};
+use crate::metrics;
+use crate::node::Node;
+
+/// Why a server does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address could not be taken.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file for TLS could not be used.
+    #[error("{path}: {rule}", path = path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: String,
+    },
+    /// Certificate and key do not make a TLS identity.
+    #[error("the certificate {cert} and the key {key} do not work together: {reason}", cert = cert.display(), key = key.display())]
+    TlsIdentity {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What the TLS library said.
+        reason: String,
+    },
+    /// The data folder has no administrator's token.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The node failed for good while it was served.
+    #[error("the node failed and stopped: {reason}")]
+    NodeFailed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// Voters and readers.
+    pub public: SocketAddr,
+    /// Administrators.
+    pub administration: SocketAddr,
+    /// Monitoring.
+    pub metrics: SocketAddr,
+}
+
+/// A node with its listeners bound, not serving yet.
+pub struct Server {
+    node: Node,
+    listeners: [Listener; 3],
+    addresses: Addresses,
+    is_tls: bool,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Server({:?})", self.addresses)
+    }
+}
+
+/// How long requests in flight may take to finish at the end.
+const DRAIN_TIME: Duration = Duration::from_secs(35);
+
+/// Connections at once on the listeners that are not public.
+const INTERNAL_CONNECTIONS_MAX: usize = 64;
+
+/// How often histograms are drained and rates computed.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+impl Server {
+    /// Reads the TLS files and takes the addresses of the node's configuration.
+    ///
+    /// # Errors
+    /// [`ServeError`] naming the address or file; nothing is served then.
+    pub async fn bind(node: Node) -> Result<Self, ServeError> {
+        let config = node.config().clone();
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => Some(tls::acceptor(cert, key)?),
+            _ => None,
+        };
+        let api = Api::new(node.clone(), node.admin_token()?.as_bytes());
+        let limits = Limits {
+            header_time: Duration::from_secs(config.header_timeout_seconds.max(1)),
+            stall_time: config.request_timeout().max(Duration::from_secs(1)),
+        };
+        let public = Listener::bind(config.listen, http::public(&api), config.connections_max, tls, limits).await?;
+        let internal = |address, router| Listener::bind(address, router, INTERNAL_CONNECTIONS_MAX, None, limits);
+        let administration = internal(config.admin_listen, http::administration(&api)).await?;
+        let metrics = internal(config.metrics_listen, http::monitoring(&api)).await?;
+        let addresses = Addresses { public: public.address, administration: administration.address, metrics: metrics.address };
+        let is_tls = config.tls_cert.is_some();
+        Ok(Self { node, listeners: [public, administration, metrics], addresses, is_tls })
+    }
+
+    /// Where this server listens; port 0 is resolved.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The address of the public listener as a URL.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.addresses.public)
+    }
+
+    /// Serves until `shutdown` resolves or the node fails, then lets requests in flight finish. The node itself is left running: its
+    /// own [`Node::shutdown`] comes after.
+    ///
+    /// # Errors
+    /// [`ServeError::NodeFailed`].
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        let phase = watch::Sender::new(Phase::Serving);
+        let loops = self.listeners.map(|listener| tokio::spawn(listener.accept(phase.subscribe())));
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            reason = self.node.failed() => Err(ServeError::NodeFailed { reason }),
+            () = upkeep() => Ok(()),
+        };
+        phase.send_replace(Phase::Draining);
+        let drained = async {
+            for accept in loops {
+                // A loop that panicked has nothing left to drain.
+                let _ = accept.await;
+            }
+        };
+        let drain_time = if outcome.is_ok() { DRAIN_TIME } else { Duration::from_secs(1) };
+        if tokio::time::timeout(drain_time, drained).await.is_err() {
+            tracing::warn!("requests in flight were cut off at the end");
+            phase.send_replace(Phase::Ended);
+        }
+        outcome
+    }
+}
+
+/// Runs for ever.
+async fn upkeep() {
+    let mut rate = metrics::RateWindow::new(Instant::now());
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        metrics::upkeep(&mut rate, Instant::now());
+    }
+}
+
+/// One address, with what is served there.
+struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    connections_max: u32,
+    tls: Option<TlsAcceptor>,
+    limits: Limits,
+}
+
+impl Listener {
+    async fn bind(
+        address: SocketAddr,
+        router: Router,
+        connections_max: usize,
+        tls: Option<TlsAcceptor>,
+        limits: Limits,
+    ) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Bind { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let connections_max = u32::try_from(connections_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX).max(1);
+        Ok(Self { listener, address, router, connections_max, tls, limits })
+    }
+
+    /// Accepts until the phase changes, then waits for the connections to end. At the cap nothing is accepted: the system's queue holds who comes.
+    async fn accept(self, mut phase: watch::Receiver<Phase>) {
+        let places = Arc::new(Semaphore::new(self.connections_max as usize));
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.next(&places) => accepted,
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            };
+            match accepted {
+                Ok((stream, peer, place)) => self.spawn(stream, peer, place, phase.clone()),
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        drop(self.listener);
+        // Every place free: every connection ended. The semaphore is never closed.
+        let _ = places.acquire_many(self.connections_max).await;
+    }
+
+    async fn next(&self, places: &Arc<Semaphore>) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, peer) = self.listener.accept().await?;
+        // Answers are small and complete: none should wait for an acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok((stream, peer, place))
+    }
+
+    fn spawn(&self, stream: tokio::net::TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, phase: watch::Receiver<Phase>) {
+        let (router, tls, limits) = (self.router.clone(), self.tls.clone(), self.limits);
+        tokio::spawn(async move {
+            metrics::connection_opened();
+            match tls {
+                None => serve_plain(stream, peer.ip(), router, limits, phase).await,
+                Some(tls) => serve_tls(&tls, stream, peer.ip(), router, limits, phase).await,
+            }
+            metrics::connection_closed();
+            drop(place);
+        });
+    }
+}
+
+/// A connection that is gone before it was accepted is nobody's fault; without file descriptors or memory a short pause gives others time to end.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected) {
+        tracing::error!(%error, "no connection can be accepted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Writes log lines from a level on (`error`, `warn`, `info`, `debug`, `trace`) to standard error, as JSON, one a line. The first call of a process counts.
+///
+/// ```
+/// assert!(votekit_node::server::init_logging("info").is_ok());
+/// assert!(votekit_node::server::init_logging("loud").is_err());
+/// ```
+///
+/// # Errors
+/// [`LogLevelError`] when there is no such level.
+pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
+    let level: tracing::Level = level.parse().map_err(|_| LogLevelError)?;
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(io::stderr);
+    // A process that logs already goes on as it does.
+    let _ = lines.try_init();
+    Ok(())
+}
+
+/// A text is no log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a log level is one of error, warn, info, debug and trace")]
+pub struct LogLevelError;

@@ -1,0 +1,186 @@
+//! One connection, from accept to close.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+
+use crate::http::PeerAddress;
+
+/// How far the life of a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Requests are taken.
+    Serving,
+    /// Requests in flight finish.
+    Draining,
+    /// Whatever is left is dropped.
+    Ended,
+}
+
+/// What a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The longest time for the head of a request, a TLS handshake, or an idle connection.
+    pub(super) header_time: Duration,
+    /// The longest time in which a client takes nothing of an answer.
+    pub(super) stall_time: Duration,
+}
+
+/// Shakes hands, then serves.
+pub(super) async fn serve_tls(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+    peer: IpAddr,
+    router: Router,
+    limits: Limits,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let handshake = tokio::time::timeout(limits.header_time, tls.accept(stream));
+    let stream = tokio::select! {
+        handshake = handshake => handshake,
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+    };
+    // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and nobody to tell it to.
+    if let Ok(Ok(stream)) = stream {
+        serve_plain(stream, peer, router, limits, phase).await;
+    }
+}
+
+/// Serves requests one after the other until either side has enough.
+pub(super) async fn serve_plain<S>(stream: S, peer: IpAddr, router: Router, limits: Limits, mut phase: watch::Receiver<Phase>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddress(peer));
+        // A router is always ready.
+        router.clone().call(request.map(Body::new))
+    });
+    let stream = TokioIo::new(Patient::new(stream, limits.stall_time));
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_time)
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .serve_connection(stream, service)
+    );
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+    }
+}
+
+/// The most a connection buffers: the head of a request must fit.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long, and how much, a client may go on sending after the last answer. Closing at once would reset the connection, and a
+/// client in the middle of a body that was refused would not see the refusal.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A stream that gives up on a client who takes nothing, and takes leave of one who still sends.
+struct Patient<S> {
+    stream: S,
+    stall_time: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    leaving: Option<Leaving>,
+}
+
+struct Leaving {
+    deadline: Pin<Box<Sleep>>,
+    bytes_left: usize,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S, stall_time: Duration) -> Self {
+        Self { stream, stall_time, stalled: None, leaving: None }
+    }
+
+    /// Passes on what a write came to; one that has been pending for too long has failed.
+    fn within_stall_time<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.stalled = None;
+            return write;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.stall_time)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within_stall_time(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.within_stall_time(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.within_stall_time(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.leaving.is_none() {
+            let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.within_stall_time(context, shut))?;
+        }
+        let leaving = this.leaving.get_or_insert_with(|| Leaving {
+            deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER_TIME)),
+            bytes_left: LINGER_BYTES_MAX,
+        });
+        let mut discarded = [0; 16 * 1024];
+        while leaving.bytes_left > 0 {
+            let mut buffer = ReadBuf::new(&mut discarded);
+            match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    leaving.bytes_left = leaving.bytes_left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(leaving.deadline.as_mut().poll(context));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

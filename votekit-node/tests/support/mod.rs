@@ -1,0 +1,160 @@
+//! A small referendum for tests: a hashed roll, a data folder, a node, votes.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use votekit_core::credential::{Credential, CredentialHasher, HashScheme, Pepper};
+use votekit_core::envelope::VoteRequest;
+use votekit_core::id::{Digest, LawId};
+use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
+use votekit_core::shard::{Changes, ShardFormat, ShardHead};
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node::Node;
+use votekit_node::{CreateElection, OpenElection};
+
+pub const LAW: &str = "L2025-001";
+
+pub fn law() -> LawId {
+    LAW.parse().expect("a law id")
+}
+
+/// The credential of elector `place`.
+pub fn credential(place: u32) -> Credential {
+    Credential::parse(format!("0{place:08}").as_bytes(), format!("CODE{place:04}").as_bytes(), LAW.as_bytes()).expect("well formed")
+}
+
+pub fn vote(place: u32, choice: &str) -> VoteRequest {
+    VoteRequest { credential: credential(place), choice: choice.parse().expect("a choice id") }
+}
+
+pub fn pepper() -> Pepper {
+    Pepper::from_bytes([7; 32])
+}
+
+fn hasher(peppered: bool) -> CredentialHasher {
+    if peppered { CredentialHasher::peppered(&pepper()) } else { CredentialHasher::plain() }
+}
+
+fn body(peppered: bool, rows: u64) -> ManifestBody {
+    ManifestBody {
+        tool: "votekit test".to_owned(),
+        scheme: if peppered { HashScheme::HmacSha256 } else { HashScheme::Sha256 },
+        pepper: peppered.then(|| PepperMarks::of(&pepper())),
+        date: None,
+        parent: None,
+        roll: RollFacts { sha256: Digest::of(b"roll"), rows, duplicates: 0, rejects: 0 },
+        laws: vec![],
+        shards: vec![],
+        changes: vec![],
+    }
+}
+
+/// Writes a hashed roll of so many electors, as `hashgen` does, and gives its manifest.
+pub fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
+    let hasher = hasher(peppered);
+    let mut keys: Vec<_> = (0..electors)
+        .map(|place| {
+            let credential = credential(place);
+            hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
+        })
+        .collect();
+    keys.sort_unstable();
+    let head = ShardHead { law_id: law(), shard: 1, shards: 1 };
+    let bytes = head.encode(ShardFormat::Json, &keys);
+    let file = head.file_name(ShardFormat::Json);
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(folder.join(&file), &bytes).expect("written");
+    let count = u64::from(electors);
+    let manifest = Manifest::new(ManifestBody {
+        laws: vec![LawRow { law_id: law(), registered: count, shards: 1, revoked: 0 }],
+        shards: vec![FileRow { file, law_id: law(), shard: 1, count, sha256: Digest::of(&bytes) }],
+        ..body(peppered, count)
+    })
+    .expect("consistent");
+    std::fs::write(folder.join("manifest.json"), manifest.encode()).expect("written");
+    manifest
+}
+
+/// Writes a supplement that revokes electors and adds others.
+pub fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], revoke: &[u32], peppered: bool) -> Manifest {
+    let hasher = hasher(peppered);
+    let keys = |places: &[u32]| {
+        let mut keys: Vec<_> = places
+            .iter()
+            .map(|place| {
+                let credential = credential(*place);
+                hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
+            })
+            .collect();
+        keys.sort_unstable();
+        keys
+    };
+    let changes = Changes::new(law(), keys(add), keys(revoke), vec![]).expect("disjoint");
+    let bytes = changes.encode();
+    let file = Changes::file_name(&law());
+    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::write(folder.join(&file), &bytes).expect("written");
+    let (added, revoked) = (add.len() as u64, revoke.len() as u64);
+    let manifest = Manifest::new(ManifestBody {
+        parent: Some(parent.digest()),
+        laws: vec![LawRow { law_id: law(), registered: added, shards: 0, revoked }],
+        changes: vec![FileRow { file, law_id: law(), shard: 1, count: added + revoked, sha256: Digest::of(&bytes) }],
+        ..body(peppered, added + revoked)
+    })
+    .expect("consistent");
+    std::fs::write(folder.join("manifest.json"), manifest.encode()).expect("written");
+    manifest
+}
+
+pub fn create_request() -> CreateElection {
+    CreateElection {
+        law_id: LAW.to_owned(),
+        title_fr: "Loi sur l’eau".to_owned(),
+        title_en: "Water Act".to_owned(),
+        description_fr: String::new(),
+        description_en: String::new(),
+        choices: vec![],
+        blank: true,
+        binding: false,
+        results: None,
+        publish_every: None,
+        opens: None,
+        closes: None,
+    }
+}
+
+/// A temporary folder with a roll in `hashes` and a data folder in `node`.
+pub struct Place {
+    pub folder: TempDir,
+    pub manifest: Manifest,
+}
+
+impl Place {
+    pub fn new(electors: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let manifest = write_roll(&folder.path().join("hashes"), electors, false);
+        Self { folder, manifest }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the node in `node`.
+    pub async fn start(&self) -> Node {
+        let config = Config { rate_limit_per_second: 0, ..Config::default() };
+        let folder = DataFolder::open(&self.path("node"), None).expect("a data folder");
+        Node::start(folder, config).await.expect("the node starts")
+    }
+
+    /// Starts the node with the roll loaded and the poll open.
+    pub async fn open_poll(&self) -> Node {
+        let node = self.start().await;
+        node.load(&self.path("hashes"), None).await.expect("loaded");
+        node.create(create_request()).await.expect("created");
+        node.open(&law(), OpenElection::default()).await.expect("opened");
+        node
+    }
+}
