@@ -57,9 +57,9 @@ pub(crate) async fn cast(
         let answer = client.send(Method::POST, "/api/v1/vote", &headers, Some(body.to_vec())).await?;
         if let 200 | 202 = answer.status {
             let read = serde_json::from_slice(&answer.body);
-            return read.map(Ok).map_err(|error| {
-                CommandError::configuration(format!("the node's answer to a vote does not read: {error}"))
-            });
+            return read
+                .map(Ok)
+                .map_err(|error| CommandError::configuration(format!("the node's answer to a vote does not read: {error}")));
         }
         if !matches!(answer.status, 429 | 503) || attempt == ATTEMPTS_MAX {
             return Ok(Err(answer));

@@ -86,9 +86,8 @@ impl Client {
         if !(200..300).contains(&answer.status) {
             return Err(answer.refusal());
         }
-        serde_json::from_slice(&answer.body).map_err(|error| {
-            CommandError::configuration(format!("{} did not answer as a votekit node does: {error}", self.base))
-        })
+        serde_json::from_slice(&answer.body)
+            .map_err(|error| CommandError::configuration(format!("{} did not answer as a votekit node does: {error}", self.base)))
     }
 
     /// Sends a request as it is.
@@ -116,11 +115,8 @@ impl Client {
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get("retry-after")
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
+        let retry_after =
+            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let body = response.bytes().await.map_err(unreachable)?.to_vec();
         Ok(Answer { status, retry_after, body })
     }

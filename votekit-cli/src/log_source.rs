@@ -141,7 +141,9 @@ fn only(mut elections: Vec<LawId>) -> Result<LawId, CommandError> {
     match elections.len() {
         1 => Ok(elections.remove(0)),
         0 => Err(CommandError::bad_input("there is no election yet").hint("`votekit election create` makes one")),
-        _ => Err(CommandError::usage("there are several elections").hint(format!("choose with --election: {}", names(&elections)))),
+        _ => {
+            Err(CommandError::usage("there are several elections").hint(format!("choose with --election: {}", names(&elections))))
+        }
     }
 }
 

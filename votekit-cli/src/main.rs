@@ -5,18 +5,18 @@
 
 mod atomic_output;
 #[cfg(feature = "node")]
-mod office;
-#[cfg(feature = "node")]
-mod log_source;
-#[cfg(feature = "node")]
-mod client;
-#[cfg(feature = "node")]
 mod ballot_call;
 mod bundle_folder;
 mod cli;
+#[cfg(feature = "node")]
+mod client;
 mod commands;
 mod context;
 mod error;
+#[cfg(feature = "node")]
+mod log_source;
+#[cfg(feature = "node")]
+mod office;
 mod output;
 mod progress;
 #[cfg(feature = "node")]

@@ -106,9 +106,7 @@ impl Office {
 
     pub(crate) async fn election(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => {
-                client.call(Method::GET, &format!("/api/v1/admin/elections/{law_id}"), None::<&()>).await
-            }
+            Self::Running(client) => client.call(Method::GET, &format!("/api/v1/admin/elections/{law_id}"), None::<&()>).await,
             Self::Here(node) => {
                 node.election(law_id).ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() }.into())
             }
@@ -140,12 +138,7 @@ impl Office {
     }
 }
 
-async fn act<A: Serialize>(
-    client: &Client,
-    law_id: &LawId,
-    verb: &str,
-    body: Option<&A>,
-) -> Result<ElectionView, CommandError> {
+async fn act<A: Serialize>(client: &Client, law_id: &LawId, verb: &str, body: Option<&A>) -> Result<ElectionView, CommandError> {
     client.call(Method::POST, &format!("/api/v1/admin/elections/{law_id}/{verb}"), body).await
 }
 

@@ -97,13 +97,7 @@ impl BallotSecretKey {
 
     /// Opens the sealed choices of one batch. `None` when they do not decrypt: then every choice of the batch is spoiled.
     #[must_use]
-    pub fn open(
-        &self,
-        law_id: &LawId,
-        encapsulated: &[u8; 32],
-        associated: &[u8],
-        sealed: &[u8],
-    ) -> Option<Vec<ChoiceIndex>> {
+    pub fn open(&self, law_id: &LawId, encapsulated: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Option<Vec<ChoiceIndex>> {
         let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
         let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Suite>(
             &OpModeR::Base,
@@ -141,13 +135,9 @@ impl Sealing {
     /// [`SealError::Key`] when the public key is a point of small order.
     pub fn start(key: &BallotPublicKey, law_id: &LawId, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
         let key = <Suite as Kem>::PublicKey::from_bytes(key.as_bytes()).map_err(|_| SealError::Key)?;
-        let (encapsulated, context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(
-            &OpModeS::Base,
-            &key,
-            &info(law_id),
-            rng,
-        )
-        .map_err(|_| SealError::Key)?;
+        let (encapsulated, context) =
+            hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(&OpModeS::Base, &key, &info(law_id), rng)
+                .map_err(|_| SealError::Key)?;
         Ok(Self { encapsulated: encapsulated.to_bytes().into(), context })
     }
 

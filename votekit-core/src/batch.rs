@@ -290,10 +290,7 @@ fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), BatchError> {
     reader.position = MAGIC.len();
     let [law_length] = reader.take()?;
     let law = reader.slice(usize::from(law_length))?;
-    let law_id = std::str::from_utf8(law)
-        .ok()
-        .and_then(|law| law.parse().ok())
-        .ok_or(BatchError::Field { field: "law id" })?;
+    let law_id = std::str::from_utf8(law).ok().and_then(|law| law.parse().ok()).ok_or(BatchError::Field { field: "law id" })?;
     let node = NodeId::from_bytes(reader.take()?);
     let epoch = Epoch(u32::from_be_bytes(reader.take()?));
     let sequence = Sequence(u64::from_be_bytes(reader.take()?));

@@ -71,9 +71,7 @@ impl InvalidReason {
     /// Reads a reason.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        [Self::Unknown, Self::Revoked, Self::Early, Self::Late]
-            .into_iter()
-            .find(|reason| reason.as_str().as_bytes() == text)
+        [Self::Unknown, Self::Revoked, Self::Early, Self::Late].into_iter().find(|reason| reason.as_str().as_bytes() == text)
     }
 }
 

@@ -42,8 +42,7 @@ fn envelope(request: u8, elector: u8, second: u64) -> Envelope {
 fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> Batch {
     let node = NodeKey::from_seed(&[2; 32]);
     let number = BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let header =
-        BatchHeader { law_id: "L1".parse().expect("law id"), number, confirmed_through: Sequence(sequence - 1), last };
+    let header = BatchHeader { law_id: "L1".parse().expect("law id"), number, confirmed_through: Sequence(sequence - 1), last };
     let ballot = BallotSecretKey::from_seed(&[1; 32]).public_key();
     Batch::seal(header, envelopes, &ballot, &node, &mut FixedRng::new(1)).expect("sealed")
 }

@@ -30,8 +30,7 @@ impl ChoiceId {
     }
 
     fn check(text: &str) -> Result<(), ChoiceIdError> {
-        let allowed =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
         if (1..=50).contains(&text.len()) && text.bytes().all(allowed) { Ok(()) } else { Err(ChoiceIdError) }
     }
 }
@@ -247,13 +246,7 @@ impl Definition {
     }
 }
 
-fn check_text(
-    what: &'static str,
-    text: &str,
-    minimum: usize,
-    maximum: usize,
-    rule: &'static str,
-) -> Result<(), DefinitionError> {
+fn check_text(what: &'static str, text: &str, minimum: usize, maximum: usize, rule: &'static str) -> Result<(), DefinitionError> {
     let length = text.chars().count();
     if (minimum..=maximum).contains(&length) { Ok(()) } else { Err(DefinitionError::TextLength { what, length, rule }) }
 }
@@ -330,9 +323,7 @@ mod tests {
             law_id: "L2025-001".parse().expect("law id"),
             title: bilingual("Loi"),
             description: bilingual(""),
-            choices: ["oui", "non"]
-                .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
-                .to_vec(),
+            choices: ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).to_vec(),
             binding: false,
             results: ResultsPolicy::Live,
             publish_every: 1,

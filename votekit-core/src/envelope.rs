@@ -86,9 +86,7 @@ impl VoteRequest {
         let law_id = body.law_id.parse::<LawId>().map_err(|error| field_error("law_id", &error));
         let choice = body.vote.parse::<ChoiceId>().map_err(|error| field_error("vote", &error));
         match (nas, code, law_id, choice) {
-            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) => {
-                Ok(Self { credential: Credential { nas, code, law_id }, choice })
-            }
+            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) => Ok(Self { credential: Credential { nas, code, law_id }, choice }),
             (nas, code, law_id, choice) => {
                 Err([nas.err(), code.err(), law_id.err(), choice.err()].into_iter().flatten().collect())
             }

@@ -19,10 +19,10 @@ pub mod id;
 pub mod instant;
 
 pub mod credential;
+pub mod log;
+pub mod manifest;
 pub mod roll;
 pub mod shard;
-pub mod manifest;
-pub mod log;
 
 pub mod ballot;
 pub mod batch;
@@ -39,8 +39,8 @@ pub mod reconcile;
 pub mod results;
 pub mod tally;
 
-pub mod export;
 pub mod bundle;
+pub mod export;
 
 #[cfg(any(test, feature = "test-support"))]
 mod fixed_rng;

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use super::*;
 
 fn key(value: u16) -> RegistryKey {
-    crate::credential::HashScheme::HmacSha256
-        .registry_key(&crate::credential::CredentialHash::from_bytes([(value & 0xff) as u8; 32].map(|byte| byte ^ (value >> 8) as u8)))
+    crate::credential::HashScheme::HmacSha256.registry_key(&crate::credential::CredentialHash::from_bytes(
+        [(value & 0xff) as u8; 32].map(|byte| byte ^ (value >> 8) as u8),
+    ))
 }
 
 fn sorted(values: impl IntoIterator<Item = u16>) -> Vec<RegistryKey> {

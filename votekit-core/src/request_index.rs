@@ -77,5 +77,4 @@ impl Hasher for RequestHasher {
     }
 
     fn write_usize(&mut self, _length: usize) {}
-
 }

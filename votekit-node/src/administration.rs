@@ -195,13 +195,8 @@ impl Node {
         let (chronicle, block) = Chronicle::begin(definition, &maker);
         let checkpoint = signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
-        let head = Head {
-            size: block.size_after(),
-            height: block.height,
-            term: TERM,
-            checkpoint: checkpoint.clone(),
-            sealed_through,
-        };
+        let head =
+            Head { size: block.size_after(), height: block.height, term: TERM, checkpoint: checkpoint.clone(), sealed_through };
         let stored = StoredBlock {
             height: block.height,
             first_leaf: block.first_leaf,
@@ -350,9 +345,8 @@ impl Node {
             waiting.push(roll_store::manifest(&self.shared.folder, &digest)?);
         }
         let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
-        while let Some(next) = waiting
-            .iter()
-            .position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
+        while let Some(next) =
+            waiting.iter().position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
         {
             let manifest = waiting.remove(next);
             placed.insert(manifest.digest());

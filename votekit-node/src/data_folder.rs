@@ -324,13 +324,8 @@ fn make_private_folder(path: &Path) -> Result<(), FolderError> {
 
 fn lock(folder: &Path) -> Result<File, FolderError> {
     let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(FolderError::io(&path))?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(FolderError::io(&path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: folder.to_owned() }),

@@ -131,8 +131,7 @@ impl Intake {
             }
         };
         let number = BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
-        let header =
-            BatchHeader { law_id: self.cell.law_id().clone(), number, confirmed_through: self.confirmed, last };
+        let header = BatchHeader { law_id: self.cell.law_id().clone(), number, confirmed_through: self.confirmed, last };
         Batch::seal(header, envelopes, &self.cell.definition.ballot_key, &self.node_key, &mut SystemRandom)
             .map(Arc::new)
             .map_err(|error| EngineError::Unavailable { engine: "encryption", reason: error.to_string() })

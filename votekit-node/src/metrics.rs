@@ -74,7 +74,7 @@ pub(crate) struct RouteMeter {
 const METHODS: [&str; 3] = ["GET", "POST", "other"];
 
 /// The statuses the node answers; anything else counts under the last.
-const STATUSES: [u16; 20] = [200, 202, 304, 400, 401, 403, 404, 405, 406, 408, 409, 413, 415, 422, 425, 429, 500, 501, 503, 0];
+const STATUSES: [u16; 17] = [200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 0];
 
 impl RouteMeter {
     /// A meter for the route of this pattern.
@@ -228,7 +228,7 @@ fn describe(recorder: &PrometheusRecorder) {
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));
-    recorder.describe_gauge(name("staged_batches"), None, text("Batches that are durable and not yet sealed."));
+    recorder.describe_gauge(name("votes_pending"), None, text("Votes issued by this node and not yet decided."));
     recorder.describe_gauge(name("block_height"), None, text("Height of the last block."));
     recorder.describe_gauge(name("log_size"), None, text("Leaves in the log."));
     let age = text("Time since the last block was sealed.");

@@ -376,8 +376,7 @@ impl Node {
         let received = self.now();
         let cell = self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
         let committed = cell.committed();
-        let not_open =
-            || SubmitError::NotOpen { state: committed.state(), opens: committed.opens, closes: committed.closes };
+        let not_open = || SubmitError::NotOpen { state: committed.state(), opens: committed.opens, closes: committed.closes };
         let window = Window { opens: committed.opens, closes: committed.closes };
         if committed.state() != State::Open || window.timing(received) != Timing::InTime {
             return Err(not_open());

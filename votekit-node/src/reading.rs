@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
+use votekit_core::chronicle::leaves_of_block;
 use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::{Digest, LawId, RequestId};
@@ -17,7 +18,6 @@ use votekit_core::log::leaf::Leaf;
 use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
 use votekit_core::log::proof::Proof;
 use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
-use votekit_core::chronicle::leaves_of_block;
 use votekit_core::results::Results;
 
 use crate::election_cell::{Committed, ElectionCell};
@@ -320,12 +320,7 @@ impl Node {
     }
 
     /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again, once a level at the most.
-    async fn inclusion_path(
-        &self,
-        cell: &ElectionCell,
-        committed: &Committed,
-        index: u64,
-    ) -> Result<Vec<TreeHash>, EngineError> {
+    async fn inclusion_path(&self, cell: &ElectionCell, committed: &Committed, index: u64) -> Result<Vec<TreeHash>, EngineError> {
         let tiles = Fetched { committed, full: RefCell::default() };
         loop {
             match prove_inclusion(&tiles, index, committed.size()) {
@@ -351,9 +346,7 @@ impl Node {
             return Ok(Some(partial));
         }
         let bytes = self.shared.ledger.tile(cell.law_id(), tile.level(), tile.index()).await?;
-        bytes
-            .map(|bytes| tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}"))))
-            .transpose()
+        bytes.map(|bytes| tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))).transpose()
     }
 }
 

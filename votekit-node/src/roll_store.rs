@@ -118,8 +118,7 @@ pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> R
     let body = manifest.body();
     if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
         let (file, bytes) = read_file(&path, &row.file)?;
-        let changes =
-            manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?;
+        let changes = manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?;
         return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
     }
     if manifest.law(law_id).is_none() {

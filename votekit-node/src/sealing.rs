@@ -175,13 +175,8 @@ impl Sealer {
     async fn commit(&self, block: Block, sealed_through: StagingId, at: UnixSeconds) -> Result<(), EngineError> {
         let started = Instant::now();
         let checkpoint = self.cell.signer.sign(&block, at).map_err(|error| corrupt(&error.to_string()))?;
-        let head = Head {
-            size: block.size_after(),
-            height: block.height,
-            term: TERM,
-            checkpoint: checkpoint.clone(),
-            sealed_through,
-        };
+        let head =
+            Head { size: block.size_after(), height: block.height, term: TERM, checkpoint: checkpoint.clone(), sealed_through };
         let commit = Arc::new(BlockCommit {
             law_id: self.cell.law_id().clone(),
             block: StoredBlock {

@@ -185,11 +185,9 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_follow_the_policy() {
-    for (policy, shown_to_all, shown_to_voters) in [
-        (ResultsPolicy::Live, true, true),
-        (ResultsPolicy::AfterVote, false, true),
-        (ResultsPolicy::AfterClose, false, false),
-    ] {
+    for (policy, shown_to_all, shown_to_voters) in
+        [(ResultsPolicy::Live, true, true), (ResultsPolicy::AfterVote, false, true), (ResultsPolicy::AfterClose, false, false)]
+    {
         let place = Place::new(10);
         let node = place.start().await;
         node.load(&place.path("hashes"), None).await.expect("loaded");

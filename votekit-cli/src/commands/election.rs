@@ -160,9 +160,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             let request = OpenElection { waivers: args.waivers };
             office::within(&args.office, config, async |office| office.open_poll(&args.law_id, request).await)
         }
-        Action::Close(args) => {
-            office::within(&args.office, config, async |office| office.close_poll(&args.law_id).await)
-        }
+        Action::Close(args) => office::within(&args.office, config, async |office| office.close_poll(&args.law_id).await),
         Action::Certify(args) => office::within(&args.office, config, async |office| office.certify(&args.law_id).await),
         Action::Purge(args) => office::within(&args.office, config, async |office| office.purge(&args.law_id).await),
         Action::Show(args) => office::within(&args.office, config, async |office| office.election(&args.law_id).await),

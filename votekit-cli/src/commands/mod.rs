@@ -1,23 +1,19 @@
 //! One file a verb, each with its `Args` and its `run`.
 
-pub(crate) mod completions;
-pub(crate) mod hashgen;
 #[cfg(feature = "node")]
 pub(crate) mod batch;
 #[cfg(feature = "node")]
 pub(crate) mod cast;
+pub(crate) mod completions;
 #[cfg(feature = "node")]
 pub(crate) mod demo;
 #[cfg(feature = "node")]
 pub(crate) mod election;
 #[cfg(feature = "node")]
 pub(crate) mod export;
+pub(crate) mod hashgen;
 #[cfg(feature = "node")]
 pub(crate) mod load;
-#[cfg(feature = "node")]
-pub(crate) mod results;
-#[cfg(feature = "node")]
-pub(crate) mod serve;
 #[cfg(feature = "loadtest")]
 pub(crate) mod loadtest;
 pub(crate) mod man;
@@ -25,7 +21,11 @@ pub(crate) mod manifest;
 pub(crate) mod pepper;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
+#[cfg(feature = "node")]
+pub(crate) mod results;
 pub(crate) mod roll;
+#[cfg(feature = "node")]
+pub(crate) mod serve;
 pub(crate) mod verify;
 
 use crate::cli::Command;

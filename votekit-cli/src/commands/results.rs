@@ -48,12 +48,6 @@ impl fmt::Display for Table {
         }
         writeln!(formatter, "  {:<24} {:>10}", "total", results.counts.total())?;
         let turnout = results.turnout_basis_points();
-        writeln!(
-            formatter,
-            "  turnout {}.{:02} % of {} registered",
-            turnout / 100,
-            turnout % 100,
-            results.registered
-        )
+        writeln!(formatter, "  turnout {}.{:02} % of {} registered", turnout / 100, turnout % 100, results.registered)
     }
 }

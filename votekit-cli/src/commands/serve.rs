@@ -91,8 +91,7 @@ struct Listening {
 /// Runs a node until it is told to stop, or fails for good.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let config = config(&args)?;
-    server::init_logging(&config.log_level)
-        .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
+    server::init_logging(&config.log_level).map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
     office::run(async {
         let node = office::start(&args.data, args.base.as_deref(), config).await?;
         let elections = node.elections().len();

@@ -91,11 +91,7 @@ impl ReplaySource for Stored {
 fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
     let (mut chronicle, first) = Chronicle::begin(definition(results, publish_every), &maker(90));
     let load = RollLoad { manifest: Digest::from_bytes([7; 32]), parent: None, scheme: HashScheme::Sha256, content: roll() };
-    let acts = [
-        Act::Load(load),
-        Act::Admit(keys().node.public_key()),
-        Act::Open { opens: UnixSeconds(100), waivers: vec![] },
-    ];
+    let acts = [Act::Load(load), Act::Admit(keys().node.public_key()), Act::Open { opens: UnixSeconds(100), waivers: vec![] }];
     let second = chronicle.record(&acts, &maker(100)).expect("a draft with a roll opens");
     (chronicle, Stored { blocks: vec![first, second], ..Stored::default() })
 }

@@ -47,9 +47,7 @@ impl Chronicle {
             let leaf = Leaf::parse(bytes).map_err(|error| ChronicleError::Leaf { index, error })?;
             let chronicle = match (&mut chronicle, &leaf) {
                 (Some(chronicle), _) => chronicle,
-                (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
-                    none.insert(Self::draft(definition.clone()))
-                }
+                (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => none.insert(Self::draft(definition.clone())),
                 (None, _) => return Err(ChronicleError::Contradiction { index, rule: "a log starts with the draft" }),
             };
             let choices = chronicle.definition.choices.len();
@@ -120,15 +118,9 @@ impl Chronicle {
         }
     }
 
-    fn replay_roll(
-        &mut self,
-        event: &RollEvent,
-        index: u64,
-        source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
-        let content: RollContent = source
-            .roll(event)
-            .ok_or(ChronicleError::Contradiction { index, rule: "the shards of the roll are at hand" })?;
+    fn replay_roll(&mut self, event: &RollEvent, index: u64, source: &mut dyn ReplaySource) -> Result<(), ChronicleError> {
+        let content: RollContent =
+            source.roll(event).ok_or(ChronicleError::Contradiction { index, rule: "the shards of the roll are at hand" })?;
         let load = RollLoad { manifest: event.manifest, parent: event.parent, scheme: event.scheme, content };
         let replayed = self.load(&load)?;
         if replayed == *event {

@@ -28,9 +28,8 @@ fn one_of_each() -> Vec<Leaf> {
     let digest = Digest::from_bytes([0xef; 32]);
     let report = Report { received: 5, accepted: 2, duplicate: 1, invalid: 1, replayed: 1 };
     let (epoch, sequence) = (Epoch(1), Sequence(2));
-    let entry = |decision| {
-        Leaf::Entry(Entry { request: RequestId::from_bytes([0xab; 16]), decision, minute: UnixMinutes(29_383_333) })
-    };
+    let entry =
+        |decision| Leaf::Entry(Entry { request: RequestId::from_bytes([0xab; 16]), decision, minute: UnixMinutes(29_383_333) });
     let mut leaves = vec![
         Leaf::Election(ElectionEvent::Draft { at, definition: definition("Loi « sur »\n\"l'eau\" \u{1f}") }),
         Leaf::Election(ElectionEvent::Open {

@@ -1,1 +1,164 @@
+//! The document and the routers describe the same interface.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use votekit_core::ballot::BallotPublicKey;
+use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
+use votekit_core::export::json::Document;
+use votekit_core::id::Digest;
+use votekit_core::instant::UnixSeconds;
+use votekit_core::reconcile::Report;
+use votekit_core::results::Results;
+use votekit_core::tally::Counts;
+
+use super::*;
+use crate::config::Config;
+use crate::data_folder::DataFolder;
+
+fn document() -> Value {
+    serde_json::to_value(openapi::document()).expect("text keys")
+}
+
+/// Paths and their methods, as the document has them.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let document = document();
+    let paths = document["paths"].as_object().expect("paths");
+    let methods = |item: &Value| item.as_object().expect("operations").keys().map(|method| method.to_uppercase()).collect();
+    paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
+}
+
+#[tokio::test]
+async fn every_route_is_documented_and_the_reverse() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = DataFolder::open(folder.path(), None).expect("a data folder");
+    let node = Node::start(data, Config::default()).await.expect("a node");
+    let api = Api::new(node.clone(), b"token");
+    let tables = [
+        (public_routes(), public(&api)),
+        (administration_routes(), administration(&api)),
+        (monitoring_routes(), monitoring(&api)),
+    ];
+    let documented = documented();
+    let mut routed = BTreeSet::new();
+    for (routes, router) in tables {
+        for (path, _) in routes {
+            let path = path.replace("{*", "{");
+            let methods = documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
+            for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+                let request = Request::builder().method(&method).uri(path.replace(['{', '}'], ""));
+                let request = request.header("authorization", "Bearer token").body(Body::empty()).expect("a request");
+                let answer = router.clone().oneshot(request).await.expect("routers do not fail");
+                let routed = answer.status() != StatusCode::METHOD_NOT_ALLOWED;
+                assert_eq!(routed, methods.contains(method.as_str()), "{method} {path}: {}", answer.status());
+                assert!(routed || answer.headers().contains_key("allow"), "{method} {path}");
+            }
+            routed.insert(path);
+        }
+    }
+    assert_eq!(routed, documented.keys().cloned().collect());
+    node.shutdown().await;
+}
+
+#[test]
+fn every_operation_is_described_and_its_problems_have_schemas() {
+    let document = document();
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{method} {path}");
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                if status.starts_with('4') {
+                    let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                    assert_eq!(schema, "#/components/schemas/ProblemDocument", "{method} {path} {status}");
+                }
+            }
+            let secured = path.starts_with("/api/v1/admin/");
+            assert_eq!(operation.get("security").is_some(), secured, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_of_the_document_resolves() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("a local reference");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn codes_in_the_document_are_those_there_are() {
+    let document = document();
+    let described = document["info"]["description"].as_str().expect("a description");
+    let codes: BTreeSet<_> = problem::KINDS.iter().map(|kind| kind.code).collect();
+    assert!(codes.iter().all(|code| described.contains(&format!("| `{code}` |"))));
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let text = response["description"].as_str().expect("a description");
+                for code in text.split('`').skip(1).step_by(2).filter(|_| status.starts_with(['4', '5'])) {
+                    let kind = problem::KINDS.iter().find(|kind| kind.code == code);
+                    let known = kind.is_some_and(|kind| kind.status.as_str() == status);
+                    assert!(known, "{path} {status}: {code}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_results_schema_is_that_of_the_results() {
+    let text = |text: &str| Bilingual { fr: text.to_owned(), en: text.to_owned() };
+    let choices = ["oui", "non", "blanc"].map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
+    let definition = Definition {
+        law_id: "L1".parse().expect("a law id"),
+        title: text("Loi"),
+        description: text(""),
+        choices: choices.to_vec(),
+        binding: false,
+        results: ResultsPolicy::Live,
+        publish_every: 1,
+        opens: None,
+        closes: None,
+        ballot_key: BallotPublicKey::from_bytes([9; 32]),
+    };
+    let results = Results {
+        definition,
+        state: State::Open,
+        opened: None,
+        closed: None,
+        registered: 1,
+        report: Report::default(),
+        counts: Counts::zero(3),
+        log_size: 1,
+        log_root: Digest::of(b""),
+        updated_at: UnixSeconds(0),
+    };
+    let value = serde_json::to_value(Document::of(&results)).expect("text keys");
+    let schemas = document()["components"]["schemas"].clone();
+    let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    let properties = |schema: &str| members(&schemas[schema]["properties"]);
+    assert_eq!(members(&value), properties("ResultsDocument"));
+    assert_eq!(members(&value["choices"][0]), properties("ChoiceCountDocument"));
+    assert_eq!(members(&value["log"]), properties("LogHeadDocument"));
+}

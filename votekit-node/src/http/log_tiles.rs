@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
+use votekit_core::id::Digest;
 use votekit_core::log::tile::{Tile, TilePath};
 
 use super::Api;
@@ -41,6 +42,32 @@ pub(crate) async fn checkpoint(State(api): State<Arc<Api>>, PathText(law): PathT
 pub(crate) async fn policy(State(api): State<Arc<Api>>, PathText(law): PathText<String>) -> Result<Response, Problem> {
     let policy = api.node.policy(&law_id(&law)?).ok_or(Problem::UnknownElection)?;
     Ok(file(policy, TEXT, "no-cache"))
+}
+
+/// Gives a manifest that the log names: what was hashed, how, and into which files.
+#[utoipa::path(
+    get, path = "/log/{law_id}/manifest/{digest}", tag = "log", operation_id = "manifest",
+    params(
+        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001"),
+        ("digest" = String, Path, description = "SHA-256 of the manifest, as the `roll` leaf states it: 64 hexadecimal digits"),
+    ),
+    responses(
+        (status = 200, description = "The manifest, byte for byte", body = Object, content_type = "application/json"),
+        (status = 404, description = "`unknown-election`, `unknown-manifest`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn manifest(
+    State(api): State<Arc<Api>>,
+    PathText((law, digest)): PathText<(String, String)>,
+) -> Result<Response, Problem> {
+    let law = law_id(&law)?;
+    if api.node.election(&law).is_none() {
+        return Err(Problem::UnknownElection);
+    }
+    let digest: Digest = digest.parse().map_err(|_| Problem::UnknownManifest)?;
+    let manifest = api.node.manifest(&law, &digest).await?.ok_or(Problem::UnknownManifest)?;
+    Ok(file(manifest, "application/json", "public, max-age=31536000, immutable"))
 }
 
 /// Gives a tile of hashes or a bundle of entries. It never changes.

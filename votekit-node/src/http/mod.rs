@@ -27,7 +27,7 @@ mod vote;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 
 use self::admin::TokenDigest;
 pub(crate) use self::client_address::PeerAddress;
@@ -82,6 +82,7 @@ fn public_routes() -> Routes {
         ("/api/v1/openapi.json", get(openapi::openapi_json)),
         ("/log/{law_id}/checkpoint", get(log_tiles::checkpoint)),
         ("/log/{law_id}/policy", get(log_tiles::policy)),
+        ("/log/{law_id}/manifest/{digest}", get(log_tiles::manifest)),
         ("/log/{law_id}/tile/{*path}", get(log_tiles::tile)),
     ]
 }
@@ -106,7 +107,7 @@ fn router(routes: Routes) -> Router<Arc<Api>> {
     let timed = routes.into_iter().fold(Router::new(), |router, (path, handlers)| {
         router.route(path, handlers.fallback(method_not_allowed).layer(Timing::of(path)))
     });
-    timed.fallback(unknown_route)
+    timed.fallback_service(any(unknown_route).layer(Timing::of("unknown")))
 }
 
 async fn unknown_route() -> Problem {

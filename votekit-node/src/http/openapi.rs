@@ -28,6 +28,7 @@ use super::{admin, elections, exposition, health, log_tiles, receipt, results, s
         openapi_json,
         log_tiles::checkpoint,
         log_tiles::policy,
+        log_tiles::manifest,
         log_tiles::tile,
         exposition::exposition,
         admin::create_election,

@@ -37,6 +37,8 @@ pub(crate) enum Problem {
     UnknownRequest,
     /// The log is not that large, or the path names no tile.
     UnknownTile,
+    /// The log names no such manifest.
+    UnknownManifest,
     /// The path exists, for other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -98,6 +100,7 @@ kinds! {
     UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
     UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
     UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
+    UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
@@ -196,6 +199,7 @@ impl Problem {
             Self::UnknownElection => &UNKNOWN_ELECTION,
             Self::UnknownRequest => &UNKNOWN_REQUEST,
             Self::UnknownTile => &UNKNOWN_TILE,
+            Self::UnknownManifest => &UNKNOWN_MANIFEST,
             Self::MethodNotAllowed => &METHOD_NOT_ALLOWED,
             Self::RequestTimeout => &REQUEST_TIMEOUT,
             Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
@@ -226,6 +230,7 @@ impl Problem {
             Self::UnknownElection => "no election has this law id; /api/v1/elections lists those there are".to_owned(),
             Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
             Self::UnknownTile => "the path names no tile, or one beyond the size of the checkpoint".to_owned(),
+            Self::UnknownManifest => "the log names no manifest with this digest".to_owned(),
             Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
             Self::RequestTimeout => "send the whole request at once".to_owned(),
             Self::NotOpen { early, state, opens, closes } => not_open(*early, *state, *opens, *closes),

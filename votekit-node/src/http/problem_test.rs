@@ -1,1 +1,97 @@
+use std::collections::BTreeSet;
+
+use votekit_core::id::LawId;
+
 use super::*;
+
+fn json(problem: Problem) -> String {
+    serde_json::to_string(&problem.document()).expect("texts and numbers")
+}
+
+#[test]
+fn codes_and_statuses_are_stable() {
+    let kinds: Vec<_> = KINDS.iter().map(|kind| format!("{} {}", kind.status.as_u16(), kind.code)).collect();
+    let expected = [
+        "400 malformed",
+        "400 unknown-choice",
+        "401 unauthorized",
+        "403 results-withheld",
+        "404 unknown-route",
+        "404 unknown-election",
+        "404 unknown-request",
+        "404 unknown-tile",
+        "405 method-not-allowed",
+        "408 request-timeout",
+        "409 not-open-yet",
+        "409 closed",
+        "409 not-recorded-yet",
+        "409 election-exists",
+        "409 wrong-state",
+        "409 refused-by-log",
+        "409 admin-busy",
+        "409 not-safe",
+        "413 body-too-large",
+        "415 not-json",
+        "422 roll-refused",
+        "429 rate-limited",
+        "429 back-off",
+        "500 internal",
+        "503 busy",
+        "503 unavailable",
+        "503 outcome-unknown",
+        "503 stopping",
+    ];
+    assert_eq!(kinds, expected);
+    let codes: BTreeSet<_> = KINDS.iter().map(|kind| kind.code).collect();
+    assert_eq!(codes.len(), KINDS.len());
+}
+
+#[test]
+fn documents_have_the_members_of_rfc_9457_and_ours() {
+    assert_eq!(
+        json(Problem::field("nas", "a NAS has exactly 9 digits, this one has 8")),
+        concat!(
+            r#"{"type":"urn:problem-type:votekit:malformed","title":"The request breaks a rule","status":400,"code":"malformed","#,
+            r#""detail":"1 field is wrong","errors":[{"field":"nas","rule":"a NAS has exactly 9 digits, this one has 8"}]}"#
+        )
+    );
+    assert_eq!(
+        json(Problem::OutcomeUnknown { request: RequestId::from_bytes([1; 16]) }),
+        concat!(
+            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is not known whether the vote was stored","status":503,"#,
+            r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
+        )
+    );
+}
+
+#[test]
+fn a_poll_is_early_or_closed_by_state_and_time() {
+    let code = |state, opens: Option<u64>, now| {
+        let error = SubmitError::NotOpen { state, opens: opens.map(UnixSeconds), closes: Some(UnixSeconds(200)) };
+        Problem::not_taken(error, UnixMillis(now)).kind().code
+    };
+    assert_eq!(code(State::Draft, None, 0), "not-open-yet");
+    assert_eq!(code(State::Open, Some(100), 99_999), "not-open-yet");
+    assert_eq!(code(State::Open, Some(100), 200_000), "closed");
+    assert_eq!(code(State::Closing, Some(100), 150_000), "closed");
+    assert_eq!(code(State::Certified, Some(100), 150_000), "closed");
+}
+
+#[test]
+fn waits_are_told_in_whole_seconds_rounded_up() {
+    let header = |retry_after| Problem::BackOff { retry_after }.into_response().headers()[RETRY_AFTER].clone();
+    assert_eq!(header(Duration::from_millis(1)), "1");
+    assert_eq!(header(Duration::from_millis(2001)), "3");
+    assert_eq!(header(Duration::ZERO), "1");
+    assert!(Problem::UnknownRoute.into_response().headers().get(RETRY_AFTER).is_none());
+}
+
+#[test]
+fn engines_reasons_reach_administrators_only() {
+    let error = || EngineError::Unavailable { engine: "SQLite", reason: "/data/ledger.db is locked".to_owned() };
+    assert!(!json(error().into()).contains("ledger.db"));
+    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMillis(0))).contains("ledger.db"));
+    assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
+    let law_id: LawId = "L1".parse().expect("a law id");
+    assert!(json(AdminError::Exists { law_id }.into()).contains(r#""code":"election-exists""#));
+}

@@ -22,7 +22,8 @@ pub fn law() -> LawId {
 
 /// The credential of elector `place`.
 pub fn credential(place: u32) -> Credential {
-    Credential::parse(format!("0{place:08}").as_bytes(), format!("CODE{place:04}").as_bytes(), LAW.as_bytes()).expect("well formed")
+    Credential::parse(format!("0{place:08}").as_bytes(), format!("CODE{place:04}").as_bytes(), LAW.as_bytes())
+        .expect("well formed")
 }
 
 pub fn vote(place: u32, choice: &str) -> VoteRequest {

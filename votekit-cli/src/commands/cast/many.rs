@@ -112,8 +112,7 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
         },
         Err(refused) => {
             let problem = refused.problem();
-            let fields: Vec<String> =
-                problem.errors.iter().map(|error| format!("{}: {}", error.field, error.rule)).collect();
+            let fields: Vec<String> = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.rule)).collect();
             let detail = if fields.is_empty() { problem.code } else { format!("{} ({})", problem.code, fields.join("; ")) };
             Outcome { line, outcome: "refused".to_owned(), detail, request_id: problem.request_id.unwrap_or_default() }
         }
@@ -129,9 +128,10 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     let headers = reader.headers().map_err(unreadable)?.clone();
     let column = |name: &str| {
         let normal = |header: &str| header.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
-        headers.iter().position(normal).ok_or_else(|| {
-            CommandError::bad_input(format!("{}, line 1: the column {name} is missing", path.display()))
-        })
+        headers
+            .iter()
+            .position(normal)
+            .ok_or_else(|| CommandError::bad_input(format!("{}, line 1: the column {name} is missing", path.display())))
     };
     let (nas, code, law_id, vote) = (column("nas")?, column("code")?, column("law_id")?, column("vote")?);
     let mut rows = Vec::new();
@@ -157,10 +157,9 @@ fn csv_words(error: &csv::Error) -> String {
         csv::ErrorKind::Utf8 { pos, .. } => {
             format!("line {}: this is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
         }
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-            "line {}: {len} fields where the header has {expected_len}",
-            pos.as_ref().map_or(0, csv::Position::line)
-        ),
+        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            format!("line {}: {len} fields where the header has {expected_len}", pos.as_ref().map_or(0, csv::Position::line))
+        }
         _ => "this is not CSV".to_owned(),
     }
 }

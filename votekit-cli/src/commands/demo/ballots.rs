@@ -28,11 +28,7 @@ pub(super) struct Expected {
 pub(super) fn read_roll(text: &str) -> Vec<Elector> {
     let rows = text.lines().skip(1).filter_map(|line| {
         let mut fields = line.split(',');
-        Some(Elector {
-            nas: fields.next()?.to_owned(),
-            code: fields.next()?.to_owned(),
-            law_id: fields.next()?.to_owned(),
-        })
+        Some(Elector { nas: fields.next()?.to_owned(), code: fields.next()?.to_owned(), law_id: fields.next()?.to_owned() })
     });
     rows.collect()
 }

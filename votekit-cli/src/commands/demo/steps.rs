@@ -93,7 +93,15 @@ impl Demo<'_> {
         let manifest = format!("{hashes}/manifest.json");
         let (lost, supplement) = (self.path("lost.csv"), self.path("supplement"));
         self.votekit(&[
-            "hashgen", "--supplement-of", &manifest, "--revoke", &lost, "--out", &supplement, "--pepper-file", &pepper,
+            "hashgen",
+            "--supplement-of",
+            &manifest,
+            "--revoke",
+            &lost,
+            "--out",
+            &supplement,
+            "--pepper-file",
+            &pepper,
         ])
     }
 
@@ -103,8 +111,18 @@ impl Demo<'_> {
         self.votekit(&["load", &self.path("hashes"), "--data", &node, "--pepper-file", &pepper])?;
         self.votekit(&["load", &self.path("supplement"), "--data", &node])?;
         self.votekit(&[
-            "election", "create", LAW, "--title-fr", "Loi sur l’eau", "--title-en", "Water Act", "--blank", "--results",
-            "after_close", "--data", &node,
+            "election",
+            "create",
+            LAW,
+            "--title-fr",
+            "Loi sur l’eau",
+            "--title-en",
+            "Water Act",
+            "--blank",
+            "--results",
+            "after_close",
+            "--data",
+            &node,
         ])?;
         self.votekit(&["election", "open", LAW, "--data", &node])
     }
@@ -113,8 +131,18 @@ impl Demo<'_> {
         self.say("A node serves");
         let node = self.path("node");
         let arguments = [
-            "serve", "--data", &node, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--metrics-listen",
-            "127.0.0.1:0", "--rate-limit", "0", "--json",
+            "serve",
+            "--data",
+            &node,
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
+            "--rate-limit",
+            "0",
+            "--json",
         ];
         self.show(&arguments);
         let log = self.dir.join("node.log");
@@ -196,9 +224,7 @@ impl Demo<'_> {
 
     fn check_accounts(&self, closed: &Value, expected: &Expected) -> Result<(), CommandError> {
         let invalid = expected.unknown + expected.revoked;
-        for (what, wanted) in
-            [("accepted", expected.accepted), ("duplicate", expected.duplicate), ("invalid", invalid)]
-        {
+        for (what, wanted) in [("accepted", expected.accepted), ("duplicate", expected.duplicate), ("invalid", invalid)] {
             let found = closed[what].as_u64();
             if found != Some(wanted) {
                 return Err(unexpected(&format!("{wanted} votes should be {what}, the node says {found:?}")));
@@ -220,7 +246,8 @@ impl Demo<'_> {
     fn verify(&mut self, fingerprint: &str) -> Result<(), CommandError> {
         self.say("Anyone checks the bundle and a receipt offline, against the policy that was pinned beforehand");
         let (bundle, policy, hashes) = (self.path("bundle"), self.path("policy"), self.path("hashes"));
-        self.votekit(&["verify", "bundle", &bundle, "--policy", &policy, "--shards", &hashes])?;
+        let supplement = self.path("supplement");
+        self.votekit(&["verify", "bundle", &bundle, "--policy", &policy, "--shards", &hashes, "--shards", &supplement])?;
         let receipt = self.path("receipt.tlog-proof");
         self.votekit(&["verify", "receipt", &receipt, "--fingerprint", fingerprint, "--bundle", &bundle])
     }
