@@ -57,7 +57,7 @@ pub(crate) enum Command {
     #[cfg(feature = "node")]
     Batch(commands::batch::Args),
     #[cfg(feature = "loadtest")]
-    Loadtest(commands::loadtest::Args),
+    Loadtest(Box<commands::loadtest::Args>),
     #[cfg(feature = "node")]
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),

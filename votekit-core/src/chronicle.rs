@@ -42,6 +42,15 @@ pub struct RollLoad {
     pub content: RollContent,
 }
 
+/// What sealing came to.
+#[derive(Debug)]
+pub struct Sealed {
+    /// The block.
+    pub block: Block,
+    /// Batches that are not in it, each with the reason.
+    pub refused: Vec<(Arc<Batch>, OrderError)>,
+}
+
 /// What a manifest brings to one election.
 #[derive(Debug, Clone)]
 pub enum RollContent {
@@ -246,7 +255,7 @@ impl Chronicle {
         batches: &[Arc<Batch>],
         ballot_key: &BallotSecretKey,
         maker: &BlockMaker,
-    ) -> Result<(Block, Vec<(Arc<Batch>, OrderError)>), ChronicleError> {
+    ) -> Result<Sealed, ChronicleError> {
         if !matches!(self.state, State::Open | State::Closing) {
             return Err(ChronicleError::State { state: self.state, wanted: "voted on" });
         }
@@ -279,7 +288,7 @@ impl Chronicle {
                 block.push(&Leaf::Totals(totals));
             }
         }
-        Ok((self.finish(block, maker), refused))
+        Ok(Sealed { block: self.finish(block, maker), refused })
     }
 
     /// Closes the election: reconciles, opens the totals, records both.

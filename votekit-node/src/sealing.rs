@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, NodeKey};
-use votekit_core::chronicle::{Act, Block, BlockMaker};
+use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
 use votekit_core::decision::{Decision, Entry, OrderError};
 use votekit_core::election::State;
 use votekit_core::instant::UnixSeconds;
@@ -142,7 +142,7 @@ impl Sealer {
         let (batches, mut sealed_through) = self.check(staged);
         let maker = self.maker();
         let made = self.cell.chronicle_mut().seal(&batches, &ballot_key, &maker);
-        let (block, refused) = made.map_err(|error| corrupt(&error.to_string()))?;
+        let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
         for (batch, error) in &refused {
             tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
             if let OrderError::Gap { .. } = error {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{MemorySource, Writer, file};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey};
-use crate::chronicle::{Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, leaves_of_block};
+use crate::chronicle::{Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block};
 use crate::credential::{Credential, CredentialHash, CredentialHasher, HashScheme, Pepper, RegistryKey};
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
 use crate::envelope::Envelope;
@@ -302,7 +302,7 @@ impl Making {
     /// # Panics
     /// When they do not follow.
     pub fn vote(&mut self, batches: &[Arc<Batch>]) {
-        let (block, refused) = self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
+        let Sealed { block, refused } = self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
         assert_eq!(refused.len(), 0, "every batch follows");
         self.sample.batches.extend_from_slice(batches);
         self.push(&block);

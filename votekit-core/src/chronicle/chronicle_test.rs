@@ -101,7 +101,7 @@ fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) 
         chronicle.check_batch(batch).expect("an admitted node's batch");
         stored.batches.insert(batch.number(), Arc::clone(batch));
     }
-    let (block, refused) = chronicle.seal(batches, &keys().ballot, &maker(160)).expect("open");
+    let Sealed { block, refused } = chronicle.seal(batches, &keys().ballot, &maker(160)).expect("open");
     assert_eq!(refused, []);
     stored.blocks.push(block);
 }

@@ -141,7 +141,10 @@ impl Answer {
         assert_eq!(problem["status"], self.status.as_u16());
         assert_eq!(problem["type"], format!("urn:problem-type:votekit:{code}"));
         assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-        assert_eq!(self.headers.contains_key("retry-after"), matches!(self.status.as_u16(), 429 | 503) || code == "not-recorded-yet");
+        assert_eq!(
+            self.headers.contains_key("retry-after"),
+            matches!(self.status.as_u16(), 429 | 503) || code == "not-recorded-yet"
+        );
         (self.status.as_u16(), code)
     }
 }

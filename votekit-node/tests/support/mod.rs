@@ -14,23 +14,23 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection};
 
-pub const LAW: &str = "L2025-001";
+pub(crate) const LAW: &str = "L2025-001";
 
-pub fn law() -> LawId {
+pub(crate) fn law() -> LawId {
     LAW.parse().expect("a law id")
 }
 
 /// The credential of elector `place`.
-pub fn credential(place: u32) -> Credential {
+pub(crate) fn credential(place: u32) -> Credential {
     Credential::parse(format!("0{place:08}").as_bytes(), format!("CODE{place:04}").as_bytes(), LAW.as_bytes())
         .expect("well formed")
 }
 
-pub fn vote(place: u32, choice: &str) -> VoteRequest {
+pub(crate) fn vote(place: u32, choice: &str) -> VoteRequest {
     VoteRequest { credential: credential(place), choice: choice.parse().expect("a choice id") }
 }
 
-pub fn pepper() -> Pepper {
+pub(crate) fn pepper() -> Pepper {
     Pepper::from_bytes([7; 32])
 }
 
@@ -53,7 +53,7 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
 }
 
 /// Writes a hashed roll of so many electors, as `hashgen` does, and gives its manifest.
-pub fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
+pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
     let hasher = hasher(peppered);
     let mut keys: Vec<_> = (0..electors)
         .map(|place| {
@@ -79,7 +79,7 @@ pub fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
 }
 
 /// Writes a supplement that revokes electors and adds others.
-pub fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], revoke: &[u32], peppered: bool) -> Manifest {
+pub(crate) fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], revoke: &[u32], peppered: bool) -> Manifest {
     let hasher = hasher(peppered);
     let keys = |places: &[u32]| {
         let mut keys: Vec<_> = places
@@ -109,7 +109,7 @@ pub fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], revoke: &
     manifest
 }
 
-pub fn create_request() -> CreateElection {
+pub(crate) fn create_request() -> CreateElection {
     CreateElection {
         law_id: LAW.to_owned(),
         title_fr: "Loi sur l’eau".to_owned(),
@@ -127,31 +127,31 @@ pub fn create_request() -> CreateElection {
 }
 
 /// A temporary folder with a roll in `hashes` and a data folder in `node`.
-pub struct Place {
-    pub folder: TempDir,
-    pub manifest: Manifest,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) manifest: Manifest,
 }
 
 impl Place {
-    pub fn new(electors: u32) -> Self {
+    pub(crate) fn new(electors: u32) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let manifest = write_roll(&folder.path().join("hashes"), electors, false);
         Self { folder, manifest }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Starts the node in `node`.
-    pub async fn start(&self) -> Node {
+    pub(crate) async fn start(&self) -> Node {
         let config = Config { rate_limit_per_second: 0, ..Config::default() };
         let folder = DataFolder::open(&self.path("node"), None).expect("a data folder");
         Node::start(folder, config).await.expect("the node starts")
     }
 
     /// Starts the node with the roll loaded and the poll open.
-    pub async fn open_poll(&self) -> Node {
+    pub(crate) async fn open_poll(&self) -> Node {
         let node = self.start().await;
         node.load(&self.path("hashes"), None).await.expect("loaded");
         node.create(create_request()).await.expect("created");

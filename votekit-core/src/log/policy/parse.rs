@@ -242,8 +242,10 @@ impl Reader {
     }
 }
 
+type Item<'items> = &'items [u8];
+
 /// `N` items, and one more for an address, if it is there.
-fn optional_url<'items, const N: usize>(items: &[&'items [u8]]) -> Option<([&'items [u8]; N], Option<&'items [u8]>)> {
+fn optional_url<'items, const N: usize>(items: &[Item<'items>]) -> Option<([Item<'items>; N], Option<Item<'items>>)> {
     let (fixed, rest) = items.split_first_chunk::<N>()?;
     match rest {
         [] => Some((*fixed, None)),
