@@ -8,7 +8,7 @@ use votekit_core::id::LawId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::node::{AdminError, Node, NodeError};
-use votekit_node::{CreateElection, ElectionView, LoadReport, OpenElection};
+use votekit_node::{CreateElection, ElectionView, LoadReport, OpenElection, RollError};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
@@ -219,7 +219,7 @@ impl From<AdminError> for CommandError {
         match error {
             AdminError::UnknownElection { .. } => Self::bad_input(text).hint("`votekit election list` shows those there are"),
             AdminError::Engine(_) | AdminError::Stopping => Self::configuration(text),
-            AdminError::Folder(error) => error.into(),
+            AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),
         }

@@ -27,7 +27,7 @@ use crate::shard::{Changes, ShardFormat, ShardHead};
 ///     pepper: None,
 ///     date: None,
 ///     parent: None,
-///     roll: RollFacts { sha256: Digest::of(b"the roll"), rows: 0, duplicates: 0, rejects: 0 },
+///     roll: RollFacts { sha256: Digest::of(b"the roll"), rows: 0, duplicates: 0, rejects: 0, code_length_min: 0 },
 ///     laws: vec![],
 ///     shards: vec![],
 ///     changes: vec![],
@@ -91,6 +91,8 @@ pub struct RollFacts {
     pub duplicates: u64,
     /// Bad rows left out.
     pub rejects: u64,
+    /// Characters of the shortest access code that was hashed or added; 0 when there is none. Binding elections want 8.
+    pub code_length_min: u32,
 }
 
 impl RollFacts {

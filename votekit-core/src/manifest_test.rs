@@ -33,7 +33,7 @@ fn body() -> ManifestBody {
         pepper: None,
         date: Some("2026-11-21".to_owned()),
         parent: None,
-        roll: RollFacts { sha256: Digest::of(b"roll"), rows: 9, duplicates: 1, rejects: 2 },
+        roll: RollFacts { sha256: Digest::of(b"roll"), rows: 9, duplicates: 1, rejects: 2, code_length_min: 6 },
         laws: vec![
             LawRow { law_id: law("L1"), registered: 3, shards: 1, revoked: 0 },
             LawRow { law_id: law("L2"), registered: 3, shards: 2, revoked: 0 },
@@ -54,7 +54,7 @@ fn supplement_body() -> ManifestBody {
     };
     ManifestBody {
         parent: Some(Digest::of(b"parent")),
-        roll: RollFacts { sha256: RollFacts::supplement_digest(None, None), rows: 2, duplicates: 0, rejects: 0 },
+        roll: RollFacts { sha256: RollFacts::supplement_digest(None, None), rows: 2, duplicates: 0, rejects: 0, code_length_min: 8 },
         laws: vec![LawRow { law_id: law("L1"), registered: 2, shards: 0, revoked: 0 }],
         shards: Vec::new(),
         changes: vec![row],
@@ -184,7 +184,7 @@ proptest! {
         let registered: u64 = counts.iter().map(|count| u64::from(*count)).sum();
         let manifest = Manifest::new(ManifestBody {
             tool,
-            roll: RollFacts { sha256: Digest::of(b"roll"), rows: registered + duplicates, duplicates, rejects: 0 },
+            roll: RollFacts { sha256: Digest::of(b"roll"), rows: registered + duplicates, duplicates, rejects: 0, code_length_min: 8 },
             laws: shards
                 .iter()
                 .map(|(head, keys)| LawRow {

@@ -23,6 +23,9 @@ use crate::roll_store;
 use crate::sealing::{SealerCommand, TERM};
 use crate::view::ElectionView;
 
+/// The shortest access code of a binding election.
+const CODE_LENGTH_MIN: u32 = 8;
+
 /// A choice as it is asked for: by its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -250,6 +253,15 @@ impl Node {
         }
         if !self.shared.config.is_confidential() {
             missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --behind-tls-proxy)".to_owned());
+        }
+        for digest in chronicle.manifests() {
+            let facts = roll_store::manifest(&self.shared.folder, digest)?.body().roll;
+            if (1..CODE_LENGTH_MIN).contains(&facts.code_length_min) {
+                missing.push(format!(
+                    "access codes must have at least {CODE_LENGTH_MIN} characters; the shortest of manifest {digest} has {}",
+                    facts.code_length_min
+                ));
+            }
         }
         if missing.is_empty() { Ok(()) } else { Err(AdminError::NotSafe { missing }) }
     }

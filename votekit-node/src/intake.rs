@@ -4,7 +4,6 @@
 //! outcome is unknown is published again, unchanged, until it is confirmed; its voters are told so at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
@@ -16,6 +15,7 @@ use crate::engine::EngineError;
 use crate::metrics;
 use crate::node::Shared;
 use crate::random::SystemRandom;
+use crate::retry::Backoff;
 
 /// What goes into an election's intake.
 pub(crate) enum Submission {
@@ -49,9 +49,6 @@ pub(crate) struct Intake {
 }
 
 type Voter = oneshot::Sender<Result<(), IntakeError>>;
-
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LAST: Duration = Duration::from_secs(2);
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
@@ -140,7 +137,7 @@ impl Intake {
     /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is unknown the voters are told
     /// and let go, and the same bytes are published again for as long as it takes: their number is spent.
     async fn publish(&mut self, batch: &Arc<Batch>, voters: &mut Vec<Voter>) -> Result<(), EngineError> {
-        let mut retry = RETRY_FIRST;
+        let mut backoff = Backoff::new();
         let mut unknown = false;
         loop {
             match self.shared.ballot_box.publish(batch).await {
@@ -162,8 +159,7 @@ impl Intake {
                     for voter in voters.drain(..) {
                         let _ = voter.send(Err(IntakeError::OutcomeUnknown));
                     }
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
+                    backoff.pause().await;
                 }
             }
         }

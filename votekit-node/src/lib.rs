@@ -22,6 +22,7 @@ mod pending;
 mod random;
 mod reading;
 mod recovery;
+mod retry;
 mod roll_store;
 mod sealing;
 mod validation;

@@ -54,14 +54,21 @@ pub fn sealed(leaves: u64, elapsed: Duration) {
     METERS.sealing.record(elapsed.as_secs_f64());
 }
 
-/// One connection more is open.
-pub(crate) fn connection_opened() {
-    METERS.connections.increment(1.0);
+/// A connection that is counted as open for as long as this lives.
+pub(crate) struct OpenConnection(());
+
+impl OpenConnection {
+    /// Counts one more.
+    pub(crate) fn count() -> Self {
+        METERS.connections.increment(1.0);
+        Self(())
+    }
 }
 
-/// One connection less is open.
-pub(crate) fn connection_closed() {
-    METERS.connections.decrement(1.0);
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        METERS.connections.decrement(1.0);
+    }
 }
 
 /// The durations of one route's requests by method and status. Made once a route, when the router is built.

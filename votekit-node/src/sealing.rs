@@ -18,12 +18,10 @@ use crate::engine::{BlockCommit, EngineError, Head, Staged, StagingId, StoredBlo
 use crate::intake::{Submission, end_earlier_epoch};
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
+use crate::retry::until_definite;
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
-
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LAST: Duration = Duration::from_secs(2);
 
 /// The first and, until there are several authorities, only term.
 pub(crate) const TERM: u64 = 1;
@@ -97,7 +95,8 @@ impl Sealer {
             epochs.map(|(node, epoch)| (epoch, chronicle.fold().progress(node, epoch).through)).collect()
         };
         for (epoch, through) in open {
-            end_earlier_epoch(&self.shared, &self.cell, &self.node_key, epoch, through).await?;
+            let end = async || end_earlier_epoch(&self.shared, &self.cell, &self.node_key, epoch, through).await;
+            until_definite("the end of an earlier epoch", end).await?;
         }
         Ok(())
     }
@@ -127,7 +126,8 @@ impl Sealer {
         }
         loop {
             let after = self.cell.committed().sealed_through;
-            let staged = self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX).await?;
+            let read = async || self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX).await;
+            let staged = until_definite("sealing", read).await?;
             if staged.is_empty() || !self.seal(staged).await? {
                 return Ok(());
             }
@@ -188,17 +188,7 @@ impl Sealer {
             full_tiles: block.full_tiles,
             head,
         });
-        let mut retry = RETRY_FIRST;
-        while let Err(error) = self.shared.ledger.commit(&commit).await {
-            match error {
-                EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
-                    tracing::warn!(height = commit.block.height, %error, "sealing waits");
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
-                }
-                error => return Err(error),
-            }
-        }
+        until_definite("sealing", async || self.shared.ledger.commit(&commit).await).await?;
         let committed = Committed::of(&self.cell.chronicle(), checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         self.cell.set_committed(committed);

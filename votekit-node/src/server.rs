@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use self::connection::{Limits, Phase, serve_plain, serve_tls};
+use crate::config::ConfigError;
 use crate::data_folder::FolderError;
 use crate::http::{self, Api};
 use crate::metrics;
@@ -57,6 +58,9 @@ pub enum ServeError {
     /// The data folder has no administrator's token.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// The configuration breaks a rule, such as plain HTTP beyond this machine.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The node failed for good while it was served.
     #[error("the node failed and stopped: {reason}")]
     NodeFailed {
@@ -101,12 +105,13 @@ const INTERNAL_CONNECTIONS_MAX: usize = 64;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Reads the TLS files and takes the addresses of the node's configuration.
+    /// Checks the node's configuration, reads the TLS files and takes the addresses.
     ///
     /// # Errors
     /// [`ServeError`] naming the address or file; nothing is served then.
     pub async fn bind(node: Node) -> Result<Self, ServeError> {
         let config = node.config().clone();
+        config.check()?;
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(cert), Some(key)) => Some(tls::acceptor(cert, key)?),
             _ => None,
@@ -230,12 +235,11 @@ impl Listener {
     fn spawn(&self, stream: tokio::net::TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, phase: watch::Receiver<Phase>) {
         let (router, tls, limits) = (self.router.clone(), self.tls.clone(), self.limits);
         tokio::spawn(async move {
-            metrics::connection_opened();
+            let _open = metrics::OpenConnection::count();
             match tls {
                 None => serve_plain(stream, peer.ip(), router, limits, phase).await,
                 Some(tls) => serve_tls(&tls, stream, peer.ip(), router, limits, phase).await,
             }
-            metrics::connection_closed();
             drop(place);
         });
     }

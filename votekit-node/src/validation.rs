@@ -3,41 +3,27 @@
 //! The registry's answer is a hint for the voter and for the throttle. A forged batch goes no further.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use votekit_core::batch::Batch;
 use votekit_core::chronicle::ChronicleError;
 
 use crate::engine::{Delivery, EngineError, Expectation, Mark};
 use crate::node::Shared;
+use crate::retry::until_definite;
 
 /// How far a stamp may lie in the future before its batch is refused, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
 
-const RETRY_FIRST: Duration = Duration::from_millis(20);
-const RETRY_LAST: Duration = Duration::from_secs(2);
-
 /// Takes deliveries for as long as the node lives. With an engine away it waits; nothing is put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
-        let delivery = match shared.ballot_box.receive().await {
-            Ok(delivery) => delivery,
-            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
-                tokio::time::sleep(RETRY_FIRST).await;
-                continue;
-            }
-            Err(error) => return shared.fail(&error),
+        let validated = async {
+            let delivery = until_definite("the ballot box", async || shared.ballot_box.receive().await).await?;
+            until_definite("validation", async || validate(&shared, &delivery).await).await
         };
-        let mut retry = RETRY_FIRST;
-        while let Err(error) = validate(&shared, &delivery).await {
-            match error {
-                EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
-                    tracing::warn!(batch = %delivery.batch.number(), %error, "validation waits");
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY_LAST);
-                }
-                error => return shared.fail(&error),
-            }
+        if let Err(error) = validated.await {
+            return shared.fail(&error);
         }
     }
 }

@@ -75,6 +75,9 @@ async fn what_keeps_a_server_from_starting_is_named() {
     }
     let error = bind(tls("cert.pem", "other-key.pem")).await;
     assert!(matches!(error, ServeError::TlsIdentity { .. }), "{error}");
+    let open_to_all = Config { listen: "0.0.0.0:0".parse().expect("an address"), ..config() };
+    let error = bind(open_to_all).await;
+    assert!(matches!(error, ServeError::Config(_)) && error.to_string().contains("TLS"), "{error}");
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let error = bind(Config { admin_listen: address, ..config() }).await;

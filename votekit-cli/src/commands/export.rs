@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::bundle::Writer;
+use votekit_core::election::State;
 use votekit_core::export;
 use votekit_core::results::Results;
 
@@ -99,7 +100,11 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
     let results = read_results(&args.log)?;
     let bytes = match args.format {
         Format::Csv => export::csv::to_csv(&results),
-        Format::Json => export::json::to_json(&results),
+        // As in the bundle: its SHA-256 is what a `certified` leaf states.
+        Format::Json => {
+            let as_certified = Results { state: results.state.min(State::Closed), ..results };
+            export::json::to_json(&as_certified)
+        }
         Format::Nist => export::nist::to_nist(&results),
     };
     match &args.output {

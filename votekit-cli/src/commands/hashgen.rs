@@ -166,7 +166,13 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
         Some(path) if !roll.faults.is_empty() => Some((path.clone(), faults::write_rejects(path, &mut source, &roll)?)),
         _ => None,
     };
-    let facts = RollFacts { sha256, rows: roll.rows, duplicates: roll.duplicates, rejects: roll.rejects() };
+    let facts = RollFacts {
+        sha256,
+        rows: roll.rows,
+        duplicates: roll.duplicates,
+        rejects: roll.rejects(),
+        code_length_min: roll.code_length_min,
+    };
     let head = ManifestBody {
         tool: TOOL.to_owned(),
         scheme: hasher.scheme(),

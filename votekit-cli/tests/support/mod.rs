@@ -10,6 +10,13 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+#[cfg(feature = "node")]
+pub(crate) mod http;
+#[cfg(feature = "node")]
+pub(crate) mod node;
+#[cfg(feature = "node")]
+pub(crate) mod poll;
+
 /// A folder that vanishes with the test.
 pub(crate) struct Desk(TempDir);
 

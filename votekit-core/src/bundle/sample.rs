@@ -385,7 +385,7 @@ fn supplement_folder(parent: Digest) -> MemorySource {
 }
 
 fn manifest(parent: Option<Digest>, rows: u64, law: LawRow, shards: Vec<FileRow>, changes: Vec<FileRow>) -> Vec<u8> {
-    let roll = RollFacts { sha256: Digest::of(b"sample roll"), rows, duplicates: 0, rejects: 0 };
+    let roll = RollFacts { sha256: Digest::of(b"sample roll"), rows, duplicates: 0, rejects: 0, code_length_min: 8 };
     let manifest = Manifest::new(ManifestBody {
         tool: "votekit 0.1.0".to_owned(),
         scheme: HashScheme::HmacSha256,

@@ -53,6 +53,8 @@ pub struct HashedChunk {
     pub hashed: u64,
     /// Rows of other laws.
     pub ignored: u64,
+    /// Characters of the shortest access code.
+    code_length_min: Option<u32>,
 }
 
 impl std::fmt::Debug for HashedChunk {
@@ -97,6 +99,8 @@ fn hash_row(
         return Err(row.fault_in(Field::Nas, CredentialError::NasCheckDigit.into()));
     }
     let code = AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
+    let length = u32::try_from(code.as_bytes().len()).unwrap_or(u32::MAX);
+    hashed.code_length_min = shorter(hashed.code_length_min, Some(length));
     let (law_id, columns) = &mut hashed.laws[place];
     columns.keys.push(hasher.registry_key(&nas, &code, law_id));
     columns.nas.push(number_of(&nas));
@@ -104,6 +108,10 @@ fn hash_row(
     columns.lines.push(u32::try_from(row.line).unwrap_or(u32::MAX));
     hashed.hashed += 1;
     Ok(())
+}
+
+fn shorter(one: Option<u32>, other: Option<u32>) -> Option<u32> {
+    [one, other].into_iter().flatten().min()
 }
 
 fn number_of(nas: &Nas) -> u32 {
@@ -194,6 +202,7 @@ pub struct RollHashes {
     faults: Vec<RowFault>,
     rows: u64,
     ignored: u64,
+    code_length_min: Option<u32>,
 }
 
 impl std::fmt::Debug for RollHashes {
@@ -232,6 +241,8 @@ pub struct HashedRoll {
     pub duplicates: u64,
     /// Rows of other laws.
     pub ignored: u64,
+    /// Characters of the shortest access code among the good rows; 0 when there is none.
+    pub code_length_min: u32,
 }
 
 impl HashedRoll {
@@ -247,6 +258,7 @@ impl RollHashes {
     pub fn add(&mut self, chunk: HashedChunk) {
         self.rows += chunk.hashed + chunk.faults.len() as u64;
         self.ignored += chunk.ignored;
+        self.code_length_min = shorter(self.code_length_min, chunk.code_length_min);
         self.faults.extend(chunk.faults);
         for (law_id, columns) in chunk.laws {
             self.laws.entry(law_id).or_default().append(columns);
@@ -263,6 +275,7 @@ impl RollHashes {
             rows: self.rows,
             duplicates: 0,
             ignored: self.ignored,
+            code_length_min: self.code_length_min.unwrap_or(0),
         };
         for (law_id, mut columns) in self.laws {
             find_repetitions(&law_id, &columns, sorter, &mut roll);

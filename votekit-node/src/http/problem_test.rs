@@ -20,6 +20,7 @@ fn codes_and_statuses_are_stable() {
         "404 unknown-election",
         "404 unknown-request",
         "404 unknown-tile",
+        "404 unknown-manifest",
         "405 method-not-allowed",
         "408 request-timeout",
         "409 not-open-yet",

@@ -65,7 +65,7 @@ pub(crate) struct VoteReceived {
     responses(
         (status = 202, description = "Stored durably, to be decided", body = VoteReceived, example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
         (status = 200, description = "Decided within the wait that was asked for", body = VoteStatusDocument, headers(("Preference-Applied" = String, description = "The wait that was applied"))),
-        (status = 400, description = "`malformed`, with each wrong field under `errors`; `unknown-choice`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 400, description = "`malformed`, with each wrong field under errors; `unknown-choice`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -1,4 +1,5 @@
 //! A served node, and a client that speaks HTTP/1.1 to it.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
 
@@ -171,6 +172,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body.into())).expect("a request");
+        self.sender.ready().await.expect("an open connection");
         let (head, body) = self.sender.send_request(request).await.expect("an answer").into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
         Answer { status: head.status, headers: head.headers, body }

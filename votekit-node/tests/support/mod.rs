@@ -45,7 +45,7 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
         pepper: peppered.then(|| PepperMarks::of(&pepper())),
         date: None,
         parent: None,
-        roll: RollFacts { sha256: Digest::of(b"roll"), rows, duplicates: 0, rejects: 0 },
+        roll: RollFacts { sha256: Digest::of(b"roll"), rows, duplicates: 0, rejects: 0, code_length_min: 8 },
         laws: vec![],
         shards: vec![],
         changes: vec![],

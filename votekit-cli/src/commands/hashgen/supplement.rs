@@ -35,6 +35,7 @@ pub(super) fn run(args: &Args, parent: &Path, pepper: Option<&Pepper>, context: 
         rows: hashed.add.rows + hashed.revoke.rows,
         duplicates: 0,
         rejects: 0,
+        code_length_min: hashed.add.code_length_min,
     };
     let manifest = write_folder(args, &parent, facts, &hashed.changes)?;
     let report = Report {

@@ -1,0 +1,76 @@
+//! `votekit demo`: the whole life of a referendum, as a newcomer runs it.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::Desk;
+use support::http::Http;
+use support::node::terminate;
+
+#[test]
+fn it_ends_with_a_report_that_names_every_kind_of_vote() {
+    let desk = Desk::new();
+    let demo = desk.run(&["demo", "--electors", "60"]);
+    for part in [
+        "A referendum of 60 electors, held and verified in",
+        " accepted ",
+        " duplicate ",
+        " unknown ",
+        " revoked ",
+        " malformed ",
+        " repeated ",
+        "The result (turnout ",
+        "Verified: bundle and receipt, against the pinned policy",
+        "votekit-demo/bundle",
+    ] {
+        assert!(demo.succeeds().contains(part), "no {part:?} in {}", demo.stdout);
+    }
+    for part in ["$ votekit hashgen ", "$ votekit verify bundle ", "the published totals are confirmed", "VERIFIED"] {
+        assert!(demo.stderr.contains(part), "no {part:?} in {}", demo.stderr);
+    }
+    // What it shows can be given again.
+    desk.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"]).succeeds();
+    let receipt = ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
+    desk.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
+    desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: name another folder"]);
+    desk.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
+}
+
+#[test]
+fn its_json_says_the_same_in_one_line() {
+    let desk = Desk::new();
+    let demo = desk.run(&["demo", "--electors", "20", "--dir", "there", "--json"]);
+    let report = demo.json();
+    assert_eq!(demo.stdout.lines().count(), 1);
+    assert_eq!((&report["electors"], &report["node"]), (&20.into(), &Value::Null));
+    let bundle = std::fs::read_to_string(desk.path("there/bundle/leaves.jsonl")).expect("the log");
+    assert_eq!(report["log_leaves"], bundle.lines().count());
+    let results = desk.run(&["results", "--data", "there/node", "--json"]).json();
+    for row in report["results"].as_array().expect("rows") {
+        let count = results["choices"].as_array().into_iter().flatten().find(|choice| choice["id"] == row[0]);
+        assert_eq!(count.expect("the choice")["count"], row[1]);
+    }
+    assert_eq!(demo.stderr, "");
+}
+
+#[test]
+fn with_keep_the_node_serves_until_it_is_told_to_stop() {
+    let desk = Desk::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
+    command.args(["demo", "--electors", "20", "--dir", "there", "--keep", "--json"]).current_dir(desk.path(""));
+    let mut demo = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut line = String::new();
+    BufReader::new(demo.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
+    let report: Value = serde_json::from_str(&line).expect("JSON");
+    let node = report["node"].as_str().expect("an address");
+    assert_eq!(Http::new().get(&format!("{node}/api/v1/results/L2025-001")).status, 200);
+    terminate(demo.id());
+    let ended = demo.wait().expect("it ends");
+    assert!(ended.success(), "{ended}");
+    // The node went with it: the folder is free.
+    desk.run(&["election", "list", "--data", "there/node"]).succeeds();
+}

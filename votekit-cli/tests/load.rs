@@ -1,0 +1,218 @@
+//! `votekit load`.
+#![cfg(feature = "node")]
+
+mod support;
+
+use rusqlite::Connection;
+use support::node::Node;
+use support::poll::{self, LAW};
+use support::{Desk, names_in};
+
+const LOAD: [&str; 4] = ["load", "hashes", "--data", "node"];
+const PEPPER: [&str; 2] = ["--pepper-file", "referendum.pepper"];
+
+fn load(desk: &Desk) -> support::Outcome {
+    desk.run(&[&LOAD[..], &PEPPER].concat())
+}
+
+/// Asserts that no roll is kept, whole or in part, and that the right one can still be loaded.
+#[track_caller]
+fn nothing_was_loaded(desk: &Desk) {
+    assert_eq!(names_in(&desk.path("node/rolls")), Vec::<String>::new());
+    assert!(load(desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
+}
+
+fn change(desk: &Desk, name: &str, from: &str, to: &str) {
+    let text = String::from_utf8(desk.read(name)).expect("UTF-8");
+    assert!(text.contains(from), "{name} holds no {from}");
+    desk.write(name, text.replacen(from, to, 1));
+}
+
+#[test]
+fn a_roll_waits_for_its_election_and_is_loaded_once() {
+    let (desk, _) = poll::hashed(30);
+    let kept = load(&desk);
+    let manifest = kept.succeeds().lines().last().and_then(|line| line.strip_prefix("manifest: ")).expect("a digest").to_owned();
+    assert_eq!(
+        kept.stdout,
+        format!("L2025-001: 30 credentials kept; they take effect when the election is created\nmanifest: {manifest}\n")
+    );
+    assert_eq!(names_in(&desk.path("node/rolls")), [manifest.as_str()]);
+    desk.run(&["election", "create", LAW, "--title-fr", "Eau", "--title-en", "Water", "--data", "node"]).succeeds();
+    let show = ["election", "show", LAW, "--data", "node", "--json"];
+    let before = desk.run(&show).json();
+    assert_eq!(before["registered"], 30);
+    // The pepper is known by now.
+    let again = desk.run(&LOAD);
+    assert_eq!(again.succeeds(), format!("L2025-001: loaded before, nothing changed (30 electors)\nmanifest: {manifest}\n"));
+    assert_eq!(desk.run(&show).json(), before);
+    let json = desk.run(&[&LOAD[..], &["--json"]].concat()).json();
+    assert_eq!(
+        json,
+        serde_json::json!({ "manifest": manifest, "peppered": true, "laws": [
+            { "law_id": LAW, "keys": 30, "outcome": "unchanged", "registered": 30 }] })
+    );
+}
+
+#[test]
+fn loading_again_never_unspends() {
+    let (desk, electors) = poll::opened(5);
+    let node = Node::serve(&desk);
+    let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
+    desk.write("votes.csv", poll::votes([(&electors[0], "oui")]));
+    assert!(desk.run(&cast).succeeds().contains("\n2,accepted,,"));
+    let office = ["--node", &node.admin, "--data", "node"];
+    assert!(desk.run(&[&["load", "hashes"][..], &office].concat()).succeeds().contains("nothing changed (5 electors)"));
+    assert!(desk.run(&cast).succeeds().contains("\n2,duplicate,attempt 2,"));
+}
+
+#[test]
+fn a_supplement_follows_its_roll() {
+    let (desk, electors) = poll::hashed(30);
+    poll::revoke(&desk, &electors[0]);
+    let supplement = ["load", "supplement", "--data", "node", "--pepper-file", "referendum.pepper"];
+    desk.run(&supplement).fails(3, &["the supplement is made for manifest", "which has not been loaded"]);
+    assert_eq!(names_in(&desk.path("node/rolls")), Vec::<String>::new());
+    load(&desk).succeeds();
+    desk.run(&supplement).succeeds();
+    desk.run(&["election", "create", LAW, "--title-fr", "Eau", "--title-en", "Water", "--data", "node"]).succeeds();
+    assert_eq!(desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json()["registered"], 29);
+    assert!(desk.run(&supplement).succeeds().starts_with("L2025-001: loaded before, nothing changed (29 electors)\n"));
+}
+
+#[test]
+fn a_shard_with_one_byte_changed_is_refused() {
+    let (desk, _) = poll::hashed(30);
+    let whole = desk.read("hashes/L2025-001.0001.json");
+    let mut damaged = whole.clone();
+    let place = damaged.len() - 10;
+    damaged[place] = if damaged[place] == b'0' { b'1' } else { b'0' };
+    desk.write("hashes/L2025-001.0001.json", &damaged);
+    load(&desk).fails(3, &["hashes/L2025-001.0001.json", "has been changed: its SHA-256 is", "the manifest states"]);
+    desk.write("hashes/L2025-001.0001.json", &whole);
+    nothing_was_loaded(&desk);
+    // Once loaded, a damaged copy is refused all the same.
+    desk.write("hashes/L2025-001.0001.json", &damaged);
+    load(&desk).fails(3, &["has been changed"]);
+}
+
+#[test]
+fn a_manifest_with_a_wrong_count_is_refused() {
+    let (desk, _) = poll::hashed(30);
+    let whole = desk.read("hashes/manifest.json");
+    for (from, to, said) in [
+        ("\"registered\": 30", "\"registered\": 31", "the manifest states 31 keys for the law L2025-001, its files add up to 30"),
+        ("\"rows\": 30", "\"rows\": 29", "the manifest states 29 rows of the roll, its parts add up to 30"),
+        ("  \"date\"", "\"date\"", "not in canonical form"),
+        ("\"votekit-manifest/1\"", "\"votekit-manifest/9\"", "manifest.json"),
+    ] {
+        change(&desk, "hashes/manifest.json", from, to);
+        load(&desk).fails(3, &["hashes/manifest.json", said]);
+        desk.write("hashes/manifest.json", &whole);
+    }
+    // Row and shard agree with one another, and neither with the file.
+    change(&desk, "hashes/manifest.json", "\"registered\": 30", "\"registered\": 31");
+    change(&desk, "hashes/manifest.json", "\"rows\": 30", "\"rows\": 31");
+    change(&desk, "hashes/manifest.json", "\"count\": 30", "\"count\": 31");
+    load(&desk).fails(3, &["L2025-001.0001.json"]);
+    desk.write("hashes/manifest.json", &whole);
+    nothing_was_loaded(&desk);
+}
+
+#[test]
+fn files_that_are_not_there_are_named() {
+    let (desk, _) = poll::hashed(30);
+    desk.run(&["load", "elsewhere", "--data", "node"]).fails(3, &["elsewhere/manifest.json"]);
+    std::fs::rename(desk.path("hashes/L2025-001.0001.json"), desk.path("aside")).expect("moved");
+    load(&desk).fails(3, &["hashes/L2025-001.0001.json"]);
+    std::fs::rename(desk.path("aside"), desk.path("hashes/L2025-001.0001.json")).expect("moved");
+    nothing_was_loaded(&desk);
+    desk.run(&["load", "hashes"]).fails(2, &["--data"]);
+    desk.run(&["load", "hashes", "--node", "http://127.0.0.1:1"]).fails(2, &["administrator's token", "hint: "]);
+}
+
+#[test]
+fn the_pepper_must_be_that_of_the_manifest() {
+    let (desk, _) = poll::hashed(30);
+    desk.run(&LOAD).fails(3, &["the manifest was made with the pepper", "none was given"]);
+    desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
+    desk.run(&[&LOAD[..], &["--pepper-file", "other.pepper"]].concat()).fails(3, &["made with the pepper", "the one given is"]);
+    desk.write("bad.pepper", "votekit-pepper/1 00\n");
+    desk.run(&[&LOAD[..], &["--pepper-file", "bad.pepper"]].concat()).fails(3, &["bad.pepper", "not a pepper file"]);
+    desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
+    desk.run(&[&["load", "plain", "--data", "node"][..], &PEPPER].concat()).fails(3, &["made without a pepper; one was given"]);
+    assert_eq!(names_in(&desk.path("node/keys/pepper")), Vec::<String>::new());
+    nothing_was_loaded(&desk);
+}
+
+#[test]
+fn where_officials_are_named_a_roll_must_be_signed() {
+    let (desk, _) = poll::hashed(30);
+    let vkey = |name: &str| {
+        let made = desk.run(&["manifest", "keygen", "--name", &format!("elections.example/{name}"), "-o", name]);
+        made.succeeds().trim().to_owned()
+    };
+    let (marie, jean, _other) = (vkey("marie"), vkey("jean"), vkey("other"));
+    std::fs::create_dir(desk.path("node")).expect("made");
+    desk.write("node/officials", format!("{marie}\n{jean}\n"));
+    load(&desk).fails(3, &["manifest.note", "signed manifests only"]);
+    desk.run(&["manifest", "sign", "hashes", "--key", "other"]).succeeds();
+    load(&desk).fails(3, &["manifest.note", "signed manifests only"]);
+    desk.run(&["manifest", "sign", "hashes", "--key", "jean"]).succeeds();
+    let note = desk.read("hashes/manifest.note");
+    // A signature of another manifest does not serve.
+    desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
+    desk.write("plain/manifest.note", note);
+    desk.run(&["load", "plain", "--data", "node"]).fails(3, &["it signs another manifest"]);
+    nothing_was_loaded(&desk);
+    desk.write("node/officials", "nonsense\n");
+    desk.run(&LOAD).fails(4, &["node/officials", "one verifier key a line"]);
+}
+
+#[test]
+fn a_folder_in_use_is_reached_through_its_node() {
+    let (desk, _) = poll::hashed(30);
+    let node = Node::serve(&desk);
+    load(&desk).fails(4, &["in use by another votekit process", "hint: ", "--node"]);
+    let office = ["--node", &node.admin, "--data", "node"];
+    let loaded = desk.run(&[&["load", "hashes"][..], &PEPPER, &office].concat());
+    assert!(loaded.succeeds().starts_with("L2025-001: 30 credentials kept"));
+    desk.run(&[&["load", "elsewhere"][..], &office].concat()).fails(3, &["elsewhere/manifest.json"]);
+}
+
+#[test]
+fn a_data_folder_of_a_newer_version_is_left_alone() {
+    let (desk, _) = poll::loaded(30);
+    let identity = desk.read("node/votekit.toml");
+    desk.write("node/votekit.toml", "format = 99\nfuture = true\n");
+    load(&desk).fails(4, &["written by a newer votekit (format 99, this one knows 1)", "hint: use the votekit that wrote it"]);
+    assert_eq!(desk.read("node/votekit.toml"), b"format = 99\nfuture = true\n");
+    desk.run(&["results", "--data", "node"]).fails(4, &["newer votekit"]);
+    desk.write("node/votekit.toml", identity);
+    let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
+    let version: i32 = ledger.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    ledger.pragma_update(None, "user_version", 99).expect("set");
+    drop(ledger);
+    load(&desk).fails(4, &["written by a newer version of votekit (schema 99"]);
+    desk.run(&["results", "--data", "node"]).fails(4, &["newer version of votekit"]);
+    let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
+    ledger.pragma_update(None, "user_version", version).expect("set");
+    drop(ledger);
+    assert!(load(&desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
+}
+
+#[test]
+fn a_full_disk_leaves_no_roll_and_loading_again_works() {
+    let (desk, _) = poll::hashed(30);
+    desk.run(&["roll", "sample", "--electors", "4000", "--law", LAW, "--seed", "7", "-o", "big.csv"]).succeeds();
+    desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
+    desk.run(&["election", "list", "--data", "node"]).fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
+    load(&desk).succeeds();
+    let kept = names_in(&desk.path("node/rolls"));
+    // The ledger fits below the limit of 128 KiB, the shard of 268 kB does not.
+    let limited = desk.shell("trap '' XFSZ; ulimit -f 256; exec \"$VOTEKIT\" load big --data node");
+    limited.fails(4, &["cannot write node/rolls/", "file too large", "hint: make room"]);
+    assert_eq!(names_in(&desk.path("node/rolls")), kept);
+    assert!(desk.run(&["load", "big", "--data", "node"]).succeeds().starts_with("L2025-001: 4000 credentials kept"));
+    assert!(load(&desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
+}

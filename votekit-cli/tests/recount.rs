@@ -1,0 +1,105 @@
+//! `votekit recount`.
+#![cfg(feature = "node")]
+
+mod support;
+
+use rusqlite::Connection;
+use support::Desk;
+use support::node::Node;
+use support::poll::{self, LAW};
+
+const RECOUNT: [&str; 3] = ["recount", "--data", "node"];
+
+/// A closed election of 9: 3 oui, 2 non, 1 blank, and one duplicate.
+fn closed() -> Desk {
+    let (desk, electors) = poll::opened(9);
+    let node = Node::serve(&desk);
+    let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
+    desk.write("votes.csv", poll::votes(electors.iter().zip(["oui", "oui", "oui", "non", "non", "blanc"])));
+    desk.run(&cast).succeeds();
+    desk.write("votes.csv", poll::votes([(&electors[0], "non")]));
+    assert!(desk.run(&cast).succeeds().contains("duplicate"));
+    node.stop();
+    assert!(desk.run(&RECOUNT).succeeds().contains("the published totals are confirmed"), "live totals are confirmed too");
+    desk.run(&["election", "close", LAW, "--data", "node"]).succeeds();
+    desk
+}
+
+#[test]
+fn the_published_totals_are_confirmed() {
+    let desk = closed();
+    let counted = desk.run(&RECOUNT);
+    let row = |name: &str, count: u32| format!("  {name:<24} {count:>10}\n");
+    for (name, count) in [("oui", 3), ("non", 2), ("blanc", 1), ("accepted", 6)] {
+        assert!(counted.succeeds().contains(&row(name, count)), "{}", counted.stdout);
+    }
+    assert!(counted.stdout.ends_with("the published totals are confirmed\n"));
+    let json = desk.run(&[&RECOUNT[..], &["--json"]].concat()).json();
+    assert_eq!((&json["accepted"], &json["envelopes"], &json["spoiled"]), (&6.into(), &7.into(), &0.into()));
+    assert_eq!(json["published"], serde_json::json!([3, 2, 1, 0]));
+    assert_eq!(json["differences"], serde_json::json!([]));
+    // It reads beside a running node as well.
+    let node = Node::serve(&desk);
+    desk.run(&RECOUNT).succeeds();
+    node.stop();
+}
+
+#[test]
+fn before_the_close_there_may_be_nothing_to_confirm() {
+    let (desk, _) = poll::drafted(3, &["--results", "after_close"]);
+    assert!(desk.run(&RECOUNT).succeeds().ends_with("the log has published no totals yet\n"));
+}
+
+/// The stored batches: row, number as the log writes it, bytes.
+fn batches(ledger: &Connection) -> Vec<(i64, String, Vec<u8>)> {
+    let mut statement = ledger.prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id").expect("SQL");
+    let rows = statement.query_map([], |row| {
+        let number = format!("{}/{}/{}", row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?);
+        Ok((row.get(0)?, number, row.get(4)?))
+    });
+    rows.expect("rows").collect::<Result<_, _>>().expect("readable")
+}
+
+#[test]
+fn an_altered_batch_is_named() {
+    let desk = closed();
+    let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
+    let stored = batches(&ledger);
+    let (id, number, bytes) = stored.first().expect("a batch");
+    let put = |bytes: &[u8]| ledger.execute("UPDATE batch SET bytes = ?1 WHERE id = ?2", (bytes, id)).expect("written");
+    // The last byte is of the signature, one further in of the sealed choices, one early of the envelopes.
+    for place in [bytes.len() - 70, 120] {
+        let mut altered = bytes.clone();
+        altered[place] ^= 1;
+        put(&altered);
+        desk.run(&RECOUNT).fails(5, &["the recount does not agree with the log", number]);
+    }
+    put(&bytes[..bytes.len() - 1]);
+    desk.run(&RECOUNT).fails(5, &[number]);
+    ledger.execute("UPDATE batch SET bytes = NULL WHERE id = ?1", [id]).expect("written");
+    desk.run(&RECOUNT).fails(5, &[&format!("batch {number} is missing from the evidence")]);
+    put(bytes);
+    desk.run(&RECOUNT).succeeds();
+}
+
+#[test]
+fn after_the_purge_it_says_why_it_cannot() {
+    let desk = closed();
+    desk.run(&["election", "certify", LAW, "--data", "node"]).succeeds();
+    desk.run(&RECOUNT).succeeds();
+    desk.run(&["election", "purge", LAW, "--data", "node"]).succeeds();
+    let gone = ["the ballot key of L2025-001 is not in the data folder", "hint: it is destroyed by `votekit election purge`"];
+    desk.run(&RECOUNT).fails(3, &gone);
+    let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
+    let left: i64 = ledger.query_row("SELECT count(*) FROM batch WHERE bytes IS NOT NULL", [], |row| row.get(0)).expect("SQL");
+    assert_eq!(left, 0);
+    drop(ledger);
+    // Log, results and bundle stay, and a node still serves them.
+    assert_eq!(desk.run(&["results", "--data", "node", "--json"]).json()["oui_count"], 3);
+    let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+    let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
+    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint]).succeeds();
+    let node = Node::serve(&desk);
+    assert_eq!(desk.run(&["results", "--node", &node.public, "--json"]).json()["oui_count"], 3);
+    node.stop();
+}

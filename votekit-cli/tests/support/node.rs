@@ -1,0 +1,95 @@
+//! A node in a process of its own, as an operator runs it.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+
+use super::Desk;
+
+/// `votekit serve`, reached on ports of the system's choice. Whatever happens to the test, no node stays behind.
+pub(crate) struct Node {
+    child: Child,
+    pub(crate) public: String,
+    pub(crate) admin: String,
+    pub(crate) metrics: String,
+    log: PathBuf,
+}
+
+impl Node {
+    /// Serves the folder `node` of the desk, without a rate limit.
+    #[track_caller]
+    pub(crate) fn serve(desk: &Desk) -> Self {
+        Self::serve_with(desk, &["--rate-limit", "0"])
+    }
+
+    /// Serves with further options. Its log lines are added to `node.log`.
+    #[track_caller]
+    pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
+        command.args(["serve", "--data", "node", "--json", "--log-level", "debug"]);
+        for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
+            command.args([listener, "127.0.0.1:0"]);
+        }
+        let log = desk.path("node.log");
+        let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
+        command.args(more).current_dir(desk.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        let child = command.spawn().expect("the node starts");
+        let mut node = Self { child, public: String::new(), admin: String::new(), metrics: String::new(), log };
+        let mut line = String::new();
+        let stdout = node.child.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("readable");
+        let listening: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it did not start: {}", node.log()));
+        let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
+        (node.public, node.admin, node.metrics) = (address("public"), address("admin"), address("metrics"));
+        node
+    }
+
+    /// The process, for threads that outlive a borrow.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it as a power cut would: no handler runs.
+    pub(crate) fn cut_off(mut self) {
+        self.child.kill().expect("it runs");
+        let ended = self.child.wait().expect("it ends");
+        assert_eq!(ended.signal(), Some(9), "it was to be killed, and ended by itself: {}", self.log());
+    }
+
+    /// Ends it as an operator does.
+    #[track_caller]
+    pub(crate) fn stop(mut self) {
+        terminate(self.child.id());
+        let ended = self.child.wait().expect("it ends");
+        assert!(ended.success(), "{ended}: {}", self.log());
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
+
+    /// Everything it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends SIGTERM to a process that the test started.
+pub(crate) fn terminate(id: u32) {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process id");
+    rustix::process::kill_process(id, Signal::TERM).expect("it runs");
+}

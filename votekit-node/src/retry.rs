@@ -1,0 +1,44 @@
+//! What to do when an engine is away: wait, longer each time, and ask again. Never a loop without a pause.
+
+use std::time::Duration;
+
+use crate::engine::EngineError;
+
+const FIRST: Duration = Duration::from_millis(20);
+const LAST: Duration = Duration::from_secs(2);
+
+/// Pauses that double up to a limit.
+pub(crate) struct Backoff(Duration);
+
+impl Backoff {
+    pub(crate) fn new() -> Self {
+        Self(FIRST)
+    }
+
+    pub(crate) async fn pause(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(LAST);
+    }
+}
+
+/// Whether the same call may succeed, or be known to have succeeded, later.
+pub(crate) fn is_passing(error: &EngineError) -> bool {
+    matches!(error, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. })
+}
+
+/// Calls until the answer is definite. For calls that are safe to repeat.
+pub(crate) async fn until_definite<T>(
+    what: &'static str,
+    mut call: impl AsyncFnMut() -> Result<T, EngineError>,
+) -> Result<T, EngineError> {
+    let mut backoff = Backoff::new();
+    loop {
+        match call().await {
+            Err(error) if is_passing(&error) => {
+                tracing::warn!(%error, "{what} waits");
+                backoff.pause().await;
+            }
+            definite => return definite,
+        }
+    }
+}

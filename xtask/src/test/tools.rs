@@ -1,0 +1,28 @@
+//! The programs that tests call besides cargo's own: there, or installed, or named.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+/// Each with the Debian package that brings it.
+const TOOLS: [(&str, &str); 2] = [("curl", "curl"), ("openssl", "openssl")];
+
+/// Sees that every tool is there. What is missing is installed where that can be done without asking: on Debian, as root.
+pub(crate) fn check() -> Result<()> {
+    let missing: Vec<&str> = TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(", "));
+    let quiet = |arguments: &[&str]| Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
+    // A stale list of packages may still do.
+    let _ = quiet(&["update"]);
+    match quiet(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()) {
+        Ok(status) if status.success() => Ok(()),
+        _ => bail!("these programs are missing and could not be installed: {}", missing.join(", ")),
+    }
+}
+
+fn is_there(tool: &str) -> bool {
+    Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
