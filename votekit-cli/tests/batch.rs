@@ -31,7 +31,10 @@ fn a_batch_is_shown_by_its_number_and_from_a_file() {
     assert!(stored.stdout.contains("envelopes, choices sealed\n"));
     assert_eq!(desk.run(&["batch", "show", "saved.batch"]).succeeds(), stored.stdout);
     let json = desk.run(&["batch", "show", "saved.batch", "--json"]).json();
-    assert_eq!((&json["law_id"], json["count"].as_u64()), (&LAW.into(), json["envelopes"].as_array().map(|all| all.len() as u64)));
+    assert_eq!(
+        (&json["law_id"], json["count"].as_u64()),
+        (&LAW.into(), json["envelopes"].as_array().map(|all| all.len() as u64))
+    );
     assert!(stored.stdout.contains(json["digest"].as_str().expect("a digest")));
 }
 
@@ -53,7 +56,8 @@ fn a_cut_file_is_refused() {
 fn numbers_that_name_no_batch_are_told() {
     let (desk, _, number) = voted();
     for wrong in ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"] {
-        desk.run(&["batch", "show", wrong, "--data", "node"]).fails(2, &["is no number of a batch", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
+        desk.run(&["batch", "show", wrong, "--data", "node"])
+            .fails(2, &["is no number of a batch", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
     }
     let absent = format!("{}/9/9", number.split('/').next().expect("a node"));
     desk.run(&["batch", "show", &absent, "--data", "node"]).fails(3, &["there is no batch", &absent]);

@@ -23,7 +23,10 @@ fn the_states_follow_one_another_offline() {
     let (desk, _) = poll::loaded(3);
     let drafted = create(&desk, LAW, &[]);
     let lines: Vec<&str> = drafted.succeeds().lines().collect();
-    assert_eq!(lines[..4], ["L2025-001: Eau / Water", "  state        draft (not binding)", "  choices      oui, non", "  results      live"]);
+    assert_eq!(
+        lines[..4],
+        ["L2025-001: Eau / Water", "  state        draft (not binding)", "  choices      oui, non", "  results      live"]
+    );
     assert_eq!(lines[4..7], ["  opens        not set", "  closes       not set", "  registered   3"]);
     create(&desk, LAW, &[]).fails(3, &["there is an election L2025-001 already"]);
     let log_size = |desk: &Desk| election(desk, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64();
@@ -82,7 +85,8 @@ fn choices_have_labels_and_times_are_shown_in_utc() {
     let (desk, _) = poll::loaded(3);
     let choices = ["--choice", "tremblay=Alice Tremblay", "--choice", "roy=Jean Roy|John Roy", "--choice", "aucun", "--blank"];
     let times = ["--opens", "2036-11-21T08:00:00-05:00", "--closes", "2036-11-22T08:00:00-05:00"];
-    let texts = ["--description-fr", "Qui?", "--description-en", "Who?", "--results", "after_vote", "--publish-every", "5", "--json"];
+    let texts =
+        ["--description-fr", "Qui?", "--description-en", "Who?", "--results", "after_vote", "--publish-every", "5", "--json"];
     let made = create(&desk, "MAIRE-2025", &[&choices[..], &times, &texts].concat()).json();
     assert_eq!(
         made["choices"],

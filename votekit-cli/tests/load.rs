@@ -206,7 +206,8 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     let (desk, _) = poll::hashed(30);
     desk.run(&["roll", "sample", "--electors", "4000", "--law", LAW, "--seed", "7", "-o", "big.csv"]).succeeds();
     desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
-    desk.run(&["election", "list", "--data", "node"]).fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
+    desk.run(&["election", "list", "--data", "node"])
+        .fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
     load(&desk).succeeds();
     let kept = names_in(&desk.path("node/rolls"));
     // The ledger fits below the limit of 128 KiB, the shard of 268 kB does not.

@@ -52,7 +52,8 @@ fn before_the_close_there_may_be_nothing_to_confirm() {
 
 /// The stored batches: row, number as the log writes it, bytes.
 fn batches(ledger: &Connection) -> Vec<(i64, String, Vec<u8>)> {
-    let mut statement = ledger.prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id").expect("SQL");
+    let mut statement =
+        ledger.prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id").expect("SQL");
     let rows = statement.query_map([], |row| {
         let number = format!("{}/{}/{}", row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?);
         Ok((row.get(0)?, number, row.get(4)?))

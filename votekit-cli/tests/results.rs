@@ -53,9 +53,11 @@ fn among_several_elections_one_is_chosen() {
     let (desk, _) = poll::opened(3);
     desk.run(&["election", "create", "L2", "--title-fr", "Air", "--title-en", "Air", "--data", "node"]).succeeds();
     desk.run(&RESULTS).fails(2, &["there are several elections", "hint: choose with --election: L2025-001, L2"]);
-    desk.run(&[&RESULTS[..], &["--election", "L3"]].concat()).fails(3, &["no election L3", "hint: those there are: L2025-001, L2"]);
+    desk.run(&[&RESULTS[..], &["--election", "L3"]].concat())
+        .fails(3, &["no election L3", "hint: those there are: L2025-001, L2"]);
     let node = Node::serve(&desk);
-    desk.run(&["results", "--node", &node.public]).fails(2, &["several elections", "hint: choose with --election: L2, L2025-001"]);
+    desk.run(&["results", "--node", &node.public])
+        .fails(2, &["several elections", "hint: choose with --election: L2, L2025-001"]);
     desk.run(&["results", "--node", &node.public, "--election", "L3"]).fails(3, &["election"]);
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).fails(2, &["several elections"]);
     desk.run(&["recount", "--data", "node"]).fails(2, &["several elections"]);

@@ -99,6 +99,14 @@ pub enum ChronicleError {
         /// What was wanted, as a participle.
         wanted: &'static str,
     },
+    /// A poll closes after it opens.
+    #[error("the poll would close ({closes}) no later than it opens ({opens})")]
+    Times {
+        /// When it opens.
+        opens: UnixSeconds,
+        /// When it would close.
+        closes: UnixSeconds,
+    },
     /// No roll has been loaded.
     #[error("no roll has been loaded for this election")]
     NoRoll,
@@ -324,6 +332,9 @@ impl Chronicle {
                 if self.scheme.is_none() {
                     return Err(ChronicleError::NoRoll);
                 }
+                if let Some(closes) = self.window.closes.filter(|closes| closes <= opens) {
+                    return Err(ChronicleError::Times { opens: *opens, closes });
+                }
                 self.open_at(*opens);
                 Ok(Leaf::Election(ElectionEvent::Open {
                     at,
@@ -337,6 +348,9 @@ impl Chronicle {
             Act::Closing { closes } => {
                 self.expect_state(State::Open, "closed")?;
                 let closes = self.window.closes.map_or(*closes, |planned| planned.min(*closes));
+                if let Some(opens) = self.window.opens.filter(|opens| closes <= *opens) {
+                    return Err(ChronicleError::Times { opens, closes });
+                }
                 self.closing_at(closes);
                 Ok(Leaf::Election(ElectionEvent::Closing { at, closes }))
             }

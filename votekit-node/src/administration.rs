@@ -15,10 +15,11 @@ use votekit_core::id::LawId;
 use votekit_core::instant::UnixSeconds;
 use votekit_core::manifest::Manifest;
 
-use crate::election_cell::{CheckpointSigner, Committed, ElectionCell};
+use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
 use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
 use crate::recovery::{Recovered, add_to_registry};
+use crate::retry::until_definite;
 use crate::roll_store;
 use crate::sealing::{SealerCommand, TERM};
 use crate::view::ElectionView;
@@ -190,8 +191,9 @@ impl Node {
         // The rules are checked before a key is made for an election that cannot be.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
         request.clone().definition(unkeyed)?;
-        let ballot_key = self.shared.folder.make_ballot_key(&law_id)?;
-        let definition = request.definition(ballot_key.public_key())?;
+        let rolls = self.kept_rolls(&law_id)?;
+        let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
+        let definition = request.definition(secrets.ballot_key.public_key())?;
         let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
         let at = self.now().seconds();
         let maker = BlockMaker { term: TERM, leader: signer.authority.as_str().to_owned(), at };
@@ -208,11 +210,12 @@ impl Node {
         };
         let commit = BlockCommit { law_id: law_id.clone(), block: stored, full_tiles: block.full_tiles, head };
         self.shared.ledger.commit(&Arc::new(commit)).await?;
-        let committed = Committed::of(&chronicle, checkpoint, sealed_through);
-        let recovered = Recovered { committed, ballot_key: Some(ballot_key), signer, hasher: None };
+        let node = self.shared.folder.node_key()?.node_id();
+        let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
+        let recovered = Recovered { committed, secrets: Some(secrets), signer, hasher: None };
         let cell = self.add_election(chronicle, recovered)?;
-        for manifest in self.kept_rolls(&law_id)? {
-            self.take_effect(&cell, &manifest).await?;
+        for manifest in &rolls {
+            self.take_effect(&cell, manifest).await?;
         }
         Ok(ElectionView::of(&cell))
     }
@@ -330,7 +333,8 @@ impl Node {
             return Err(AdminError::State { state, wanted: "purged" });
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
-        self.shared.folder.destroy_ballot_key(law_id)?;
+        self.shared.folder.destroy_election_keys(law_id)?;
+        cell.forget_secrets();
         Ok(batches)
     }
 
@@ -383,9 +387,12 @@ impl Node {
             scheme: manifest.body().scheme,
             content: content.clone(),
         };
+        // What can fail is done before the log says that the roll took effect; the registry is a hint, and asked again until it has it.
+        let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
         self.record(cell, vec![Act::Load(load)]).await?;
-        add_to_registry(&self.shared, cell.law_id(), &content).await?;
-        cell.set_hasher(roll_store::hasher(&self.shared.folder, &digest)?);
+        cell.set_hasher(hasher);
+        let add = || add_to_registry(&self.shared, cell.law_id(), &content);
+        until_definite("the registry", add).await?;
         Ok(LoadOutcome::Loaded)
     }
 }

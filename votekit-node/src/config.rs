@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::throttle::ThrottleConfig;
+use votekit_core::batch::Batch;
 
 /// Everything a node can be told. The defaults suit one node on its own machine.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -86,6 +87,12 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
+    /// A batch cannot hold so many votes.
+    #[error("batch_votes_max can be at most {maximum}")]
+    BatchVotes {
+        /// The most there can be.
+        maximum: usize,
+    },
     /// A limit is zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -136,6 +143,9 @@ impl Config {
             if value == 0 {
                 return Err(ConfigError::Zero { name });
             }
+        }
+        if self.batch_votes_max > Batch::COUNT_MAX {
+            return Err(ConfigError::BatchVotes { maximum: Batch::COUNT_MAX });
         }
         Ok(())
     }

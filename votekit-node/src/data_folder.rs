@@ -5,15 +5,15 @@
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock              held while a process uses the folder
 //!   keys/             0700; each file 0600, one line
-//!     node log cosigner request admin-token
-//!     ballot/<law id>   pepper/<pepper id>
+//!     node log cosigner admin-token
+//!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -25,6 +25,9 @@ use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::KeyName;
 use zeroize::Zeroizing;
+
+/// The file of the embedded ledger: once it is there, no key of the node is made anew.
+const LEDGER: &str = "ledger.sqlite";
 
 /// The format this program writes.
 const FORMAT: u32 = 1;
@@ -110,10 +113,14 @@ impl DataFolder {
         make_private_folder(path)?;
         let lock = lock(path)?;
         let identity = identity(path, base)?;
-        for folder in ["keys", "keys/ballot", "keys/pepper", "rolls"] {
+        for folder in ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls"] {
             make_private_folder(&path.join(folder))?;
         }
-        Ok(Self { path: path.to_owned(), identity, _lock: Some(lock) })
+        let folder = Self { path: path.to_owned(), identity, _lock: Some(lock) };
+        for name in ["node", "log", "cosigner", "admin-token"] {
+            folder.secret(name)?;
+        }
+        Ok(folder)
     }
 
     /// Looks into a folder that is there, without holding it: another process may be using it.
@@ -182,12 +189,25 @@ impl DataFolder {
         self.secret("cosigner")
     }
 
-    /// The key that request ids are derived with, made on first use.
+    /// The key that the request ids of an election are derived with. `None` when it was never made, or was destroyed.
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn request_key(&self) -> Result<RequestKey, FolderError> {
-        self.secret("request").map(|bytes| RequestKey::from_bytes(*bytes))
+    pub fn request_key(&self, law_id: &LawId) -> Result<Option<RequestKey>, FolderError> {
+        Ok(read_secret(&self.election_key("request", law_id))?.map(|bytes| RequestKey::from_bytes(*bytes)))
+    }
+
+    /// Makes the request key of a new election; a key that is there already is taken.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn make_request_key(&self, law_id: &LawId) -> Result<RequestKey, FolderError> {
+        if let Some(key) = self.request_key(law_id)? {
+            return Ok(key);
+        }
+        let bytes = random(&self.path)?;
+        write_secret(&self.election_key("request", law_id), &bytes)?;
+        Ok(RequestKey::from_bytes(*bytes))
     }
 
     /// The administrator's token: 64 hexadecimal digits, made on first use.
@@ -203,7 +223,7 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn ballot_key(&self, law_id: &LawId) -> Result<Option<BallotSecretKey>, FolderError> {
-        let path = self.ballot_path(law_id);
+        let path = self.election_key("ballot", law_id);
         Ok(read_secret(&path)?.map(|bytes| BallotSecretKey::from_bytes(*bytes)))
     }
 
@@ -216,27 +236,31 @@ impl DataFolder {
             return Ok(key);
         }
         let key = BallotSecretKey::from_seed(&*random(&self.path)?);
-        write_secret(&self.ballot_path(law_id), key.expose_bytes())?;
+        write_secret(&self.election_key("ballot", law_id), key.expose_bytes())?;
         Ok(key)
     }
 
-    /// Destroys the ballot key of an election: overwrites the file, then removes it.
+    /// Destroys the ballot key and the request key of an election: overwrites each file, then removes it. With either, what is public could be
+    /// turned into who chose what.
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn destroy_ballot_key(&self, law_id: &LawId) -> Result<(), FolderError> {
-        let path = self.ballot_path(law_id);
+    pub fn destroy_election_keys(&self, law_id: &LawId) -> Result<(), FolderError> {
+        ["ballot", "request"].iter().try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
+    }
+
+    fn destroy(&self, path: &Path) -> Result<(), FolderError> {
         if !path.exists() {
             return Ok(());
         }
         let overwrite = || {
-            let mut file = OpenOptions::new().write(true).open(&path)?;
+            let mut file = OpenOptions::new().write(true).open(path)?;
             file.write_all(&[b'0'; 64])?;
             file.sync_all()?;
-            fs::remove_file(&path)?;
-            sync_folder(&path)
+            fs::remove_file(path)?;
+            sync_folder(path)
         };
-        overwrite().map_err(FolderError::io(&path))
+        overwrite().map_err(FolderError::io(path))
     }
 
     /// A pepper that was brought with a roll.
@@ -287,14 +311,19 @@ impl DataFolder {
         Ok(rolls)
     }
 
-    fn ballot_path(&self, law_id: &LawId) -> PathBuf {
-        self.path.join("keys/ballot").join(law_id.as_str())
+    fn election_key(&self, kind: &str, law_id: &LawId) -> PathBuf {
+        self.path.join("keys").join(kind).join(law_id.as_str())
     }
 
     fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, FolderError> {
         let path = self.path.join("keys").join(name);
         if let Some(bytes) = read_secret(&path)? {
             return Ok(bytes);
+        }
+        // A key that is missing beside a ledger was lost: a new one would be a stranger to every log in it.
+        if self._lock.is_none() || self.path.join(LEDGER).exists() {
+            let rule = "this key is missing: bring it back from a copy of the folder".to_owned();
+            return Err(FolderError::Damaged { path, rule });
         }
         let bytes = random(&path)?;
         write_secret(&path, &bytes)?;
@@ -316,10 +345,12 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
 }
 
 fn make_private_folder(path: &Path) -> Result<(), FolderError> {
-    match fs::DirBuilder::new().mode(0o700).recursive(true).create(path) {
-        Ok(()) => Ok(()),
-        Err(source) => Err(FolderError::Io { path: path.to_owned(), source }),
-    }
+    let make = || {
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
+        // One that was there already may have been open to others.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+    };
+    make().map_err(FolderError::io(path))
 }
 
 fn lock(folder: &Path) -> Result<File, FolderError> {
@@ -396,7 +427,8 @@ fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".tmp");
+    // No law id holds this character, so no key's name can be that of another's unfinished copy.
+    name.push("~");
     let temporary = path.with_file_name(name);
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
@@ -420,7 +452,6 @@ mod tests {
 
     #[test]
     fn keys_are_made_once_and_private() {
-        use std::os::unix::fs::PermissionsExt;
         let temporary = folder();
         let data = DataFolder::open(temporary.path(), None).expect("new");
         let node = data.node_key().expect("made").node_id();
@@ -466,7 +497,7 @@ mod tests {
         let made = data.make_ballot_key(&law_id).expect("made");
         let read = data.ballot_key(&law_id).expect("read").expect("there");
         assert_eq!(made.public_key(), read.public_key());
-        data.destroy_ballot_key(&law_id).expect("destroyed");
+        data.destroy_election_keys(&law_id).expect("destroyed");
         assert!(data.ballot_key(&law_id).expect("read").is_none());
     }
 }

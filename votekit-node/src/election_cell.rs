@@ -1,22 +1,24 @@
 //! One election on this node: its chronicle, its keys, what of it is durable, and the ways to its tasks.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::{Notify, mpsc};
-use votekit_core::ballot::BallotSecretKey;
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::chronicle::{Block, Chronicle};
-use votekit_core::credential::CredentialHasher;
+use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
-use votekit_core::id::LawId;
-use votekit_core::instant::UnixSeconds;
+use votekit_core::envelope::RequestKey;
+use votekit_core::id::{LawId, NodeId, RequestId};
+use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::checkpoint::{Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use votekit_core::log::merkle::TreeBuilder;
 use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 use votekit_core::results::Results;
 
-use crate::data_folder::DataFolder;
+use crate::data_folder::{DataFolder, FolderError};
 use crate::engine::StagingId;
 use crate::intake::Submission;
 use crate::node::NodeError;
@@ -25,7 +27,8 @@ use crate::sealing::SealerCommand;
 /// One election on this node.
 pub(crate) struct ElectionCell {
     pub(crate) definition: Definition,
-    pub(crate) ballot_key: Option<BallotSecretKey>,
+    /// `None` once the evidence has been destroyed.
+    secrets: RwLock<Option<ElectionSecrets>>,
     pub(crate) signer: CheckpointSigner,
     /// Runs ahead of what is durable by at most the block in the making.
     chronicle: RwLock<Chronicle>,
@@ -33,10 +36,32 @@ pub(crate) struct ElectionCell {
     hasher: RwLock<Option<CredentialHasher>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
+    /// The latest stamp that was given out, in unix milliseconds.
+    latest_stamp: AtomicU64,
     /// Rung when a batch has been staged.
     pub(crate) staged: Notify,
     /// Held by the one who changes an election through administration.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// The secret keys of one election, destroyed together.
+#[derive(Clone)]
+pub(crate) struct ElectionSecrets {
+    pub(crate) ballot_key: BallotSecretKey,
+    pub(crate) request_key: RequestKey,
+}
+
+impl ElectionSecrets {
+    /// Those of an election that exists; `None` once they have been destroyed.
+    pub(crate) fn read(folder: &DataFolder, law_id: &LawId) -> Result<Option<Self>, NodeError> {
+        let keys = folder.ballot_key(law_id)?.zip(folder.request_key(law_id)?);
+        Ok(keys.map(|(ballot_key, request_key)| Self { ballot_key, request_key }))
+    }
+
+    /// Those of a new election.
+    pub(crate) fn make(folder: &DataFolder, law_id: &LawId) -> Result<Self, FolderError> {
+        Ok(Self { ballot_key: folder.make_ballot_key(law_id)?, request_key: folder.make_request_key(law_id)? })
+    }
 }
 
 /// What of an election is durable: everything that is told to anyone.
@@ -49,10 +74,12 @@ pub(crate) struct Committed {
     pub(crate) sealed_through: StagingId,
     pub(crate) closes: Option<UnixSeconds>,
     pub(crate) opens: Option<UnixSeconds>,
+    /// Whether the log admits the ingest key of this node: without that no batch of it would ever be sealed.
+    pub(crate) admits_this_node: bool,
 }
 
 impl Committed {
-    pub(crate) fn of(chronicle: &Chronicle, checkpoint: Vec<u8>, sealed_through: StagingId) -> Self {
+    pub(crate) fn of(chronicle: &Chronicle, node: NodeId, checkpoint: Vec<u8>, sealed_through: StagingId) -> Self {
         Self {
             results: chronicle.results(),
             height: chronicle.height(),
@@ -61,6 +88,7 @@ impl Committed {
             sealed_through,
             closes: chronicle.window().closes,
             opens: chronicle.window().opens.or(chronicle.definition().opens),
+            admits_this_node: chronicle.node_key(node).is_some(),
         }
     }
 
@@ -78,7 +106,7 @@ impl Committed {
 pub(crate) struct CellParts {
     pub(crate) chronicle: Chronicle,
     pub(crate) committed: Committed,
-    pub(crate) ballot_key: Option<BallotSecretKey>,
+    pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
     pub(crate) intake: mpsc::Sender<Submission>,
@@ -89,13 +117,14 @@ impl ElectionCell {
     pub(crate) fn new(parts: CellParts) -> Self {
         Self {
             definition: parts.chronicle.definition().clone(),
-            ballot_key: parts.ballot_key,
+            secrets: RwLock::new(parts.secrets),
             signer: parts.signer,
             chronicle: RwLock::new(parts.chronicle),
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher),
             intake: parts.intake,
             sealer: parts.sealer,
+            latest_stamp: AtomicU64::new(0),
             staged: Notify::new(),
             admin: Arc::default(),
         }
@@ -103,6 +132,14 @@ impl ElectionCell {
 
     pub(crate) fn law_id(&self) -> &LawId {
         &self.definition.law_id
+    }
+
+    pub(crate) fn note_stamp(&self, received: UnixMillis) {
+        self.latest_stamp.fetch_max(received.0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn latest_stamp(&self) -> UnixMillis {
+        UnixMillis(self.latest_stamp.load(Ordering::Relaxed))
     }
 
     pub(crate) fn committed(&self) -> Arc<Committed> {
@@ -120,6 +157,22 @@ impl ElectionCell {
     /// For the sealer alone.
     pub(crate) fn chronicle_mut(&self) -> RwLockWriteGuard<'_, Chronicle> {
         self.chronicle.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
+    }
+
+    /// The id of a request with an idempotency key.
+    pub(crate) fn request_id(&self, hash: &CredentialHash, choice: ChoiceIndex, key: &[u8]) -> Option<RequestId> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
+    }
+
+    /// Forgets the keys; they are zeroed.
+    pub(crate) fn forget_secrets(&self) {
+        *self.secrets.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn hasher(&self) -> Option<CredentialHasher> {

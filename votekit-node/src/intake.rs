@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
+use votekit_core::ballot::SealError;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
@@ -45,14 +46,17 @@ pub(crate) struct Intake {
     epoch: Option<Epoch>,
     /// The last sequence that is known durable.
     confirmed: Sequence,
+    /// No vote is taken any more.
     finished: bool,
+    /// The last batch of the epoch is durable.
+    ended: bool,
 }
 
 type Voter = oneshot::Sender<Result<(), IntakeError>>;
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
-        Self { shared, cell, node_key, epoch: None, confirmed: Sequence(0), finished: false }
+        Self { shared, cell, node_key, epoch: None, confirmed: Sequence(0), finished: false, ended: false }
     }
 
     /// Runs until the node drops the other end.
@@ -85,7 +89,7 @@ impl Intake {
     ) -> Option<oneshot::Sender<Result<(), EngineError>>> {
         match submission {
             Submission::Vote(envelope, voter) if self.finished => {
-                self.shared.pending.resolve(&envelope.request);
+                self.shared.pending.withdraw(&envelope.request);
                 let _ = voter.send(Err(IntakeError::Finished));
             }
             Submission::Vote(envelope, voter) => {
@@ -109,10 +113,16 @@ impl Intake {
                     let _ = voter.send(Ok(()));
                 }
             }
-            Err(error) => {
+            Err(error @ EngineError::Unavailable { .. }) => {
                 for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
-                    self.shared.pending.resolve(&envelope.request);
+                    self.shared.pending.withdraw(&envelope.request);
                     let _ = voter.send(Err(IntakeError::Unavailable(error.clone())));
+                }
+            }
+            // The node stops, and what the disk holds is known only after the restart: nobody may be told that nothing was stored.
+            Err(_) => {
+                for voter in voters.drain(..) {
+                    let _ = voter.send(Err(IntakeError::OutcomeUnknown));
                 }
             }
         }
@@ -166,31 +176,28 @@ impl Intake {
     }
 
     async fn finish(&mut self) -> Result<(), EngineError> {
-        if self.finished {
-            return Ok(());
-        }
         self.finished = true;
-        if self.epoch.is_none() {
+        if self.ended || self.epoch.is_none() {
             return Ok(());
         }
+        // What is refused now is tried again when the close is asked for again.
         let batch = self.seal(&[], true).await?;
-        self.publish(&batch, &mut Vec::new()).await
+        self.publish(&batch, &mut Vec::new()).await?;
+        self.ended = true;
+        Ok(())
     }
 }
 
-/// Ends an epoch of an earlier life of this node: what was staged is all there is, since nothing else was ever confirmed.
-pub(crate) async fn end_earlier_epoch(
-    shared: &Shared,
+/// The last batch of an epoch of an earlier life of this node: what was staged is all there is, since nothing else was ever confirmed.
+pub(crate) fn end_of_earlier_epoch(
     cell: &ElectionCell,
     node_key: &NodeKey,
     epoch: Epoch,
     through: Sequence,
-) -> Result<(), EngineError> {
+) -> Result<Arc<Batch>, SealError> {
     let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
     let header = BatchHeader { law_id: cell.law_id().clone(), number, confirmed_through: through, last: true };
-    let batch = Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom)
-        .map_err(|error| EngineError::Unavailable { engine: "encryption", reason: error.to_string() })?;
-    shared.ballot_box.publish(&Arc::new(batch)).await
+    Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom).map(Arc::new)
 }
 
 /// A fresh id for a request without an idempotency key.

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::{Chronicle, ChronicleError};
 use votekit_core::election::{State, Timing, Window};
-use votekit_core::envelope::{Envelope, RequestKey, VoteRequest};
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::envelope::{Envelope, VoteRequest};
+use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::data_folder::{DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Registry};
+use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles};
 use crate::intake::{Intake, IntakeError, Submission, random_request_id};
 use crate::pending::Pending;
 use crate::roll_store::RollError;
@@ -125,6 +125,18 @@ pub enum AdminError {
         /// What is missing, a sentence each.
         missing: Vec<String>,
     },
+    /// Batches that the ledger holds are not in the log.
+    #[error("the close waits: of node {node}, epoch {epoch}, {staged} batches were received and {sealed} are in the log", epoch = epoch.0, staged = staged.0, sealed = sealed.0)]
+    Missing {
+        /// The node.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+        /// The last sequence received.
+        staged: Sequence,
+        /// The last sequence in the log.
+        sealed: Sequence,
+    },
     /// The roll was not loaded.
     #[error(transparent)]
     Roll(#[from] RollError),
@@ -205,12 +217,11 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) pending: Pending,
     pub(crate) throttle: Throttle,
-    request_key: RequestKey,
     elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
     /// Held while an election is created.
     pub(crate) creating: tokio::sync::Mutex<()>,
     failure: watch::Sender<Option<String>>,
-    tasks: Mutex<Vec<JoinHandle<()>>>,
+    tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
 }
 
 impl Shared {
@@ -237,8 +248,19 @@ impl Shared {
         });
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(tokio::spawn(task));
+    /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still deciding.
+    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        let end = task.abort_handle();
+        let shared = Arc::clone(self);
+        let watched = tokio::spawn(async move {
+            if let Err(error) = task.await
+                && error.is_panic()
+            {
+                shared.fail(&format_args!("a task of the node panicked: {error}"));
+            }
+        });
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push((end, watched));
     }
 }
 
@@ -255,7 +277,7 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Opens the engines in a data folder, reads every log back and starts the tasks.
+    /// Opens the embedded engine in a data folder, reads every log back and starts the tasks.
     ///
     /// # Errors
     /// [`NodeError`]; nothing runs then.
@@ -263,8 +285,16 @@ impl Node {
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
         let engine = opened.map_err(|error| EngineError::Fatal { engine: "SQLite", reason: error.to_string() })??;
+        let EmbeddedEngine { registry, ballot_box, ledger } = engine;
+        Self::start_on(folder, config, Roles { registry, ballot_box, ledger }).await
+    }
+
+    /// Starts a node on any engines.
+    ///
+    /// # Errors
+    /// [`NodeError`]; nothing runs then.
+    pub async fn start_on(folder: DataFolder, config: Config, engine: Roles) -> Result<Self, NodeError> {
         let shared = Arc::new(Shared {
-            request_key: folder.request_key()?,
             throttle: Throttle::new(config.throttle.clone()),
             config,
             folder,
@@ -299,7 +329,7 @@ impl Node {
         let cell = Arc::new(ElectionCell::new(CellParts {
             chronicle,
             committed: recovered.committed,
-            ballot_key: recovered.ballot_key,
+            secrets: recovered.secrets,
             signer: recovered.signer,
             hasher: recovered.hasher,
             intake,
@@ -381,12 +411,17 @@ impl Node {
         if committed.state() != State::Open || window.timing(received) != Timing::InTime {
             return Err(not_open());
         }
+        if !committed.admits_this_node {
+            let reason = "this node's key is not admitted to the election: is this its own data folder?".to_owned();
+            return Err(SubmitError::Unavailable(EngineError::Unavailable { engine: "the log", reason }));
+        }
+        cell.note_stamp(received);
         let choice = cell.definition.choice_index(&vote.choice).ok_or(SubmitError::UnknownChoice)?;
         let hasher = cell.hasher().ok_or_else(not_open)?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
         let request = match idempotency_key {
-            Some(key) => self.shared.request_key.request_id(&hash, choice, key),
+            Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
             None => random_request_id().map_err(|error| {
                 SubmitError::Unavailable(EngineError::Unavailable { engine: "system", reason: error.to_string() })
             })?,
@@ -395,7 +430,7 @@ impl Node {
         self.shared.pending.issue(request, origin);
         let submission = Submission::Vote(Envelope { request, hash, received, choice }, reply);
         if cell.intake.try_send(submission).is_err() {
-            self.shared.pending.resolve(&request);
+            self.shared.pending.withdraw(&request);
             return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
         }
         match durable.await {
@@ -447,10 +482,10 @@ impl Node {
             }
         }
         let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
+        for (task, watched) in tasks {
             task.abort();
             // An aborted task has nothing to say.
-            let _ = task.await;
+            let _ = watched.await;
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Pending {
 
 #[derive(Default)]
 struct Waiting {
+    /// Copies of the request on their way: the same request may come again before it is decided.
+    copies: u32,
     expected: Option<Expectation>,
     /// Kept until the label tells whether the credential was right, then dropped.
     origin: Option<Origin>,
@@ -34,6 +36,7 @@ impl Pending {
     pub(crate) fn issue(&self, request: RequestId, origin: Option<Origin>) {
         let mut shard = self.shard(&request);
         let waiting = shard.entry(request).or_default();
+        waiting.copies += 1;
         waiting.origin = origin.or(waiting.origin.take());
     }
 
@@ -45,7 +48,18 @@ impl Pending {
         waiting.origin.take()
     }
 
-    /// Lets go of a request that is decided, or was never stored, and wakes who waits for it.
+    /// Takes back one copy of a request, which was not stored. Other copies go on.
+    pub(crate) fn withdraw(&self, request: &RequestId) {
+        let mut shard = self.shard(request);
+        if let Some(waiting) = shard.get_mut(request) {
+            waiting.copies = waiting.copies.saturating_sub(1);
+            if waiting.copies == 0 {
+                shard.remove(request);
+            }
+        }
+    }
+
+    /// Lets go of a request that is decided, and wakes who waits for it.
     pub(crate) fn resolve(&self, request: &RequestId) {
         let waiting = self.shard(request).remove(request);
         for waiter in waiting.map(|waiting| waiting.waiters).unwrap_or_default() {

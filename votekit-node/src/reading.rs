@@ -124,18 +124,23 @@ impl Node {
     /// # Errors
     /// [`EngineError`].
     pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
-        if let Some((cell, index)) = self.find(&request) {
-            if index < cell.committed().size() {
-                let leaf = self.leaf(&cell, index).await?;
-                return match Leaf::parse(&leaf) {
-                    Ok(Leaf::Entry(entry)) if entry.request == request => Ok(Some(VoteStatus::Decided(entry.decision))),
-                    _ => Err(damaged(&cell, index)),
-                };
-            }
+        let Some((cell, index)) = self.find(&request) else {
+            let pending = self.shared.pending.expected(&request);
+            // It may have been sealed between the two looks.
+            return match pending {
+                None if self.find(&request).is_some() => Ok(Some(VoteStatus::Pending { expected: None })),
+                pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
+            };
+        };
+        if index >= cell.committed().size() {
             // Decided, and not durable yet.
             return Ok(Some(VoteStatus::Pending { expected: self.shared.pending.expected(&request).flatten() }));
         }
-        Ok(self.shared.pending.expected(&request).map(|expected| VoteStatus::Pending { expected }))
+        let leaf = self.leaf(&cell, index).await?;
+        match Leaf::parse(&leaf) {
+            Ok(Leaf::Entry(entry)) if entry.request == request => Ok(Some(VoteStatus::Decided(entry.decision))),
+            _ => Err(damaged(&cell, index)),
+        }
     }
 
     /// As [`Node::status`], after waiting for the decision, for so long at the most.
@@ -248,11 +253,11 @@ impl Node {
     /// [`EngineError`].
     pub async fn entry_bundle(&self, law_id: &LawId, tile: Tile) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
-        let first = tile.index() * u64::from(TILE_WIDTH);
-        let end = first + u64::from(tile.width());
-        if tile.level() != 0 || end > cell.committed().size() {
-            return Ok(None);
-        }
+        let span = tile.index().checked_mul(u64::from(TILE_WIDTH)).and_then(|first| {
+            let end = first.checked_add(u64::from(tile.width()))?;
+            (tile.level() == 0 && end <= cell.committed().size()).then_some((first, end))
+        });
+        let Some((first, end)) = span else { return Ok(None) };
         let mut bundle = Vec::new();
         let mut next = first;
         while next < end {

@@ -14,7 +14,7 @@ use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
 use crate::data_folder::DataFolder;
-use crate::election_cell::{CheckpointSigner, Committed};
+use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets};
 use crate::engine::{EngineError, Ledger, Mark, Staged, StagingId, StoredBlock};
 use crate::node::{NodeError, Shared};
 use crate::roll_store;
@@ -25,7 +25,7 @@ const READ_AT_ONCE: usize = 256;
 /// What an election's cell is made of besides its chronicle.
 pub(crate) struct Recovered {
     pub(crate) committed: Committed,
-    pub(crate) ballot_key: Option<BallotSecretKey>,
+    pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
 }
@@ -35,7 +35,8 @@ pub(crate) async fn read_back(shared: &Shared, law_id: &LawId) -> Result<(Chroni
     let ledger = &*shared.ledger;
     let damaged = |rule| NodeError::Checkpoint { law_id: law_id.clone(), rule };
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged("it has no head"))?;
-    let ballot_key = shared.folder.ballot_key(law_id)?;
+    let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
+    let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let mut source = Source { folder: &shared.folder, law_id, evidence: HashMap::new(), ballot_key: ballot_key.clone() };
     let mut evidence = EvidenceReader { ledger, law_id, after: StagingId(0), last: head.sealed_through };
     // Without its key nothing can be counted; what was opened is then all there is.
@@ -70,8 +71,23 @@ pub(crate) async fn read_back(shared: &Shared, law_id: &LawId) -> Result<(Chroni
         return Err(damaged("evidence of an election that is not closed is missing"));
     }
     let hasher = chronicle.last_manifest().map(|manifest| roll_store::hasher(&shared.folder, &manifest)).transpose()?;
-    let committed = Committed::of(&chronicle, head.checkpoint, head.sealed_through);
-    Ok((chronicle, Recovered { committed, ballot_key, signer, hasher }))
+    let node = shared.folder.node_key()?.node_id();
+    let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
+    reissue(shared, law_id, head.sealed_through).await?;
+    Ok((chronicle, Recovered { committed, secrets, signer, hasher }))
+}
+
+/// Requests that were answered and not yet sealed are on their way again.
+async fn reissue(shared: &Shared, law_id: &LawId, sealed_through: StagingId) -> Result<(), EngineError> {
+    let mut after = sealed_through;
+    loop {
+        let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
+        let Some(Staged { id, .. }) = staged.last() else { return Ok(()) };
+        after = *id;
+        for envelope in staged.iter().flat_map(|staged| staged.batch.envelopes()) {
+            shared.pending.issue(envelope.request, None);
+        }
+    }
 }
 
 fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(), &'static str> {

@@ -27,10 +27,10 @@ pub(crate) fn is_passing(error: &EngineError) -> bool {
 }
 
 /// Calls until the answer is definite. For calls that are safe to repeat.
-pub(crate) async fn until_definite<T>(
-    what: &'static str,
-    mut call: impl AsyncFnMut() -> Result<T, EngineError>,
-) -> Result<T, EngineError> {
+pub(crate) async fn until_definite<T, F>(what: &'static str, mut call: impl FnMut() -> F) -> Result<T, EngineError>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
     let mut backoff = Backoff::new();
     loop {
         match call().await {

@@ -3,25 +3,30 @@
 //! Part of the log's truth: what is decided here is decided once, by [`Chronicle`](votekit_core::chronicle::Chronicle), and is told to anyone only
 //! when the ledger has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, NodeKey};
 use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
-use votekit_core::decision::{Decision, Entry, OrderError};
+use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
+use votekit_core::id::Sequence;
 use votekit_core::instant::UnixSeconds;
 
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{BlockCommit, EngineError, Head, Staged, StagingId, StoredBlock};
-use crate::intake::{Submission, end_earlier_epoch};
+use crate::intake::{Submission, end_of_earlier_epoch};
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
 use crate::retry::until_definite;
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
+
+/// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
+const FUTURE_MILLIS_MAX: u64 = 60_000;
 
 /// The first and, until there are several authorities, only term.
 pub(crate) const TERM: u64 = 1;
@@ -95,8 +100,9 @@ impl Sealer {
             epochs.map(|(node, epoch)| (epoch, chronicle.fold().progress(node, epoch).through)).collect()
         };
         for (epoch, through) in open {
-            let end = async || end_earlier_epoch(&self.shared, &self.cell, &self.node_key, epoch, through).await;
-            until_definite("the end of an earlier epoch", end).await?;
+            let end = end_of_earlier_epoch(&self.cell, &self.node_key, epoch, through);
+            let end = end.map_err(|error| corrupt(&error.to_string()))?;
+            until_definite("the end of an earlier epoch", || self.shared.ballot_box.publish(&end)).await?;
         }
         Ok(())
     }
@@ -114,7 +120,7 @@ impl Sealer {
         let maker = self.maker();
         let made = self.cell.chronicle_mut().record(acts, &maker);
         match made {
-            Ok(block) => Ok(self.commit(block, self.cell.committed().sealed_through, maker.at).await?),
+            Ok(block) => Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, maker.at).await?),
             Err(error) => Err(AdminError::Refused(error)),
         }
     }
@@ -126,7 +132,7 @@ impl Sealer {
         }
         loop {
             let after = self.cell.committed().sealed_through;
-            let read = async || self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX).await;
+            let read = || self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX);
             let staged = until_definite("sealing", read).await?;
             if staged.is_empty() || !self.seal(staged).await? {
                 return Ok(());
@@ -136,38 +142,55 @@ impl Sealer {
 
     /// Seals one block. Says whether anything moved.
     async fn seal(&self, staged: Vec<Staged>) -> Result<bool, EngineError> {
-        let Some(ballot_key) = self.cell.ballot_key.clone() else {
+        let Some(ballot_key) = self.cell.ballot_key() else {
             return Err(corrupt("the ballot key of an open election is not in the data folder"));
         };
-        let (batches, mut sealed_through) = self.check(staged);
+        let (batches, sealed_through) = self.check(staged);
+        if sealed_through == self.cell.committed().sealed_through {
+            return Ok(false);
+        }
         let maker = self.maker();
         let made = self.cell.chronicle_mut().seal(&batches, &ballot_key, &maker);
         let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
         for (batch, error) in &refused {
+            // What cannot follow was left out before: this is a batch that the log has already.
             tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
-            if let OrderError::Gap { .. } = error {
-                // What came before is missing: neither this batch nor what follows it may be passed over.
-                sealed_through = self.cell.committed().sealed_through;
-            }
         }
-        let moved = sealed_through > self.cell.committed().sealed_through;
         let entries = block.entries.clone();
         self.commit(block, sealed_through, maker.at).await?;
         self.announce(&batches, &entries);
-        Ok(moved)
+        Ok(true)
     }
 
-    /// Leaves out what is forged or came from strangers; their places in staging are passed over.
+    /// Chooses the batches of the next block, in the order of staging. What is forged or came from strangers is passed over. At a batch that cannot be
+    /// sealed yet the block ends before it: one whose predecessor is missing, or whose stamp lies in the future.
     fn check(&self, staged: Vec<Staged>) -> (Vec<Arc<Batch>>, StagingId) {
         let chronicle = self.cell.chronicle();
-        let mut sealed_through = StagingId(0);
+        let latest = self.shared.now().0 + FUTURE_MILLIS_MAX;
+        let mut sealed_through = self.cell.committed().sealed_through;
+        let mut next = BTreeMap::new();
         let mut batches = Vec::with_capacity(staged.len());
         for Staged { id, batch } in staged {
-            sealed_through = sealed_through.max(id);
-            match chronicle.check_batch(&batch) {
-                Ok(()) => batches.push(batch),
-                Err(error) => tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch is refused"),
+            if let Err(error) = chronicle.check_batch(&batch) {
+                tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch is refused");
+                sealed_through = id;
+                continue;
             }
+            let number = batch.number();
+            let expected = next
+                .entry((number.node, number.epoch))
+                .or_insert_with(|| chronicle.fold().progress(number.node, number.epoch).through.next());
+            if number.sequence > *expected {
+                tracing::error!(batch = %number, expected = expected.0, "alarm: sealing waits for a missing batch");
+                break;
+            }
+            if batch.envelopes().any(|envelope| envelope.received.0 > latest) {
+                tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
+                break;
+            }
+            *expected = (*expected).max(number.sequence.next());
+            sealed_through = id;
+            batches.push(batch);
         }
         (batches, sealed_through)
     }
@@ -188,8 +211,8 @@ impl Sealer {
             full_tiles: block.full_tiles,
             head,
         });
-        until_definite("sealing", async || self.shared.ledger.commit(&commit).await).await?;
-        let committed = Committed::of(&self.cell.chronicle(), checkpoint, sealed_through);
+        until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
+        let committed = Committed::of(&self.cell.chronicle(), self.node_key.node_id(), checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         self.cell.set_committed(committed);
         Ok(())
@@ -224,7 +247,8 @@ impl Sealer {
         match self.state() {
             State::Open => {
                 // A vote answered in this very second was in time, so the closing time is the next one.
-                let closes = UnixSeconds(self.shared.now().seconds().0 + 1);
+                let latest = self.shared.now().max(self.cell.latest_stamp()).seconds();
+                let closes = UnixSeconds(latest.max(self.cell.committed().results.updated_at).0 + 1);
                 self.record(&[Act::Closing { closes }]).await?;
             }
             State::Closing => {}
@@ -237,10 +261,30 @@ impl Sealer {
         }
         finished.await.map_err(|_| AdminError::Stopping)??;
         self.drain().await?;
+        self.check_complete().await?;
         let maker = self.maker();
         let closed = self.cell.chronicle_mut().close(&maker);
         let block = closed.map_err(AdminError::Refused)?;
-        Ok(self.commit(block, self.cell.committed().sealed_through, maker.at).await?)
+        Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, maker.at).await?)
+    }
+
+    /// Every batch that the ledger holds is in the log, and every epoch in it has ended. The log alone cannot tell: it does not know of what never came to it.
+    async fn check_complete(&self) -> Result<(), AdminError> {
+        let law_id = self.cell.law_id();
+        for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
+            let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?.unwrap_or(Sequence(0));
+            let sealed = self.cell.chronicle().fold().progress(node, epoch).through;
+            if staged != sealed {
+                return Err(AdminError::Missing { node, epoch, staged, sealed });
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what an official asked for. When that fails for good the state in memory is ahead of the ledger, and the node stops.
+    async fn commit_or_stop(&self, block: Block, sealed_through: StagingId, at: UnixSeconds) -> Result<(), EngineError> {
+        let committed = self.commit(block, sealed_through, at).await;
+        committed.inspect_err(|error| self.shared.fail(error))
     }
 }
 

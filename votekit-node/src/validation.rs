@@ -5,22 +5,16 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use votekit_core::batch::Batch;
-use votekit_core::chronicle::ChronicleError;
-
 use crate::engine::{Delivery, EngineError, Expectation, Mark};
 use crate::node::Shared;
 use crate::retry::until_definite;
-
-/// How far a stamp may lie in the future before its batch is refused, in milliseconds.
-const FUTURE_MILLIS_MAX: u64 = 60_000;
 
 /// Takes deliveries for as long as the node lives. With an engine away it waits; nothing is put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         let validated = async {
-            let delivery = until_definite("the ballot box", async || shared.ballot_box.receive().await).await?;
-            until_definite("validation", async || validate(&shared, &delivery).await).await
+            let delivery = until_definite("the ballot box", || shared.ballot_box.receive()).await?;
+            until_definite("validation", || validate(&shared, &delivery)).await
         };
         if let Err(error) = validated.await {
             return shared.fail(&error);
@@ -36,7 +30,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
         return shared.ballot_box.acknowledge(delivery).await;
     };
     let checked = cell.chronicle().check_batch(batch);
-    if let Err(error) = check(shared, batch, checked) {
+    if let Err(error) = checked {
         tracing::error!(batch = %batch.number(), %error, "alarm: a batch is refused");
         return shared.ballot_box.acknowledge(delivery).await;
     }
@@ -60,19 +54,4 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     shared.ballot_box.acknowledge(delivery).await?;
     cell.staged.notify_one();
     Ok(())
-}
-
-/// Why a batch is refused.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error(transparent)]
-    Chronicle(ChronicleError),
-    #[error("it bears a stamp of the future")]
-    Future,
-}
-
-fn check(shared: &Shared, batch: &Batch, checked: Result<(), ChronicleError>) -> Result<(), Refusal> {
-    checked.map_err(Refusal::Chronicle)?;
-    let latest = shared.now().0 + FUTURE_MILLIS_MAX;
-    if batch.envelopes().any(|envelope| envelope.received.0 > latest) { Err(Refusal::Future) } else { Ok(()) }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::unreliable::{Odds, Persistent, Unreliable};
-use super::{BallotBox, EngineError, Ledger, Registry};
+use super::{EngineError, Roles};
 
 /// The storage of one case: fresh when it is made, the same each time it is opened.
 #[async_trait]
@@ -26,17 +26,6 @@ pub trait Place: Send + Sync {
     /// # Errors
     /// As the engine.
     async fn open(&self) -> Result<Roles, EngineError>;
-}
-
-/// The three roles of one engine.
-#[derive(Clone)]
-pub struct Roles {
-    /// The registry.
-    pub registry: Arc<dyn Registry>,
-    /// The ballot box.
-    pub ballot_box: Arc<dyn BallotBox>,
-    /// The ledger.
-    pub ledger: Arc<dyn Ledger>,
 }
 
 impl Roles {

@@ -109,6 +109,17 @@ pub enum Conflict {
     },
 }
 
+/// The three roles of one engine.
+#[derive(Clone)]
+pub struct Roles {
+    /// The registry.
+    pub registry: Arc<dyn Registry>,
+    /// The ballot box.
+    pub ballot_box: Arc<dyn BallotBox>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+}
+
 /// One envelope to be marked: its registry key and its request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {

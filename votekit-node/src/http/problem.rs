@@ -375,7 +375,7 @@ impl From<AdminError> for Problem {
             AdminError::Stopping => return Self::Stopping,
             AdminError::Exists { .. } => &ELECTION_EXISTS,
             AdminError::State { .. } => &WRONG_STATE,
-            AdminError::Refused(_) => &REFUSED_BY_LOG,
+            AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
             AdminError::Roll(_) => &ROLL_REFUSED,
             AdminError::Busy { .. } => &ADMIN_BUSY,
             AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,

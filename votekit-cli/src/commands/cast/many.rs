@@ -27,6 +27,9 @@ struct Row {
     vote: String,
 }
 
+/// The outcome of a row to which no whole answer came: its vote may or may not be stored.
+const NO_ANSWER: &str = "no-answer";
+
 /// What became of a row.
 #[derive(Debug, Clone, Serialize)]
 struct Outcome {
@@ -83,12 +86,19 @@ pub(super) async fn run(
     }
     let report = Report { rows: outcomes.len() as u64, outcomes: counted, output: output.map(Path::to_owned) };
     match output {
-        Some(_) => context.output.result(&report),
-        None => {
-            context.output.note(report);
-            Ok(())
-        }
+        Some(_) => context.output.result(&report)?,
+        None => context.output.note(report),
     }
+    all_answered(&outcomes)
+}
+
+/// Fails when rows got no answer; those that did are in the outcome file by now.
+fn all_answered(outcomes: &[Outcome]) -> Result<(), CommandError> {
+    let mut unanswered = outcomes.iter().filter(|outcome| outcome.outcome == NO_ANSWER);
+    let Some(first) = unanswered.next() else { return Ok(()) };
+    let (count, rows) = (1 + unanswered.count(), outcomes.len());
+    Err(CommandError::configuration(format!("{count} of {rows} votes got no answer: {}", first.detail))
+        .hint("cast those rows again when the node answers: a vote that did arrive counts once all the same"))
 }
 
 fn joined(done: Result<Result<Outcome, CommandError>, tokio::task::JoinError>) -> Result<Outcome, CommandError> {
@@ -97,8 +107,14 @@ fn joined(done: Result<Result<Outcome, CommandError>, tokio::task::JoinError>) -
 
 async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, CommandError> {
     let ballot = Ballot { nas: &row.nas, code: &row.code, law_id: &row.law_id, vote: &row.vote };
-    let answer = ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await?;
     let line = row.line;
+    let answer = match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await {
+        Ok(answer) => answer,
+        // What became of the other rows is not lost for it.
+        Err(error) => {
+            return Ok(Outcome { line, outcome: NO_ANSWER.to_owned(), detail: error.message, request_id: String::new() });
+        }
+    };
     Ok(match answer {
         Ok(answer) => Outcome {
             line,

@@ -3,7 +3,7 @@
 use super::batches::Batches;
 use super::entries::Entries;
 use super::leaves::Item;
-use super::rolls::Rolls;
+use super::rolls::{CODE_LENGTH_MIN, Rolls};
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule, file};
 use crate::decision::Entry;
@@ -209,8 +209,11 @@ impl<'a> Log<'a> {
                 self.check_binding(waivers, line);
             }
             ElectionEvent::Closing { closes, .. } => {
-                if self.window.opens.is_some_and(|opens| *closes < opens) {
-                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, before it opens"));
+                if self.window.opens.is_some_and(|opens| *closes <= opens) {
+                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, no later than it opens"));
+                }
+                if self.window.closes.is_some_and(|planned| *closes > planned) {
+                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, later than was planned"));
                 }
                 self.window.closes = Some(*closes);
                 self.entries.check_close(*closes, line);
@@ -242,6 +245,13 @@ impl<'a> Log<'a> {
         if closes.is_some_and(|closes| closes <= opens) {
             line.fail(Rule::Window, format_args!("the poll closes no later than it opens, at {opens}"));
         }
+        let planned = self.account.definition().map(|definition| (definition.opens, definition.closes));
+        if planned.is_some_and(|(planned, _)| planned.is_some_and(|planned| opens < planned)) {
+            line.fail(Rule::Window, format_args!("the poll opens at {opens}, earlier than was planned"));
+        }
+        if planned.is_some_and(|(_, planned)| closes != planned) {
+            line.fail(Rule::Window, format_args!("the opening states another closing time than the definition"));
+        }
         self.window = Window { opens: Some(opens), closes };
     }
 
@@ -252,18 +262,26 @@ impl<'a> Log<'a> {
         }
     }
 
+    /// One rule of binding elections can be waived, by name and in the log: that results are seen after the close only.
     fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
-        let Some(definition) = self.account.definition().filter(|definition| definition.binding && waivers.is_empty()) else {
-            return;
-        };
-        if definition.results != ResultsPolicy::AfterClose {
-            line.fail(Rule::Binding, format_args!("results may be seen before the close, and nothing is waived"));
+        if let Some(unknown) = waivers.iter().find(|waiver| *waiver != RESULTS_WAIVER) {
+            line.fail(Rule::Binding, format_args!("{unknown:?} is no rule that can be waived"));
+        }
+        let Some(definition) = self.account.definition().filter(|definition| definition.binding) else { return };
+        if definition.results != ResultsPolicy::AfterClose && waivers.is_empty() {
+            line.fail(Rule::Binding, format_args!("results may be seen before the close, and that is not waived"));
         }
         if !self.rolls.is_peppered() {
-            line.fail(Rule::Binding, format_args!("the roll is hashed without a pepper, and nothing is waived"));
+            line.fail(Rule::Binding, format_args!("the roll is hashed without a pepper"));
+        }
+        if let Some(length) = self.rolls.short_code() {
+            line.fail(Rule::Binding, format_args!("an access code has {length} characters, fewer than {CODE_LENGTH_MIN}"));
         }
     }
 }
+
+/// The name of the one rule that can be waived.
+const RESULTS_WAIVER: &str = "results";
 
 const fn after(phase: Phase) -> &'static str {
     match phase {

@@ -20,11 +20,16 @@ pub(super) struct Rolls<'a> {
     shards: Option<Shards<'a>>,
     latest: Option<Digest>,
     scheme: Option<HashScheme>,
+    /// The shortest access code of any roll, if it is too short for a binding election.
+    short_code: Option<u32>,
 }
+
+/// Characters of the shortest access code that a binding election allows.
+pub(super) const CODE_LENGTH_MIN: u32 = 8;
 
 impl<'a> Rolls<'a> {
     pub(super) fn new(manifests: BTreeMap<Digest, Manifest>, shards: Option<Shards<'a>>) -> Self {
-        Self { law_id: None, manifests, shards, latest: None, scheme: None }
+        Self { law_id: None, manifests, shards, latest: None, scheme: None, short_code: None }
     }
 
     pub(super) fn set_law(&mut self, law_id: LawId) {
@@ -33,6 +38,10 @@ impl<'a> Rolls<'a> {
 
     pub(super) fn is_peppered(&self) -> bool {
         self.scheme == Some(HashScheme::HmacSha256)
+    }
+
+    pub(super) fn short_code(&self) -> Option<u32> {
+        self.short_code
     }
 
     pub(super) fn take(&mut self, roll: &RollEvent, state: Option<State>, line: &mut Line<'_>) {
@@ -50,6 +59,8 @@ impl<'a> Rolls<'a> {
         // A manifest that is missing or does not read has been reported as a file.
         if let Some(manifest) = self.manifests.get(&roll.manifest) {
             check_manifest(roll, manifest, self.law_id.as_ref(), line);
+            let length = Some(manifest.body().roll.code_length_min).filter(|length| (1..CODE_LENGTH_MIN).contains(length));
+            self.short_code = self.short_code.or(length);
         }
         if let (Some(shards), Some(law_id)) = (&mut self.shards, &self.law_id) {
             shards.load(roll, law_id, line);

@@ -1,0 +1,240 @@
+//! `votekit cast`, and what it leaves behind: no NAS, no code.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use support::http::Http;
+use support::node::Node;
+use support::poll::{self, Elector, LAW};
+use support::{Desk, Outcome};
+
+fn one(desk: &Desk, node: &str, input: &str, more: &[&str]) -> Outcome {
+    desk.run_with_input(&[&["cast", "--node", node, "--law", LAW][..], more].concat(), input.as_bytes())
+}
+
+fn lines(elector: &Elector, vote: &str) -> String {
+    format!("{}\n{}\n{vote}\n", elector.nas, elector.code)
+}
+
+/// An address at which nobody listens.
+fn nobody() -> String {
+    let address = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    format!("http://{address}")
+}
+
+#[test]
+fn one_vote_is_cast_from_standard_input() {
+    let (desk, electors) = poll::opened(5);
+    let node = Node::serve(&desk);
+    let said = one(&desk, &node.public, &lines(&electors[0], "oui"), &["--receipt", "receipt"]);
+    let request =
+        said.succeeds().strip_prefix("Your vote is recorded and counts.\nrequest ").expect("accepted").trim().to_owned();
+    assert!(said.stderr.contains("Loi sur l’eau / Water Act") && said.stderr.contains("Oui / Yes"), "{}", said.stderr);
+    assert_eq!(Http::new().get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"], "accepted");
+    assert!(desk.run(&["verify", "receipt", "receipt"]).stdout.contains(&request));
+    // However NAS and code are written.
+    let spaced = format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
+    let input = format!("{spaced}\n  {}\nnon\n", electors[1].code.to_lowercase());
+    assert!(one(&desk, &node.public, &input, &[]).succeeds().starts_with("Your vote is recorded and counts."));
+    // The law can come first on standard input.
+    let input = format!("{LAW}\n{}", lines(&electors[2], "blanc"));
+    let asked = desk.run_with_input(&["cast", "--node", &node.public, "--json"], input.as_bytes());
+    assert_eq!(asked.json()["status"], "accepted");
+    assert_eq!(asked.stderr, "");
+}
+
+#[test]
+fn a_vote_that_does_not_count_is_told_as_such() {
+    let (desk, electors) = poll::opened(5);
+    poll::revoke(&desk, &electors[4]);
+    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve(&desk);
+    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
+    let again = one(&desk, &node.public, &lines(&electors[0], "non"), &[]);
+    assert!(again.succeeds().starts_with("This credential has voted before (attempt 2). The first vote counts"));
+    let revoked = one(&desk, &node.public, &lines(&electors[4], "oui"), &[]);
+    assert!(revoked.succeeds().starts_with("This vote does not count: this access code was replaced"));
+    let unknown = one(&desk, &node.public, &format!("{}\nZZGUESS1\noui\n", electors[1].nas), &["--json"]);
+    assert_eq!((&unknown.json()["status"], &unknown.json()["reason"]), (&"invalid".into(), &"unknown".into()));
+}
+
+#[test]
+fn what_is_malformed_is_refused_before_it_is_sent() {
+    let (desk, electors) = poll::opened(5);
+    let node = Node::serve(&desk);
+    let Elector { nas, code } = &electors[0];
+    for (input, said) in [
+        (format!("98765432\n{code}\noui\n"), "a NAS has exactly 9 digits, this one has 8"),
+        (format!("98765432x\n{code}\noui\n"), "character 9 is something else"),
+        (format!("{nas}\nZZ|GUESS\noui\n"), "an access code is made of letters A-Z and digits: character 3"),
+        (format!("{nas}\nZZ1\noui\n"), "an access code has 4 to 32 characters, this one has 3"),
+        (format!("{nas}\n{code}\npeut-etre\n"), "hint: choose one of: oui, non, blanc"),
+        (format!("{nas}\n{code}\n"), "Vote is missing: the input ended"),
+        (String::new(), "NAS is missing: the input ended"),
+    ] {
+        let refused = one(&desk, &node.public, &input, &[]);
+        refused.fails(3, &[said]);
+        for secret in ["98765432", "ZZ|GUESS", "ZZ1", nas, code] {
+            assert!(!refused.stderr.contains(secret), "{}", refused.stderr);
+        }
+    }
+    let received = desk.run(&["election", "show", LAW, "--node", &node.admin, "--data", "node", "--json"]).json();
+    assert_eq!(received["received"], 0);
+    desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"").fails(3, &["election"]);
+    one(&desk, &nobody(), &lines(&electors[0], "oui"), &[]).fails(4, &["cannot be reached", "hint: is it running"]);
+    one(&desk, "127.0.0.1", "", &[]).fails(2, &["is no address of a node", "hint: such as http://127.0.0.1:8080"]);
+    desk.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
+    desk.run(&["cast", "--node", &node.public, "--at-once", "5"]).fails(2, &["--from"]);
+}
+
+#[test]
+fn outside_the_poll_a_vote_is_refused() {
+    let (desk, electors) = poll::drafted(5, &[]);
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).fails(3, &["draft"]);
+    desk.run(&[&["election", "open", LAW][..], &office].concat()).succeeds();
+    one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
+    desk.run(&[&["election", "close", LAW][..], &office].concat()).succeeds();
+    one(&desk, &node.public, &lines(&electors[1], "oui"), &[]).fails(3, &["closed"]);
+}
+
+/// Every outcome of `cast --from`, over electors of whom the last is revoked.
+fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome> {
+    let mut said = Vec::new();
+    let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
+    desk.write("votes.csv", poll::votes(electors[..3].iter().zip(["oui", "non", "blanc"])));
+    said.push(desk.run(&[&cast[..], &["-o", "outcomes-1.csv"]].concat()));
+    let again = poll::votes([(&electors[0], "non"), (electors.last().expect("one"), "oui"), (&electors[3], "peut-etre")]);
+    let (nas, code) = (&electors[3].nas, &electors[3].code);
+    let rest = [
+        format!("{nas},ZZGUESS1,{LAW},oui\n"),
+        format!("98765432,{code},{LAW},oui\n"),
+        format!("{nas},ZZ|GUESS,{LAW},oui\n"),
+        format!("{nas},{code},NOPE,oui\n"),
+        format!("{nas},{code},{},oui\n", "x".repeat(51)),
+    ];
+    desk.write("votes.csv", again + &rest.concat());
+    said.push(desk.run(&[&cast[..], &["-o", "outcomes-2.csv"]].concat()));
+    said
+}
+
+#[test]
+fn each_row_of_a_file_has_its_outcome() {
+    let (desk, electors) = poll::opened(6);
+    poll::revoke(&desk, &electors[5]);
+    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve(&desk);
+    let said = every_outcome(&desk, &node, &electors);
+    assert_eq!(said[0].succeeds(), "3 votes cast: 3 accepted\n");
+    assert_eq!(said[1].succeeds(), "8 votes cast: 1 duplicate, 2 invalid, 5 refused\n");
+    let outcomes = |name: &str| -> Vec<Vec<String>> {
+        let text = String::from_utf8(desk.read(name)).expect("UTF-8");
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(reader.headers().expect("a header"), vec!["line", "outcome", "detail", "request_id"]);
+        reader.records().map(|row| row.expect("CSV").iter().map(str::to_owned).collect()).collect()
+    };
+    for (place, row) in outcomes("outcomes-1.csv").iter().enumerate() {
+        assert_eq!((row[0].as_str(), row[1].as_str(), row[3].len()), (["2", "3", "4"][place], "accepted", 32));
+    }
+    let expected = [
+        ("2", "duplicate", "attempt 2"),
+        ("3", "invalid", "revoked"),
+        ("4", "refused", "unknown-choice"),
+        ("5", "invalid", "unknown"),
+        ("6", "refused", "malformed (nas: a NAS has exactly 9 digits, this one has 8)"),
+        ("7", "refused", "malformed (code: "),
+        ("8", "refused", "unknown-election"),
+        ("9", "refused", "malformed (law_id: "),
+    ];
+    let found = outcomes("outcomes-2.csv");
+    assert_eq!(found.len(), expected.len());
+    for (row, (line, outcome, detail)) in found.iter().zip(expected) {
+        assert!(row[0] == line && row[1] == outcome && row[2].starts_with(detail), "{row:?}");
+        assert_eq!(row[3].is_empty(), outcome == "refused", "{row:?}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_cast_are_refused_whole() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let Elector { nas, code } = &electors[0];
+    for (bytes, said) in [
+        (format!("nas,code,vote\n{nas},{code},oui\n").into_bytes(), "votes.csv, line 1: the column law_id is missing"),
+        (format!("nas,code,law_id,vote\n{nas},{code},{LAW}\n").into_bytes(), "line 2: 3 fields where the header has 4"),
+        (b"nas,code,law_id,vote\n1,\xff,L,oui\n".to_vec(), "line 2: this is not UTF-8"),
+        (Vec::new(), "the column nas is missing"),
+    ] {
+        desk.write("votes.csv", bytes);
+        let refused = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv", "-o", "out.csv"]);
+        refused.fails(3, &[said]);
+        assert!(!refused.stderr.contains(nas.as_str()) && !refused.stderr.contains(code.as_str()), "{}", refused.stderr);
+        assert!(!desk.exists("out.csv"));
+    }
+    desk.run(&["cast", "--node", &node.public, "--from", "nothing.csv"]).fails(3, &["nothing.csv"]);
+    // Columns in any order and case, after a byte-order mark.
+    desk.write("votes.csv", format!("\u{feff}Vote,LAW_ID,note,CODE,nas\r\noui,{LAW},x,{code},{nas}\r\n"));
+    let printed = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]);
+    assert!(printed.succeeds().starts_with("line,outcome,detail,request_id\n2,accepted,,"), "{}", printed.stdout);
+}
+
+#[test]
+fn a_node_that_is_not_there_loses_no_outcome() {
+    let (desk, electors) = poll::opened(3);
+    desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
+    let gone = desk.run(&["cast", "--node", &nobody(), "--from", "votes.csv", "-o", "out.csv"]);
+    gone.fails(4, &["3 of 3 votes got no answer", "cannot be reached", "hint: cast those rows again"]);
+    let outcomes = String::from_utf8(desk.read("out.csv")).expect("UTF-8");
+    assert_eq!(outcomes.lines().filter(|line| line.contains(",no-answer,")).count(), 3, "{outcomes}");
+}
+
+#[test]
+fn no_nas_and_no_code_is_left_behind() {
+    let (desk, electors) = poll::opened(6);
+    poll::revoke(&desk, &electors[5]);
+    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let node = Node::serve_with(&desk, &["--rate-limit", "0", "--log-level", "trace"]);
+    let mut said = every_outcome(&desk, &node, &electors);
+    said.push(one(&desk, &node.public, &lines(&electors[4], "oui"), &["--receipt", "receipt"]));
+    let metrics = Http::new().get(&node.metrics).body;
+    for verb in ["close", "certify"] {
+        said.push(desk.run(&["election", verb, LAW, "--node", &node.admin, "--data", "node"]));
+    }
+    said.push(desk.run(&["export", "bundle", "bundle", "--node", &node.public]));
+    said.push(desk.run(&["recount", "--data", "node", "--json"]));
+    // While the node runs, its write-ahead log is there too.
+    let mut places = vec![("metrics".to_owned(), metrics.into_bytes())];
+    places.extend(
+        said.iter().flat_map(|outcome| [&outcome.stdout, &outcome.stderr]).map(|text| ("output".to_owned(), text.clone().into())),
+    );
+    places.extend(files_below(&desk.path("")).into_iter().map(|path| {
+        let name = path.strip_prefix(desk.path("")).expect("below").to_string_lossy().into_owned();
+        (name, fs::read(path).expect("readable"))
+    }));
+    places.retain(|(name, _)| !["roll.csv", "votes.csv", "lost.csv"].contains(&name.as_str()));
+    for expected in
+        ["node.log", "node/ledger.sqlite", "node/ledger.sqlite-wal", "outcomes-2.csv", "bundle/leaves.jsonl", "receipt"]
+    {
+        assert!(places.iter().any(|(name, bytes)| name == expected && !bytes.is_empty()), "{expected} was not looked into");
+    }
+    let guesses = ["98765432", "ZZGUESS1", "ZZ|GUESS"].map(str::to_owned);
+    let secrets =
+        electors.iter().flat_map(|Elector { nas, code }| [nas.clone(), code.clone(), code.to_lowercase()]).chain(guesses);
+    for secret in secrets {
+        for (name, bytes) in &places {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "a NAS or a code stands in {name}");
+        }
+    }
+    node.stop();
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let paths = support::names_in(folder).into_iter().map(|name| folder.join(name));
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}

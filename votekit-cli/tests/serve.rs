@@ -1,0 +1,190 @@
+//! `votekit serve`: how a node starts, what keeps it from starting, how it stops.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+use support::http::Http;
+use support::node::{Node, terminate};
+use support::poll::{self, LAW};
+use support::{Desk, Outcome, mode_of};
+
+const ANY_PORTS: &str = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
+
+/// Runs a node that is to refuse; one that serves instead is ended after a while.
+fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
+    desk.shell(&format!("{environment} exec timeout 30 \"$VOTEKIT\" serve --data node {arguments}"))
+}
+
+#[test]
+fn a_node_makes_its_folder_and_tells_where_it_listens() {
+    let desk = Desk::new();
+    let node = Node::serve(&desk);
+    let http = Http::new();
+    assert_eq!(http.get(&format!("{}/api/v1/health", node.public)).status, 200);
+    assert_eq!(http.get(&format!("{}/api/v1/elections", node.public)).json(), serde_json::json!([]));
+    assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.admin)).status, 401);
+    // Each listener serves its own routes only.
+    assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.public)).status, 404);
+    assert_eq!(mode_of(&desk.path("node")), 0o700);
+    assert_eq!(mode_of(&desk.path("node/keys")), 0o700);
+    assert_eq!(mode_of(&desk.path("node/keys/admin-token")), 0o600);
+    for line in node.log().lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()), "no line of JSON: {line}");
+    }
+    node.stop();
+}
+
+#[test]
+fn a_second_node_on_the_same_data_is_refused() {
+    let desk = Desk::new();
+    let node = Node::serve(&desk);
+    refused(&desk, "", ANY_PORTS).fails(4, &["node is in use by another votekit process", "hint: "]);
+    assert_eq!(Http::new().get(&format!("{}/api/v1/health", node.public)).status, 200);
+    let taken = format!("{} --listen {}", ANY_PORTS.replacen("--listen 127.0.0.1:0 ", "", 1), node.public.replace("http://", ""));
+    let other = desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --data other {taken}"));
+    other.fails(4, &["cannot listen on 127.0.0.1:"]);
+    node.stop();
+    // The folder is free again.
+    Node::serve(&desk).stop();
+}
+
+#[test]
+fn beyond_this_machine_it_wants_tls() {
+    let desk = Desk::new();
+    let wants = "beyond this machine needs TLS";
+    refused(&desk, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
+    refused(&desk, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
+    refused(&desk, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
+    refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &[wants]);
+    refused(&desk, "", "--metrics-listen 0.0.0.0:0").fails(4, &[wants]);
+    refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
+    assert!(!desk.exists("node"), "a refused node made its folder");
+}
+
+#[test]
+fn a_configuration_is_read_and_its_faults_are_placed() {
+    let desk = Desk::new();
+    for (text, said) in [
+        ("listen = \"127.0.0.1:0\"\nlistn = \"127.0.0.1:0\"\n", &["node.toml: ", "line 2", "listn"][..]),
+        ("\n\nrate_limit_per_second = \"many\"\n", &["node.toml: ", "line 3"]),
+        ("[throttle]\nfree = 3\n", &["node.toml: ", "line 2", "free"]),
+        ("listen = \n", &["node.toml: ", "line 1"]),
+        ("tls_cert = \"cert.pem\"\n", &["tls_cert and tls_key belong together"]),
+        ("batch_votes_max = 0\n", &["batch_votes_max must be at least 1"]),
+    ] {
+        desk.write("node.toml", text);
+        refused(&desk, "", "--config node.toml").fails(4, said);
+    }
+    refused(&desk, "", "--config nothing.toml").fails(3, &["cannot read nothing.toml"]);
+    refused(&desk, "", "--log-level loud").fails(2, &["--log-level: a log level is one of error, warn, info"]);
+    refused(&desk, "", "--rate-limit few").fails(2, &["--rate-limit"]);
+    refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
+    assert!(!desk.exists("node"));
+    // Flag over environment over file: the file's address is not this machine's to take, the flags' are.
+    desk.write("node.toml", "listen = \"192.0.2.1:80\"\nbehind_tls_proxy = true\n[throttle]\nenabled = false\n");
+    let node = Node::serve_with(&desk, &["--config", "node.toml", "--base", "elections.example"]);
+    assert!(node.public.contains("127.0.0.1:"));
+    node.stop();
+    refused(&desk, "", "--base other.example").fails(4, &["named under 'elections.example'", "hint: leave --base out"]);
+}
+
+#[test]
+fn by_tls_votes_are_cast() {
+    let (desk, electors) = poll::opened(3);
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-node/tests/tls");
+    let (cert, key) = (format!("{tls}/cert.pem"), format!("{tls}/key.pem"));
+    let node = Node::serve_with(&desk, &["--tls-cert", &cert, "--tls-key", &key]);
+    assert!(node.public.starts_with("https://127.0.0.1:"), "{}", node.public);
+    desk.write("vote", format!("{}\n{}\noui\n", electors[0].nas, electors[0].code));
+    let cast = format!("\"$VOTEKIT\" cast --node {} --law {LAW} < vote", node.public);
+    desk.shell(&cast).fails(4, &["cannot be reached", "hint: "]);
+    let trusting = desk.shell(&format!("SSL_CERT_FILE={cert} {cast}"));
+    assert!(trusting.succeeds().starts_with("Your vote is recorded and counts."));
+    let plain = desk.shell(&cast.replace("https://", "http://"));
+    plain.fails(4, &["cannot be reached"]);
+    node.stop();
+    let missing = format!("{ANY_PORTS} --tls-cert nothing.pem --tls-key {key}");
+    refused(&desk, "", &missing).fails(4, &["nothing.pem"]);
+    let mixed = format!("{ANY_PORTS} --tls-cert {cert} --tls-key {tls}/other-key.pem");
+    refused(&desk, "", &mixed).fails(4, &["do not work together"]);
+}
+
+#[test]
+fn sigterm_under_load_loses_nothing() {
+    let (desk, electors) = poll::opened(400);
+    let node = Node::serve(&desk);
+    let answered = AtomicUsize::new(0);
+    let (taken, ended) = std::thread::scope(|scope| {
+        let casting: Vec<_> = electors
+            .chunks(100)
+            .map(|share| {
+                let (public, answered) = (node.public.clone(), &answered);
+                scope.spawn(move || {
+                    let http = Http::new();
+                    // From the first broken connection on nobody is there.
+                    let answers = share.iter().map_while(|elector| http.vote(&public, elector, "oui", "k", 0).ok());
+                    let taken = answers.filter(|answer| answer.status == 202).map(|answer| {
+                        answered.fetch_add(1, Ordering::Relaxed);
+                        answer.request_id()
+                    });
+                    taken.collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        while answered.load(Ordering::Relaxed) < 40 {
+            std::thread::yield_now();
+        }
+        terminate(node.id());
+        let taken = casting.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>();
+        (taken, node.ended())
+    });
+    assert!(ended.success(), "{ended}");
+    // What was answered is sealed before the node goes: the folder at rest shows it.
+    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    assert_eq!(shown["accepted"], taken.len(), "a vote was answered 202 and is not sealed");
+    let node = Node::serve(&desk);
+    let http = Http::new();
+    for request in &taken {
+        assert_eq!(http.get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"], "accepted");
+    }
+    node.stop();
+}
+
+#[test]
+fn the_metrics_have_their_names() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let http = Http::new();
+    for (elector, vote) in [(0, "oui"), (1, "non"), (0, "non")] {
+        assert_eq!(http.vote(&node.public, &electors[elector], vote, &format!("k-{vote}"), 10).expect("an answer").status, 200);
+    }
+    let metrics = http.get(&node.metrics).body;
+    for line in [
+        "votes_submitted_total 3",
+        "votes_validated_total{status=\"accepted\"} 2",
+        "votes_validated_total{status=\"duplicate\"} 1",
+        "votes_validated_total{status=\"invalid\"} 0",
+        "duplicate_attempts_total 1",
+        "votes_per_second ",
+        "validation_latency_seconds_count 3",
+        "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"200\",",
+        "votes_by_law{law_id=\"L2025-001\",choice=\"oui\"} 1",
+        "votes_by_law{law_id=\"L2025-001\",choice=\"non\"} 1",
+        "queue_depth",
+        "block_height",
+        "checkpoint_age_seconds",
+    ] {
+        assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}\n{metrics}");
+    }
+    node.stop();
+    // What the policy withholds is not in the metrics either.
+    let (desk, electors) = poll::drafted(3, &["--results", "after_close"]);
+    desk.run(&["election", "open", LAW, "--data", "node"]).succeeds();
+    let node = Node::serve(&desk);
+    http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer");
+    assert!(!http.get(&node.metrics).body.contains("choice=\"oui\""));
+    node.stop();
+}

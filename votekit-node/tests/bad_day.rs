@@ -1,0 +1,101 @@
+//! A node whose engines refuse, delay, half-apply and forget: nothing that was answered is lost, nothing counts twice, and the close adds up.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::{Place, create_request, law, vote};
+use votekit_core::decision::Decision;
+use votekit_core::id::RequestId;
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::engine::Roles;
+use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::unreliable::{Odds, Unreliable};
+use votekit_node::node::{AdminError, Node, SubmitError};
+use votekit_node::{OpenElection, VoteStatus};
+
+const VOTERS: u32 = 60;
+
+async fn start(place: &Place, seed: u64) -> Node {
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
+    let odds = Odds::BAD_DAY;
+    let roles = Roles {
+        registry: Arc::new(Unreliable::new(engine.registry, seed, odds)),
+        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, seed + 1, odds)),
+        ledger: Arc::new(Unreliable::new(engine.ledger, seed + 2, odds)),
+    };
+    // The engines are asked for their elections once at the start: these seeds let that pass.
+    Node::start_on(folder, Config::default(), roles).await.expect("the node starts")
+}
+
+/// Asks again for as long as an engine is away, as officials do.
+async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Result<T, AdminError> {
+    loop {
+        match call().await {
+            Err(AdminError::Engine(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            definite => return definite,
+        }
+    }
+}
+
+/// Votes as a careful client does: with a key, and again with the same key until it is answered.
+async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
+    loop {
+        match node.submit(&vote(place, choice), Some(key.as_bytes()), None).await {
+            Ok(request) => return request,
+            Err(SubmitError::Unavailable(_) | SubmitError::OutcomeUnknown { .. } | SubmitError::Busy { .. }) => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("refused: {error}"),
+        }
+    }
+}
+
+async fn decided(node: &Node, request: RequestId) -> Decision {
+    loop {
+        if let Ok(Some(VoteStatus::Decided(decision))) = node.wait(request, Duration::from_secs(1)).await {
+            return decision;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_answered_vote_counts_once_on_bad_days() {
+    for seed in [1, 20, 300] {
+        let place = Place::new(VOTERS);
+        let node = start(&place, seed).await;
+        insist(async || node.load(&place.path("hashes"), None).await).await.expect("loaded");
+        match insist(async || node.create(create_request()).await).await {
+            Ok(_) | Err(AdminError::Exists { .. }) => {}
+            Err(error) => panic!("not created: {error}"),
+        }
+        insist(async || node.load(&place.path("hashes"), None).await).await.expect("loaded");
+        insist(async || node.open(&law(), OpenElection::default()).await).await.expect("opened");
+        let mut casting = tokio::task::JoinSet::new();
+        for voter in 0..2 * VOTERS {
+            let node = node.clone();
+            // Every elector votes twice, with two keys; one of the two counts.
+            casting.spawn(async move {
+                let request = cast(&node, voter % VOTERS, "oui", &format!("key-{voter}")).await;
+                decided(&node, request).await
+            });
+        }
+        let decisions = casting.join_all().await;
+        let accepted = decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
+        assert_eq!(accepted, VOTERS as usize, "seed {seed}");
+        let duplicates = decisions.iter().filter(|decision| matches!(decision, Decision::Duplicate { attempt: 2, .. }));
+        assert_eq!(duplicates.count(), VOTERS as usize, "seed {seed}");
+        let closed = insist(async || node.close(&law()).await).await.expect("closed");
+        assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (u64::from(VOTERS), u64::from(VOTERS), 0));
+        assert_eq!(node.failure(), None, "seed {seed}");
+        node.shutdown().await;
+        // The folder reads back, on a good day, to the same totals.
+        let node = place.start().await;
+        let results = node.results(&law(), None).await.expect("shown");
+        assert_eq!(results.count_of("oui"), u64::from(VOTERS));
+        node.shutdown().await;
+    }
+}
