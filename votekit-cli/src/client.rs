@@ -59,11 +59,25 @@ impl Client {
         }
         // Another part of the tree may have installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // A vote or a token goes where it was meant to go: to no other address, and through no proxy that the surroundings name.
         let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
             .timeout(Duration::from_secs(600))
             .build()
             .map_err(|error| CommandError::configuration(format!("no HTTP client can be made: {error}")))?;
         Ok(Self { http, base, token: None })
+    }
+
+    /// The same client, for secrets: refuses to send them through a network in clear.
+    pub(crate) fn for_secrets(self) -> Result<Self, CommandError> {
+        let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let here = host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        if self.base.scheme() == "https" || here {
+            return Ok(self);
+        }
+        Err(CommandError::usage(format!("{} would carry secrets through the network in clear", self.base))
+            .hint("give the node's https:// address"))
     }
 
     /// The same client, as the administrator.
@@ -146,7 +160,7 @@ impl Answer {
             text.push_str(&format!("\n  {field}: {rule}"));
         }
         match self.status {
-            401 | 403 => CommandError::configuration(text).hint("is the token that of this node?"),
+            401 => CommandError::configuration(text).hint("is the token that of this node?"),
             400..=499 => CommandError::bad_input(text),
             _ => CommandError::configuration(text),
         }

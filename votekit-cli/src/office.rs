@@ -49,7 +49,7 @@ impl Office {
     /// Reaches the node, or opens the folder.
     pub(crate) async fn open(args: &OfficeArgs, config: Config) -> Result<Self, CommandError> {
         if let Some(url) = &args.node {
-            return Ok(Self::Running(Client::new(url)?.with_token(token(args)?)));
+            return Ok(Self::Running(Client::new(url)?.for_secrets()?.with_token(token(args)?)));
         }
         let data = args.data.as_deref().ok_or_else(|| CommandError::usage("give --node or --data"))?;
         if !data.exists() {

@@ -55,8 +55,8 @@ pub(crate) enum Difference {
     #[error("line {line}: batch {node}/{epoch}/{sequence} is missing from the evidence")]
     Missing { line: u64, node: String, epoch: u32, sequence: u64 },
     /// The evidence is not what the log names.
-    #[error("line {line}: the evidence of this batch {what}")]
-    Batch { line: u64, what: String },
+    #[error("line {line}: the evidence of batch {node}/{epoch}/{sequence} {what}")]
+    Batch { line: u64, node: String, epoch: u32, sequence: u64, what: String },
     /// A line of the log cannot be read, or stands where it cannot.
     #[error("line {line}: {what}")]
     Log { line: u64, what: String },
@@ -171,15 +171,27 @@ impl<'a> Counting<'a> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let accepted = open.entries.iter().filter(|(_, entry)| entry.accepted).count() as u64;
         self.found.accepted += accepted;
-        let Some(bytes) = evidence(&open.name)? else {
-            let BatchName { node, epoch, sequence } = open.name;
-            self.found.differences.push(Difference::Missing { line: open.line, node, epoch, sequence });
-            return Ok(());
+        let damaged = |what: String| {
+            let BatchName { node, epoch, sequence } = open.name.clone();
+            Difference::Batch { line: open.line, node, epoch, sequence, what }
+        };
+        let bytes = match evidence(&open.name) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let BatchName { node, epoch, sequence } = open.name;
+                self.found.differences.push(Difference::Missing { line: open.line, node, epoch, sequence });
+                return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.found.differences.push(damaged(format!("is damaged: {error}")));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
         };
         let law_id = self.definition.as_ref().map_or("", |definition| definition.law_id.as_str());
         match EvidenceBatch::read(&bytes).and_then(|batch| batch.agrees(law_id, &open.name, &open.digest, open.count)) {
             Ok(batch) => self.count_envelopes(&open, &batch),
-            Err(what) => self.found.differences.push(Difference::Batch { line: open.line, what }),
+            Err(what) => self.found.differences.push(damaged(what)),
         }
         Ok(())
     }

@@ -35,7 +35,10 @@ fn one_vote_is_cast_from_standard_input() {
         said.succeeds().strip_prefix("Your vote is recorded and counts.\nrequest ").expect("accepted").trim().to_owned();
     assert!(said.stderr.contains("Loi sur l’eau / Water Act") && said.stderr.contains("Oui / Yes"), "{}", said.stderr);
     assert_eq!(Http::new().get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"], "accepted");
-    assert!(desk.run(&["verify", "receipt", "receipt"]).stdout.contains(&request));
+    let bundle = desk.run(&["export", "bundle", "bundle", "--node", &node.public, "--json"]).json();
+    let fingerprint = bundle["policy_fingerprint"].as_str().expect("a fingerprint");
+    let receipt = desk.run(&["verify", "receipt", "receipt", "--fingerprint", fingerprint, "--bundle", "bundle"]);
+    assert!(receipt.succeeds().contains(&request) && receipt.stdout.contains("accepted: the vote counts"));
     // However NAS and code are written.
     let spaced = format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
     let input = format!("{spaced}\n  {}\nnon\n", electors[1].code.to_lowercase());

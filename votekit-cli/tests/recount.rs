@@ -73,7 +73,8 @@ fn an_altered_batch_is_named() {
         let mut altered = bytes.clone();
         altered[place] ^= 1;
         put(&altered);
-        desk.run(&RECOUNT).fails(5, &["the recount does not agree with the log", number]);
+        desk.run(&RECOUNT)
+            .fails(5, &["the recount does not agree with the log", &format!("the evidence of batch {number} is damaged")]);
     }
     put(&bytes[..bytes.len() - 1]);
     desk.run(&RECOUNT).fails(5, &[number]);

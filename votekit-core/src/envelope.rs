@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
 use crate::election::ChoiceId;
-use crate::id::{LawId, RequestId};
+use crate::id::{LawId, RequestId, hex_bytes};
 use crate::instant::UnixMillis;
 
 /// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only sealed.
@@ -144,8 +144,8 @@ impl RequestKey {
     /// The same credential, choice and key give the same request on any node.
     #[must_use]
     pub fn request_id(&self, hash: &CredentialHash, choice: ChoiceIndex, idempotency_key: &[u8]) -> RequestId {
-        let tag = Hmac::<Sha256>::new_from_slice(self.0.as_slice())
-            .expect("HMAC takes a key of any length")
+        let tag = self
+            .mac()
             .chain_update(b"votekit-request/1\n")
             .chain_update(hash.as_bytes())
             .chain_update(choice.0.to_be_bytes())
@@ -155,6 +155,26 @@ impl RequestKey {
         let mut id = [0; 16];
         id.copy_from_slice(&tag[..16]);
         RequestId::from_bytes(id)
+    }
+}
+
+hex_bytes! {
+    /// Shows that its holder sent a request that was answered: the id alone is public once it is in the log.
+    VoterToken, 16
+}
+
+impl RequestKey {
+    /// The token of a request: the first 16 bytes of HMAC-SHA-256(key, `votekit-voter/1` LF, request id).
+    #[must_use]
+    pub fn voter_token(&self, request: &RequestId) -> VoterToken {
+        let tag = self.mac().chain_update(b"votekit-voter/1\n").chain_update(request.as_bytes()).finalize().into_bytes();
+        let mut token = [0; 16];
+        token.copy_from_slice(&tag[..16]);
+        VoterToken::from_bytes(token)
+    }
+
+    fn mac(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(self.0.as_slice()).expect("HMAC takes a key of any length")
     }
 }
 

@@ -54,7 +54,13 @@ fn supplement_body() -> ManifestBody {
     };
     ManifestBody {
         parent: Some(Digest::of(b"parent")),
-        roll: RollFacts { sha256: RollFacts::supplement_digest(None, None), rows: 2, duplicates: 0, rejects: 0, code_length_min: 8 },
+        roll: RollFacts {
+            sha256: RollFacts::supplement_digest(None, None),
+            rows: 2,
+            duplicates: 0,
+            rejects: 0,
+            code_length_min: 8,
+        },
         laws: vec![LawRow { law_id: law("L1"), registered: 2, shards: 0, revoked: 0 }],
         shards: Vec::new(),
         changes: vec![row],

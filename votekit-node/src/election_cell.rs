@@ -9,7 +9,7 @@ use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::chronicle::{Block, Chronicle};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
-use votekit_core::envelope::RequestKey;
+use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::checkpoint::{Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
@@ -168,6 +168,12 @@ impl ElectionCell {
     pub(crate) fn request_id(&self, hash: &CredentialHash, choice: ChoiceIndex, key: &[u8]) -> Option<RequestId> {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
+    }
+
+    /// The token that shows that its holder sent a request.
+    pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
+        let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
+        secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
     }
 
     /// Forgets the keys; they are zeroed.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use votekit_core::chronicle::leaves_of_block;
 use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::envelope::VoterToken;
 use votekit_core::id::{Digest, LawId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::Leaf;
@@ -186,11 +187,18 @@ impl Node {
         self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
     }
 
-    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote is the key.
+    /// The token that a voter is given with the answer under `after_vote`: request ids alone are public in the log. `None` under other policies.
+    #[must_use]
+    pub fn voter_token(&self, law_id: &LawId, request: &RequestId) -> Option<VoterToken> {
+        let cell = self.shared.election(law_id)?;
+        (cell.definition.results == ResultsPolicy::AfterVote).then(|| cell.voter_token(request)).flatten()
+    }
+
+    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote and the token given with it are the key.
     ///
     /// # Errors
     /// [`ResultsError`].
-    pub async fn results(&self, law_id: &LawId, voter: Option<RequestId>) -> Result<Results, ResultsError> {
+    pub async fn results(&self, law_id: &LawId, voter: Option<(RequestId, VoterToken)>) -> Result<Results, ResultsError> {
         let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
         let committed = cell.committed();
         let (policy, state) = (cell.definition.results, committed.state());
@@ -198,7 +206,9 @@ impl Node {
             _ if state >= State::Closed => true,
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
-                Some(request) if cell.chronicle().fold().requests().contains(&request) => {
+                Some((request, token))
+                    if cell.voter_token(&request) == Some(token) && cell.chronicle().fold().requests().contains(&request) =>
+                {
                     matches!(self.status(request).await?, Some(VoteStatus::Decided(Decision::Accepted { .. })))
                 }
                 _ => false,

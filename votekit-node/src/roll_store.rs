@@ -185,7 +185,10 @@ fn check_signature(folder: &DataFolder, source: &Path, manifest: &Manifest) -> R
     })?;
     let path = source.join("manifest.note");
     let unsigned = |reason: String| RollError::Unsigned { path: path.clone(), reason };
-    let bytes = fs::read(&path).map_err(|error| unsigned(error.to_string()))?;
+    let bytes = fs::read(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unsigned("there is no such file".to_owned()),
+        _ => unsigned(error.to_string()),
+    })?;
     let verify = || -> Result<bool, NoteError> {
         let note = Note::parse(&bytes)?;
         note.verify(&keys)?;

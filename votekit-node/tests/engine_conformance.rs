@@ -6,7 +6,8 @@
 use async_trait::async_trait;
 use tempfile::TempDir;
 use votekit_node::engine::EngineError;
-use votekit_node::engine::conformance::{CaseResult, Place, Roles, Which, ballot_box_cases, ledger_cases, registry_cases};
+use votekit_node::engine::Roles;
+use votekit_node::engine::conformance::{CaseResult, Place, Which, ballot_box_cases, ledger_cases, registry_cases};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::Odds;
 

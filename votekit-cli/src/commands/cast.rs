@@ -55,7 +55,7 @@ pub(crate) struct Args {
 
 /// Casts.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let client = Client::new(&args.node)?;
+    let client = Client::new(&args.node)?.for_secrets()?;
     office::run(async {
         match &args.from {
             Some(from) => many::run(client, from, args.output.as_deref(), args.at_once, args.wait, context).await,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
 use votekit_node::archive::Archive;
+use votekit_node::engine::EngineError;
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -46,7 +47,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let evidence = |name: &BatchName| -> io::Result<Option<Vec<u8>>> {
         let node = name.node.parse().map_err(io::Error::other)?;
         let number = BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
-        let batch = archive.batch(&law_id, number).map_err(io::Error::other)?;
+        let batch = archive.batch(&law_id, number).map_err(|error| match error {
+            // A batch that does not read is a difference like any other: the recount names it and goes on.
+            EngineError::Corrupt { reason, .. } => io::Error::new(io::ErrorKind::InvalidData, reason),
+            error => io::Error::other(error),
+        })?;
         Ok(batch.map(|batch| batch.as_bytes().to_vec()))
     };
     let counted = recount(archive.lines(&law_id), evidence, key.expose_bytes())

@@ -94,17 +94,26 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     server::init_logging(&config.log_level).map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
     office::run(async {
         let node = office::start(&args.data, args.base.as_deref(), config).await?;
-        let elections = node.elections().len();
+        let elections = node.elections();
+        if let Some(binding) = elections.iter().find(|election| election.binding && election.state == "open")
+            && !node.config().is_confidential()
+        {
+            let law_id = binding.law_id.clone();
+            node.shutdown().await;
+            return Err(CommandError::configuration(format!("{law_id} is binding: votes must reach the node by TLS"))
+                .hint("give --tls-cert and --tls-key, or --behind-tls-proxy"));
+        }
         let bound = Server::bind(node.clone()).await.map_err(serve_error)?;
+        // Before anybody is told that the node listens: whoever reads it may tell the node to stop at once.
+        let stop = stop_signal()?;
         let addresses = bound.addresses();
         context.output.result(&Listening {
             public: bound.public_url(),
             admin: format!("http://{}", addresses.administration),
             metrics: format!("http://{}/metrics", addresses.metrics),
             data: args.data.clone(),
-            elections,
+            elections: elections.len(),
         })?;
-        let stop = stop_signal()?;
         let served = bound.run(stop).await;
         node.shutdown().await;
         served.map_err(serve_error)
@@ -145,7 +154,7 @@ fn serve_error(error: ServeError) -> CommandError {
 }
 
 /// Resolves on SIGTERM or Ctrl-C.
-fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>, CommandError> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |error| CommandError::configuration(format!("signals cannot be awaited: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -8,6 +8,7 @@ use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use votekit_core::envelope::VoterToken;
 use votekit_core::export::json::Document;
 use votekit_core::id::{LawId, RequestId};
 
@@ -111,6 +112,7 @@ pub(crate) struct AllResultsDocument {
 #[derive(Deserialize)]
 pub(crate) struct ResultsQuery {
     request_id: Option<String>,
+    voter_token: Option<String>,
 }
 
 /// Shows the results of one election, if its policy does.
@@ -118,7 +120,8 @@ pub(crate) struct ResultsQuery {
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
         ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001"),
-        ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote, the proof that one has voted"),
+        ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote"),
+        ("voter_token" = Option<String>, Query, description = "Under `after_vote`: the `Votekit-Voter-Token` that came with the answer to that vote; the request id alone is public"),
     ),
     responses(
         (status = 200, description = "The results as of the last block that opened them", body = ResultsDocument),
@@ -164,8 +167,11 @@ pub(crate) async fn all_results(State(api): State<Arc<Api>>) -> Result<Response,
     Ok(Json(All { results: shown.iter().map(Document::of).collect(), withheld }).into_response())
 }
 
-fn voter(query: Result<Query<ResultsQuery>, QueryRejection>) -> Result<Option<RequestId>, Problem> {
-    let wrong = || Problem::field("request_id", "must be the 32 hexadecimal digits of a request id, once");
-    let Query(ResultsQuery { request_id }) = query.map_err(|_| wrong())?;
-    request_id.map(|text| text.parse()).transpose().map_err(|_| wrong())
+/// The request id and the token that came with it; without the token, nobody in particular asks.
+fn voter(query: Result<Query<ResultsQuery>, QueryRejection>) -> Result<Option<(RequestId, VoterToken)>, Problem> {
+    let wrong = |field| Problem::field(field, "must be 32 hexadecimal digits, once");
+    let Query(ResultsQuery { request_id, voter_token }) = query.map_err(|_| wrong("request_id"))?;
+    let request = request_id.map(|text| text.parse()).transpose().map_err(|_| wrong("request_id"))?;
+    let token = voter_token.map(|text| text.parse()).transpose().map_err(|_| wrong("voter_token"))?;
+    Ok(request.zip(token))
 }

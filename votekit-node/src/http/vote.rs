@@ -7,7 +7,7 @@ use std::time::Instant;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Request, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -39,6 +39,9 @@ pub(crate) struct VoteBody {
     vote: String,
 }
 
+/// With the request id, the key to the results of an election that shows them to those who have voted.
+static VOTER_TOKEN: HeaderName = HeaderName::from_static("votekit-voter-token");
+
 /// A vote that is durable and will be decided.
 #[derive(Serialize, ToSchema)]
 // Only the documentation uses this type: the answer is written by hand.
@@ -63,7 +66,7 @@ pub(crate) struct VoteReceived {
     ),
     request_body(content = VoteBody, content_type = "application/json"),
     responses(
-        (status = 202, description = "Stored durably, to be decided", body = VoteReceived, example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
+        (status = 202, description = "Stored durably, to be decided", body = VoteReceived, headers(("Votekit-Voter-Token" = String, description = "Under `after_vote` only: with the request id, the key to the results")), example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "pending"})),
         (status = 200, description = "Decided within the wait that was asked for", body = VoteStatusDocument, headers(("Preference-Applied" = String, description = "The wait that was applied"))),
         (status = 400, description = "`malformed`, with each wrong field under errors; `unknown-choice`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -96,10 +99,16 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     throttle.check(&origin, Instant::now()).map_err(|retry_after| Problem::BackOff { retry_after })?;
     let submitted = api.node.submit(&vote, key, Some(origin)).await;
     let request = submitted.map_err(|error| Problem::not_taken(error, api.node.now()))?;
-    match Wait::of(&head.headers) {
-        None => Ok(received(request)),
-        Some(wait) => Ok(decided(api, request, wait).await),
+    let mut response = match Wait::of(&head.headers) {
+        None => received(request),
+        Some(wait) => decided(api, request, wait).await,
+    };
+    if let Some(token) = api.node.voter_token(&vote.credential.law_id, &request)
+        && let Ok(token) = HeaderValue::from_str(&token.to_hex())
+    {
+        response.headers_mut().insert(&VOTER_TOKEN, token);
     }
+    Ok(response)
 }
 
 /// The vote is durable from here on: whatever fails now, the answer is a success.

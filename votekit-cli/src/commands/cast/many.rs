@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,14 +137,16 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
 }
 
 fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
+    let text = Zeroizing::new(fs::read(path).map_err(|error| CommandError::reading(path, &error))?);
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
     let unreadable = |error: csv::Error| {
-        CommandError::bad_input(format!("{}: {}", path.display(), csv_words(&error)))
+        CommandError::bad_input(format!("{}: {}", path.display(), csv_words(&error, text)))
             .hint("the file is CSV in UTF-8 with the columns nas, code, law_id and vote")
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(unreadable)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
     let headers = reader.headers().map_err(unreadable)?.clone();
     let column = |name: &str| {
-        let normal = |header: &str| header.trim_start_matches('\u{feff}').eq_ignore_ascii_case(name);
+        let normal = |header: &str| header.eq_ignore_ascii_case(name);
         headers
             .iter()
             .position(normal)
@@ -153,7 +156,7 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = record.position().map_or(0, |position| line_of(position, text));
         let field = |index: usize| record.get(index).unwrap_or_default().to_owned();
         rows.push(Row {
             line,
@@ -166,15 +169,24 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     Ok(rows)
 }
 
+/// The line that a row begins on. A reader's position may still stand before the line feed of the row above, or before empty lines.
+fn line_of(position: &csv::Position, text: &[u8]) -> u64 {
+    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = text.get(at..).unwrap_or_default();
+    let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
+    position.line() + breaks as u64
+}
+
 /// What is wrong with the CSV, without any of its values.
-fn csv_words(error: &csv::Error) -> String {
+fn csv_words(error: &csv::Error, text: &[u8]) -> String {
+    let line = |position: &Option<csv::Position>| position.as_ref().map_or(0, |position| line_of(position, text));
     match error.kind() {
         csv::ErrorKind::Io(error) => error.to_string(),
         csv::ErrorKind::Utf8 { pos, .. } => {
-            format!("line {}: this is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
+            format!("line {}: this is not UTF-8", line(pos))
         }
         csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: {len} fields where the header has {expected_len}", pos.as_ref().map_or(0, csv::Position::line))
+            format!("line {}: {len} fields where the header has {expected_len}", line(pos))
         }
         _ => "this is not CSV".to_owned(),
     }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use serde::Serialize;
@@ -17,11 +17,15 @@ use super::ballots::{Expected, read_roll, vote_files};
 use crate::atomic_output::refuse_occupied;
 use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
+use crate::commands::serve::stop_signal;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::office;
 
 const LAW: &str = "L2025-001";
+
+/// How often a demo that goes on looks whether its node still runs.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What the demo came to.
 #[derive(Serialize)]
@@ -43,6 +47,7 @@ struct Demo<'a> {
     dir: PathBuf,
     program: PathBuf,
     step: u32,
+    log_leaves: u64,
 }
 
 /// A node in a process of its own, ended when it is dropped.
@@ -57,23 +62,36 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     refuse_occupied(&args.dir)?;
     fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
     let program = std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
-    let mut demo = Demo { context, dir: args.dir.clone(), program, step: 0 };
+    let mut demo = Demo { context, dir: args.dir.clone(), program, step: 0, log_leaves: 0 };
     demo.prepare_roll(args.electors)?;
     demo.prepare_election()?;
-    let node = demo.serve()?;
+    let mut node = demo.serve()?;
     let (expected, receipt_of) = demo.vote(&node)?;
     let closed = demo.close(&node)?;
     demo.check_accounts(&closed, &expected)?;
     let fingerprint = demo.publish(&node)?;
     demo.verify(&fingerprint)?;
     let results = demo.json(&["results", "--data", &demo.path("node"), "--json"])?;
-    let report = demo.report(args, &expected, &closed, &results, fingerprint, &node, started)?;
-    context.output.result(&report)?;
-    context.output.note(format!("(the receipt is of request {receipt_of})"));
-    if args.keep {
-        context.output.note("the node goes on serving; Ctrl-C ends it");
-        return node.wait();
+    let report = demo.report(args, &expected, &results, fingerprint, &node, started)?;
+    let say = || {
+        context.output.result(&report)?;
+        context.output.note(format!("(the receipt is of request {receipt_of})"));
+        Ok::<_, CommandError>(())
+    };
+    if !args.keep {
+        say()?;
+        return node.stop();
     }
+    office::run(async {
+        // Before the report: whoever reads it may end the demo at once.
+        let stop = stop_signal()?;
+        say()?;
+        context.output.note("the node goes on serving; Ctrl-C ends it");
+        tokio::select! {
+            () = stop => Ok(()),
+            ended = node.ended() => ended,
+        }
+    })?;
     node.stop()
 }
 
@@ -164,7 +182,9 @@ impl Demo<'_> {
             (Some(public), Some(admin)) => {
                 let (public, admin) = (public.to_owned(), admin.to_owned());
                 self.context.output.note(format!("    the node answers at {public}"));
-                Ok(NodeProcess { child, public, admin })
+                let node = NodeProcess { child, public, admin };
+                self.pin_policy(&node)?;
+                Ok(node)
             }
             _ => {
                 drop(NodeProcess { child, public: String::new(), admin: String::new() });
@@ -172,6 +192,16 @@ impl Demo<'_> {
                 Err(CommandError::configuration(format!("the node did not start: {}", said.trim_end())))
             }
         }
+    }
+
+    /// Before the first vote, whoever will verify keeps the policy: who signs, and how many must.
+    fn pin_policy(&self, node: &NodeProcess) -> Result<(), CommandError> {
+        let client = Client::new(&node.public)?;
+        let policy = office::run(client.send(Method::GET, &format!("/log/{LAW}/policy"), &[], None))?;
+        let pinned = self.dir.join("policy");
+        fs::write(&pinned, policy.body).map_err(|error| CommandError::writing(&pinned, &error))?;
+        self.context.output.note(format!("    its policy is pinned in {}", pinned.display()));
+        Ok(())
     }
 
     fn vote(&mut self, node: &NodeProcess) -> Result<(Expected, String), CommandError> {
@@ -215,11 +245,11 @@ impl Demo<'_> {
         self.say("Officials close the poll: every vote received is decided, the accounts are reconciled, the totals opened");
         let data = self.path("node");
         let office = ["--node", &node.admin, "--data", &data, "--json"];
-        let closed = self.json(&[&["election", "close", LAW][..], &office].concat())?;
-        self.json(&[&["election", "certify", LAW][..], &office].concat())?;
+        self.json(&[&["election", "close", LAW][..], &office].concat())?;
+        let certified = self.json(&[&["election", "certify", LAW][..], &office].concat())?;
         self.say("The stored votes are decrypted and counted again, by code that shares nothing with the tally");
         self.votekit(&["recount", "--data", &data])?;
-        Ok(closed)
+        Ok(certified)
     }
 
     fn check_accounts(&self, closed: &Value, expected: &Expected) -> Result<(), CommandError> {
@@ -236,11 +266,8 @@ impl Demo<'_> {
     fn publish(&mut self, node: &NodeProcess) -> Result<String, CommandError> {
         self.say("The publication bundle is made from the public log");
         let written = self.json(&["export", "bundle", &self.path("bundle"), "--node", &node.public, "--json"])?;
-        let fingerprint = written["policy_fingerprint"].as_str().unwrap_or_default().to_owned();
-        let policy = Path::new(&self.path("bundle")).join("policy");
-        let pinned = self.dir.join("policy");
-        fs::copy(&policy, &pinned).map_err(|error| CommandError::writing(&pinned, &error))?;
-        Ok(fingerprint)
+        self.log_leaves = written["leaves"].as_u64().unwrap_or_default();
+        Ok(written["policy_fingerprint"].as_str().unwrap_or_default().to_owned())
     }
 
     fn verify(&mut self, fingerprint: &str) -> Result<(), CommandError> {
@@ -252,12 +279,10 @@ impl Demo<'_> {
         self.votekit(&["verify", "receipt", &receipt, "--fingerprint", fingerprint, "--bundle", &bundle])
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one for each part of the report")]
     fn report(
         &self,
         args: &Args,
         expected: &Expected,
-        closed: &Value,
         results: &Value,
         fingerprint: String,
         node: &NodeProcess,
@@ -285,7 +310,7 @@ impl Demo<'_> {
             ],
             results: counted.to_vec(),
             turnout: results["turnout"].as_str().unwrap_or_default().to_owned(),
-            log_leaves: closed["log_size"].as_u64().unwrap_or_default(),
+            log_leaves: self.log_leaves,
             fingerprint,
             files: [
                 ("roll", "roll.csv"),
@@ -354,9 +379,13 @@ impl Demo<'_> {
 }
 
 impl NodeProcess {
-    fn wait(mut self) -> Result<(), CommandError> {
-        let ended = self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
-        if ended.success() { Ok(()) } else { Err(CommandError::configuration(format!("the node ended: {ended}"))) }
+    /// Resolves when the node has ended by itself.
+    async fn ended(&mut self) -> Result<(), CommandError> {
+        let failed = |error: std::io::Error| CommandError::configuration(error.to_string());
+        while self.child.try_wait().map_err(failed)?.is_none() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     /// Ends the node as an operator does, with SIGTERM.

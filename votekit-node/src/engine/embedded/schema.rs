@@ -1,5 +1,7 @@
 //! The ledger's file: how it is opened, marked as ours, and brought to the newest schema.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +31,14 @@ const STATEMENTS_MAX: usize = 64;
 /// Opens the file to write, making it if there is none, and brings it to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives its side files the mode of the database: nobody else may read who was refused, and when.
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
     let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     configure(&connection)?;
     let version = identify(&connection)?;
