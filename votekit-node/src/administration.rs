@@ -212,7 +212,7 @@ impl Node {
         self.shared.ledger.commit(&Arc::new(commit)).await?;
         let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
-        let recovered = Recovered { committed, secrets: Some(secrets), signer, hasher: None };
+        let recovered = Recovered { committed, secrets: Some(secrets), signer, hasher: None, earlier_epochs: vec![] };
         let cell = self.add_election(chronicle, recovered)?;
         for manifest in &rolls {
             self.take_effect(&cell, manifest).await?;

@@ -313,6 +313,7 @@ impl Node {
             node.add_election(chronicle, parts)?;
         }
         node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+        tracing::info!(elections = node.shared.elections().len(), "the node has started");
         node.resume_closes();
         Ok(node)
     }
@@ -339,7 +340,7 @@ impl Node {
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
         self.shared.spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
-        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node_key).run(commands));
+        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node_key, recovered.earlier_epochs).run(commands));
         Ok(cell)
     }
 
@@ -481,6 +482,7 @@ impl Node {
                 }
             }
         }
+        tracing::info!(failed = self.failure().is_some(), "the node has stopped");
         let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for (task, watched) in tasks {
             task.abort();

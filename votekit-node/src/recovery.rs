@@ -9,7 +9,7 @@ use votekit_core::chronicle::{Chronicle, ReplaySource, RollContent, leaves_of_bl
 use votekit_core::credential::CredentialHasher;
 use votekit_core::decision::Decision;
 use votekit_core::election::State;
-use votekit_core::id::{BatchNumber, LawId, RequestId};
+use votekit_core::id::{BatchNumber, Epoch, LawId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
@@ -28,6 +28,8 @@ pub(crate) struct Recovered {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
+    /// Epochs that earlier lives of this node were given.
+    pub(crate) earlier_epochs: Vec<Epoch>,
 }
 
 /// Reads the log of an election back.
@@ -74,7 +76,9 @@ pub(crate) async fn read_back(shared: &Shared, law_id: &LawId) -> Result<(Chroni
     let node = shared.folder.node_key()?.node_id();
     let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
     reissue(shared, law_id, head.sealed_through).await?;
-    Ok((chronicle, Recovered { committed, secrets, signer, hasher }))
+    let epochs = ledger.epochs(law_id).await?;
+    let earlier_epochs = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch).collect();
+    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs }))
 }
 
 /// Requests that were answered and not yet sealed are on their way again.

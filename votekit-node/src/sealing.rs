@@ -12,7 +12,7 @@ use votekit_core::batch::{Batch, NodeKey};
 use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
-use votekit_core::id::Sequence;
+use votekit_core::id::{Epoch, Sequence};
 use votekit_core::instant::UnixSeconds;
 
 use crate::election_cell::{Committed, ElectionCell};
@@ -46,11 +46,13 @@ pub(crate) struct Sealer {
     shared: Arc<Shared>,
     cell: Arc<ElectionCell>,
     node_key: NodeKey,
+    /// Epochs of this node that were given out before this life of it.
+    earlier_epochs: Vec<Epoch>,
 }
 
 impl Sealer {
-    pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
-        Self { shared, cell, node_key }
+    pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey, earlier_epochs: Vec<Epoch>) -> Self {
+        Self { shared, cell, node_key, earlier_epochs }
     }
 
     /// Runs until it is told to stop or fails for good.
@@ -87,7 +89,7 @@ impl Sealer {
         }
     }
 
-    /// Seals what an earlier life left staged, and ends the epochs it left open.
+    /// Seals what an earlier life left staged, and ends the epochs it left open. The epoch of this life may be open already: voters do not wait.
     async fn take_over(&self) -> Result<(), EngineError> {
         if self.state() < State::Open || self.state() >= State::Closed {
             return Ok(());
@@ -96,7 +98,8 @@ impl Sealer {
         let own = self.node_key.node_id();
         let open: Vec<_> = {
             let chronicle = self.cell.chronicle();
-            let epochs = chronicle.fold().open_epochs().filter(|(node, _)| *node == own);
+            let epochs =
+                chronicle.fold().open_epochs().filter(|(node, epoch)| *node == own && self.earlier_epochs.contains(epoch));
             epochs.map(|(node, epoch)| (epoch, chronicle.fold().progress(node, epoch).through)).collect()
         };
         for (epoch, through) in open {
@@ -214,6 +217,13 @@ impl Sealer {
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
         let committed = Committed::of(&self.cell.chronicle(), self.node_key.node_id(), checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
+        if committed.state() != self.state() {
+            let report = &committed.results.report;
+            tracing::info!(
+                law_id = %self.cell.law_id(), state = %committed.state(), height = committed.height, received = report.received,
+                accepted = report.accepted, "the election changes its state"
+            );
+        }
         self.cell.set_committed(committed);
         Ok(())
     }

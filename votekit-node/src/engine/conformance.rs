@@ -79,17 +79,17 @@ pub enum CaseError {
     },
 }
 
-/// Runs the cases of [`Registry`].
+/// Runs the cases of [`Registry`](super::Registry).
 pub async fn registry_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
     run(registry::CASES, make, which).await
 }
 
-/// Runs the cases of [`BallotBox`].
+/// Runs the cases of [`BallotBox`](super::BallotBox).
 pub async fn ballot_box_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
     run(ballot_box::CASES, make, which).await
 }
 
-/// Runs the cases of [`Ledger`].
+/// Runs the cases of [`Ledger`](super::Ledger).
 pub async fn ledger_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
     run(ledger::CASES, make, which).await
 }

@@ -17,6 +17,7 @@ use votekit_core::instant::{UnixMillis, UnixSeconds};
 use crate::engine::EngineError;
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
+use crate::roll_store::RollError;
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -376,6 +377,7 @@ impl From<AdminError> for Problem {
             AdminError::Exists { .. } => &ELECTION_EXISTS,
             AdminError::State { .. } => &WRONG_STATE,
             AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
+            AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
             AdminError::Roll(_) => &ROLL_REFUSED,
             AdminError::Busy { .. } => &ADMIN_BUSY,
             AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,
