@@ -160,7 +160,11 @@ impl Answer {
             text.push_str(&format!("\n  {field}: {rule}"));
         }
         match self.status {
-            401 => CommandError::configuration(text).hint("is the token that of this node?"),
+            401 => CommandError::configuration("the node wants the administrator's token of its own data folder here").hint(
+                "votes, results and the log are at the public address; administration wants --data or --token-file of this node",
+            ),
+            404 if problem.code == "unknown-route" => CommandError::bad_input("the node has no such thing at this address")
+                .hint("is it the right one of its addresses? Administration has its own, told when the node starts"),
             400..=499 => CommandError::bad_input(text),
             _ => CommandError::configuration(text),
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::id::LawId;
+use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::node::{AdminError, Node, NodeError};
@@ -22,7 +23,7 @@ pub(crate) struct OfficeArgs {
     node: Option<String>,
 
     /// The data folder: of a stopped node, or of the running one, for its administrator's token
-    #[arg(long, value_name = "DIR", required_unless_present = "node")]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     /// The file with the administrator's token, when it is not in the data folder
@@ -51,7 +52,9 @@ impl Office {
         if let Some(url) = &args.node {
             return Ok(Self::Running(Client::new(url)?.for_secrets()?.with_token(token(args)?)));
         }
-        let data = args.data.as_deref().ok_or_else(|| CommandError::usage("give --node or --data"))?;
+        let data = args.data.as_deref().ok_or_else(|| {
+            CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
+        })?;
         if !data.exists() {
             return Err(CommandError::bad_input(format!("there is no data folder {}", data.display()))
                 .hint("`votekit load` makes one; is the path right?"));
@@ -191,9 +194,9 @@ impl From<FolderError> for CommandError {
     fn from(error: FolderError) -> Self {
         let failed = Self::configuration(error.to_string());
         match error {
-            FolderError::InUse { .. } => {
-                failed.hint("a node is running on it: stop it, or reach it with --node http://127.0.0.1:8081")
-            }
+            FolderError::InUse { .. } => failed.hint(
+                "a node is running on it: stop it, or reach it with --node and the administration address it told at its start",
+            ),
             FolderError::Newer { .. } => failed.hint("use the votekit that wrote it, or a newer one"),
             FolderError::OtherBase { .. } => failed.hint("leave --base out"),
             FolderError::Io { ref path, ref source } => Self::writing(path, source),
@@ -218,6 +221,14 @@ impl From<AdminError> for CommandError {
         let text = error.to_string();
         match error {
             AdminError::UnknownElection { .. } => Self::bad_input(text).hint("`votekit election list` shows those there are"),
+            AdminError::Roll(RollError::Read { ref path, ref source }) => {
+                Self::reading(path, source).hint("is this the folder that `votekit hashgen` made, whole?")
+            }
+            AdminError::Roll(RollError::Manifest {
+                source: ManifestError::PepperMissing { .. } | ManifestError::PepperOther { .. } | ManifestError::PepperUnasked,
+                ..
+            }) => Self::bad_input(text)
+                .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
             AdminError::Engine(_) | AdminError::Stopping => Self::configuration(text),
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),

@@ -127,7 +127,7 @@ fn a_binding_election_names_every_rule_it_lacks() {
         outcome.fails(3, missing);
         assert!(met.iter().all(|rule| !outcome.stderr.contains(rule)), "{}", outcome.stderr);
     };
-    refused(&desk, &[], &[pepper, results, tls], &[]);
+    refused(&desk, &[], &[pepper, results, tls, "must be named after you"], &[]);
     refused(&desk, &["--waive", "results"], &[pepper, tls], &[results]);
     refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
     election(&desk, "open", &["--waive", "tls", "--data", "node"]).fails(3, &["'tls' is no rule that can be waived"]);
@@ -136,7 +136,7 @@ fn a_binding_election_names_every_rule_it_lacks() {
     refused(&desk, &[], &[tls], &[pepper, results]);
     let opened = election(&desk, "open", &["--behind-tls-proxy", "--data", "node"]);
     assert!(opened.succeeds().contains("  state        open (binding)"));
-    assert!(opened.stdout.contains("leaves, votekit.example/L2025-001\n"), "a binding log is not under /test/");
+    assert!(opened.stdout.contains("leaves, elections.example/L2025-001\n"), "a binding log is not under /test/");
     // A waiver is written in the public log.
     let (desk, _) = poll::drafted(3, &["--binding", "--results", "live"]);
     election(&desk, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"]).succeeds();
@@ -153,7 +153,7 @@ fn a_running_node_is_administered_with_its_token() {
     election(&desk, "show", &["--node", &node.admin]).fails(2, &["administrator's token", "hint: ", "--token-file"]);
     desk.write("token", "00".repeat(32));
     let wrong = election(&desk, "open", &["--node", &node.admin, "--token-file", "token"]);
-    wrong.fails(4, &["hint: is the token that of this node?"]);
+    wrong.fails(4, &["administrator's token of its own data folder", "hint: "]);
     assert!(!wrong.stderr.contains("0000"), "{}", wrong.stderr);
     assert_eq!(election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"], "draft");
     election(&desk, "open", &["--node", &node.public, "--data", "node"]).fails(3, &[]);

@@ -15,7 +15,7 @@ const ANY_PORTS: &str = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metri
 
 /// Runs a node that is to refuse; one that serves instead is ended after a while.
 fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
-    desk.shell(&format!("{environment} exec timeout 30 \"$VOTEKIT\" serve --data node {arguments}"))
+    desk.shell(&format!("{environment} exec timeout 30 \"$VOTEKIT\" serve --new --data node {arguments}"))
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_second_node_on_the_same_data_is_refused() {
     refused(&desk, "", ANY_PORTS).fails(4, &["node is in use by another votekit process", "hint: "]);
     assert_eq!(Http::new().get(&format!("{}/api/v1/health", node.public)).status, 200);
     let taken = format!("{} --listen {}", ANY_PORTS.replacen("--listen 127.0.0.1:0 ", "", 1), node.public.replace("http://", ""));
-    let other = desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --data other {taken}"));
+    let other = desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --new --data other {taken}"));
     other.fails(4, &["cannot listen on 127.0.0.1:"]);
     node.stop();
     // The folder is free again.

@@ -92,7 +92,7 @@ pub enum Act {
 #[non_exhaustive]
 pub enum ChronicleError {
     /// The act is not possible in this state.
-    #[error("the election is {state}: it cannot be {wanted} now")]
+    #[error("the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified")]
     State {
         /// The state it is in.
         state: State,

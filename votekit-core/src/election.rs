@@ -192,12 +192,21 @@ pub enum DefinitionError {
         /// When it closes.
         closes: UnixSeconds,
     },
+    /// All texts together must fit in one leaf.
+    #[error("the definition takes {length} bytes in all; at most {maximum} fit in the log", maximum = Definition::LENGTH_MAX)]
+    TooLong {
+        /// Bytes of the definition as canonical JSON.
+        length: usize,
+    },
     /// `publish_every` counts from 1.
     #[error("results are published every 1 or more votes, not every 0")]
     PublishEvery,
 }
 
 impl Definition {
+    /// The longest definition as canonical JSON, in bytes: with what stands around it, it fits in a leaf.
+    pub const LENGTH_MAX: usize = 65_000;
+
     /// The most choices on a ballot.
     pub const CHOICES_MAX: usize = 100;
 
@@ -234,8 +243,13 @@ impl Definition {
         match (self.opens, self.closes) {
             (Some(opens), Some(closes)) if closes <= opens => Err(DefinitionError::Times { opens, closes }),
             _ if self.publish_every == 0 => Err(DefinitionError::PublishEvery),
-            _ => Ok(()),
+            _ => self.check_length(),
         }
+    }
+
+    fn check_length(&self) -> Result<(), DefinitionError> {
+        let length = serde_json::to_vec(self).map_or(usize::MAX, |bytes| bytes.len());
+        if length <= Self::LENGTH_MAX { Ok(()) } else { Err(DefinitionError::TooLong { length }) }
     }
 
     /// The place of a choice, if the ballot has it.
@@ -342,6 +356,13 @@ mod tests {
         assert!(matches!(twice.check(), Err(DefinitionError::ChoiceTwice { .. })));
         let backwards = Definition { opens: Some(UnixSeconds(5)), closes: Some(UnixSeconds(5)), ..definition() };
         assert!(matches!(backwards.check(), Err(DefinitionError::Times { .. })));
+        let choices = (0..100).map(|place| Choice {
+            id: format!("choix-{place}").parse().expect("choice id"),
+            fr: "\u{1}".repeat(100),
+            en: "é".repeat(100),
+        });
+        let long = Definition { choices: choices.collect(), ..definition() };
+        assert!(matches!(long.check(), Err(DefinitionError::TooLong { .. })));
         let never = Definition { publish_every: 0, ..definition() };
         assert_eq!(never.check(), Err(DefinitionError::PublishEvery));
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
-use votekit_core::chronicle::{Act, BlockMaker, Chronicle, RollLoad};
+use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollLoad};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State};
 use votekit_core::export;
@@ -15,6 +15,7 @@ use votekit_core::id::LawId;
 use votekit_core::instant::UnixSeconds;
 use votekit_core::manifest::Manifest;
 
+use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
 use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
@@ -248,6 +249,9 @@ impl Node {
     fn check_binding(&self, cell: &ElectionCell, waivers: &[String]) -> Result<(), AdminError> {
         let mut missing = Vec::new();
         let chronicle = cell.chronicle();
+        if chronicle.scheme().is_none() {
+            return Err(ChronicleError::NoRoll.into());
+        }
         if chronicle.scheme() != Some(HashScheme::HmacSha256) {
             missing.push("its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned());
         }
@@ -256,6 +260,12 @@ impl Node {
         }
         if !self.shared.config.is_confidential() {
             missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --behind-tls-proxy)".to_owned());
+        }
+        if self.shared.folder.base()?.as_str() == DataFolder::DEFAULT_BASE {
+            missing.push(format!(
+                "its log must be named after you, and this folder still has the name {}: load the roll into a new folder with --base",
+                DataFolder::DEFAULT_BASE
+            ));
         }
         for digest in chronicle.manifests() {
             let facts = roll_store::manifest(&self.shared.folder, digest)?.body().roll;

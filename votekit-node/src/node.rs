@@ -98,7 +98,7 @@ pub enum AdminError {
         law_id: LawId,
     },
     /// Not in this state.
-    #[error("the election is {state}: it cannot be {wanted} now")]
+    #[error("the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified")]
     State {
         /// The state it is in.
         state: State,

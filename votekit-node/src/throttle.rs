@@ -161,6 +161,19 @@ impl Throttle {
         shard.touch(origin.prefix, &self.prefixes.rules, now).right(earns);
     }
 
+    /// An attempt that was let through told nothing about guessing: it was a duplicate, or was not stored. It no longer holds up those beside it.
+    /// Whoever guesses gains nothing by it: the next wrong attempt blocks as it would have.
+    pub fn neither(&self, origin: &Origin) {
+        if !self.config.enabled {
+            return;
+        }
+        for (table, digest) in [(&self.prefixes, origin.prefix), (&self.nas, origin.nas)] {
+            if let Some(entry) = table.shard(digest).entries.get_mut(&digest) {
+                entry.blocked_until = None;
+            }
+        }
+    }
+
     /// Whether a NAS was not credited lately. A table of fixed size that forgets by overwriting: who has one credential would need the votes of
     /// tens of thousands of others between two credits.
     fn is_news(&self, nas: u64) -> bool {

@@ -46,7 +46,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
             match expected {
                 Expectation::Accepted => shared.throttle.right(&origin, started),
                 Expectation::Unknown | Expectation::Revoked => shared.throttle.wrong(&origin, started),
-                Expectation::Duplicate { .. } => {}
+                Expectation::Duplicate { .. } => shared.throttle.neither(&origin),
             }
         }
     }

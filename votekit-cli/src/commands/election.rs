@@ -162,7 +162,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
         Action::Close(args) => office::within(&args.office, config, async |office| office.close_poll(&args.law_id).await),
         Action::Certify(args) => office::within(&args.office, config, async |office| office.certify(&args.law_id).await),
-        Action::Purge(args) => office::within(&args.office, config, async |office| office.purge(&args.law_id).await),
+        Action::Purge(args) => {
+            let purged = office::within(&args.office, config, async |office| office.purge(&args.law_id).await)?;
+            context.output.note("the stored votes and the ballot key are destroyed; the log and its totals stay");
+            Ok(purged)
+        }
         Action::Show(args) => office::within(&args.office, config, async |office| office.election(&args.law_id).await),
         Action::List(args) => {
             let elections = office::within(&args.office, config, async |office| office.elections().await)?;

@@ -33,9 +33,13 @@ A configuration file:
   [throttle]                        # the back-off on wrong credentials
   enabled = true")]
 pub(crate) struct Args {
-    /// The data folder; made when it is not there
+    /// The data folder
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
+
+    /// Make the data folder if it is not there
+    #[arg(long)]
+    new: bool,
 
     /// The name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME")]
@@ -93,6 +97,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let config = config(&args)?;
     server::init_logging(&config.log_level).map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
     office::run(async {
+        if !args.data.join("votekit.toml").exists() && !args.new {
+            return Err(CommandError::bad_input(format!("{} is no data folder", args.data.display()))
+                .hint("is the path right? `votekit load` makes one, and so does --new"));
+        }
         let node = office::start(&args.data, args.base.as_deref(), config).await?;
         let elections = node.elections();
         if let Some(binding) = elections.iter().find(|election| election.binding && election.state == "open")

@@ -31,7 +31,7 @@ impl Node {
     #[track_caller]
     pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
-        command.args(["serve", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
+        command.args(["serve", "--new", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
         for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }

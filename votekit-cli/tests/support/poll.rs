@@ -26,7 +26,8 @@ pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
 /// The same with the roll loaded.
 pub(crate) fn loaded(electors: u32) -> (Desk, Vec<Elector>) {
     let (desk, electors) = hashed(electors);
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["load", "hashes", "--data", "node", "--base", "elections.example", "--pepper-file", "referendum.pepper"])
+        .succeeds();
     (desk, electors)
 }
 

@@ -349,6 +349,14 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
             Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.binding = true);
     }),
+    ("a waiver that nobody knows", Rule::Binding, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+            Leaf::Election(ElectionEvent::Open { waivers, .. }) => waivers.push("everything".to_owned()));
+    }),
+    ("an opening with another closing time than the definition's", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+            Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = Some(UnixSeconds(u64::MAX)));
+    }),
     ("electors nobody registered", Rule::RollCounts, |leaves| {
         change!(leaves, is!(Leaf::Roll(_)), Leaf::Roll(roll) => roll.loaded += 1);
     }),

@@ -6,11 +6,13 @@
 //! | [`BallotBox`] | the staging table of the ledger | batches between ingest and validation, durable once published |
 //! | [`Ledger`] | SQLite | staging, evidence, blocks, tiles, heads: the truth |
 //!
-//! Engines share these contracts and one conformance suite ([`conformance`]), not helpers. Every method may be called from
+//! Engines share these contracts and one conformance suite (`conformance`, behind the feature `test-support`), not helpers. Every method may be called from
 //! any task; a method that changes something is durable when it returns `Ok`.
 
+#[cfg(feature = "test-support")]
 pub mod conformance;
 pub mod embedded;
+#[cfg(feature = "test-support")]
 pub mod unreliable;
 
 use std::sync::Arc;

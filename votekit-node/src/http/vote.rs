@@ -21,6 +21,7 @@ use super::limits;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::status::{VoteStatusDocument, status_response};
+use crate::node::SubmitError;
 use crate::reading::VoteStatus;
 
 /// A vote. Exactly these four texts, each once.
@@ -98,7 +99,12 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     let origin = throttle.origin(address, &vote.credential.nas);
     throttle.check(&origin, Instant::now()).map_err(|retry_after| Problem::BackOff { retry_after })?;
     let submitted = api.node.submit(&vote, key, Some(origin)).await;
-    let request = submitted.map_err(|error| Problem::not_taken(error, api.node.now()))?;
+    let request = submitted.map_err(|error| {
+        if !matches!(error, SubmitError::OutcomeUnknown { .. }) {
+            throttle.neither(&origin);
+        }
+        Problem::not_taken(error, api.node.now())
+    })?;
     let mut response = match Wait::of(&head.headers) {
         None => received(request),
         Some(wait) => decided(api, request, wait).await,

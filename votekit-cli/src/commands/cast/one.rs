@@ -11,6 +11,7 @@ use votekit_core::id::LawId;
 use votekit_node::ElectionView;
 use zeroize::Zeroizing;
 
+use crate::atomic_output::{Secrecy, write_new};
 use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::context::Context;
@@ -27,6 +28,10 @@ pub(super) async fn run(
     wait_seconds: u64,
     context: &Context,
 ) -> Result<(), CommandError> {
+    if let Some(path) = receipt.filter(|path| path.exists()) {
+        return Err(CommandError::configuration(format!("{} already exists", path.display()))
+            .hint("name another file for the receipt: votekit never overwrites"));
+    }
     let law = match law {
         Some(law) => law.to_string(),
         None => ask("Law", false)?.to_string(),
@@ -50,15 +55,24 @@ pub(super) async fn run(
         Ok(answer) => answer,
         Err(refused) => return Err(refused.refusal()),
     };
-    if let Some(path) = receipt {
-        let url = format!("/api/v1/vote/{}/receipt", answer.request_id);
-        let proof = client.send(Method::GET, &url, &[], None).await?;
-        if proof.status != 200 {
-            return Err(proof.refusal());
-        }
-        std::fs::write(path, proof.body).map_err(|error| CommandError::writing(path, &error))?;
+    let request = answer.request_id.clone();
+    // What became of the vote is told whatever becomes of the receipt.
+    context.output.result(&Report(answer))?;
+    match receipt {
+        None => Ok(()),
+        Some(path) => write_receipt(client, &request, path).await.map_err(|error| {
+            let hint = format!("the vote itself is stored; its receipt is at /api/v1/vote/{request}/receipt of the node");
+            CommandError::new(error.kind, format!("the receipt could not be kept: {error}")).hint(hint)
+        }),
     }
-    context.output.result(&Report(answer))
+}
+
+async fn write_receipt(client: &Client, request: &str, path: &Path) -> Result<(), CommandError> {
+    let proof = client.send(Method::GET, &format!("/api/v1/vote/{request}/receipt"), &[], None).await?;
+    if proof.status != 200 {
+        return Err(proof.refusal());
+    }
+    write_new(path, Secrecy::Private, &proof.body)
 }
 
 /// Asks at the terminal, or takes the next line of standard input.

@@ -57,9 +57,10 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             Err(CommandError::not_authenticated("the bundle is consistent, but nothing proves who made it").hint(PIN_HINT))
         }
         (count, _) => {
-            Err(CommandError::verification_failed(format!("{} of the bundle's rules are broken, {count} times in all", {
-                verification.failures.counts().len()
-            })))
+            let rules = verification.failures.counts().len();
+            let plural = |count: u64| if count == 1 { "" } else { "s" };
+            let text = format!("{count} failure{}, of {rules} rule{}", plural(count), plural(rules as u64));
+            Err(CommandError::verification_failed(format!("the bundle does not verify: {text}")))
         }
     }
 }
