@@ -180,7 +180,7 @@ fn killed_while_closing(seed: u64) {
             std::thread::yield_now();
         }
         let closing = scope.spawn(move || ask_to_close(&admin, &token));
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             std::thread::sleep(Duration::from_micros(numbers.below(12_000)));
         } else {
             // As soon as the close shows.
