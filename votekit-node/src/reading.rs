@@ -268,20 +268,10 @@ impl Node {
             (tile.level() == 0 && end <= cell.committed().size()).then_some((first, end))
         });
         let Some((first, end)) = span else { return Ok(None) };
-        let mut bundle = Vec::new();
-        let mut next = first;
-        while next < end {
-            let block = self.shared.ledger.block_of_leaf(law_id, next).await?.ok_or_else(|| damaged(&cell, next))?;
-            for leaf in leaves_of_block(&block.leaves).skip((next - block.first_leaf) as usize) {
-                if next == end {
-                    break;
-                }
-                let leaf = leaf.ok_or_else(|| damaged(&cell, next))?;
-                tile::push_entry(&mut bundle, leaf).map_err(|_| damaged(&cell, next))?;
-                next += 1;
-            }
-        }
-        Ok(Some(bundle))
+        // An entry bundle is leaves, each behind its length: what the ledger gives.
+        let count = u32::try_from(end - first).unwrap_or(u32::MAX);
+        let bundle = self.shared.ledger.leaves(law_id, first, count).await?;
+        Ok(Some(bundle.ok_or_else(|| damaged(&cell, first))?))
     }
 
     /// The state of this node and of what it depends on.
@@ -328,9 +318,8 @@ impl Node {
     }
 
     async fn leaf(&self, cell: &ElectionCell, index: u64) -> Result<Vec<u8>, EngineError> {
-        let block = self.shared.ledger.block_of_leaf(cell.law_id(), index).await?.ok_or_else(|| damaged(cell, index))?;
-        let place = usize::try_from(index - block.first_leaf).unwrap_or(usize::MAX);
-        let leaf = leaves_of_block(&block.leaves).nth(place).flatten().map(<[u8]>::to_vec);
+        let bytes = self.shared.ledger.leaves(cell.law_id(), index, 1).await?.ok_or_else(|| damaged(cell, index))?;
+        let leaf = leaves_of_block(&bytes).next().flatten().map(<[u8]>::to_vec);
         leaf.ok_or_else(|| damaged(cell, index))
     }
 

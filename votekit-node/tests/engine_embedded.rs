@@ -101,17 +101,22 @@ async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
 async fn damage_is_found_when_the_ledger_is_opened() {
     open_after("SELECT 1").await.expect("nothing is damaged");
     for (sql, told) in [
-        ("UPDATE head SET size = 599", "600"),
-        ("UPDATE head SET height = 3", "block 3"),
-        ("UPDATE head SET sealed_through = 9", "sealed through 9"),
+        ("UPDATE head SET size = 599", "table head"),
+        ("UPDATE head SET height = 3", "table head"),
+        ("UPDATE head SET sealed_through = 1", "table head"),
+        ("UPDATE head SET checkpoint = x'00'", "table head"),
         ("DELETE FROM head", "the blocks end at 2"),
         ("DELETE FROM block WHERE height = 1", "block 2"),
         ("DELETE FROM block WHERE height = 2", "the blocks end at 1"),
         ("UPDATE block SET first_leaf = 301 WHERE height = 2", "leaf 301"),
+        ("DELETE FROM leaves WHERE first_leaf = 256", "up to 256"),
+        ("DELETE FROM leaves WHERE first_leaf >= 512", "the head is at"),
+        ("UPDATE leaves SET leaf_count = 1 WHERE first_leaf = 0", "up to 1"),
         ("DELETE FROM tile WHERE idx = 0", "tiles of level 0"),
         ("UPDATE batch SET bytes = zeroblob(200) WHERE id = 3", "batch 3"),
         ("UPDATE batch SET bytes = (SELECT bytes FROM batch WHERE id = 1) WHERE id = 3", "batch 3"),
         ("UPDATE batch SET digest = zeroblob(32) WHERE id = 3", "batch 3"),
+        ("UPDATE batch SET sequence = 7 WHERE id = 3", "batch 3"),
         ("UPDATE election SET law_id = 'L 1'", "election"),
         ("PRAGMA application_id = 7", "not a votekit ledger"),
         ("PRAGMA user_version = 0", "schema 0"),
@@ -128,14 +133,14 @@ async fn damaged_evidence_blocks_and_tiles_are_not_served() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fill(folder.path()).await;
     let change = "UPDATE batch SET bytes = zeroblob(length(bytes)) WHERE id = 1; UPDATE tile SET hashes = x'00';
-                  UPDATE block SET leaves = x'0001' WHERE height = 1;";
+                  UPDATE leaves SET bytes = zeroblob(length(bytes)) WHERE first_leaf = 0;";
     Connection::open(folder.path().join("ledger.sqlite")).expect("the file").execute_batch(change).expect("the change");
     let ledger = EmbeddedEngine::open(folder.path()).expect("what is sealed is not read again").ledger;
     let corrupt = |error: EngineError| assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
     corrupt(ledger.staged(&law(), StagingId(0), 10).await.expect_err("evidence"));
     corrupt(ledger.tile(&law(), 0, 0).await.expect_err("a tile"));
     corrupt(ledger.blocks(&law(), 1, 1).await.expect_err("a block"));
-    corrupt(ledger.block_of_leaf(&law(), 5).await.expect_err("a leaf"));
+    corrupt(ledger.leaves(&law(), 5, 1).await.expect_err("a leaf"));
     ledger.blocks(&law(), 2, 1).await.expect("another block is whole");
 }
 
@@ -143,6 +148,14 @@ async fn damaged_evidence_blocks_and_tiles_are_not_served() {
 async fn a_newer_ledger_is_left_alone() {
     match open_after("PRAGMA user_version = 99").await {
         Err(EngineError::Unavailable { reason, .. }) => assert!(reason.contains("newer version of votekit"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_from_before_the_first_release_is_left_alone() {
+    match open_after("PRAGMA user_version = 1").await {
+        Err(EngineError::Unavailable { reason, .. }) => assert!(reason.contains("before its first release"), "{reason}"),
         other => panic!("{other:?}"),
     }
 }

@@ -33,8 +33,18 @@ CREATE TABLE block (
     height     INTEGER NOT NULL,
     first_leaf INTEGER NOT NULL,
     leaf_count INTEGER NOT NULL,
-    leaves     BLOB NOT NULL,
-    UNIQUE (election, height),
+    UNIQUE (election, height)
+) STRICT;
+
+-- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is full (256 leaves). So a
+-- status, a receipt or an entry bundle costs a run or a few, however large the block. The digest is the SHA-256 of the bytes.
+CREATE TABLE leaves (
+    id         INTEGER PRIMARY KEY,
+    election   INTEGER NOT NULL REFERENCES election (id),
+    first_leaf INTEGER NOT NULL,
+    leaf_count INTEGER NOT NULL,
+    digest     BLOB NOT NULL,
+    bytes      BLOB NOT NULL,
     UNIQUE (election, first_leaf)
 ) STRICT;
 
@@ -42,6 +52,8 @@ CREATE TABLE tile (
     election INTEGER NOT NULL REFERENCES election (id),
     level    INTEGER NOT NULL,
     idx      INTEGER NOT NULL,
+    -- The SHA-256 of the hashes.
+    digest   BLOB NOT NULL,
     hashes   BLOB NOT NULL,
     UNIQUE (election, level, idx)
 ) STRICT;
@@ -54,7 +66,9 @@ CREATE TABLE head (
     height         INTEGER NOT NULL,
     term           INTEGER NOT NULL,
     checkpoint     BLOB NOT NULL,
-    sealed_through INTEGER NOT NULL
+    sealed_through INTEGER NOT NULL,
+    -- The SHA-256 of the columns above but the first two.
+    digest         BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE manifest (

@@ -282,8 +282,9 @@ pub trait Ledger: Send + Sync + 'static {
     /// Blocks from a height on, in order.
     async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError>;
 
-    /// The block that holds a leaf.
-    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError>;
+    /// So many leaves from an index on, each behind its length as in an entry bundle of tlog-tiles. `None` when the log does not reach so far.
+    /// Costs what is asked for, however large the blocks are.
+    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// A full tile of hashes: 256 times 32 bytes.
     async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError>;

@@ -8,9 +8,9 @@ use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case
 use crate::engine::{Conflict, EngineError, StagingId};
 use log::{
     a_block_of_a_lower_term_is_refused, a_block_that_contradicts_itself_is_refused, a_block_that_does_not_follow_is_refused,
-    a_leaf_is_found_in_its_block, another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on,
-    committing_the_head_again_succeeds, full_tiles_are_kept, heads_and_blocks_survive_a_restart,
-    of_competing_blocks_one_is_committed, the_first_block_creates_the_log,
+    another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on, committing_the_head_again_succeeds,
+    full_tiles_are_kept, heads_and_blocks_survive_a_restart, leaves_are_read_in_any_range, of_competing_blocks_one_is_committed,
+    the_first_block_creates_the_log,
 };
 use staging::{
     a_number_belongs_to_one_batch, a_purged_batch_stays_purged, epochs_are_listed, epochs_are_never_given_twice,
@@ -48,7 +48,7 @@ pub(super) const CASES: &[Case] = &[
     case!(another_block_in_the_heads_place_is_refused),
     case!(of_competing_blocks_one_is_committed),
     case!(blocks_are_read_from_a_height_on),
-    case!(a_leaf_is_found_in_its_block),
+    case!(leaves_are_read_in_any_range),
     case!(full_tiles_are_kept),
 ];
 
@@ -73,7 +73,7 @@ async fn a_new_ledger_is_empty(place: &dyn Place) -> Outcome {
     ensure_eq!(ledger.staged_through(&law_id, node(1), votekit_core::id::Epoch(1)).await?, None, "the highest sequence");
     ensure_eq!(ledger.head(&law_id).await?, None, "head");
     ensure_eq!(ledger.blocks(&law_id, 1, 10).await?, [], "blocks");
-    ensure_eq!(ledger.block_of_leaf(&law_id, 0).await?, None, "the block of a leaf");
+    ensure_eq!(ledger.leaves(&law_id, 0, 1).await?, None, "a leaf");
     ensure_eq!(ledger.tile(&law_id, 0, 0).await?, None, "tile");
     ensure_eq!(ledger.purge_evidence(&law_id).await?, 0, "batches purged");
     Ok(())

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::fault::{Fault, corrupt};
-use crate::engine::{Head, StagingId, StoredBlock};
+use crate::engine::{Head, StagingId};
 
 /// A number as SQLite keeps it, in 63 bits. `None` beyond.
 pub(super) fn column(number: u64) -> Option<i64> {
@@ -39,25 +39,43 @@ pub(super) fn law_id(text: &str) -> Result<LawId, Fault> {
     text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
 }
 
-/// Reads `size, height, term, checkpoint, sealed_through`.
+/// Reads `size, height, term, checkpoint, sealed_through, digest`, and checks that they are what was stored.
 pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
-    Ok(Head {
+    let head = Head {
         size: number(row, 0)?,
         height: number(row, 1)?,
         term: number(row, 2)?,
         checkpoint: row.get(3)?,
         sealed_through: StagingId(number(row, 4)?),
-    })
+    };
+    let stored: [u8; 32] = row.get(5)?;
+    if head_digest(&head).as_bytes() == &stored {
+        return Ok(head);
+    }
+    Err(corrupt(format!("table head: the head at {} leaves is not the one that was stored", head.size)).into())
 }
 
-/// Reads `height, first_leaf, leaf_count, leaves`, and checks that the leaves are as many as they say.
-pub(super) fn block(row: &Row<'_>) -> Result<StoredBlock, Fault> {
-    let block =
-        StoredBlock { height: number(row, 0)?, first_leaf: number(row, 1)?, leaf_count: row.get(2)?, leaves: row.get(3)? };
-    if holds_leaves(&block.leaves, block.leaf_count) {
-        return Ok(block);
+/// What a head is stored with, so that no number of it changes unseen.
+pub(super) fn head_digest(head: &Head) -> Digest {
+    let numbers = [head.size, head.height, head.term, head.sealed_through.0].map(u64::to_be_bytes);
+    Digest::of(&[numbers.as_flattened(), &head.checkpoint].concat())
+}
+
+/// A run of leaves as the table keeps them.
+pub(super) struct LeafRun {
+    pub(super) first_leaf: u64,
+    pub(super) leaf_count: u32,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Reads `first_leaf, leaf_count, digest, bytes`, and checks that the leaves are those that were stored.
+pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
+    let run = LeafRun { first_leaf: number(row, 0)?, leaf_count: row.get(1)?, bytes: row.get(3)? };
+    let stored: [u8; 32] = row.get(2)?;
+    if Digest::of(&run.bytes).as_bytes() == &stored && holds_leaves(&run.bytes, run.leaf_count) {
+        return Ok(run);
     }
-    Err(corrupt(format!("table block: the leaves of block {} are not the {} it counts", block.height, block.leaf_count)).into())
+    Err(corrupt(format!("table leaves: the run at leaf {} is not the one that was stored", run.first_leaf)).into())
 }
 
 /// Whether bytes are exactly so many leaves, each behind its length in 2 bytes.
@@ -70,7 +88,7 @@ pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
     bytes.is_empty()
 }
 
-/// Reads `id, digest, bytes` of a batch that is not purged, and checks that the batch is the one that was stored.
+/// Reads `id, digest, bytes, node, epoch, sequence` of a batch that is not purged, and checks that the batch is the one that was stored.
 pub(super) fn batch(row: &Row<'_>, law: &LawId) -> Result<(StagingId, Batch), Fault> {
     let id = number(row, 0)?;
     let stored: [u8; 32] = row.get(1)?;
@@ -82,6 +100,11 @@ pub(super) fn batch(row: &Row<'_>, law: &LawId) -> Result<(StagingId, Batch), Fa
     }
     if batch.header().law_id != *law {
         return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
+    }
+    let row_number =
+        BatchNumber { node: NodeId::from_bytes(row.get(3)?), epoch: Epoch(row.get(4)?), sequence: Sequence(number(row, 5)?) };
+    if batch.number() != row_number {
+        return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
     }
     Ok((StagingId(id), batch))
 }

@@ -22,6 +22,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
     for (election, law_id) in elections {
         let head = queries::head(connection, election)?;
         check_blocks(connection, election, &law_id, head.as_ref())?;
+        check_leaves(connection, election, &law_id, head.as_ref())?;
         check_tiles(connection, election, &law_id, head.as_ref())?;
         if let Some(head) = head {
             if head.sealed_through.0 > last_staged {
@@ -63,6 +64,26 @@ fn check_blocks(connection: &Connection, election: ElectionId, law_id: &LawId, h
     Ok(())
 }
 
+/// The runs of leaves follow one another, without a gap, up to the head.
+fn check_leaves(connection: &Connection, election: ElectionId, law_id: &LawId, head: Option<&Head>) -> Result<(), Fault> {
+    let size = head.map_or(0, |head| head.size);
+    let mut statement =
+        connection.prepare_cached("SELECT first_leaf, leaf_count FROM leaves WHERE election = ?1 ORDER BY first_leaf")?;
+    let mut rows = statement.query([election.0])?;
+    let mut leaves = 0;
+    while let Some(row) = rows.next()? {
+        let first_leaf = number(row, 0)?;
+        if first_leaf != leaves {
+            return Err(damage(law_id, format!("the leaves stored up to {leaves} are followed by those from {first_leaf} on")));
+        }
+        leaves += number(row, 1)?;
+    }
+    if leaves != size {
+        return Err(damage(law_id, format!("the head is at {size} leaves, {leaves} are stored")));
+    }
+    Ok(())
+}
+
 fn check_tiles(connection: &Connection, election: ElectionId, law_id: &LawId, head: Option<&Head>) -> Result<(), Fault> {
     let size = head.map_or(0, |head| head.size);
     let mut statement =
@@ -81,7 +102,7 @@ fn check_tiles(connection: &Connection, election: ElectionId, law_id: &LawId, he
 
 fn load_unsealed(connection: &Connection, election: ElectionId, law_id: &LawId, tail: &Tail) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, digest, bytes FROM batch WHERE election = ?1 AND bytes IS NOT NULL
+        "SELECT id, digest, bytes, node, epoch, sequence FROM batch WHERE election = ?1 AND bytes IS NOT NULL
          AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) ORDER BY id",
     )?;
     let mut rows = statement.query([election.0])?;

@@ -127,9 +127,9 @@ impl Ledger for EmbeddedLedger {
         self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
     }
 
-    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError> {
+    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
         let law_id = law_id.clone();
-        self.read(move |connection| queries::block_of_leaf(connection, &law_id, leaf)).await
+        self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
     }
 
     async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {

@@ -8,7 +8,9 @@ use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
 use crate::engine::{Head, StagingId, StoredBlock};
 
-const BLOCK: &str = "SELECT height, first_leaf, leaf_count, leaves FROM block";
+const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
+const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
+const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
 
 pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
     let mut statement = connection.prepare_cached("SELECT law_id FROM head JOIN election ON id = election ORDER BY created")?;
@@ -31,9 +33,8 @@ pub(super) fn batches(
     let (Some(election), Some(after)) = (find_election(connection, law_id)?, columns::column(after.0)) else {
         return Ok(Vec::new());
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT id, digest, bytes FROM batch WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3",
-    )?;
+    let mut statement = connection
+        .prepare_cached(&format!("{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"))?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
     collect(rows, |row| columns::batch(row, law_id))
 }
@@ -44,10 +45,9 @@ pub(super) fn batch(connection: &Connection, law_id: &LawId, number: BatchNumber
         return Ok(None);
     };
     let batch = connection
-        .prepare_cached(
-            "SELECT id, digest, bytes FROM batch
-             WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL",
-        )?
+        .prepare_cached(&format!(
+            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL"
+        ))?
         .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
         .next()?
         .map(|row| columns::batch(row, law_id))
@@ -74,7 +74,7 @@ pub(super) fn staged_through(
 
 pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Option<Head>, Fault> {
     connection
-        .prepare_cached("SELECT size, height, term, checkpoint, sealed_through FROM head WHERE election = ?1")?
+        .prepare_cached("SELECT size, height, term, checkpoint, sealed_through, digest FROM head WHERE election = ?1")?
         .query([election.0])?
         .next()?
         .map(columns::head)
@@ -86,7 +86,7 @@ pub(super) fn block(connection: &Connection, election: ElectionId, height: i64) 
         .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height = ?2"))?
         .query((election.0, height))?
         .next()?
-        .map(columns::block)
+        .map(|row| whole_block(connection, election, row))
         .transpose()
 }
 
@@ -96,36 +96,66 @@ pub(super) fn blocks(connection: &Connection, law_id: &LawId, from_height: u64, 
     };
     let mut statement =
         connection.prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"))?;
-    collect(statement.query((election.0, from_height, limit_column(limit)))?, columns::block)
+    let rows = statement.query((election.0, from_height, limit_column(limit)))?;
+    collect(rows, |row| whole_block(connection, election, row))
 }
 
-pub(super) fn block_of_leaf(connection: &Connection, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, Fault> {
-    let (Some(election), Some(column)) = (find_election(connection, law_id)?, columns::column(leaf)) else {
-        return Ok(None);
+/// Reads `height, first_leaf, leaf_count`, and the leaves.
+fn whole_block(connection: &Connection, election: ElectionId, row: &Row<'_>) -> Result<StoredBlock, Fault> {
+    let (height, first_leaf, leaf_count) = (columns::number(row, 0)?, columns::number(row, 1)?, row.get(2)?);
+    let leaves = leaf_range(connection, election, first_leaf, leaf_count)?;
+    let leaves = leaves.ok_or_else(|| corrupt(format!("table leaves: leaves of block {height} are missing")))?;
+    Ok(StoredBlock { height, first_leaf, leaf_count, leaves })
+}
+
+/// So many leaves from an index on, each behind its length.
+pub(super) fn leaves(connection: &Connection, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
+    leaf_range(connection, election, first, count)
+}
+
+/// `None` when the runs do not reach so far.
+fn leaf_range(connection: &Connection, election: ElectionId, first: u64, count: u32) -> Result<Option<Vec<u8>>, Fault> {
+    let end = first.checked_add(count.into()).and_then(columns::column);
+    let (Some(column), Some(end)) = (columns::column(first), end) else { return Ok(None) };
+    let mut statement = connection.prepare_cached(&format!(
+        "{LEAVES} WHERE election = ?1 AND first_leaf < ?3 AND first_leaf >=
+         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 AND first_leaf <= ?2), 0) ORDER BY first_leaf"
+    ))?;
+    let mut rows = statement.query((election.0, column, end))?;
+    let mut bytes = Vec::new();
+    let mut next = first;
+    while let Some(row) = rows.next()? {
+        let run = columns::leaf_run(row)?;
+        let Some(skipped) = next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into()) else { break };
+        let wanted = (first + u64::from(count) - next).min(u64::from(run.leaf_count) - skipped);
+        bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
+        next += wanted;
+    }
+    Ok((next == first + u64::from(count)).then_some(bytes))
+}
+
+/// Some leaves from the middle of a run, of which it has been checked that it holds them.
+fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
+    let offset_after = |leaves: u64| {
+        (0..leaves).fold(0, |offset, _| offset + 2 + usize::from(u16::from_be_bytes([run[offset], run[offset + 1]])))
     };
-    let block = connection
-        .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND first_leaf <= ?2 ORDER BY first_leaf DESC LIMIT 1"))?
-        .query((election.0, column))?
-        .next()?
-        .map(columns::block)
-        .transpose()?;
-    // The last block reaches only so far.
-    Ok(block.filter(|block| leaf - block.first_leaf < u64::from(block.leaf_count)))
+    &run[offset_after(skipped)..offset_after(skipped + wanted)]
 }
 
 pub(super) fn tile(connection: &Connection, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, Fault> {
     let (Some(election), Some(column)) = (find_election(connection, law_id)?, columns::column(index)) else {
         return Ok(None);
     };
-    let hashes: Option<Vec<u8>> = connection
-        .prepare_cached("SELECT hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?
-        .query_row((election.0, level, column), |row| row.get(0))
+    let tile: Option<([u8; 32], Vec<u8>)> = connection
+        .prepare_cached("SELECT digest, hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?
+        .query_row((election.0, level, column), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    match hashes {
-        Some(hashes) if hashes.len() != 256 * 32 => {
-            Err(corrupt(format!("table tile: tile {level}/{index} of {law_id} has {} bytes", hashes.len())).into())
+    match tile {
+        Some((digest, hashes)) if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest => {
+            Err(corrupt(format!("table tile: tile {level}/{index} of {law_id} is not the one that was stored")).into())
         }
-        hashes => Ok(hashes),
+        tile => Ok(tile.map(|(_, hashes)| hashes)),
     }
 }
 

@@ -16,7 +16,10 @@ pub(super) const FILE: &str = "ledger.sqlite";
 /// `VKIT`: what `file` and SQLite's own tools can tell this database by.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
-/// Each brings the schema from its place in the list to the next. `user_version` counts those that were applied.
+/// The schema that the first migration makes. Schema 1 kept each block's leaves in one row and was never released.
+const FIRST_SCHEMA: usize = 2;
+
+/// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/embedded/001_ledger.sql")];
 
 /// Pages of 4 KiB after which SQLite moves the write-ahead log into the database: seldom, since it stalls the writer.
@@ -86,9 +89,13 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     if application != APPLICATION_ID {
         return Err(corrupt("the file is a database, but not a votekit ledger").into());
     }
-    let newest = MIGRATIONS.len();
+    let newest = FIRST_SCHEMA + MIGRATIONS.len() - 1;
     match usize::try_from(version) {
-        Ok(version) if (1..=newest).contains(&version) => Ok(version),
+        Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
+        Ok(1) => Err(unavailable(
+            "the file was written by a version of votekit before its first release (schema 1); make a new data folder",
+        )
+        .into()),
         Ok(version) if version > newest => Err(unavailable(format!(
             "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"
         ))
@@ -98,11 +105,11 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
 }
 
 fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
-    for (applied, migration) in MIGRATIONS.iter().enumerate().skip(version) {
+    for (schema, migration) in (FIRST_SCHEMA..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version) {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", i32::try_from(applied + 1).expect("migrations are few"))?;
+        transaction.pragma_update(None, "user_version", i32::try_from(schema).expect("migrations are few"))?;
         transaction.commit()?;
     }
     Ok(())

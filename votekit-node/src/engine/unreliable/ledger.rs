@@ -47,8 +47,8 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.read(self.inner.blocks(law_id, from_height, limit)).await
     }
 
-    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError> {
-        self.read(self.inner.block_of_leaf(law_id, leaf)).await
+    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.leaves(law_id, first, count)).await
     }
 
     async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
@@ -110,8 +110,8 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.blocks(law_id, from_height, limit)).await
     }
 
-    async fn block_of_leaf(&self, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, EngineError> {
-        persist(|| self.inner.block_of_leaf(law_id, leaf)).await
+    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.leaves(law_id, first, count)).await
     }
 
     async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {

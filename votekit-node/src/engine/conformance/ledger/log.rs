@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use votekit_core::chronicle::leaves_of_block;
 use votekit_core::id::Epoch;
 use votekit_core::log::tile::encode_hashes;
 
@@ -210,22 +211,25 @@ pub(in super::super) async fn blocks_are_read_from_a_height_on(place: &dyn Place
     Ok(())
 }
 
-pub(in super::super) async fn a_leaf_is_found_in_its_block(place: &dyn Place) -> Outcome {
+pub(in super::super) async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     SampleLog::new(&law("L2")).grow(&*ledger, 1000).await?;
-    let mut last = 0;
-    for leaf_count in [1, 10, 300, 1] {
+    let mut leaves: Vec<Vec<u8>> = Vec::new();
+    for leaf_count in [1, 10, 300, 1, 700, 256] {
         let commit = log.grow(&*ledger, leaf_count).await?;
-        last = commit.head.size - 1;
-        for leaf in [commit.block.first_leaf, commit.block.first_leaf + u64::from(leaf_count) / 2, last] {
-            let found = ledger.block_of_leaf(&law("L1"), leaf).await?;
-            ensure_eq!(found.as_ref().map(|block| block.height), Some(commit.block.height), format!("the block of leaf {leaf}"));
-            ensure!(found.as_ref() == Some(&commit.block), "the block of leaf {leaf} is not as it was");
-        }
+        let behind_lengths = |leaf: &[u8]| [&(leaf.len() as u16).to_be_bytes(), leaf].concat();
+        leaves.extend(leaves_of_block(&commit.block.leaves).flatten().map(behind_lengths));
     }
-    for leaf in [last + 1, last + 1000, u64::MAX] {
-        ensure_eq!(ledger.block_of_leaf(&law("L1"), leaf).await?, None, format!("the block of leaf {leaf}, which there is not"));
+    let size = leaves.len();
+    for (first, count) in [(0, 1), (0, size), (1, 9), (5, 400), (255, 2), (256, 256), (311, 1), (size - 1, 1), (size, 0), (7, 0)]
+    {
+        let found = ledger.leaves(&law("L1"), first as u64, count as u32).await?;
+        ensure!(found == Some(leaves[first..first + count].concat()), "{count} leaves from {first} on are not as they were");
+    }
+    for (first, count) in [(size as u64, 1), (0, size as u32 + 1), (size as u64 + 1000, 1), (u64::MAX, 1), (u64::MAX, u32::MAX)] {
+        let found = ledger.leaves(&law("L1"), first, count).await?;
+        ensure_eq!(found, None, format!("{count} leaves from {first} on, which there are not"));
     }
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use votekit_core::log::tile::{Tile, encode_hashes};
+use votekit_core::id::Digest;
+use votekit_core::log::tile::{TILE_WIDTH, Tile, encode_hashes};
 
-use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election, holds_leaves};
+use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election, head_digest, holds_leaves};
 use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
 use crate::engine::embedded::tail::Tail;
@@ -99,18 +100,26 @@ impl Commit {
     fn insert_block(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
         let block = &self.commit.block;
         connection
-            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count, leaves) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count, &block.leaves))?;
+            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count))?;
+        let mut statement = connection
+            .prepare_cached("INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut first_leaf = self.columns.first_leaf;
+        for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
+            statement.execute((election.0, first_leaf, leaf_count, Digest::of(bytes).as_bytes(), bytes))?;
+            first_leaf += i64::from(leaf_count);
+        }
         Ok(())
     }
 
     fn insert_tiles(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
         let mut statement =
-            connection.prepare_cached("INSERT INTO tile (election, level, idx, hashes) VALUES (?1, ?2, ?3, ?4)")?;
+            connection.prepare_cached("INSERT INTO tile (election, level, idx, digest, hashes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for full in &self.commit.full_tiles {
             let index =
                 column(full.tile.index()).ok_or_else(|| malformed(&self.commit.law_id, "a log has at most 2^63 leaves"))?;
-            statement.execute((election.0, full.tile.level(), index, encode_hashes(&full.hashes)))?;
+            let hashes = encode_hashes(&full.hashes);
+            statement.execute((election.0, full.tile.level(), index, Digest::of(&hashes).as_bytes(), &hashes))?;
         }
         Ok(())
     }
@@ -119,12 +128,20 @@ impl Commit {
         let Columns { size, height, term, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(
-                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through)
-                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7)
                  ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, term = excluded.term,
-                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through",
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, digest = excluded.digest",
             )?
-            .execute((election.0, size, height, term, &self.commit.head.checkpoint, sealed_through))?;
+            .execute((
+                election.0,
+                size,
+                height,
+                term,
+                &self.commit.head.checkpoint,
+                sealed_through,
+                head_digest(&self.commit.head).as_bytes(),
+            ))?;
         Ok(())
     }
 }
@@ -161,6 +178,24 @@ fn check(commit: &BlockCommit) -> Result<(), &'static str> {
         return Err("the full tiles are those that the block fills");
     }
     Ok(())
+}
+
+/// The runs in which a block's leaves are stored: each ends where a tile of the tree is full, or with the block.
+fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let (mut next, mut rest) = (first_leaf, leaves);
+    std::iter::from_fn(move || {
+        let room = TILE_WIDTH - (next % u64::from(TILE_WIDTH)) as u16;
+        let (mut leaf_count, mut length) = (0_u32, 0);
+        while leaf_count < u32::from(room) {
+            let Some(prefix) = rest[length..].first_chunk() else { break };
+            length += 2 + usize::from(u16::from_be_bytes(*prefix));
+            leaf_count += 1;
+        }
+        let run;
+        (run, rest) = rest.split_at(length);
+        next += u64::from(leaf_count);
+        (leaf_count > 0).then_some((leaf_count, run))
+    })
 }
 
 /// The tiles that fill while a log grows, in order.
