@@ -4,6 +4,7 @@
 //! specified in `docs/formats.md`, section 5.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
@@ -111,13 +112,24 @@ pub enum BatchError {
 }
 
 /// A batch as it travels and is stored: its bytes, with the header read out of them.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Batch {
     header: BatchHeader,
     count: usize,
     digest: Digest,
     bytes: Vec<u8>,
+    /// The key under which the signature was found good: it is checked once, by whoever comes first.
+    verified: OnceLock<NodePublicKey>,
 }
+
+impl PartialEq for Batch {
+    fn eq(&self, other: &Self) -> bool {
+        // Everything else follows from the bytes.
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Batch {}
 
 /// One envelope of a batch in storage: the choice is sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +176,7 @@ impl Batch {
         let digest = Digest::of(&bytes);
         let signature = node_key.0.sign(&signed_message(&digest));
         bytes.extend_from_slice(&signature.to_bytes());
-        Ok(Self { header, count: envelopes.len(), digest, bytes })
+        Ok(Self { header, count: envelopes.len(), digest, bytes, verified: OnceLock::new() })
     }
 
     /// Reads a batch. Its signature is not checked yet: see [`Batch::verify`].
@@ -174,10 +186,10 @@ impl Batch {
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BatchError> {
         let (header, count) = read_header(&bytes)?;
         let digest = Digest::of(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
-        Ok(Self { header, count, digest, bytes })
+        Ok(Self { header, count, digest, bytes, verified: OnceLock::new() })
     }
 
-    /// Checks the node's signature.
+    /// Checks the node's signature. Asked again about a key under which it was good, it answers from memory.
     ///
     /// # Errors
     /// [`BatchError::Node`] for another node's key, [`BatchError::Signature`] for a bad signature.
@@ -186,10 +198,17 @@ impl Batch {
         if key.node_id() != number.node {
             return Err(BatchError::Node { number });
         }
-        let key = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| BatchError::Signature { number })?;
+        if self.verified.get() == Some(key) {
+            return Ok(());
+        }
+        let verifying = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| BatchError::Signature { number })?;
         let (_, signature) = self.bytes.split_last_chunk::<SIGNATURE_LENGTH>().ok_or(BatchError::Signature { number })?;
-        key.verify_strict(&signed_message(&self.digest), &Signature::from_bytes(signature))
-            .map_err(|_| BatchError::Signature { number })
+        verifying
+            .verify_strict(&signed_message(&self.digest), &Signature::from_bytes(signature))
+            .map_err(|_| BatchError::Signature { number })?;
+        // Only one key can be the node's, so whoever set it first set the same.
+        let _ = self.verified.set(*key);
+        Ok(())
     }
 
     /// What stands before the envelopes.

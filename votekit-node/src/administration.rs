@@ -233,22 +233,22 @@ impl Node {
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
-            self.check_binding(&cell, &request.waivers)?;
+            self.check_binding(&cell, &request.waivers).await?;
         }
         let now = self.now().seconds();
         let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
         let key = self.shared.folder.node_key()?.public_key();
         let mut acts = vec![Act::Open { opens, waivers: request.waivers }];
-        if cell.chronicle().node_key(key.node_id()).is_none() {
+        if cell.chronicle().await.node_key(key.node_id()).is_none() {
             acts.push(Act::Admit(key));
         }
         self.record(&cell, acts).await?;
         Ok(ElectionView::of(&cell))
     }
 
-    fn check_binding(&self, cell: &ElectionCell, waivers: &[String]) -> Result<(), AdminError> {
+    async fn check_binding(&self, cell: &ElectionCell, waivers: &[String]) -> Result<(), AdminError> {
         let mut missing = Vec::new();
-        let chronicle = cell.chronicle();
+        let chronicle = cell.chronicle().await;
         if chronicle.scheme().is_none() {
             return Err(ChronicleError::NoRoll.into());
         }
@@ -385,7 +385,7 @@ impl Node {
     /// Lets a kept roll take effect in an election, unless it has.
     async fn take_effect(&self, cell: &ElectionCell, manifest: &Manifest) -> Result<LoadOutcome, AdminError> {
         let digest = manifest.digest();
-        if cell.chronicle().has_manifest(&digest) {
+        if cell.chronicle().await.has_manifest(&digest) {
             return Ok(LoadOutcome::Unchanged);
         }
         let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())? else {

@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::chronicle::{Block, Chronicle};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
@@ -31,7 +31,7 @@ pub(crate) struct ElectionCell {
     secrets: RwLock<Option<ElectionSecrets>>,
     pub(crate) signer: CheckpointSigner,
     /// Runs ahead of what is durable by at most the block in the making.
-    chronicle: RwLock<Chronicle>,
+    chronicle: AsyncRwLock<Chronicle>,
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<CredentialHasher>>,
     pub(crate) intake: mpsc::Sender<Submission>,
@@ -119,7 +119,7 @@ impl ElectionCell {
             definition: parts.chronicle.definition().clone(),
             secrets: RwLock::new(parts.secrets),
             signer: parts.signer,
-            chronicle: RwLock::new(parts.chronicle),
+            chronicle: AsyncRwLock::new(parts.chronicle),
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher),
             intake: parts.intake,
@@ -150,13 +150,14 @@ impl ElectionCell {
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
     }
 
-    pub(crate) fn chronicle(&self) -> RwLockReadGuard<'_, Chronicle> {
-        self.chronicle.read().unwrap_or_else(PoisonError::into_inner)
+    /// Waits while a block is made, some milliseconds under load, without holding up a thread.
+    pub(crate) async fn chronicle(&self) -> RwLockReadGuard<'_, Chronicle> {
+        self.chronicle.read().await
     }
 
-    /// For the sealer alone.
+    /// For the sealer alone, on a thread that may block.
     pub(crate) fn chronicle_mut(&self) -> RwLockWriteGuard<'_, Chronicle> {
-        self.chronicle.write().unwrap_or_else(PoisonError::into_inner)
+        self.chronicle.blocking_write()
     }
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use votekit_core::ballot::SealError;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
 use crate::election_cell::ElectionCell;
 use crate::engine::EngineError;
@@ -198,11 +198,4 @@ pub(crate) fn end_of_earlier_epoch(
     let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
     let header = BatchHeader { law_id: cell.law_id().clone(), number, confirmed_through: through, last: true };
     Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom).map(Arc::new)
-}
-
-/// A fresh id for a request without an idempotency key.
-pub(crate) fn random_request_id() -> Result<RequestId, getrandom::Error> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(RequestId::from_bytes(bytes))
 }

@@ -125,11 +125,11 @@ impl Node {
     /// # Errors
     /// [`EngineError`].
     pub async fn status(&self, request: RequestId) -> Result<Option<VoteStatus>, EngineError> {
-        let Some((cell, index)) = self.find(&request) else {
+        let Some((cell, index)) = self.find(&request).await else {
             let pending = self.shared.pending.expected(&request);
             // It may have been sealed between the two looks.
             return match pending {
-                None if self.find(&request).is_some() => Ok(Some(VoteStatus::Pending { expected: None })),
+                None if self.find(&request).await.is_some() => Ok(Some(VoteStatus::Pending { expected: None })),
                 pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
             };
         };
@@ -161,7 +161,7 @@ impl Node {
     /// # Errors
     /// [`ReceiptError`].
     pub async fn receipt(&self, request: RequestId) -> Result<Vec<u8>, ReceiptError> {
-        let Some((cell, index)) = self.find(&request) else {
+        let Some((cell, index)) = self.find(&request).await else {
             let pending = self.shared.pending.expected(&request).is_some();
             return Err(if pending { ReceiptError::Pending } else { ReceiptError::Unknown });
         };
@@ -207,7 +207,8 @@ impl Node {
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
-                    if cell.voter_token(&request) == Some(token) && cell.chronicle().fold().requests().contains(&request) =>
+                    if cell.voter_token(&request) == Some(token)
+                        && cell.chronicle().await.fold().requests().contains(&request) =>
                 {
                     matches!(self.status(request).await?, Some(VoteStatus::Decided(Decision::Accepted { .. })))
                 }
@@ -236,7 +237,7 @@ impl Node {
     /// [`EngineError`].
     pub async fn manifest(&self, law_id: &LawId, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         match self.shared.election(law_id) {
-            Some(cell) if cell.chronicle().has_manifest(digest) => self.shared.ledger.manifest(digest).await,
+            Some(cell) if cell.chronicle().await.has_manifest(digest) => self.shared.ledger.manifest(digest).await,
             _ => Ok(None),
         }
     }
@@ -310,11 +311,14 @@ impl Node {
         Gauges { votes_pending: self.shared.pending.len() as u64, elections: elections.collect() }
     }
 
-    fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {
-        self.shared.elections().into_iter().find_map(|cell| {
-            let index = cell.chronicle().fold().requests().get(request)?;
-            Some((cell, index))
-        })
+    async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {
+        for cell in self.shared.elections() {
+            let index = cell.chronicle().await.fold().requests().get(request);
+            if let Some(index) = index {
+                return Some((cell, index));
+            }
+        }
+        None
     }
 
     async fn leaf(&self, cell: &ElectionCell, index: u64) -> Result<Vec<u8>, EngineError> {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, NodeKey};
-use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
+use votekit_core::chronicle::{Act, Block, BlockMaker, Chronicle, Sealed};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
 use votekit_core::id::{Epoch, Sequence};
@@ -24,6 +24,10 @@ use crate::retry::until_definite;
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
+
+/// The least time from one block to the next while votes keep coming. A block costs signatures, commitments and a sync whatever is in it: under load more
+/// votes share them, and after a quiet moment the next vote is sealed at once.
+const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
@@ -48,15 +52,17 @@ pub(crate) struct Sealer {
     node_key: NodeKey,
     /// Epochs of this node that were given out before this life of it.
     earlier_epochs: Vec<Epoch>,
+    /// No block of votes is made before this moment.
+    next_block: Instant,
 }
 
 impl Sealer {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey, earlier_epochs: Vec<Epoch>) -> Self {
-        Self { shared, cell, node_key, earlier_epochs }
+        Self { shared, cell, node_key, earlier_epochs, next_block: Instant::now() }
     }
 
     /// Runs until it is told to stop or fails for good.
-    pub(crate) async fn run(self, mut commands: mpsc::Receiver<SealerCommand>) {
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
         if let Err(error) = self.take_over().await {
             return self.shared.fail(&error);
         }
@@ -64,7 +70,7 @@ impl Sealer {
             let command = tokio::select! {
                 command = commands.recv() => command,
                 () = self.cell.staged.notified() => {
-                    match self.drain().await {
+                    match self.seal_in_time().await {
                         Ok(()) => continue,
                         Err(error) => return self.shared.fail(&error),
                     }
@@ -73,7 +79,7 @@ impl Sealer {
             match command {
                 None => return,
                 Some(SealerCommand::Record(acts, reply)) => {
-                    let _ = reply.send(self.record(&acts).await);
+                    let _ = reply.send(self.record(acts).await);
                 }
                 Some(SealerCommand::Close(reply)) => {
                     let _ = reply.send(self.close().await);
@@ -97,7 +103,7 @@ impl Sealer {
         self.drain().await?;
         let own = self.node_key.node_id();
         let open: Vec<_> = {
-            let chronicle = self.cell.chronicle();
+            let chronicle = self.cell.chronicle().await;
             let epochs =
                 chronicle.fold().open_epochs().filter(|(node, epoch)| *node == own && self.earlier_epochs.contains(epoch));
             epochs.map(|(node, epoch)| (epoch, chronicle.fold().progress(node, epoch).through)).collect()
@@ -119,83 +125,64 @@ impl Sealer {
         BlockMaker { term: TERM, leader: self.cell.signer.authority.as_str().to_owned(), at }
     }
 
-    async fn record(&self, acts: &[Act]) -> Result<(), AdminError> {
+    async fn record(&self, acts: Vec<Act>) -> Result<(), AdminError> {
         let maker = self.maker();
-        let made = self.cell.chronicle_mut().record(acts, &maker);
+        let at = maker.at;
+        let made = self.blocking(move |cell| cell.chronicle_mut().record(&acts, &maker)).await?;
         match made {
-            Ok(block) => Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, maker.at).await?),
+            Ok(block) => Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, at).await?),
             Err(error) => Err(AdminError::Refused(error)),
         }
     }
 
+    /// Seals what is staged, not too soon after the last block. What is staged meanwhile rings again.
+    async fn seal_in_time(&mut self) -> Result<(), EngineError> {
+        tokio::time::sleep_until(self.next_block.into()).await;
+        self.next_block = Instant::now() + BLOCK_INTERVAL;
+        while self.seal_next().await? == BLOCK_BATCHES_MAX {}
+        Ok(())
+    }
+
     /// Seals staged batches until there are none.
     async fn drain(&self) -> Result<(), EngineError> {
+        while self.seal_next().await? > 0 {}
+        Ok(())
+    }
+
+    /// Seals one block of what is staged. Says how many staged batches it looked at; none when nothing moved.
+    async fn seal_next(&self) -> Result<usize, EngineError> {
         if !matches!(self.state(), State::Open | State::Closing) {
-            return Ok(());
+            return Ok(0);
         }
-        loop {
-            let after = self.cell.committed().sealed_through;
-            let read = || self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX);
-            let staged = until_definite("sealing", read).await?;
-            if staged.is_empty() || !self.seal(staged).await? {
-                return Ok(());
-            }
-        }
+        let after = self.cell.committed().sealed_through;
+        let read = || self.shared.ledger.staged(self.cell.law_id(), after, BLOCK_BATCHES_MAX);
+        let staged = until_definite("sealing", read).await?;
+        let looked_at = staged.len();
+        Ok(if looked_at > 0 && self.seal(staged).await? { looked_at } else { 0 })
     }
 
     /// Seals one block. Says whether anything moved.
     async fn seal(&self, staged: Vec<Staged>) -> Result<bool, EngineError> {
-        let Some(ballot_key) = self.cell.ballot_key() else {
-            return Err(corrupt("the ballot key of an open election is not in the data folder"));
-        };
-        let (batches, sealed_through) = self.check(staged);
-        if sealed_through == self.cell.committed().sealed_through {
-            return Ok(false);
-        }
         let maker = self.maker();
-        let made = self.cell.chronicle_mut().seal(&batches, &ballot_key, &maker);
-        let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
-        for (batch, error) in &refused {
-            // What cannot follow was left out before: this is a batch that the log has already.
-            tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
-        }
+        let at = maker.at;
+        let latest = self.shared.now().0 + FUTURE_MILLIS_MAX;
+        let after = self.cell.committed().sealed_through;
+        let made = self.blocking(move |cell| make_block(cell, staged, after, latest, &maker)).await??;
+        let Some(MadeBlock { block, batches, sealed_through }) = made else { return Ok(false) };
         let entries = block.entries.clone();
-        self.commit(block, sealed_through, maker.at).await?;
+        self.commit(block, sealed_through, at).await?;
         self.announce(&batches, &entries);
         Ok(true)
     }
 
-    /// Chooses the batches of the next block, in the order of staging. What is forged or came from strangers is passed over. At a batch that cannot be
-    /// sealed yet the block ends before it: one whose predecessor is missing, or whose stamp lies in the future.
-    fn check(&self, staged: Vec<Staged>) -> (Vec<Arc<Batch>>, StagingId) {
-        let chronicle = self.cell.chronicle();
-        let latest = self.shared.now().0 + FUTURE_MILLIS_MAX;
-        let mut sealed_through = self.cell.committed().sealed_through;
-        let mut next = BTreeMap::new();
-        let mut batches = Vec::with_capacity(staged.len());
-        for Staged { id, batch } in staged {
-            if let Err(error) = chronicle.check_batch(&batch) {
-                tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch is refused");
-                sealed_through = id;
-                continue;
-            }
-            let number = batch.number();
-            let expected = next
-                .entry((number.node, number.epoch))
-                .or_insert_with(|| chronicle.fold().progress(number.node, number.epoch).through.next());
-            if number.sequence > *expected {
-                tracing::error!(batch = %number, expected = expected.0, "alarm: sealing waits for a missing batch");
-                break;
-            }
-            if batch.envelopes().any(|envelope| envelope.received.0 > latest) {
-                tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
-                break;
-            }
-            *expected = (*expected).max(number.sequence.next());
-            sealed_through = id;
-            batches.push(batch);
-        }
-        (batches, sealed_through)
+    /// Works on the chronicle on a thread that may block: a block under load takes milliseconds, and voters are waiting on the others.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&ElectionCell) -> T + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let cell = Arc::clone(&self.cell);
+        let work = tokio::task::spawn_blocking(move || work(&cell));
+        work.await.map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
     }
 
     async fn commit(&self, block: Block, sealed_through: StagingId, at: UnixSeconds) -> Result<(), EngineError> {
@@ -215,7 +202,7 @@ impl Sealer {
             head,
         });
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
-        let committed = Committed::of(&self.cell.chronicle(), self.node_key.node_id(), checkpoint, sealed_through);
+        let committed = Committed::of(&*self.cell.chronicle().await, self.node_key.node_id(), checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         if committed.state() != self.state() {
             let report = &committed.results.report;
@@ -259,7 +246,7 @@ impl Sealer {
                 // A vote answered in this very second was in time, so the closing time is the next one.
                 let latest = self.shared.now().max(self.cell.latest_stamp()).seconds();
                 let closes = UnixSeconds(latest.max(self.cell.committed().results.updated_at).0 + 1);
-                self.record(&[Act::Closing { closes }]).await?;
+                self.record(vec![Act::Closing { closes }]).await?;
             }
             State::Closing => {}
             state => return Err(AdminError::State { state, wanted: "closed" }),
@@ -273,9 +260,10 @@ impl Sealer {
         self.drain().await?;
         self.check_complete().await?;
         let maker = self.maker();
-        let closed = self.cell.chronicle_mut().close(&maker);
+        let at = maker.at;
+        let closed = self.blocking(move |cell| cell.chronicle_mut().close(&maker)).await?;
         let block = closed.map_err(AdminError::Refused)?;
-        Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, maker.at).await?)
+        Ok(self.commit_or_stop(block, self.cell.committed().sealed_through, at).await?)
     }
 
     /// Every batch that the ledger holds is in the log, and every epoch in it has ended. The log alone cannot tell: it does not know of what never came to it.
@@ -283,7 +271,7 @@ impl Sealer {
         let law_id = self.cell.law_id();
         for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
             let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?.unwrap_or(Sequence(0));
-            let sealed = self.cell.chronicle().fold().progress(node, epoch).through;
+            let sealed = self.cell.chronicle().await.fold().progress(node, epoch).through;
             if staged != sealed {
                 return Err(AdminError::Missing { node, epoch, staged, sealed });
             }
@@ -296,6 +284,74 @@ impl Sealer {
         let committed = self.commit(block, sealed_through, at).await;
         committed.inspect_err(|error| self.shared.fail(error))
     }
+}
+
+/// A block of votes that was made and is not stored yet.
+struct MadeBlock {
+    block: Block,
+    batches: Vec<Arc<Batch>>,
+    sealed_through: StagingId,
+}
+
+/// Makes the next block of staged batches; `None` when none of them can be sealed now.
+fn make_block(
+    cell: &ElectionCell,
+    staged: Vec<Staged>,
+    after: StagingId,
+    latest_millis: u64,
+    maker: &BlockMaker,
+) -> Result<Option<MadeBlock>, EngineError> {
+    let Some(ballot_key) = cell.ballot_key() else {
+        return Err(corrupt("the ballot key of an open election is not in the data folder"));
+    };
+    let mut chronicle = cell.chronicle_mut();
+    let (batches, sealed_through) = choose_batches(&chronicle, staged, after, latest_millis);
+    if sealed_through == after {
+        return Ok(None);
+    }
+    let made = chronicle.seal(&batches, &ballot_key, maker);
+    let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
+    for (batch, error) in &refused {
+        // What cannot follow was left out before: this is a batch that the log has already.
+        tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
+    }
+    Ok(Some(MadeBlock { block, batches, sealed_through }))
+}
+
+/// Chooses the batches of the next block, in the order of staging. What is forged or came from strangers is passed over. At a batch that cannot be
+/// sealed yet the block ends before it: one whose predecessor is missing, or whose stamp lies in the future.
+fn choose_batches(
+    chronicle: &Chronicle,
+    staged: Vec<Staged>,
+    after: StagingId,
+    latest_millis: u64,
+) -> (Vec<Arc<Batch>>, StagingId) {
+    let mut sealed_through = after;
+    let mut next = BTreeMap::new();
+    let mut batches = Vec::with_capacity(staged.len());
+    for Staged { id, batch } in staged {
+        if let Err(error) = chronicle.check_batch(&batch) {
+            tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch is refused");
+            sealed_through = id;
+            continue;
+        }
+        let number = batch.number();
+        let expected = next
+            .entry((number.node, number.epoch))
+            .or_insert_with(|| chronicle.fold().progress(number.node, number.epoch).through.next());
+        if number.sequence > *expected {
+            tracing::error!(batch = %number, expected = expected.0, "alarm: sealing waits for a missing batch");
+            break;
+        }
+        if batch.envelopes().any(|envelope| envelope.received.0 > latest_millis) {
+            tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
+            break;
+        }
+        *expected = (*expected).max(number.sequence.next());
+        sealed_through = id;
+        batches.push(batch);
+    }
+    (batches, sealed_through)
 }
 
 fn corrupt(reason: &str) -> EngineError {

@@ -29,7 +29,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
         tracing::error!(batch = %batch.number(), "alarm: a batch of an election that this node does not know");
         return shared.ballot_box.acknowledge(delivery).await;
     };
-    let checked = cell.chronicle().check_batch(batch);
+    let checked = cell.chronicle().await.check_batch(batch);
     if let Err(error) = checked {
         tracing::error!(batch = %batch.number(), %error, "alarm: a batch is refused");
         return shared.ballot_box.acknowledge(delivery).await;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
 
+use super::checkpointer::Checkpointer;
 use super::fault::{Poison, unavailable};
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
@@ -48,7 +49,8 @@ impl EmbeddedLedger {
         let connection = schema::open_writer(&path)?;
         let tail = Arc::new(inspection::inspect(&connection)?);
         let poison = Arc::new(Poison::new());
-        let writer = Writer::start(connection, Arc::clone(&tail), Arc::clone(&poison))?;
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
+        let writer = Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
         Ok(Self { writer, readers: Readers::new(path), tail, poison, _lock: lock })
     }
 

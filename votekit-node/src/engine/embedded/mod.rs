@@ -5,10 +5,12 @@
 //!     ▲                    │                │                                                    ▲
 //!     └──── backlog ───────┤                └─ after COMMIT ─▶ tail (heads, unsealed batches)    │
 //!                          └─ readers (a few read-only connections) ─────────────────────────────┘
+//!                                                                checkpointer ─▶ database file ─────┘
 //! registry: in memory alone
 //! ```
 
 mod ballot_box;
+mod checkpointer;
 mod columns;
 mod fault;
 mod inspection;

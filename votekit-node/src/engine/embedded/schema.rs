@@ -22,9 +22,6 @@ const FIRST_SCHEMA: usize = 2;
 /// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/embedded/001_ledger.sql")];
 
-/// Pages of 4 KiB after which SQLite moves the write-ahead log into the database: seldom, since it stalls the writer.
-const CHECKPOINT_PAGES: i32 = 50_000;
-
 /// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it wait.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
@@ -54,6 +51,14 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     Ok(connection)
 }
 
+/// Opens the file to move its write-ahead log.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
 /// Opens the file to read.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -72,7 +77,8 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    // The checkpointer does it, and the writer does not wait for it.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())
 }
 

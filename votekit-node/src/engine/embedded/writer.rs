@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpointer::{self, Checkpointer};
 use super::fault::{self, Fault, Poison, corrupt, fatal, unavailable};
 use super::tail::Tail;
 use crate::engine::EngineError;
@@ -42,9 +43,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, tail: Arc<Tail>, poison: Arc<Poison>) -> Result<Self, EngineError> {
+    pub(super) fn start(
+        connection: Connection,
+        checkpointer: Checkpointer,
+        tail: Arc<Tail>,
+        poison: Arc<Poison>,
+    ) -> Result<Self, EngineError> {
         let (commands, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let desk = Desk { connection, tail, poison: Arc::clone(&poison) };
+        let desk = Desk { connection, checkpointer, tail, poison: Arc::clone(&poison) };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
             .spawn(move || desk.run(receiver))
@@ -138,6 +144,7 @@ impl<W: Write> Job for Queued<W> {
 /// What the thread has before it.
 struct Desk {
     connection: Connection,
+    checkpointer: Checkpointer,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
 }
@@ -156,12 +163,16 @@ impl Desk {
             if !jobs.is_empty() {
                 self.write_group(jobs);
             }
+            if self.checkpointer.wants_restart() && self.poison.get().is_none() {
+                self.restart_log();
+            }
             if let Some(Command::Checkpoint(reply)) = next {
-                let _ = reply.send(self.poison.check().and_then(|()| self.empty_log()));
+                let _ = reply.send(self.poison.check().and_then(|()| empty_log(&self.connection)));
             }
         }
+        drop(self.checkpointer);
         if self.poison.get().is_none()
-            && let Err(error) = self.empty_log()
+            && let Err(error) = empty_log(&self.connection)
         {
             // Nothing is lost: the log is read again when the ledger is opened.
             tracing::warn!(%error, "the ledger was closed with its write-ahead log in place");
@@ -201,14 +212,27 @@ impl Desk {
         error
     }
 
-    fn empty_log(&self) -> Result<(), EngineError> {
-        let checkpoint = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match checkpoint {
-            Ok(0) => Ok(()),
-            Ok(_) => Err(unavailable("a long read keeps the write-ahead log from being emptied")),
-            Err(rusqlite::Error::SqliteFailure(..)) => checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error)),
-            Err(error) => Err(corrupt(error.to_string())),
+    /// The group before it is durable, whatever comes of this.
+    fn restart_log(&self) {
+        match checkpointer::move_rest(&self.connection).map_err(EngineError::from) {
+            Ok(()) => {}
+            Err(error @ EngineError::Unavailable { .. }) => {
+                tracing::warn!(%error, "the write-ahead log could not be begun anew; trying again");
+            }
+            Err(error) => {
+                self.poison.set(fatal(error.to_string()));
+            }
         }
+    }
+}
+
+fn empty_log(connection: &Connection) -> Result<(), EngineError> {
+    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    match checkpoint {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(unavailable("a long read keeps the write-ahead log from being emptied")),
+        Err(rusqlite::Error::SqliteFailure(..)) => checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error)),
+        Err(error) => Err(corrupt(error.to_string())),
     }
 }
 

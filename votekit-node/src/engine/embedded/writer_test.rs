@@ -33,7 +33,9 @@ fn insert(number: i64, table: &'static str) -> (Box<dyn Job>, oneshot::Receiver<
 
 fn desk(folder: &Path) -> Desk {
     let connection = schema::open_writer(&folder.join("ledger.sqlite")).expect("a new ledger");
-    Desk { connection, tail: Arc::new(Tail::new()), poison: Arc::new(Poison::new()) }
+    let poison = Arc::new(Poison::new());
+    let checkpointer = Checkpointer::start(&folder.join(schema::FILE), Arc::clone(&poison)).expect("a thread");
+    Desk { connection, checkpointer, tail: Arc::new(Tail::new()), poison }
 }
 
 fn count(desk: &Desk) -> i64 {
