@@ -61,9 +61,9 @@ impl fmt::Debug for RequestIndex {
     }
 }
 
-/// Request ids are random or the output of a keyed hash, and no voter can choose one: their own bytes are the hash.
-#[derive(Default)]
-struct RequestHasher(u64);
+/// Hashes request ids for maps, by their own bytes: they are random or the output of a keyed hash, and no voter can choose one.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHasher(u64);
 
 impl Hasher for RequestHasher {
     fn finish(&self) -> u64 {

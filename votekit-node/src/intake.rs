@@ -4,6 +4,7 @@
 //! outcome is unknown is published again, unchanged, until it is confirmed; its voters are told so at once.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::ballot::SealError;
@@ -17,6 +18,10 @@ use crate::metrics;
 use crate::node::Shared;
 use crate::random::SystemRandom;
 use crate::retry::Backoff;
+
+/// The longest time for which a batch lets in those who are being served at this moment. It is spent under full load alone: a batch costs signatures and a
+/// sync whatever is in it, and a lone voter waits for nobody.
+const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
 /// What goes into an election's intake.
 pub(crate) enum Submission {
@@ -65,10 +70,19 @@ impl Intake {
         let mut voters = Vec::new();
         while let Some(first) = submissions.recv().await {
             let mut finish = self.take(first, &mut envelopes, &mut voters);
+            let gathering = Instant::now();
             while finish.is_none() && envelopes.len() < self.shared.config.batch_votes_max {
                 match submissions.try_recv() {
                     Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
-                    Err(_) => break,
+                    Err(_) if gathering.elapsed() > GATHER_TIME_MAX => break,
+                    // Whatever else can run now runs first. If no vote comes of it, nobody is about to come.
+                    Err(_) => {
+                        tokio::task::yield_now().await;
+                        match submissions.try_recv() {
+                            Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
+                            Err(_) => break,
+                        }
+                    }
                 }
             }
             if !envelopes.is_empty() {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
+use votekit_core::request_index::RequestHasher;
 
 use crate::engine::Expectation;
 use crate::throttle::Origin;
@@ -14,8 +16,10 @@ const SHARDS: usize = 64;
 
 /// The requests on their way, in parts that are locked on their own.
 pub(crate) struct Pending {
-    shards: Vec<Mutex<HashMap<RequestId, Waiting>>>,
+    shards: Vec<Mutex<Shard>>,
 }
+
+type Shard = HashMap<RequestId, Waiting, BuildHasherDefault<RequestHasher>>;
 
 #[derive(Default)]
 struct Waiting {
@@ -87,7 +91,7 @@ impl Pending {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    fn shard(&self, request: &RequestId) -> MutexGuard<'_, HashMap<RequestId, Waiting>> {
+    fn shard(&self, request: &RequestId) -> MutexGuard<'_, Shard> {
         lock(&self.shards[usize::from(request.as_bytes()[15]) % SHARDS])
     }
 }
