@@ -1,60 +1,88 @@
-//! `cargo xtask bench`: two commands side by side, run in pairs, told as a ratio.
+//! `cargo xtask bench`: every figure beside something that stands next to it, as a ratio, the median of several runs.
 //!
-//! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone.
+//! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone. One row a file.
 
+mod latency;
+mod node;
 mod paired;
+mod profile;
+mod referendum;
+mod row;
+mod verify;
+mod vote;
+mod wrk;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use self::paired::{Line, Pair};
+use self::row::Row;
 use crate::project;
 
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run, all of them by default.
+    /// The benchmarks to run; by default all but the whole referendum.
     names: Vec<String>,
     /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for the benchmark's input and
     /// `{output}` for a path of its own that does not exist yet.
     #[arg(long, value_name = "COMMAND")]
     beside: Option<String>,
-    /// How many pairs to run, after one that is not counted.
+    /// How many runs, or pairs of runs, the median is taken of.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     /// The size of the made-up roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
+    /// Also record where the node's processor time goes, by perf, and print how it divides (row `vote`).
+    #[arg(long)]
+    profile: bool,
 }
 
-/// One benchmark: what it is called, and how to get its two commands ready.
+/// One benchmark: what it is called, what it tells, and how.
 struct Bench {
     name: &'static str,
     about: &'static str,
-    prepare: fn(&Workbench) -> Result<Pair>,
+    /// Whether it runs without being named.
+    by_default: bool,
+    run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 2] = [
-    Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", prepare: hashgen },
-    Bench { name: "verify", about: "verify a bundle, beside --beside or sha256sum of its leaves", prepare: verify },
+const BENCHES: [Bench; 5] = [
+    Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", by_default: false, run: hashgen },
+    Bench { name: "vote", about: "votes decided a second, beside a bare handler", by_default: true, run: vote::run },
+    Bench { name: "latency", about: "time to 202 and to the decision at 1,000 votes/s", by_default: true, run: latency::run },
+    Bench {
+        name: "verify",
+        about: "verify a bundle, beside --beside or sha256sum of its leaves",
+        by_default: true,
+        run: verify::run,
+    },
+    Bench {
+        name: "referendum",
+        about: "a whole referendum, from roll to verified bundle: growth, restart, verify",
+        by_default: false,
+        run: referendum::run,
+    },
 ];
 
-/// What a benchmark's preparation has at hand.
+/// What a benchmark has at hand.
 struct Workbench {
     votekit: PathBuf,
     /// An empty folder of the benchmark's own.
     folder: PathBuf,
     electors: u64,
+    runs: u32,
     beside: Option<String>,
+    profile: bool,
 }
 
-/// Runs the chosen benchmarks and prints one line each.
+/// Runs the chosen benchmarks and prints their rows.
 ///
 /// # Errors
-/// When a name is unknown or any command fails: a failed run has no time.
+/// When a name is unknown or anything fails: a failed run has no figure.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for name in &arguments.names {
         if !BENCHES.iter().any(|bench| bench.name == name) {
@@ -63,54 +91,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-cli"]))?;
-    println!("{}", paired::header());
-    for bench in
-        BENCHES.iter().filter(|bench| arguments.names.is_empty() || arguments.names.iter().any(|name| bench.name == name))
-    {
+    let chosen = |bench: &&Bench| {
+        if arguments.names.is_empty() { bench.by_default } else { arguments.names.iter().any(|name| name == bench.name) }
+    };
+    let mut rows = Vec::new();
+    for bench in BENCHES.iter().filter(chosen) {
         let workbench = Workbench {
             votekit: project::target_dir()?.join("release/votekit"),
             folder: project::scratch(&format!("bench/{}", bench.name))?,
             electors: arguments.electors,
+            runs: arguments.runs,
             beside: arguments.beside.clone(),
+            profile: arguments.profile,
         };
-        let pair = (bench.prepare)(&workbench).with_context(|| format!("preparing {}", bench.name))?;
-        let comparison = paired::measure(&pair, arguments.runs, &workbench.folder)?;
-        println!("{}", comparison.line(bench.name));
-        fs::remove_dir_all(&workbench.folder)?;
+        rows.extend((bench.run)(&workbench).with_context(|| format!("benchmark {}", bench.name))?);
+        // A profile is looked into afterwards.
+        if !arguments.profile {
+            fs::remove_dir_all(&workbench.folder)?;
+        }
+    }
+    println!("{}", row::header());
+    for row in rows {
+        println!("{row}");
     }
     Ok(())
 }
 
-fn hashgen(workbench: &Workbench) -> Result<Pair> {
+fn hashgen(workbench: &Workbench) -> Result<Vec<Row>> {
     let roll = workbench.folder.join("roll.csv");
-    let mut sample = Command::new(&workbench.votekit);
-    sample.args(["roll", "sample", "--law", "L2025-001", "--seed", "1", "--electors", &workbench.electors.to_string(), "-o"]);
-    project::succeed(sample.arg(&roll))?;
+    node::sample_roll(&workbench.votekit, workbench.electors, &roll)?;
     let ours = Line::new(&workbench.votekit).words(["hashgen", "{input}", "--out", "{output}"]);
     let beside = workbench.beside.as_deref().context("hashgen has nothing of its own to run beside: pass --beside COMMAND")?;
-    Ok(Pair { input: roll, ours, beside: Line::parse(beside)? })
-}
-
-fn verify(workbench: &Workbench) -> Result<Pair> {
-    let folder = workbench.folder.join("demo");
-    let mut demo = Command::new(&workbench.votekit);
-    demo.args(["demo", "--electors", &workbench.electors.to_string(), "--dir"]).arg(&folder);
-    project::succeed(&mut demo)?;
-    let bundle = folder.join("bundle");
-    let policy = folder.join("policy");
-    let ours = Line::new(&workbench.votekit).words(["verify", "bundle", "{input}", "--policy"]).word(&policy);
-    let beside = match &workbench.beside {
-        Some(command) => Line::parse(command)?,
-        None => leaves(&bundle)?.iter().fold(Line::new("sha256sum"), |line, file| line.word(file)),
-    };
-    Ok(Pair { input: bundle, ours, beside })
-}
-
-/// The files of a bundle that hold its leaves: what nobody can verify without reading.
-fn leaves(bundle: &Path) -> Result<Vec<PathBuf>> {
-    let files = project::files_below(bundle)?.into_iter();
-    let leaves: Vec<_> =
-        files.filter(|file| file.to_string_lossy().starts_with("leaves")).map(|file| bundle.join(file)).collect();
-    ensure!(!leaves.is_empty(), "{} holds no leaves", bundle.display());
-    Ok(leaves)
+    let pair = Pair { input: roll, ours, beside: Line::parse(beside)? };
+    let comparison = paired::measure(&pair, workbench.runs, &workbench.folder)?;
+    Ok(vec![Row::at_most("hashgen: time / beside", comparison.ratios(), 0.3, comparison.detail())])
 }

@@ -1,0 +1,62 @@
+//! Time to the 202 and to the sealed decision at 1,000 votes a second, open loop: latency counts from when a vote was meant to leave.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+use super::Workbench;
+use super::node::{self, Node};
+use super::row::Row;
+use crate::project;
+
+/// Votes a second, and for how many seconds.
+const RATE: u64 = 1000;
+const SECONDS: u64 = 20;
+
+pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
+    let folder = &workbench.folder;
+    let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
+    node::sample_roll(&workbench.votekit, 2 * RATE * SECONDS, &roll)?;
+    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    let mut figures: [Vec<f64>; 4] = Default::default();
+    for number in 0..workbench.runs {
+        let data = folder.join(format!("data-{number}"));
+        node::open_election(&workbench.votekit, &hashes, &data)?;
+        let node = Node::start(&workbench.votekit, &data)?;
+        let report = folder.join("report.json");
+        let mut load = Command::new(&workbench.votekit);
+        load.args(["loadtest", "--node", &node.url, "--roll"]).arg(&roll);
+        load.args([
+            "--rate",
+            &RATE.to_string(),
+            "--duration",
+            &format!("{SECONDS}s"),
+            "--follow",
+            "5%",
+            "--follow-interval",
+            "5ms",
+            "--report",
+        ]);
+        project::succeed(load.arg(&report).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        let report: serde_json::Value = serde_json::from_slice(&fs::read(&report)?)?;
+        let read =
+            |path: &str| report.pointer(path).and_then(serde_json::Value::as_f64).with_context(|| format!("{path} in {report}"));
+        ensure!(read("/answered_202")? as u64 == RATE * SECONDS, "not every vote was answered 202: {report}");
+        for (figure, path) in figures.iter_mut().zip(PATHS) {
+            figure.push(read(path)? / 1000.0);
+        }
+        node.stop()?;
+        fs::remove_dir_all(&data)?;
+    }
+    let [p95, p99, decision_p95, decision_p99] = figures;
+    Ok(vec![
+        Row::at_most("latency: p95 to 202, ms", p95, 10.0, format!("{RATE} votes/s for {SECONDS} s, open loop")),
+        Row::told("latency: p99 to 202, ms", p99, String::new()),
+        Row::at_most("latency: p95 to decision, ms", decision_p95, 500.0, "asked every 5 ms".to_owned()),
+        Row::told("latency: p99 to decision, ms", decision_p99, String::new()),
+    ])
+}
+
+/// Where the report tells them, in microseconds.
+const PATHS: [&str; 4] = ["/to_202_us/p95", "/to_202_us/p99", "/decisions/to_decision_us/p95", "/decisions/to_decision_us/p99"];

@@ -1,0 +1,170 @@
+//! A real node, made ready and run as an operator would.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::project;
+
+/// The law of every benchmark.
+pub(crate) const LAW: &str = "L1";
+
+/// No limits: what is measured is the node, not its patience. Everything else is as shipped.
+const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
+    rate_limit_per_second = 0\n[throttle]\nenabled = false\n";
+
+/// Makes a roll of so many electors.
+pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<()> {
+    let mut sample = Command::new(votekit);
+    sample.args(["roll", "sample", "--law", LAW, "--seed", "1", "--electors", &electors.to_string(), "-o"]);
+    project::succeed(sample.arg(roll).stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+/// A data folder with an open election over a roll.
+pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Result<()> {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(votekit);
+        project::succeed(command.args(arguments).arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::null()))
+    };
+    run(&["load", &hashes.to_string_lossy(), "--base", "bench.example"])?;
+    run(&["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"])?;
+    run(&["election", "open", LAW])
+}
+
+/// A node that serves; it is killed when this is dropped.
+pub(crate) struct Node {
+    child: Child,
+    /// The URL of the public listener.
+    pub(crate) url: String,
+    /// The URL of the administrative listener.
+    pub(crate) admin_url: String,
+    /// From the start of the process until it answered.
+    pub(crate) ready_after: Duration,
+}
+
+impl Node {
+    /// Starts a node over a data folder and waits until it answers.
+    pub(crate) fn start(votekit: &Path, data: &Path) -> Result<Self> {
+        let settings = data.with_extension("toml");
+        fs::write(&settings, SETTINGS)?;
+        let log = fs::File::create(data.with_extension("log"))?;
+        let mut command = Command::new(votekit);
+        command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
+        let begun = Instant::now();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;
+        let lines = BufReader::new(child.stdout.take().context("the node's output")?).lines();
+        let mut node = Self { child, url: String::new(), admin_url: String::new(), ready_after: Duration::ZERO };
+        for line in lines {
+            let line = line?;
+            let url = line.split_whitespace().last().unwrap_or_default().to_owned();
+            if line.starts_with("votes and results") {
+                node.url = url;
+            } else if line.starts_with("administration") {
+                node.admin_url = url;
+            } else if line.starts_with("data") {
+                break;
+            }
+        }
+        ensure!(!node.url.is_empty(), "the node did not start: {}", fs::read_to_string(data.with_extension("log"))?);
+        node.get("/api/v1/health")?;
+        node.ready_after = begun.elapsed();
+        Ok(node)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The body of an answer to GET.
+    pub(crate) fn get(&self, path: &str) -> Result<String> {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
+        Ok(body.to_owned())
+    }
+
+    /// Votes decided so far.
+    pub(crate) fn decided(&self) -> Result<u64> {
+        number_after(&self.get(&format!("/api/v1/results/{LAW}"))?, "\"received\":")
+    }
+
+    /// Waits until no vote is pending.
+    pub(crate) fn wait_until_drained(&self) -> Result<()> {
+        let begun = Instant::now();
+        while number_after(&self.get("/api/v1/health")?, "\"votes_pending\":")? > 0 {
+            ensure!(begun.elapsed() < Duration::from_secs(300), "votes are still pending after five minutes");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Processor time used so far, in seconds.
+    pub(crate) fn processor_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        // utime and stime, in hundredths of a second: proc(5).
+        Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
+    }
+
+    /// Peak resident memory so far, in bytes.
+    pub(crate) fn memory_bytes_max(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        Ok(number_after(&status, "VmHWM:")? << 10)
+    }
+
+    /// Kills the node at once, as a power switch would the process.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks the node to stop in order, and waits.
+    pub(crate) fn stop(mut self) -> Result<Duration> {
+        let begun = Instant::now();
+        project::succeed(Command::new("kill").arg(self.pid().to_string()))?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the node ended with {status}");
+        Ok(begun.elapsed())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The number that follows a label.
+pub(crate) fn number_after(text: &str, label: &str) -> Result<u64> {
+    let rest = text.split_once(label).with_context(|| format!("no {label} in {text}"))?.1.trim_start();
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().with_context(|| format!("no number after {label}"))
+}
+
+/// Copies a folder.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for file in project::files_below(from)? {
+        let target = to.join(&file);
+        fs::create_dir_all(target.parent().context("a file has a folder")?)?;
+        fs::copy(from.join(&file), target)?;
+    }
+    project::succeed(Command::new("sync").arg("-f").arg(to))
+}
+
+/// Bytes in a folder's files.
+pub(crate) fn bytes_in(folder: &Path) -> Result<u64> {
+    let files = project::files_below(folder)?;
+    files.iter().map(|file: &PathBuf| Ok(fs::metadata(folder.join(file))?.len())).sum()
+}

@@ -1,0 +1,124 @@
+//! Votes decided and sealed a second, beside a bare handler that parses and hashes the same votes and keeps nothing.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use super::node::{self, Node};
+use super::paired::median;
+use super::row::Row;
+use super::wrk::{self, Mix, Requests, Seen};
+use super::{Workbench, profile};
+use crate::project;
+
+/// Connections of the generator: enough that neither side waits for the other's latency.
+const CONNECTIONS: u32 = 256;
+
+/// Seconds of load a run.
+const SECONDS: u32 = 8;
+
+/// What one run of one side came to.
+struct Run {
+    per_second: f64,
+    seen: Seen,
+    /// Processor time of the server, per vote.
+    processor_us: f64,
+}
+
+pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
+    project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-loadtests", "--example", "bare_handler"]))?;
+    let electors = workbench.electors.max(1_000_000);
+    let (roll, hashes, ready) =
+        (workbench.folder.join("roll.csv"), workbench.folder.join("hashes"), workbench.folder.join("ready"));
+    node::sample_roll(&workbench.votekit, electors, &roll)?;
+    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    node::open_election(&workbench.votekit, &hashes, &ready)?;
+    let requests = Requests::write(&roll, electors, Mix::default(), &workbench.folder)?;
+    let (mut ours, mut beside) = (Vec::new(), Vec::new());
+    for number in 0..workbench.runs {
+        // They take turns in going first.
+        if number % 2 == 0 {
+            ours.push(node_run(workbench, &ready, &requests)?);
+            beside.push(bare_run(workbench, &requests)?);
+        } else {
+            beside.push(bare_run(workbench, &requests)?);
+            ours.push(node_run(workbench, &ready, &requests)?);
+        }
+    }
+    Ok(rows(&ours, &beside))
+}
+
+fn rows(ours: &[Run], beside: &[Run]) -> Vec<Row> {
+    let of = |runs: &[Run], value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
+    let rate = |runs: &[Run]| of(runs, |run| run.per_second);
+    let ratios: Vec<f64> = ours.iter().zip(beside).map(|(ours, beside)| ours.per_second / beside.per_second).collect();
+    let generator = |runs: &[Run]| of(runs, |run| run.seen.processor_seconds * 1e6 / run.seen.requests as f64);
+    let detail = format!(
+        "{:.0}/s decided beside {:.0}/s; processor a vote: node {:.1} µs, bare {:.1} µs, generator {:.1} and {:.1} µs",
+        rate(ours),
+        rate(beside),
+        of(ours, |run| run.processor_us),
+        of(beside, |run| run.processor_us),
+        generator(ours),
+        generator(beside),
+    );
+    let p99 = ours.iter().map(|run| run.seen.p99_ms).collect();
+    let latency = format!("at that rate; median to 202 {:.1} ms", of(ours, |run| run.seen.p50_ms));
+    vec![Row::at_least("vote: rate", ratios, 0.5, detail), Row::at_most("vote: p99 to 202, ms", p99, 50.0, latency)]
+}
+
+fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests) -> Result<Run> {
+    let data = workbench.folder.join("data");
+    node::copy_folder(ready, &data)?;
+    let node = Node::start(&workbench.votekit, &data)?;
+    let recording = workbench.profile.then(|| profile::Recording::start(node.pid(), &workbench.folder)).transpose()?;
+    let begun = Instant::now();
+    let seen = wrk::run(requests, &node.url, CONNECTIONS, SECONDS)?;
+    node.wait_until_drained()?;
+    let seconds = begun.elapsed().as_secs_f64();
+    ensure!(seen.requests < requests.count, "all votes were sent before the time was over: ask for more --electors");
+    ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
+    let decided = node.decided()?;
+    // Votes whose answer wrk did not wait for at its end are decided too.
+    ensure!(decided >= seen.requests, "{decided} of {} answered votes are decided", seen.requests);
+    if let Some(recording) = recording {
+        recording.print(decided)?;
+    }
+    let processor_us = node.processor_seconds()? * 1e6 / decided as f64;
+    node.stop()?;
+    fs::remove_dir_all(&data)?;
+    Ok(Run { per_second: decided as f64 / seconds, seen, processor_us })
+}
+
+/// The bare handler; it is killed when this is dropped.
+struct BareHandler(Child);
+
+impl Drop for BareHandler {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bare_run(workbench: &Workbench, requests: &Requests) -> Result<Run> {
+    // A port that is free now; the handler takes it a moment later.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+    let program = workbench.votekit.with_file_name("examples").join("bare_handler");
+    let handler = BareHandler(Command::new(program).arg(&address).spawn().context("starting the bare handler")?);
+    let begun = Instant::now();
+    while std::net::TcpStream::connect(&address).is_err() {
+        ensure!(begun.elapsed() < Duration::from_secs(10), "the bare handler does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let seen = wrk::run(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?;
+    ensure!(seen.refused == 0, "the bare handler refused {} votes", seen.refused);
+    let stat = fs::read_to_string(format!("/proc/{}/stat", handler.0.id()))?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let processor_seconds = (fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0;
+    let processor_us = processor_seconds * 1e6 / seen.requests as f64;
+    Ok(Run { per_second: seen.requests as f64 / seen.seconds, seen, processor_us })
+}
