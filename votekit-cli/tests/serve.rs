@@ -84,7 +84,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
     refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
     assert!(!desk.exists("node"));
     // Flag over environment over file: the file's address is not this machine's to take, the flags' are.
-    desk.write("node.toml", "listen = \"192.0.2.1:80\"\nbehind_tls_proxy = true\n[throttle]\nenabled = false\n");
+    desk.write("node.toml", "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n");
     let node = Node::serve_with(&desk, &["--config", "node.toml", "--base", "elections.example"]);
     assert!(node.public.contains("127.0.0.1:"));
     node.stop();
