@@ -53,19 +53,9 @@ impl From<std::io::Error> for ConnectionError {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> std::io::Result<Self> {
-        Self::open_from(None, address).await
-    }
-
-    /// A connection that comes from an address of this machine.
-    pub(crate) async fn open_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<Self> {
-        let stream = connect_from(source, address).await?;
+        let stream = connect_from(None, address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(2048), reusable: true })
-    }
-
-    /// Whether the last answer allowed another request.
-    pub(crate) fn is_reusable(&self) -> bool {
-        self.reusable
     }
 
     /// Whether another request may be sent: the last answer allowed it, and the node has not closed since.

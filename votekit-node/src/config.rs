@@ -33,6 +33,9 @@ pub struct Config {
     pub rate_limit_per_second: u32,
     /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the limit. Unless given it is a fifth of the above.
     pub rate_limit_per_address_per_second: Option<u32>,
+    /// Votes refused with 429 a second: beyond that a refusal waits for its turn, a second at the most, and its connection with it. So a flood costs no
+    /// more than this. 0 lifts the limit.
+    pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
     /// How long a request may take, in seconds.
@@ -66,6 +69,7 @@ impl Default for Config {
             admin_beyond_loopback: false,
             rate_limit_per_second: 1000,
             rate_limit_per_address_per_second: None,
+            refusals_per_second: 5000,
             body_bytes_max: 16 * 1024,
             request_timeout_seconds: 35,
             header_timeout_seconds: 10,

@@ -46,6 +46,17 @@ impl RateLimit {
         }
     }
 
+    /// Takes one in any case, and says how long to wait until it is earned: at most `wait_max`, so that what is taken in vain is forgotten.
+    pub(crate) fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
+        let now_ns = self.nanoseconds(now);
+        let latest_ns = now_ns + self.burst_ns + u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX / 2);
+        let after = |earned_at_ns: u64| Some((earned_at_ns.max(now_ns) + self.interval_ns).min(latest_ns));
+        let before_ns =
+            self.earned_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or_else(|before| before);
+        let earned_at_ns = after(before_ns).unwrap_or(now_ns);
+        Duration::from_nanos(earned_at_ns.saturating_sub(now_ns).saturating_sub(self.burst_ns))
+    }
+
     fn after_taking(&self, earned_at_ns: u64, now_ns: u64) -> Result<u64, Duration> {
         let after = earned_at_ns.max(now_ns) + self.interval_ns;
         match after.saturating_sub(now_ns).checked_sub(self.burst_ns) {
@@ -109,6 +120,17 @@ mod tests {
         assert_eq!((0..10).filter(|_| limit.take(later).is_ok()).count(), 3, "a long rest earns one burst");
         let lifted = RateLimit::new(0, 1);
         assert!((0..10_000).all(|_| lifted.take(lifted.start).is_ok()));
+    }
+
+    #[test]
+    fn a_pace_is_kept_by_waiting_and_no_wait_is_longer_than_allowed() {
+        let limit = RateLimit::new(10, 2);
+        let (start, longest) = (limit.start, Duration::from_millis(250));
+        let waits: Vec<_> = (0..8).map(|_| limit.pace(start, longest).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 100, 200, 250, 250, 250, 250]);
+        assert_eq!(limit.pace(start + Duration::from_secs(60), longest), Duration::ZERO);
+        let lifted = RateLimit::new(0, 1);
+        assert!((0..1000).all(|_| lifted.pace(lifted.start, longest) == Duration::ZERO));
     }
 
     #[test]

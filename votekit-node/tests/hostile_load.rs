@@ -115,13 +115,7 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
 
 /// A throttle that blocks nobody, so that only the budget is at stake.
 fn budget_only(guesses_per_second: u32, guesses_burst: u32) -> ThrottleConfig {
-    ThrottleConfig {
-        prefix_free: 1_000_000,
-        nas_free: 1_000_000,
-        guesses_per_second,
-        guesses_burst,
-        ..ThrottleConfig::default()
-    }
+    ThrottleConfig { prefix_free: 1_000_000, nas_free: 1_000_000, guesses_per_second, guesses_burst, ..ThrottleConfig::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

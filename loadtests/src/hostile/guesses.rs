@@ -1,4 +1,7 @@
 //! A storm of guessed credentials: each request the bytes of the last with other digits, so that the generator costs little.
+//!
+//! Guesses leave at their rate and wait for no answer: a connection carries one behind the other (HTTP/1.1 pipelining), as somebody sends who does not care. What
+//! the node does not read in time waits in the buffers of the connection; when those are full guesses are let go, and counted.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,23 +10,27 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::task::LocalSet;
 
 use super::{HostilePlan, Target};
 use crate::ballot_mix::BallotMix;
-use crate::http1::Connection;
+use crate::http1::connect_from;
 
 /// What came of the guesses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GuessReport {
     /// Guesses a second asked for.
     pub rate_asked: u32,
+    /// Guesses that left, a second.
+    pub rate_sent: f64,
     /// Guesses that were answered, a second.
     pub rate_answered: f64,
     /// Guesses that left.
     pub sent: u64,
-    /// Guesses that never left because every connection was waiting for an answer.
+    /// Guesses that never left because the buffers of every connection were full.
     pub unsent: u64,
     /// Answered 429.
     pub refused_429: u64,
@@ -31,7 +38,7 @@ pub struct GuessReport {
     pub stored_202: u64,
     /// Answered otherwise.
     pub other: u64,
-    /// Without an answer: the connection ended.
+    /// Without an answer when their connection, or the run, ended.
     pub unanswered: u64,
     /// Keep-alive connections that carried them.
     pub connections: usize,
@@ -89,6 +96,8 @@ pub(super) async fn run(
     let elapsed_s = start.elapsed().as_secs_f64();
     let mut report = report.borrow().clone();
     let answered = report.refused_429 + report.stored_202 + report.other;
+    report.unanswered = report.sent - answered;
+    report.rate_sent = (report.sent as f64 / elapsed_s).round();
     report.rate_answered = (answered as f64 / elapsed_s).round();
     report
 }
@@ -133,28 +142,29 @@ impl Guesser {
 
     async fn run(mut self, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
         loop {
-            let Ok(mut connection) = Connection::open_from(self.source, self.target.address).await else {
-                tokio::time::sleep(RECONNECT_PAUSE).await;
-                continue;
-            };
-            loop {
-                // Never closed.
-                let Ok(permit) = released.acquire().await else { return };
-                permit.forget();
-                self.guess();
-                report.borrow_mut().sent += 1;
-                let answer = connection.exchange(&self.wire).await;
-                let report = &mut *report.borrow_mut();
-                match answer.map(|answer| answer.status) {
-                    Ok(429) => report.refused_429 += 1,
-                    Ok(202) => report.stored_202 += 1,
-                    Ok(_) => report.other += 1,
-                    Err(_) => report.unanswered += 1,
-                }
-                if !connection.is_reusable() {
-                    break;
+            if let Ok(stream) = connect_from(self.source, self.target.address).await {
+                // A failure to switch this on makes the storm slower, and no different.
+                let _ = stream.set_nodelay(true);
+                let (reader, writer) = stream.into_split();
+                tokio::select! {
+                    () = self.send(writer, &released, &report) => {}
+                    () = count_answers(reader, &report) => {}
                 }
             }
+            tokio::time::sleep(RECONNECT_PAUSE).await;
+        }
+    }
+
+    /// Sends until the connection ends.
+    async fn send(&mut self, mut writer: OwnedWriteHalf, released: &Semaphore, report: &RefCell<GuessReport>) {
+        // Never closed.
+        while let Ok(permit) = released.acquire().await {
+            permit.forget();
+            self.guess();
+            if writer.write_all(&self.wire).await.is_err() {
+                return;
+            }
+            report.borrow_mut().sent += 1;
         }
     }
 
@@ -174,14 +184,44 @@ impl Guesser {
     }
 }
 
+/// Counts answers until the connection ends, or says something that is none.
+async fn count_answers(mut reader: OwnedReadHalf, report: &RefCell<GuessReport>) {
+    let mut received = Vec::with_capacity(16 * 1024);
+    while !matches!(reader.read_buf(&mut received).await, Ok(0) | Err(_)) {
+        let mut begin = 0;
+        while let Some((status, length)) = answer(&received[begin..]) {
+            let report = &mut *report.borrow_mut();
+            match status {
+                429 => report.refused_429 += 1,
+                202 => report.stored_202 += 1,
+                _ => report.other += 1,
+            }
+            begin += length;
+        }
+        received.drain(..begin);
+    }
+}
+
+/// The status and the length of the first answer, once it is whole.
+fn answer(received: &[u8]) -> Option<(u16, usize)> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut answer = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head_length) = answer.parse(received).ok()? else { return None };
+    let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"))?;
+    let body_length: usize = std::str::from_utf8(length.value).ok()?.parse().ok()?;
+    let length = head_length.checked_add(body_length)?;
+    (length <= received.len()).then_some((answer.code?, length))
+}
+
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 impl fmt::Display for GuessReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{}/s asked, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, unanswered {}; {} never left; {} connections",
+            "{}/s asked, {:.0}/s sent, {:.0}/s answered: sent {}, 429 {}, 202 {}, other {}, unanswered {}; {} never left; {} connections",
             self.rate_asked,
+            self.rate_sent,
             self.rate_answered,
             self.sent,
             self.refused_429,
@@ -199,6 +239,15 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn answers_are_told_apart() {
+        let one = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 3\r\n\r\nabc";
+        let both = [&one[..], b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"].concat();
+        assert_eq!(answer(&both), Some((429, one.len())));
+        assert_eq!(answer(&both[one.len()..]), Some((202, both.len() - one.len())));
+        assert!((0..one.len()).all(|length| answer(&one[..length]).is_none()));
+    }
 
     #[test]
     fn guesses_are_well_formed_and_differ() {

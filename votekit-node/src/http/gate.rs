@@ -1,6 +1,7 @@
 //! The first look at a request, before the router and before its body: where it comes from, and whether a vote is refused for that alone.
 //!
-//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an answer whose text is made once.
+//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an answer whose text is made once; and only so many
+//! refusals a second are answered at once. Beyond that they wait, each with its connection, and the flood waits in the attacker's own buffers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::client_address::client_address;
 use super::problem::{Problem, problem_response};
 use super::{Api, VOTE_PATH};
 use crate::metrics::{self, Refusal};
+use crate::rate_limit::RateLimit;
 use crate::throttle::Prefix;
 
 /// The prefix that a vote comes from: an extension of its request.
@@ -25,17 +27,31 @@ pub(crate) struct Gate {
     back_off: Bytes,
     address_share: Bytes,
     rate: Bytes,
+    refusals: RateLimit,
 }
+
+/// The longest that a refusal waits for its turn.
+const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Gate {
     /// A gate before the router of this interface.
     pub(crate) fn new(api: &Arc<Api>) -> Self {
-        let retry_after = Duration::ZERO;
+        let (retry_after, refusals_per_second) = (Duration::ZERO, api.node.config().refusals_per_second);
         Self {
             api: Arc::clone(api),
             back_off: Problem::BackOff { retry_after }.into_body(),
             address_share: Problem::AddressShare { retry_after }.into_body(),
             rate: Problem::RateLimited { retry_after }.into_body(),
+            // Those of a tenth of a second may come at once.
+            refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
+        }
+    }
+
+    /// Waits until it is the turn of this refusal.
+    pub(crate) async fn pace_refusal(&self) {
+        let wait = self.refusals.pace(Instant::now(), REFUSAL_WAIT_MAX);
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
         }
     }
 

@@ -13,7 +13,7 @@ use axum::body::Body;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -98,9 +98,21 @@ impl Service {
     }
 
     async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr, place: &Place) -> Result<Response<Body>, Infallible> {
-        if let Some(refused) = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer)) {
-            return Ok(refused);
+        let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
+        let answer = match refused {
+            Some(refused) => refused,
+            None => self.route(request, place).await?,
+        };
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS
+            && let Some(gate) = &self.gate
+        {
+            // Meanwhile the connection waits, and may be told to make room.
+            gate.pace_refusal().await;
         }
+        Ok(answer)
+    }
+
+    async fn route(&self, request: Request<Incoming>, place: &Place) -> Result<Response<Body>, Infallible> {
         let activity = place.activity();
         if request.body().is_end_stream() && !activity.work() {
             // This connection is being dropped.

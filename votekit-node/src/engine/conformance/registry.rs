@@ -268,7 +268,9 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
     registry.mark(&law("L1"), &[mark(2, 7)]).await?;
-    for (law_id, number, wrong) in [("L1", 1, None), ("L1", 2, None), ("L1", 3, Some(Revoked)), ("L1", 4, Some(Unknown)), ("L2", 1, Some(Unknown))] {
+    for (law_id, number, wrong) in
+        [("L1", 1, None), ("L1", 2, None), ("L1", 3, Some(Revoked)), ("L1", 4, Some(Unknown)), ("L2", 1, Some(Unknown))]
+    {
         for _ in 0..2 {
             let told = registry.glance(&law(law_id), &key(number));
             let told = told.map(|told| Some(told).filter(|told| matches!(told, Unknown | Revoked)));
