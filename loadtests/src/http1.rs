@@ -3,10 +3,10 @@
 //! Written by hand because the generator shares a machine with the node it measures: a request costs one write, one read and a
 //! parse of the head.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The longest head and the longest body that are read.
 const HEAD_LENGTH_MAX: usize = 16 * 1024;
@@ -19,6 +19,14 @@ pub(crate) struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
     reusable: bool,
+}
+
+/// Connects from an address of this machine, or from the one that the system chooses.
+pub(crate) async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+    let Some(source) = source else { return TcpStream::connect(address).await };
+    let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(source, 0))?;
+    socket.connect(address).await
 }
 
 /// Why an exchange ended without an answer.
@@ -45,7 +53,7 @@ impl From<std::io::Error> for ConnectionError {
 
 impl Connection {
     pub(crate) async fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = connect_from(None, address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(2048), reusable: true })
     }

@@ -40,7 +40,7 @@ impl NodeUrl {
         self.0.as_str().trim_end_matches('/')
     }
 
-    fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.0.scheme() == "https"
     }
 
@@ -50,6 +50,12 @@ impl NodeUrl {
 
     fn authority(&self) -> &str {
         self.0.authority()
+    }
+
+    /// The head of a vote over plain HTTP, up to what differs from vote to vote.
+    pub(crate) fn vote_head(&self) -> Vec<u8> {
+        let (path, host) = (self.path(), self.authority());
+        format!("POST {path}/api/v1/vote HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n").into_bytes()
     }
 
     /// The first socket address the host stands for.
@@ -135,10 +141,7 @@ impl Client {
             let (path, host) = (node.path(), node.authority());
             Transport::Plain {
                 address,
-                vote_head: format!(
-                    "POST {path}/api/v1/vote HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n{prefer}"
-                )
-                .into_bytes(),
+                vote_head: [node.vote_head().as_slice(), prefer.as_bytes()].concat(),
                 ask_head: format!("GET {path}/api/v1/vote/").into_bytes(),
                 ask_tail: format!(" HTTP/1.1\r\nhost: {host}\r\n\r\n").into_bytes(),
                 connection: None,

@@ -14,6 +14,8 @@
 //! (*coordinated omission*). Claims about latency therefore come from the **open loop**: vote `n` has an intended send time, fixed
 //! before the run, and its latency is measured from then, whether or not a connection was free to carry it.
 //!
+//! Beside the open loop [`hostile`] can guess credentials by the thousand and hold slow connections, reported apart.
+//!
 //! Secrets of the roll stay in memory. Journals, reports and errors name an elector by the row of the roll only.
 
 mod error;
@@ -39,6 +41,8 @@ mod recorder;
 mod decision_poll;
 pub mod open_loop;
 pub mod report;
+
+pub mod hostile;
 
 pub mod goose_scenarios;
 

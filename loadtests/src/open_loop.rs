@@ -12,6 +12,7 @@ use std::sync::mpsc::Sender;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::task::LocalSet;
 use votekit_core::id::RequestId;
@@ -20,6 +21,7 @@ use crate::answer::VoteState;
 use crate::ballot_mix::BallotMix;
 use crate::decision_poll::{DecisionPoll, Followed};
 use crate::error::LoadError;
+use crate::hostile::{HostilePlan, HostileRun, Target};
 use crate::http_client::{Client, ClientOptions, ExchangeError, NodeUrl};
 use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
 pub use crate::pacer::RunControl;
@@ -58,6 +60,8 @@ pub struct OpenLoopPlan {
     pub follow_patience: Duration,
     /// Where to journal; the file must not exist.
     pub journal: Option<PathBuf>,
+    /// What is done to the nodes beside the votes.
+    pub hostile: HostilePlan,
     /// Certificate authorities (PEM) to trust beside the system's, for https.
     pub tls_ca_pem: Option<Vec<u8>>,
 }
@@ -79,6 +83,7 @@ impl OpenLoopPlan {
             follow_interval: Duration::from_millis(20),
             follow_patience: Duration::from_secs(30),
             journal: None,
+            hostile: HostilePlan::default(),
             tls_ca_pem: None,
         }
     }
@@ -106,7 +111,9 @@ impl OpenLoopPlan {
 pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunControl>) -> Result<OpenLoopReport, LoadError> {
     plan.check(&mix)?;
     let addresses = plan.nodes.iter().map(NodeUrl::resolve).collect::<Result<Vec<_>, _>>()?;
+    plan.hostile.check(&plan.nodes, &addresses)?;
     check_reachable(plan, &addresses)?;
+    raise_file_descriptor_limit();
     let journal = plan.journal.clone().map(|path| Journal::start(Arc::clone(&mix), journal_options(plan, path))).transpose()?;
 
     let started_at_ms = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
@@ -114,6 +121,7 @@ pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunC
     let cpu_before = process_cpu_time();
     // Threads connect before the clock starts.
     let start = Instant::now() + Duration::from_millis(100);
+    let hostile = HostileRun::start(plan.hostile, &targets(plan, &addresses), &mix, &control, start)?;
     let carriers = spawn_carriers(plan, &mix, &control, &releases, &addresses, journal.as_ref(), start)?;
     let pacer = Pacer {
         schedule: plan.schedule,
@@ -134,11 +142,12 @@ pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunC
         recorder.merge(join(carrier)??);
     }
     let wall = start.elapsed();
+    let hostile = hostile.finish(plan.hostile)?;
     let cpu = process_cpu_time().saturating_sub(cpu_before);
     if let Some(journal) = journal {
         journal.finish()?;
     }
-    let facts = RunFacts { plan, mix: &mix, started_at_ms, wall, cpu, stopped: control.is_stopped() };
+    let facts = RunFacts { plan, mix: &mix, started_at_ms, wall, cpu, stopped: control.is_stopped(), hostile };
     Ok(OpenLoopReport::new(&facts, recorder, &pacing))
 }
 
@@ -165,6 +174,19 @@ fn check_reachable(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> R
         }
     }
     last.map_or(Ok(()), Err)
+}
+
+fn targets(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> Vec<Target> {
+    let targets = plan.nodes.iter().zip(addresses);
+    targets.map(|(node, address)| Target { address: *address, vote_head: node.vote_head() }).collect()
+}
+
+/// Connections by the thousand want as many file descriptors. Where the limit cannot be raised, connections that fail are counted.
+fn raise_file_descriptor_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    }
 }
 
 /// Processor time of this process, user and system.

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::answer::VoteState;
 use crate::ballot_mix::{BallotKind, BallotMix};
+use crate::hostile::HostileReport;
 use crate::journal::UNSENT;
 use crate::open_loop::OpenLoopPlan;
 use crate::pacer::Pacing;
@@ -78,6 +79,9 @@ pub struct OpenLoopReport {
     pub send_lag_us: Distribution,
     /// Decisions, by waiting or by following a sample.
     pub decisions: Decisions,
+    /// What was done to the nodes beside the votes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostile: Option<HostileReport>,
     /// The generator itself.
     pub generator: GeneratorFacts,
     /// Second by second.
@@ -162,6 +166,7 @@ pub(crate) struct RunFacts<'run> {
     pub(crate) wall: Duration,
     pub(crate) cpu: Duration,
     pub(crate) stopped: bool,
+    pub(crate) hostile: Option<HostileReport>,
 }
 
 impl OpenLoopReport {
@@ -208,6 +213,7 @@ impl OpenLoopReport {
                 follow_interval_ms: u64::try_from(plan.follow_interval.as_millis()).unwrap_or(u64::MAX),
                 to_decision_us: Distribution::of(&recorder.to_decision),
             },
+            hostile: facts.hostile.clone(),
             generator: GeneratorFacts::new(facts, pacing),
             to_202_us_hdr: encode(&recorder.to_202),
             seconds: recorder.seconds,
@@ -250,8 +256,8 @@ impl GeneratorFacts {
     fn new(facts: &RunFacts<'_>, pacing: &Pacing) -> Self {
         let release_lag_us = Distribution::of(&pacing.release_lag);
         let cpu_share = per_second_f64(facts.cpu.as_secs_f64(), facts.wall.as_secs_f64());
-        // Each carrier thread is one core at most: near that, the generator is the bottleneck.
-        let busy = cpu_share > 0.95 * facts.plan.threads as f64;
+        // Each thread that carries is one core at most: near that, the generator is the bottleneck.
+        let busy = cpu_share > 0.95 * (facts.plan.threads + facts.plan.hostile.threads()) as f64;
         let saturated = busy || release_lag_us.p99 > Self::RELEASE_LAG_US_MAX;
         Self { cpu_s: facts.cpu.as_secs_f64(), cpu_share, release_lag_us, backlog_max: pacing.backlog_max, saturated }
     }
@@ -332,6 +338,9 @@ impl fmt::Display for OpenLoopReport {
             line(formatter, "decision", &self.decisions.to_decision_us)?;
         }
         line(formatter, "release", &self.generator.release_lag_us)?;
+        if let Some(hostile) = &self.hostile {
+            writeln!(formatter, "{hostile}")?;
+        }
         write!(
             formatter,
             "generator {:.2} cores, {} connections, backlog at most {}",

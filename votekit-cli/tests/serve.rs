@@ -58,8 +58,12 @@ fn beyond_this_machine_it_wants_tls() {
     refused(&desk, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
     refused(&desk, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
     refused(&desk, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
-    refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &[wants]);
-    refused(&desk, "", "--metrics-listen 0.0.0.0:0").fails(4, &[wants]);
+    // Administration and metrics stay, whatever proxy stands before the votes.
+    let stays = "only admin_beyond_loopback = true";
+    refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
+    refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5").fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
+    refused(&desk, "", "--tls-proxy 10.0.0.5/24").fails(2, &["--tls-proxy", "bits behind the network's length"]);
+    refused(&desk, "", "--behind-tls-proxy").fails(2, &["no option any more", "hint: ", "--tls-proxy 10.0.0.5"]);
     refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
     assert!(!desk.exists("node"), "a refused node made its folder");
 }
@@ -73,6 +77,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
         ("[throttle]\nfree = 3\n", &["node.toml: ", "line 2", "free"]),
         ("listen = \n", &["node.toml: ", "line 1"]),
         ("tls_cert = \"cert.pem\"\n", &["tls_cert and tls_key belong together"]),
+        ("behind_tls_proxy = true\n", &["node.toml: ", "no setting any more", "tls_proxies = ["]),
         ("batch_votes_max = 0\n", &["batch_votes_max must be at least 1"]),
     ] {
         desk.write("node.toml", text);
@@ -84,7 +89,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
     refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
     assert!(!desk.exists("node"));
     // Flag over environment over file: the file's address is not this machine's to take, the flags' are.
-    desk.write("node.toml", "listen = \"192.0.2.1:80\"\nbehind_tls_proxy = true\n[throttle]\nenabled = false\n");
+    desk.write("node.toml", "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n");
     let node = Node::serve_with(&desk, &["--config", "node.toml", "--base", "elections.example"]);
     assert!(node.public.contains("127.0.0.1:"));
     node.stop();

@@ -259,7 +259,7 @@ impl Node {
             missing.push("results must be shown after the close only (or waive this rule: --waive results)".to_owned());
         }
         if !self.shared.config.is_confidential() {
-            missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --behind-tls-proxy)".to_owned());
+            missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --tls-proxy)".to_owned());
         }
         if self.shared.folder.base()?.as_str() == DataFolder::DEFAULT_BASE {
             missing.push(format!(

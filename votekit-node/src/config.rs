@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::address_range::AddressRange;
 use crate::throttle::ThrottleConfig;
 use votekit_core::batch::Batch;
 
@@ -23,18 +24,28 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// PEM private key of the public listener.
     pub tls_key: Option<PathBuf>,
-    /// Whether a proxy in front terminates TLS: then `X-Forwarded-For` is believed, and plain HTTP beyond loopback allowed.
-    pub behind_tls_proxy: bool,
+    /// The proxies in front that terminate TLS. Their `X-Forwarded-For` is believed, nobody else's; and with any of them plain HTTP may leave this
+    /// machine on the public listener.
+    pub tls_proxies: Vec<AddressRange>,
+    /// Whether administration and metrics, which speak plain HTTP, may leave this machine.
+    pub admin_beyond_loopback: bool,
     /// Votes taken a second by this instance; 0 lifts the limit.
     pub rate_limit_per_second: u32,
+    /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the limit. Unless given it is a fifth of the above.
+    pub rate_limit_per_address_per_second: Option<u32>,
+    /// Votes refused with 429 a second: beyond that a refusal waits for its turn, a second at the most, and its connection with it. So a flood costs no
+    /// more than this. 0 lifts the limit.
+    pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
     /// How long a request may take, in seconds.
     pub request_timeout_seconds: u64,
     /// How long the headers of a request may take to arrive, in seconds.
     pub header_timeout_seconds: u64,
-    /// Connections held at once.
+    /// Connections held at once. At the cap the longest idle are closed first.
     pub connections_max: usize,
+    /// Connections held at once from one address prefix; 0 lifts the limit. Those from a proxy are not counted.
+    pub connections_per_address_max: usize,
     /// Votes waiting for their batch, an election; beyond that voters are asked to come back.
     pub queue_votes_max: usize,
     /// Votes in one batch at the most.
@@ -54,12 +65,16 @@ impl Default for Config {
             metrics_listen: local(9090),
             tls_cert: None,
             tls_key: None,
-            behind_tls_proxy: false,
+            tls_proxies: Vec::new(),
+            admin_beyond_loopback: false,
             rate_limit_per_second: 1000,
+            rate_limit_per_address_per_second: None,
+            refusals_per_second: 5000,
             body_bytes_max: 16 * 1024,
             request_timeout_seconds: 35,
             header_timeout_seconds: 10,
             connections_max: 10_000,
+            connections_per_address_max: 1000,
             queue_votes_max: 65_536,
             batch_votes_max: 4096,
             throttle: ThrottleConfig::default(),
@@ -82,10 +97,30 @@ pub enum ConfigError {
     #[error("tls_cert and tls_key belong together: one is missing")]
     HalfTls,
     /// Votes would cross a network in clear.
-    #[error("listening on {address} beyond this machine needs TLS: give tls_cert and tls_key, or behind_tls_proxy")]
+    #[error(
+        "listening on {address} beyond this machine needs TLS: give tls_cert and tls_key, or the addresses of the proxies that speak TLS as tls_proxies"
+    )]
     PlainBeyondLoopback {
         /// The address.
         address: SocketAddr,
+    },
+    /// Administration or metrics would cross a network in clear.
+    #[error(
+        "{setting} = {address} is beyond this machine, and speaks plain HTTP: only admin_beyond_loopback = true, on a network of your own, allows that"
+    )]
+    InternalBeyondLoopback {
+        /// The setting.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A setting of an earlier version.
+    #[error("{old} is no setting any more: {instead}")]
+    Replaced {
+        /// The setting's old name.
+        old: &'static str,
+        /// What to write instead.
+        instead: &'static str,
     },
     /// A batch cannot hold so many votes.
     #[error("batch_votes_max can be at most {maximum}")]
@@ -101,11 +136,14 @@ pub enum ConfigError {
     },
 }
 
+/// What stands for `behind_tls_proxy`, in the file and on the command line.
+pub const INSTEAD_OF_BEHIND_TLS_PROXY: &str = "name the proxies that are to be believed, such as tls_proxies = [\"10.0.0.5\", \"10.0.1.0/24\"] in the file or --tls-proxy 10.0.0.5";
+
 impl Config {
     /// Reads a TOML file's text. Unknown settings are refused.
     ///
     /// # Errors
-    /// [`ConfigError::Syntax`].
+    /// [`ConfigError::Syntax`], [`ConfigError::Replaced`].
     ///
     /// ```
     /// use votekit_node::config::Config;
@@ -115,6 +153,9 @@ impl Config {
     /// # Ok::<(), votekit_node::config::ConfigError>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        if text.parse::<toml::Table>().is_ok_and(|settings| settings.contains_key("behind_tls_proxy")) {
+            return Err(ConfigError::Replaced { old: "behind_tls_proxy", instead: INSTEAD_OF_BEHIND_TLS_PROXY });
+        }
         toml::from_str(text).map_err(|error| ConfigError::Syntax { message: error.to_string() })
     }
 
@@ -129,9 +170,9 @@ impl Config {
         if !self.listen.ip().is_loopback() && !self.is_confidential() {
             return Err(ConfigError::PlainBeyondLoopback { address: self.listen });
         }
-        for address in [self.admin_listen, self.metrics_listen] {
-            if !address.ip().is_loopback() && !self.behind_tls_proxy {
-                return Err(ConfigError::PlainBeyondLoopback { address });
+        for (setting, address) in [("admin_listen", self.admin_listen), ("metrics_listen", self.metrics_listen)] {
+            if !address.ip().is_loopback() && !self.admin_beyond_loopback {
+                return Err(ConfigError::InternalBeyondLoopback { setting, address });
             }
         }
         for (name, value) in [
@@ -153,12 +194,62 @@ impl Config {
     /// Whether votes reach this node encrypted, by its own TLS or a proxy's.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
-        self.tls_cert.is_some() || self.behind_tls_proxy
+        self.tls_cert.is_some() || !self.tls_proxies.is_empty()
+    }
+
+    /// Whether an address is that of a proxy.
+    #[must_use]
+    pub fn is_tls_proxy(&self, address: IpAddr) -> bool {
+        self.tls_proxies.iter().any(|proxies| proxies.contains(address))
+    }
+
+    /// Votes that one address prefix may send a second; 0: any number.
+    #[must_use]
+    pub fn rate_limit_per_address(&self) -> u32 {
+        let share = || self.rate_limit_per_second.div_ceil(5);
+        self.rate_limit_per_address_per_second.unwrap_or_else(share)
     }
 
     /// How long a request may take.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_old_form_is_told_with_the_new_one() {
+        let error = Config::from_toml("behind_tls_proxy = true").expect_err("replaced").to_string();
+        assert!(error.contains("tls_proxies = [") && error.contains("--tls-proxy"), "{error}");
+        let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]").expect_err("no network").to_string();
+        assert!(error.contains("line 1") && error.contains("bits behind"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_lets_only_the_public_listener_leave_the_machine() {
+        let elsewhere: SocketAddr = "192.0.2.1:80".parse().expect("an address");
+        let plain = Config { listen: elsewhere, ..Config::default() };
+        assert_eq!(plain.check(), Err(ConfigError::PlainBeyondLoopback { address: elsewhere }));
+        let proxied = Config { tls_proxies: vec!["192.0.2.7".parse().expect("a range")], ..plain };
+        assert_eq!(proxied.check(), Ok(()));
+        assert!(proxied.is_tls_proxy("192.0.2.7".parse().expect("an address")));
+        assert!(!proxied.is_tls_proxy("192.0.2.8".parse().expect("an address")));
+        let internal = Config { admin_listen: elsewhere, ..proxied };
+        assert_eq!(internal.check(), Err(ConfigError::InternalBeyondLoopback { setting: "admin_listen", address: elsewhere }));
+        assert_eq!(Config { admin_beyond_loopback: true, ..internal }.check(), Ok(()));
+    }
+
+    #[test]
+    fn the_share_of_an_address_follows_the_rate_unless_it_is_given() {
+        let share = |rate, given| {
+            let config = Config { rate_limit_per_second: rate, rate_limit_per_address_per_second: given, ..Config::default() };
+            config.rate_limit_per_address()
+        };
+        assert_eq!([share(1000, None), share(1, None), share(0, None)], [200, 1, 0]);
+        assert_eq!([share(1000, Some(0)), share(0, Some(7))], [0, 7]);
     }
 }

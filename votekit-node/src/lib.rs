@@ -9,6 +9,7 @@
 //!
 //! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a node hold.
 
+pub mod address_range;
 pub mod archive;
 pub mod config;
 pub mod data_folder;
@@ -16,10 +17,12 @@ pub mod engine;
 pub mod node;
 
 mod administration;
+mod admission;
 mod election_cell;
 mod intake;
 mod pending;
 mod random;
+mod rate_limit;
 mod reading;
 mod recovery;
 mod retry;

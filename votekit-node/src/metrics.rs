@@ -54,6 +54,41 @@ pub fn sealed(leaves: u64, elapsed: Duration) {
     METERS.sealing.record(elapsed.as_secs_f64());
 }
 
+/// Why a vote was refused before it was stored: the `reason` label of `votes_refused_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Its prefix or its NAS is in back-off.
+    BackOff,
+    /// Its address sends more than its share.
+    AddressShare,
+    /// More votes a second than this node takes.
+    Rate,
+    /// No roll holds its credential, and the budget for such votes is used up.
+    Guess,
+}
+
+/// A vote was answered 429, and nothing was stored.
+pub(crate) fn vote_refused(reason: Refusal) {
+    let meters = &*METERS;
+    let counter = match reason {
+        Refusal::BackOff => &meters.refused_back_off,
+        Refusal::AddressShare => &meters.refused_address_share,
+        Refusal::Rate => &meters.refused_rate,
+        Refusal::Guess => &meters.refused_guess,
+    };
+    counter.increment(1);
+}
+
+/// A connection was over the share of its address, and closed at once.
+pub(crate) fn connection_refused() {
+    METERS.connections_refused.increment(1);
+}
+
+/// An idle connection was closed to make room for a new one.
+pub(crate) fn connection_dismissed() {
+    METERS.connections_dismissed.increment(1);
+}
+
 /// A connection that is counted as open for as long as this lives.
 pub(crate) struct OpenConnection(());
 
@@ -182,12 +217,20 @@ struct Meters {
     leaves: Counter,
     sealing: Histogram,
     connections: Gauge,
+    connections_refused: Counter,
+    connections_dismissed: Counter,
+    refused_back_off: Counter,
+    refused_address_share: Counter,
+    refused_rate: Counter,
+    refused_guess: Counter,
 }
 
 impl Meters {
     fn register(recorder: &PrometheusRecorder) -> Self {
         let validated =
             |status| register_counter(recorder, "votes_validated_total", vec![Label::from_static_parts("status", status)]);
+        let refused =
+            |reason| register_counter(recorder, "votes_refused_total", vec![Label::from_static_parts("reason", reason)]);
         Self {
             submitted: register_counter(recorder, "votes_submitted_total", Vec::new()),
             accepted: validated("accepted"),
@@ -200,6 +243,12 @@ impl Meters {
             leaves: register_counter(recorder, "leaves_sealed_total", Vec::new()),
             sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
             connections: register_gauge(recorder, "http_connections", Vec::new()),
+            connections_refused: register_counter(recorder, "http_connections_refused_total", Vec::new()),
+            connections_dismissed: register_counter(recorder, "http_connections_dismissed_total", Vec::new()),
+            refused_back_off: refused("back-off"),
+            refused_address_share: refused("address-share"),
+            refused_rate: refused("rate"),
+            refused_guess: refused("guess"),
         }
     }
 }
@@ -232,6 +281,12 @@ fn describe(recorder: &PrometheusRecorder) {
     let sealing = text("From the first decision of a block to its commit.");
     recorder.describe_histogram(name("sealing_duration_seconds"), Some(Unit::Seconds), sealing);
     recorder.describe_gauge(name("http_connections"), None, text("Connections open now, on all listeners."));
+    let refused = text("Connections over the share of their address, closed at once.");
+    recorder.describe_counter(name("http_connections_refused_total"), None, refused);
+    let dismissed = text("Idle connections closed to make room for new ones.");
+    recorder.describe_counter(name("http_connections_dismissed_total"), None, dismissed);
+    let votes_refused = text("Votes answered 429 for their rate, their address or their credential; nothing was stored.");
+    recorder.describe_counter(name("votes_refused_total"), None, votes_refused);
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));
@@ -268,6 +323,7 @@ mod tests {
         validated(Status::Invalid, 1);
         validation_latency(Duration::from_millis(3), 3);
         sealed(7, Duration::from_millis(2));
+        vote_refused(Refusal::Guess);
         RouteMeter::new("/api/v1/vote").answered(&axum::http::Method::POST, 202, Duration::from_millis(1));
         read(&[Reading {
             name: "votes_by_law",
@@ -282,6 +338,7 @@ mod tests {
             "# TYPE votes_per_second gauge",
             "validation_latency_seconds_bucket{le=\"0.005\"}",
             "sealing_duration_seconds_count ",
+            "votes_refused_total{reason=\"guess\"}",
             "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",
             "votes_by_law{law_id=\"L1\",choice=\"oui\"} 2",
         ] {

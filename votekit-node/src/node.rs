@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::{Chronicle, ChronicleError};
+use votekit_core::credential::RegistryKey;
 use votekit_core::election::{State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
@@ -20,6 +21,7 @@ use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
 use votekit_core::log::policy::PolicyError;
 
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::data_folder::{DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
@@ -192,6 +194,18 @@ pub enum SubmitError {
     /// The ballot has no such choice.
     #[error("the ballot has no such choice")]
     UnknownChoice,
+    /// More votes a second than this node takes. Nothing was stored.
+    #[error("more votes a second than this node takes")]
+    RateLimited {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No roll holds the credential, and such votes come faster than they are stored. Nothing was stored.
+    #[error("too many wrong credentials")]
+    Guess {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// Too many votes are waiting. Nothing was stored.
     #[error("too many votes are waiting")]
     Busy {
@@ -218,6 +232,7 @@ pub(crate) struct Shared {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) pending: Pending,
     pub(crate) throttle: Throttle,
+    pub(crate) admission: Admission,
     elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
     /// Held while an election is created.
     pub(crate) creating: tokio::sync::Mutex<()>,
@@ -297,6 +312,7 @@ impl Node {
     pub async fn start_on(folder: DataFolder, config: Config, engine: Roles) -> Result<Self, NodeError> {
         let shared = Arc::new(Shared {
             throttle: Throttle::new(config.throttle.clone()),
+            admission: Admission::new(&config),
             config,
             folder,
             registry: engine.registry,
@@ -375,6 +391,11 @@ impl Node {
         &self.shared.throttle
     }
 
+    /// Says when to come back if no vote can be taken now. Takes nothing of the rate.
+    pub(crate) fn check_rate(&self, now: Instant) -> Result<(), Duration> {
+        self.shared.admission.check(now)
+    }
+
     /// What this node was told.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -395,7 +416,8 @@ impl Node {
         self.shared.folder.admin_token()
     }
 
-    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable.
+    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One with an origin came over the network, and is
+    /// admitted first.
     ///
     /// # Errors
     /// [`SubmitError`], which says whether anything was stored.
@@ -422,6 +444,10 @@ impl Node {
         let hasher = cell.hasher().ok_or_else(not_open)?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
+        let origin = match origin {
+            Some(origin) => self.admit(&cell, origin, &hasher.scheme().registry_key(&hash))?,
+            None => None,
+        };
         let request = match idempotency_key {
             Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
             None => random_request_id().map_err(|error| {
@@ -445,6 +471,15 @@ impl Node {
             Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
             Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => Err(SubmitError::OutcomeUnknown { request }),
         }
+    }
+
+    /// Lets in a vote that came over the network. A full queue is told before the credential is looked at, as a spent rate is.
+    fn admit(&self, cell: &ElectionCell, origin: Origin, key: &RegistryKey) -> Result<Option<Origin>, SubmitError> {
+        if cell.intake.capacity() == 0 {
+            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
+        }
+        let Shared { admission, throttle, registry, .. } = &*self.shared;
+        admission.admit(origin, throttle, &**registry, (cell.law_id(), key))
     }
 
     /// Resolves with the reason when the node has failed for good and must stop.

@@ -3,7 +3,10 @@
 //! [`Server::bind`] takes the addresses, so that port 0 is known before anything is served; [`Server::run`] serves until it is told to stop, then
 //! accepts no more, lets requests in flight finish, and drops what is left after a deadline.
 
+mod activity;
 mod connection;
+mod file_descriptors;
+mod places;
 mod tls;
 
 use std::fmt;
@@ -13,15 +16,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
-use self::connection::{Limits, Phase, serve_plain, serve_tls};
+use self::connection::{Limits, Phase, Service};
+use self::places::{OverShare, Place, Places};
 use crate::config::ConfigError;
 use crate::data_folder::FolderError;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Gate};
 use crate::metrics;
 use crate::node::Node;
 
@@ -84,6 +86,7 @@ pub struct Addresses {
 /// A node with its listeners bound, not serving yet.
 pub struct Server {
     node: Node,
+    api: Arc<Api>,
     listeners: [Listener; 3],
     addresses: Addresses,
     is_tls: bool,
@@ -121,13 +124,19 @@ impl Server {
             header_time: Duration::from_secs(config.header_timeout_seconds.max(1)),
             stall_time: config.request_timeout().max(Duration::from_secs(1)),
         };
-        let public = Listener::bind(config.listen, http::public(&api), config.connections_max, tls, limits).await?;
-        let internal = |address, router| Listener::bind(address, router, INTERNAL_CONNECTIONS_MAX, None, limits);
+        let connections_max = file_descriptors::connections_within_limit(config.connections_max);
+        let places = Places::new(connections_max, config.connections_per_address_max);
+        let service = Service { router: http::public(&api), gate: Some(Gate::new(&api)), tls, limits };
+        let public = Listener::bind(config.listen, &node, service, places).await?;
+        let internal = |address, router| {
+            let service = Service { router, gate: None, tls: None, limits };
+            Listener::bind(address, &node, service, Places::new(INTERNAL_CONNECTIONS_MAX, 0))
+        };
         let administration = internal(config.admin_listen, http::administration(&api)).await?;
         let metrics = internal(config.metrics_listen, http::monitoring(&api)).await?;
         let addresses = Addresses { public: public.address, administration: administration.address, metrics: metrics.address };
         let is_tls = config.tls_cert.is_some();
-        Ok(Self { node, listeners: [public, administration, metrics], addresses, is_tls })
+        Ok(Self { listeners: [public, administration, metrics], api, addresses, is_tls, node })
     }
 
     /// Where this server listens; port 0 is resolved.
@@ -153,7 +162,7 @@ impl Server {
         let outcome = tokio::select! {
             () = shutdown => Ok(()),
             reason = self.node.failed() => Err(ServeError::NodeFailed { reason }),
-            () = upkeep() => Ok(()),
+            () = upkeep(&self.api) => Ok(()),
         };
         phase.send_replace(Phase::Draining);
         let drained = async {
@@ -172,12 +181,13 @@ impl Server {
 }
 
 /// Runs for ever.
-async fn upkeep() {
+async fn upkeep(api: &Api) {
     let mut rate = metrics::RateWindow::new(Instant::now());
     let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         ticks.tick().await;
         metrics::upkeep(&mut rate, Instant::now());
+        api.forget_quiet();
     }
 }
 
@@ -185,61 +195,57 @@ async fn upkeep() {
 struct Listener {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
-    connections_max: u32,
-    tls: Option<TlsAcceptor>,
-    limits: Limits,
+    node: Node,
+    service: Arc<Service>,
+    places: Arc<Places>,
 }
 
 impl Listener {
-    async fn bind(
-        address: SocketAddr,
-        router: Router,
-        connections_max: usize,
-        tls: Option<TlsAcceptor>,
-        limits: Limits,
-    ) -> Result<Self, ServeError> {
+    async fn bind(address: SocketAddr, node: &Node, service: Service, places: Places) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let connections_max = u32::try_from(connections_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX).max(1);
-        Ok(Self { listener, address, router, connections_max, tls, limits })
+        Ok(Self { listener, address, node: node.clone(), service: Arc::new(service), places: Arc::new(places) })
     }
 
-    /// Accepts until the phase changes, then waits for the connections to end. At the cap nothing is accepted: the system's queue holds who comes.
+    /// Accepts until the phase changes, then waits for the connections to end.
     async fn accept(self, mut phase: watch::Receiver<Phase>) {
-        let places = Arc::new(Semaphore::new(self.connections_max as usize));
+        let refusal = http::too_many_connections();
         loop {
             let accepted = tokio::select! {
-                accepted = self.next(&places) => accepted,
+                accepted = self.next() => accepted,
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
             match accepted {
-                Ok((stream, peer, place)) => self.spawn(stream, peer, place, phase.clone()),
+                Ok((stream, peer, Ok(place))) => self.spawn(stream, peer, place, phase.clone()),
+                Ok((stream, _, Err(OverShare))) if self.service.tls.is_none() => {
+                    // As far as the system takes it at once: nothing is waited for.
+                    let _ = stream.try_write(&refusal);
+                }
+                Ok((_, _, Err(OverShare))) => {}
                 Err(error) => pause_after(&error).await,
             }
         }
         drop(self.listener);
-        // Every place free: every connection ended. The semaphore is never closed.
-        let _ = places.acquire_many(self.connections_max).await;
+        self.places.all_free().await;
     }
 
-    async fn next(&self, places: &Arc<Semaphore>) -> io::Result<(tokio::net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    /// The next connection, with its place. While it waits for one, whoever comes after it waits in the system's queue.
+    async fn next(&self) -> io::Result<(TcpStream, SocketAddr, Result<Place, OverShare>)> {
         let (stream, peer) = self.listener.accept().await?;
+        // Behind a proxy are many: its connections have no share.
+        let prefix = (!self.node.config().is_tls_proxy(peer.ip())).then(|| self.node.throttle().prefix(peer.ip()));
+        let place = self.places.take(prefix).await;
         // Answers are small and complete: none should wait for an acknowledgement.
         stream.set_nodelay(true)?;
         Ok((stream, peer, place))
     }
 
-    fn spawn(&self, stream: tokio::net::TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit, phase: watch::Receiver<Phase>) {
-        let (router, tls, limits) = (self.router.clone(), self.tls.clone(), self.limits);
+    fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: Place, phase: watch::Receiver<Phase>) {
+        let service = Arc::clone(&self.service);
         tokio::spawn(async move {
             let _open = metrics::OpenConnection::count();
-            match tls {
-                None => serve_plain(stream, peer.ip(), router, limits, phase).await,
-                Some(tls) => serve_tls(&tls, stream, peer.ip(), router, limits, phase).await,
-            }
+            service.serve(stream, peer.ip(), &place, phase).await;
             drop(place);
         });
     }

@@ -5,8 +5,9 @@
 //! wrong free + k        the next attempt waits 2^(k-1) seconds, five minutes at the most, and so does every attempt beside it
 //! ```
 //!
-//! Labels come some milliseconds after the attempts they belong to. Once the free attempts are spent, an attempt that is let through therefore blocks
-//! its prefix (and NAS) at once for as long as if it were wrong; a right one lifts the block again. So nobody gains by guessing in parallel.
+//! A wrong credential is counted when it is admitted, if the registry can tell by a glance; else with its label, some milliseconds after the attempt. Once
+//! the free attempts are spent, an attempt that is let through therefore blocks its prefix (and NAS) at once for as long as if it were wrong; a right one
+//! lifts the block again. So nobody gains by guessing in parallel.
 //!
 //! Only keyed digests are kept, under a key that lives and dies with the process, and quiet entries are forgotten: memory has a bound.
 
@@ -40,6 +41,10 @@ pub struct ThrottleConfig {
     pub quiet_seconds: u64,
     /// The most prefixes, and the most NAS, that are remembered.
     pub entries_max: usize,
+    /// Votes a second with a credential of no roll that are stored, from everywhere together; beyond them they are refused. 0: all are stored.
+    pub guesses_per_second: u32,
+    /// How many of them may come at once.
+    pub guesses_burst: u32,
 }
 
 impl Default for ThrottleConfig {
@@ -53,7 +58,19 @@ impl Default for ThrottleConfig {
             delay_seconds_max: 300,
             quiet_seconds: 3600,
             entries_max: 1_000_000,
+            guesses_per_second: 20,
+            guesses_burst: 100,
         }
+    }
+}
+
+/// An IPv4 address or an IPv6 /64, as a keyed digest. In memory only.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix(u64);
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Prefix(redacted)")
     }
 }
 
@@ -105,14 +122,32 @@ impl Throttle {
         }
     }
 
-    /// Digests where an attempt came from: the IPv4 address or the IPv6 /64, and the NAS.
+    /// Digests an address: the IPv4 address or the IPv6 /64.
     #[must_use]
-    pub fn origin(&self, address: IpAddr, nas: &Nas) -> Origin {
-        let prefix = match address.to_canonical() {
+    pub fn prefix(&self, address: IpAddr) -> Prefix {
+        Prefix(match address.to_canonical() {
             IpAddr::V4(address) => self.key.hash_one((4_u8, u64::from(address.to_bits()))),
             IpAddr::V6(address) => self.key.hash_one((6_u8, (address.to_bits() >> 64) as u64)),
-        };
-        Origin { prefix, nas: self.key.hash_one(nas.as_bytes()) }
+        })
+    }
+
+    /// Digests the NAS beside the prefix it came from.
+    #[must_use]
+    pub fn origin(&self, prefix: Prefix, nas: &Nas) -> Origin {
+        Origin { prefix: prefix.0, nas: self.key.hash_one(nas.as_bytes()) }
+    }
+
+    /// Whether a prefix is blocked, whomever its next attempt names. Changes nothing: asked before a body is read.
+    ///
+    /// # Errors
+    /// The wait.
+    pub fn check_prefix(&self, prefix: &Prefix, now: Instant) -> Result<(), Duration> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        let mut shard = self.prefixes.shard(prefix.0);
+        let wait = shard.live(prefix.0, &self.prefixes.rules, now).and_then(|entry| entry.wait(now));
+        wait.map_or(Ok(()), Err)
     }
 
     /// Lets an attempt through, or says how long to wait. Called before anything is stored.

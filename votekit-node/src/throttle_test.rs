@@ -11,7 +11,7 @@ fn nas(number: u32) -> Nas {
 }
 
 fn from(throttle: &Throttle, address: &str, number: u32) -> Origin {
-    throttle.origin(address.parse().expect("address"), &nas(number))
+    throttle.origin(throttle.prefix(address.parse().expect("address")), &nas(number))
 }
 
 /// Guesses at other people's NAS: each attempt names another, so that only the prefix is at stake.
@@ -82,6 +82,20 @@ fn a_right_attempt_lifts_the_block_and_four_earn_a_wrong_one() {
 }
 
 #[test]
+fn a_blocked_prefix_is_known_without_an_attempt() {
+    let (throttle, now) = (Throttle::new(small()), Instant::now());
+    let prefix = |address: &str| throttle.prefix(address.parse().expect("address"));
+    for number in 0..4 {
+        assert_eq!(throttle.check_prefix(&prefix(ADDRESS), now), Ok(()), "{number}");
+        assert_eq!(guess(&throttle, number, now), Ok(()));
+    }
+    assert_eq!(throttle.check_prefix(&prefix(ADDRESS), now), Err(seconds(1)));
+    assert_eq!(throttle.check_prefix(&prefix("192.0.2.8"), now), Ok(()));
+    assert_eq!(throttle.check_prefix(&prefix(ADDRESS), now + seconds(1)), Ok(()), "asking has blocked nothing");
+    assert_eq!(format!("{:?}", prefix(ADDRESS)), "Prefix(redacted)");
+}
+
+#[test]
 fn repeating_one_right_request_earns_nothing() {
     let (throttle, now) = (Throttle::new(small()), Instant::now());
     let own = from(&throttle, ADDRESS, 1);
@@ -115,7 +129,7 @@ fn memory_has_a_bound_and_the_newest_stay() {
     let (throttle, start) = (Throttle::new(config), Instant::now());
     for number in 0..20_000_u32 {
         let address = IpAddr::from((0x0a00_0000 + number).to_be_bytes());
-        let origin = throttle.origin(address, &nas(number));
+        let origin = throttle.origin(throttle.prefix(address), &nas(number));
         throttle.wrong(&origin, start + Duration::from_millis(u64::from(number)));
     }
     for table in [&throttle.prefixes, &throttle.nas] {

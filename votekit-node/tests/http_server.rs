@@ -122,6 +122,12 @@ async fn a_connection_that_says_nothing_is_closed() {
         stream.read_to_end(&mut answer).await.expect("closed in order");
         assert!(!answer.starts_with(b"HTTP/1.1 2"));
     }
+    // One that has said something and says nothing more.
+    let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
+    stream.write_all(b"GET /api/v1/elections HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("closed in order");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
     let config = Config { request_timeout_seconds: 1, ..config() };
     served.end().await;
     let served = Served::open_with(config, create_request()).await;
@@ -136,17 +142,16 @@ async fn a_connection_that_says_nothing_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_the_cap_connections_wait_their_turn() {
-    let served = Served::open_with(Config { connections_max: 1, ..config() }, create_request()).await;
-    let mut first = Client::connect(served.at.public).await;
-    assert_eq!(first.get("/api/v1/elections").await.status, 200);
-    let waiting = tokio::spawn({
-        let address = served.at.public;
-        async move { Client::connect(address).await.get("/api/v1/elections").await.status }
-    });
-    assert_eq!(first.get("/api/v1/elections").await.status, 200);
-    assert!(!waiting.is_finished());
-    drop(first);
-    assert_eq!(waiting.await.expect("no panic"), 200);
+async fn at_the_cap_an_idle_connection_makes_room() {
+    let served = Served::open_with(Config { connections_max: 2, ..config() }, create_request()).await;
+    let mut longest_idle = TcpStream::connect(served.at.public).await.expect("a connection");
+    let mut second = Client::connect(served.at.public).await;
+    assert_eq!(second.get("/api/v1/elections").await.status, 200);
+    let mut newcomer = Client::connect(served.at.public).await;
+    assert_eq!(newcomer.get("/api/v1/elections").await.status, 200);
+    assert_eq!(longest_idle.read(&mut [0]).await.expect("closed in order"), 0);
+    assert_eq!(second.get("/api/v1/elections").await.status, 200, "it was not the longest idle");
+    assert_eq!(newcomer.get("/api/v1/elections").await.status, 200);
+    drop((second, newcomer));
     served.end().await;
 }

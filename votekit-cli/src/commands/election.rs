@@ -1,10 +1,12 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 use votekit_core::election::ResultsPolicy;
 use votekit_core::id::LawId;
+use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
 use votekit_node::{ChoiceRequest, CreateElection, ElectionView, OpenElection};
 
@@ -156,7 +158,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             office::within(&office, config, async |office| office.create(args.request()).await)
         }
         Action::Open(args) => {
-            let config = Config { behind_tls_proxy: args.behind_tls_proxy, ..config };
+            // The node that opens the poll here serves nobody: which proxy it will stand behind is no matter.
+            let tls_proxies =
+                if args.behind_tls_proxy { vec![AddressRange::from(IpAddr::V4(Ipv4Addr::LOCALHOST))] } else { vec![] };
+            let config = Config { tls_proxies, ..config };
             let request = OpenElection { waivers: args.waivers };
             office::within(&args.office, config, async |office| office.open_poll(&args.law_id, request).await)
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use votekit_core::id::LawId;
 use votekit_loadtests::ballot_mix::{BallotMix, MixOptions, WeightedChoice};
 use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
+use votekit_loadtests::hostile::HostilePlan;
 use votekit_loadtests::http_client::NodeUrl;
 use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
 use votekit_loadtests::roll_source::RollSource;
@@ -30,7 +31,8 @@ use crate::progress;
 Examples:
   votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --users 50 --run-time 1m --report-file report.html
   votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 500 --duration 30s --duplicates 5% --unknown 1%
-  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 100..5000 --duration 2m --report report.json")]
+  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 100..5000 --duration 2m --report report.json
+  votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 1000 --duration 1m --guesses 50000 --hostile-addresses 1000")]
 pub(crate) struct Args {
     /// The node's address; with --rate, give it again to spread connections over several nodes
     #[arg(long = "node", value_name = "URL", required = true)]
@@ -60,6 +62,9 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     open_loop: OpenLoopArgs,
+
+    #[command(flatten)]
+    hostile: HostileArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -174,6 +179,26 @@ struct OpenLoopArgs {
     tls_ca: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Hostile load beside the votes, reported apart")]
+struct HostileArgs {
+    /// Send so many votes a second with credentials that nobody holds
+    #[arg(long, value_name = "N", requires = "rate")]
+    guesses: Option<u32>,
+
+    /// Hold so many connections that say nothing; one that the node closes is opened again
+    #[arg(long, value_name = "N", requires = "rate")]
+    idle_connections: Option<usize>,
+
+    /// Hold so many connections that send one byte a second, half of them within a head, half within a body
+    #[arg(long, value_name = "N", requires = "rate")]
+    slow_connections: Option<usize>,
+
+    /// Let all of this come from so many addresses of this machine (127.1.0.1 and on) [default: one]
+    #[arg(long, value_name = "N", requires = "rate")]
+    hostile_addresses: Option<u32>,
+}
+
 /// Puts a node under load.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let failed = |error| command_error(error, &args.roll);
@@ -255,6 +280,12 @@ fn plan(args: &Args, nodes: Vec<NodeUrl>, schedule: Schedule) -> Result<OpenLoop
         follow_interval: options.follow_interval.unwrap_or(defaults.follow_interval),
         follow_patience: options.follow_patience.unwrap_or(defaults.follow_patience),
         journal: options.journal.clone(),
+        hostile: HostilePlan {
+            guesses_per_second: args.hostile.guesses.unwrap_or(0),
+            idle_connections: args.hostile.idle_connections.unwrap_or(0),
+            slow_connections: args.hostile.slow_connections.unwrap_or(0),
+            addresses: args.hostile.hostile_addresses.unwrap_or(0),
+        },
         tls_ca_pem: options.tls_ca.as_ref().map(read).transpose()?,
         ..defaults
     })

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_node::config::Config;
+use votekit_node::address_range::AddressRange;
+use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY};
 use votekit_node::server::{self, ServeError, Server};
 
 use crate::context::Context;
@@ -15,7 +16,7 @@ use crate::office;
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
 /// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the folder in order. A second node on the same data is refused.
-/// Beyond this machine it wants TLS, its own (--tls-cert, --tls-key) or a proxy's (--behind-tls-proxy).
+/// Beyond this machine it wants TLS, its own (--tls-cert, --tls-key) or that of the proxies it is told to believe (--tls-proxy).
 ///
 /// Every setting can stand in the configuration file; what is given here counts over it.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,7 @@ A configuration file:
   admin_listen = \"127.0.0.1:8081\"
   metrics_listen = \"127.0.0.1:9090\"
   rate_limit_per_second = 1000      # 0 lifts the limit
+  tls_proxies = [\"10.0.0.5\"]
   [throttle]                        # the back-off on wrong credentials
   enabled = true")]
 pub(crate) struct Args {
@@ -69,8 +71,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// A proxy in front terminates TLS: believe its X-Forwarded-For
-    #[arg(long)]
+    /// A proxy in front that terminates TLS, by address or network (10.0.0.0/24): its X-Forwarded-For is believed. Give it again for further ones
+    #[arg(long = "tls-proxy", value_name = "ADDR")]
+    tls_proxies: Vec<AddressRange>,
+
+    /// The form of earlier versions, which believed everybody
+    #[arg(long, hide = true)]
     behind_tls_proxy: bool,
 
     /// Votes taken a second; 0 lifts the limit [default: 1000]
@@ -109,7 +115,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             let law_id = binding.law_id.clone();
             node.shutdown().await;
             return Err(CommandError::configuration(format!("{law_id} is binding: votes must reach the node by TLS"))
-                .hint("give --tls-cert and --tls-key, or --behind-tls-proxy"));
+                .hint("give --tls-cert and --tls-key, or --tls-proxy"));
         }
         let bound = Server::bind(node.clone()).await.map_err(serve_error)?;
         // Before anybody is told that the node listens: whoever reads it may tell the node to stop at once.
@@ -129,6 +135,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn config(args: &Args) -> Result<Config, CommandError> {
+    if args.behind_tls_proxy {
+        return Err(CommandError::usage("--behind-tls-proxy is no option any more").hint(INSTEAD_OF_BEHIND_TLS_PROXY));
+    }
     let mut config = match &args.config {
         None => Config::default(),
         Some(path) => {
@@ -144,7 +153,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.metrics_listen = args.metrics_listen.unwrap_or(config.metrics_listen);
     config.tls_cert = args.tls_cert.clone().or(config.tls_cert);
     config.tls_key = args.tls_key.clone().or(config.tls_key);
-    config.behind_tls_proxy |= args.behind_tls_proxy;
+    config.tls_proxies.extend(&args.tls_proxies);
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     config.log_level = args.log_level.clone().unwrap_or(config.log_level);
     config.check().map_err(|error| CommandError::configuration(error.to_string()))?;

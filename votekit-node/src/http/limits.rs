@@ -1,37 +1,13 @@
-//! What a request may cost before it is understood: votes a second, bytes of a body, time to send it.
+//! What a request may cost before it is understood: bytes of a body, time to send it.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::problem::Problem;
-
-/// So many votes a second, by this instance, with a burst of one second's worth.
-pub(crate) struct RateLimit {
-    limiter: Option<DefaultDirectRateLimiter>,
-    clock: DefaultClock,
-}
-
-impl RateLimit {
-    /// A limit; 0 lifts it.
-    pub(crate) fn new(votes_per_second: u32) -> Self {
-        let limiter = NonZeroU32::new(votes_per_second).map(|rate| RateLimiter::direct(Quota::per_second(rate)));
-        Self { limiter, clock: DefaultClock::default() }
-    }
-
-    /// Takes one vote, or says when to come back. Costs a compare-and-swap.
-    pub(crate) fn take(&self) -> Result<(), Problem> {
-        let Some(limiter) = &self.limiter else { return Ok(()) };
-        let refused = |until: governor::NotUntil<_>| Problem::RateLimited { retry_after: until.wait_time_from(self.clock.now()) };
-        limiter.check().map_err(refused)
-    }
-}
 
 /// The whole body, if it is JSON by its header, small enough, and here in time. A body whose announced length is too large is refused unread.
 pub(crate) async fn read_json(headers: &HeaderMap, body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
@@ -85,16 +61,6 @@ mod tests {
             assert!(!is_json(&headers(other)), "{other}");
         }
         assert!(!is_json(&HeaderMap::new()));
-    }
-
-    #[test]
-    fn a_burst_is_one_seconds_worth_and_zero_lifts_the_limit() {
-        let limit = RateLimit::new(5);
-        let taken = (0..100).filter(|_| limit.take().is_ok()).count();
-        assert!((5..100).contains(&taken), "{taken}");
-        assert!(matches!(limit.take(), Err(Problem::RateLimited { .. })));
-        let lifted = RateLimit::new(0);
-        assert!((0..10_000).all(|_| lifted.take().is_ok()));
     }
 
     #[tokio::test]

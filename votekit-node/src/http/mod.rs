@@ -1,15 +1,16 @@
 //! The HTTP interface: one resource a file, problems in one place, three routers for three listeners.
 //!
 //! ```text
-//! server ─▶ router ─▶ timing ─▶ handler ─▶ node
-//!                                  │
-//!                                  └─ problem: RFC 9457
+//! server ─▶ gate ─▶ router ─▶ timing ─▶ handler ─▶ node
+//!            │                             │
+//!            └───── problem: RFC 9457 ─────┘
 //! ```
 
 mod admin;
 mod client_address;
 mod elections;
 mod exposition;
+mod gate;
 mod health;
 mod idempotency_key;
 mod limits;
@@ -30,25 +31,44 @@ use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
 
 use self::admin::TokenDigest;
-pub(crate) use self::client_address::PeerAddress;
-use self::limits::RateLimit;
+pub(crate) use self::gate::Gate;
 use self::problem::Problem;
 use self::timing::Timing;
 use crate::node::Node;
+use crate::rate_limit::AddressRateLimit;
 
 /// What every handler has at hand.
 pub(crate) struct Api {
     node: Node,
-    rate_limit: RateLimit,
+    address_rate: AddressRateLimit,
     admin_token: TokenDigest,
 }
 
 impl Api {
     /// The interface of a node whose administrator holds this token.
     pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
-        let rate_limit = RateLimit::new(node.config().rate_limit_per_second);
-        Arc::new(Self { node, rate_limit, admin_token: TokenDigest::of(admin_token) })
+        let address_rate = AddressRateLimit::new(node.config().rate_limit_per_address());
+        Arc::new(Self { node, address_rate, admin_token: TokenDigest::of(admin_token) })
     }
+
+    /// Lets go of what is remembered of addresses that are quiet. Called every few seconds.
+    pub(crate) fn forget_quiet(&self) {
+        self.address_rate.forget_quiet();
+    }
+}
+
+/// Where votes go.
+const VOTE_PATH: &str = "/api/v1/vote";
+
+/// What a connection over the share of its address is told before it is closed: a whole answer, as bytes.
+pub(crate) fn too_many_connections() -> Vec<u8> {
+    let body = Problem::TooManyConnections.into_body();
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        problem::CONNECTIONS_RETRY.as_secs(),
+        body.len()
+    );
+    [head.as_bytes(), &body].concat()
 }
 
 type Routes = Vec<(&'static str, MethodRouter<Arc<Api>>)>;
@@ -71,7 +91,7 @@ pub(crate) fn monitoring(api: &Arc<Api>) -> Router {
 
 fn public_routes() -> Routes {
     vec![
-        ("/api/v1/vote", post(vote::cast_vote)),
+        (VOTE_PATH, post(vote::cast_vote)),
         ("/api/v1/vote/{request_id}", get(status::vote_status)),
         ("/api/v1/vote/{request_id}/receipt", get(receipt::vote_receipt)),
         ("/api/v1/elections", get(elections::elections)),

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -58,6 +59,10 @@ pub(crate) enum Problem {
     NotJson,
     /// More votes a second than this node takes.
     RateLimited { retry_after: Duration },
+    /// More votes a second than one address may send.
+    AddressShare { retry_after: Duration },
+    /// More connections at once than one address may hold.
+    TooManyConnections,
     /// Too many wrong credentials from this network, or for this elector.
     BackOff { retry_after: Duration },
     /// Too many votes are waiting.
@@ -116,11 +121,13 @@ kinds! {
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many votes at once";
+    ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
     BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong credentials";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
     OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether the vote was stored";
+    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
 
@@ -181,6 +188,8 @@ impl Problem {
                 let early = state == State::Draft || (state == State::Open && before_opening);
                 Self::NotOpen { early, state, opens, closes }
             }
+            SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
+            SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
                 tracing::warn!(%error, "a vote was not stored");
@@ -211,6 +220,8 @@ impl Problem {
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
             Self::NotJson => &NOT_JSON,
             Self::RateLimited { .. } => &RATE_LIMITED,
+            Self::AddressShare { .. } => &ADDRESS_SHARE,
+            Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
             Self::BackOff { .. } => &BACK_OFF,
             Self::Busy { .. } => &BUSY,
             Self::Unavailable => &UNAVAILABLE,
@@ -241,8 +252,11 @@ impl Problem {
             Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
             Self::NotJson => "send `Content-Type: application/json`".to_owned(),
             Self::RateLimited { .. } => "this node takes no more votes this second; nothing was stored".to_owned(),
+            Self::AddressShare { .. } => "your network sends more votes than one address may; nothing was stored".to_owned(),
+            Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
             Self::BackOff { .. } => {
-                "too many wrong credentials came from your network or for this person; nothing was stored".to_owned()
+                "too many wrong credentials came lately: from your network, for this person, or in all; nothing was stored"
+                    .to_owned()
             }
             Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
             Self::Unavailable => "nothing was stored; try again".to_owned(),
@@ -254,11 +268,18 @@ impl Problem {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::BackOff { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
+            Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => Some(*retry_after),
+            Self::BackOff { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
+            Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::NotRecordedYet | Self::Unavailable | Self::OutcomeUnknown { .. } | Self::Stopping => Some(RETRY_SOON),
             Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => Some(RETRY_SOON),
             _ => None,
         }
+    }
+
+    /// The body of the answer. It does not tell the time to wait, which is in the head.
+    pub(super) fn into_body(self) -> Bytes {
+        serde_json::to_vec(&self.document()).unwrap_or_default().into()
     }
 
     fn document(self) -> ProblemDocument {
@@ -285,6 +306,9 @@ impl Problem {
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
+/// When a connection over the share of its address may be tried again.
+pub(super) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
+
 fn withheld(policy: ResultsPolicy, state: State) -> String {
     match policy {
         ResultsPolicy::AfterVote => {
@@ -308,19 +332,25 @@ fn not_open(early: bool, state: State, opens: Option<UnixSeconds>, closes: Optio
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.kind().status, self.retry_after());
-        let body = serde_json::to_vec(&self.document()).unwrap_or_default();
-        let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(retry_after) = retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(retry_after)));
-        }
+        let mut response = problem_response(status, self.into_body(), retry_after);
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
+}
+
+/// An answer around the body of a problem.
+pub(super) fn problem_response(status: StatusCode, body: Bytes, retry_after: Option<Duration>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(retry_after) = retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(retry_after)));
+    }
+    response
 }
 
 /// Whole seconds, rounded up and at least one: what `Retry-After` can say.

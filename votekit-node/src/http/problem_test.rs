@@ -35,11 +35,13 @@ fn codes_and_statuses_are_stable() {
         "415 not-json",
         "422 roll-refused",
         "429 rate-limited",
+        "429 address-share",
         "429 back-off",
         "500 internal",
         "503 busy",
         "503 unavailable",
         "503 outcome-unknown",
+        "503 too-many-connections",
         "503 stopping",
     ];
     assert_eq!(kinds, expected);

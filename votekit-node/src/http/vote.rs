@@ -1,4 +1,5 @@
-//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: rate, type, size, form, back-off; then the node takes the vote.
+//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address and the rate; here type, size, form, back-off; then the
+//! node takes the vote.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 
 use super::Api;
-use super::client_address::{PeerAddress, client_address};
+use super::gate::ClientPrefix;
 use super::idempotency_key::idempotency_key;
 use super::limits;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::status::{VoteStatusDocument, status_response};
+use crate::metrics::{self, Refusal};
 use crate::node::SubmitError;
 use crate::reading::VoteStatus;
 
@@ -75,8 +77,8 @@ pub(crate) struct VoteReceived {
         (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`rate-limited`, `back-off`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 429, description = "`rate-limited`, `address-share`, `back-off`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
@@ -87,20 +89,23 @@ pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body
 }
 
 async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
-    api.rate_limit.take()?;
     let (head, body) = request.into_parts();
     let key = idempotency_key(&head.headers)?;
     let config = api.node.config();
     let body = limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout()).await?;
     let vote = VoteRequest::parse(&body)?;
-    let peer = head.extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
-    let address = client_address(peer, &head.headers, config.behind_tls_proxy);
     let throttle = api.node.throttle();
-    let origin = throttle.origin(address, &vote.credential.nas);
-    throttle.check(&origin, Instant::now()).map_err(|retry_after| Problem::BackOff { retry_after })?;
+    let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+    let origin = throttle.origin(prefix, &vote.credential.nas);
+    throttle.check(&origin, Instant::now()).map_err(|retry_after| {
+        metrics::vote_refused(Refusal::BackOff);
+        Problem::BackOff { retry_after }
+    })?;
     let submitted = api.node.submit(&vote, key, Some(origin)).await;
     let request = submitted.map_err(|error| {
-        if !matches!(error, SubmitError::OutcomeUnknown { .. }) {
+        // A wrong credential has been counted: what it blocked stays blocked.
+        if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
             throttle.neither(&origin);
         }
         Problem::not_taken(error, api.node.now())

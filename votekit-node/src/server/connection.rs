@@ -1,16 +1,19 @@
 //! One connection, from accept to close.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,7 +22,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-use crate::http::PeerAddress;
+use super::activity::WatchedBody;
+use super::places::Place;
+use crate::http::Gate;
 
 /// How far the life of a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,51 +46,83 @@ pub(super) struct Limits {
     pub(super) stall_time: Duration,
 }
 
-/// Shakes hands, then serves.
-pub(super) async fn serve_tls(
-    tls: &TlsAcceptor,
-    stream: TcpStream,
-    peer: IpAddr,
-    router: Router,
-    limits: Limits,
-    mut phase: watch::Receiver<Phase>,
-) {
-    let handshake = tokio::time::timeout(limits.header_time, tls.accept(stream));
-    let stream = tokio::select! {
-        handshake = handshake => handshake,
-        _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
-    };
-    // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and nobody to tell it to.
-    if let Ok(Ok(stream)) = stream {
-        serve_plain(stream, peer, router, limits, phase).await;
-    }
+/// What every connection of one listener is served with.
+pub(super) struct Service {
+    pub(super) router: Router,
+    /// Looks at requests before the router; not on listeners that are not public.
+    pub(super) gate: Option<Gate>,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) limits: Limits,
 }
 
-/// Serves requests one after the other until either side has enough.
-pub(super) async fn serve_plain<S>(stream: S, peer: IpAddr, router: Router, limits: Limits, mut phase: watch::Receiver<Phase>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(PeerAddress(peer));
-        // A router is always ready.
-        router.clone().call(request.map(Body::new))
-    });
-    let stream = TokioIo::new(Patient::new(stream, limits.stall_time));
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_time)
-            .max_buf_size(BUFFER_BYTES_MAX)
-            .serve_connection(stream, service)
-    );
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+impl Service {
+    /// Serves one connection until either side has enough, or it is told to make room.
+    pub(super) async fn serve(&self, stream: TcpStream, peer: IpAddr, place: &Place, mut phase: watch::Receiver<Phase>) {
+        let Some(tls) = &self.tls else { return self.serve_requests(stream, peer, place, phase).await };
+        let handshake = tokio::time::timeout(self.limits.header_time, tls.accept(stream));
+        let stream = tokio::select! {
+            handshake = handshake => handshake,
+            () = place.activity().dismissed() => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        };
+        // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and nobody to tell it to.
+        if let Ok(Ok(stream)) = stream {
+            self.serve_requests(stream, peer, place, phase).await;
+        }
     }
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+
+    /// One request after the other.
+    async fn serve_requests<S>(&self, stream: S, peer: IpAddr, place: &Place, mut phase: watch::Receiver<Phase>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let activity = place.activity();
+        let service = service_fn(|request| self.answer(request, peer, place));
+        let stream = TokioIo::new(Patient::new(stream, self.limits.stall_time));
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.header_time)
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .serve_connection(stream, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = activity.dismissed() => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+        }
+    }
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr, place: &Place) -> Result<Response<Body>, Infallible> {
+        let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
+        let answer = match refused {
+            Some(refused) => refused,
+            None => self.route(request, place).await?,
+        };
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS
+            && let Some(gate) = &self.gate
+        {
+            // Meanwhile the connection waits, and may be told to make room.
+            gate.pace_refusal().await;
+        }
+        Ok(answer)
+    }
+
+    async fn route(&self, request: Request<Incoming>, place: &Place) -> Result<Response<Body>, Infallible> {
+        let activity = place.activity();
+        if request.body().is_end_stream() && !activity.work() {
+            // This connection is being dropped.
+            return std::future::pending().await;
+        }
+        let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(activity))));
+        // A router is always ready.
+        let answer = self.router.clone().call(request).await;
+        activity.wait(place.now_ms());
+        answer
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) const CASES: &[Case] = &[
     case!(restoring_again_changes_nothing),
     case!(of_many_requests_at_once_exactly_one_is_first),
     case!(one_request_marked_by_many_at_once_counts_once),
+    case!(a_glance_marks_nothing_and_what_it_tells_is_true),
 ];
 
 async fn expect(registry: &dyn Registry, law_id: &str, marks: &[Mark], expected: &[Expectation], what: &str) -> Outcome {
@@ -259,4 +260,22 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
         ensure_eq!(expectations?, [Accepted, Duplicate { attempt: 2 }], "the same two requests");
     }
     expect(&*registry, "L1", &[mark(1, 3)], &[Duplicate { attempt: 3 }], "one more").await
+}
+
+/// An engine need not tell anything by a glance; what it tells must be true.
+async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> Outcome {
+    let registry = place.open().await?.registry;
+    registry.add_roll(&law("L1"), &roll(1..=3)).await?;
+    registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
+    registry.mark(&law("L1"), &[mark(2, 7)]).await?;
+    for (law_id, number, wrong) in
+        [("L1", 1, None), ("L1", 2, None), ("L1", 3, Some(Revoked)), ("L1", 4, Some(Unknown)), ("L2", 1, Some(Unknown))]
+    {
+        for _ in 0..2 {
+            let told = registry.glance(&law(law_id), &key(number));
+            let told = told.map(|told| Some(told).filter(|told| matches!(told, Unknown | Revoked)));
+            ensure!(told.is_none_or(|told| told == wrong), "a glance at credential {number} of {law_id}");
+        }
+    }
+    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances").await
 }

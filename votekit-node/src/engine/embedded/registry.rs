@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use votekit_core::credential::RegistryKey;
@@ -30,7 +30,7 @@ const DUPLICATES_MAX: usize = 1000;
 /// The registry of one process.
 #[derive(Default)]
 pub struct EmbeddedRegistry {
-    elections: RwLock<HashMap<LawId, Arc<Mutex<Credentials>>>>,
+    elections: RwLock<HashMap<LawId, Arc<RwLock<Credentials>>>>,
 }
 
 /// The credentials of one election.
@@ -55,11 +55,11 @@ impl EmbeddedRegistry {
         Self::default()
     }
 
-    fn find(&self, law_id: &LawId) -> Option<Arc<Mutex<Credentials>>> {
+    fn find(&self, law_id: &LawId) -> Option<Arc<RwLock<Credentials>>> {
         self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).map(Arc::clone)
     }
 
-    fn find_or_create(&self, law_id: &LawId) -> Arc<Mutex<Credentials>> {
+    fn find_or_create(&self, law_id: &LawId) -> Arc<RwLock<Credentials>> {
         let mut elections = self.elections.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(elections.entry(law_id.clone()).or_default())
     }
@@ -89,6 +89,18 @@ impl Registry for EmbeddedRegistry {
         let Some(credentials) = self.find(law_id) else { return Ok(vec![Expectation::Unknown; marks.len()]) };
         let mut credentials = lock(&credentials);
         Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
+    }
+
+    /// Waits while a batch is marked or a supplement applied: a millisecond or so.
+    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
+        let Some(credentials) = self.find(law_id) else { return Some(Expectation::Unknown) };
+        let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
+        Some(match credentials.look_up(key) {
+            None => Expectation::Unknown,
+            Some(REVOKED) => Expectation::Revoked,
+            Some(UNUSED) => Expectation::Accepted,
+            Some(_) => Expectation::Duplicate { attempt: 2 },
+        })
     }
 
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
@@ -206,6 +218,10 @@ impl Credentials {
         })
     }
 
+    fn look_up(&self, key: &RegistryKey) -> Option<u32> {
+        self.segments.iter().find_map(|segment| segment.words.get(segment.keys.find(key)?).copied())
+    }
+
     fn push_sorted(&mut self, keys: Vec<RegistryKey>) {
         if !keys.is_empty() {
             self.push(Arc::new(KeyList::new(keys).expect("the keys were taken in ascending order")));
@@ -225,8 +241,8 @@ impl fmt::Debug for EmbeddedRegistry {
     }
 }
 
-fn lock(credentials: &Mutex<Credentials>) -> MutexGuard<'_, Credentials> {
-    credentials.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(credentials: &RwLock<Credentials>) -> RwLockWriteGuard<'_, Credentials> {
+    credentials.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first 32 bits of a request, moved away from the two words that mean something else.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use votekit_core::credential::RegistryKey;
 use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
@@ -21,6 +22,10 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
 
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
         self.write(self.inner.mark(law_id, marks)).await
+    }
+
+    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
+        self.inner.glance(law_id, key)
     }
 
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
@@ -44,6 +49,10 @@ impl<T: Registry> Registry for Persistent<T> {
 
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
         persist(|| self.inner.mark(law_id, marks)).await
+    }
+
+    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
+        self.inner.glance(law_id, key)
     }
 
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {

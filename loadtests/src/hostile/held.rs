@@ -1,0 +1,209 @@
+//! Connections that are held against the node: idle ones say nothing, slow ones trickle a byte a second.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+use super::{HostilePlan, Target};
+use crate::http1::connect_from;
+use crate::recorder::{new_histogram, record_us};
+
+/// What came of connections that were held.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeldReport {
+    /// Connections asked for at once.
+    pub asked: usize,
+    /// Connections that were made: each that the node closed was made again.
+    pub made: u64,
+    /// Connections that could not be made.
+    pub failed: u64,
+    /// The most that were open at once.
+    pub open_max: u64,
+    /// Open at the end.
+    pub open_at_end: u64,
+    /// Closed by the node.
+    pub closed_by_node: u64,
+    /// How long those were open that the node closed, in milliseconds: the shortest, the middle, the longest.
+    pub closed_after_ms: [u64; 3],
+    /// What the node said before it closed, by status.
+    pub answers_by_status: BTreeMap<u16, u64>,
+}
+
+/// How a connection passes its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Idle,
+    /// Trickles a head that never ends.
+    SlowHead,
+    /// Sends a head, and trickles the body that it announced.
+    SlowBody,
+}
+
+struct Tally {
+    report: HeldReport,
+    open: u64,
+    closed_after: Histogram<u64>,
+}
+
+/// Between two bytes of a slow connection.
+const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Before a connection that was closed is made again.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that are made at once at the start: the system's queue is short.
+const MADE_A_MILLISECOND: u32 = 5;
+
+/// Holds until told to stop: what came of the idle ones, and of the slow ones.
+pub(super) async fn run(
+    plan: HostilePlan,
+    targets: Arc<[Target]>,
+    start: Instant,
+    stopped: impl Future<Output = ()>,
+) -> [Option<HeldReport>; 2] {
+    let tallies = [plan.idle_connections, plan.slow_connections].map(|asked| Rc::new(RefCell::new(Tally::new(asked))));
+    let local = LocalSet::new();
+    for number in 0..plan.idle_connections + plan.slow_connections {
+        let (manner, tally) = match number.checked_sub(plan.idle_connections) {
+            None => (Manner::Idle, &tallies[0]),
+            Some(place) if place % 2 == 0 => (Manner::SlowHead, &tallies[1]),
+            Some(_) => (Manner::SlowBody, &tallies[1]),
+        };
+        let holder = Holder {
+            target: targets[number % targets.len()].clone(),
+            source: plan.source(number),
+            manner,
+            tally: Rc::clone(tally),
+            begin: start + Duration::from_millis(1) * (number as u32 / MADE_A_MILLISECOND),
+        };
+        local.spawn_local(holder.run());
+    }
+    local.run_until(stopped).await;
+    tallies.map(|tally| tally.borrow().finish())
+}
+
+/// One connection, and those that take its place.
+struct Holder {
+    target: Target,
+    source: Option<IpAddr>,
+    manner: Manner,
+    tally: Rc<RefCell<Tally>>,
+    begin: Instant,
+}
+
+impl Holder {
+    async fn run(self) {
+        tokio::time::sleep_until(self.begin.into()).await;
+        loop {
+            match connect_from(self.source, self.target.address).await {
+                Ok(stream) => {
+                    let opened = Instant::now();
+                    self.tally.borrow_mut().open();
+                    let said = self.hold(stream).await;
+                    self.tally.borrow_mut().close(opened.elapsed(), &said);
+                }
+                Err(_) => self.tally.borrow_mut().report.failed += 1,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Holds one connection until the node ends it, and gives back what the node said.
+    async fn hold(&self, mut stream: TcpStream) -> Vec<u8> {
+        let mut said = Vec::new();
+        let head_end: &[u8] = match self.manner {
+            Manner::Idle => return read_to_end(&mut stream, said).await,
+            Manner::SlowHead => b"x-slow: ",
+            Manner::SlowBody => b"content-length: 10000\r\n\r\n",
+        };
+        let head = [&self.target.vote_head, head_end].concat();
+        if stream.write_all(&head).await.is_err() {
+            return read_to_end(&mut stream, said).await;
+        }
+        loop {
+            let mut bytes = [0; 1024];
+            match tokio::time::timeout(TRICKLE_INTERVAL, stream.read(&mut bytes)).await {
+                Ok(Ok(0) | Err(_)) => return said,
+                Ok(Ok(length)) => said.extend_from_slice(&bytes[..length]),
+                Err(_) if stream.write_all(b"1").await.is_err() => return said,
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+async fn read_to_end(stream: &mut TcpStream, mut said: Vec<u8>) -> Vec<u8> {
+    // However it ended.
+    let _ = stream.read_to_end(&mut said).await;
+    said
+}
+
+impl Tally {
+    fn new(asked: usize) -> Self {
+        let report = HeldReport {
+            asked,
+            made: 0,
+            failed: 0,
+            open_max: 0,
+            open_at_end: 0,
+            closed_by_node: 0,
+            closed_after_ms: [0; 3],
+            answers_by_status: BTreeMap::new(),
+        };
+        Self { report, open: 0, closed_after: new_histogram() }
+    }
+
+    fn open(&mut self) {
+        self.open += 1;
+        self.report.made += 1;
+        self.report.open_max = self.report.open_max.max(self.open);
+    }
+
+    fn close(&mut self, after: Duration, said: &[u8]) {
+        self.open -= 1;
+        self.report.closed_by_node += 1;
+        record_us(&mut self.closed_after, after);
+        let status = said.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
+        if let Some(status) = status {
+            *self.report.answers_by_status.entry(status).or_insert(0) += 1;
+        }
+    }
+
+    fn finish(&self) -> Option<HeldReport> {
+        let mut report = self.report.clone();
+        report.open_at_end = self.open;
+        if !self.closed_after.is_empty() {
+            let times = &self.closed_after;
+            report.closed_after_ms = [times.min(), times.value_at_quantile(0.5), times.max()].map(|time_us| time_us / 1000);
+        }
+        (report.asked > 0).then_some(report)
+    }
+}
+
+impl fmt::Display for HeldReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [shortest, middle, longest] = self.closed_after_ms;
+        write!(
+            formatter,
+            "{} asked, {} at once at the most, {} at the end; {} made, {} not; the node closed {}",
+            self.asked, self.open_max, self.open_at_end, self.made, self.failed, self.closed_by_node
+        )?;
+        if self.closed_by_node > 0 {
+            write!(formatter, " after {shortest}, {middle}, {longest} ms (shortest, middle, longest)")?;
+        }
+        for (status, count) in &self.answers_by_status {
+            write!(formatter, ", with {status}: {count}")?;
+        }
+        Ok(())
+    }
+}

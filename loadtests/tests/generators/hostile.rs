@@ -1,0 +1,80 @@
+//! Hostile load beside honest votes, against a real HTTP server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use votekit_loadtests::LoadError;
+use votekit_loadtests::ballot_mix::{BallotMix, MixOptions};
+use votekit_loadtests::hostile::HostilePlan;
+use votekit_loadtests::http_client::NodeUrl;
+use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
+use votekit_loadtests::report::OpenLoopReport;
+use votekit_loadtests::roll_source::RollSource;
+use votekit_loadtests::schedule::{Schedule, parse_duration};
+
+use crate::node::{Action, Node, pending, write_roll};
+
+fn run(folder: &Path, url: &str, hostile: HostilePlan) -> Result<OpenLoopReport, LoadError> {
+    let roll = RollSource::open(&write_roll(folder, 100), &[]).expect("a good roll");
+    let mix = Arc::new(BallotMix::new(roll, MixOptions::default()).expect("a good mix"));
+    let schedule = Schedule::new("100".parse().expect("rate"), parse_duration("1s").expect("duration")).expect("schedule");
+    let plan = OpenLoopPlan { hostile, ..OpenLoopPlan::new(vec![NodeUrl::parse(url).expect("address")], schedule) };
+    run_open_loop(&plan, mix, Arc::new(RunControl::default()))
+}
+
+/// The generator invents codes of 10 digits; those of the roll begin with a letter.
+fn is_guess(code: &str) -> bool {
+    code.len() == 10 && code.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[test]
+fn guesses_are_counted_apart_from_votes() {
+    let folder = tempfile::tempdir().expect("folder");
+    let refused = || Action::Answer(429, r#"{"code":"back-off"}"#.to_owned());
+    let node = Node::start(move |n, vote| {
+        let guess = is_guess(vote.body["code"].as_str().expect("a code"));
+        if guess && n % 3 > 0 { refused() } else { pending(n) }
+    });
+    let plan = HostilePlan { guesses_per_second: 300, addresses: 3, ..HostilePlan::default() };
+    let report = run(folder.path(), &node.url, plan).expect("the run");
+    assert_eq!((report.sent, report.answered_202, report.to_202_us.count), (100, 100, 100));
+    assert!(report.errors.is_empty(), "{:?}", report.errors);
+    let hostile = report.hostile.clone().expect("there was some");
+    let guesses = hostile.guesses.expect("there were some");
+    assert!(guesses.refused_429 > 0 && guesses.stored_202 > 0, "{guesses:?}");
+    assert_eq!((guesses.other, guesses.rate_asked, hostile.addresses), (0, 300, 3));
+    let received = node.votes().iter().filter(|vote| is_guess(vote.body["code"].as_str().expect("a code"))).count() as u64;
+    assert!(guesses.sent >= received && received >= guesses.refused_429 + guesses.stored_202, "{guesses:?} {received}");
+    assert!(hostile.idle.is_none() && hostile.slow.is_none());
+    assert!(report.to_string().contains("300/s asked"), "{report}");
+}
+
+#[test]
+fn connections_are_held_for_the_whole_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::start(|n, _| pending(n));
+    let plan = HostilePlan { idle_connections: 20, slow_connections: 10, ..HostilePlan::default() };
+    let report = run(folder.path(), &node.url, plan).expect("the run");
+    assert_eq!(report.answered_202, 100);
+    assert_eq!(node.votes().len(), 100, "no request of a slow connection is ever whole");
+    let hostile = report.hostile.expect("there was some");
+    for (held, asked) in [(hostile.idle, 20), (hostile.slow, 10)] {
+        let held = held.expect("there were some");
+        assert_eq!((held.asked, held.made, held.open_max, held.open_at_end), (asked, asked as u64, asked as u64, asked as u64));
+        assert_eq!((held.failed, held.closed_by_node), (0, 0));
+    }
+    assert!(hostile.guesses.is_none());
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let refused = |url: &str, hostile| match run(folder.path(), url, hostile) {
+        Err(LoadError::Plan { option, .. }) => option,
+        other => panic!("{other:?}"),
+    };
+    let guesses = HostilePlan { guesses_per_second: 1, ..HostilePlan::default() };
+    assert!(refused("https://127.0.0.1:1", guesses).contains("--guesses"));
+    assert_eq!(refused("http://192.0.2.1:1", HostilePlan { addresses: 2, ..guesses }), "--hostile-addresses");
+    assert_eq!(refused("http://127.0.0.1:1", HostilePlan { addresses: 70_000, ..guesses }), "--hostile-addresses");
+}

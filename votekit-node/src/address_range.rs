@@ -1,0 +1,124 @@
+//! A range of addresses in the configuration: one address, or a network in CIDR notation.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+/// One address, such as `10.0.0.5`, or a network, such as `10.0.0.0/24` or `2001:db8::/32`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct AddressRange {
+    network: IpAddr,
+    length_bits: u32,
+}
+
+/// A text is no range of addresses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is no address and no network such as 10.0.0.0/24: {rule}")]
+pub struct AddressRangeError {
+    text: String,
+    rule: &'static str,
+}
+
+impl AddressRange {
+    /// Whether an address lies in this range. An IPv4 address in its IPv6 form is taken for what it is.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.network, address.to_canonical()) {
+            (IpAddr::V4(network), IpAddr::V4(address)) => {
+                (network.to_bits() ^ address.to_bits()).checked_shr(32 - self.length_bits).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(network), IpAddr::V6(address)) => {
+                (network.to_bits() ^ address.to_bits()).checked_shr(128 - self.length_bits).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl From<IpAddr> for AddressRange {
+    /// The range of one address.
+    fn from(address: IpAddr) -> Self {
+        let network = address.to_canonical();
+        Self { network, length_bits: if network.is_ipv4() { 32 } else { 128 } }
+    }
+}
+
+impl FromStr for AddressRange {
+    type Err = AddressRangeError;
+
+    fn from_str(text: &str) -> Result<Self, AddressRangeError> {
+        let refused = |rule| AddressRangeError { text: text.to_owned(), rule };
+        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let network: IpAddr = address.parse().map_err(|_| refused("the address does not read"))?;
+        let Some(length) = length else { return Ok(network.into()) };
+        let length_bits = length.parse().map_err(|_| refused("the length behind the slash is no number"))?;
+        if length_bits > if network.is_ipv4() { 32 } else { 128 } {
+            return Err(refused("the length behind the slash is longer than an address"));
+        }
+        let host_bits = match network {
+            IpAddr::V4(network) => network.to_bits().checked_shl(length_bits).unwrap_or(0) != 0,
+            IpAddr::V6(network) => network.to_bits().checked_shl(length_bits).unwrap_or(0) != 0,
+        };
+        if host_bits {
+            return Err(refused("the address has bits behind the network's length"));
+        }
+        Ok(Self { network, length_bits })
+    }
+}
+
+impl TryFrom<String> for AddressRange {
+    type Error = AddressRangeError;
+
+    fn try_from(text: String) -> Result<Self, AddressRangeError> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for AddressRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.network, self.length_bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contains(range: &str, address: &str) -> bool {
+        let range: AddressRange = range.parse().unwrap_or_else(|error| panic!("{error}"));
+        range.contains(address.parse().expect("an address"))
+    }
+
+    #[test]
+    fn a_range_holds_its_addresses_and_no_others() {
+        for (range, inside, outside) in [
+            ("10.0.0.5", "10.0.0.5", "10.0.0.4"),
+            ("10.0.0.0/24", "10.0.0.255", "10.0.1.0"),
+            ("10.0.0.4/31", "::ffff:10.0.0.5", "10.0.0.6"),
+            ("0.0.0.0/0", "255.1.2.3", "::1"),
+            ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+            ("::1", "::1", "127.0.0.1"),
+            ("::/0", "fe80::1", "10.0.0.1"),
+        ] {
+            assert!(contains(range, inside), "{inside} in {range}");
+            assert!(!contains(range, outside), "{outside} in {range}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_range_is_refused_with_its_rule() {
+        for (text, rule) in [
+            ("proxy.example.ca", "does not read"),
+            ("10.0.0.0/", "no number"),
+            ("10.0.0.0/33", "longer"),
+            ("10.0.0.5/24", "bits behind"),
+            ("2001:db8::1/64", "bits behind"),
+        ] {
+            let error = text.parse::<AddressRange>().expect_err(text).to_string();
+            assert!(error.contains(rule) && error.contains(text), "{error}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! File descriptors: each connection takes one, and the system gives a process only so many.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Kept for files, other listeners' connections and the system: a connection of the public listener never takes the last ones.
+const RESERVED: usize = 256;
+
+/// Raises the limit of this process as far as it may, and says how many connections the public listener can hold: those that were asked for, or as
+/// many as there are file descriptors for.
+pub(super) fn connections_within_limit(asked: usize) -> usize {
+    raise();
+    let limit = getrlimit(Resource::Nofile).current;
+    let granted = within(asked, limit);
+    if granted < asked {
+        tracing::warn!(
+            connections_max = asked,
+            granted,
+            file_descriptors = limit,
+            "connections_max is lowered: the system gives this process too few file descriptors (raise LimitNOFILE)"
+        );
+    }
+    granted
+}
+
+fn raise() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    // Where it is refused the limit stays as it is: what follows goes by what there is.
+    if current.is_some()
+        && current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::debug!(%error, "the limit of file descriptors cannot be raised");
+    }
+}
+
+/// `None`: there is no limit.
+fn within(asked: usize, limit: Option<u64>) -> usize {
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    // However few there are: some connections.
+    asked.min(limit.saturating_sub(RESERVED).max(limit / 2)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(within(10_000, Some(65_536)), 10_000);
+        assert_eq!(within(10_000, Some(1024)), 768);
+        assert_eq!(within(10_000, Some(256)), 128);
+        assert_eq!(within(10_000, None), 10_000);
+    }
+
+    #[test]
+    fn the_limit_is_raised_to_what_is_allowed() {
+        assert_eq!(connections_within_limit(1), 1);
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!(current, maximum);
+    }
+}
