@@ -1,11 +1,12 @@
 //! The state of one election, as its log tells it, and the making of the next block.
 //!
 //! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`], [`Chronicle::seal`], [`Chronicle::close`]) and by
-//! reading them back ([`Chronicle::replay`]). Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
+//! reading them back ([`Chronicle::replay`]), the whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
 //! that has the same log makes the same bytes.
 
 mod block;
 mod replay;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -176,6 +177,8 @@ pub struct Chronicle {
     closed: Option<UnixSeconds>,
     scheme: Option<HashScheme>,
     manifests: Vec<Digest>,
+    /// How many requests were decided when each manifest took effect.
+    decided_before: Vec<usize>,
     electorate: Electorate,
     nodes: BTreeMap<NodeId, NodePublicKey>,
     fold: Fold,
@@ -212,6 +215,7 @@ impl Chronicle {
             closed: None,
             scheme: None,
             manifests: Vec::new(),
+            decided_before: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
             fold: Fold::default(),
@@ -381,7 +385,7 @@ impl Chronicle {
                     return Err(ChronicleError::SecondRoll);
                 }
                 self.electorate.add_roll(Arc::clone(keys))?;
-                self.fold = Fold::with_capacity(keys.len() + keys.len() / 8);
+                self.fold = Fold::with_capacity(requests_expected(keys.len()));
                 event.loaded = keys.len() as u64;
             }
             RollContent::Supplement(changes) => {
@@ -398,6 +402,7 @@ impl Chronicle {
         }
         self.scheme = Some(load.scheme);
         self.manifests.push(load.manifest);
+        self.decided_before.push(self.fold.requests().len());
         Ok(event)
     }
 
@@ -570,6 +575,11 @@ impl Chronicle {
             updated_at: self.updated_at,
         }
     }
+}
+
+/// Requests to make room for with so many electors: some vote twice.
+const fn requests_expected(electors: usize) -> usize {
+    electors + electors / 8
 }
 
 fn batch_leaf(batch: &Batch) -> BatchLeaf {
