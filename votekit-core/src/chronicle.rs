@@ -6,6 +6,7 @@
 
 mod block;
 mod replay;
+mod scrub;
 pub mod snapshot;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use crate::tally::{self, Counts, Tally, Totals};
 
 pub use block::{Block, BlockMaker, leaves_of_block};
 pub use replay::ReplaySource;
+pub use scrub::{Scrub, ScrubError};
 
 use block::BlockBuilder;
 

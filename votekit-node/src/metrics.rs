@@ -54,6 +54,21 @@ pub fn sealed(leaves: u64, elapsed: Duration) {
     METERS.sealing.record(elapsed.as_secs_f64());
 }
 
+/// A snapshot was written.
+pub fn snapshot_written() {
+    METERS.snapshots_written.increment(1);
+}
+
+/// A snapshot was found and not used: it is damaged, or contradicts the ledger.
+pub fn snapshot_refused() {
+    METERS.snapshots_refused.increment(1);
+}
+
+/// So many leaves more were held against the log after the start.
+pub fn scrubbed(leaves: u64) {
+    METERS.scrubbed.increment(leaves);
+}
+
 /// A connection that is counted as open for as long as this lives.
 pub(crate) struct OpenConnection(());
 
@@ -182,6 +197,9 @@ struct Meters {
     leaves: Counter,
     sealing: Histogram,
     connections: Gauge,
+    snapshots_written: Counter,
+    snapshots_refused: Counter,
+    scrubbed: Counter,
 }
 
 impl Meters {
@@ -200,6 +218,9 @@ impl Meters {
             leaves: register_counter(recorder, "leaves_sealed_total", Vec::new()),
             sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
             connections: register_gauge(recorder, "http_connections", Vec::new()),
+            snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
+            snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
+            scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
         }
     }
 }
@@ -232,6 +253,10 @@ fn describe(recorder: &PrometheusRecorder) {
     let sealing = text("From the first decision of a block to its commit.");
     recorder.describe_histogram(name("sealing_duration_seconds"), Some(Unit::Seconds), sealing);
     recorder.describe_gauge(name("http_connections"), None, text("Connections open now, on all listeners."));
+    recorder.describe_counter(name("snapshots_written_total"), None, text("Snapshots written by this node."));
+    let refused = text("Snapshots that were found at the start and not used.");
+    recorder.describe_counter(name("snapshots_refused_total"), None, refused);
+    recorder.describe_counter(name("leaves_scrubbed_total"), None, text("Leaves read again after the start."));
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));

@@ -8,6 +8,9 @@ use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
 use crate::engine::{Head, StagingId, StoredBlock};
 
+/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold megabytes each at the most.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count, leaves FROM block";
 
 pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
@@ -35,7 +38,7 @@ pub(super) fn batches(
         "SELECT id, digest, bytes FROM batch WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3",
     )?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
-    collect(rows, |row| columns::batch(row, law_id))
+    collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
 }
 
 /// One batch that is not purged, by its number.
@@ -96,7 +99,8 @@ pub(super) fn blocks(connection: &Connection, law_id: &LawId, from_height: u64, 
     };
     let mut statement =
         connection.prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"))?;
-    collect(statement.query((election.0, from_height, limit_column(limit)))?, columns::block)
+    let rows = statement.query((election.0, from_height, limit_column(limit)))?;
+    collect_some(rows, columns::block, |block| block.leaves.len())
 }
 
 pub(super) fn block_of_leaf(connection: &Connection, law_id: &LawId, leaf: u64) -> Result<Option<StoredBlock>, Fault> {
@@ -153,6 +157,23 @@ pub(super) fn collect<T>(
     let mut values = Vec::new();
     while let Some(row) = rows.next()? {
         values.push(read(row)?);
+    }
+    Ok(values)
+}
+
+/// Collects rows until they hold [`BYTES_AT_ONCE`]; at least one, if there is any.
+fn collect_some<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, Fault> {
+    let (mut values, mut bytes) = (Vec::new(), 0);
+    while bytes < BYTES_AT_ONCE
+        && let Some(row) = rows.next()?
+    {
+        let value = read(row)?;
+        bytes += bytes_of(&value);
+        values.push(value);
     }
     Ok(values)
 }
