@@ -23,6 +23,7 @@ use crate::log::leaf::{BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent
 use crate::log::merkle::TreeBuilder;
 use crate::reconcile::{Imbalance, Report};
 use crate::registry::{Changes, Electorate, ElectorateError, KeyList};
+use crate::request_index::requests_expected;
 use crate::results::Results;
 use crate::tally::{self, Counts, Tally, Totals};
 
@@ -577,11 +578,6 @@ impl Chronicle {
             updated_at: self.updated_at,
         }
     }
-}
-
-/// Requests to make room for with so many electors: some vote twice.
-const fn requests_expected(electors: usize) -> usize {
-    electors + electors / 8
 }
 
 fn batch_leaf(batch: &Batch) -> BatchLeaf {

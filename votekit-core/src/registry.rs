@@ -225,7 +225,6 @@ impl Electorate {
         }
     }
 
-
     fn push_segment(&mut self, keys: Arc<KeyList>) {
         let first_elector = u32::try_from(self.states.len()).expect("add_roll keeps the count below 2^32");
         self.states.resize(self.states.len() + keys.len(), 0);

@@ -239,6 +239,11 @@ impl fmt::Debug for RequestIndex {
     }
 }
 
+/// Requests to make room for with so many electors: some vote twice.
+pub(crate) const fn requests_expected(electors: usize) -> usize {
+    electors + electors / 8
+}
+
 /// Requests that a table holds before it grows.
 const fn capacity(bits: u32) -> usize {
     (1 << bits) / 4 * 3

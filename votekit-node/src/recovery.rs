@@ -250,7 +250,11 @@ impl Evidence {
     }
 
     /// Gives out each batch once. Without `rolls` no roll is at hand.
-    pub(crate) fn source<'a>(&'a mut self, ballot_key: Option<BallotSecretKey>, rolls: Option<&'a Rolls<'a>>) -> impl ReplaySource {
+    pub(crate) fn source<'a>(
+        &'a mut self,
+        ballot_key: Option<BallotSecretKey>,
+        rolls: Option<&'a Rolls<'a>>,
+    ) -> impl ReplaySource {
         Source { batches: &mut self.batches, ballot_key, rolls }
     }
 }

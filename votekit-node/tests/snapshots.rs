@@ -96,12 +96,9 @@ async fn a_day(place: &Place, node: &Node) -> Vec<(RequestId, Decision)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_gives_what_the_log_gives() {
-    for (policy, every) in [
-        (ResultsPolicy::Live, 1),
-        (ResultsPolicy::Live, 2),
-        (ResultsPolicy::AfterVote, 3),
-        (ResultsPolicy::AfterClose, 1),
-    ] {
+    for (policy, every) in
+        [(ResultsPolicy::Live, 1), (ResultsPolicy::Live, 2), (ResultsPolicy::AfterVote, 3), (ResultsPolicy::AfterClose, 1)]
+    {
         let place = Place::new(20);
         let node = opened(&place, policy, every).await;
         let mut requests = a_day(&place, &node).await;
@@ -263,8 +260,7 @@ fn change_ledger(place: &Place, text: &[u8], after: usize) {
 /// A start from a snapshot reads neither old leaves nor old batches; the reading afterwards does, and the node stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_behind_a_snapshot_is_found_after_the_start() {
-    let damages: [Option<(&[u8], usize)>; 3] =
-        [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
+    let damages: [Option<(&[u8], usize)>; 3] = [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
     for damage in damages {
         let place = Place::new(20);
         let node = opened(&place, ResultsPolicy::Live, 1).await;

@@ -3,6 +3,7 @@
 //! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone.
 
 mod paired;
+mod restart;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -37,9 +38,14 @@ struct Bench {
     prepare: fn(&Workbench) -> Result<Pair>,
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", prepare: hashgen },
     Bench { name: "verify", about: "verify a bundle, beside --beside or sha256sum of its leaves", prepare: verify },
+    Bench {
+        name: "restart",
+        about: "open and leave a data folder in which all have voted, beside --beside or cat of its snapshot",
+        prepare: restart::prepare,
+    },
 ];
 
 /// What a benchmark's preparation has at hand.

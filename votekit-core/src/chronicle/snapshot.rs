@@ -10,7 +10,7 @@ mod bytes;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chronicle, RollContent, requests_expected};
+use super::{Chronicle, RollContent};
 use crate::ballot::{BallotSecretKey, SealError};
 use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
@@ -21,7 +21,7 @@ use crate::instant::UnixSeconds;
 use crate::log::merkle::{TreeBuilder, TreeHash};
 use crate::reconcile::Report;
 use crate::registry::{Electorate, Standing};
-use crate::request_index::{Decided, Repeated, RequestIndex};
+use crate::request_index::{Decided, Repeated, RequestIndex, requests_expected};
 use crate::tally::{Tally, Totals};
 
 pub use bytes::{SEGMENT_REQUESTS, decode_segment, encode_segment};
@@ -158,12 +158,8 @@ impl Chronicle {
         let open = |tally: &Tally| tally.open(tally.height());
         let loads = self.manifests.iter().zip(&self.decided_before);
         let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
-        let epochs = self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| EpochState {
-            node,
-            epoch,
-            through,
-            ended,
-        });
+        let epochs =
+            self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| EpochState { node, epoch, through, ended });
         let state = SmallState {
             definition: self.definition.clone(),
             state: self.state,
@@ -206,11 +202,14 @@ impl Chronicle {
         let sums = head.sums(ballot_key)?;
         let state = head.state;
         let electorate = restore_electorate(&state, requests.decided(), rolls)?;
-        let tree = TreeBuilder::restore(state.size, state.edge).map_err(|_| contradiction("the tree's edge follows from its size"))?;
+        let tree =
+            TreeBuilder::restore(state.size, state.edge).map_err(|_| contradiction("the tree's edge follows from its size"))?;
         if tree.root() != state.root {
             return Err(contradiction("the tree's edge has the root"));
         }
-        let tally = |totals: &Totals| Tally::opened(totals).filter(|tally| tally.counts().choices.len() == state.definition.choices.len());
+        let tally = |totals: &Totals| {
+            Tally::opened(totals).filter(|tally| tally.counts().choices.len() == state.definition.choices.len())
+        };
         let tally_of = |totals: &Totals| tally(totals).ok_or(contradiction("there is a sum for each choice"));
         let (whole, published) = (tally_of(&sums.tally)?, tally_of(&sums.published)?);
         if whole.counts().total() != state.report.accepted {
@@ -350,7 +349,8 @@ fn restore_electorate(
     if decided.len() != state.decided {
         return Err(contradiction("all requests are there"));
     }
-    if !decided.is_sorted_by(|one, next| one.leaf() < next.leaf()) || decided.last().is_some_and(|last| last.leaf() >= state.size) {
+    if !decided.is_sorted_by(|one, next| one.leaf() < next.leaf()) || decided.last().is_some_and(|last| last.leaf() >= state.size)
+    {
         return Err(contradiction("entries stand in the log one after the other"));
     }
     let mut electorate = Electorate::default();

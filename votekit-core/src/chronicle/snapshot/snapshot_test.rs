@@ -39,8 +39,7 @@ fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
 
 /// Everything that can be asked of a chronicle.
 fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
-    let standings: Vec<_> =
-        (0..60).map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32]))).collect();
+    let standings: Vec<_> = (0..60).map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32]))).collect();
     let public = (
         chronicle.results(),
         chronicle.fold().requests().decided().to_vec(),
@@ -139,7 +138,10 @@ fn no_byte_of_a_segment_can_change() {
         // Not even under its own digest, where the place tells it apart.
         if place < 19 {
             let own = Digest::of(&damaged);
-            assert!(matches!(decode_segment(&damaged, &law(), 3, &own, &mut out), Err(SnapshotError::Malformed { .. })), "{place}");
+            assert!(
+                matches!(decode_segment(&damaged, &law(), 3, &own, &mut out), Err(SnapshotError::Malformed { .. })),
+                "{place}"
+            );
         }
         assert!(decode_segment(&bytes[..place], &law(), 3, &Digest::of(&bytes[..place]), &mut out).is_err());
     }

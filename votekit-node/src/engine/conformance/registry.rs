@@ -271,8 +271,7 @@ async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place
     let place_of = |number| keys.find(&key(number)).expect("a key of the roll");
     uses[place_of(1)] = FirstUse::by(&request(1));
     uses[place_of(2)] = FirstUse::REVOKED;
-    let electors =
-        vec![KnownElectors { keys: keys.clone(), uses }, KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] }];
+    let electors = vec![KnownElectors { keys: keys.clone(), uses }, KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] }];
     registry.restore_all(&law("L1"), electors).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];
