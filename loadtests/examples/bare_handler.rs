@@ -24,7 +24,8 @@ struct Vote {
 async fn vote(Json(vote): Json<Vote>) -> impl IntoResponse {
     let hash = Sha256::digest(format!("{}|{}|{}", vote.nas, vote.code, vote.law_id));
     let request = const_hex::encode(&hash[..16]);
-    let body = format!("{{\"request_id\":\"{request}\",\"status\":\"{}\"}}", if vote.vote.is_empty() { "empty" } else { "pending" });
+    let body =
+        format!("{{\"request_id\":\"{request}\",\"status\":\"{}\"}}", if vote.vote.is_empty() { "empty" } else { "pending" });
     (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], body)
 }
 

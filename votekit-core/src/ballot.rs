@@ -111,8 +111,44 @@ impl BallotSecretKey {
         rest.is_empty().then(|| choices.iter().map(|bytes| ChoiceIndex(u16::from_be_bytes(*bytes))).collect())
     }
 
+    /// Opens what [`BallotPublicKey::seal_sums`] sealed. `None` when it does not decrypt.
+    #[must_use]
+    pub(crate) fn open_sums(&self, law_id: &LawId, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let (encapsulated, sealed) = sealed.split_first_chunk::<32>()?;
+        let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
+        let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Suite>(
+            &OpModeR::Base,
+            &self.hpke_key(),
+            &encapsulated,
+            &info_of_sums(law_id),
+        )
+        .ok()?;
+        context.open(sealed, associated).ok().map(Zeroizing::new)
+    }
+
     fn hpke_key(&self) -> <Suite as Kem>::PrivateKey {
         <Suite as Kem>::PrivateKey::from_bytes(self.bytes.as_slice()).expect("any 32 bytes are an X25519 private key")
+    }
+}
+
+impl BallotPublicKey {
+    /// Seals sums of counts that nobody may read yet: the encapsulated key, then the ciphertext.
+    ///
+    /// # Errors
+    /// [`SealError::Key`] when the public key is a point of small order.
+    pub(crate) fn seal_sums(
+        &self,
+        law_id: &LawId,
+        associated: &[u8],
+        plain: &[u8],
+        rng: &mut impl CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        let key = <Suite as Kem>::PublicKey::from_bytes(self.as_bytes()).map_err(|_| SealError::Key)?;
+        let (encapsulated, mut context) =
+            hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(&OpModeS::Base, &key, &info_of_sums(law_id), rng)
+                .map_err(|_| SealError::Key)?;
+        let sealed = context.seal(plain, associated).map_err(|_| SealError::Key)?;
+        Ok([&encapsulated.to_bytes()[..], &sealed].concat())
     }
 }
 
@@ -165,4 +201,8 @@ impl fmt::Debug for Sealing {
 
 fn info(law_id: &LawId) -> Vec<u8> {
     [b"votekit-ballot/1\n", law_id.as_str().as_bytes()].concat()
+}
+
+fn info_of_sums(law_id: &LawId) -> Vec<u8> {
+    [b"votekit-snapshot-sums/1\n", law_id.as_str().as_bytes()].concat()
 }

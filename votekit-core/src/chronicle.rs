@@ -1,11 +1,13 @@
 //! The state of one election, as its log tells it, and the making of the next block.
 //!
 //! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`], [`Chronicle::seal`], [`Chronicle::close`]) and by
-//! reading them back ([`Chronicle::replay`]). Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
+//! reading them back ([`Chronicle::replay`]), the whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
 //! that has the same log makes the same bytes.
 
 mod block;
 mod replay;
+mod scrub;
+pub mod snapshot;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,11 +23,13 @@ use crate::log::leaf::{BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent
 use crate::log::merkle::TreeBuilder;
 use crate::reconcile::{Imbalance, Report};
 use crate::registry::{Changes, Electorate, ElectorateError, KeyList};
+use crate::request_index::requests_expected;
 use crate::results::Results;
 use crate::tally::{self, Counts, Tally, Totals};
 
 pub use block::{Block, BlockMaker, leaves_of_block};
 pub use replay::ReplaySource;
+pub use scrub::{Scrub, ScrubError};
 
 use block::BlockBuilder;
 
@@ -176,6 +180,8 @@ pub struct Chronicle {
     closed: Option<UnixSeconds>,
     scheme: Option<HashScheme>,
     manifests: Vec<Digest>,
+    /// How many requests were decided when each manifest took effect.
+    decided_before: Vec<usize>,
     electorate: Electorate,
     nodes: BTreeMap<NodeId, NodePublicKey>,
     fold: Fold,
@@ -212,6 +218,7 @@ impl Chronicle {
             closed: None,
             scheme: None,
             manifests: Vec::new(),
+            decided_before: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
             fold: Fold::default(),
@@ -381,7 +388,7 @@ impl Chronicle {
                     return Err(ChronicleError::SecondRoll);
                 }
                 self.electorate.add_roll(Arc::clone(keys))?;
-                self.fold = Fold::with_capacity(keys.len() + keys.len() / 8);
+                self.fold = Fold::with_capacity(requests_expected(keys.len()));
                 event.loaded = keys.len() as u64;
             }
             RollContent::Supplement(changes) => {
@@ -398,6 +405,7 @@ impl Chronicle {
         }
         self.scheme = Some(load.scheme);
         self.manifests.push(load.manifest);
+        self.decided_before.push(self.fold.requests().len());
         Ok(event)
     }
 

@@ -15,8 +15,8 @@ use crate::credential::{CredentialHash, HashScheme};
 use crate::election::{Timing, Window};
 use crate::id::{BatchNumber, Epoch, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
-use crate::registry::{Electorate, Standing};
-use crate::request_index::RequestIndex;
+use crate::registry::{Elector, Electorate, Standing};
+use crate::request_index::{Decided, RequestIndex};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,18 +154,13 @@ impl Fold {
             if self.requests.contains(&envelope.request) {
                 return None;
             }
-            let decision = match window.timing(envelope.received) {
-                Timing::Early => Decision::Invalid { reason: InvalidReason::Early },
-                Timing::Late => Decision::Invalid { reason: InvalidReason::Late },
-                Timing::InTime => match electorate.attempt(&scheme.registry_key(&envelope.hash)) {
-                    Standing::Unknown => Decision::Invalid { reason: InvalidReason::Unknown },
-                    Standing::Revoked => Decision::Invalid { reason: InvalidReason::Revoked },
-                    Standing::First => Decision::Accepted { hash: envelope.hash },
-                    Standing::Again { attempt } => Decision::Duplicate { hash: envelope.hash, attempt },
-                },
+            let (decision, elector) = match window.timing(envelope.received) {
+                Timing::Early => (Decision::Invalid { reason: InvalidReason::Early }, None),
+                Timing::Late => (Decision::Invalid { reason: InvalidReason::Late }, None),
+                Timing::InTime => decide_in_time(&envelope.hash, electorate, scheme),
             };
             let entry = Entry { request: envelope.request, decision, minute: envelope.received.minutes() };
-            self.requests.insert(envelope.request, index);
+            self.requests.insert(Decided::new(envelope.request, index, elector));
             index += 1;
             Some(entry)
         });
@@ -174,13 +169,14 @@ impl Fold {
 
     /// Applies an entry read back from the log, where it stands at `index`.
     pub fn replay(&mut self, entry: &Entry, electorate: &mut Electorate, scheme: HashScheme, index: u64) {
-        match &entry.decision {
-            Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
-                electorate.attempt(&scheme.registry_key(hash));
-            }
-            Decision::Invalid { .. } => {}
+        let elector = match &entry.decision {
+            Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => electorate.find(&scheme.registry_key(hash)),
+            Decision::Invalid { .. } => None,
+        };
+        if let Some(elector) = elector {
+            electorate.attempt_by(elector);
         }
-        self.requests.insert(entry.request, index);
+        self.requests.insert(Decided::new(entry.request, index, elector));
     }
 
     /// Applies a batch leaf read back from the log, or takes the next batch.
@@ -222,10 +218,31 @@ impl Fold {
         self.epochs.iter().filter(|(_, progress)| !progress.ended).map(|(key, _)| *key)
     }
 
+    /// The epochs the log knows, each with how far it has come.
+    pub fn epochs(&self) -> impl Iterator<Item = (NodeId, Epoch, EpochProgress)> + '_ {
+        self.epochs.iter().map(|((node, epoch), progress)| (*node, *epoch, *progress))
+    }
+
     /// The decided requests, each with the index of its entry in the log.
     #[must_use]
     pub fn requests(&self) -> &RequestIndex {
         &self.requests
+    }
+
+    /// The fold that was so told.
+    pub(crate) fn restore(requests: RequestIndex, epochs: impl Iterator<Item = (NodeId, Epoch, EpochProgress)>) -> Self {
+        Self { requests, epochs: epochs.map(|(node, epoch, progress)| ((node, epoch), progress)).collect() }
+    }
+}
+
+/// Decides a vote that came in time, and says for which elector it counts as an attempt.
+fn decide_in_time(hash: &CredentialHash, electorate: &mut Electorate, scheme: HashScheme) -> (Decision, Option<Elector>) {
+    let elector = electorate.find(&scheme.registry_key(hash));
+    match elector.map_or(Standing::Unknown, |elector| electorate.attempt_by(elector)) {
+        Standing::Unknown => (Decision::Invalid { reason: InvalidReason::Unknown }, None),
+        Standing::Revoked => (Decision::Invalid { reason: InvalidReason::Revoked }, None),
+        Standing::First => (Decision::Accepted { hash: *hash }, elector),
+        Standing::Again { attempt } => (Decision::Duplicate { hash: *hash, attempt }, elector),
     }
 }
 

@@ -27,6 +27,10 @@ pub enum Standing {
     },
 }
 
+/// The place of an elector in an election, from 0: in the order of the lists, and in each in the order of its keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Elector(pub u32);
+
 /// What a supplement changes in one election.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -131,8 +135,8 @@ impl Electorate {
         additions.sort_unstable();
         additions.dedup();
         additions.retain(|key| match self.find(key) {
-            Some(elector) if self.states[elector] & REVOKED != 0 => {
-                self.states[elector] &= !REVOKED;
+            Some(Elector(elector)) if self.states[elector as usize] & REVOKED != 0 => {
+                self.states[elector as usize] &= !REVOKED;
                 applied.added += 1;
                 false
             }
@@ -149,10 +153,14 @@ impl Electorate {
 
     /// Makes an attempt: marks a first one as accepted, counts a further one.
     pub fn attempt(&mut self, key: &RegistryKey) -> Standing {
-        let Some(elector) = self.find(key) else {
+        self.find(key).map_or(Standing::Unknown, |elector| self.attempt_by(elector))
+    }
+
+    /// Makes an attempt for an elector that was found, or is kept from before. One that there is not is unknown.
+    pub fn attempt_by(&mut self, elector: Elector) -> Standing {
+        let Some(state) = self.states.get_mut(elector.0 as usize) else {
             return Standing::Unknown;
         };
-        let state = &mut self.states[elector];
         if *state & REVOKED != 0 {
             return Standing::Revoked;
         }
@@ -170,12 +178,29 @@ impl Electorate {
     /// How the credential would stand if it made an attempt now. Changes nothing.
     #[must_use]
     pub fn look_up(&self, key: &RegistryKey) -> Standing {
-        match self.find(key).map(|elector| self.states[elector]) {
+        match self.find(key).map(|elector| self.states[elector.0 as usize]) {
             None => Standing::Unknown,
             Some(state) if state & REVOKED != 0 => Standing::Revoked,
             Some(state) if state & ACCEPTED == 0 => Standing::First,
             Some(state) => Standing::Again { attempt: (state & ATTEMPTS) + 1 },
         }
+    }
+
+    /// The elector with a key, registered or revoked.
+    #[must_use]
+    pub fn find(&self, key: &RegistryKey) -> Option<Elector> {
+        // No list has 2^32 keys: see push_segment.
+        self.segments.iter().find_map(|(first, keys)| Some(Elector(first + keys.find(key)? as u32)))
+    }
+
+    /// The lists of keys, each with the first elector in it: ascending, without gaps.
+    pub fn lists(&self) -> impl Iterator<Item = (Elector, &Arc<KeyList>)> {
+        self.segments.iter().map(|(first, keys)| (Elector(*first), keys))
+    }
+
+    /// The electors whose credentials are revoked.
+    pub fn revoked(&self) -> impl Iterator<Item = Elector> {
+        self.states.iter().zip(0..).filter(|(state, _)| **state & REVOKED != 0).map(|(_, elector)| Elector(elector))
     }
 
     /// Electors registered: loaded and added, less revoked.
@@ -192,16 +217,12 @@ impl Electorate {
 
     fn revoke(&mut self, key: &RegistryKey) -> bool {
         match self.find(key) {
-            Some(elector) if self.states[elector] & (ACCEPTED | REVOKED) == 0 => {
-                self.states[elector] |= REVOKED;
+            Some(Elector(elector)) if self.states[elector as usize] & (ACCEPTED | REVOKED) == 0 => {
+                self.states[elector as usize] |= REVOKED;
                 true
             }
             _ => false,
         }
-    }
-
-    fn find(&self, key: &RegistryKey) -> Option<usize> {
-        self.segments.iter().find_map(|(first, keys)| Some(*first as usize + keys.find(key)?))
     }
 
     fn push_segment(&mut self, keys: Arc<KeyList>) {

@@ -23,6 +23,7 @@ use crate::recovery::{Recovered, add_to_registry};
 use crate::retry::until_definite;
 use crate::roll_store;
 use crate::sealing::{SealerCommand, TERM};
+use crate::snapshots::Snapshots;
 use crate::view::ElectionView;
 
 /// The shortest access code of a binding election.
@@ -213,7 +214,9 @@ impl Node {
         self.shared.ledger.commit(&Arc::new(commit)).await?;
         let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
-        let recovered = Recovered { committed, secrets: Some(secrets), signer, hasher: None, earlier_epochs: vec![] };
+        let snapshots = Snapshots::new(&self.shared, &law_id, None);
+        let secrets = Some(secrets);
+        let recovered = Recovered { committed, secrets, signer, hasher: None, earlier_epochs: vec![], snapshots, scrub: None };
         let cell = self.add_election(chronicle, recovered)?;
         for manifest in &rolls {
             self.take_effect(&cell, manifest).await?;

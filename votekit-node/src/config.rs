@@ -50,6 +50,12 @@ pub struct Config {
     pub queue_votes_max: usize,
     /// Votes in one batch at the most.
     pub batch_votes_max: usize,
+    /// A snapshot is written whenever the log of an election has grown by so many leaves, and at the stop; 0: never.
+    pub snapshot_leaves: u64,
+    /// Whether a start reads every log from its first leaf, and looks at no snapshot.
+    pub replay: bool,
+    /// Whether what a start took from a snapshot is held against the whole log afterwards.
+    pub scrub: bool,
     /// The back-off on wrong credentials.
     pub throttle: ThrottleConfig,
     /// Log lines from this level on: error, warn, info, debug or trace.
@@ -77,6 +83,9 @@ impl Default for Config {
             connections_per_address_max: 1000,
             queue_votes_max: 65_536,
             batch_votes_max: 4096,
+            snapshot_leaves: 131_072,
+            replay: false,
+            scrub: true,
             throttle: ThrottleConfig::default(),
             log_level: "info".to_owned(),
         }

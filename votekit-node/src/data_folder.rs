@@ -8,6 +8,7 @@
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
+//!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 
@@ -113,7 +114,7 @@ impl DataFolder {
         make_private_folder(path)?;
         let lock = lock(path)?;
         let identity = identity(path, base)?;
-        for folder in ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls"] {
+        for folder in ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"] {
             make_private_folder(&path.join(folder))?;
         }
         let folder = Self { path: path.to_owned(), identity, _lock: Some(lock) };
@@ -294,6 +295,12 @@ impl DataFolder {
         self.path.join("rolls").join(manifest.to_hex())
     }
 
+    /// Where the snapshots of an election are kept.
+    #[must_use]
+    pub fn snapshot_path(&self, law_id: &LawId) -> PathBuf {
+        self.path.join("snapshots").join(law_id.as_str())
+    }
+
     /// The manifests of all rolls that are kept.
     ///
     /// # Errors
@@ -344,7 +351,7 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
-fn make_private_folder(path: &Path) -> Result<(), FolderError> {
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || {
         fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
         // One that was there already may have been open to others.

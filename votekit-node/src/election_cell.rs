@@ -23,6 +23,7 @@ use crate::engine::StagingId;
 use crate::intake::Submission;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
+use crate::snapshots::Snapshots;
 
 /// One election on this node.
 pub(crate) struct ElectionCell {
@@ -40,6 +41,7 @@ pub(crate) struct ElectionCell {
     latest_stamp: AtomicU64,
     /// Rung when a batch has been staged.
     pub(crate) staged: Notify,
+    pub(crate) snapshots: Snapshots,
     /// Held by the one who changes an election through administration.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
 }
@@ -109,6 +111,7 @@ pub(crate) struct CellParts {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
+    pub(crate) snapshots: Snapshots,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
 }
@@ -126,6 +129,7 @@ impl ElectionCell {
             sealer: parts.sealer,
             latest_stamp: AtomicU64::new(0),
             staged: Notify::new(),
+            snapshots: parts.snapshots,
             admin: Arc::default(),
         }
     }
@@ -153,6 +157,11 @@ impl ElectionCell {
     /// Waits while a block is made, some milliseconds under load, without holding up a thread.
     pub(crate) async fn chronicle(&self) -> RwLockReadGuard<'_, Chronicle> {
         self.chronicle.read().await
+    }
+
+    /// As [`ElectionCell::chronicle`], on a thread that may block.
+    pub(crate) fn chronicle_blocking(&self) -> RwLockReadGuard<'_, Chronicle> {
+        self.chronicle.blocking_read()
     }
 
     /// For the sealer alone, on a thread that may block.

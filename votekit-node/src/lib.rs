@@ -27,7 +27,9 @@ mod reading;
 mod recovery;
 mod retry;
 mod roll_store;
+mod scrubbing;
 mod sealing;
+mod snapshots;
 mod validation;
 mod view;
 

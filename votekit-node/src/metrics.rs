@@ -89,6 +89,21 @@ pub(crate) fn connection_dismissed() {
     METERS.connections_dismissed.increment(1);
 }
 
+/// A snapshot was written.
+pub fn snapshot_written() {
+    METERS.snapshots_written.increment(1);
+}
+
+/// A snapshot was found and not used: it is damaged, or contradicts the ledger.
+pub fn snapshot_refused() {
+    METERS.snapshots_refused.increment(1);
+}
+
+/// So many leaves more were held against the log after the start.
+pub fn scrubbed(leaves: u64) {
+    METERS.scrubbed.increment(leaves);
+}
+
 /// A connection that is counted as open for as long as this lives.
 pub(crate) struct OpenConnection(());
 
@@ -223,6 +238,9 @@ struct Meters {
     refused_address_share: Counter,
     refused_rate: Counter,
     refused_guess: Counter,
+    snapshots_written: Counter,
+    snapshots_refused: Counter,
+    scrubbed: Counter,
 }
 
 impl Meters {
@@ -249,6 +267,9 @@ impl Meters {
             refused_address_share: refused("address-share"),
             refused_rate: refused("rate"),
             refused_guess: refused("guess"),
+            snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
+            snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
+            scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
         }
     }
 }
@@ -287,6 +308,10 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("http_connections_dismissed_total"), None, dismissed);
     let votes_refused = text("Votes answered 429 for their rate, their address or their credential; nothing was stored.");
     recorder.describe_counter(name("votes_refused_total"), None, votes_refused);
+    recorder.describe_counter(name("snapshots_written_total"), None, text("Snapshots written by this node."));
+    let refused = text("Snapshots that were found at the start and not used.");
+    recorder.describe_counter(name("snapshots_refused_total"), None, refused);
+    recorder.describe_counter(name("leaves_scrubbed_total"), None, text("Leaves read again after the start."));
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));

@@ -31,7 +31,9 @@ use crate::intake::{Intake, IntakeError, Submission};
 use crate::pending::Pending;
 use crate::random::random_request_id;
 use crate::roll_store::RollError;
+use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
+use crate::snapshots;
 use crate::throttle::{Origin, Throttle};
 use crate::validation;
 
@@ -350,6 +352,7 @@ impl Node {
             secrets: recovered.secrets,
             signer: recovered.signer,
             hasher: recovered.hasher,
+            snapshots: recovered.snapshots,
             intake,
             sealer,
         }));
@@ -358,6 +361,10 @@ impl Node {
         let shared = || Arc::clone(&self.shared);
         self.shared.spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
         self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node_key, recovered.earlier_epochs).run(commands));
+        self.shared.spawn(snapshots::keep_writing(Arc::clone(&cell)));
+        if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
+            self.shared.spawn(scrubbing::run(shared(), Arc::clone(&cell), scrub));
+        }
         Ok(cell)
     }
 
@@ -516,6 +523,7 @@ impl Node {
                     // A sealer that failed has said so.
                     let _ = stopped.await;
                 }
+                snapshots::write_last(&cell).await;
             }
         }
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
-use votekit_core::request_index::RequestHasher;
 
 use crate::engine::Expectation;
 use crate::throttle::Origin;
@@ -99,6 +98,24 @@ impl Pending {
 /// No code panics while it holds a shard half changed, so a poisoned lock is as good as another.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Request ids are random or the output of a keyed hash, and no voter can choose one: their own bytes are the hash.
+#[derive(Default)]
+struct RequestHasher(u64);
+
+impl Hasher for RequestHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(bytes) = bytes.first_chunk() {
+            self.0 = u64::from_be_bytes(*bytes);
+        }
+    }
+
+    fn write_usize(&mut self, _length: usize) {}
 }
 
 impl fmt::Debug for Pending {

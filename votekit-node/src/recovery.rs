@@ -1,26 +1,31 @@
 //! Starting: the log of an election is read back, its root held against the checkpoint, the registry brought up to it.
+//!
+//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged, or does not come to the signed root, is said aloud, and
+//! the log is read from its first leaf.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::Batch;
-use votekit_core::chronicle::{Chronicle, ReplaySource, RollContent, leaves_of_block};
+use votekit_core::chronicle::{Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block};
 use votekit_core::credential::CredentialHasher;
-use votekit_core::decision::Decision;
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, LawId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
+use votekit_core::registry::Elector;
 
-use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets};
-use crate::engine::{EngineError, Ledger, Mark, Staged, StagingId, StoredBlock};
+use crate::engine::{EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock};
+use crate::metrics;
 use crate::node::{NodeError, Shared};
-use crate::roll_store;
+use crate::roll_store::{self, Rolls};
+use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
 
-/// Blocks, and batches of evidence, read at once.
-const READ_AT_ONCE: usize = 256;
+/// Blocks, and batches of evidence, read at once; the ledger gives fewer when they are large.
+pub(crate) const READ_AT_ONCE: usize = 256;
 
 /// What an election's cell is made of besides its chronicle.
 pub(crate) struct Recovered {
@@ -30,55 +35,128 @@ pub(crate) struct Recovered {
     pub(crate) hasher: Option<CredentialHasher>,
     /// Epochs that earlier lives of this node were given.
     pub(crate) earlier_epochs: Vec<Epoch>,
+    pub(crate) snapshots: Snapshots,
+    /// What is to be read again, because a snapshot was believed.
+    pub(crate) scrub: Option<Scrub>,
 }
 
 /// Reads the log of an election back.
-pub(crate) async fn read_back(shared: &Shared, law_id: &LawId) -> Result<(Chronicle, Recovered), NodeError> {
+pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(Chronicle, Recovered), NodeError> {
+    let began = Instant::now();
     let ledger = &*shared.ledger;
-    let damaged = |rule| NodeError::Checkpoint { law_id: law_id.clone(), rule };
-    let head = ledger.head(law_id).await?.ok_or_else(|| damaged("it has no head"))?;
+    let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
-    let mut source = Source { folder: &shared.folder, law_id, evidence: HashMap::new(), ballot_key: ballot_key.clone() };
-    let mut evidence = EvidenceReader { ledger, law_id, after: StagingId(0), last: head.sealed_through };
-    // Without its key nothing can be counted; what was opened is then all there is.
-    let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
-    let mut chronicle = None;
-    let mut height = 1;
-    while height <= head.height {
-        let blocks = ledger.blocks(law_id, height, READ_AT_ONCE).await?;
-        if blocks.is_empty() {
-            return Err(damaged("blocks are missing"));
-        }
-        for block in blocks {
-            if block.height != height {
-                return Err(damaged("blocks are missing"));
-            }
-            evidence.read_for(&block, &mut source.evidence).await?;
-            let replayed = Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
-            let replayed = replayed.map_err(|error| NodeError::Log { law_id: law_id.clone(), error })?;
-            restore_registry(shared, &replayed, &block).await?;
-            chronicle = Some(replayed);
-            height += 1;
-        }
-    }
-    let chronicle = chronicle.ok_or_else(|| damaged("it has no block"))?;
-    let signer = CheckpointSigner::new(&shared.folder, law_id, chronicle.definition().binding)?;
-    signer.policy.verify_strict(&head.checkpoint).map_err(|_| damaged("the checkpoint is not by this node"))?;
-    check_head(&chronicle, &head.checkpoint, head.size).map_err(damaged)?;
+    let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls: Rolls::new(&shared.folder, law_id) };
+    let (chronicle, written) = log.read().await?;
     if ballot_key.is_none() && chronicle.state() < State::Closed {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
     if chronicle.evidence_missing() && chronicle.state() < State::Closed {
-        return Err(damaged("evidence of an election that is not closed is missing"));
+        return Err(damaged(law_id, "evidence of an election that is not closed is missing"));
     }
+    let signer = log.signer(&chronicle)?;
+    let electors = known_electors(&chronicle);
+    shared.registry.restore_all(law_id, electors).await?;
     let hasher = chronicle.last_manifest().map(|manifest| roll_store::hasher(&shared.folder, &manifest)).transpose()?;
     let node = shared.folder.node_key()?.node_id();
+    let scrub = written.is_some().then(|| Scrub::new(&chronicle));
+    let from_snapshot = written.as_ref().map_or(0, Written::size);
+    tracing::info!(
+        %law_id, size = head.size, from_snapshot, milliseconds = began.elapsed().as_millis(), "an election has been read back"
+    );
+    let snapshots = Snapshots::new(shared, law_id, written);
     let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
     reissue(shared, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
     let earlier_epochs = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch).collect();
-    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs }))
+    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs, snapshots, scrub }))
+}
+
+fn damaged(law_id: &LawId, rule: &'static str) -> NodeError {
+    NodeError::Checkpoint { law_id: law_id.clone(), rule }
+}
+
+/// The stored log of one election, while it is read back.
+struct Log<'a> {
+    shared: &'a Shared,
+    law_id: &'a LawId,
+    head: &'a Head,
+    ballot_key: Option<BallotSecretKey>,
+    rolls: Rolls<'a>,
+}
+
+impl Log<'_> {
+    /// The chronicle at the head, and the snapshot it was taken from, if it was.
+    async fn read(&self) -> Result<(Chronicle, Option<Written>), NodeError> {
+        match self.restore() {
+            Ok(None) => {}
+            Ok(Some(Restored { chronicle, sealed_through, written })) => {
+                match self.read_on(Some(chronicle), sealed_through).await {
+                    Ok(chronicle) => return Ok((chronicle, Some(written))),
+                    Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => self.refuse(&error),
+                    // The ledger does not answer: that says nothing about the snapshot.
+                    Err(error) => return Err(error),
+                }
+            }
+            // A replay needs the roll too.
+            Err(Refused::Roll(error)) => return Err(error.into()),
+            Err(refused) => self.refuse(&refused),
+        }
+        Ok((self.read_on(None, StagingId(0)).await?, None))
+    }
+
+    fn restore(&self) -> Result<Option<Restored>, Refused> {
+        if self.shared.config.replay {
+            return Ok(None);
+        }
+        let folder = self.shared.folder.snapshot_path(self.law_id);
+        snapshots::restore(&folder, self.law_id, self.head, self.ballot_key.as_ref(), &self.rolls)
+    }
+
+    fn refuse(&self, error: &dyn std::fmt::Display) {
+        metrics::snapshot_refused();
+        tracing::error!(law_id = %self.law_id, %error, "alarm: a snapshot is not used; the whole log is read back instead");
+    }
+
+    /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the signed checkpoint.
+    async fn read_on(&self, from: Option<Chronicle>, sealed_through: StagingId) -> Result<Chronicle, NodeError> {
+        let Self { shared, law_id, head, ballot_key, rolls } = self;
+        let mut evidence = Evidence::new((*law_id).clone(), sealed_through, head.sealed_through);
+        // Without its key nothing can be counted; what was opened is then all there is.
+        let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
+        let mut height = from.as_ref().map_or(0, Chronicle::height) + 1;
+        let mut chronicle = from;
+        while height <= head.height {
+            let blocks = shared.ledger.blocks(law_id, height, READ_AT_ONCE).await?;
+            if blocks.is_empty() {
+                return Err(damaged(law_id, "blocks are missing"));
+            }
+            for block in blocks {
+                if block.height != height {
+                    return Err(damaged(law_id, "blocks are missing"));
+                }
+                evidence.read_for(&*shared.ledger, &block).await?;
+                let mut source = evidence.source(ballot_key.clone(), Some(rolls));
+                let replayed = Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
+                chronicle = Some(replayed.map_err(|error| match rolls.failure() {
+                    Some(roll) => NodeError::Roll(roll),
+                    None => NodeError::Log { law_id: (*law_id).clone(), error },
+                })?);
+                height += 1;
+            }
+        }
+        let chronicle = chronicle.ok_or_else(|| damaged(law_id, "it has no block"))?;
+        let signer = self.signer(&chronicle)?;
+        let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
+        signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
+        check_head(&chronicle, &head.checkpoint, head.size).map_err(|rule| damaged(law_id, rule))?;
+        Ok(chronicle)
+    }
+
+    fn signer(&self, chronicle: &Chronicle) -> Result<CheckpointSigner, NodeError> {
+        CheckpointSigner::new(&self.shared.folder, self.law_id, chronicle.definition().binding)
+    }
 }
 
 /// Requests that were answered and not yet sealed are on their way again.
@@ -105,29 +183,29 @@ fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(),
     Ok(())
 }
 
-/// Brings rolls and marks of one block into the registry.
-async fn restore_registry(shared: &Shared, chronicle: &Chronicle, block: &StoredBlock) -> Result<(), NodeError> {
-    let law_id = &chronicle.definition().law_id;
-    let mut marks = Vec::new();
-    for leaf in leaves_of_block(&block.leaves).flatten() {
-        match Leaf::parse(leaf) {
-            Ok(Leaf::Roll(event)) => {
-                if let Some(content) = roll_store::content(&shared.folder, &event.manifest, law_id)? {
-                    add_to_registry(shared, law_id, &content).await?;
-                }
-            }
-            Ok(Leaf::Entry(entry)) => {
-                if let (Decision::Accepted { hash }, Some(scheme)) = (entry.decision, chronicle.scheme()) {
-                    marks.push(Mark { key: scheme.registry_key(&hash), request: entry.request });
-                }
-            }
-            _ => {}
+/// The electors as the log tells them, for the registry.
+fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
+    let electorate = chronicle.electorate();
+    let count = electorate.lists().map(|(_, keys)| keys.len()).sum();
+    let mut uses = vec![FirstUse::UNUSED; count];
+    for decided in chronicle.fold().requests().decided() {
+        if let Some(Elector(elector)) = decided.elector()
+            && uses[elector as usize] == FirstUse::UNUSED
+        {
+            uses[elector as usize] = FirstUse::by(decided.request());
         }
     }
-    if !marks.is_empty() {
-        shared.registry.restore(law_id, &marks).await?;
+    for Elector(elector) in electorate.revoked() {
+        uses[elector as usize] = FirstUse::REVOKED;
     }
-    Ok(())
+    let lists = electorate.lists().collect::<Vec<_>>();
+    let mut known: Vec<_> = lists
+        .into_iter()
+        .rev()
+        .map(|(Elector(first), keys)| KnownElectors { keys: Arc::clone(keys), uses: uses.split_off(first as usize) })
+        .collect();
+    known.reverse();
+    known
 }
 
 /// Adds what a roll or a supplement brings to the registry.
@@ -138,21 +216,22 @@ pub(crate) async fn add_to_registry(shared: &Shared, law_id: &LawId, content: &R
     }
 }
 
-/// Reads batches from the ledger in step with the blocks: sealed batches lie in staging in the order of the log.
-struct EvidenceReader<'a> {
-    ledger: &'a dyn Ledger,
-    law_id: &'a LawId,
+/// Batches read from the ledger in step with the blocks: sealed batches lie in staging in the order of the log.
+pub(crate) struct Evidence {
+    law_id: LawId,
     after: StagingId,
     last: StagingId,
+    batches: HashMap<BatchNumber, Arc<Batch>>,
 }
 
-impl EvidenceReader<'_> {
+impl Evidence {
+    /// Those after a place in staging, up to another.
+    pub(crate) fn new(law_id: LawId, after: StagingId, last: StagingId) -> Self {
+        Self { law_id, after, last, batches: HashMap::new() }
+    }
+
     /// Reads on until every batch of the block is at hand, or the evidence ends.
-    async fn read_for(
-        &mut self,
-        block: &StoredBlock,
-        evidence: &mut HashMap<BatchNumber, Arc<Batch>>,
-    ) -> Result<(), EngineError> {
+    pub(crate) async fn read_for(&mut self, ledger: &dyn Ledger, block: &StoredBlock) -> Result<(), EngineError> {
         let wanted: Vec<BatchNumber> = leaves_of_block(&block.leaves)
             .flatten()
             .filter(|leaf| leaf.starts_with(br#"{"leaf":"batch""#))
@@ -161,31 +240,38 @@ impl EvidenceReader<'_> {
                 _ => None,
             })
             .collect();
-        while wanted.iter().any(|number| !evidence.contains_key(number)) && self.after < self.last {
-            let staged = self.ledger.staged(self.law_id, self.after, READ_AT_ONCE).await?;
+        while wanted.iter().any(|number| !self.batches.contains_key(number)) && self.after < self.last {
+            let staged = ledger.staged(&self.law_id, self.after, READ_AT_ONCE).await?;
             let Some(Staged { id, .. }) = staged.last() else { break };
             self.after = *id;
-            evidence.extend(staged.into_iter().map(|Staged { batch, .. }| (batch.number(), batch)));
+            self.batches.extend(staged.into_iter().map(|Staged { batch, .. }| (batch.number(), batch)));
         }
         Ok(())
+    }
+
+    /// Gives out each batch once. Without `rolls` no roll is at hand.
+    pub(crate) fn source<'a>(
+        &'a mut self,
+        ballot_key: Option<BallotSecretKey>,
+        rolls: Option<&'a Rolls<'a>>,
+    ) -> impl ReplaySource {
+        Source { batches: &mut self.batches, ballot_key, rolls }
     }
 }
 
 struct Source<'a> {
-    folder: &'a DataFolder,
-    law_id: &'a LawId,
-    evidence: HashMap<BatchNumber, Arc<Batch>>,
+    batches: &'a mut HashMap<BatchNumber, Arc<Batch>>,
     ballot_key: Option<BallotSecretKey>,
+    rolls: Option<&'a Rolls<'a>>,
 }
 
 impl ReplaySource for Source<'_> {
     fn roll(&mut self, event: &RollEvent) -> Option<RollContent> {
-        // A roll that is damaged or gone is told by the replay as one that is not at hand.
-        roll_store::content(self.folder, &event.manifest, self.law_id).ok().flatten()
+        self.rolls?.content_if_whole(&event.manifest)
     }
 
     fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
-        let batch = self.evidence.remove(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
+        let batch = self.batches.remove(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
         let key = self.ballot_key.as_ref()?;
         Some(batch.envelopes().map(|envelope| envelope.request).zip(batch.open(key)).collect())
     }

@@ -1,15 +1,17 @@
 //! Rolls in the data folder: checked whole before anything changes, kept under the digest of their manifest.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::prelude::*;
 use votekit_core::chronicle::RollContent;
 use votekit_core::credential::{CredentialHasher, Pepper, PepperError};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
-use votekit_core::manifest::{Manifest, ManifestError};
+use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 use votekit_core::registry::{Changes, KeyList};
 
 use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
@@ -124,13 +126,62 @@ pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> R
     if manifest.law(law_id).is_none() {
         return Ok(None);
     }
-    let mut keys = Vec::new();
-    for row in body.shards.iter().filter(|row| row.law_id == *law_id) {
+    let rows: Vec<_> = body.shards.iter().filter(|row| row.law_id == *law_id).collect();
+    let read = |row: &&FileRow| {
         let (file, bytes) = read_file(&path, &row.file)?;
-        keys.extend(manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?);
+        manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })
+    };
+    let mut keys = Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
+    // As many at once as there are threads: the shards of a large roll need not all be in memory beside its keys.
+    for rows in rows.chunks(rayon::current_num_threads()) {
+        for shard in rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+            keys.extend(shard);
+        }
     }
     let list = KeyList::new(keys).map_err(|error| FolderError::Damaged { path, rule: error.to_string() })?;
     Ok(Some(RollContent::Roll(Arc::new(list))))
+}
+
+/// The kept rolls of one election, each read once however often it is asked for.
+pub(crate) struct Rolls<'a> {
+    folder: &'a DataFolder,
+    law_id: &'a LawId,
+    read: Mutex<HashMap<Digest, Option<RollContent>>>,
+    failure: Mutex<Option<RollError>>,
+}
+
+impl<'a> Rolls<'a> {
+    /// None is read yet.
+    pub(crate) fn new(folder: &'a DataFolder, law_id: &'a LawId) -> Self {
+        Self { folder, law_id, read: Mutex::default(), failure: Mutex::default() }
+    }
+
+    /// As [`content`].
+    pub(crate) fn content(&self, digest: &Digest) -> Result<Option<RollContent>, RollError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = read.get(digest) {
+            return Ok(content.clone());
+        }
+        let content = content(self.folder, digest, self.law_id)?;
+        read.insert(*digest, content.clone());
+        Ok(content)
+    }
+
+    /// As [`Rolls::content`], for those who can only say that it is not at hand: the reason is kept.
+    pub(crate) fn content_if_whole(&self, digest: &Digest) -> Option<RollContent> {
+        match self.content(digest) {
+            Ok(content) => content,
+            Err(error) => {
+                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                None
+            }
+        }
+    }
+
+    /// Why a roll was not at hand.
+    pub(crate) fn failure(&self) -> Option<RollError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// The hasher that a kept roll asks for.

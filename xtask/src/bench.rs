@@ -7,6 +7,7 @@ mod node;
 mod paired;
 mod profile;
 mod referendum;
+mod restart;
 mod row;
 mod verify;
 mod vote;
@@ -50,7 +51,7 @@ struct Bench {
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", by_default: false, run: hashgen },
     Bench { name: "vote", about: "votes decided a second, beside a bare handler", by_default: true, run: vote::run },
     Bench { name: "latency", about: "time to 202 and to the decision at 1,000 votes/s", by_default: true, run: latency::run },
@@ -65,6 +66,12 @@ const BENCHES: [Bench; 5] = [
         about: "a whole referendum, from roll to verified bundle: growth, restart, verify",
         by_default: false,
         run: referendum::run,
+    },
+    Bench {
+        name: "restart",
+        about: "open and leave a data folder in which all have voted, beside --beside or cat of its snapshot",
+        by_default: false,
+        run: restart::run,
     },
 ];
 

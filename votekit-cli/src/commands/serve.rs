@@ -83,6 +83,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
     rate_limit: Option<u32>,
 
+    /// Read every log from its first leaf at the start, whatever snapshots say
+    #[arg(long)]
+    replay: bool,
+
     /// Log lines from this level on: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "VOTEKIT_LOG")]
     log_level: Option<String>,
@@ -154,6 +158,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.tls_cert = args.tls_cert.clone().or(config.tls_cert);
     config.tls_key = args.tls_key.clone().or(config.tls_key);
     config.tls_proxies.extend(&args.tls_proxies);
+    config.replay |= args.replay;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     config.log_level = args.log_level.clone().unwrap_or(config.log_level);
     config.check().map_err(|error| CommandError::configuration(error.to_string()))?;

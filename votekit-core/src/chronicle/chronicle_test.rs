@@ -16,16 +16,16 @@ use crate::log::leaf::BatchLeaf;
 
 const ELECTORS: u8 = 30;
 
-struct Keys {
-    ballot: BallotSecretKey,
-    node: NodeKey,
+pub(super) struct Keys {
+    pub(super) ballot: BallotSecretKey,
+    pub(super) node: NodeKey,
 }
 
-fn keys() -> Keys {
+pub(super) fn keys() -> Keys {
     Keys { ballot: BallotSecretKey::from_seed(&[1; 32]), node: NodeKey::from_seed(&[2; 32]) }
 }
 
-fn maker(at: u64) -> BlockMaker {
+pub(super) fn maker(at: u64) -> BlockMaker {
     BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixSeconds(at) }
 }
 
@@ -50,7 +50,7 @@ fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
     }
 }
 
-fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<Batch> {
+pub(super) fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<Batch> {
     let keys = keys();
     let number = BatchNumber { node: keys.node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
     let law_id = "L1".parse().expect("law id");
@@ -70,15 +70,22 @@ fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<Batch> {
 
 /// What a node stores: blocks and evidence.
 #[derive(Default)]
-struct Stored {
-    blocks: Vec<Block>,
+pub(super) struct Stored {
+    pub(super) blocks: Vec<Block>,
     batches: HashMap<BatchNumber, Arc<Batch>>,
+    pub(super) supplements: HashMap<Digest, RollContent>,
     purged: bool,
 }
 
+impl Stored {
+    pub(super) fn content(&self, manifest: &Digest) -> RollContent {
+        self.supplements.get(manifest).cloned().unwrap_or_else(roll)
+    }
+}
+
 impl ReplaySource for Stored {
-    fn roll(&mut self, _: &RollEvent) -> Option<RollContent> {
-        Some(roll())
+    fn roll(&mut self, event: &RollEvent) -> Option<RollContent> {
+        Some(self.content(&event.manifest))
     }
 
     fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
@@ -88,7 +95,7 @@ impl ReplaySource for Stored {
     }
 }
 
-fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
+pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
     let (mut chronicle, first) = Chronicle::begin(definition(results, publish_every), &maker(90));
     let load = RollLoad { manifest: Digest::from_bytes([7; 32]), parent: None, scheme: HashScheme::Sha256, content: roll() };
     let acts = [Act::Load(load), Act::Admit(keys().node.public_key()), Act::Open { opens: UnixSeconds(100), waivers: vec![] }];
@@ -96,7 +103,7 @@ fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
     (chronicle, Stored { blocks: vec![first, second], ..Stored::default() })
 }
 
-fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) {
+pub(super) fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) {
     for batch in batches {
         chronicle.check_batch(batch).expect("an admitted node's batch");
         stored.batches.insert(batch.number(), Arc::clone(batch));
@@ -106,7 +113,7 @@ fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) 
     stored.blocks.push(block);
 }
 
-fn close(chronicle: &mut Chronicle, stored: &mut Stored) {
+pub(super) fn close(chronicle: &mut Chronicle, stored: &mut Stored) {
     let act = Act::Closing { closes: UnixSeconds(200) };
     stored.blocks.push(chronicle.record(&[act], &maker(199)).expect("open"));
     stored.blocks.push(chronicle.close(&maker(201)).expect("reconciled"));
@@ -126,7 +133,7 @@ fn leaves(stored: &Stored) -> Vec<Leaf> {
     leaves.map(|leaf| Leaf::parse(leaf.expect("whole")).expect("canonical")).collect()
 }
 
-fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
+pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
     prop::collection::vec(prop::collection::vec((0_u8..80, 0_u8..40, 0_u16..3), 0..12), 0..8)
 }
 

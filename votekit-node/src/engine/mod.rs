@@ -131,6 +131,35 @@ pub struct Mark {
     pub request: RequestId,
 }
 
+/// By which request a credential was first used, shortened to 32 bits.
+///
+/// Two requests of one credential may share a tag, once in some four thousand million: the second is then expected to be accepted, and the log says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstUse(u32);
+
+impl FirstUse {
+    /// It was not used.
+    pub const UNUSED: Self = Self(0);
+    /// It was revoked.
+    pub const REVOKED: Self = Self(u32::MAX);
+
+    /// The first 32 bits of a request, moved away from the two words that mean something else.
+    #[must_use]
+    pub fn by(request: &RequestId) -> Self {
+        let [first, second, third, fourth, ..] = *request.as_bytes();
+        Self(u32::from_be_bytes([first, second, third, fourth]).clamp(1, u32::MAX - 1))
+    }
+}
+
+/// The electors of one list, with the first use of each credential that the log tells: one for each key.
+#[derive(Debug, Clone)]
+pub struct KnownElectors {
+    /// The list.
+    pub keys: Arc<KeyList>,
+    /// In the order of the keys.
+    pub uses: Vec<FirstUse>,
+}
+
 /// What to expect of an envelope, as far as the registry knows. The log decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expectation {
@@ -169,6 +198,10 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Marks a credential as spent by a request the log accepted: how a registry is brought up to the log.
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError>;
+
+    /// Takes up an election as its log tells it, in place of whatever the registry had of it: its lists in the order in which they took effect, without keys in common.
+    /// How a registry that was lost with its process is brought up to the log at the start.
+    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError>;
 
     /// Credentials registered for an election: added, less revoked.
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError>;
@@ -266,7 +299,8 @@ pub trait Ledger: Send + Sync + 'static {
     /// same number is a [`Conflict::BatchNumber`].
     async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError>;
 
-    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from place 0, all the evidence.
+    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from place 0, all the evidence. At least one if there is any,
+    /// at most `limit`, and fewer when they are large.
     async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError>;
 
     /// The highest sequence staged for an epoch; `None` when it has no batch.
@@ -285,7 +319,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Where the log stands; `None` for an election without one.
     async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError>;
 
-    /// Blocks from a height on, in order.
+    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer when they are large.
     async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError>;
 
     /// So many leaves from an index on, each behind its length as in an entry bundle of tlog-tiles. `None` when the log does not reach so far.

@@ -125,6 +125,11 @@ impl Comparison {
         self.ours.iter().zip(&self.beside).map(|(ours, beside)| ours.seconds / beside.seconds).collect()
     }
 
+    /// Our times.
+    pub(crate) fn our_seconds(&self) -> Vec<f64> {
+        self.ours.iter().map(|sample| sample.seconds).collect()
+    }
+
     /// The medians of the times, and the peaks of memory.
     pub(crate) fn detail(&self) -> String {
         let seconds = |samples: &[Sample]| median(samples.iter().map(|sample| sample.seconds).collect());

@@ -7,7 +7,7 @@ use votekit_core::registry::Changes;
 use super::samples::{key, law, mark, request, roll};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq};
 use crate::engine::Expectation::{Accepted, Duplicate, Revoked, Unknown};
-use crate::engine::{Expectation, Mark, Registry};
+use crate::engine::{Expectation, FirstUse, KnownElectors, Mark, Registry};
 
 pub(super) const CASES: &[Case] = &[
     case!(without_a_roll_every_credential_is_unknown),
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_restored_credential_is_spent_by_its_request),
     case!(restoring_stands_above_marking),
     case!(restoring_again_changes_nothing),
+    case!(an_election_restored_as_a_whole_stands_as_it_was_told),
     case!(of_many_requests_at_once_exactly_one_is_first),
     case!(one_request_marked_by_many_at_once_counts_once),
     case!(a_glance_marks_nothing_and_what_it_tells_is_true),
@@ -278,4 +279,21 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
         }
     }
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances").await
+}
+
+async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place) -> Outcome {
+    let registry = place.open().await?.registry;
+    registry.add_roll(&law("L1"), &roll(1..=4)).await?;
+    expect(&*registry, "L1", &[mark(1, 9), mark(4, 9)], &[Accepted; 2], "before").await?;
+    let (keys, late) = (roll(1..=3), roll(7..=7));
+    let mut uses = vec![FirstUse::UNUSED; 3];
+    let place_of = |number| keys.find(&key(number)).expect("a key of the roll");
+    uses[place_of(1)] = FirstUse::by(&request(1));
+    uses[place_of(2)] = FirstUse::REVOKED;
+    let electors = vec![KnownElectors { keys: keys.clone(), uses }, KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] }];
+    registry.restore_all(&law("L1"), electors).await?;
+    ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
+    let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];
+    let expected = [Accepted, Duplicate { attempt: 2 }, Revoked, Accepted, Unknown, Accepted];
+    expect(&*registry, "L1", &marks, &expected, "as it was told").await
 }

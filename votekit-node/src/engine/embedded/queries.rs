@@ -8,6 +8,9 @@ use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
 use crate::engine::{Head, StagingId, StoredBlock};
 
+/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold megabytes each at the most.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
 const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
 const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
@@ -36,7 +39,7 @@ pub(super) fn batches(
     let mut statement = connection
         .prepare_cached(&format!("{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"))?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
-    collect(rows, |row| columns::batch(row, law_id))
+    collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
 }
 
 /// One batch that is not purged, by its number.
@@ -97,7 +100,7 @@ pub(super) fn blocks(connection: &Connection, law_id: &LawId, from_height: u64, 
     let mut statement =
         connection.prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"))?;
     let rows = statement.query((election.0, from_height, limit_column(limit)))?;
-    collect(rows, |row| whole_block(connection, election, row))
+    collect_some(rows, |row| whole_block(connection, election, row), |block| block.leaves.len())
 }
 
 /// Reads `height, first_leaf, leaf_count`, and the leaves.
@@ -183,6 +186,23 @@ pub(super) fn collect<T>(
     let mut values = Vec::new();
     while let Some(row) = rows.next()? {
         values.push(read(row)?);
+    }
+    Ok(values)
+}
+
+/// Collects rows until they hold [`BYTES_AT_ONCE`]; at least one, if there is any.
+fn collect_some<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, Fault> {
+    let (mut values, mut bytes) = (Vec::new(), 0);
+    while bytes < BYTES_AT_ONCE
+        && let Some(row) = rows.next()?
+    {
+        let value = read(row)?;
+        bytes += bytes_of(&value);
+        values.push(value);
     }
     Ok(values)
 }

@@ -1,8 +1,6 @@
 //! The registry of one process: the rolls as they were loaded, and a word of 32 bits an elector.
 //!
-//! The word tells by which request the credential was first used, shortened to 32 bits. Two requests of one credential may
-//! share a tag, once in some four thousand million: the second is then expected to be accepted, and the log says otherwise.
-//! Nothing is written to disk: what the log accepted is restored from it.
+//! The word tells by which request the credential was first used ([`FirstUse`]). Nothing is written to disk: what the log accepted is restored from it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,18 +8,12 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use votekit_core::credential::RegistryKey;
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
-use crate::engine::{EngineError, Expectation, Mark, Registry};
+use crate::engine::{EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry};
 
 const ENGINE: &str = "the embedded registry";
-
-/// The word of a credential that was not used.
-const UNUSED: u32 = 0;
-
-/// The word of a credential that was revoked.
-const REVOKED: u32 = u32::MAX;
 
 /// Further requests of one credential that are told apart. Whatever comes after them is expected to be one attempt more:
 /// somebody who tries without end must not fill the memory.
@@ -38,14 +30,14 @@ pub struct EmbeddedRegistry {
 struct Credentials {
     segments: Vec<Segment>,
     /// The requests that came after the first, by credential: each stands at its attempt's number less two.
-    duplicates: HashMap<RegistryKey, Vec<u32>>,
+    duplicates: HashMap<RegistryKey, Vec<FirstUse>>,
     registered: u64,
 }
 
 /// A roll, or what one supplement added.
 struct Segment {
     keys: Arc<KeyList>,
-    words: Vec<u32>,
+    words: Vec<FirstUse>,
 }
 
 impl EmbeddedRegistry {
@@ -97,8 +89,8 @@ impl Registry for EmbeddedRegistry {
         let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
         Some(match credentials.look_up(key) {
             None => Expectation::Unknown,
-            Some(REVOKED) => Expectation::Revoked,
-            Some(UNUSED) => Expectation::Accepted,
+            Some(FirstUse::REVOKED) => Expectation::Revoked,
+            Some(FirstUse::UNUSED) => Expectation::Accepted,
             Some(_) => Expectation::Duplicate { attempt: 2 },
         })
     }
@@ -112,12 +104,25 @@ impl Registry for EmbeddedRegistry {
         Ok(())
     }
 
+    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+        self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
+    }
+
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
         Ok(self.find(law_id).map_or(0, |credentials| lock(&credentials).registered))
     }
 }
 
 impl Credentials {
+    fn of(electors: Vec<KnownElectors>) -> Self {
+        let registered = |uses: &[FirstUse]| uses.iter().filter(|used| **used != FirstUse::REVOKED).count() as u64;
+        Self {
+            registered: electors.iter().map(|list| registered(&list.uses)).sum(),
+            segments: electors.into_iter().map(|list| Segment { keys: list.keys, words: list.uses }).collect(),
+            duplicates: HashMap::new(),
+        }
+    }
+
     fn add_roll(&mut self, keys: Arc<KeyList>) {
         if self.segments.is_empty() {
             return self.push(keys);
@@ -147,8 +152,8 @@ impl Credentials {
         additions.sort_unstable();
         additions.dedup();
         additions.retain(|key| match self.find(key) {
-            Some(word) if *word == REVOKED => {
-                *word = UNUSED;
+            Some(word) if *word == FirstUse::REVOKED => {
+                *word = FirstUse::UNUSED;
                 self.registered += 1;
                 false
             }
@@ -158,11 +163,11 @@ impl Credentials {
     }
 
     fn mark(&mut self, mark: &Mark) -> Expectation {
-        let tag = tag(&mark.request);
+        let tag = FirstUse::by(&mark.request);
         match self.find(&mark.key) {
             None => return Expectation::Unknown,
-            Some(word) if *word == REVOKED => return Expectation::Revoked,
-            Some(word) if *word == UNUSED => {
+            Some(word) if *word == FirstUse::REVOKED => return Expectation::Revoked,
+            Some(word) if *word == FirstUse::UNUSED => {
                 *word = tag;
                 return Expectation::Accepted;
             }
@@ -182,13 +187,13 @@ impl Credentials {
 
     /// The log's word stands above whatever was expected.
     fn restore(&mut self, mark: &Mark) {
-        let tag = tag(&mark.request);
+        let tag = FirstUse::by(&mark.request);
         let Some(word) = self.find(&mark.key) else { return };
         let before = std::mem::replace(word, tag);
-        if before == REVOKED {
+        if before == FirstUse::REVOKED {
             self.registered += 1;
         }
-        if before == tag || before == UNUSED || before == REVOKED {
+        if before == tag || before == FirstUse::UNUSED || before == FirstUse::REVOKED {
             return;
         }
         // The request that was thought first takes the place of the one that was.
@@ -202,8 +207,8 @@ impl Credentials {
 
     fn revoke(&mut self, key: &RegistryKey) -> bool {
         match self.find(key) {
-            Some(word) if *word == UNUSED => {
-                *word = REVOKED;
+            Some(word) if *word == FirstUse::UNUSED => {
+                *word = FirstUse::REVOKED;
                 self.registered -= 1;
                 true
             }
@@ -211,14 +216,14 @@ impl Credentials {
         }
     }
 
-    fn find(&mut self, key: &RegistryKey) -> Option<&mut u32> {
+    fn find(&mut self, key: &RegistryKey) -> Option<&mut FirstUse> {
         self.segments.iter_mut().find_map(|segment| {
             let place = segment.keys.find(key)?;
             segment.words.get_mut(place)
         })
     }
 
-    fn look_up(&self, key: &RegistryKey) -> Option<u32> {
+    fn look_up(&self, key: &RegistryKey) -> Option<FirstUse> {
         self.segments.iter().find_map(|segment| segment.words.get(segment.keys.find(key)?).copied())
     }
 
@@ -230,7 +235,7 @@ impl Credentials {
 
     fn push(&mut self, keys: Arc<KeyList>) {
         self.registered += keys.len() as u64;
-        self.segments.push(Segment { words: vec![UNUSED; keys.len()], keys });
+        self.segments.push(Segment { words: vec![FirstUse::UNUSED; keys.len()], keys });
     }
 }
 
@@ -245,14 +250,10 @@ fn lock(credentials: &RwLock<Credentials>) -> RwLockWriteGuard<'_, Credentials> 
     credentials.write().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first 32 bits of a request, moved away from the two words that mean something else.
-fn tag(request: &RequestId) -> u32 {
-    let [first, second, third, fourth, ..] = *request.as_bytes();
-    u32::from_be_bytes([first, second, third, fourth]).clamp(UNUSED + 1, REVOKED - 1)
-}
-
 #[cfg(test)]
 mod tests {
+    use votekit_core::id::RequestId;
+
     use super::*;
 
     fn request(number: u32) -> RequestId {
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn no_tag_is_taken_for_a_state() {
         for number in [0, 1, u32::MAX - 1, u32::MAX] {
-            assert!(![UNUSED, REVOKED].contains(&tag(&request(number))));
+            assert!(![FirstUse::UNUSED, FirstUse::REVOKED].contains(&FirstUse::by(&request(number))));
         }
     }
 

@@ -8,7 +8,7 @@ use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
 use super::{Persistent, Unreliable, persist};
-use crate::engine::{EngineError, Expectation, Mark, Registry};
+use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry};
 
 #[async_trait]
 impl<T: Registry + ?Sized> Registry for Unreliable<T> {
@@ -30,6 +30,10 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
 
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
         self.write(self.inner.restore(law_id, marks)).await
+    }
+
+    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+        self.write(self.inner.restore_all(law_id, electors)).await
     }
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
@@ -57,6 +61,10 @@ impl<T: Registry> Registry for Persistent<T> {
 
     async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
         persist(|| self.inner.restore(law_id, marks)).await
+    }
+
+    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+        persist(|| self.inner.restore_all(law_id, electors.clone())).await
     }
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {

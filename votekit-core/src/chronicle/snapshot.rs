@@ -1,0 +1,411 @@
+//! Snapshots: a chronicle as bytes, so that a restart reads back only what the log gained since.
+//!
+//! A snapshot is a cache. Everything in it follows from the log and the evidence, and whoever restores one holds the root against the signed checkpoint.
+//! It has two parts. The decided requests, of which there are millions, go into segments that are written once and never change. Everything else is small, and goes into
+//! the head together with the digests of the segments and the requests that fill none yet: a head is written anew each time.
+//!
+//! Counts that nobody may read yet are sealed to the ballot key: two heads that lie close together would otherwise tell how somebody voted.
+
+mod bytes;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Chronicle, RollContent};
+use crate::ballot::{BallotSecretKey, SealError};
+use crate::batch::NodePublicKey;
+use crate::credential::HashScheme;
+use crate::decision::{EpochProgress, Fold};
+use crate::election::{Definition, State, Window};
+use crate::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use crate::instant::UnixSeconds;
+use crate::log::merkle::{TreeBuilder, TreeHash};
+use crate::reconcile::Report;
+use crate::registry::{Electorate, Standing};
+use crate::request_index::{Decided, Repeated, RequestIndex, requests_expected};
+use crate::tally::{Tally, Totals};
+
+pub use bytes::{SEGMENT_REQUESTS, decode_segment, encode_segment};
+
+/// Everything of a chronicle but its decided requests and its electors: kilobytes.
+#[derive(Debug)]
+pub struct Snapshot {
+    state: SmallState,
+    sums: Sums,
+}
+
+/// A snapshot's head as it was read.
+#[derive(Debug)]
+pub struct Head {
+    state: SmallState,
+    /// The state as it was written: what sealed sums are bound to.
+    text: Vec<u8>,
+    sums: Vec<u8>,
+    /// The digests of the segments, in order.
+    pub segments: Vec<Digest>,
+    /// The decided requests after those of the segments.
+    pub rest: Vec<Decided>,
+    /// What [`Snapshot::encode`] was given.
+    pub sealed_through: u64,
+}
+
+/// Why a snapshot is not used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The bytes are no snapshot of this election and this version, or are cut.
+    #[error("byte {offset}: {rule}")]
+    Malformed {
+        /// Where, from 0.
+        offset: usize,
+        /// What should be there.
+        rule: &'static str,
+    },
+    /// The bytes are not those that were written.
+    #[error("its SHA-256 is {found}, and should be {expected}")]
+    Digest {
+        /// The digest expected.
+        expected: Digest,
+        /// The digest found.
+        found: Digest,
+    },
+    /// The state or the sums do not read.
+    #[error("{part}, column {column}: not as a snapshot has it")]
+    Json {
+        /// Which part.
+        part: &'static str,
+        /// Where reading stopped, from 1.
+        column: usize,
+    },
+    /// The sealed sums do not open with the ballot key at hand.
+    #[error("its sums do not open with the ballot key of the election")]
+    Sums,
+    /// The parts do not fit one another.
+    #[error("its parts contradict one another: {rule}")]
+    Contradiction {
+        /// What should hold.
+        rule: &'static str,
+    },
+    /// A roll is not at hand.
+    #[error("the roll of manifest {manifest} is not at hand")]
+    Roll {
+        /// The manifest.
+        manifest: Digest,
+    },
+    /// A request stands twice.
+    #[error(transparent)]
+    Repeated(#[from] Repeated),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SmallState {
+    definition: Definition,
+    state: State,
+    window_opens: Option<UnixSeconds>,
+    window_closes: Option<UnixSeconds>,
+    opened: Option<UnixSeconds>,
+    closed: Option<UnixSeconds>,
+    scheme: Option<HashScheme>,
+    loads: Vec<LoadState>,
+    registered: u64,
+    nodes: Vec<NodePublicKey>,
+    epochs: Vec<EpochState>,
+    report: Report,
+    decided: usize,
+    size: u64,
+    root: TreeHash,
+    /// The partial tile of each level.
+    edge: Vec<Vec<TreeHash>>,
+    height: u64,
+    updated_at: UnixSeconds,
+    sealed_through: u64,
+    segments: Vec<Digest>,
+    /// Whether the sums are sealed.
+    sealed: bool,
+}
+
+/// A manifest that took effect.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadState {
+    manifest: Digest,
+    /// Requests decided before.
+    after: usize,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EpochState {
+    node: NodeId,
+    epoch: Epoch,
+    through: Sequence,
+    ended: bool,
+}
+
+/// The sums of a chronicle, opened at the heights they run to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sums {
+    tally: Totals,
+    published: Totals,
+    candidate: Option<Totals>,
+}
+
+impl Chronicle {
+    /// What a snapshot needs of this chronicle besides its decided requests. Quick: taken while nobody may change it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let open = |tally: &Tally| tally.open(tally.height());
+        let loads = self.manifests.iter().zip(&self.decided_before);
+        let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
+        let epochs =
+            self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| EpochState { node, epoch, through, ended });
+        let state = SmallState {
+            definition: self.definition.clone(),
+            state: self.state,
+            window_opens: self.window.opens,
+            window_closes: self.window.closes,
+            opened: self.opened,
+            closed: self.closed,
+            scheme: self.scheme,
+            loads: loads.map(|(manifest, after)| LoadState { manifest: *manifest, after: *after }).collect(),
+            registered: self.electorate.registered(),
+            nodes: self.nodes.values().copied().collect(),
+            epochs: epochs.collect(),
+            report: self.report,
+            decided: self.fold.requests().len(),
+            size: self.tree.size(),
+            root: self.tree.root(),
+            edge: edge.collect(),
+            height: self.height,
+            updated_at: self.updated_at,
+            sealed_through: 0,
+            segments: Vec::new(),
+            sealed: self.state < State::Closed,
+        };
+        // After the close every sum is public, and what was held back before is of no use.
+        let candidate = self.candidate.as_ref().filter(|_| state.sealed).map(open);
+        Snapshot { state, sums: Sums { tally: open(&self.tally), published: open(&self.published), candidate } }
+    }
+
+    /// The chronicle that a snapshot was taken of. `requests` are all decided requests in their order; `rolls` gives what a manifest brought.
+    /// The ballot key is needed while the sums are sealed: until the close.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] when the parts do not fit one another.
+    pub fn restore(
+        head: Head,
+        requests: RequestIndex,
+        ballot_key: Option<&BallotSecretKey>,
+        rolls: &mut dyn FnMut(&Digest) -> Option<RollContent>,
+    ) -> Result<Self, SnapshotError> {
+        let sums = head.sums(ballot_key)?;
+        let state = head.state;
+        let electorate = restore_electorate(&state, requests.decided(), rolls)?;
+        let tree =
+            TreeBuilder::restore(state.size, state.edge).map_err(|_| contradiction("the tree's edge follows from its size"))?;
+        if tree.root() != state.root {
+            return Err(contradiction("the tree's edge has the root"));
+        }
+        let tally = |totals: &Totals| {
+            Tally::opened(totals).filter(|tally| tally.counts().choices.len() == state.definition.choices.len())
+        };
+        let tally_of = |totals: &Totals| tally(totals).ok_or(contradiction("there is a sum for each choice"));
+        let (whole, published) = (tally_of(&sums.tally)?, tally_of(&sums.published)?);
+        if whole.counts().total() != state.report.accepted {
+            return Err(contradiction("the sums add up to the votes accepted"));
+        }
+        let epochs = state.epochs.iter().map(|row| {
+            let progress = EpochProgress { through: row.through, ended: row.ended };
+            (row.node, row.epoch, progress)
+        });
+        Ok(Self {
+            state: state.state,
+            window: Window { opens: state.window_opens, closes: state.window_closes },
+            opened: state.opened,
+            closed: state.closed,
+            scheme: state.scheme,
+            manifests: state.loads.iter().map(|load| load.manifest).collect(),
+            decided_before: state.loads.iter().map(|load| load.after).collect(),
+            electorate,
+            nodes: state.nodes.iter().map(|key| (key.node_id(), *key)).collect(),
+            fold: Fold::restore(requests, epochs),
+            report: state.report,
+            candidate: sums.candidate.as_ref().map(tally_of).transpose()?,
+            tally: whole,
+            published,
+            tree,
+            height: state.height,
+            updated_at: state.updated_at,
+            evidence_missing: false,
+            definition: state.definition,
+        })
+    }
+}
+
+impl Snapshot {
+    /// Leaves in the log when it was taken.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.state.size
+    }
+
+    /// Requests decided when it was taken.
+    #[must_use]
+    pub fn decided(&self) -> usize {
+        self.state.decided
+    }
+
+    /// Where the election stood.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state.state
+    }
+
+    /// The head: the digests of the segments in order, and the decided requests that are in none. `sealed_through` is kept beside them: a place in staging
+    /// up to which everything was sealed.
+    ///
+    /// # Errors
+    /// [`SealError`] when the ballot key cannot be used.
+    ///
+    /// # Panics
+    /// When segments and rest are not all requests that were decided.
+    pub fn encode(
+        &self,
+        segments: &[Digest],
+        rest: &[Decided],
+        sealed_through: u64,
+        rng: &mut impl rand_core::CryptoRng,
+    ) -> Result<Vec<u8>, SealError> {
+        assert_eq!(segments.len() * SEGMENT_REQUESTS + rest.len(), self.state.decided, "segments and rest are all requests");
+        let state = SmallState { segments: segments.to_vec(), sealed_through, ..self.state.clone() };
+        let law_id = &state.definition.law_id;
+        let text = json(&state);
+        let sums = zeroize::Zeroizing::new(json(&self.sums));
+        let sums = match state.sealed {
+            true => state.definition.ballot_key.seal_sums(law_id, &text, &sums, rng)?,
+            false => sums.to_vec(),
+        };
+        Ok(bytes::encode_head(law_id, &text, &sums, rest))
+    }
+}
+
+impl Head {
+    /// Reads a head.
+    ///
+    /// # Errors
+    /// [`SnapshotError`] unless it is one of that election, as it was written.
+    pub fn decode(bytes: &[u8], law_id: &LawId) -> Result<Self, SnapshotError> {
+        let bytes::Head { state: text, sums, rest } = bytes::decode_head(bytes, law_id)?;
+        let mut state: SmallState = parse("the state", text)?;
+        let (sealed_through, segments) = (state.sealed_through, std::mem::take(&mut state.segments));
+        if segments.len().checked_mul(SEGMENT_REQUESTS).and_then(|count| count.checked_add(rest.len())) != Some(state.decided) {
+            return Err(contradiction("segments and rest are all requests"));
+        }
+        if state.definition.law_id != *law_id {
+            return Err(contradiction("the definition is of this election"));
+        }
+        Ok(Self { state, text: text.to_vec(), sums: sums.to_vec(), segments, rest, sealed_through })
+    }
+
+    /// Leaves in the log when it was taken.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.state.size
+    }
+
+    /// The root of the log at that size.
+    #[must_use]
+    pub fn root(&self) -> &TreeHash {
+        &self.state.root
+    }
+
+    /// The manifests that had taken effect, in order.
+    pub fn manifests(&self) -> impl Iterator<Item = Digest> {
+        self.state.loads.iter().map(|load| load.manifest)
+    }
+
+    /// Requests to make room for: those decided, and more to come.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        usize::try_from(self.state.registered).map_or(0, requests_expected).max(self.state.decided)
+    }
+
+    fn sums(&self, ballot_key: Option<&BallotSecretKey>) -> Result<Sums, SnapshotError> {
+        if !self.state.sealed {
+            return parse("the sums", &self.sums);
+        }
+        let opened = ballot_key.and_then(|key| key.open_sums(&self.state.definition.law_id, &self.text, &self.sums));
+        parse("the sums", &opened.ok_or(SnapshotError::Sums)?)
+    }
+}
+
+/// Lets the rolls take effect and the attempts be made in the order of the log. No key is searched for.
+fn restore_electorate(
+    state: &SmallState,
+    decided: &[Decided],
+    rolls: &mut dyn FnMut(&Digest) -> Option<RollContent>,
+) -> Result<Electorate, SnapshotError> {
+    if decided.len() != state.decided {
+        return Err(contradiction("all requests are there"));
+    }
+    if !decided.is_sorted_by(|one, next| one.leaf() < next.leaf()) || decided.last().is_some_and(|last| last.leaf() >= state.size)
+    {
+        return Err(contradiction("entries stand in the log one after the other"));
+    }
+    let mut electorate = Electorate::default();
+    let mut report = Report { received: state.report.received, replayed: state.report.replayed, ..Report::default() };
+    let mut done = 0;
+    for load in &state.loads {
+        let before = decided.get(done..load.after).ok_or(contradiction("manifests take effect one after the other"))?;
+        attempts(&mut electorate, before, &mut report)?;
+        done = load.after;
+        match rolls(&load.manifest).ok_or(SnapshotError::Roll { manifest: load.manifest })? {
+            RollContent::Roll(keys) => {
+                electorate.add_roll(keys).map_err(|_| contradiction("a roll has fewer than 2^32 electors"))?;
+            }
+            RollContent::Supplement(changes) => {
+                electorate.apply(&changes);
+            }
+        }
+    }
+    attempts(&mut electorate, &decided[done..], &mut report)?;
+    if report != state.report || report.received != report.accepted + report.duplicate + report.invalid + report.replayed {
+        return Err(contradiction("the requests come to what was reported"));
+    }
+    if electorate.registered() != state.registered {
+        return Err(contradiction("the rolls register as many electors"));
+    }
+    Ok(electorate)
+}
+
+fn attempts(electorate: &mut Electorate, decided: &[Decided], report: &mut Report) -> Result<(), SnapshotError> {
+    for decided in decided {
+        let Some(elector) = decided.elector() else {
+            report.invalid += 1;
+            continue;
+        };
+        match electorate.attempt_by(elector) {
+            Standing::First => report.accepted += 1,
+            Standing::Again { .. } => report.duplicate += 1,
+            Standing::Unknown | Standing::Revoked => return Err(contradiction("who votes is registered")),
+        }
+    }
+    Ok(())
+}
+
+fn contradiction(rule: &'static str) -> SnapshotError {
+    SnapshotError::Contradiction { rule }
+}
+
+fn json(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("a snapshot has text keys and writes to memory")
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(part: &'static str, text: &[u8]) -> Result<T, SnapshotError> {
+    serde_json::from_slice(text).map_err(|error| SnapshotError::Json { part, column: error.column() })
+}
+
+#[cfg(test)]
+#[path = "snapshot/snapshot_test.rs"]
+mod tests;

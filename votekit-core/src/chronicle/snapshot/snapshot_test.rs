@@ -1,0 +1,201 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::tests::{Stored, batch, close, keys, maker, opened, seal, votes};
+use super::super::{Act, RollLoad};
+use super::*;
+use crate::credential::RegistryKey;
+use crate::election::ResultsPolicy;
+use crate::fixed_rng::FixedRng;
+use crate::id::RequestId;
+use crate::registry::{Changes, Elector};
+
+fn law() -> LawId {
+    "L1".parse().expect("law id")
+}
+
+fn encoded(chronicle: &Chronicle) -> Vec<u8> {
+    let decided = chronicle.fold().requests().decided();
+    chronicle.snapshot().encode(&[], decided, 17, &mut FixedRng::new(5)).expect("a good key")
+}
+
+fn restored(bytes: &[u8], stored: &Stored, key: Option<&BallotSecretKey>) -> Result<Chronicle, SnapshotError> {
+    let mut head = Head::decode(bytes, &law())?;
+    let requests = RequestIndex::of(std::mem::take(&mut head.rest), head.room())?;
+    Chronicle::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
+}
+
+/// Revokes some who have not voted yet, gives one a new credential and adds others.
+fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
+    let key = |value| RegistryKey::from_bytes([value; 32]);
+    let changes = Changes { add: vec![key(33), key(31)], revoke: vec![key(3), key(4)], replace: vec![(key(5), key(32))] };
+    let content = RollContent::Supplement(Arc::new(changes));
+    let manifest = Digest::from_bytes([9; 32]);
+    stored.supplements.insert(manifest, content.clone());
+    let load = RollLoad { manifest, parent: chronicle.last_manifest(), scheme: HashScheme::Sha256, content };
+    stored.blocks.push(chronicle.record(&[Act::Load(load)], &maker(150)).expect("a poll takes supplements"));
+}
+
+/// Everything that can be asked of a chronicle.
+fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
+    let standings: Vec<_> = (0..60).map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32]))).collect();
+    let public = (
+        chronicle.results(),
+        chronicle.fold().requests().decided().to_vec(),
+        chronicle.fold().epochs().collect::<Vec<_>>(),
+        standings,
+        (chronicle.electorate().registered(), chronicle.electorate().voted()),
+        (chronicle.manifests().to_vec(), chronicle.height(), *chronicle.window(), chronicle.scheme()),
+    );
+    let private = format!("{:?} {:?} {:?}", chronicle.tally, chronicle.published, chronicle.nodes);
+    (public, private)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A snapshot taken after any block, and the blocks after it, give what the whole log gives.
+    #[test]
+    fn a_snapshot_and_the_tail_give_the_whole(
+        votes in votes(),
+        every in 1_u64..6,
+        policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
+        closing: bool,
+        late in 0_usize..8,
+    ) {
+        let (mut chronicle, mut stored) = opened(policy, every);
+        let mut snapshots = vec![encoded(&chronicle)];
+        for (sequence, votes) in (1..).zip(&votes) {
+            if sequence == late as u64 {
+                supplement(&mut chronicle, &mut stored);
+                snapshots.push(encoded(&chronicle));
+            }
+            seal(&mut chronicle, &mut stored, &[batch(sequence, false, votes)]);
+            snapshots.push(encoded(&chronicle));
+        }
+        if closing {
+            seal(&mut chronicle, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
+            close(&mut chronicle, &mut stored);
+            snapshots.push(encoded(&chronicle));
+        }
+        let key = keys().ballot;
+        for bytes in &snapshots {
+            let mut back = restored(bytes, &stored, Some(&key)).expect("own snapshot");
+            prop_assert_eq!(Head::decode(bytes, &law()).expect("reads").sealed_through, 17);
+            let tail: Vec<_> = stored.blocks.iter().skip(back.height() as usize).map(|block| block.leaves.clone()).collect();
+            for leaves in tail {
+                back = Chronicle::replay(Some(back), &leaves, &key, &mut stored).expect("own log");
+            }
+            prop_assert!(told(&back) == told(&chronicle), "{:?}", told(&back));
+            prop_assert_eq!(back.tree().root(), chronicle.tree().root());
+        }
+    }
+}
+
+fn small() -> (Chronicle, Stored, Vec<u8>) {
+    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 2, 1), (3, 1, 1), (4, 77, 0)])]);
+    let bytes = encoded(&chronicle);
+    (chronicle, stored, bytes)
+}
+
+#[test]
+fn no_byte_of_a_head_can_change() {
+    let (_, stored, bytes) = small();
+    let key = keys().ballot;
+    restored(&bytes, &stored, Some(&key)).expect("whole");
+    for place in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1 << (place % 8);
+        let error = restored(&damaged, &stored, Some(&key)).expect_err("damaged");
+        assert!(matches!(error, SnapshotError::Malformed { .. } | SnapshotError::Digest { .. }), "byte {place}: {error}");
+        assert!(restored(&bytes[..place], &stored, Some(&key)).is_err(), "cut at {place}");
+    }
+    assert!(restored(&[&bytes[..], b"x"].concat(), &stored, Some(&key)).is_err());
+    let foreign = Head::decode(&bytes, &"L2".parse().expect("law id")).expect_err("of another election");
+    assert_eq!(foreign, SnapshotError::Malformed { offset: 8, rule: "the file belongs to this election" });
+}
+
+#[test]
+fn no_byte_of_a_segment_can_change() {
+    let decided: Vec<_> = (0..SEGMENT_REQUESTS as u32)
+        .map(|number| {
+            let mut request = [0; 16];
+            request[..4].copy_from_slice(&number.to_be_bytes());
+            Decided::new(RequestId::from_bytes(request), u64::from(number), (number % 7 > 0).then_some(Elector(number / 2)))
+        })
+        .collect();
+    let bytes = encode_segment(&law(), 3, &decided);
+    let digest = Digest::of(&bytes);
+    let mut out = vec![Decided::new(RequestId::from_bytes([0; 16]), 0, None); SEGMENT_REQUESTS];
+    decode_segment(&bytes, &law(), 3, &digest, &mut out).expect("whole");
+    assert_eq!(out, decided);
+    for place in (0..bytes.len()).step_by(9973).chain(0..19) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 1;
+        assert!(matches!(decode_segment(&damaged, &law(), 3, &digest, &mut out), Err(SnapshotError::Digest { .. })));
+        // Not even under its own digest, where the place tells it apart.
+        if place < 19 {
+            let own = Digest::of(&damaged);
+            assert!(
+                matches!(decode_segment(&damaged, &law(), 3, &own, &mut out), Err(SnapshotError::Malformed { .. })),
+                "{place}"
+            );
+        }
+        assert!(decode_segment(&bytes[..place], &law(), 3, &Digest::of(&bytes[..place]), &mut out).is_err());
+    }
+    assert!(decode_segment(&bytes, &law(), 4, &digest, &mut out).is_err());
+}
+
+#[test]
+fn before_the_close_no_count_stands_in_clear() {
+    let (mut chronicle, mut stored, bytes) = small();
+    let plain = json(&chronicle.snapshot().sums);
+    let holds = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    assert!(!holds(&bytes, &plain[..30]));
+    assert_eq!(restored(&bytes, &stored, None).expect_err("sealed"), SnapshotError::Sums);
+    let other = BallotSecretKey::from_seed(&[4; 32]);
+    assert_eq!(restored(&bytes, &stored, Some(&other)).expect_err("sealed"), SnapshotError::Sums);
+    seal(&mut chronicle, &mut stored, &[batch(2, true, &[])]);
+    close(&mut chronicle, &mut stored);
+    let closed = restored(&encoded(&chronicle), &stored, None).expect("everything is public now");
+    assert_eq!(closed.results(), chronicle.results());
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    let (chronicle, stored, bytes) = small();
+    let key = keys().ballot;
+    let refused = |change: &dyn Fn(&mut Head, &mut Vec<Decided>)| {
+        let mut head = Head::decode(&bytes, &law()).expect("reads");
+        let mut decided = chronicle.fold().requests().decided().to_vec();
+        change(&mut head, &mut decided);
+        let requests = RequestIndex::of(decided, 0)?;
+        Chronicle::restore(head, requests, Some(&key), &mut |manifest| Some(stored.content(manifest))).map(|_| ())
+    };
+    assert_eq!(refused(&|_, _| {}), Ok(()));
+    let contradicts = |change: &dyn Fn(&mut Head, &mut Vec<Decided>)| {
+        assert!(matches!(refused(change), Err(SnapshotError::Contradiction { .. })), "{:?}", refused(change));
+    };
+    contradicts(&|_, decided| {
+        decided.pop();
+    });
+    contradicts(&|_, decided| decided.swap(0, 1));
+    contradicts(&|_, decided| decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), None));
+    contradicts(&|_, decided| decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), Some(Elector(999))));
+    contradicts(&|_, decided| decided[3] = Decided::new(*decided[3].request(), 1 << 20, None));
+    contradicts(&|head, _| head.state.report.replayed += 1);
+    contradicts(&|head, _| head.state.registered += 1);
+    contradicts(&|head, _| head.state.size += 1);
+    contradicts(&|head, _| head.state.edge[0][0] = TreeHash::from_bytes([1; 32]));
+    contradicts(&|head, _| head.state.loads[0].after = 9);
+    assert!(matches!(
+        refused(&|_, decided| decided[1] = Decided::new(*decided[0].request(), decided[1].leaf(), None)),
+        Err(SnapshotError::Repeated(Repeated { place: 1 }))
+    ));
+    let head = Head::decode(&bytes, &law()).expect("reads");
+    let requests = RequestIndex::of(head.rest.clone(), 0).expect("each once");
+    let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None).expect_err("without its roll");
+    assert!(matches!(error, SnapshotError::Roll { .. }));
+}

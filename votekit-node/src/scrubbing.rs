@@ -1,0 +1,87 @@
+//! After a start from a snapshot: the whole log and the evidence are read again beside the voting, at a low pace and with bounded memory.
+//!
+//! A start that replays a log has read all of it. One that takes a snapshot has not: damage in old leaves or batches, or a snapshot that tells something else than the log,
+//! would show only at the recount. So it is looked for as soon as the node serves, and a node that finds any stops.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::chronicle::{Scrub, ScrubError};
+use votekit_core::election::State;
+
+use crate::election_cell::ElectionCell;
+use crate::engine::{EngineError, StagingId, StoredBlock};
+use crate::metrics;
+use crate::node::Shared;
+use crate::recovery::{Evidence, READ_AT_ONCE};
+use crate::retry::until_definite;
+
+/// For each second of work so many seconds of rest: voting goes first.
+const REST: u32 = 3;
+
+/// How often the progress is told.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
+/// Reads the log of an election again, as a task. When something is wrong the node stops.
+pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scrub) {
+    let began = Instant::now();
+    match read_all(&shared, &cell, scrub).await {
+        Ok(leaves) => {
+            let seconds = began.elapsed().as_secs();
+            tracing::info!(law_id = %cell.law_id(), leaves, seconds, "the log was read again and is whole");
+        }
+        Err(error) => {
+            tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
+            shared.fail(&format_args!("the log of {} was read again and is damaged: {error}", cell.law_id()));
+        }
+    }
+}
+
+async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scrub) -> Result<u64, String> {
+    let told = |error: EngineError| error.to_string();
+    let mut evidence = Evidence::new(cell.law_id().clone(), StagingId(0), cell.committed().sealed_through);
+    let mut last_told = Instant::now();
+    while let Some(height) = scrub.next_height() {
+        let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
+        let blocks = until_definite("reading the log again", read).await.map_err(told)?;
+        if blocks.is_empty() {
+            return Err(format!("block {height} is missing"));
+        }
+        let began = Instant::now();
+        for block in &blocks {
+            evidence.read_for(&*shared.ledger, block).await.map_err(told)?;
+        }
+        let reading = Arc::clone(cell);
+        let blocking = tokio::task::spawn_blocking(move || {
+            let before = scrub.size();
+            let read = blocks.iter().try_for_each(|block| read_block(&reading, &mut scrub, &mut evidence, block));
+            metrics::scrubbed(scrub.size() - before);
+            (read, scrub, evidence)
+        });
+        let read;
+        (read, scrub, evidence) = blocking.await.map_err(|error| error.to_string())?;
+        read.map_err(|error| error.to_string())?;
+        if last_told.elapsed() > TELL_EVERY {
+            last_told = Instant::now();
+            tracing::info!(law_id = %cell.law_id(), leaves = scrub.size(), "the log is being read again");
+        }
+        tokio::time::sleep(began.elapsed() * REST).await;
+    }
+    scrub.finish().map(|()| scrub.size()).map_err(|error| error.to_string())
+}
+
+/// Reads one block, if it is the next: what was sealed since the start was read when it was made.
+fn read_block(cell: &ElectionCell, scrub: &mut Scrub, evidence: &mut Evidence, block: &StoredBlock) -> Result<(), ScrubError> {
+    if scrub.next_height() != Some(block.height) {
+        return Ok(());
+    }
+    let decided: Vec<_> = {
+        let chronicle = cell.chronicle_blocking();
+        let all = chronicle.fold().requests().decided();
+        all.iter().skip(scrub.decided()).take(block.leaf_count as usize).copied().collect()
+    };
+    let ballot_key = cell.ballot_key();
+    // A purge may be under way.
+    let purged = ballot_key.is_none() || cell.committed().state() >= State::Certified;
+    scrub.read(&block.leaves, &decided, purged, &mut evidence.source(ballot_key, None))
+}

@@ -1,0 +1,285 @@
+//! Starting from a snapshot: it gives what the whole log gives, and a snapshot that does not is never believed.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use support::{LAW, Place, create_request, law, vote, write_supplement};
+use votekit_core::chronicle::snapshot::SEGMENT_REQUESTS;
+use votekit_core::decision::{Decision, InvalidReason};
+use votekit_core::election::ResultsPolicy;
+use votekit_core::id::{Digest, LawId, RequestId};
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node::Node;
+use votekit_node::{CreateElection, OpenElection, VoteStatus};
+
+const WAIT: Duration = Duration::from_secs(30);
+
+fn config() -> Config {
+    Config { rate_limit_per_second: 0, scrub: false, ..Config::default() }
+}
+
+async fn start(place: &Place, config: Config) -> Node {
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    Node::start(folder, config).await.expect("the node starts")
+}
+
+/// Starts from the first leaf of every log.
+async fn replay(place: &Place) -> Node {
+    start(place, Config { replay: true, ..config() }).await
+}
+
+async fn opened(place: &Place, policy: ResultsPolicy, publish_every: u64) -> Node {
+    let node = start(place, config()).await;
+    node.load(&place.path("hashes"), None).await.expect("loaded");
+    let request = CreateElection { results: Some(policy), publish_every: Some(publish_every), ..create_request() };
+    node.create(request).await.expect("created");
+    node.open(&law(), OpenElection::default()).await.expect("opened");
+    node
+}
+
+async fn cast(node: &Node, elector: u32, choice: &str) -> (RequestId, Decision) {
+    let request = node.submit(&vote(elector, choice), None, None).await.expect("taken");
+    (request, decided(node, request).await)
+}
+
+async fn decided(node: &Node, request: RequestId) -> Decision {
+    match node.wait(request, WAIT).await.expect("the ledger answers") {
+        Some(VoteStatus::Decided(decision)) => decision,
+        other => panic!("not decided: {other:?}"),
+    }
+}
+
+fn snapshots(place: &Place) -> PathBuf {
+    place.path("node").join("snapshots").join(LAW)
+}
+
+/// Everything that a node tells of an election and of these requests.
+async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
+    let mut told = format!(
+        "{:?}\n{:?}\n{:?}\n",
+        node.election(&law()),
+        node.checkpoint(&law()).as_deref().map(Digest::of),
+        node.results(&law(), None).await
+    );
+    for (request, decision) in requests {
+        assert_eq!(decided(node, *request).await, *decision);
+        told += &format!("{}\n", Digest::of(&node.receipt(*request).await.expect("decided")));
+    }
+    told
+}
+
+/// What a node tells that has read the whole log of one that has stopped. The stop itself adds the end of an epoch to the log.
+async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
+    let node = replay(place).await;
+    let told = told(&node, requests).await;
+    node.shutdown().await;
+    told
+}
+
+/// A poll with every kind of vote, a supplement in its middle, and more after it.
+async fn a_day(place: &Place, node: &Node) -> Vec<(RequestId, Decision)> {
+    let mut requests = Vec::new();
+    for elector in [1, 2, 1, 3, 1, 90, 4] {
+        requests.push(cast(node, elector, if elector % 2 == 0 { "oui" } else { "non" }).await);
+    }
+    write_supplement(&place.path("late"), &place.manifest, &[50, 51], &[1, 5, 6], false);
+    node.load(&place.path("late"), None).await.expect("loaded");
+    for elector in [5, 50, 50, 7] {
+        requests.push(cast(node, elector, "blanc").await);
+    }
+    requests
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_gives_what_the_log_gives() {
+    for (policy, every) in
+        [(ResultsPolicy::Live, 1), (ResultsPolicy::Live, 2), (ResultsPolicy::AfterVote, 3), (ResultsPolicy::AfterClose, 1)]
+    {
+        let place = Place::new(20);
+        let node = opened(&place, policy, every).await;
+        let mut requests = a_day(&place, &node).await;
+        node.shutdown().await;
+        let by_replay = told_by_replay(&place, &requests).await;
+        let node = start(&place, config()).await;
+        assert_eq!(told(&node, &requests).await, by_replay, "{policy:?} {every}");
+        // The voting goes on where it was: attempts are counted, the revoked are revoked, an addition can vote.
+        let next = [cast(&node, 1, "oui").await, cast(&node, 6, "oui").await, cast(&node, 51, "oui").await];
+        assert!(matches!(next[0].1, Decision::Duplicate { attempt: 4, .. }), "{:?}", next[0]);
+        assert_eq!(next[1].1, Decision::Invalid { reason: InvalidReason::Revoked });
+        assert!(matches!(next[2].1, Decision::Accepted { .. }), "{:?}", next[2]);
+        requests.extend(next);
+        let closed = node.close(&law()).await.expect("closed");
+        assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (7, 4, 3));
+        node.certify(&law()).await.expect("certified");
+        let at_the_end = told(&node, &requests).await;
+        node.shutdown().await;
+        for from_snapshot in [true, false] {
+            let node = if from_snapshot { start(&place, config()).await } else { replay(&place).await };
+            assert_eq!(told(&node, &requests).await, at_the_end, "{policy:?} {every} {from_snapshot}");
+            node.shutdown().await;
+        }
+        let node = start(&place, config()).await;
+        node.purge(&law()).await.expect("purged");
+        let purged = told(&node, &requests).await;
+        node.shutdown().await;
+        let node = start(&place, config()).await;
+        assert_eq!(told(&node, &requests).await, purged);
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tail_is_read_after_an_older_snapshot() {
+    let place = Place::new(20);
+    let node = opened(&place, ResultsPolicy::AfterClose, 1).await;
+    let mut requests = vec![cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
+    node.shutdown().await;
+    let older = fs::read(snapshots(&place).join("head")).expect("a snapshot");
+    let node = start(&place, config()).await;
+    requests.extend(a_day(&place, &node).await);
+    node.shutdown().await;
+    let whole = told_by_replay(&place, &requests).await;
+    fs::write(snapshots(&place).join("head"), older).expect("written");
+    let node = start(&place, config()).await;
+    assert_eq!(told(&node, &requests).await, whole);
+    let closed = node.close(&law()).await.expect("closed");
+    let results = node.results(&law(), None).await.expect("shown");
+    assert_eq!(results.counts.total(), closed.accepted);
+    node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_election_has_its_own() {
+    let place = Place::new(5);
+    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let other = CreateElection { law_id: "L2025-002".to_owned(), ..create_request() };
+    node.create(other).await.expect("created");
+    let requests = vec![cast(&node, 1, "oui").await];
+    node.shutdown().await;
+    let before = told_by_replay(&place, &requests).await;
+    // The snapshot of one election in the place of the other's is not believed.
+    let theirs = place.path("node").join("snapshots/L2025-002/head");
+    fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
+    let node = start(&place, config()).await;
+    assert_eq!(told(&node, &requests).await, before);
+    let other = node.election(&"L2025-002".parse::<LawId>().expect("a law id")).expect("there");
+    assert_eq!((other.state.as_str(), other.accepted), ("draft", 0));
+    node.shutdown().await;
+}
+
+/// Changes files below a folder; each must leave a start that tells the same, and the next snapshot whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_snapshot_is_not_believed() {
+    type Damage = fn(&Path);
+    let damages: [Damage; 7] = [
+        |folder| flip(&folder.join("head"), 40),
+        |folder| flip(&folder.join("segment-000000"), 40_000),
+        |folder| fs::remove_file(folder.join("segment-000000")).expect("removed"),
+        |folder| cut(&folder.join("head")),
+        |folder| cut(&folder.join("segment-000000")),
+        |folder| fs::write(folder.join("head"), b"").expect("written"),
+        |folder| fs::remove_dir_all(folder).expect("removed"),
+    ];
+    let place = Place::new(100);
+    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let requests = vec![cast(&node, 1, "oui").await, cast(&node, 1, "non").await, cast(&node, 2, "oui").await];
+    let mut casting = tokio::task::JoinSet::new();
+    for caster in 0..64 {
+        let node = node.clone();
+        casting.spawn(async move {
+            for _ in 0..SEGMENT_REQUESTS.div_ceil(64) {
+                node.submit(&vote(caster, "oui"), None, None).await.expect("taken");
+            }
+        });
+    }
+    casting.join_all().await;
+    let last = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
+    decided(&node, last).await;
+    node.shutdown().await;
+    let before = told_by_replay(&place, &requests).await;
+    assert!(snapshots(&place).join("segment-000000").exists());
+    for (number, damage) in damages.into_iter().enumerate() {
+        damage(&snapshots(&place));
+        let node = start(&place, config()).await;
+        assert_eq!(told(&node, &requests).await, before, "damage {number}");
+        node.shutdown().await;
+        assert!(snapshots(&place).join("head").exists());
+    }
+    let node = start(&place, config()).await;
+    assert_eq!(told(&node, &requests).await, before);
+    node.shutdown().await;
+}
+
+fn flip(path: &Path, place: usize) {
+    let mut bytes = fs::read(path).expect("there");
+    bytes[place] ^= 4;
+    fs::write(path, bytes).expect("written");
+}
+
+fn cut(path: &Path) {
+    let bytes = fs::read(path).expect("there");
+    fs::write(path, &bytes[..bytes.len() - 1]).expect("written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_ahead_of_the_ledger_is_not_believed() {
+    let place = Place::new(20);
+    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let requests = vec![cast(&node, 1, "oui").await];
+    node.shutdown().await;
+    let ledger = place.path("node").join("ledger.sqlite");
+    let older = fs::read(&ledger).expect("a ledger");
+    let node = replay(&place).await;
+    let before = told(&node, &requests).await;
+    cast(&node, 2, "non").await;
+    node.shutdown().await;
+    fs::write(&ledger, older).expect("written");
+    let node = start(&place, config()).await;
+    assert_eq!(told(&node, &requests).await.lines().last(), before.lines().last());
+    assert_eq!(node.election(&law()).expect("there").accepted, 1);
+    node.shutdown().await;
+}
+
+/// Changes a byte of the ledger of a stopped node, so far after every place where this text stands: some are left over from rows that have moved.
+fn change_ledger(place: &Place, text: &[u8], after: usize) {
+    let path = place.path("node").join("ledger.sqlite");
+    let mut bytes = fs::read(&path).expect("a ledger");
+    let found: Vec<_> = (0..bytes.len()).filter(|start| bytes[*start..].starts_with(text)).collect();
+    assert!(!found.is_empty(), "it stands there");
+    for start in found {
+        let changed = &mut bytes[start + text.len() + after];
+        *changed = if *changed == b'7' { b'8' } else { b'7' };
+    }
+    fs::write(path, bytes).expect("written");
+}
+
+/// A start from a snapshot reads neither old leaves nor old batches; the reading afterwards does, and the node stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_behind_a_snapshot_is_found_after_the_start() {
+    let damages: [Option<(&[u8], usize)>; 3] = [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
+    for damage in damages {
+        let place = Place::new(20);
+        let node = opened(&place, ResultsPolicy::Live, 1).await;
+        let requests = vec![cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
+        node.shutdown().await;
+        if let Some((text, after)) = damage {
+            change_ledger(&place, text, after);
+        }
+        let node = start(&place, Config { scrub: true, ..config() }).await;
+        if damage.is_none() {
+            // Votes go on beside it, and nothing is found.
+            assert!(matches!(cast(&node, 3, "non").await.1, Decision::Accepted { .. }));
+            assert_eq!(decided(&node, requests[0].0).await, requests[0].1);
+            assert!(tokio::time::timeout(Duration::from_millis(500), node.failed()).await.is_err());
+        } else {
+            let failed = tokio::time::timeout(WAIT, node.failed()).await.expect("the node stops");
+            assert!(failed.contains("was read again and is damaged"), "{failed}");
+            assert!(!node.health().await.healthy);
+        }
+        node.shutdown().await;
+    }
+}
