@@ -203,4 +203,3 @@ impl FaultDisk {
         self.state.join("control")
     }
 }
-

@@ -42,7 +42,7 @@ pub(super) fn set_back(
     let unsynced = changes.iter().filter(|(_, standing)| *standing == Standing::Pending).count();
     let mut cut = FileCut { path: shown.to_owned(), changes: Count::default(), lost_before: 0 };
     let mut fates = fates(unsynced, chance).into_iter();
-    let mut set_back = || -> io::Result<()> {
+    let set_back = || -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let mut again = Vec::new();
         for (record, standing) in changes.into_iter().rev() {
