@@ -6,8 +6,9 @@
 //!      8      8  bytes that may still be written; all ones: no limit
 //!     16      8  the sync that fails, counted from the next one as 1; 0: none
 //!     24      8  bit 0: reads fail, bit 1: writes fail, of the file named below
-//!     32      2  length of the name, little-endian
-//!     34         the name: a path below the root
+//!     32      8  microseconds that a sync takes
+//!     40      2  length of the name, little-endian
+//!     42         the name: a path below the root
 //! ```
 
 use std::io;
@@ -15,7 +16,7 @@ use std::io;
 /// The length of the page.
 pub const CONTROL_BYTES: usize = 4096;
 
-const NAME_AT: usize = 34;
+const NAME_AT: usize = 42;
 const NO_LIMIT: u64 = u64::MAX;
 
 /// Faults on order. The default is a disk without faults.
@@ -26,6 +27,8 @@ pub struct Faults {
     /// The sync that fails with EIO, counted from the next one as 1, folders' included. What it was to write is lost for good, and later syncs
     /// say that all is well.
     pub failing_sync: Option<u64>,
+    /// How long each sync of a file takes, in microseconds, besides the sync itself: a slow disk, and time for a power cut to fall into.
+    pub sync_micros: u64,
     /// Reads of [`Faults::file`] say EIO.
     pub failing_reads: bool,
     /// Writes to [`Faults::file`] say EIO.
@@ -49,7 +52,8 @@ impl Faults {
         page[16..24].copy_from_slice(&self.failing_sync.unwrap_or(0).to_le_bytes());
         page[24..32].copy_from_slice(&(u64::from(self.failing_reads) | u64::from(self.failing_writes) << 1).to_le_bytes());
         let length = u16::try_from(self.file.len()).expect("shorter than the page");
-        page[32..34].copy_from_slice(&length.to_le_bytes());
+        page[32..40].copy_from_slice(&self.sync_micros.to_le_bytes());
+        page[40..42].copy_from_slice(&length.to_le_bytes());
         page[NAME_AT..NAME_AT + self.file.len()].copy_from_slice(self.file.as_bytes());
         Ok(page)
     }
@@ -60,13 +64,14 @@ impl Faults {
         let space = number(page, 8);
         let sync = number(page, 16);
         let bits = number(page, 24);
-        let length = usize::from(u16::from_le_bytes([page[32], page[33]]));
+        let length = usize::from(u16::from_le_bytes([page[40], page[41]]));
         let name = page.get(NAME_AT..NAME_AT + length).unwrap_or_default();
         Self {
             space_bytes: (space != NO_LIMIT).then_some(space),
             failing_sync: (sync != 0).then_some(sync),
             failing_reads: bits & 1 != 0,
             failing_writes: bits & 2 != 0,
+            sync_micros: number(page, 32),
             file: String::from_utf8_lossy(name).into_owned(),
         }
     }
@@ -94,6 +99,7 @@ mod tests {
             failing_sync: Some(2),
             failing_reads: false,
             failing_writes: true,
+            sync_micros: 1500,
             file: "keys/node".into(),
         };
         for faults in [faults, Faults::default()] {

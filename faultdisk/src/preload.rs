@@ -32,7 +32,7 @@ fn build() -> Result<PathBuf, String> {
         return Err(format!("cargo build failed: {}", String::from_utf8_lossy(&output.stderr)));
     }
     let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    messages.filter_map(|message| library_of(&message)).last().ok_or_else(|| "cargo built no library".to_owned())
+    messages.filter_map(|message| library_of(&message)).next_back().ok_or_else(|| "cargo built no library".to_owned())
 }
 
 /// The library that a message of cargo's tells of, if it does.

@@ -113,12 +113,15 @@ impl DataFolder {
         make_private_folder(path)?;
         let lock = lock(path)?;
         let identity = identity(path, base)?;
-        for folder in ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls"] {
-            make_private_folder(&path.join(folder))?;
-        }
+        let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls"].map(|name| path.join(name));
+        folders.iter().try_for_each(|folder| make_private_folder(folder))?;
         let folder = Self { path: path.to_owned(), identity, _lock: Some(lock) };
         for name in ["node", "log", "cosigner", "admin-token"] {
             folder.secret(name)?;
+        }
+        // An earlier life may have been killed between making a name and syncing it. What is built on it must not outlive it.
+        for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
+            sync(folder).map_err(FolderError::io(folder))?;
         }
         Ok(folder)
     }
@@ -202,11 +205,13 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn make_request_key(&self, law_id: &LawId) -> Result<RequestKey, FolderError> {
+        let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
+            sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let bytes = random(&self.path)?;
-        write_secret(&self.election_key("request", law_id), &bytes)?;
+        write_secret(&path, &bytes)?;
         Ok(RequestKey::from_bytes(*bytes))
     }
 
@@ -232,11 +237,13 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn make_ballot_key(&self, law_id: &LawId) -> Result<BallotSecretKey, FolderError> {
+        let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
+            sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let key = BallotSecretKey::from_seed(&*random(&self.path)?);
-        write_secret(&self.election_key("ballot", law_id), key.expose_bytes())?;
+        write_secret(&path, key.expose_bytes())?;
         Ok(key)
     }
 
@@ -344,9 +351,17 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
+/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after a power cut.
 fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || {
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
+        let leading: Vec<&Path> = path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+        for folder in leading.into_iter().rev() {
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => sync_folder(folder)?,
+                Err(_) if folder.is_dir() => {}
+                Err(error) => return Err(error),
+            }
+        }
         // One that was there already may have been open to others.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
     };
@@ -439,7 +454,14 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes a change to the folder that holds `path` last.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+        _ => sync(Path::new(".")),
+    }
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

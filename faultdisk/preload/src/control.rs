@@ -98,6 +98,12 @@ impl Control {
         }
     }
 
+    /// How long a sync takes besides, in microseconds.
+    pub(crate) fn sync_micros(&self) -> u64 {
+        self.look();
+        lock(&self.orders).faults.sync_micros
+    }
+
     /// Takes up new orders, if there are any.
     fn look(&self) {
         let Some(page) = &self.page else { return };

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
@@ -30,6 +31,17 @@ impl Node {
     /// Serves with further options. Its log lines are added to `node.log`.
     #[track_caller]
     pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
+        Self::start(desk, more, |_| {})
+    }
+
+    /// Serves the folder `node` of the desk from a disk that can fail.
+    #[track_caller]
+    pub(crate) fn serve_from(desk: &Desk, disk: &FaultDisk) -> Self {
+        Self::start(desk, &["--rate-limit", "0"], |command| disk.apply(command))
+    }
+
+    #[track_caller]
+    fn start(desk: &Desk, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
         command.args(["serve", "--new", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
         for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
@@ -38,6 +50,7 @@ impl Node {
         let log = desk.path("node.log");
         let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
         command.args(more).current_dir(desk.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        prepare(&mut command);
         let child = command.spawn().expect("the node starts");
         let mut node = Self { child, public: String::new(), admin: String::new(), metrics: String::new(), log };
         let mut line = String::new();
@@ -72,6 +85,11 @@ impl Node {
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
+    }
+
+    /// The file of its log lines.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// Everything it has logged so far.

@@ -1,6 +1,7 @@
 //! Syncing: what was told so far is durable, unless the sync is to fail.
 
 use std::ffi::{c_int, c_uint};
+use std::time::Duration;
 
 use libc::off_t;
 
@@ -16,6 +17,10 @@ fn sync_followed(disk: &Disk, fd: c_int, sync: impl Fn() -> c_int) -> Option<c_i
     };
     if let Some(log) = disk.file(fd) {
         let mut log = lock(&log);
+        let micros = disk.control.sync_micros();
+        if micros > 0 {
+            std::thread::sleep(Duration::from_micros(micros));
+        }
         if disk.control.fails_sync(&disk.path(fd).unwrap_or_default()) {
             log.sync_failed();
             return failed();
