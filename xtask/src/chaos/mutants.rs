@@ -112,6 +112,7 @@ fn copy_sources(to: &Path) -> Result<()> {
     if wanted.is_empty() {
         bail!("git lists no file in {}", project::root().display());
     }
+    wanted.sort();
     for name in project::files_below(to)? {
         if wanted.binary_search(&name).is_err() {
             fs::remove_file(to.join(&name))?;
@@ -131,15 +132,22 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
     for part in [".fingerprint", "build", "deps"] {
         fs::create_dir_all(to.join(part))?;
         let Ok(entries) = fs::read_dir(from.join(part)) else { continue };
+        // With their times, which are how cargo knows that nothing changed.
+        let mut copy = Command::new("cp");
+        copy.args(["--recursive", "--preserve=timestamps", "--reflink=auto", "--target-directory"]).arg(to.join(part));
+        let arguments = copy.get_args().count();
         for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            if own.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
-                continue;
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // In deps a name without an extension is a program: a test, most often, and large.
+            let is_program = part == "deps" && path.extension().is_none();
+            if !is_program && !own.iter().any(|prefix| name.starts_with(prefix)) {
+                copy.arg(path);
             }
-            // With their times, which are how cargo knows that nothing changed.
-            let mut copy = Command::new("cp");
-            project::succeed(copy.args(["--recursive", "--preserve=timestamps", "--reflink=auto"]).arg(entry.path()).arg(to.join(part)))?;
+        }
+        if copy.get_args().count() > arguments {
+            let done = copy.output().context("starting cp")?;
+            ensure!(done.status.success(), "copying {part}: {}", String::from_utf8_lossy(&done.stderr));
         }
     }
     Ok(())
