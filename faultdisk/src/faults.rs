@@ -5,7 +5,7 @@
 //!      0      8  generation, little-endian; 0 while the page is being written
 //!      8      8  bytes that may still be written; all ones: no limit
 //!     16      8  the sync that fails, counted from the next one as 1; 0: none
-//!     24      8  bit 0: reads fail, bit 1: writes fail, of the file named below
+//!     24      8  bit 0: reads fail, bit 1: writes fail, of the file named below; bit 2: a failed sync takes back
 //!     32      8  microseconds that a sync takes
 //!     40      2  length of the name, little-endian
 //!     42         the name: a path below the root
@@ -24,16 +24,18 @@ const NO_LIMIT: u64 = u64::MAX;
 pub struct Faults {
     /// After this many more bytes every write says ENOSPC, until other faults are ordered. A write that reaches the end is cut short.
     pub space_bytes: Option<u64>,
-    /// The sync that fails with EIO, counted from the next one as 1, folders' included. What it was to write is lost for good, and later syncs
-    /// say that all is well.
+    /// The sync that fails with EIO, counted from the next one as 1: the syncs of [`Faults::file`], or all of them when none is named,
+    /// folders' included. What it was to write is lost for good, and later syncs say that all is well.
     pub failing_sync: Option<u64>,
+    /// Whether what a failed sync was to write is gone at once, as on Btrfs. Otherwise it can be read until the power goes, as on ext4 and XFS.
+    pub failing_sync_takes_back: bool,
     /// How long each sync of a file takes, in microseconds, besides the sync itself: a slow disk, and time for a power cut to fall into.
     pub sync_micros: u64,
     /// Reads of [`Faults::file`] say EIO.
     pub failing_reads: bool,
     /// Writes to [`Faults::file`] say EIO.
     pub failing_writes: bool,
-    /// The file whose reads or writes fail: its path below the root, such as `ledger.sqlite`. The file need not exist yet.
+    /// The file whose reads, writes or syncs fail: its path below the root, such as `ledger.sqlite`. The file need not exist yet.
     pub file: String,
 }
 
@@ -50,7 +52,7 @@ impl Faults {
         page[..8].copy_from_slice(&generation.to_le_bytes());
         page[8..16].copy_from_slice(&self.space_bytes.unwrap_or(NO_LIMIT).to_le_bytes());
         page[16..24].copy_from_slice(&self.failing_sync.unwrap_or(0).to_le_bytes());
-        page[24..32].copy_from_slice(&(u64::from(self.failing_reads) | u64::from(self.failing_writes) << 1).to_le_bytes());
+        page[24..32].copy_from_slice(&self.bits().to_le_bytes());
         let length = u16::try_from(self.file.len()).expect("shorter than the page");
         page[32..40].copy_from_slice(&self.sync_micros.to_le_bytes());
         page[40..42].copy_from_slice(&length.to_le_bytes());
@@ -71,9 +73,15 @@ impl Faults {
             failing_sync: (sync != 0).then_some(sync),
             failing_reads: bits & 1 != 0,
             failing_writes: bits & 2 != 0,
+            failing_sync_takes_back: bits & 4 != 0,
             sync_micros: number(page, 32),
             file: String::from_utf8_lossy(name).into_owned(),
         }
+    }
+
+    fn bits(&self) -> u64 {
+        let bits = [self.failing_reads, self.failing_writes, self.failing_sync_takes_back];
+        bits.iter().enumerate().map(|(place, set)| u64::from(*set) << place).sum()
     }
 
     /// The generation of a page.
@@ -99,6 +107,7 @@ mod tests {
             failing_sync: Some(2),
             failing_reads: false,
             failing_writes: true,
+            failing_sync_takes_back: true,
             sync_micros: 1500,
             file: "keys/node".into(),
         };

@@ -220,6 +220,24 @@ fn a_failed_sync_loses_what_it_was_to_write_for_good() {
 }
 
 #[test]
+fn a_failed_sync_may_take_back_at_once() {
+    let bench = Bench::new();
+    let mut program = bench.program();
+    for line in ["write a 0 a 10", "sync a", "sync .", "write a 5 b 10", "resize a 3", "write a 2 c 9"] {
+        program.ok(line);
+    }
+    let faults = Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
+    bench.disk.set_faults(&faults).expect("ordered");
+    assert_eq!(program.answer("sync a"), "error 5");
+    assert_eq!(program.answer("read a"), "aaaaaaaaaa");
+    program.ok("write a 1 d 1");
+    program.ok("sync a");
+    drop(program);
+    bench.disk.cut_power(1).expect("cut");
+    assert_eq!(bench.files(), ["a a1 d1 a8"]);
+}
+
+#[test]
 fn a_disk_fills_and_is_given_room() {
     let bench = Bench::new();
     let mut program = bench.program();

@@ -144,12 +144,13 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
 
 #[test]
 fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
-    for failing_sync in 1..=4 {
+    for (failing_sync, failing_sync_takes_back) in [(1, false), (2, true), (3, false), (4, true)] {
         let (desk, electors, disk) = opened(120);
         let node = Node::serve_from(&desk, &disk);
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..30], &mut known, &answered);
-        disk.set_faults(&Faults { failing_sync: Some(failing_sync), ..Faults::default() }).expect("ordered");
+        let faults = Faults { failing_sync: Some(failing_sync), failing_sync_takes_back, ..Faults::default() };
+        disk.set_faults(&faults).expect("ordered");
         cast(&node.public, &electors, &mut known, &answered);
         let log = node.log_path();
         let ended = node.ended();
@@ -159,6 +160,25 @@ fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
         assert!(log.contains("every vote that was answered is stored"), "{log}");
         assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite-wal"]);
         disk.cut_power(failing_sync).expect("cut");
+        finish(&desk, &electors, &mut known);
+    }
+}
+
+#[test]
+fn a_sync_that_fails_while_the_log_is_emptied_loses_nothing() {
+    for failing_sync_takes_back in [false, true] {
+        let (desk, electors, disk) = opened(60);
+        let node = Node::serve_from(&desk, &disk);
+        let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
+        cast(&node.public, &electors[..30], &mut known, &answered);
+        let file = "ledger.sqlite".to_owned();
+        disk.set_faults(&Faults { failing_sync: Some(1), failing_sync_takes_back, file, ..Faults::default() }).expect("ordered");
+        let log = node.log_path();
+        node.stop();
+        let log = std::fs::read_to_string(log).expect("a log");
+        assert!(log.contains("a sync to disk failed"), "{log}");
+        assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite"]);
+        disk.lose_everything_unsynced().expect("cut");
         finish(&desk, &electors, &mut known);
     }
 }

@@ -81,20 +81,24 @@ impl Control {
         if admitted == 0 && length > 0 { Err(libc::ENOSPC) } else { Ok(admitted) }
     }
 
-    /// Whether this sync fails.
-    pub(crate) fn fails_sync(&self, path: &Path) -> bool {
+    /// Whether this sync fails; if so, whether it takes back what it was to write.
+    pub(crate) fn fails_sync(&self, path: &Path) -> Option<bool> {
         self.look();
         let mut orders = lock(&self.orders);
+        if !orders.faults.file.is_empty() && Path::new(&orders.faults.file) != path {
+            return None;
+        }
         match orders.faults.failing_sync {
             Some(1) => {
                 orders.faults.failing_sync = None;
-                self.meet(&mut orders, "EIO sync", path)
+                self.meet(&mut orders, "EIO sync", path);
+                Some(orders.faults.failing_sync_takes_back)
             }
             Some(place) => {
                 orders.faults.failing_sync = Some(place - 1);
-                false
+                None
             }
-            None => false,
+            None => None,
         }
     }
 

@@ -68,10 +68,39 @@ impl FileLog {
         }
     }
 
-    /// Tells that a sync failed.
-    pub(crate) fn sync_failed(&mut self) {
+    /// Tells that a sync failed. What it was to write is taken back from a file that is handed over.
+    pub(crate) fn sync_failed(&mut self, file: Option<c_int>) {
+        if let Some(file) = file {
+            self.take_back(file);
+        }
         self.append(&FileRecord::Lost.mark());
         self.lost = true;
+    }
+
+    /// Undoes what was not synced. A power cut may undo it again, which changes nothing.
+    fn take_back(&self, file: c_int) {
+        let path = c_string(format!("/proc/self/fd/{file}").as_bytes());
+        // SAFETY: asks for the flags of a descriptor; the path ends with a zero byte.
+        let again = unsafe {
+            let writable = libc::fcntl(file, libc::F_GETFL) & libc::O_ACCMODE != libc::O_RDONLY;
+            (!writable).then(|| Descriptor(real::openat64(libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC, 0)))
+        };
+        let file = again.as_ref().map_or(file, |descriptor| descriptor.0);
+        let bytes = read_log(&self.log);
+        let (records, _) = FileRecord::parse_log(&bytes).unwrap_or_else(|rule| fatal(&format!("a file's log: {rule}")));
+        let is_mark = |record: &&FileRecord| matches!(record, FileRecord::Synced | FileRecord::Lost);
+        for record in records.iter().rev().take_while(|record| !is_mark(record)) {
+            let (offset, file_length, before) = match record {
+                FileRecord::Write { offset, file_length, before, .. } => (offset, file_length, before),
+                FileRecord::Resize { length, file_length, before } => (length, file_length, before),
+                FileRecord::Synced | FileRecord::Lost => continue,
+            };
+            // SAFETY: sets the length of a file that is open to be written.
+            if unsafe { real::ftruncate64(file, file_length.cast_signed()) } != 0 {
+                fatal_errno("what a failed sync lost cannot be taken back");
+            }
+            write_at(file, before, *offset);
+        }
     }
 
     fn append(&mut self, record: &[u8]) {
@@ -135,6 +164,16 @@ pub(crate) fn append(log: &Descriptor, mut bytes: &[u8]) {
         let written = unsafe { real::write(log.0, bytes.as_ptr().cast(), bytes.len()) };
         let Ok(written @ 1..) = usize::try_from(written) else { fatal_errno("the journal cannot be written") };
         bytes = &bytes[written..];
+    }
+}
+
+fn write_at(file: c_int, mut bytes: &[u8], mut offset: u64) {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer is as long as is said.
+        let written = unsafe { real::pwrite64(file, bytes.as_ptr().cast(), bytes.len(), offset.cast_signed()) };
+        let Ok(written @ 1..) = usize::try_from(written) else { fatal_errno("what a failed sync lost cannot be taken back") };
+        bytes = &bytes[written..];
+        offset += written as u64;
     }
 }
 

@@ -21,8 +21,8 @@ fn sync_followed(disk: &Disk, fd: c_int, sync: impl Fn() -> c_int) -> Option<c_i
         if micros > 0 {
             std::thread::sleep(Duration::from_micros(micros));
         }
-        if disk.control.fails_sync(&disk.path(fd).unwrap_or_default()) {
-            log.sync_failed();
+        if let Some(takes_back) = disk.control.fails_sync(&disk.path(fd).unwrap_or_default()) {
+            log.sync_failed(takes_back.then_some(fd));
             return failed();
         }
         let result = sync();
@@ -34,7 +34,7 @@ fn sync_followed(disk: &Disk, fd: c_int, sync: impl Fn() -> c_int) -> Option<c_i
     let status = status_of(fd).filter(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR)?;
     let path = disk.path(fd)?;
     let mut names = disk.names();
-    if disk.control.fails_sync(&path) {
+    if disk.control.fails_sync(&path).is_some() {
         return failed();
     }
     let result = sync();
