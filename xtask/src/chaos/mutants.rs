@@ -1,6 +1,6 @@
 //! Builds of votekit that break a promise on purpose: chaos is believed only because it finds these.
 //!
-//! The tracked sources are copied, one text is replaced, and the copy is built apart. No switch for any of it is in what ships.
+//! The sources that git knows of are copied, one text is replaced, and the copy is built apart. No switch for any of it is in what ships.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -91,10 +91,10 @@ impl Mutant {
     }
 }
 
-/// Brings a copy of every tracked file up to date. Files that are as they were keep their time, so that cargo builds only what changed.
+/// Brings a copy of every file up to date that git does not ignore. Files that are as they were keep their time, so that cargo builds only what changed.
 fn copy_sources(to: &Path) -> Result<()> {
     let mut git = Command::new("git");
-    let listed = git.args(["ls-files", "-z"]).current_dir(project::root()).output().context("listing the sources")?;
+    let listed = git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(project::root()).output().context("listing the sources")?;
     ensure!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
     let mut wanted = Vec::new();
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
@@ -134,7 +134,11 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
         let Ok(entries) = fs::read_dir(from.join(part)) else { continue };
         // With their times, which are how cargo knows that nothing changed.
         let mut copy = Command::new("cp");
-        copy.args(["--recursive", "--preserve=timestamps", "--reflink=auto", "--target-directory"]).arg(to.join(part));
+        copy.args(["--recursive", "--preserve=timestamps", "--target-directory"]).arg(to.join(part));
+        if part == "deps" {
+            // Large, and never written in place: the compiler makes a file and moves it.
+            copy.arg("--link");
+        }
         let arguments = copy.get_args().count();
         for entry in entries {
             let path = entry?.path();
