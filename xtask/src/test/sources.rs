@@ -15,8 +15,9 @@ const REASON: &str = "//! Long because ";
 const SOURCE_FOLDERS: [&str; 7] = ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "faultdisk", "xtask", "fuzz"];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 3] = [
+const OTHER_TESTS: [(&str, &str); 4] = [
     ("crash", "kills nodes, whatever verb they were serving"),
+    ("damage", "flips bits in data folders, whatever verb reads them"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
 ];
