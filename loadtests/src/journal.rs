@@ -6,13 +6,13 @@
 //! | --- | --- | --- |
 //! | `start` | `format` (`votekit-load/1`), `seed`, `votes`, `rows`, `nodes` | first |
 //! | `vote` | `seq`, `kind` (`first`, `duplicate`, `unknown`), `row`, `law_id`, `choice`, `key` | durable **before** the vote is sent |
-//! | `outcome` | `seq`, `at_us`, then `status`, `request_id`, `state`, `code` as far as the answer has them, or `error` | once a vote |
+//! | `outcome` | `seq`, `at_us`, then `status`, `request_id`, `state`, `code` as far as the answer has them, or `error` | once a sending; once a vote, unless it is sent again |
 //! | `decision` | `seq`, `at_us`, `request_id`, `state` | for votes that were followed |
 //! | `end` | `votes`, `outcomes` | last, after an orderly end |
 //!
 //! `seq` counts from 0. `row` is the row of the roll, from 1, not counting the header; absent for an invented credential. `key` is the
 //! idempotency key, absent if none was sent. `at_us` is microseconds from the start of the run. `error` is `connect` or `unsent` (the node
-//! never saw the vote), or `timeout`, `closed` or `malformed` (it may have). Votes are written ahead of their time in groups, so a
+//! never saw the vote), or `timeout`, `closed` or `malformed` (it may have). A vote that is sent again goes under the same key. Votes are written ahead of their time in groups, so a
 //! vote without an outcome was perhaps sent. No line holds a NAS, an access code or a digest of either.
 
 use std::borrow::Cow;
@@ -72,7 +72,7 @@ pub enum JournalLine<'text> {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         key: Option<Cow<'text, str>>,
     },
-    /// What came back.
+    /// What came back of one sending.
     Outcome {
         /// The vote.
         seq: u64,

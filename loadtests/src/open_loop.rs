@@ -22,7 +22,7 @@ use crate::ballot_mix::BallotMix;
 use crate::decision_poll::{DecisionPoll, Followed};
 use crate::error::LoadError;
 use crate::hostile::{HostilePlan, HostileRun, Target};
-use crate::http_client::{Client, ClientOptions, ExchangeError, NodeUrl};
+use crate::http_client::{Client, ClientOptions, ExchangeError, NodeAnswer, NodeUrl};
 use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
 pub use crate::pacer::RunControl;
 use crate::pacer::{Pacer, Pacing, Releases};
@@ -52,6 +52,12 @@ pub struct OpenLoopPlan {
     pub wait_s: Option<u32>,
     /// Whether each vote carries an `Idempotency-Key`.
     pub idempotency_keys: bool,
+    /// Whether a vote without an answer, or with one that asks to come back (408, 429, 503), is sent again under its key, until it
+    /// is answered or the drain is over. The run then outlives a node that dies and comes back. Wants `idempotency_keys`.
+    pub retry: bool,
+    /// Which share of the votes that were taken to send once more under their key, as by voters who missed the answer. Wants
+    /// `idempotency_keys`.
+    pub resend: Share,
     /// Which share of the votes to follow to their decision by asking.
     pub follow: Share,
     /// Between two questions about a followed vote.
@@ -79,6 +85,8 @@ impl OpenLoopPlan {
             drain: Duration::from_secs(10),
             wait_s: None,
             idempotency_keys: false,
+            retry: false,
+            resend: Share::NONE,
             follow: Share::NONE,
             follow_interval: Duration::from_millis(20),
             follow_patience: Duration::from_secs(30),
@@ -98,6 +106,9 @@ impl OpenLoopPlan {
         }
         if !(1..=64).contains(&self.threads) || self.threads > self.connections {
             return refused("--threads", "expected 1 to 64, and no more than connections");
+        }
+        if (self.retry || self.resend > Share::NONE) && !self.idempotency_keys {
+            return refused("--retry and --resend", "they want --idempotency-keys: another sending would be another vote");
         }
         mix.check_capacity(self.schedule.total())
     }
@@ -305,6 +316,9 @@ struct Connection {
 }
 
 impl Connection {
+    /// Between two sendings of a vote: short, so that a node that comes back finds its voters waiting, as on a polling day.
+    const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
     async fn run(mut self) {
         // A failure shows again, and is counted, with the first vote.
         let _: Result<(), ExchangeError> = self.client.connect().await;
@@ -323,23 +337,54 @@ impl Connection {
                 body.clear();
                 ballot.write_body(&mut body);
                 let key = carrier.plan.idempotency_keys.then(|| idempotency_key(carrier.mix.seed(), sequence));
-                VoteEnd::Sent(self.client.vote(&body, key.as_deref()).await)
+                VoteEnd::Sent(self.send(sequence, &body, key.as_deref(), unsent_from).await)
             };
             let times = VoteTimes { intended, sent, ended: carrier.start.elapsed() };
             self.recorder.borrow_mut().record(ballot.kind, times, &end);
-            self.note(sequence, times, &end);
+            self.note(sequence, times.ended, &end);
             if let Some(answer) = end.answer() {
                 carrier.control.count_answer();
                 if let (202, Some(id), Some(VoteState::Pending)) = (answer.status, answer.request_id, answer.state) {
                     self.follow(sequence, id, times);
                 }
+                if matches!(answer.status, 200 | 202) && self.draws(Stream::Resend, sequence, carrier.plan.resend) {
+                    let key = idempotency_key(carrier.mix.seed(), sequence);
+                    let again = VoteEnd::Sent(self.client.vote(&body, Some(&key)).await);
+                    self.note(sequence, carrier.start.elapsed(), &again);
+                }
             }
         }
     }
 
-    fn note(&self, sequence: u64, times: VoteTimes, end: &VoteEnd) {
+    /// Sends a vote, and with `retry` again until it is answered for good. All endings but the last are noted here.
+    async fn send(
+        &mut self,
+        sequence: u64,
+        body: &[u8],
+        key: Option<&str>,
+        give_up_after: Duration,
+    ) -> Result<NodeAnswer, ExchangeError> {
+        let carrier = Rc::clone(&self.carrier);
+        let mut give_up_after = give_up_after;
+        let mut stopped = false;
+        loop {
+            let answer = self.client.vote(body, key).await;
+            let now = carrier.start.elapsed();
+            if carrier.control.is_stopped() && !stopped {
+                stopped = true;
+                give_up_after = give_up_after.min(now + carrier.plan.drain);
+            }
+            if !carrier.plan.retry || is_answered_for_good(&answer) || now > give_up_after {
+                return answer;
+            }
+            self.note(sequence, now, &VoteEnd::Sent(answer));
+            tokio::time::sleep(Self::RETRY_INTERVAL).await;
+        }
+    }
+
+    fn note(&self, sequence: u64, ended: Duration, end: &VoteEnd) {
         let Some(notes) = &self.carrier.notes else { return };
-        let at_us = u64::try_from(times.ended.as_micros()).unwrap_or(u64::MAX);
+        let at_us = u64::try_from(ended.as_micros()).unwrap_or(u64::MAX);
         let answer = end.answer();
         let line = JournalLine::Outcome {
             seq: sequence,
@@ -355,9 +400,7 @@ impl Connection {
     }
 
     fn follow(&self, sequence: u64, request_id: RequestId, times: VoteTimes) {
-        let share = self.carrier.plan.follow;
-        let point = draw_below(self.carrier.mix.seed(), Stream::Follow, sequence, u64::from(Share::ALL.parts_per_million()));
-        if point >= u64::from(share.parts_per_million()) {
+        if !self.draws(Stream::Follow, sequence, self.carrier.plan.follow) {
             return;
         }
         let sample = Followed { sequence, request_id, intended: times.intended, answered: times.ended };
@@ -366,4 +409,15 @@ impl Connection {
         recorder.follows += u64::from(followed);
         recorder.follows_skipped += u64::from(!followed);
     }
+
+    /// Whether vote `sequence` is of a share that is drawn for one purpose.
+    fn draws(&self, stream: Stream, sequence: u64, share: Share) -> bool {
+        let point = draw_below(self.carrier.mix.seed(), stream, sequence, u64::from(Share::ALL.parts_per_million()));
+        point < u64::from(share.parts_per_million())
+    }
+}
+
+/// Whether sending the vote again would bring nothing new.
+fn is_answered_for_good(answer: &Result<NodeAnswer, ExchangeError>) -> bool {
+    matches!(answer, Ok(answer) if !matches!(answer.status, 408 | 429 | 503))
 }

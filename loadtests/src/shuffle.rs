@@ -13,6 +13,8 @@ pub(crate) enum Stream {
     Invented(u8),
     /// Which votes are followed to their decision.
     Follow,
+    /// Which answered votes are sent once more.
+    Resend,
 }
 
 impl Stream {
@@ -23,6 +25,7 @@ impl Stream {
             Self::Choice => 0x200,
             Self::Invented(part) => 0x300 + u64::from(part),
             Self::Follow => 0x400,
+            Self::Resend => 0x500,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
 //!   lock              held while a process uses the folder
-//!   keys/             0700; each file 0600, one line
+//!   keys/             0700; each file 0600, one line: 64 hexadecimal digits, and 8 to check them by
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
 use votekit_core::credential::{Pepper, PepperId};
@@ -29,6 +30,12 @@ use zeroize::Zeroizing;
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
 const LEDGER: &str = "ledger.sqlite";
+
+/// A key, a space, its check.
+const KEY_LINE_BYTES: usize = 64 + 1 + 8;
+
+/// The administrator's token: people read it out of its file, so it stands there alone.
+const TOKEN: &str = "admin-token";
 
 /// The format this program writes.
 const FORMAT: u32 = 1;
@@ -114,12 +121,15 @@ impl DataFolder {
         make_private_folder(path)?;
         let lock = lock(path)?;
         let identity = identity(path, base)?;
-        for folder in ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"] {
-            make_private_folder(&path.join(folder))?;
-        }
+        let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"].map(|name| path.join(name));
+        folders.iter().try_for_each(|folder| make_private_folder(folder))?;
         let folder = Self { path: path.to_owned(), identity, _lock: Some(lock) };
-        for name in ["node", "log", "cosigner", "admin-token"] {
+        for name in ["node", "log", "cosigner", TOKEN] {
             folder.secret(name)?;
+        }
+        // An earlier life may have been killed between making a name and syncing it. What is built on it must not outlive it.
+        for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
+            sync(folder).map_err(FolderError::io(folder))?;
         }
         Ok(folder)
     }
@@ -203,11 +213,13 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn make_request_key(&self, law_id: &LawId) -> Result<RequestKey, FolderError> {
+        let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
+            sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let bytes = random(&self.path)?;
-        write_secret(&self.election_key("request", law_id), &bytes)?;
+        write_secret(&path, &bytes)?;
         Ok(RequestKey::from_bytes(*bytes))
     }
 
@@ -216,7 +228,7 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn admin_token(&self) -> Result<Zeroizing<String>, FolderError> {
-        self.secret("admin-token").map(|bytes| Zeroizing::new(const_hex::encode(bytes.as_slice())))
+        self.secret(TOKEN).map(|bytes| Zeroizing::new(const_hex::encode(bytes.as_slice())))
     }
 
     /// The ballot key of an election that exists. `None` when it was never made, or was destroyed.
@@ -233,11 +245,13 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn make_ballot_key(&self, law_id: &LawId) -> Result<BallotSecretKey, FolderError> {
+        let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
+            sync_folder(&path).map_err(FolderError::io(&path))?;
             return Ok(key);
         }
         let key = BallotSecretKey::from_seed(&*random(&self.path)?);
-        write_secret(&self.election_key("ballot", law_id), key.expose_bytes())?;
+        write_secret(&path, key.expose_bytes())?;
         Ok(key)
     }
 
@@ -256,7 +270,7 @@ impl DataFolder {
         }
         let overwrite = || {
             let mut file = OpenOptions::new().write(true).open(path)?;
-            file.write_all(&[b'0'; 64])?;
+            file.write_all(&[b'0'; KEY_LINE_BYTES])?;
             file.sync_all()?;
             fs::remove_file(path)?;
             sync_folder(path)
@@ -351,9 +365,17 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
+/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after a power cut.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || {
-        fs::DirBuilder::new().mode(0o700).recursive(true).create(path)?;
+        let leading: Vec<&Path> = path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+        for folder in leading.into_iter().rev() {
+            match fs::DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => sync_folder(folder)?,
+                Err(_) if folder.is_dir() => {}
+                Err(error) => return Err(error),
+            }
+        }
         // One that was there already may have been open to others.
         fs::set_permissions(path, fs::Permissions::from_mode(0o700))
     };
@@ -418,17 +440,29 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(FolderError::Io { path: path.to_owned(), source }),
     }
+    let damaged = |rule: &str| FolderError::Damaged { path: path.to_owned(), rule: rule.to_owned() };
+    let mut words = text.trim_end().split(' ');
     let mut bytes = Zeroizing::new([0; 32]);
-    const_hex::decode_to_slice(text.trim_end(), bytes.as_mut_slice()).map_err(|_| FolderError::Damaged {
-        path: path.to_owned(),
-        rule: "a key file is one line of 64 hexadecimal digits".to_owned(),
-    })?;
+    const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
+        .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
+    // Most keys would be missed at the start if another stood here, but not all: the node's own, or one that request ids are derived with.
+    // Keys of the first versions, and the token, have no check.
+    if words.next().is_some_and(|check| check != key_check(&bytes)) || words.next().is_some() {
+        return Err(damaged("the key does not match its check: bring it back from a copy of the folder"));
+    }
     Ok(Some(bytes))
 }
 
 fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let text = Zeroizing::new(format!("{}\n", const_hex::encode(bytes)));
+    let check = if path.ends_with(TOKEN) { String::new() } else { format!(" {}", key_check(bytes)) };
+    let text = Zeroizing::new(format!("{}{check}\n", const_hex::encode(bytes)));
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
+}
+
+/// What a key's file tells its damage by.
+fn key_check(bytes: &[u8; 32]) -> String {
+    let digest = Sha256::new_with_prefix("votekit key file").chain_update(bytes).finalize();
+    const_hex::encode(&digest[..4])
 }
 
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
@@ -446,7 +480,14 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes a change to the folder that holds `path` last.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync(parent),
+        _ => sync(Path::new(".")),
+    }
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
 }
 
 #[cfg(test)]
@@ -470,6 +511,30 @@ mod tests {
         assert_eq!(*read_admin_token(temporary.path()).expect("read"), *token);
         let mode = fs::metadata(temporary.path().join("keys/node")).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_key_is_told() {
+        let temporary = folder();
+        drop(DataFolder::open(temporary.path(), None).expect("new"));
+        for name in ["node", "log", "cosigner"] {
+            let path = temporary.path().join("keys").join(name);
+            let line = fs::read(&path).expect("there");
+            assert_eq!(line.len(), KEY_LINE_BYTES + 1);
+            for at in 0..KEY_LINE_BYTES {
+                let mut damaged = line.clone();
+                // A digit stays a digit.
+                damaged[at] ^= 1;
+                fs::write(&path, damaged).expect("written");
+                assert!(
+                    matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Damaged { .. })),
+                    "{name}, byte {at}"
+                );
+            }
+            // As the first versions wrote it.
+            fs::write(&path, [&line[..64], b"\n"].concat()).expect("written");
+            assert!(DataFolder::open(temporary.path(), None).is_ok());
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks.
+//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks, chaos.
 //!
 //! Nothing else is needed beside a Rust toolchain and a C compiler (fuzzing wants a C++ compiler).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore speaks to the person who runs it")]
 
 mod bench;
+mod chaos;
 mod fuzz;
 mod man;
 mod project;
@@ -29,6 +30,7 @@ enum Verb {
     Man,
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
+    Chaos(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Verb::Man => man::run(),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Chaos(arguments) => chaos::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -16,7 +16,7 @@ use clap::ValueEnum;
 
 use self::report::Report;
 use self::suite::Counts;
-use crate::{man, project};
+use crate::{chaos, man, project};
 
 /// Run every check.
 #[derive(clap::Args)]
@@ -57,6 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         project::succeed(&mut project::cargo(arguments))
     });
     report.suite("tests", || tests(arguments, &["--workspace", "--lib"]));
+    report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);
         suite::run(&mut command)

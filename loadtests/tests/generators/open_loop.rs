@@ -263,3 +263,36 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
     drop(node);
     assert!(matches!(refused(&plan(&url, "50", "1s")), LoadError::Unreachable { .. }));
 }
+
+/// Every vote is lost twice on its way before it is answered, and half of the voters miss the answer.
+#[test]
+fn votes_are_sent_again_under_their_key_until_they_are_answered() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sendings = std::sync::Mutex::new(HashMap::<String, u64>::new());
+    let node = Node::start(move |n, vote| {
+        let mut sendings = sendings.lock().expect("no panic");
+        let sending = sendings.entry(vote.key.clone().expect("a key")).or_default();
+        *sending += 1;
+        match *sending {
+            1 => Action::HangUp,
+            2 => Action::Answer(503, r#"{"code":"busy"}"#.to_owned()),
+            _ => pending(n),
+        }
+    });
+    let mix = mix(folder.path(), 100, MixOptions::default());
+    let path = folder.path().join("journal.jsonl");
+    let resend = "50%".parse().expect("share");
+    let plan = OpenLoopPlan { idempotency_keys: true, retry: true, resend, journal: Some(path.clone()), ..plan(&node.url, "100", "1s") };
+    let report = run(&plan, &mix);
+    assert_eq!((report.answered_202, report.errors.len()), (100, 0), "{report}");
+    let votes = node.votes();
+    let again = votes.len() - 300;
+    assert!((20..=80).contains(&again), "{again} votes were sent once more");
+    let keys: BTreeSet<_> = votes.iter().map(|vote| vote.key.clone()).collect();
+    assert_eq!(keys.len(), 100, "a sending keeps its key");
+    let text = std::fs::read_to_string(&path).expect("the journal");
+    assert_eq!(text.matches("\"outcome\"").count(), votes.len(), "every sending has its line");
+    let plan = OpenLoopPlan { idempotency_keys: false, journal: None, ..plan };
+    let refused = run_open_loop(&plan, mix, Arc::new(RunControl::default()));
+    assert!(matches!(refused, Err(LoadError::Plan { option: "--retry and --resend", .. })), "{refused:?}");
+}

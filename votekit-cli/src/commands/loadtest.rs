@@ -154,6 +154,14 @@ struct OpenLoopArgs {
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     drain: Option<Duration>,
 
+    /// Send a vote that has no answer, or is told to come back, again under its key until it is answered or the drain is over
+    #[arg(long, requires = "rate", requires = "idempotency_keys")]
+    retry: bool,
+
+    /// Share of taken votes to send once more under their key, as by voters who missed the answer
+    #[arg(long, value_name = "SHARE", requires = "rate", requires = "idempotency_keys")]
+    resend: Option<Share>,
+
     /// Share of votes to follow to their decision by asking
     #[arg(long, value_name = "SHARE", requires = "rate")]
     follow: Option<Share>,
@@ -276,6 +284,8 @@ fn plan(args: &Args, nodes: Vec<NodeUrl>, schedule: Schedule) -> Result<OpenLoop
         drain: options.drain.unwrap_or(defaults.drain),
         wait_s: args.wait,
         idempotency_keys: args.idempotency_keys,
+        retry: options.retry,
+        resend: options.resend.unwrap_or(defaults.resend),
         follow: options.follow.unwrap_or(defaults.follow),
         follow_interval: options.follow_interval.unwrap_or(defaults.follow_interval),
         follow_patience: options.follow_patience.unwrap_or(defaults.follow_patience),

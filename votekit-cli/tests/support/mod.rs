@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 #[cfg(feature = "node")]
+pub(crate) mod casting;
+#[cfg(feature = "node")]
 pub(crate) mod http;
 #[cfg(feature = "node")]
 pub(crate) mod node;
@@ -89,6 +91,13 @@ impl Desk {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
         command.args(arguments);
         self.finish(command, input)
+    }
+
+    /// Runs `votekit` in the folder, on a disk that can fail.
+    pub(crate) fn run_from(&self, disk: &faultdisk::FaultDisk, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
+        disk.apply(command.args(arguments));
+        self.finish(command, b"")
     }
 
     /// Runs a line of shell in the folder, `"$VOTEKIT"` being the binary.

@@ -6,6 +6,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
+use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
@@ -30,6 +31,22 @@ impl Node {
     /// Serves with further options. Its log lines are added to `node.log`.
     #[track_caller]
     pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
+        Self::start(desk, more, |_| {}).unwrap_or_else(|log| panic!("it did not start: {log}"))
+    }
+
+    /// Serves the folder `node` of the desk from a disk that can fail.
+    #[track_caller]
+    pub(crate) fn serve_from(desk: &Desk, disk: &FaultDisk) -> Self {
+        Self::start(desk, &["--rate-limit", "0"], |command| disk.apply(command))
+            .unwrap_or_else(|log| panic!("it did not start: {log}"))
+    }
+
+    /// Serves the folder `node` of the desk, which may be damaged. What a node that refuses has said is the error.
+    pub(crate) fn try_serve(desk: &Desk, disk: Option<&FaultDisk>) -> Result<Self, String> {
+        Self::start(desk, &["--rate-limit", "0"], |command| disk.into_iter().for_each(|disk| disk.apply(command)))
+    }
+
+    fn start(desk: &Desk, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
         command.args(["serve", "--new", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
         for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
@@ -38,15 +55,19 @@ impl Node {
         let log = desk.path("node.log");
         let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
         command.args(more).current_dir(desk.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        prepare(&mut command);
         let child = command.spawn().expect("the node starts");
         let mut node = Self { child, public: String::new(), admin: String::new(), metrics: String::new(), log };
         let mut line = String::new();
         let stdout = node.child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("readable");
-        let listening: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it did not start: {}", node.log()));
+        let Ok(listening) = serde_json::from_str::<Value>(&line) else {
+            let ended = node.child.wait().expect("it ends");
+            return Err(format!("{ended}: {}", node.log()));
+        };
         let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
         (node.public, node.admin, node.metrics) = (address("public"), address("admin"), address("metrics"));
-        node
+        Ok(node)
     }
 
     /// The process, for threads that outlive a borrow.
@@ -72,6 +93,11 @@ impl Node {
     /// Waits for its end.
     pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
+    }
+
+    /// The file of its log lines.
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.log.clone()
     }
 
     /// Everything it has logged so far.

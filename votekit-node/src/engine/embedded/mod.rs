@@ -21,6 +21,7 @@ mod registry;
 mod schema;
 mod snapshot;
 mod tail;
+mod wal_check;
 mod writer;
 mod writes;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{Fault, corrupt, unavailable};
+use super::wal_check;
 use crate::engine::EngineError;
 
 /// The name of the file in its folder.
@@ -39,6 +40,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
         .mode(0o600)
         .open(path)
         .map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
+    wal_check::check(&path.with_file_name(format!("{FILE}-wal")))?;
     let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     configure(&connection)?;
     let version = identify(&connection)?;

@@ -1,0 +1,70 @@
+//! What a check came to.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::violation::{Rule, Violation};
+
+/// Counts of everything that was held against one another, and every violation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Votes announced in the journals.
+    pub votes: u64,
+    /// Votes that left at least once, or may have.
+    pub sent: u64,
+    /// Sendings of votes: retries count.
+    pub sendings: u64,
+    /// Votes that were answered as stored.
+    pub answered: u64,
+    /// Votes that nothing certain was heard of.
+    pub unanswered: u64,
+    /// Votes that were told not to be stored, or never left.
+    pub refused: u64,
+    /// Entries of the log.
+    pub decided: u64,
+    /// Entries that accept a vote.
+    pub accepted: u64,
+    /// Entries that find an elector's credential spent.
+    pub duplicate: u64,
+    /// Entries of other votes.
+    pub invalid: u64,
+    /// Envelopes without an entry.
+    pub replayed: u64,
+    /// Answers that told a decision.
+    pub told: u64,
+    /// Checkpoints that were held against the leaves.
+    pub checkpoints: u64,
+    /// Every violation, in the order found.
+    pub violations: Vec<Violation>,
+}
+
+impl Report {
+    /// Violations of one rule.
+    #[must_use]
+    pub fn violations_of(&self, rule: Rule) -> u64 {
+        self.violations.iter().filter(|violation| violation.rule == rule).count() as u64
+    }
+
+    pub(crate) fn violated(&mut self, rule: Rule, path: &Path, line: usize, what: impl Into<String>) {
+        self.violations.push(Violation::new(rule, path, line, what));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for violation in &self.violations {
+            writeln!(formatter, "{violation}")?;
+        }
+        writeln!(
+            formatter,
+            "votes {} (sendings {}): answered {}, unanswered {}, not stored {}",
+            self.votes, self.sendings, self.answered, self.unanswered, self.refused
+        )?;
+        writeln!(
+            formatter,
+            "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; decisions told {}, checkpoints {}",
+            self.decided, self.accepted, self.duplicate, self.invalid, self.replayed, self.told, self.checkpoints
+        )?;
+        write!(formatter, "violations {}", self.violations.len())
+    }
+}

@@ -1,0 +1,33 @@
+//! The roll that was voted from: which credential hash belongs to which row.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{ReadError, read_text};
+
+/// Row of the roll (from 1) by credential hash in hexadecimal.
+#[derive(Debug, Default)]
+pub(crate) struct Roll {
+    pub(crate) row_by_hash: HashMap<String, u64>,
+}
+
+/// Reads `nas,code,law_id` as `votekit roll sample` writes it: this order, no quotes, canonical values, plain SHA-256.
+pub(crate) fn read(path: &Path) -> Result<Roll, ReadError> {
+    let text = read_text(path)?;
+    let mut roll = Roll::default();
+    for (place, line) in text.lines().enumerate() {
+        let fields: Vec<&str> = line.split(',').collect();
+        let [nas, code, law] = fields[..] else { return Err(ReadError::form(path, place + 1, "expected nas,code,law_id")) };
+        if place == 0 {
+            if (nas, code, law) != ("nas", "code", "law_id") {
+                return Err(ReadError::form(path, 1, "expected the header nas,code,law_id"));
+            }
+            continue;
+        }
+        let hash = const_hex::encode(Sha256::digest(format!("{nas}|{code}|{law}")));
+        roll.row_by_hash.insert(hash, place as u64);
+    }
+    Ok(roll)
+}

@@ -1,0 +1,174 @@
+use ed25519_dalek::SigningKey;
+use serde_json::json;
+
+use crate::sample::{Sample, answered, entry, request, unanswered, vote};
+use crate::{Report, Rule};
+
+#[track_caller]
+fn finds(sample: &Sample, rules: &[Rule]) -> Report {
+    let report = sample.check();
+    let found: Vec<Rule> = report.violations.iter().map(|violation| violation.rule).collect();
+    assert_eq!(found, rules, "{report}");
+    report
+}
+
+#[test]
+fn what_agrees_has_no_violation_and_is_counted() {
+    let report = finds(&Sample::good(), &[]);
+    assert_eq!((report.votes, report.sent, report.answered, report.unanswered), (7, 7, 5, 2));
+    assert_eq!((report.decided, report.accepted, report.duplicate, report.invalid, report.replayed), (6, 4, 1, 1, 1));
+    assert_eq!((report.sendings, report.told, report.checkpoints), (9, 1, 1));
+}
+
+#[test]
+fn a_lost_vote_is_found() {
+    let mut sample = Sample::good();
+    // Its number is given to another, so that all the accounts hold.
+    sample.leaves[2] = entry(999, "accepted", Some(5));
+    let report = finds(&sample, &[Rule::Lost, Rule::NotCounted]);
+    assert!(report.violations[0].to_string().contains(&request(101)), "{report}");
+    assert_eq!(report.violations[0].line, 11, "the line that answered: {report}");
+}
+
+#[test]
+fn a_request_that_is_decided_twice_is_found() {
+    let mut sample = Sample::good();
+    sample.leaves.insert(6, entry(101, "duplicate", Some(2)));
+    sample.results["duplicate"] = 2.into();
+    sample.results["replayed"] = 0.into();
+    sample.leaves[9]["report"] = json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});
+    let report = finds(&sample, &[Rule::Doubled]);
+    assert_eq!(report.violations[0].line, 7);
+}
+
+#[test]
+fn a_key_that_became_two_requests_is_found() {
+    let mut sample = Sample::good();
+    sample.journal.push(answered(1, 105));
+    finds(&sample, &[Rule::Doubled, Rule::WrongDecision, Rule::WrongCount, Rule::WrongCount]);
+    let mut sample = Sample::good();
+    // Vote 5 was of another row, and is told the request of vote 0.
+    sample.journal.push(answered(5, 100));
+    let found = sample.check();
+    assert!(found.violations_of(Rule::Doubled) == 1, "{found}");
+}
+
+#[test]
+fn an_elector_who_counts_twice_is_found() {
+    let mut sample = Sample::good();
+    sample.leaves[5]["decision"] = "accepted".into();
+    sample.leaves[8]["report"]["accepted"] = 5.into();
+    sample.leaves[8]["report"]["duplicate"] = 0.into();
+    sample.results["accepted"] = 5.into();
+    sample.results["duplicate"] = 0.into();
+    sample.results["choices"][1]["count"] = 3.into();
+    finds(&sample, &[Rule::ToldOtherwise, Rule::AcceptedTwice]);
+}
+
+#[test]
+fn a_second_vote_that_counts_before_the_first_is_found() {
+    let mut sample = Sample::good();
+    sample.leaves.swap(1, 5);
+    finds(&sample, &[Rule::WrongDecision]);
+}
+
+#[test]
+fn an_invented_entry_is_found() {
+    let mut sample = Sample::good();
+    // Row 5 may have voted once, and not twice.
+    sample.leaves[4]["count"] = 5.into();
+    sample.leaves.insert(8, entry(201, "accepted", Some(5)));
+    sample.leaves[9]["report"]["received"] = 8.into();
+    sample.leaves[9]["report"]["accepted"] = 5.into();
+    sample.results["received"] = 8.into();
+    sample.results["accepted"] = 5.into();
+    sample.results["choices"][0]["count"] = 3.into();
+    finds(&sample, &[]);
+    sample.journal[7]["row"] = 4.into();
+    finds(&sample, &[Rule::Unexplained]);
+    // Nor may there be more unknown credentials than were sent.
+    let mut sample = Sample::good();
+    sample.leaves.insert(6, entry(202, "invalid", None));
+    let report = sample.check();
+    assert_eq!(report.violations_of(Rule::Unexplained), 1, "{report}");
+}
+
+#[test]
+fn votes_that_were_refused_explain_nothing() {
+    let mut sample = Sample::good();
+    sample.journal[14] = json!({"line": "outcome", "seq": 5, "at_us": 1, "status": 503, "code": "unavailable"});
+    finds(&sample, &[Rule::Unexplained, Rule::WrongCount]);
+    // One sending that nobody answered is enough to explain it.
+    sample.journal.push(unanswered(5));
+    finds(&sample, &[]);
+}
+
+#[test]
+fn a_wrong_decision_is_found() {
+    let mut sample = Sample::good();
+    sample.leaves[6] = entry(104, "accepted", Some(5));
+    sample.leaves[7] = entry(105, "invalid", None);
+    let report = sample.check();
+    assert_eq!(report.violations_of(Rule::WrongDecision), 1, "somebody's vote counts for row 5: {report}");
+    let mut sample = Sample::good();
+    sample.leaves[3] = entry(102, "invalid", None);
+    let report = sample.check();
+    assert_eq!((report.violations_of(Rule::WrongDecision), report.violations_of(Rule::NotCounted)), (1, 1), "{report}");
+}
+
+#[test]
+fn a_wrong_count_is_found() {
+    let mut sample = Sample::good();
+    sample.results["choices"] = json!([{"id": "oui", "count": 3}, {"id": "non", "count": 1}]);
+    finds(&sample, &[Rule::WrongCount, Rule::WrongCount]);
+    let mut sample = Sample::good();
+    sample.results["spoiled"] = 1.into();
+    finds(&sample, &[Rule::WrongCount]);
+}
+
+/// Which of two unanswered votes of one row counted cannot be known: both counts are possible, and no third.
+#[test]
+fn unanswered_votes_give_bounds() {
+    let mut sample = Sample::good();
+    sample.journal.insert(8, vote(7, Some(4), "oui"));
+    finds(&sample, &[]);
+    sample.results["choices"] = json!([{"id": "oui", "count": 3}, {"id": "non", "count": 1}]);
+    finds(&sample, &[]);
+    sample.results["choices"] = json!([{"id": "oui", "count": 4}, {"id": "non", "count": 0}]);
+    finds(&sample, &[Rule::WrongCount, Rule::WrongCount]);
+}
+
+#[test]
+fn accounts_that_do_not_add_up_are_found() {
+    let mut sample = Sample::good();
+    sample.leaves[8]["report"]["replayed"] = 0.into();
+    finds(&sample, &[Rule::Accounts]);
+    let mut sample = Sample::good();
+    sample.leaves.pop();
+    finds(&sample, &[Rule::Accounts]);
+    let mut sample = Sample::good();
+    sample.leaves[4]["count"] = 5.into();
+    let report = sample.check();
+    assert_eq!(report.violations_of(Rule::Accounts), 4, "received and replayed, in two places: {report}");
+}
+
+#[test]
+fn a_wrong_root_and_a_strange_signature_are_found() {
+    let mut sample = Sample::good();
+    sample.root = Some([9; 32]);
+    finds(&sample, &[Rule::WrongRoot]);
+    let mut sample = Sample::good();
+    sample.key = SigningKey::from_bytes(&[8; 32]);
+    finds(&sample, &[Rule::NotSigned]);
+}
+
+#[test]
+fn a_log_that_takes_back_what_it_signed_is_found() {
+    let mut sample = Sample::good();
+    sample.seen = Some(sample.leaves[..5].to_vec());
+    finds(&sample, &[]);
+    sample.seen = Some(vec![sample.leaves[0].clone(), entry(555, "accepted", Some(5))]);
+    finds(&sample, &[Rule::WrongRoot]);
+    sample.seen = Some(sample.leaves.iter().cloned().chain([json!({"leaf": "block"})]).collect());
+    finds(&sample, &[Rule::WrongRoot]);
+}

@@ -1,0 +1,128 @@
+//! A small election, told rightly, that tests then tell wrongly.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::{Inputs, Report, check, merkle};
+
+pub(crate) const ORIGIN: &str = "votekit.example/test/L1";
+
+/// Everything a check reads, before it is written to files.
+pub(crate) struct Sample {
+    pub(crate) journal: Vec<Value>,
+    pub(crate) leaves: Vec<Value>,
+    pub(crate) results: Value,
+    pub(crate) key: SigningKey,
+    /// In place of the root of the leaves.
+    pub(crate) root: Option<merkle::Hash>,
+    /// A checkpoint that was seen before, of so many leaves as they were then.
+    pub(crate) seen: Option<Vec<Value>>,
+}
+
+pub(crate) fn request(number: u64) -> String {
+    format!("{number:032x}")
+}
+
+pub(crate) fn vote(seq: u64, row: Option<u64>, choice: &str) -> Value {
+    let kind = if row.is_some() { "first" } else { "unknown" };
+    let mut line = json!({"line": "vote", "seq": seq, "kind": kind, "law_id": "L1", "choice": choice, "key": format!("k{seq}")});
+    if let Some(row) = row {
+        line["row"] = row.into();
+    }
+    line
+}
+
+pub(crate) fn answered(seq: u64, number: u64) -> Value {
+    json!({"line": "outcome", "seq": seq, "at_us": 1, "status": 202, "request_id": request(number), "state": "pending"})
+}
+
+pub(crate) fn unanswered(seq: u64) -> Value {
+    json!({"line": "outcome", "seq": seq, "at_us": 1, "error": "timeout"})
+}
+
+pub(crate) fn entry(number: u64, decision: &str, row: Option<u64>) -> Value {
+    let mut leaf = json!({"leaf": "entry", "request": request(number), "decision": decision, "minute": 1});
+    if let Some(row) = row {
+        leaf["hash"] = const_hex::encode(Sha256::digest(credential(row).replace(',', "|"))).into();
+    }
+    leaf
+}
+
+fn credential(row: u64) -> String {
+    format!("{row:09},CODE{row},L1")
+}
+
+impl Sample {
+    /// Rows 1 to 3 vote oui, oui and non and are answered; row 1 votes again; somebody invents a credential; row 4 hears nothing, and
+    /// its vote counts; row 5 hears nothing, and it is not there. One envelope was a replay.
+    pub(crate) fn good() -> Self {
+        let votes = [(Some(1), "oui"), (Some(2), "oui"), (Some(3), "non"), (Some(1), "non"), (None, "oui"), (Some(4), "non"), (Some(5), "oui")];
+        let mut journal = vec![json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []})];
+        journal.extend((0..).zip(votes).map(|(seq, (row, choice))| vote(seq, row, choice)));
+        // The second vote is answered when it is sent again.
+        journal.extend([unanswered(1), answered(0, 100), answered(1, 101), answered(2, 102), answered(3, 103), answered(4, 104)]);
+        journal.extend([unanswered(5), unanswered(6), answered(0, 100)]);
+        journal.push(json!({"line": "decision", "seq": 3, "at_us": 1, "request_id": request(103), "state": "duplicate"}));
+        let report = json!({"received": 7, "accepted": 4, "duplicate": 1, "invalid": 1, "replayed": 1});
+        let leaves = vec![
+            json!({"leaf": "batch", "count": 3}),
+            entry(100, "accepted", Some(1)),
+            entry(101, "accepted", Some(2)),
+            entry(102, "accepted", Some(3)),
+            json!({"leaf": "batch", "count": 4}),
+            entry(103, "duplicate", Some(1)),
+            entry(104, "invalid", None),
+            entry(105, "accepted", Some(4)),
+            json!({"leaf": "election", "state": "closed", "report": report}),
+        ];
+        let mut results = report;
+        results["spoiled"] = 0.into();
+        results["choices"] = json!([{"id": "oui", "count": 2}, {"id": "non", "count": 2}]);
+        Self { journal, leaves, results, key: SigningKey::from_bytes(&[7; 32]), root: None, seen: None }
+    }
+
+    /// Writes the files and checks them.
+    pub(crate) fn check(&self) -> Report {
+        let folder = TempDir::new().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let lines = |values: &[Value]| values.iter().map(|value| format!("{value}\n")).collect::<String>();
+        fs::create_dir(path("bundle")).expect("a folder");
+        fs::write(path("journal"), lines(&self.journal)).expect("written");
+        fs::write(path("bundle/leaves.jsonl"), lines(&self.leaves)).expect("written");
+        fs::write(path("bundle/results.json"), self.results.to_string()).expect("written");
+        let rows: String = (1..=5).map(|row| credential(row) + "\n").collect();
+        fs::write(path("roll.csv"), format!("nas,code,law_id\n{rows}")).expect("written");
+        let policy_key = SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
+        let encoded = STANDARD.encode([&[1][..], &policy_key].concat());
+        fs::write(path("policy"), format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key)))).expect("written");
+        self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
+        let mut checkpoints = Vec::new();
+        if let Some(seen) = &self.seen {
+            self.write_checkpoint(&path("seen"), seen, None);
+            checkpoints.push(path("seen"));
+        }
+        let (bundle, roll, policy) = (path("bundle"), path("roll.csv"), path("policy"));
+        check(&Inputs { journals: vec![path("journal")], bundle, roll, policy, checkpoints }).expect("everything reads")
+    }
+
+    fn write_checkpoint(&self, path: &Path, leaves: &[Value], root: Option<merkle::Hash>) {
+        let hashes: Vec<_> = leaves.iter().map(|leaf| merkle::leaf_hash(leaf.to_string().as_bytes())).collect();
+        let root = root.unwrap_or_else(|| merkle::root(&hashes));
+        let text = format!("{ORIGIN}\n{}\n{}\n", leaves.len(), STANDARD.encode(root));
+        let hash = key_hash(&self.key.verifying_key().to_bytes());
+        let signature = STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
+        fs::write(path, format!("{text}\n— {ORIGIN} {signature}\n")).expect("written");
+    }
+}
+
+fn key_hash(public: &[u8; 32]) -> [u8; 4] {
+    let digest = Sha256::digest([ORIGIN.as_bytes(), b"\n\x01", public].concat());
+    digest[..4].try_into().expect("four bytes")
+}

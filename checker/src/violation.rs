@@ -1,0 +1,77 @@
+//! What was promised and does not hold.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Which promise was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// A vote that was answered is in the log.
+    Lost,
+    /// A request is decided once, and a key stands for one request.
+    Doubled,
+    /// An elector has one accepted vote.
+    AcceptedTwice,
+    /// An elector whose vote was answered has an accepted vote.
+    NotCounted,
+    /// An unknown credential never counts, and an elector's is never unknown.
+    WrongDecision,
+    /// What a voter was told is what the log says.
+    ToldOtherwise,
+    /// Every entry comes from a vote that somebody sent.
+    Unexplained,
+    /// The results count what was accepted, choice by choice.
+    WrongCount,
+    /// Received = accepted + duplicate + invalid + replayed.
+    Accounts,
+    /// The leaves are those that were signed.
+    WrongRoot,
+    /// A checkpoint is signed by a log key of the policy.
+    NotSigned,
+}
+
+impl Rule {
+    /// The rule's name in reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Doubled => "doubled",
+            Self::AcceptedTwice => "accepted-twice",
+            Self::NotCounted => "not-counted",
+            Self::WrongDecision => "wrong-decision",
+            Self::ToldOtherwise => "told-otherwise",
+            Self::Unexplained => "unexplained",
+            Self::WrongCount => "wrong-count",
+            Self::Accounts => "accounts",
+            Self::WrongRoot => "wrong-root",
+            Self::NotSigned => "not-signed",
+        }
+    }
+}
+
+/// One broken promise, and where it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The promise.
+    pub rule: Rule,
+    /// The file.
+    pub path: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// What was found. Names electors by row only.
+    pub what: String,
+}
+
+impl Violation {
+    pub(crate) fn new(rule: Rule, path: &Path, line: usize, what: impl Into<String>) -> Self {
+        Self { rule, path: path.to_owned(), line, what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}: {}: {}", self.path.display(), self.line, self.rule.name(), self.what)
+    }
+}

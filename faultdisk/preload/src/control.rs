@@ -1,0 +1,168 @@
+//! The faults on order.
+
+use std::ffi::{OsStr, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use faultdisk::{CONTROL_BYTES, Faults};
+
+use crate::disk::{Descriptor, Disk, c_string, lock};
+use crate::fatal::{fatal, fatal_errno};
+use crate::file_log::{append, open_log};
+use crate::real;
+
+/// The page that a harness writes, and what is left of its orders.
+pub(crate) struct Control {
+    page: Option<Page>,
+    /// The generation of the orders that are followed.
+    followed: AtomicU64,
+    /// Whether reads of some file fail: most reads are let through on this alone.
+    reads_fail: AtomicBool,
+    orders: Mutex<Orders>,
+    met: Descriptor,
+}
+
+#[derive(Default)]
+struct Orders {
+    faults: Faults,
+    last_met: String,
+}
+
+/// A page of the control file, mapped to be read.
+struct Page(*const u8);
+
+// SAFETY: the mapping is never written here nor unmapped, and is read by volatile and atomic loads.
+unsafe impl Send for Page {}
+// SAFETY: as above.
+unsafe impl Sync for Page {}
+
+impl Control {
+    pub(crate) fn open(control: Option<&OsStr>, met: &Path) -> Self {
+        Self {
+            page: control.map(|path| Page::map(path.as_bytes())),
+            followed: AtomicU64::new(0),
+            reads_fail: AtomicBool::new(false),
+            orders: Mutex::default(),
+            met: open_log(met),
+        }
+    }
+
+    /// Whether a read of a file fails.
+    pub(crate) fn fails_read(&self, disk: &Disk, fd: c_int) -> bool {
+        self.look();
+        if !self.reads_fail.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(path) = disk.path(fd) else { return false };
+        let mut orders = lock(&self.orders);
+        orders.faults.failing_reads && Path::new(&orders.faults.file) == path && self.meet(&mut orders, "EIO read", &path)
+    }
+
+    /// How much of a write is made: all of it, some, or an error's number.
+    pub(crate) fn admit_write(&self, disk: &Disk, fd: c_int, length: u64) -> Result<u64, c_int> {
+        self.look();
+        let mut orders = lock(&self.orders);
+        if !orders.faults.failing_writes && orders.faults.space_bytes.is_none() {
+            return Ok(length);
+        }
+        let path = disk.path(fd).unwrap_or_default();
+        if orders.faults.failing_writes && Path::new(&orders.faults.file) == path {
+            self.meet(&mut orders, "EIO write", &path);
+            return Err(libc::EIO);
+        }
+        let Some(space) = orders.faults.space_bytes else { return Ok(length) };
+        let admitted = length.min(space);
+        orders.faults.space_bytes = Some(space - admitted);
+        if admitted < length {
+            self.meet(&mut orders, "ENOSPC write", &path);
+        }
+        if admitted == 0 && length > 0 { Err(libc::ENOSPC) } else { Ok(admitted) }
+    }
+
+    /// Whether this sync fails; if so, whether it takes back what it was to write.
+    pub(crate) fn fails_sync(&self, path: &Path) -> Option<bool> {
+        self.look();
+        let mut orders = lock(&self.orders);
+        if !orders.faults.file.is_empty() && Path::new(&orders.faults.file) != path {
+            return None;
+        }
+        match orders.faults.failing_sync {
+            Some(1) => {
+                orders.faults.failing_sync = None;
+                self.meet(&mut orders, "EIO sync", path);
+                Some(orders.faults.failing_sync_takes_back)
+            }
+            Some(place) => {
+                orders.faults.failing_sync = Some(place - 1);
+                None
+            }
+            None => None,
+        }
+    }
+
+    /// How long a sync takes besides, in microseconds.
+    pub(crate) fn sync_micros(&self) -> u64 {
+        self.look();
+        lock(&self.orders).faults.sync_micros
+    }
+
+    /// Takes up new orders, if there are any.
+    fn look(&self) {
+        let Some(page) = &self.page else { return };
+        let generation = page.generation();
+        if generation == 0 || generation == self.followed.load(Ordering::Acquire) {
+            return;
+        }
+        let mut orders = lock(&self.orders);
+        let bytes = page.copy();
+        // A page that is being written is taken up by a later call.
+        if page.generation() != generation || Faults::generation(&bytes) != generation {
+            return;
+        }
+        *orders = Orders { faults: Faults::decode(&bytes), last_met: String::new() };
+        self.reads_fail.store(orders.faults.failing_reads, Ordering::Relaxed);
+        self.followed.store(generation, Ordering::Release);
+    }
+
+    /// Writes down that a fault was met, a row of like ones once.
+    fn meet(&self, orders: &mut Orders, what: &str, path: &Path) -> bool {
+        let line = format!("{what} {}\n", path.display());
+        if orders.last_met != line {
+            append(&self.met, line.as_bytes());
+            orders.last_met = line;
+        }
+        true
+    }
+}
+
+impl Page {
+    fn map(path: &[u8]) -> Self {
+        // SAFETY: the path ends with a zero byte.
+        let file =
+            Descriptor(unsafe { real::openat64(libc::AT_FDCWD, c_string(path).as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) });
+        if file.0 < 0 {
+            fatal_errno("the control file cannot be opened");
+        }
+        if crate::disk::status_of(file.0).is_none_or(|status| status.st_size < CONTROL_BYTES as i64) {
+            fatal("the control file is too short");
+        }
+        // SAFETY: a new mapping, to be read only, of a file that is long enough.
+        let page = unsafe { real::mmap64(std::ptr::null_mut(), CONTROL_BYTES, libc::PROT_READ, libc::MAP_SHARED, file.0, 0) };
+        if page == libc::MAP_FAILED {
+            fatal_errno("the control file cannot be mapped");
+        }
+        Self(page.cast_const().cast())
+    }
+
+    fn generation(&self) -> u64 {
+        // SAFETY: the page is mapped for good and begins with an aligned number.
+        u64::from_le(unsafe { &*self.0.cast::<AtomicU64>() }.load(Ordering::Acquire))
+    }
+
+    fn copy(&self) -> [u8; CONTROL_BYTES] {
+        // SAFETY: the page is mapped for good. Bytes that change meanwhile are told by the generation.
+        unsafe { self.0.cast::<[u8; CONTROL_BYTES]>().read_volatile() }
+    }
+}

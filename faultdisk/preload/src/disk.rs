@@ -1,0 +1,227 @@
+//! What is on the disk: the files below the root, each with its log, and the log of names.
+
+use std::collections::HashMap;
+use std::ffi::{CString, OsStr, OsString, c_char, c_int};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use faultdisk::environment;
+use faultdisk::journal::Journal;
+use libc::stat;
+
+use crate::control::Control;
+use crate::fatal::{fatal, fatal_errno};
+use crate::file_log::FileLog;
+use crate::name_log::NameLog;
+use crate::real;
+
+/// The disk that this process is on.
+pub(crate) struct Disk {
+    root: PathBuf,
+    device: libc::dev_t,
+    journal: PathBuf,
+    pub(crate) control: Control,
+    pub(crate) real_sync: bool,
+    files: Mutex<HashMap<u64, Arc<Mutex<FileLog>>>>,
+    names: Mutex<NameLog>,
+}
+
+/// The disk, if the environment names one. Lock names before files, and one file at a time.
+pub(crate) fn disk() -> Option<&'static Disk> {
+    static DISK: OnceLock<Option<Disk>> = OnceLock::new();
+    DISK.get_or_init(|| {
+        let errno = real::errno();
+        let disk = Disk::from_environment();
+        real::set_errno(errno);
+        disk
+    })
+    .as_ref()
+}
+
+impl Disk {
+    fn from_environment() -> Option<Self> {
+        let root = variable(environment::ROOT)?;
+        let journal = PathBuf::from(variable(environment::JOURNAL).unwrap_or_else(|| fatal("FAULTDISK_JOURNAL is not set")));
+        let device = status_of_path(&c_string(root.as_bytes())).map_or_else(|| fatal_errno("the root"), |status| status.st_dev);
+        let names = NameLog::open(&journal);
+        Some(Self {
+            root: root.into(),
+            device,
+            control: Control::open(variable(environment::CONTROL).as_deref(), &Journal::faults_met(&journal)),
+            real_sync: variable(environment::REAL_SYNC).is_none_or(|value| value != "0"),
+            journal,
+            files: Mutex::default(),
+            names: Mutex::new(names),
+        })
+    }
+
+    /// The log of what a descriptor leads to, if that is a file below the root.
+    pub(crate) fn file(&self, fd: c_int) -> Option<Arc<Mutex<FileLog>>> {
+        let status = status_of(fd)?;
+        if status.st_mode & libc::S_IFMT != libc::S_IFREG || status.st_dev != self.device {
+            return None;
+        }
+        let mut files = lock(&self.files);
+        if let Some(log) = files.get(&status.st_ino) {
+            return Some(Arc::clone(log));
+        }
+        let path = self.path(fd)?;
+        if is_shared_memory(&path) {
+            return None;
+        }
+        let log = Arc::new(Mutex::new(FileLog::open(&self.journal, status.st_ino)));
+        files.insert(status.st_ino, Arc::clone(&log));
+        Some(log)
+    }
+
+    /// Forgets what was told of an inode: it has become another file.
+    pub(crate) fn begin_file(&self, inode: u64) {
+        let log = Arc::clone(
+            lock(&self.files).entry(inode).or_insert_with(|| Arc::new(Mutex::new(FileLog::open(&self.journal, inode)))),
+        );
+        lock(&log).begin();
+    }
+
+    pub(crate) fn names(&self) -> MutexGuard<'static, NameLog> {
+        let names: &'static Mutex<NameLog> = &disk().expect("a disk calls").names;
+        lock(names)
+    }
+
+    /// The path below the root of what a descriptor leads to; `None` when it lies elsewhere.
+    pub(crate) fn path(&self, fd: c_int) -> Option<PathBuf> {
+        path_of(fd)?.strip_prefix(&self.root).ok().map(Path::to_owned)
+    }
+
+    /// Where a path leads to: the folder that it names something in, if that is the root or lies below it.
+    pub(crate) fn place(&self, fd: c_int, path: *const c_char) -> Option<Place> {
+        if path.is_null() {
+            return None;
+        }
+        // SAFETY: the program hands over a path, which ends with a zero byte.
+        let bytes = unsafe { std::ffi::CStr::from_ptr(path) }.to_bytes();
+        let path = Path::new(OsStr::from_bytes(bytes));
+        let name = path.file_name()?;
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+        let errno = real::errno();
+        // SAFETY: the path ends with a zero byte.
+        let folder = Descriptor(unsafe { real::openat64(fd, c_string(parent.as_os_str().as_bytes()).as_ptr(), flags, 0) });
+        real::set_errno(errno);
+        let status = (folder.0 >= 0).then(|| status_of(folder.0))??;
+        let below = self.path(folder.0)?;
+        if is_shared_memory(Path::new(name)) {
+            return None;
+        }
+        Some(Place { folder, folder_inode: status.st_ino, name: name.to_owned(), shown: below.join(name) })
+    }
+}
+
+/// A name in a folder of the disk.
+pub(crate) struct Place {
+    folder: Descriptor,
+    pub(crate) folder_inode: u64,
+    pub(crate) name: OsString,
+    /// The path below the root, for messages.
+    pub(crate) shown: PathBuf,
+}
+
+impl Place {
+    /// What is there. A symbolic link is the end: where it leads would have to be followed at a power cut too.
+    pub(crate) fn status(&self) -> Option<stat> {
+        let errno = real::errno();
+        // SAFETY: all zeros is a value of it.
+        let mut status: stat = unsafe { std::mem::zeroed() };
+        let name = c_string(self.name.as_bytes());
+        // SAFETY: the name ends with a zero byte, and there is room for the answer.
+        let found = unsafe { real::fstatat64(self.folder.0, name.as_ptr(), &mut status, libc::AT_SYMLINK_NOFOLLOW) } == 0;
+        real::set_errno(errno);
+        if found && status.st_mode & libc::S_IFMT == libc::S_IFLNK {
+            fatal(&format!("{} is a symbolic link, which this disk cannot hold", self.shown.display()));
+        }
+        found.then_some(status)
+    }
+
+    /// Opens what is there to be read.
+    pub(crate) fn read(&self) -> Descriptor {
+        let name = c_string(self.name.as_bytes());
+        // SAFETY: the name ends with a zero byte.
+        Descriptor(unsafe { real::openat64(self.folder.0, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) })
+    }
+
+    /// Gives the file another name, in the journal.
+    pub(crate) fn hold(&self, held: &Path) {
+        let (name, held) = (c_string(self.name.as_bytes()), c_string(held.as_os_str().as_bytes()));
+        // SAFETY: the names end with zero bytes.
+        if unsafe { real::linkat(self.folder.0, name.as_ptr(), libc::AT_FDCWD, held.as_ptr(), 0) } != 0 {
+            fatal_errno(&format!("{} cannot be held back in the journal", self.shown.display()));
+        }
+    }
+}
+
+/// A descriptor of our own.
+pub(crate) struct Descriptor(pub(crate) c_int);
+
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if self.0 >= 0 {
+            let errno = real::errno();
+            // SAFETY: it was opened here and is used by nobody else.
+            unsafe { real::close(self.0) };
+            real::set_errno(errno);
+        }
+    }
+}
+
+/// SQLite's index of its write-ahead log. It is made anew when the first process opens the database.
+fn is_shared_memory(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b"-shm")
+}
+
+pub(crate) fn status_of(fd: c_int) -> Option<stat> {
+    let errno = real::errno();
+    // SAFETY: all zeros is a value of it.
+    let mut status: stat = unsafe { std::mem::zeroed() };
+    // SAFETY: there is room for the answer.
+    let found = unsafe { real::fstat64(fd, &mut status) } == 0;
+    real::set_errno(errno);
+    found.then_some(status)
+}
+
+fn status_of_path(path: &CString) -> Option<stat> {
+    // SAFETY: all zeros is a value of it.
+    let mut status: stat = unsafe { std::mem::zeroed() };
+    // SAFETY: the path ends with a zero byte, and there is room for the answer.
+    (unsafe { real::fstatat64(libc::AT_FDCWD, path.as_ptr(), &mut status, 0) } == 0).then_some(status)
+}
+
+fn path_of(fd: c_int) -> Option<PathBuf> {
+    let errno = real::errno();
+    let link = c_string(format!("/proc/self/fd/{fd}").as_bytes());
+    let mut buffer = vec![0_u8; libc::PATH_MAX as usize];
+    // SAFETY: the path ends with a zero byte, and the buffer is as long as is said.
+    let length = unsafe { real::readlink(link.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
+    real::set_errno(errno);
+    buffer.truncate(usize::try_from(length).ok()?);
+    Some(PathBuf::from(OsString::from_vec(buffer)))
+}
+
+pub(crate) fn c_string(bytes: &[u8]) -> CString {
+    CString::new(bytes).unwrap_or_else(|_| fatal("a path holds a zero byte"))
+}
+
+/// A variable of the environment. std's own way takes a lock that a forked child may find held.
+fn variable(name: &str) -> Option<OsString> {
+    // SAFETY: the name ends with a zero byte, and nothing sets variables while the process starts.
+    let value = unsafe { libc::getenv(c_string(name.as_bytes()).as_ptr()) };
+    // SAFETY: what is not null is a string that ends with a zero byte.
+    (!value.is_null()).then(|| OsString::from_vec(unsafe { std::ffi::CStr::from_ptr(value) }.to_bytes().to_vec()))
+}
+
+/// Locks. What a panicked holder left behind is never seen: a panic in a C function ends the process.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,90 @@
+//! What cannot be followed, and ends the process rather than be missed.
+
+use std::ffi::{c_char, c_int, c_long, c_void};
+
+use libc::{AT_FDCWD, off_t, size_t};
+
+use crate::disk::disk;
+use crate::fatal::fatal;
+use crate::real;
+
+fn check_mapping(protection: c_int, flags: c_int, fd: c_int) {
+    if fd < 0 || protection & libc::PROT_WRITE == 0 || flags & libc::MAP_SHARED == 0 {
+        return;
+    }
+    let Some(disk) = disk() else { return };
+    if disk.file(fd).is_some() {
+        let path = disk.path(fd).unwrap_or_default();
+        fatal(&format!("{} is mapped to be written, which cannot be followed", path.display()));
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mmap(
+    address: *mut c_void,
+    length: size_t,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    check_mapping(protection, flags, fd);
+    // SAFETY: what the program handed over is handed on.
+    unsafe { real::mmap64(address, length, protection, flags, fd, offset) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn mmap64(
+    address: *mut c_void,
+    length: size_t,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+    offset: off_t,
+) -> *mut c_void {
+    check_mapping(protection, flags, fd);
+    // SAFETY: what the program handed over is handed on.
+    unsafe { real::mmap64(address, length, protection, flags, fd, offset) }
+}
+
+fn symlink_at(target: *const c_char, fd: c_int, path: *const c_char) -> c_int {
+    if let Some(place) = disk().and_then(|disk| disk.place(fd, path)) {
+        fatal(&format!("{} is to be a symbolic link, which this disk cannot hold", place.shown.display()));
+    }
+    // SAFETY: what the program handed over is handed on.
+    unsafe { real::symlinkat(target, fd, path) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn symlink(target: *const c_char, path: *const c_char) -> c_int {
+    symlink_at(target, AT_FDCWD, path)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn symlinkat(target: *const c_char, fd: c_int, path: *const c_char) -> c_int {
+    symlink_at(target, fd, path)
+}
+
+/// Calls by number are let through, but for those that change files.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+    const CHANGE_FILES: [c_long; 12] = [
+        libc::SYS_io_uring_setup,
+        libc::SYS_openat2,
+        libc::SYS_openat,
+        libc::SYS_write,
+        libc::SYS_pwrite64,
+        libc::SYS_pwritev2,
+        libc::SYS_ftruncate,
+        libc::SYS_fsync,
+        libc::SYS_fdatasync,
+        libc::SYS_renameat2,
+        libc::SYS_unlinkat,
+        libc::SYS_copy_file_range,
+    ];
+    if CHANGE_FILES.contains(&number) && disk().is_some() {
+        fatal(&format!("system call {number} is made by its number, which cannot be followed"));
+    }
+    // SAFETY: what the program handed over is handed on.
+    unsafe { real::syscall(number, a, b, c, d, e, f) }
+}

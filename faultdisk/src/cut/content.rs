@@ -1,0 +1,223 @@
+//! The bytes of one file after a power cut.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::chance::Chance;
+use crate::disk::DiskError;
+use crate::record::FileRecord;
+use crate::report::{Count, FileCut};
+
+/// What a disk writes whole or not at all.
+const SECTOR: u64 = 512;
+
+/// A change with its new bytes, as it can be done again.
+#[derive(Debug)]
+enum Change {
+    Write { offset: u64, bytes: Vec<u8> },
+    Resize { length: u64 },
+}
+
+/// What is known of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Durable,
+    Lost,
+    Pending,
+}
+
+/// Sets a file back. `None` when everything in it was durable. Without chance everything that is not durable is lost.
+pub(super) fn set_back(
+    path: &Path,
+    shown: &str,
+    records: Vec<FileRecord>,
+    chance: Option<&mut Chance>,
+) -> Result<Option<FileCut>, DiskError> {
+    let changes = standings(records);
+    if changes.iter().all(|(_, standing)| *standing == Standing::Durable) {
+        return Ok(None);
+    }
+    let unsynced = changes.iter().filter(|(_, standing)| *standing == Standing::Pending).count();
+    let mut cut = FileCut { path: shown.to_owned(), changes: Count::default(), lost_before: 0 };
+    let mut fates = fates(unsynced, chance).into_iter();
+    let set_back = || -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut again = Vec::new();
+        for (record, standing) in changes.into_iter().rev() {
+            again.push((undo(&file, record)?, standing));
+        }
+        for (change, standing) in again.into_iter().rev() {
+            let fate = match standing {
+                Standing::Durable => Fate::Keep,
+                Standing::Lost => Fate::Drop,
+                Standing::Pending => fates.next().unwrap_or(Fate::Drop),
+            };
+            let kept = redo(&file, &change, fate)?;
+            match standing {
+                Standing::Durable => {}
+                Standing::Lost => cut.lost_before += 1,
+                Standing::Pending => cut.changes += kept,
+            }
+        }
+        file.sync_all()
+    };
+    set_back().map_err(DiskError::io(path))?;
+    Ok(Some(cut))
+}
+
+/// The changes in order, each with what the syncs after it say of it.
+fn standings(records: Vec<FileRecord>) -> Vec<(FileRecord, Standing)> {
+    let mut changes: Vec<(FileRecord, Standing)> = Vec::new();
+    for record in records {
+        let verdict = match record {
+            FileRecord::Synced => Standing::Durable,
+            FileRecord::Lost => Standing::Lost,
+            change => {
+                changes.push((change, Standing::Pending));
+                continue;
+            }
+        };
+        changes.iter_mut().filter(|(_, standing)| *standing == Standing::Pending).for_each(|(_, standing)| *standing = verdict);
+    }
+    changes
+}
+
+/// Undoes the last change of the file, and gives it as it can be done again.
+fn undo(file: &File, record: FileRecord) -> io::Result<Change> {
+    let length = file.metadata()?.len();
+    match record {
+        FileRecord::Write { offset, length: written, file_length, before } => {
+            // A process that was killed before it wrote, or in the midst of it, wrote less.
+            let there = written.min(length.saturating_sub(offset));
+            let mut bytes = vec![0; usize::try_from(there).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, offset)?;
+            file.write_all_at(&before, offset)?;
+            file.set_len(file_length)?;
+            Ok(Change::Write { offset, bytes })
+        }
+        FileRecord::Resize { length, file_length, before } => {
+            file.set_len(file_length)?;
+            file.write_all_at(&before, length)?;
+            Ok(Change::Resize { length })
+        }
+        FileRecord::Synced | FileRecord::Lost => unreachable!("marks are no changes"),
+    }
+}
+
+/// What becomes of one change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    Drop,
+    /// The file grows, but its new bytes are zeros.
+    Grow,
+    /// The sectors up to one are there, and no more.
+    Start {
+        draw: u64,
+    },
+    /// Each sector is there or not.
+    Scatter {
+        draw: u64,
+    },
+}
+
+/// Draws what becomes of each of a file's unsynced changes.
+fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
+    let Some(chance) = chance else { return vec![Fate::Drop; changes] };
+    if changes == 0 {
+        return Vec::new();
+    }
+    let last = changes - 1;
+    match chance.below(8) {
+        0 => vec![Fate::Drop; changes],
+        1 => vec![Fate::Keep; changes],
+        // The power went while the disk wrote in order.
+        2 | 3 => {
+            let reached = usize::try_from(chance.below(changes as u64)).expect("below a length");
+            let fate = |place: usize, chance: &mut Chance| match place.cmp(&reached) {
+                std::cmp::Ordering::Less => Fate::Keep,
+                std::cmp::Ordering::Equal => Fate::Start { draw: chance.number() },
+                std::cmp::Ordering::Greater => Fate::Drop,
+            };
+            (0..changes).map(|place| fate(place, chance)).collect()
+        }
+        // It wrote in an order of its own.
+        _ => (0..changes)
+            .map(|place| match chance.below(8) {
+                0..=2 => Fate::Keep,
+                3 | 4 if place == last => Fate::Start { draw: chance.number() },
+                3 => Fate::Scatter { draw: chance.number() },
+                4 => Fate::Grow,
+                _ => Fate::Drop,
+            })
+            .collect(),
+    }
+}
+
+/// Does a change again, as far as its fate lets it.
+fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
+    let (kept, torn, dropped) =
+        (Count { kept: 1, ..Count::default() }, Count { torn: 1, ..Count::default() }, Count { dropped: 1, ..Count::default() });
+    let (offset, bytes) = match change {
+        // A length is one field: it is there or not.
+        Change::Resize { length } if matches!(fate, Fate::Keep | Fate::Grow | Fate::Start { .. }) => {
+            file.set_len(*length)?;
+            return Ok(kept);
+        }
+        Change::Resize { .. } => return Ok(dropped),
+        Change::Write { offset, bytes } => (*offset, bytes),
+    };
+    let grow = |end: u64| if file.metadata()?.len() < end { file.set_len(end) } else { Ok(()) };
+    let end = offset + bytes.len() as u64;
+    let write = |from: u64, to: u64| {
+        let place = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
+        file.write_all_at(&bytes[place(from)?..place(to)?], from)
+    };
+    let pieces: Vec<(u64, u64)> = sectors(offset, end);
+    match fate {
+        Fate::Drop => return Ok(dropped),
+        Fate::Keep => write(offset, end)?,
+        Fate::Grow => {
+            let before = file.metadata()?.len();
+            grow(end)?;
+            return Ok(if before < end { torn } else { dropped });
+        }
+        Fate::Start { draw } => {
+            let reached = usize::try_from(draw % pieces.len().max(1) as u64).expect("below a length");
+            let Some((to, _)) = pieces.get(reached).filter(|_| reached > 0) else { return Ok(dropped) };
+            write(offset, *to)?;
+            return Ok(torn);
+        }
+        Fate::Scatter { draw } => {
+            let mut chance = Chance::new(draw);
+            let there: Vec<bool> = pieces.iter().map(|_| chance.one_in(2)).collect();
+            for ((from, to), _) in pieces.iter().zip(&there).filter(|(_, there)| **there) {
+                write(*from, *to)?;
+            }
+            return Ok(match there.iter().filter(|there| **there).count() {
+                0 => dropped,
+                written if written == pieces.len() => kept,
+                _ => torn,
+            });
+        }
+    }
+    Ok(kept)
+}
+
+/// The pieces of a row of bytes that lie each in one sector.
+fn sectors(offset: u64, end: u64) -> Vec<(u64, u64)> {
+    let mut pieces = Vec::new();
+    let mut from = offset;
+    while from < end {
+        let to = ((from / SECTOR + 1) * SECTOR).min(end);
+        pieces.push((from, to));
+        from = to;
+    }
+    pieces
+}
+
+#[cfg(test)]
+#[path = "content_test.rs"]
+mod tests;

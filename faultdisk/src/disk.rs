@@ -1,0 +1,205 @@
+//! The disk as a harness sees it.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cut::{self, Loss};
+use crate::faults::{CONTROL_BYTES, Faults};
+use crate::journal::Journal;
+use crate::report::CutReport;
+
+/// Names of the environment that the preloaded library reads.
+pub mod environment {
+    /// Files below this folder are on the disk.
+    pub const ROOT: &str = "FAULTDISK_ROOT";
+    /// Where the journal is kept.
+    pub const JOURNAL: &str = "FAULTDISK_JOURNAL";
+    /// The file of the faults that are on order.
+    pub const CONTROL: &str = "FAULTDISK_CONTROL";
+    /// `0`: a sync is recorded and not done. The kernel outlives the process, so nothing but real power cuts needs it.
+    pub const REAL_SYNC: &str = "FAULTDISK_REAL_SYNC";
+}
+
+/// Why the disk cannot be set up, or its power cannot be cut.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DiskError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The state folder cannot serve this root.
+    #[error("{path}: {rule}", path = path.display())]
+    State {
+        /// The folder.
+        path: PathBuf,
+        /// What it should be.
+        rule: &'static str,
+    },
+    /// The journal does not read: it was written by another version, or damaged.
+    #[error("{path}: {rule}", path = path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        rule: String,
+    },
+    /// The files are not what the journal says was written: they were changed past the library.
+    #[error("{path}: it was changed without the journal: {rule}", path = path.display())]
+    Unseen {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        rule: String,
+    },
+    /// The preloaded library could not be built.
+    #[error("the preloaded library: {reason}")]
+    Preload {
+        /// What cargo said.
+        reason: String,
+    },
+}
+
+impl DiskError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
+
+/// A folder whose files are on a disk that can fail. One process at a time writes to it.
+///
+/// ```no_run
+/// # use std::{path::Path, process::Command};
+/// # use faultdisk::{FaultDisk, Faults};
+/// let disk = FaultDisk::new(Path::new("/tmp/t/data"), Path::new("/tmp/t/disk"), &faultdisk::preload_library()?)?;
+/// let mut command = Command::new("votekit");
+/// disk.apply(&mut command);
+/// let mut child = command.args(["serve", "--data", "/tmp/t/data"]).spawn().expect("it starts");
+/// disk.set_faults(&Faults { space_bytes: Some(1 << 20), ..Faults::default() })?;
+/// child.kill().and_then(|()| child.wait()).expect("it is killed");
+/// println!("{}", disk.cut_power(7)?);
+/// # Ok::<(), faultdisk::DiskError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FaultDisk {
+    root: PathBuf,
+    state: PathBuf,
+    library: PathBuf,
+    real_sync: bool,
+}
+
+impl FaultDisk {
+    /// Puts the folder `root`, made if it is not there, on such a disk. What it holds already is durable. `state` is the disk's own
+    /// folder: on the same file system, not below `root`. No faults are on order. Taking up an earlier state folder goes on
+    /// with its journal.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn new(root: &Path, state: &Path, preload_library: &Path) -> Result<Self, DiskError> {
+        let whole = |path: &Path| fs::canonicalize(path).map_err(DiskError::io(path));
+        for folder in [root, state] {
+            fs::create_dir_all(folder).map_err(DiskError::io(folder))?;
+        }
+        let (root, state, library) = (whole(root)?, whole(state)?, whole(preload_library)?);
+        if state.starts_with(&root) {
+            return Err(DiskError::State { path: state, rule: "the disk's own folder must not lie on the disk" });
+        }
+        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).map_err(DiskError::io(path));
+        if device(&root)? != device(&state)? {
+            return Err(DiskError::State { path: state, rule: "it must be on the same file system as what it serves" });
+        }
+        let disk = Self { root, state, library, real_sync: false };
+        Journal::create(&disk.journal_path()).map_err(DiskError::io(&disk.journal_path()))?;
+        disk.set_faults(&Faults::default())?;
+        Ok(disk)
+    }
+
+    /// Whether a sync is really done too. It is not, unless asked for: only the journal counts here, and tests are faster.
+    #[must_use]
+    pub fn with_real_sync(mut self, real_sync: bool) -> Self {
+        self.real_sync = real_sync;
+        self
+    }
+
+    /// Lets a program run on the disk.
+    pub fn apply(&self, command: &mut Command) {
+        command.env("LD_PRELOAD", &self.library);
+        command.env(environment::ROOT, &self.root);
+        command.env(environment::JOURNAL, self.journal_path());
+        command.env(environment::CONTROL, self.control_path());
+        command.env(environment::REAL_SYNC, if self.real_sync { "1" } else { "0" });
+    }
+
+    /// The folder that is on the disk.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Orders faults, in place of those that were on order: counts begin anew. A running program meets them at its next call.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn set_faults(&self, faults: &Faults) -> Result<(), DiskError> {
+        let path = self.control_path();
+        let write = || {
+            let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+            let mut page = [0; CONTROL_BYTES];
+            let mut generation = 0;
+            if file.read_exact_at(&mut page, 0).is_ok() {
+                generation = Faults::generation(&page);
+            }
+            // A program that looks while the page is written sees that it is, and keeps to its earlier orders.
+            file.write_all_at(&0_u64.to_le_bytes(), 0)?;
+            let page = faults.encode(generation + 1)?;
+            file.write_all_at(&page[8..], 8)?;
+            file.write_all_at(&page[..8], 0)
+        };
+        write().map_err(DiskError::io(&path))
+    }
+
+    /// Which faults the program has met since the disk was set up, a line each, such as `ENOSPC write ledger.sqlite-wal`.
+    ///
+    /// # Errors
+    /// [`DiskError`].
+    pub fn faults_met(&self) -> Result<Vec<String>, DiskError> {
+        let path = Journal::faults_met(&self.journal_path());
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(DiskError::Io { path, source }),
+        }
+    }
+
+    /// Cuts the power, after the program was killed: rewrites the files to what a disk could hold. The seed decides what of the
+    /// unsynced is there. What is there then is durable, and the journal is empty.
+    ///
+    /// # Errors
+    /// [`DiskError`]. The files are then in no defined state.
+    pub fn cut_power(&self, seed: u64) -> Result<CutReport, DiskError> {
+        cut::cut_power(&self.root, &self.journal_path(), Loss::Some { seed })
+    }
+
+    /// Cuts the power on the harshest disk: nothing that was not synced is there.
+    ///
+    /// # Errors
+    /// As [`FaultDisk::cut_power`].
+    pub fn lose_everything_unsynced(&self) -> Result<CutReport, DiskError> {
+        cut::cut_power(&self.root, &self.journal_path(), Loss::Everything)
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.state.join("journal")
+    }
+
+    fn control_path(&self) -> PathBuf {
+        self.state.join("control")
+    }
+}

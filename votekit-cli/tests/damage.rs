@@ -1,0 +1,231 @@
+//! Damaged data folders: the node says what is wrong, or what it serves is what was stored. It never serves anything else.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use faultdisk::{FaultDisk, Faults};
+use serde_json::Value;
+use support::Desk;
+use support::casting::Numbers;
+use support::http::Http;
+use support::node::Node;
+use support::poll::{self, LAW};
+
+/// Enough votes, each decided before the next, for a full tile.
+const VOTES: usize = 90;
+
+/// What an undamaged folder tells.
+struct Truth {
+    desk: Desk,
+    /// Request ids, each with the choice's place.
+    requests: Vec<String>,
+    leaves: Vec<String>,
+    tile: String,
+    fingerprint: String,
+    results: Value,
+}
+
+impl Truth {
+    /// A folder of a node that was stopped, or killed with its write-ahead log full.
+    fn new(killed: bool) -> Self {
+        let (desk, electors) = poll::opened(VOTES as u32 + 10);
+        let node = Node::serve(&desk);
+        let http = Http::new();
+        let mut requests = Vec::new();
+        for (place, elector) in electors.iter().take(VOTES).enumerate() {
+            let vote = if place % 3 == 0 { "non" } else { "oui" };
+            let answer = http.vote(&node.public, elector, vote, &format!("key-{place}"), 10).expect("an answer");
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            requests.push(answer.request_id());
+        }
+        let results = results(&http, &node);
+        let tile = http.get(&format!("{}/log/{LAW}/tile/0/000", node.public));
+        assert_eq!(tile.status, 200);
+        drop(http);
+        if killed {
+            node.cut_off()
+        } else {
+            node.stop()
+        }
+        let copy = copy_of(&desk);
+        let report = copy.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+        let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint").to_owned();
+        let leaves = leaves(&copy);
+        Self { desk, requests, leaves, tile: tile.body, fingerprint, results }
+    }
+
+    /// The tiles as they are stored.
+    fn tiles(&self) -> Vec<Vec<u8>> {
+        let copy = copy_of(&self.desk);
+        let ledger = rusqlite::Connection::open(copy.path("node/ledger.sqlite")).expect("opened");
+        let mut statement = ledger.prepare("SELECT hashes FROM tile").expect("a table");
+        let tiles = statement.query_map([], |row| row.get(0)).expect("rows");
+        tiles.collect::<Result<_, _>>().expect("blobs")
+    }
+
+    /// Starts a node on a damaged folder. What it said if it refused; `None` if all that it serves is true.
+    fn refusal(&self, desk: &Desk, disk: Option<&FaultDisk>, place: &str) -> Option<String> {
+        let node = match Node::try_serve(desk, disk) {
+            Ok(node) => node,
+            Err(said) => return Some(said),
+        };
+        let http = Http::new();
+        for request in &self.requests {
+            let status = http.get(&format!("{}/api/v1/vote/{request}", node.public));
+            if status.status >= 500 {
+                return Some(format!("status: {} {}", status.body, node.log()));
+            }
+            assert_eq!(status.json()["status"], "accepted", "{place}: {} {}", status.status, status.body);
+        }
+        assert_eq!(results(&http, &node), self.results, "{place}");
+        let tile = http.get(&format!("{}/log/{LAW}/tile/0/000", node.public));
+        if tile.status >= 500 {
+            return Some(format!("tile: {} {}", tile.body, node.log()));
+        }
+        assert!(tile.body == self.tile, "{place}: a tile that is not the log's");
+        drop(http);
+        node.stop();
+        let bundle = desk.run(&["export", "bundle", "bundle", "--data", "node"]);
+        if bundle.code != 0 {
+            return Some(format!("export: {}", bundle.stderr));
+        }
+        let served = leaves(desk);
+        assert!(served.starts_with(&self.leaves), "{place}: a log that is not the one that was signed");
+        desk.run(&["verify", "bundle", "bundle", "--fingerprint", &self.fingerprint]).succeeds();
+        None
+    }
+}
+
+fn results(http: &Http, node: &Node) -> Value {
+    let results = http.get(&format!("{}/api/v1/results/{LAW}", node.public)).json();
+    // The rest tells the log, which grows when a restarted node ends its earlier epoch.
+    let names = ["state", "received", "accepted", "duplicate", "invalid", "oui_count", "non_count", "registered"];
+    names.iter().map(|name| results[name].clone()).collect()
+}
+
+fn leaves(desk: &Desk) -> Vec<String> {
+    String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8").lines().map(str::to_owned).collect()
+}
+
+/// A desk with a copy of another's data folder.
+fn copy_of(desk: &Desk) -> Desk {
+    let copy = Desk::new();
+    copy_folder(&desk.path("node"), &copy.path("node"));
+    copy
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_folder(&from, &to);
+        } else {
+            fs::copy(&from, &to).expect("copied");
+        }
+    }
+}
+
+/// Flips a bit of a file in a copy of the folder.
+fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
+    let copy = copy_of(&truth.desk);
+    let path = copy.path("node").join(file);
+    let mut bytes = fs::read(&path).expect("a file");
+    bytes[at] ^= 1 << bit;
+    fs::write(path, bytes).expect("written");
+    copy
+}
+
+/// The files of a data folder, by their paths in it.
+fn files_of(desk: &Desk) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![desk.path("node")]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files.sort();
+    files.iter().map(|file| file.strip_prefix(desk.path("node")).expect("below").to_owned()).collect()
+}
+
+#[test]
+fn damage_in_the_ledger_is_told_or_changes_nothing() {
+    let truth = Truth::new(false);
+    let bytes = truth.desk.read("node/ledger.sqlite");
+    let tiles = truth.tiles();
+    let (mut numbers, mut told) = (Numbers(1), 0);
+    for _ in 0..24 {
+        let at = 100 + numbers.below(bytes.len() as u64 - 200) as usize;
+        // Tiles are not checked at the start: whoever reads one holds it against the signed root.
+        if tiles.iter().any(|tile| tile.windows(8).any(|hashes| *hashes == bytes[at - 4..at + 4])) {
+            continue;
+        }
+        let place = format!("ledger.sqlite, byte {at} (page {}, byte {})", at / 4096 + 1, at % 4096);
+        if let Some(said) = truth.refusal(&damaged(&truth, Path::new("ledger.sqlite"), at, numbers.below(8)), None, &place) {
+            assert!(said.contains("damaged") || said.contains("L2025-001"), "{place}: {said}");
+            told += 1;
+        }
+    }
+    assert!(told > 0, "no damage was told");
+}
+
+#[test]
+fn damage_in_the_write_ahead_log_is_told() {
+    let truth = Truth::new(true);
+    let length = truth.desk.read("node/ledger.sqlite-wal").len();
+    let mut numbers = Numbers(2);
+    // Damage to the last transaction cannot be told from a write that a power cut tore.
+    let random = (0..8).map(|_| numbers.below(length as u64 * 9 / 10) as usize);
+    for at in [0, 9, 20, 31, 32, 40, 60].into_iter().chain(random.collect::<Vec<_>>()) {
+        let said = truth.refusal(&damaged(&truth, Path::new("ledger.sqlite-wal"), at, at as u64 % 8), None, "the log");
+        let said = said.unwrap_or_else(|| panic!("byte {at} of {length} was flipped, and the node serves"));
+        assert!(said.starts_with("exit status: 4") && said.contains("ledger.sqlite-wal: "), "byte {at}: {said}");
+    }
+}
+
+#[test]
+fn damage_in_any_other_file_is_told() {
+    let truth = Truth::new(true);
+    // SQLite makes its index anew after a crash, and whoever brings a damaged token hears 401.
+    let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
+    let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
+    let files = files_of(&truth.desk);
+    let is_other = |file: &Path| ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name));
+    let files: Vec<_> = files.iter().filter(|file| is_other(file)).collect();
+    // The format; node, log, cosigner, ballot and request keys, pepper; manifest and shard.
+    assert_eq!(files.len(), 9, "{files:?}");
+    for file in files {
+        let length = fs::metadata(truth.desk.path("node").join(file)).expect("a file").len() as usize;
+        for (at, bit) in [(0, 0), (length / 2, 0), (length / 2, 6), (length - 2, 1)] {
+            let place = format!("{}, byte {at} of {length}, bit {bit}", file.display());
+            let said = truth.refusal(&damaged(&truth, file, at, bit), None, &place);
+            let said = said.unwrap_or_else(|| panic!("{place}: flipped, and the node serves"));
+            assert!(said.starts_with("exit status: 4"), "{place}: {said}");
+        }
+    }
+    for (at, bit) in [(0, 0), (16_000, 6), (100, 1)] {
+        let desk = damaged(&truth, Path::new("ledger.sqlite-shm"), at, bit);
+        assert_eq!(truth.refusal(&desk, None, "the index of the log"), None);
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_is_told() {
+    let truth = Truth::new(false);
+    for file in ["ledger.sqlite", "keys/node", "votekit.toml"] {
+        let desk = copy_of(&truth.desk);
+        let library = faultdisk::preload_library().expect("it builds");
+        let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+        disk.set_faults(&Faults { failing_reads: true, file: file.into(), ..Faults::default() }).expect("ordered");
+        let said =
+            truth.refusal(&desk, Some(&disk), file).unwrap_or_else(|| panic!("{file} cannot be read, and the node serves"));
+        assert!(said.starts_with("exit status: 4"), "{said}");
+        assert!(said.contains("disk I/O error") || said.contains(&format!("{file}: input/output error")), "{said}");
+        // Nothing was changed: with the disk mended the node serves as before.
+        disk.set_faults(&Faults::default()).expect("lifted");
+        assert_eq!(truth.refusal(&desk, Some(&disk), file), None);
+    }
+}

@@ -1,0 +1,184 @@
+//! Power cuts and bad disks under the real node: what was answered is there, once; what is damaged is told and never served.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use faultdisk::{FaultDisk, Faults};
+use support::Desk;
+use support::casting::{Known, Numbers, cast, holds_once};
+use support::http::Http;
+use support::node::Node;
+use support::poll::{self, Elector, LAW};
+
+/// The folder of a desk on a disk that can fail.
+fn disk(desk: &Desk, folder: &str) -> FaultDisk {
+    let library = faultdisk::preload_library().expect("it builds");
+    FaultDisk::new(&desk.path(folder), &desk.path("disk"), &library).expect("a disk")
+}
+
+/// An open poll, its node's folder on such a disk.
+fn opened(electors: u32) -> (Desk, Vec<Elector>, FaultDisk) {
+    let (desk, electors) = poll::opened(electors);
+    let disk = disk(&desk, "node");
+    (desk, electors, disk)
+}
+
+/// Casts until some votes more are answered, and a little longer, then kills the node.
+fn kill_under_load(node: Node, electors: &[Elector], known: &mut BTreeMap<usize, Known>, numbers: &mut Numbers) {
+    let answered = AtomicUsize::new(0);
+    let until = 1 + numbers.below(60) as usize;
+    let public = node.public.clone();
+    std::thread::scope(|scope| {
+        let casting = scope.spawn(|| cast(&public, electors, known, &answered));
+        while answered.load(Ordering::Relaxed) < until && !casting.is_finished() {
+            std::thread::yield_now();
+        }
+        std::thread::sleep(Duration::from_micros(numbers.below(3000)));
+        node.cut_off();
+        casting.join().expect("no panic");
+    });
+}
+
+/// Lets everyone vote who does not know that theirs was taken, closes, and holds the log against what the voters know.
+fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
+    let node = Node::serve(desk);
+    let http = Http::new();
+    for (elector, known) in known.iter() {
+        let Known::Taken(request) = known else { continue };
+        let status = http.get(&format!("{}/api/v1/vote/{request}", node.public));
+        assert_eq!(status.status, 200, "elector {elector}: {request} was answered and is gone: {}", status.body);
+    }
+    // A connection left open is waited for.
+    drop(http);
+    cast(&node.public, electors, known, &AtomicUsize::new(0));
+    assert!(known.len() == electors.len() && known.values().all(|known| matches!(known, Known::Taken(_))));
+    desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    node.stop();
+    holds_once(desk, known);
+    assert_eq!(desk.run(&["results", "--data", "node", "--json"]).json()["accepted"], electors.len());
+}
+
+/// Three lives of a node, each ended by a power cut. Gives how many unsynced changes the cuts met.
+fn power_is_cut(seed: Option<u64>) -> u64 {
+    let mut numbers = Numbers(seed.unwrap_or(0));
+    let (desk, electors, disk) = opened(200);
+    let (mut known, mut unsynced) = (BTreeMap::new(), 0);
+    // Most of the time a sync is under way, and the power goes in the midst of one.
+    disk.set_faults(&Faults { sync_micros: 2000, ..Faults::default() }).expect("ordered");
+    for _ in 0..3 {
+        kill_under_load(Node::serve_from(&desk, &disk), &electors, &mut known, &mut numbers);
+        let report = match seed {
+            Some(_) => disk.cut_power(numbers.below(u64::MAX)),
+            None => disk.lose_everything_unsynced(),
+        };
+        let report = report.expect("cut");
+        unsynced += report.changes().total();
+    }
+    finish(&desk, &electors, &mut known);
+    unsynced
+}
+
+#[test]
+fn a_node_that_loses_power_keeps_every_answered_vote_once() {
+    // A cut that meets nothing unsynced proves nothing; where each falls is chance, so they are taken together.
+    let unsynced: u64 = [1, 2, 3, 4].into_iter().map(|seed| power_is_cut(Some(seed))).sum();
+    assert!(unsynced > 0, "no cut met anything that was not synced");
+}
+
+#[test]
+fn a_node_whose_disk_loses_all_that_was_not_synced_keeps_every_answered_vote_once() {
+    assert!(power_is_cut(None) > 0, "no cut met anything that was not synced");
+}
+
+#[test]
+fn what_a_command_has_done_is_there_after_a_power_cut() {
+    let (desk, _) = poll::hashed(3);
+    let disk = disk(&desk, "volume");
+    let run = |arguments: &[&str]| {
+        desk.run_from(&disk, &[arguments, &["--data", "volume/node"]].concat()).succeeds();
+        disk.lose_everything_unsynced().expect("cut");
+        desk.run(&["election", "list", "--json", "--data", "volume/node"]).json()
+    };
+    let nothing = run(&["load", "hashes", "--base", "elections.example", "--pepper-file", "referendum.pepper"]);
+    assert_eq!(nothing, serde_json::json!([]));
+    let token = desk.read("volume/node/keys/admin-token");
+    assert_eq!(run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])[0]["state"], "draft");
+    assert_eq!(run(&["election", "open", LAW])[0]["state"], "open");
+    assert_eq!(run(&["election", "close", LAW])[0]["state"], "closed");
+    run(&["election", "certify", LAW]);
+    run(&["election", "purge", LAW]);
+    assert!(!desk.exists(&format!("volume/node/keys/ballot/{LAW}")), "a key that was destroyed is back");
+    assert_eq!(desk.read("volume/node/keys/admin-token"), token);
+}
+
+#[test]
+fn a_full_disk_refuses_votes_until_there_is_room() {
+    for space_bytes in [0, 30_000, 90_000] {
+        let (desk, electors, disk) = opened(120);
+        let node = Node::serve_from(&desk, &disk);
+        let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
+        cast(&node.public, &electors[..40], &mut known, &answered);
+        assert_eq!(answered.load(Ordering::Relaxed), 40);
+        disk.set_faults(&Faults { space_bytes: Some(space_bytes), ..Faults::default() }).expect("ordered");
+        cast(&node.public, &electors, &mut known, &answered);
+        let last = &electors[electors.len() - 1];
+        let refused = Http::new().vote(&node.public, last, "oui", "another", 0).expect("an answer");
+        assert_eq!(refused.status, 503, "{}", refused.body);
+        assert_eq!(refused.json()["detail"], "nothing was stored; try again");
+        assert!(node.log().contains("the disk is full"), "{}", node.log());
+        assert!(disk.faults_met().expect("read").iter().any(|met| met.starts_with("ENOSPC write ledger.sqlite")));
+        disk.set_faults(&Faults::default()).expect("lifted");
+        let before = answered.load(Ordering::Relaxed);
+        cast(&node.public, &electors, &mut known, &answered);
+        assert!(answered.load(Ordering::Relaxed) > before, "it does not recover by itself: {}", node.log());
+        assert!(known.values().all(|known| matches!(known, Known::Taken(_))));
+        node.cut_off();
+        disk.cut_power(space_bytes).expect("cut");
+        finish(&desk, &electors, &mut known);
+    }
+}
+
+#[test]
+fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
+    for (failing_sync, failing_sync_takes_back) in [(1, false), (2, true), (3, false), (4, true)] {
+        let (desk, electors, disk) = opened(120);
+        let node = Node::serve_from(&desk, &disk);
+        let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
+        cast(&node.public, &electors[..30], &mut known, &answered);
+        let faults = Faults { failing_sync: Some(failing_sync), failing_sync_takes_back, ..Faults::default() };
+        disk.set_faults(&faults).expect("ordered");
+        cast(&node.public, &electors, &mut known, &answered);
+        let log = node.log_path();
+        let ended = node.ended();
+        let log = std::fs::read_to_string(log).expect("a log");
+        assert_eq!(ended.code(), Some(4), "{log}");
+        assert!(log.contains("the node failed and stopped: "), "{log}");
+        assert!(log.contains("every vote that was answered is stored"), "{log}");
+        assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite-wal"]);
+        disk.cut_power(failing_sync).expect("cut");
+        finish(&desk, &electors, &mut known);
+    }
+}
+
+#[test]
+fn a_sync_that_fails_while_the_log_is_emptied_loses_nothing() {
+    for failing_sync_takes_back in [false, true] {
+        let (desk, electors, disk) = opened(60);
+        let node = Node::serve_from(&desk, &disk);
+        let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
+        cast(&node.public, &electors[..30], &mut known, &answered);
+        let file = "ledger.sqlite".to_owned();
+        disk.set_faults(&Faults { failing_sync: Some(1), failing_sync_takes_back, file, ..Faults::default() }).expect("ordered");
+        let log = node.log_path();
+        node.stop();
+        let log = std::fs::read_to_string(log).expect("a log");
+        assert!(log.contains("a sync to disk failed"), "{log}");
+        assert_eq!(disk.faults_met().expect("read"), ["EIO sync ledger.sqlite"]);
+        disk.lose_everything_unsynced().expect("cut");
+        finish(&desk, &electors, &mut known);
+    }
+}

@@ -1,0 +1,103 @@
+//! Many voters at once, what each of them knows of their vote, and the log held against it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use super::Desk;
+use super::http::Http;
+use super::poll::{Elector, LAW};
+
+/// Threads that cast at the same time.
+const CASTERS: usize = 4;
+
+/// A repeatable row of numbers (splitmix64).
+pub(crate) struct Numbers(pub(crate) u64);
+
+impl Numbers {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// What a voter knows of his vote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It was taken, under this request id.
+    Taken(String),
+    /// It was refused, and nothing is stored.
+    Refused,
+    /// The connection broke.
+    Unknown,
+}
+
+/// Casts the votes of those who do not yet know that theirs was taken, each under a key of its own, until the node is gone.
+pub(crate) fn cast(node: &str, electors: &[Elector], known: &mut BTreeMap<usize, Known>, answered: &AtomicUsize) {
+    let waiting: Vec<usize> = (0..electors.len()).filter(|place| !matches!(known.get(place), Some(Known::Taken(_)))).collect();
+    let found: Vec<(usize, Known)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..CASTERS)
+            .map(|caster| {
+                let mine: Vec<usize> = waiting.iter().copied().skip(caster).step_by(CASTERS).collect();
+                scope.spawn(move || cast_some(node, electors, &mine, answered))
+            })
+            .collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    for (place, now) in found {
+        known.insert(place, now);
+    }
+}
+
+fn cast_some(node: &str, electors: &[Elector], places: &[usize], answered: &AtomicUsize) -> Vec<(usize, Known)> {
+    let http = Http::new();
+    let mut found = Vec::new();
+    for &place in places {
+        let vote = if place % 3 == 0 { "non" } else { "oui" };
+        // Some wait for the decision, most go as soon as their vote is durable.
+        let wait = if place % 5 == 0 { 10 } else { 0 };
+        match http.vote(node, &electors[place], vote, &format!("key-{place}"), wait) {
+            Ok(answer) if matches!(answer.status, 200 | 202) => {
+                found.push((place, Known::Taken(answer.request_id())));
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(answer) => {
+                assert!(matches!(answer.status, 409 | 503), "{} {}", answer.status, answer.body);
+                found.push((place, if answer.status == 409 { Known::Refused } else { Known::Unknown }));
+            }
+            Err(_) => {
+                found.push((place, Known::Unknown));
+                break;
+            }
+        }
+    }
+    found
+}
+
+/// Asserts that the log of a closed election holds each of these requests accepted, once, and nothing that contradicts itself.
+#[track_caller]
+pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
+    let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
+    let leaves = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+    let mut entries: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for leaf in leaves.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")) {
+        if leaf["leaf"] == "entry" {
+            let text = |name: &str| leaf[name].as_str().expect("text").to_owned();
+            entries.entry(text("request")).or_default().push(text("decision"));
+        }
+    }
+    for (place, known) in known {
+        if let Known::Taken(request) = known {
+            assert_eq!(entries.get(request).map(Vec::as_slice), Some(&["accepted".to_owned()][..]), "elector {place}, {request}");
+        }
+    }
+    assert!(entries.values().all(|decisions| *decisions == ["accepted"]), "an entry that nobody should have");
+    let show = desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
+    assert_eq!((&show["state"], &show["accepted"], &show["duplicate"]), (&"closed".into(), &entries.len().into(), &0.into()));
+    assert!(desk.run(&["recount", "--data", "node"]).succeeds().contains("the published totals are confirmed"));
+    let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
+    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint, "--shards", "hashes"]).succeeds();
+}

@@ -1,0 +1,195 @@
+//! The write-ahead log before SQLite reads it.
+//!
+//! SQLite takes the log as far as its checksums hold, and forgets the rest without a word: after a power cut that is right, since what is
+//! torn was never synced. Damage in the midst of the log looks the same to it, and everything behind it, answered votes among it, would be
+//! gone. But this ledger syncs at every commit before it writes on. So when frames of this round lie behind a commit, all up to that commit
+//! was synced, and must hold. What cannot be told from a torn write is damage to the very last transaction, or to the mark of the commit
+//! before it.
+//!
+//! ```text
+//! header  32 bytes: magic, version, page size, sequence, salt (8), checksum (8) of what is before
+//! frame   24 bytes: page, database pages if this commits or 0, salt (8), checksum (8) of all before; then the page
+//! ```
+//!
+//! Numbers are big-endian; the last bit of the magic tells the byte order of the words that the checksum adds up.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+
+use super::fault::{corrupt, unavailable};
+use crate::engine::EngineError;
+
+const HEADER_BYTES: usize = 32;
+const FRAME_HEADER_BYTES: usize = 24;
+const MAGIC: u32 = 0x377f_0682;
+const PAGE_BYTES_MAX: u32 = 65536;
+
+/// Refuses a log that was damaged after it was synced. No log is whole.
+///
+/// # Errors
+/// [`EngineError::Corrupt`] with the place.
+pub(super) fn check(path: &Path) -> Result<(), EngineError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let log = match File::open(path) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unavailable(format!("{name}: {error}"))),
+    };
+    match damage(BufReader::with_capacity(1 << 20, log)) {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(corrupt(format!("{name}: {what}; what was stored behind that would be lost"))),
+        Err(error) => Err(unavailable(format!("{name}: {error}"))),
+    }
+}
+
+/// What is wrong with a log, if anything is that a power cut cannot explain.
+fn damage(mut log: impl Read) -> io::Result<Option<String>> {
+    let mut header = [0; HEADER_BYTES];
+    let mut first_frame = [0; FRAME_HEADER_BYTES];
+    // The header is synced before the first frame is written.
+    if !fill(&mut log, &mut header)? || !fill(&mut log, &mut first_frame)? {
+        return Ok(None);
+    }
+    let (magic, page_bytes) = (word(&header, 0), word(&header, 8));
+    let mut sum = Checksum { little_endian: magic & 1 == 0, words: (0, 0) };
+    sum.add(&header[..24]);
+    let is_page_size = page_bytes.is_power_of_two() && (512..=PAGE_BYTES_MAX).contains(&page_bytes);
+    if magic & !1 != MAGIC || !is_page_size || sum.words != (word(&header, 24), word(&header, 28)) {
+        return Ok(Some("its header is damaged".to_owned()));
+    }
+    let salt = &header[16..24];
+    let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes as usize];
+    frame[..FRAME_HEADER_BYTES].copy_from_slice(&first_frame);
+    let mut filled = FRAME_HEADER_BYTES;
+    let (mut number, mut broken_at, mut committed_behind) = (0_u64, None, false);
+    while fill(&mut log, &mut frame[filled..])? {
+        filled = 0;
+        number += 1;
+        // Frames of an earlier round, which are in the database already, have another salt.
+        let of_this_round = &frame[8..16] == salt;
+        if broken_at.is_none() {
+            sum.add(&frame[..8]);
+            sum.add(&frame[FRAME_HEADER_BYTES..]);
+            let holds = sum.words == (word(&frame, 16), word(&frame, 20));
+            if of_this_round && holds {
+                continue;
+            }
+            broken_at = Some(number);
+            // The checksum does not cover the salt, and no frame of an earlier round could hold this one.
+            committed_behind = (of_this_round || holds) && word(&frame, 4) != 0;
+            continue;
+        }
+        if of_this_round && committed_behind {
+            return Ok(
+                broken_at.map(|broken| format!("frame {broken} is damaged, and frames up to {number} were synced after it"))
+            );
+        }
+        committed_behind |= of_this_round && word(&frame, 4) != 0;
+    }
+    Ok(None)
+}
+
+/// The checksum that SQLite chains from frame to frame.
+struct Checksum {
+    little_endian: bool,
+    words: (u32, u32),
+}
+
+impl Checksum {
+    fn add(&mut self, bytes: &[u8]) {
+        let (mut first, mut second) = self.words;
+        for pair in bytes.chunks_exact(8) {
+            let word = |at: usize| {
+                let bytes = pair[at..at + 4].try_into().expect("four bytes");
+                if self.little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
+            };
+            first = first.wrapping_add(word(0)).wrapping_add(second);
+            second = second.wrapping_add(word(4)).wrapping_add(first);
+        }
+        self.words = (first, second);
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// Reads as many bytes as there is room for; tells whether there were.
+fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
+    match reader.read_exact(buffer) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// The log of a database after some transactions, a second round of it begun over a longer first one.
+    fn log(rounds: &[usize]) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("db");
+        let connection = Connection::open(&path).expect("opened");
+        let run = |sql: &str| connection.execute_batch(sql).expect("it runs");
+        run("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (bytes BLOB)");
+        for (round, transactions) in rounds.iter().enumerate() {
+            if round > 0 {
+                run("PRAGMA wal_checkpoint(RESTART)");
+            }
+            for _ in 0..*transactions {
+                run("INSERT INTO t VALUES (randomblob(6000))");
+            }
+        }
+        std::fs::read(folder.path().join("db-wal")).expect("a log")
+    }
+
+    fn frame_bytes() -> usize {
+        FRAME_HEADER_BYTES + 4096
+    }
+
+    fn damage_of(log: &[u8]) -> Option<String> {
+        damage(log).expect("it reads")
+    }
+
+    #[test]
+    fn a_whole_log_and_one_of_several_rounds_hold() {
+        assert_eq!(damage_of(&[]), None);
+        for rounds in [&[1][..], &[9], &[9, 2], &[9, 2, 1]] {
+            assert_eq!(damage_of(&log(rounds)), None, "{rounds:?}");
+        }
+    }
+
+    #[test]
+    fn every_damaged_bit_but_those_of_the_last_transaction_is_found() {
+        let whole = log(&[6]);
+        let frames = (whole.len() - HEADER_BYTES) / frame_bytes();
+        let commits: Vec<usize> =
+            (0..frames).filter(|frame| word(&whole, HEADER_BYTES + frame * frame_bytes() + 4) != 0).collect();
+        let synced = HEADER_BYTES + (commits[commits.len() - 2] + 1) * frame_bytes();
+        for at in (0..synced).step_by(7).chain(0..HEADER_BYTES + FRAME_HEADER_BYTES) {
+            let mut log = whole.clone();
+            log[at] ^= 1 << (at % 8);
+            assert!(damage_of(&log).is_some(), "byte {at} of {}", whole.len());
+        }
+    }
+
+    #[test]
+    fn what_a_power_cut_leaves_is_no_damage() {
+        let whole = log(&[5]);
+        for end in (0..whole.len()).step_by(512) {
+            assert_eq!(damage_of(&whole[..end]), None, "cut at {end}");
+        }
+        // The last transaction's frames, there or not in any order, torn or as zeros.
+        let frames = (whole.len() - HEADER_BYTES) / frame_bytes();
+        for frame in frames - 2..frames {
+            let mut log = whole.clone();
+            log[HEADER_BYTES + frame * frame_bytes()..][..512].fill(0);
+            assert_eq!(damage_of(&log), None, "frame {frame} of {frames}");
+        }
+    }
+}

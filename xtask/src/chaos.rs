@@ -1,0 +1,247 @@
+//! `cargo xtask chaos`: nodes are killed and lose their power under load, again and again, and no answered vote may be lost or doubled.
+//!
+//! ```text
+//! run ─▶ episodes: one election each, from its opening to its check
+//!          ├─ load       voters, who write down each vote before they send it, and send it again until they are answered
+//!          ├─ node       the node under test, perhaps on a disk that fails on order
+//!          ├─ fault      what ends each round
+//!          └─ checker    journals against the publication bundle, by code that shares nothing with votekit
+//! ```
+//!
+//! `--mutant` builds a votekit that breaks a promise, and fails unless the checker catches it.
+
+mod chance;
+mod episode;
+mod fault;
+mod load;
+mod mutants;
+mod node;
+mod tally;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::ValueEnum;
+
+use self::episode::{Outcome, Setup};
+use self::mutants::Mutant;
+use self::tally::Tally;
+use crate::project;
+
+/// Kill nodes and cut their power under load, and check every answered vote.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The engine the nodes run on.
+    #[arg(long, value_enum, default_value_t = Engine::Embedded)]
+    engine: Engine,
+    /// Rounds in all: in each the node dies once.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// Rounds of one election [default: 10; 4 with --mutant].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    rounds_per_episode: Option<u64>,
+    /// Everything that is done follows from it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run this episode alone, as after a failure.
+    #[arg(long, value_name = "N")]
+    episode: Option<u64>,
+    /// How the node is built [default: release; dev with --mutant].
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
+    /// Run a build that breaks a promise, and fail unless it is caught: no-sync, early-answer.
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Engine {
+    Embedded,
+}
+
+/// How a binary is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Profile {
+    Dev,
+    Release,
+}
+
+impl Profile {
+    /// The folder below the target folder.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+
+    /// Arguments of a cargo that builds votekit. In dev features are resolved as for the tests, so that nothing compiles twice.
+    fn build_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Dev => &["build", "--quiet", "--workspace", "--bins", "--examples"],
+            Self::Release => &["build", "--quiet", "--release", "--package", "votekit-cli"],
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+}
+
+impl Arguments {
+    /// The short run among all checks: an episode with kills alone, and one with power cuts.
+    pub(crate) fn short() -> Self {
+        Self {
+            engine: Engine::Embedded,
+            rounds: 8,
+            rounds_per_episode: Some(4),
+            seed: SHORT_SEED,
+            episode: None,
+            profile: Some(Profile::Dev),
+            mutant: None,
+        }
+    }
+}
+
+/// Its first episode is off the disk, its second on it.
+const SHORT_SEED: u64 = 1;
+
+/// Episodes whose folders are kept after a failure; then the run ends, since a node that is broken stays broken.
+const FAILURES_MAX: u64 = 3;
+
+/// Runs episodes until there were enough rounds.
+///
+/// # Errors
+/// When a promise was broken, a node did not come up, or anything else did not end as it should; with `--mutant` when nothing was caught.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    // The match is where another engine will want servers of its own.
+    match arguments.engine {
+        Engine::Embedded => {}
+    }
+    match &arguments.mutant {
+        Some(name) => run_mutant(arguments, Mutant::named(name)?),
+        None => run_votekit(arguments),
+    }
+}
+
+fn run_votekit(arguments: &Arguments) -> Result<()> {
+    let profile = arguments.profile.unwrap_or(Profile::Release);
+    project::succeed(&mut project::cargo(profile.build_arguments()))?;
+    let votekit = project::target_dir()?.join(profile.folder()).join("votekit");
+    let setup = Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, on_disk: None };
+    let per_episode = arguments.rounds_per_episode.unwrap_or(10);
+    let mut run = Run::new(setup, per_episode, profile)?;
+    if let Some(episode) = arguments.episode {
+        run.episode(episode, per_episode)?;
+    } else {
+        let mut episode = 0;
+        while run.tally.rounds < arguments.rounds && run.tally.failures < FAILURES_MAX {
+            episode += 1;
+            run.episode(episode, per_episode.min(arguments.rounds - run.tally.rounds))?;
+        }
+    }
+    println!("{}", run.tally);
+    println!("chaos: seed {}, {} s", arguments.seed, run.started.elapsed().as_secs());
+    ensure!(run.tally.failures == 0, "{} of {} episodes failed", run.tally.failures, run.tally.episodes);
+    Ok(())
+}
+
+fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
+    let profile = arguments.profile.unwrap_or(Profile::Dev);
+    println!("mutant {}: {}", mutant.name, mutant.about);
+    let votekit = mutant.build(profile)?;
+    let preload = faultdisk::preload_library()?;
+    let setup = Setup { votekit, preload, seed: arguments.seed, on_disk: Some(mutant.on_disk) };
+    let per_episode = arguments.rounds_per_episode.unwrap_or(4);
+    let mut run = Run::new(setup, per_episode, profile)?;
+    let mut episode = 0;
+    while run.tally.rounds < arguments.rounds {
+        episode += 1;
+        let rounds_before = run.tally.rounds;
+        let outcome = run.episode(episode, per_episode.min(arguments.rounds - run.tally.rounds))?;
+        if outcome.report.is_some_and(|report| !report.violations.is_empty()) {
+            println!("{}", run.tally);
+            let tally = &run.tally;
+            println!(
+                "chaos: mutant {} caught by the checker after {} rounds and {} answered votes, {} s",
+                mutant.name,
+                tally.rounds,
+                tally.answered,
+                run.started.elapsed().as_secs()
+            );
+            return Ok(());
+        }
+        if run.tally.rounds == rounds_before {
+            bail!("mutant {}: an episode came to no round, so that nothing can be said: {:?}", mutant.name, outcome.failure);
+        }
+    }
+    println!("{}", run.tally);
+    bail!("mutant {} was not caught in {} rounds and {} answered votes", mutant.name, run.tally.rounds, run.tally.answered)
+}
+
+/// A run under way.
+struct Run {
+    setup: Setup,
+    per_episode: u64,
+    profile: Profile,
+    folder: PathBuf,
+    tally: Tally,
+    started: Instant,
+}
+
+impl Run {
+    fn new(setup: Setup, per_episode: u64, profile: Profile) -> Result<Self> {
+        let folder = project::scratch("chaos")?;
+        Ok(Self { setup, per_episode, profile, folder, tally: Tally::default(), started: Instant::now() })
+    }
+
+    /// Runs one episode, tells of it in a line, and keeps its folder if it failed.
+    fn episode(&mut self, episode: u64, rounds: u64) -> Result<Outcome> {
+        let folder = self.folder.join(format!("episode-{episode}"));
+        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let started = Instant::now();
+        let outcome = episode::run(&self.setup, episode, rounds, &folder);
+        self.tally.add(&outcome.tally);
+        tell(episode, &outcome, started.elapsed());
+        if outcome.tally.failures == 0 {
+            fs::remove_dir_all(&folder)?;
+        } else {
+            let (seed, per_episode, profile) = (self.setup.seed, self.per_episode, self.profile.name());
+            println!("  kept in {}", folder.display());
+            println!(
+                "  again:  cargo xtask chaos --engine embedded --profile {profile} --seed {seed} --rounds-per-episode {per_episode} --episode {episode}"
+            );
+        }
+        Ok(outcome)
+    }
+}
+
+fn tell(episode: u64, outcome: &Outcome, took: Duration) {
+    let tally = &outcome.tally;
+    let faults: Vec<_> = tally.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
+    println!(
+        "episode {episode}{}: {} rounds ({}), {} votes answered of {}, {} decided, {:.1} s: {}",
+        if outcome.on_disk { " on the disk" } else { "" },
+        tally.rounds,
+        faults.join(", "),
+        tally.answered,
+        tally.votes,
+        tally.decided,
+        took.as_secs_f64(),
+        if tally.failures == 0 { "ok" } else { "FAILED" }
+    );
+    if let Some(failure) = &outcome.failure {
+        println!("  {failure}");
+    }
+    let violations = outcome.report.iter().flat_map(|report| &report.violations);
+    violations.clone().take(5).for_each(|violation| println!("  {violation}"));
+    let more = violations.count().saturating_sub(5);
+    if more > 0 {
+        println!("  … and {more} more");
+    }
+}

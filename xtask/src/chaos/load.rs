@@ -1,0 +1,82 @@
+//! Voters: the load client, in a process of its own, that outlives every node.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use super::node::{Addresses, PATIENCE, send, wait};
+
+/// How the voters of an episode behave.
+#[derive(Debug, Clone)]
+pub(super) struct LoadPlan {
+    pub(super) seed: u64,
+    pub(super) votes_per_second: u64,
+    pub(super) duration_s: u64,
+    /// Whether they ask to wait for the decision.
+    pub(super) wait: bool,
+}
+
+/// The load client under way.
+#[derive(Debug)]
+pub(super) struct Load {
+    child: Child,
+    folder: PathBuf,
+    pub(super) journal: PathBuf,
+    pub(super) started: Instant,
+}
+
+impl Load {
+    /// Starts it against a node that is ready.
+    pub(super) fn start(votekit: &Path, folder: &Path, addresses: Addresses, plan: &LoadPlan) -> Result<Self> {
+        let journal = folder.join("journal.jsonl");
+        let output = File::create(folder.join("load.json")).context("making load.json")?;
+        let errors = File::create(folder.join("load.log")).context("making load.log")?;
+        let mut command = Command::new(votekit);
+        command.args(["loadtest", "--json", "--roll", "roll.csv", "--journal", "journal.jsonl", "--idempotency-keys", "--retry"]);
+        command.args(["--resend", "5%", "--duplicates", "5%", "--unknown", "1%", "--blank", "3%", "--choice", "oui=55"]);
+        // Half of the time that a stalled node stands still is longer than voters wait for an answer.
+        command.args(["--choice", "non=45", "--follow", "10%", "--connections", "48", "--timeout", "1s", "--drain", "30s"]);
+        command.args(["--node", &format!("http://{}", addresses.public()), "--seed", &plan.seed.to_string()]);
+        command.args(["--rate", &plan.votes_per_second.to_string(), "--duration", &format!("{}s", plan.duration_s)]);
+        if plan.wait {
+            command.args(["--wait", "1"]);
+        }
+        let child = command.current_dir(folder).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child = child.context("starting the load client")?;
+        Ok(Self { child, folder: folder.to_owned(), journal, started: Instant::now() })
+    }
+
+    /// Whether every vote of the plan has been sent.
+    pub(super) fn is_over(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Tells it to release no vote any more. Those under way are sent until they are answered.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_none() {
+            send(&self.child, Signal::INT)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for its orderly end.
+    pub(super) fn finish(mut self) -> Result<()> {
+        match wait(&mut self.child, PATIENCE)? {
+            Some(status) => ensure!(status.success(), "the load client ended with {status}, see {}", self.folder.display()),
+            None => bail!("the load client did not end in {} s", PATIENCE.as_secs()),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // One that has ended is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,182 @@
+//! Builds of votekit that break a promise on purpose: chaos is believed only because it finds these.
+//!
+//! The sources that git knows of are copied, one text is replaced, and the copy is built apart. No switch for any of it is in what ships.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Profile;
+use crate::project;
+
+/// One broken promise.
+#[derive(Debug)]
+pub(super) struct Mutant {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// The file that is changed.
+    file: &'static str,
+    /// A text that stands in it exactly once.
+    text: &'static str,
+    replacement: &'static str,
+    /// Whether it takes power cuts to notice.
+    pub(super) on_disk: bool,
+}
+
+const MUTANTS: [Mutant; 2] = [
+    Mutant {
+        name: "no-sync",
+        about: "commits without waiting for the disk",
+        file: "votekit-node/src/engine/embedded/schema.rs",
+        text: r#"connection.pragma_update(None, "synchronous", "FULL")"#,
+        replacement: r#"connection.pragma_update(None, "synchronous", "OFF")"#,
+        on_disk: true,
+    },
+    Mutant {
+        name: "early-answer",
+        about: "answers voters before their batch is durable",
+        file: "votekit-node/src/intake.rs",
+        text: "Ok(batch) => self.publish(&batch, voters).await,",
+        replacement: "Ok(batch) => {
+                for voter in voters.drain(..) {
+                    let _ = voter.send(Ok(()));
+                }
+                self.publish(&batch, voters).await
+            }",
+        on_disk: false,
+    },
+];
+
+impl Mutant {
+    /// Finds a mutant by its name.
+    pub(super) fn named(name: &str) -> Result<&'static Self> {
+        let known: Vec<_> = MUTANTS.iter().map(|mutant| format!("{} ({})", mutant.name, mutant.about)).collect();
+        let found = MUTANTS.iter().find(|mutant| mutant.name == name);
+        found.with_context(|| format!("no mutant '{name}'; there are: {}", known.join(", ")))
+    }
+
+    /// Builds it, and gives the path of its `votekit`.
+    pub(super) fn build(&self, profile: Profile) -> Result<PathBuf> {
+        let folder = project::target_dir()?.join("mutants");
+        let source = folder.join("source");
+        copy_sources(&source)?;
+        self.apply(&source)?;
+        let target = folder.join("target");
+        seed_target(&target, profile)?;
+        let mut cargo = project::cargo(profile.build_arguments());
+        project::succeed(cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
+        // Kept under its own name: the next mutant is built in the same place.
+        let built = folder.join(format!("votekit-{}", self.name));
+        fs::copy(target.join(profile.folder()).join("votekit"), &built).context("keeping the mutant's binary")?;
+        Ok(built)
+    }
+
+    fn apply(&self, source: &Path) -> Result<()> {
+        let path = source.join(self.file);
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        fs::write(&path, self.mutate(&text)?).with_context(|| format!("writing {}", path.display()))
+    }
+
+    fn mutate(&self, text: &str) -> Result<String> {
+        let found = text.matches(self.text).count();
+        ensure!(
+            found == 1,
+            "mutant {}: expected its text once in {}, found it {found} times; say in xtask/src/chaos/mutants.rs what is to be replaced now",
+            self.name,
+            self.file
+        );
+        Ok(text.replace(self.text, self.replacement))
+    }
+}
+
+/// Brings a copy of every file up to date that git does not ignore. Files that are as they were keep their time, so that cargo builds only what changed.
+fn copy_sources(to: &Path) -> Result<()> {
+    let mut git = Command::new("git");
+    let listed = git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(project::root()).output().context("listing the sources")?;
+    ensure!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
+    let mut wanted = Vec::new();
+    for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let name = PathBuf::from(String::from_utf8(name.to_vec()).context("a file's name is no text")?);
+        let path = project::root().join(&name);
+        // Deleted, and not committed yet.
+        let Ok(bytes) = fs::read(&path) else { continue };
+        let copy = to.join(&name);
+        if fs::read(&copy).ok().as_ref() != Some(&bytes) {
+            fs::create_dir_all(copy.parent().context("a file has a folder")?)?;
+            fs::write(&copy, bytes).with_context(|| format!("writing {}", copy.display()))?;
+        }
+        wanted.push(name);
+    }
+    if wanted.is_empty() {
+        bail!("git lists no file in {}", project::root().display());
+    }
+    wanted.sort();
+    for name in project::files_below(to)? {
+        if wanted.binary_search(&name).is_err() {
+            fs::remove_file(to.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a new target folder what is built already of other people's crates. The project's own are left out: in the copy they
+/// would pass for built although the mutant's are others.
+fn seed_target(target: &Path, profile: Profile) -> Result<()> {
+    let (from, to) = (project::target_dir()?.join(profile.folder()), target.join(profile.folder()));
+    if to.exists() {
+        return Ok(());
+    }
+    let own = ["votekit", "libvotekit", "xtask", "libxtask", "faultdisk", "libfaultdisk"];
+    for part in [".fingerprint", "build", "deps"] {
+        fs::create_dir_all(to.join(part))?;
+        let Ok(entries) = fs::read_dir(from.join(part)) else { continue };
+        // With their times, which are how cargo knows that nothing changed.
+        let mut copy = Command::new("cp");
+        copy.args(["--recursive", "--preserve=timestamps", "--target-directory"]).arg(to.join(part));
+        if part == "deps" {
+            // Large, and never written in place: the compiler makes a file and moves it.
+            copy.arg("--link");
+        }
+        let arguments = copy.get_args().count();
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // In deps a name without an extension is a program: a test, most often, and large.
+            let is_program = part == "deps" && path.extension().is_none();
+            if !is_program && !own.iter().any(|prefix| name.starts_with(prefix)) {
+                copy.arg(path);
+            }
+        }
+        if copy.get_args().count() > arguments {
+            let done = copy.output().context("starting cp")?;
+            ensure!(done.status.success(), "copying {part}: {}", String::from_utf8_lossy(&done.stderr));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_mutant_finds_its_text_in_the_sources() -> Result<()> {
+        for mutant in &MUTANTS {
+            let text = fs::read_to_string(project::root().join(mutant.file))?;
+            assert!(mutant.mutate(&text)?.contains(mutant.replacement), "{}", mutant.name);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_text_that_is_gone_or_there_twice_is_an_error() {
+        let mutant = &MUTANTS[0];
+        for text in [String::new(), mutant.text.repeat(2)] {
+            let error = mutant.mutate(&text).expect_err("not once").to_string();
+            assert!(error.contains("no-sync") && error.contains("mutants.rs"), "{error}");
+        }
+        assert!(Mutant::named("no-such").is_err());
+    }
+}

@@ -1,0 +1,169 @@
+//! The node under test, in a process of its own.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use faultdisk::FaultDisk;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take that takes a second: an end for the run, not a target.
+pub(super) const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Where an episode's nodes listen, one after the other: voters find them again at the same place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses(Ipv4Addr);
+
+impl Addresses {
+    /// An address of the loopback network that no other run on this machine uses.
+    pub(super) fn of_episode(episode: u64) -> Self {
+        let process = std::process::id();
+        Self(Ipv4Addr::new(127, 32 + (process % 200) as u8, (process / 200 % 250) as u8, 1 + (episode % 250) as u8))
+    }
+
+    pub(super) fn public(self) -> SocketAddr {
+        (IpAddr::V4(self.0), 18_080).into()
+    }
+
+    pub(super) fn admin(self) -> SocketAddr {
+        (IpAddr::V4(self.0), 18_081).into()
+    }
+
+    fn metrics(self) -> SocketAddr {
+        (IpAddr::V4(self.0), 18_090).into()
+    }
+}
+
+/// A running node. It never stays behind.
+#[derive(Debug)]
+pub(super) struct Node {
+    child: Child,
+    ready: mpsc::Receiver<String>,
+    started: Instant,
+}
+
+impl Node {
+    /// Starts a node on `folder/node`, on the disk if there is one. Its log lines are added to `folder/node.log`.
+    pub(super) fn start(votekit: &Path, folder: &Path, addresses: Addresses, disk: Option<&FaultDisk>) -> Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(folder.join("node.log")).context("opening node.log")?;
+        let mut command = Command::new(votekit);
+        command.args(["serve", "--data", "node", "--config", "node.toml", "--rate-limit", "0", "--json"]);
+        let listeners = [addresses.public(), addresses.admin(), addresses.metrics()];
+        for (option, address) in ["--listen", "--admin-listen", "--metrics-listen"].iter().zip(listeners) {
+            command.arg(option).arg(address.to_string());
+        }
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+        if let Some(disk) = disk {
+            disk.apply(&mut command);
+        }
+        let started = Instant::now();
+        let mut child = command.spawn().context("starting the node")?;
+        let stdout = child.stdout.take().context("asked for a pipe")?;
+        let (sender, ready) = mpsc::channel();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // An empty line says that the node ended without one.
+            let _ = BufReader::new(stdout).read_line(&mut line);
+            let _ = sender.send(line);
+        });
+        Ok(Self { child, ready, started })
+    }
+
+    /// Waits until the node takes votes.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time.
+    pub(super) fn wait_ready(&mut self) -> Result<Duration> {
+        match self.ready.recv_timeout(PATIENCE) {
+            Ok(line) if !line.is_empty() => Ok(self.started.elapsed()),
+            Ok(_) => bail!("the node did not come up: it ended with {}", self.wait_end()?),
+            Err(_) => bail!("the node did not come up in {} s", PATIENCE.as_secs()),
+        }
+    }
+
+    /// Ends the process at once. It must have been running.
+    pub(super) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("killing the node")?;
+        let ended = self.child.wait().context("waiting for the node")?;
+        ensure!(ended.signal() == Some(9), "the node was to be killed, and had ended by itself with {ended}");
+        Ok(())
+    }
+
+    /// Ends the process if it still runs: for a node that may have failed by itself.
+    pub(super) fn put_down(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Lets the process stand still, or go on.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        send(&self.child, signal)
+    }
+
+    /// Waits until the node has ended by itself.
+    pub(super) fn wait_end(&mut self) -> Result<ExitStatus> {
+        wait(&mut self.child, PATIENCE)?.with_context(|| format!("the node did not end in {} s", PATIENCE.as_secs()))
+    }
+
+    /// Ends the node as an operator does; it must leave in good order.
+    pub(super) fn stop(mut self) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        let ended = self.wait_end()?;
+        ensure!(ended.success(), "the node was told to stop, and ended with {ended}");
+        Ok(())
+    }
+
+    /// Whether it still runs.
+    pub(super) fn runs(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // One that has ended is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process of ours.
+pub(super) fn send(child: &Child, signal: Signal) -> Result<()> {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
+    kill_process(id, signal).with_context(|| format!("sending {signal:?}"))
+}
+
+/// Waits for a process; nothing when it still runs in the end.
+pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
+    let started = Instant::now();
+    loop {
+        match child.try_wait()? {
+            Some(status) => return Ok(Some(status)),
+            None if started.elapsed() > patience => return Ok(None),
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
+/// Keeps what a node answers to a GET in a file. A node that gives no answer is no error: it may be failing on purpose.
+pub(super) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Option<()> {
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8(answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    // Whole, or not at all: a node that dies may have sent a part.
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    if !head.starts_with("HTTP/1.1 200") || length != Some(body.len()) {
+        return None;
+    }
+    File::create(file).ok()?.write_all(body.as_bytes()).ok()
+}
