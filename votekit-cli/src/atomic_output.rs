@@ -69,7 +69,6 @@ impl StagedFolder {
     ///
     /// # Errors
     /// When it cannot be made.
-    #[cfg(feature = "node")]
     pub(crate) fn create_file(&self, name: &str) -> Result<File, CommandError> {
         File::create_new(self.staging.join(name)).map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }

@@ -3,7 +3,11 @@
 //! The hashed message is `NAS|CODE|LAW_ID` in canonical form. Under a pepper the credential hash is HMAC-SHA-256 (RFC 2104)
 //! of it, else SHA-256 (FIPS 180-4). Secrets print as redacted and are zeroed on drop.
 
+mod key_batch;
+
 use std::fmt;
+
+pub(crate) use key_batch::KeyBatch;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -301,6 +305,8 @@ impl fmt::Debug for Pepper {
 #[derive(Clone)]
 pub struct CredentialHasher {
     keyed: Option<Hmac<Sha256>>,
+    /// The same key, prepared for [`KeyBatch`].
+    keyed_states: Option<key_batch::KeyedStates>,
 }
 
 /// The longest hashed message in bytes: 9 digits, 32 characters, 50 characters and two bars.
@@ -310,13 +316,13 @@ impl CredentialHasher {
     /// Plain SHA-256.
     #[must_use]
     pub fn plain() -> Self {
-        Self { keyed: None }
+        Self { keyed: None, keyed_states: None }
     }
 
     /// HMAC-SHA-256 under a pepper.
     #[must_use]
     pub fn peppered(pepper: &Pepper) -> Self {
-        Self { keyed: Some(pepper.mac()) }
+        Self { keyed: Some(pepper.mac()), keyed_states: Some(key_batch::KeyedStates::new(&pepper.0)) }
     }
 
     /// The scheme this hasher follows.

@@ -6,9 +6,11 @@
 
 mod binary;
 mod changes;
+mod encoder;
 mod json;
 
 pub use changes::{Changes, ChangesError};
+pub use encoder::ShardEncoder;
 
 use crate::credential::RegistryKey;
 use crate::id::{IdError, LawId};
@@ -125,10 +127,12 @@ impl ShardHead {
     /// ```
     #[must_use]
     pub fn encode(&self, format: ShardFormat, keys: &[RegistryKey]) -> Vec<u8> {
-        match format {
-            ShardFormat::Json => json::encode(self, keys),
-            ShardFormat::Binary => binary::encode(self, keys),
+        let mut bytes = Vec::new();
+        let mut encoder = ShardEncoder::start(self, format, keys.len(), &mut bytes);
+        if !keys.is_empty() {
+            encoder.push(keys, &mut bytes);
         }
+        bytes
     }
 
     /// Reads a shard: only the exact bytes that [`ShardHead::encode`] makes.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use votekit_core::credential::{CredentialHasher, Pepper};
@@ -154,8 +154,8 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
     let hasher = pepper.map_or_else(CredentialHasher::plain, CredentialHasher::peppered);
     let pool = read::pool(args.threads)?;
     let mut source = read::Source::open(path, skip)?;
-    let (hashes, sha256) = read::hash(&mut source, &rules, &hasher, &pool)?;
-    let roll = pool.install(|| hashes.finish(&read::Parallel));
+    let (gathered, sha256) = read::hash(&mut source, &rules, &hasher, &pool)?;
+    let roll = gathered.finish(&read::Parallel(&pool));
 
     faults::refuse_conflicts(source.name(), &roll)?;
     if !skip {
@@ -185,14 +185,14 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
         changes: Vec::new(),
     };
     let folder = write::Folder { out: &args.out, format: args.format.into(), shard_size: args.shard_size as usize };
-    let manifest = folder.write(head, &roll.laws, staged_rejects, &pool)?;
+    let (manifest, flush) = folder.write(head, &roll.laws, staged_rejects, &pool)?;
     let rejects = rejects.filter(|_| !roll.faults.is_empty());
-    context.output.result(&Summary::new(args, &manifest, &roll, rejects, started))
+    context.output.result(&Summary::new(args, &manifest, &roll, rejects, started.elapsed(), flush))
 }
 
 /// A law that was asked for and has no row is a slip of the pen; and a roll without a good row is no roll.
 fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<(), CommandError> {
-    let missing = rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id != **law_id));
+    let missing = rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
     match missing {
         Some(law_id) => Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}"))),
         None if roll.laws.is_empty() => Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row"))),
@@ -213,12 +213,21 @@ struct Summary {
     ignored_rows_of_other_laws: u64,
     rejects_file: Option<PathBuf>,
     elapsed_seconds: f64,
+    /// How much of it the disk took at the end, for what had been written.
+    flush_seconds: f64,
     rows_per_second: u64,
 }
 
 impl Summary {
-    fn new(args: &Args, manifest: &Manifest, roll: &HashedRoll, rejects: Option<PathBuf>, started: Instant) -> Self {
-        let elapsed = started.elapsed().as_secs_f64();
+    fn new(
+        args: &Args,
+        manifest: &Manifest,
+        roll: &HashedRoll,
+        rejects: Option<PathBuf>,
+        elapsed: Duration,
+        flush: Duration,
+    ) -> Self {
+        let elapsed = elapsed.as_secs_f64();
         Self {
             out: args.out.clone(),
             manifest_sha256: manifest.digest().to_hex(),
@@ -230,6 +239,7 @@ impl Summary {
             ignored_rows_of_other_laws: roll.ignored,
             rejects_file: rejects,
             elapsed_seconds: elapsed,
+            flush_seconds: flush.as_secs_f64(),
             rows_per_second: (roll.rows as f64 / elapsed.max(1e-9)) as u64,
         }
     }
@@ -254,7 +264,8 @@ impl fmt::Display for Summary {
         if self.ignored_rows_of_other_laws > 0 {
             writeln!(formatter, "not looked at: {} rows of other laws", self.ignored_rows_of_other_laws)?;
         }
-        writeln!(formatter, "{} rows in {:.1} s, {} a second", self.rows, self.elapsed_seconds, self.rows_per_second)?;
+        let (rows, elapsed, flush) = (self.rows, self.elapsed_seconds, self.flush_seconds);
+        writeln!(formatter, "{rows} rows in {elapsed:.1} s ({flush:.1} s of it for the disk), {} a second", self.rows_per_second)?;
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(formatter, "next: note that number, check the folder with 'votekit manifest verify {}',", self.out.display())?;
         writeln!(

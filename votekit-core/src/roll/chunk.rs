@@ -1,7 +1,14 @@
-//! Cutting a roll into chunks that end where records end.
+//! Cutting a roll into chunks that can be parsed apart from one another.
+//!
+//! Whether a line feed ends a record or lies within quotation marks is known for certain only to whoever has parsed all that
+//! comes before it. So the reader guesses, by whether the number of quotation marks behind is odd, and the parser that gets a chunk finds
+//! out: a chunk whose last record goes on shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then joins the
+//! two and has them parsed again. Rolls of well-formed CSV are always cut rightly; any other one costs time, never a row.
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use memchr::{memchr, memchr_iter, memrchr, memrchr2_iter};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -10,24 +17,67 @@ use super::header::RollHeader;
 use super::row::Rows;
 use crate::id::Digest;
 
-/// Whole records of a roll. Wiped when dropped: it holds NAS and codes.
+/// Records of a roll. Holds NAS and codes: its memory is used again for later chunks, and wiped at the end.
 pub struct Chunk {
     bytes: Zeroizing<Vec<u8>>,
     start: usize,
+    end: usize,
     line: u64,
+    number: u64,
+    at_end: bool,
+    pool: Arc<Pool>,
 }
 
 impl Chunk {
     /// The records' bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes[self.start..]
+        &self.bytes[self.start..self.end]
     }
 
     /// The line of the file on which the first record starts, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.line
+    }
+
+    /// Which chunk of the roll it is, from 0.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether the file ends with it, so that its last record needs no line feed.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// This chunk with the beginning of its first record, which an earlier one held.
+    ///
+    /// # Errors
+    /// When that record is longer than a record may be.
+    pub(super) fn behind(mut self, tail: &Tail) -> Result<Self, RollError> {
+        if tail.bytes.is_empty() {
+            return Ok(self);
+        }
+        tail.check_length()?;
+        let joined = Zeroizing::new([&tail.bytes, self.bytes()].concat());
+        self.end = joined.len();
+        self.bytes = joined;
+        self.start = 0;
+        self.line = tail.line;
+        Ok(self)
+    }
+
+    /// The last record, if it is not whole: it starts at `offset` of [`Chunk::bytes`], on `line`.
+    pub(super) fn tail(&self, offset: usize, line: u64) -> Tail {
+        Tail { bytes: Zeroizing::new(self.bytes()[offset..].to_vec()), line }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -36,6 +86,57 @@ impl std::fmt::Debug for Chunk {
         write!(formatter, "Chunk(line {}, {} bytes)", self.line, self.bytes().len())
     }
 }
+
+/// A record that is not whole: it goes on in the next chunk. Mostly there is none, and no bytes.
+pub(super) struct Tail {
+    bytes: Zeroizing<Vec<u8>>,
+    line: u64,
+}
+
+impl Tail {
+    /// No record is open.
+    pub(super) fn none() -> Self {
+        Self { bytes: Zeroizing::new(Vec::new()), line: 0 }
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The end of a file whose last record is this one.
+    ///
+    /// # Errors
+    /// When the record is longer than one may be.
+    pub(super) fn into_last_chunk(self, number: u64) -> Result<Chunk, RollError> {
+        self.check_length()?;
+        let end = self.bytes.len();
+        Ok(Chunk { bytes: self.bytes, start: 0, end, line: self.line, number, at_end: true, pool: Arc::default() })
+    }
+
+    fn check_length(&self) -> Result<(), RollError> {
+        if self.bytes.len() > ROW_LENGTH_MAX {
+            return Err(RollError::RowLength { line: self.line, limit: ROW_LENGTH_MAX });
+        }
+        Ok(())
+    }
+}
+
+/// Buffers that have been used: fresh memory costs more than reading into it.
+#[derive(Default)]
+struct Pool(Mutex<Vec<Zeroizing<Vec<u8>>>>);
+
+impl Pool {
+    fn take(&self) -> Zeroizing<Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn give(&self, bytes: Zeroizing<Vec<u8>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    }
+}
+
+/// The longest record in bytes that is waited for.
+const ROW_LENGTH_MAX: usize = 1 << 20;
 
 /// Reads a roll in chunks, in order, and digests it on the way.
 ///
@@ -51,25 +152,26 @@ pub struct RollChunks<R> {
     reader: R,
     header: RollHeader,
     digest: Sha256,
-    /// Read, and not yet handed out: starts with a record.
+    /// `pending[start..end]` has been read and not handed out; it starts with a record, or so it seems.
     pending: Zeroizing<Vec<u8>>,
-    /// The state after the last byte of `pending`.
-    state: State,
-    /// The end of the last whole record in `pending`.
-    boundary: usize,
-    /// Where in `pending` records begin: past the header at first.
     start: usize,
-    /// The line of the record at `start`.
+    end: usize,
+    /// The line at `start`.
     line: u64,
+    /// The number of the next chunk.
+    number: u64,
     chunk_size: usize,
     at_end: bool,
+    /// What [`RollChunks::next_chunk`] holds back.
+    tail: Tail,
+    pool: Arc<Pool>,
 }
 
 impl<R: Read> RollChunks<R> {
-    /// Bytes a chunk holds at least, except the last: enough that a thread has work, few enough that caches hold it.
-    pub const CHUNK_SIZE: usize = 1 << 20;
+    /// Bytes a chunk holds, roughly: enough that a thread has work, few enough that caches hold what it makes of them.
+    pub const CHUNK_SIZE: usize = 1 << 19;
     /// The longest record in bytes that is waited for.
-    pub const ROW_LENGTH_MAX: usize = 1 << 20;
+    pub const ROW_LENGTH_MAX: usize = ROW_LENGTH_MAX;
 
     /// Starts to read and finds the columns.
     ///
@@ -79,7 +181,7 @@ impl<R: Read> RollChunks<R> {
         Self::with_chunk_size(reader, Self::CHUNK_SIZE)
     }
 
-    /// As [`RollChunks::open`], with chunks of at least `chunk_size` bytes (and at least 4).
+    /// As [`RollChunks::open`], with chunks of about `chunk_size` bytes (and at least 4).
     ///
     /// # Errors
     /// As [`RollChunks::open`].
@@ -88,14 +190,16 @@ impl<R: Read> RollChunks<R> {
             reader,
             header: RollHeader::PLACEHOLDER,
             digest: Sha256::new(),
-            pending: Zeroizing::new(Vec::new()),
-            state: State::FieldStart,
-            boundary: 0,
+            pending: Zeroizing::default(),
             start: 0,
+            end: 0,
             line: 1,
+            number: 0,
             // A byte-order mark is read in one piece.
             chunk_size: chunk_size.max(4),
             at_end: false,
+            tail: Tail::none(),
+            pool: Arc::default(),
         };
         chunks.read_header()?;
         Ok(chunks)
@@ -107,22 +211,72 @@ impl<R: Read> RollChunks<R> {
         &self.header
     }
 
-    /// The next chunk; `None` at the end.
+    /// The next chunk of whole records; `None` at the end.
     ///
     /// # Errors
     /// [`RollError`] when reading fails, a record never ends, or there are too many lines.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, RollError> {
-        self.fill(self.start)?;
-        if self.boundary <= self.start {
+        loop {
+            let tail = std::mem::replace(&mut self.tail, Tail::none());
+            let Some(cut) = self.next_cut()? else {
+                return if tail.is_none() { Ok(None) } else { tail.into_last_chunk(self.number).map(Some) };
+            };
+            let mut chunk = cut.behind(&tail)?;
+            let whole = chunk.at_end || chunk.bytes().ends_with(b"\n") && memchr(b'"', chunk.bytes()).is_none();
+            if whole {
+                return Ok(Some(chunk));
+            }
+            let (offset, line) = whole_records(&chunk);
+            self.tail = chunk.tail(offset, line);
+            chunk.end = chunk.start + offset;
+            if offset > 0 {
+                return Ok(Some(chunk));
+            }
+        }
+    }
+
+    /// The next chunk, cut where a record seems to end; `None` at the end. For [`hash_chunk`](super::hash_chunk), which finds out, and
+    /// [`RollHashes`](super::RollHashes), which mends it.
+    ///
+    /// # Errors
+    /// [`RollError`] when reading fails or there are too many lines.
+    pub fn next_cut(&mut self) -> Result<Option<Chunk>, RollError> {
+        let end = loop {
+            self.read_to(self.start + self.chunk_size)?;
+            let unread = &self.pending[self.start..self.end];
+            if self.at_end {
+                break self.end;
+            }
+            if let Some(length) = seeming_end(unread) {
+                break self.start + length;
+            }
+            if unread.len() > ROW_LENGTH_MAX {
+                // Whoever parses it tells what is wrong with it.
+                break self.start + memrchr(b'\n', unread).map_or(unread.len(), |position| position + 1);
+            }
+            self.read_to(self.end + self.chunk_size)?;
+        };
+        if end == self.start {
             return Ok(None);
         }
-        let mut bytes = std::mem::take(&mut self.pending);
-        self.pending.extend_from_slice(&bytes[self.boundary..]);
-        bytes.truncate(self.boundary);
-        let chunk = Chunk { bytes, start: self.start, line: self.line };
+        let mut next = self.pool.take();
+        let left = self.end - end;
+        if next.len() < left {
+            next.resize(left, 0);
+        }
+        next[..left].copy_from_slice(&self.pending[end..self.end]);
+        let chunk = Chunk {
+            bytes: std::mem::replace(&mut self.pending, next),
+            start: self.start,
+            end,
+            line: self.line,
+            number: self.number,
+            at_end: self.at_end,
+            pool: Arc::clone(&self.pool),
+        };
+        (self.start, self.end) = (0, left);
+        self.number += 1;
         self.line += count_lines(chunk.bytes());
-        self.start = 0;
-        self.boundary = 0;
         if self.line > u64::from(u32::MAX) {
             return Err(RollError::Lines { limit: u32::MAX });
         }
@@ -136,72 +290,41 @@ impl<R: Read> RollChunks<R> {
     }
 
     fn read_header(&mut self) -> Result<(), RollError> {
-        self.fill(0)?;
-        self.start = byte_order_mark(&self.pending)?;
+        self.read_to(self.chunk_size)?;
+        self.start = byte_order_mark(&self.pending[..self.end])?;
         loop {
-            let records = &self.pending[self.start..self.boundary.max(self.start)];
-            let mut rows = Rows::new(records, self.line);
-            if let Some(header) = RollHeader::read(&mut rows)? {
-                self.header = header;
+            let unread = &self.pending[self.start..self.end];
+            let mut rows = Rows::new(unread, self.line);
+            let header = RollHeader::read(&mut rows);
+            // Bytes that end within the header say nothing about it yet.
+            if self.at_end || !rows.ran_out() {
+                self.header = header?.ok_or(RollError::Empty)?;
                 self.line = rows.line();
-                self.start = self.boundary - rows.rest().len();
+                self.start = self.end - rows.rest().len();
                 return Ok(());
             }
-            if self.at_end {
-                return Err(RollError::Empty);
+            if unread.len() > ROW_LENGTH_MAX {
+                return Err(RollError::RowLength { line: self.line, limit: ROW_LENGTH_MAX });
             }
-            // Empty lines only, so far.
-            self.line += count_lines(records);
-            self.start = self.boundary;
-            self.fill(self.start)?;
+            self.read_to(self.end + self.chunk_size)?;
         }
     }
 
-    /// Reads until `pending` holds at least a chunk's bytes and a record that ends behind `after`, or the file ends.
-    fn fill(&mut self, after: usize) -> Result<(), RollError> {
-        while !self.at_end && (self.boundary <= after || self.pending.len() - after < self.chunk_size) {
-            if self.boundary <= after && self.pending.len() - after > Self::ROW_LENGTH_MAX {
-                return Err(RollError::RowLength { line: self.line, limit: Self::ROW_LENGTH_MAX });
-            }
-            let known = self.pending.len();
-            self.pending.reserve_exact(self.chunk_size);
-            let wanted = self.chunk_size as u64;
-            let count = self.reader.by_ref().take(wanted).read_to_end(&mut self.pending)?;
-            self.at_end = count < self.chunk_size;
-            self.digest.update(&self.pending[known..]);
-            // A mark is no part of the first field, which may be quoted.
-            let mark = if known == 0 && self.line == 1 { byte_order_mark(&self.pending)? } else { 0 };
-            self.scan(known + mark);
-            if self.at_end {
-                self.boundary = self.pending.len();
-            }
+    /// Reads until `pending` is filled up to `goal`, or the file ends.
+    fn read_to(&mut self, goal: usize) -> io::Result<()> {
+        if self.pending.len() < goal {
+            grow(&mut self.pending, goal);
+        }
+        while !self.at_end && self.end < goal {
+            let count = match self.reader.read(&mut self.pending[self.end..goal]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read?,
+            };
+            self.digest.update(&self.pending[self.end..self.end + count]);
+            self.end += count;
+            self.at_end = count == 0;
         }
         Ok(())
-    }
-
-    /// Follows quotes and line feeds through the bytes from `from` on.
-    fn scan(&mut self, from: usize) {
-        let new = &self.pending[from..];
-        if !self.state.in_quotes() && !new.contains(&b'"') {
-            // No quotation mark: every line feed ends a record.
-            if let Some(position) = new.iter().rposition(|byte| *byte == b'\n') {
-                self.boundary = from + position + 1;
-            }
-            match new.last() {
-                None => {}
-                Some(b',' | b'\n') => self.state = State::FieldStart,
-                Some(_) => self.state = State::Unquoted,
-            }
-            return;
-        }
-        let mut state = self.state;
-        for (position, byte) in new.iter().enumerate() {
-            state = state.after(*byte);
-            if *byte == b'\n' && state == State::FieldStart {
-                self.boundary = from + position + 1;
-            }
-        }
-        self.state = state;
     }
 }
 
@@ -211,28 +334,36 @@ impl<R> std::fmt::Debug for RollChunks<R> {
     }
 }
 
-/// Where a byte stands in a record. A quotation mark quotes only at the start of a field, so that a stray one inside a field
-/// spoils its own row and not the rest of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    FieldStart,
-    Unquoted,
-    Quoted,
-    /// Behind a quotation mark inside quotes: the end of the quotes, or the first of a pair.
-    QuoteSeen,
+/// Makes a buffer longer and wipes the memory it leaves.
+fn grow(buffer: &mut Zeroizing<Vec<u8>>, length: usize) {
+    let mut longer = Zeroizing::new(vec![0; length]);
+    longer[..buffer.len()].copy_from_slice(buffer);
+    *buffer = longer;
 }
 
-impl State {
-    const fn in_quotes(self) -> bool {
-        matches!(self, Self::Quoted | Self::QuoteSeen)
+/// Where the last record seems to end: behind a line feed with an even number of quotation marks before it.
+fn seeming_end(bytes: &[u8]) -> Option<usize> {
+    let mut quoted = memchr_iter(b'"', bytes).count() % 2 == 1;
+    for position in memrchr2_iter(b'"', b'\n', bytes) {
+        if bytes[position] == b'"' {
+            quoted = !quoted;
+        } else if !quoted {
+            return Some(position + 1);
+        }
     }
+    None
+}
 
-    const fn after(self, byte: u8) -> Self {
-        match (self, byte) {
-            (Self::Quoted, b'"') => Self::QuoteSeen,
-            (Self::FieldStart | Self::QuoteSeen, b'"') | (Self::Quoted, _) => Self::Quoted,
-            (_, b',' | b'\n') => Self::FieldStart,
-            _ => Self::Unquoted,
+/// Where the whole records of a chunk end, and on which line the one begins that is not whole.
+fn whole_records(chunk: &Chunk) -> (usize, u64) {
+    let mut rows = Rows::new(chunk.bytes(), chunk.line());
+    loop {
+        rows.skip_empty_lines();
+        let rest = rows.rest().len();
+        match rows.next_record(|_, _| {}) {
+            None => return (chunk.bytes().len(), rows.line()),
+            Some(record) if rows.ran_out() => return (chunk.bytes().len() - rest, record.line),
+            Some(_) => {}
         }
     }
 }
@@ -247,5 +378,5 @@ fn byte_order_mark(bytes: &[u8]) -> Result<usize, RollError> {
 }
 
 pub(super) fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr_iter(b'\n', bytes).count() as u64
 }

@@ -59,6 +59,11 @@ impl RollHeader {
         self.places.iter().position(|known| *known == place)
     }
 
+    /// Whether the columns are the required ones alone, in their order.
+    pub(super) fn is_plain(&self) -> bool {
+        self.places == [0, 1, 2] && self.columns == 3
+    }
+
     /// The number of columns.
     #[must_use]
     pub fn columns(&self) -> usize {

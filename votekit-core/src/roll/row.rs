@@ -1,5 +1,7 @@
 //! Walking the records of a chunk: one pass over the bytes, nothing allocated.
 
+use memchr::memchr;
+
 use super::fault::{Field, RowFault, RowRule};
 use super::header::RollHeader;
 
@@ -8,6 +10,7 @@ use super::header::RollHeader;
 pub struct Rows<'a> {
     rest: &'a [u8],
     line: u64,
+    ran_out: bool,
 }
 
 /// One record with its three fields picked out; they are not checked yet.
@@ -41,7 +44,7 @@ impl<'a> Rows<'a> {
     /// Walks `bytes`, which start with the record on `line`.
     #[must_use]
     pub fn new(bytes: &'a [u8], line: u64) -> Self {
-        Self { rest: bytes, line }
+        Self { rest: bytes, line, ran_out: false }
     }
 
     /// The next record, with its columns as the header tells.
@@ -66,6 +69,18 @@ impl<'a> Rows<'a> {
         self.line
     }
 
+    /// Whether the bytes ended before the last record did. At the end of a file that is no matter.
+    pub(super) fn ran_out(&self) -> bool {
+        self.ran_out
+    }
+
+    /// Leaves `length` bytes out that hold one record and its line feed.
+    #[inline]
+    pub(super) fn skip_row(&mut self, length: usize) {
+        self.rest = &self.rest[length..];
+        self.line += 1;
+    }
+
     /// What has not been walked.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
@@ -76,6 +91,7 @@ impl<'a> Rows<'a> {
     pub(super) fn next_record(&mut self, mut each: impl FnMut(usize, RawField<'a>)) -> Option<RawRecord<'a>> {
         self.skip_empty_lines();
         if self.rest.is_empty() {
+            self.ran_out = true;
             return None;
         }
         let (whole, line) = (self.rest, self.line);
@@ -93,7 +109,7 @@ impl<'a> Rows<'a> {
         Some(RawRecord { line, bytes })
     }
 
-    fn skip_empty_lines(&mut self) {
+    pub(super) fn skip_empty_lines(&mut self) {
         while let Some(rest) = self.rest.strip_prefix(b"\n").or_else(|| self.rest.strip_prefix(b"\r\n")) {
             self.rest = rest;
             self.line += 1;
@@ -118,8 +134,9 @@ impl<'a> Rows<'a> {
         let inner = &self.rest[1..];
         let mut end = 0;
         loop {
-            match inner[end..].iter().position(|byte| *byte == b'"') {
+            match memchr(b'"', &inner[end..]) {
                 None => {
+                    self.ran_out = true;
                     self.line += super::chunk::count_lines(inner);
                     self.rest = &[];
                     return RawField { bytes: inner, fault: Some(RowRule::QuoteUnclosed), last: true };
@@ -143,6 +160,7 @@ impl<'a> Rows<'a> {
     #[inline]
     fn take_to_separator(&mut self) -> (&'a [u8], bool) {
         let Some(position) = self.rest.iter().position(|byte| matches!(byte, b',' | b'\n')) else {
+            self.ran_out = true;
             return (std::mem::take(&mut self.rest), true);
         };
         let bytes = &self.rest[..position];

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::hash::{Columns, Conflict, HashedRoll, RollHashes, Sequential};
+use super::hashes::{Conflict, GatheredRoll, HashedRoll};
+use super::repetition::Sequential;
+use super::run::Run;
 use crate::credential::RegistryKey;
 use crate::id::LawId;
 use crate::shard::{Changes, ChangesError};
@@ -24,7 +26,7 @@ pub struct HashedSupplement {
 ///
 /// # Errors
 /// [`ChangesError`] cannot come from rolls that were hashed under one scheme and have no conflict.
-pub fn hash_supplement(add: RollHashes, revoke: RollHashes) -> Result<HashedSupplement, ChangesError> {
+pub fn hash_supplement(add: GatheredRoll, revoke: GatheredRoll) -> Result<HashedSupplement, ChangesError> {
     let law_ids: BTreeSet<LawId> = add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
     let mut changes = Vec::new();
     let mut unchanged = Vec::new();
@@ -50,13 +52,13 @@ pub fn hash_supplement(add: RollHashes, revoke: RollHashes) -> Result<HashedSupp
 }
 
 /// Key and line of each NAS; of a repeated one, the first in the order of the file.
-fn by_nas(columns: Option<&Columns>) -> BTreeMap<u32, (RegistryKey, u64)> {
+fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, (RegistryKey, u64)> {
     let mut found: BTreeMap<u32, (RegistryKey, u64)> = BTreeMap::new();
-    let Some(columns) = columns else { return found };
-    for ((nas, key), line) in columns.nas.iter().zip(&columns.keys).zip(&columns.lines) {
-        let entry = found.entry(*nas).or_insert((*key, u64::from(*line)));
-        if u64::from(*line) < entry.1 {
-            *entry = (*key, u64::from(*line));
+    for (elector, key) in runs.into_iter().flatten().flat_map(|run| run.electors.iter().zip(&run.keys)) {
+        let line = u64::from(elector.line);
+        let entry = found.entry(elector.nas).or_insert((*key, line));
+        if line < entry.1 {
+            *entry = (*key, line);
         }
     }
     found

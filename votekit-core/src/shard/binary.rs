@@ -8,20 +8,24 @@ const MAGIC: &[u8; 8] = b"VKSHARD1";
 /// Bytes before the law id.
 const FIXED_LENGTH: usize = 21;
 
-pub(super) fn encode(head: &ShardHead, keys: &[RegistryKey]) -> Vec<u8> {
+/// What stands before the keys.
+pub(super) fn encode_head(head: &ShardHead, count: usize, bytes: &mut Vec<u8>) {
     let law_id = head.law_id.as_str().as_bytes();
-    let mut bytes = Vec::with_capacity(FIXED_LENGTH + law_id.len() + keys.len() * RegistryKey::LENGTH);
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&head.shard.to_be_bytes());
     bytes.extend_from_slice(&head.shards.to_be_bytes());
     // No reader accepts more keys than ShardHead::KEYS_MAX, which fits.
-    bytes.extend_from_slice(&u32::try_from(keys.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
     bytes.push(law_id.len() as u8);
     bytes.extend_from_slice(law_id);
+}
+
+/// The keys as they are.
+pub(super) fn encode_keys(keys: &[RegistryKey], bytes: &mut Vec<u8>) {
+    bytes.reserve(keys.len() * RegistryKey::LENGTH);
     for key in keys {
         bytes.extend_from_slice(key.as_bytes());
     }
-    bytes
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), ShardError> {

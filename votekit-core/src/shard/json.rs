@@ -6,22 +6,33 @@ use crate::credential::RegistryKey;
 /// A key's line: quotation marks, 64 digits, comma, line feed.
 const LINE_LENGTH: usize = 1 + 64 + 1 + 1 + 1;
 
-pub(super) fn encode(head: &ShardHead, keys: &[RegistryKey]) -> Vec<u8> {
+/// What stands before the keys.
+pub(super) fn encode_head(head: &ShardHead, count: usize, text: &mut Vec<u8>) {
     let ShardHead { law_id, shard, shards } = head;
-    let count = keys.len();
-    let mut text = format!(
+    let head = format!(
         "{{\"format\":\"votekit-shard/1\",\"law_id\":\"{law_id}\",\"shard\":{shard},\"shards\":{shards},\"count\":{count},\"keys\":[\n"
-    )
-    .into_bytes();
-    text.reserve_exact(count * LINE_LENGTH + 3);
-    let mut digits = const_hex::Buffer::<32>::new();
-    for (place, key) in keys.iter().enumerate() {
-        text.push(b'"');
-        text.extend_from_slice(digits.format(key.as_bytes()).as_bytes());
-        text.extend_from_slice(if place + 1 < count { b"\",\n" } else { b"\"\n" });
+    );
+    text.extend_from_slice(head.as_bytes());
+}
+
+/// A line a key; `last` says that no key follows.
+pub(super) fn encode_keys(keys: &[RegistryKey], last: bool, text: &mut Vec<u8>) {
+    let start = text.len();
+    text.resize(start + keys.len() * LINE_LENGTH, b'"');
+    for (line, key) in text[start..].as_chunks_mut::<LINE_LENGTH>().0.iter_mut().zip(keys) {
+        let (digits, end) = line[1..].split_at_mut(64);
+        const_hex::encode_to_slice(key.as_bytes(), digits).expect("two digits a byte");
+        end.copy_from_slice(b"\",\n");
     }
+    if last && !keys.is_empty() {
+        text.truncate(text.len() - 2);
+        text.push(b'\n');
+    }
+}
+
+/// What stands behind the keys.
+pub(super) fn encode_end(text: &mut Vec<u8>) {
     text.extend_from_slice(b"]}\n");
-    text
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), ShardError> {

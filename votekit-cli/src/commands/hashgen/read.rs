@@ -5,15 +5,17 @@ use std::io::{self, Read, Seek, Write};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 use indicatif::ProgressBar;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use votekit_core::credential::{CredentialHasher, RegistryKey};
+use votekit_core::credential::CredentialHasher;
 use votekit_core::id::Digest;
-use votekit_core::roll::{Chunk, RollChunks, RollError, RollHashes, RollRules, Sorter, hash_chunk};
+use votekit_core::roll::{
+    Chunk, GatheredRoll, HashScratch, HashedChunk, RollChunks, RollError, RollHasher, RollHashes, RollRules, Threads,
+};
 
 use crate::error::CommandError;
 use crate::progress;
@@ -109,7 +111,7 @@ pub(super) fn hash(
     rules: &RollRules,
     hasher: &CredentialHasher,
     pool: &ThreadPool,
-) -> Result<(RollHashes, Digest), CommandError> {
+) -> Result<(GatheredRoll, Digest), CommandError> {
     let name = source.name.clone();
     let bar = progress::bytes("Hashing the roll", source.length);
     let hashed = hash_chunks(source.reader(&bar), rules, hasher, pool);
@@ -122,30 +124,71 @@ fn hash_chunks(
     rules: &RollRules,
     hasher: &CredentialHasher,
     pool: &ThreadPool,
-) -> Result<(RollHashes, Digest), RollError> {
+) -> Result<(GatheredRoll, Digest), RollError> {
     let mut chunks = RollChunks::open(reader)?;
-    let header = *chunks.header();
+    let hasher = RollHasher::new(*chunks.header(), rules.clone(), hasher.clone());
+    let gathering = Gathering::new(&hasher, pool.current_num_threads());
     // As many chunks wait as there are threads: enough to keep them busy, and memory stays small.
     let (sender, receiver) = sync_channel::<Chunk>(pool.current_num_threads());
-    let hashes = Mutex::new(RollHashes::default());
+    let receiver = Mutex::new(receiver);
     let digest = thread::scope(|scope| {
         let reading = scope.spawn(move || {
-            while let Some(chunk) = chunks.next_chunk()? {
+            while let Some(chunk) = chunks.next_cut()? {
                 if sender.send(chunk).is_err() {
                     break;
                 }
             }
             Ok::<_, RollError>(chunks.digest())
         });
-        pool.install(|| {
-            receiver.into_iter().par_bridge().for_each(|chunk| {
-                let hashed = hash_chunk(&chunk, &header, rules, hasher);
-                hashes.lock().unwrap_or_else(PoisonError::into_inner).add(hashed);
-            });
+        let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok();
+        pool.broadcast(|_| {
+            let mut scratch = HashScratch::default();
+            while let Some(chunk) = next() {
+                gathering.add(hasher.hash(chunk, &mut scratch));
+            }
         });
         reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
-    Ok((hashes.into_inner().unwrap_or_else(PoisonError::into_inner), digest))
+    Ok((gathering.end()?, digest))
+}
+
+/// Where threads bring what they hashed.
+struct Gathering<'h> {
+    hashes: Mutex<Gathered<'h>>,
+    /// Told when earlier chunks have come.
+    moved_on: Condvar,
+    /// How many chunks may be held for want of an earlier one. Each keeps its part of the roll in memory.
+    held_max: u64,
+}
+
+struct Gathered<'h> {
+    hashes: RollHashes<'h>,
+    failed: Option<RollError>,
+}
+
+impl<'h> Gathering<'h> {
+    fn new(hasher: &'h RollHasher, threads: usize) -> Self {
+        let hashes = Mutex::new(Gathered { hashes: RollHashes::new(hasher), failed: None });
+        Self { hashes, moved_on: Condvar::new(), held_max: 4 * threads as u64 }
+    }
+
+    /// Adds a chunk. Waits when it is far ahead: the thread with the earliest chunk never does.
+    fn add(&self, chunk: HashedChunk) {
+        let gathered = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        let far_ahead = |gathered: &mut Gathered<'h>| {
+            gathered.failed.is_none() && chunk.number() > gathered.hashes.next_number() + self.held_max
+        };
+        let mut gathered = self.moved_on.wait_while(gathered, far_ahead).unwrap_or_else(PoisonError::into_inner);
+        if gathered.failed.is_none() {
+            gathered.failed = gathered.hashes.add(chunk).err();
+        }
+        self.moved_on.notify_all();
+    }
+
+    fn end(self) -> Result<GatheredRoll, RollError> {
+        let gathered = self.hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        gathered.failed.map_or_else(|| gathered.hashes.end(), Err)
+    }
 }
 
 /// A roll that cannot be read, with what to do about it.
@@ -157,15 +200,11 @@ pub(super) fn roll_error(name: &str, error: &RollError) -> CommandError {
     }
 }
 
-/// Sorts with the threads of the pool it is called in.
-pub(super) struct Parallel;
+/// Works on the threads of a pool.
+pub(super) struct Parallel<'p>(pub(super) &'p ThreadPool);
 
-impl Sorter for Parallel {
-    fn sort_keys(&self, keys: &mut [RegistryKey]) {
-        keys.par_sort_unstable();
-    }
-
-    fn sort_numbers(&self, numbers: &mut [u64]) {
-        numbers.par_sort_unstable();
+impl Threads for Parallel<'_> {
+    fn each(&self, count: u32, work: &(dyn Fn(u32) + Sync)) {
+        self.0.install(|| (0..count).into_par_iter().for_each(work));
     }
 }

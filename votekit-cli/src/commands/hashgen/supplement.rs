@@ -8,7 +8,7 @@ use serde::Serialize;
 use votekit_core::credential::{CredentialHasher, Pepper};
 use votekit_core::id::Digest;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, ManifestError, RollFacts};
-use votekit_core::roll::{HashedSupplement, RollHashes, RollRules, hash_supplement};
+use votekit_core::roll::{GatheredRoll, HashedSupplement, RollRules, hash_supplement};
 use votekit_core::shard::Changes;
 
 use super::{Args, TOOL, faults, read, write};
@@ -63,8 +63,8 @@ fn read_changes(
     args: &Args,
     path: Option<&Path>,
     hasher: &CredentialHasher,
-) -> Result<(RollHashes, Option<Digest>), CommandError> {
-    let Some(path) = path else { return Ok((RollHashes::default(), None)) };
+) -> Result<(GatheredRoll, Option<Digest>), CommandError> {
+    let Some(path) = path else { return Ok((GatheredRoll::default(), None)) };
     let rules = RollRules { check_digit: args.check_digit, ..RollRules::default() };
     let mut source = read::Source::open(path, false)?;
     let (hashes, digest) = read::hash(&mut source, &rules, hasher, &read::pool(args.threads)?)?;

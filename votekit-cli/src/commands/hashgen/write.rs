@@ -1,15 +1,18 @@
 //! Writing shards and manifest into a folder that appears whole.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use votekit_core::credential::RegistryKey;
+use sha2::{Digest as _, Sha256};
 use votekit_core::id::Digest;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody};
 use votekit_core::roll::LawKeys;
-use votekit_core::shard::{ShardFormat, ShardHead};
+use votekit_core::shard::{ShardEncoder, ShardFormat, ShardHead};
 
 use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
@@ -22,25 +25,43 @@ pub(super) struct Folder<'a> {
     pub(super) shard_size: usize,
 }
 
+/// A shard that is to be written: its head, and the keys of its law that it holds, by rank.
+struct Planned<'k> {
+    head: ShardHead,
+    law: &'k LawKeys,
+    ranks: Range<usize>,
+}
+
+/// Keys that are encoded, digested and written together: they stay in the second cache of a core from the first to the last.
+const KEYS_AT_ONCE: usize = 2048;
+
 impl Folder<'_> {
     /// Writes everything and makes it appear, the file of rejects first: without it nobody could mend the rows left out.
+    /// Gives the manifest, and the time that the disk took for what had been written.
     pub(super) fn write(
         &self,
         mut body: ManifestBody,
         laws: &[LawKeys],
         rejects: Option<(PathBuf, StagedFile)>,
         pool: &ThreadPool,
-    ) -> Result<Manifest, CommandError> {
+    ) -> Result<(Manifest, Duration), CommandError> {
         let shards = self.plan(laws)?;
         let folder = StagedFolder::create(self.out)?;
         let bar = progress::count("Writing shards", Some(shards.len() as u64));
-        let rows: Result<Vec<FileRow>, CommandError> = pool.install(|| {
-            shards.par_iter().map(|(head, keys)| self.write_shard(&folder, head, keys).inspect(|_| bar.inc(1))).collect()
+        let written: Result<Vec<(FileRow, File)>, CommandError> = pool.install(|| {
+            shards.par_iter().map(|shard| self.write_shard(&folder, shard).inspect(|_| bar.inc(1))).collect()
         });
         bar.finish_and_clear();
-        body.shards = rows?;
+        let (rows, files): (Vec<_>, Vec<_>) = written?.into_iter().unzip();
+        body.shards = rows;
         body.laws = laws.iter().map(|law| law_row(law, &shards)).collect();
         let manifest = finish_manifest(body)?;
+        let flush = Instant::now();
+        // All at once, so that the disk can put them in the order it likes.
+        pool.install(|| {
+            let synced = files.par_iter().zip(&manifest.body().shards);
+            synced.try_for_each(|(file, row)| file.sync_all().map_err(|error| self.failed(&row.file, &error)))
+        })?;
         folder.write(Manifest::FILE_NAME, &manifest.encode())?;
         match rejects {
             None => folder.commit()?,
@@ -50,39 +71,59 @@ impl Folder<'_> {
                 folder.commit().inspect_err(|_| drop(fs::remove_file(path)))?;
             }
         }
-        Ok(manifest)
+        Ok((manifest, flush.elapsed()))
     }
 
-    fn plan<'k>(&self, laws: &'k [LawKeys]) -> Result<Vec<(ShardHead, &'k [RegistryKey])>, CommandError> {
+    fn plan<'k>(&self, laws: &'k [LawKeys]) -> Result<Vec<Planned<'k>>, CommandError> {
         let mut plan = Vec::new();
         for law in laws {
-            let shards = law.keys.len().div_ceil(self.shard_size);
+            let law_id = law.law_id();
+            let shards = law.count().div_ceil(self.shard_size);
             if shards > ShardHead::SHARDS_MAX {
-                let text = format!("the law {} would have {shards} shards, more than {}", law.law_id, ShardHead::SHARDS_MAX);
+                let text = format!("the law {law_id} would have {shards} shards, more than {}", ShardHead::SHARDS_MAX);
                 return Err(CommandError::usage(text).hint("choose a larger --shard-size"));
             }
-            for (shard, keys) in (1..).zip(law.keys.chunks(self.shard_size)) {
-                plan.push((ShardHead { law_id: law.law_id.clone(), shard, shards: shards as u32 }, keys));
+            for (shard, start) in (1..).zip((0..law.count()).step_by(self.shard_size)) {
+                let head = ShardHead { law_id: law_id.clone(), shard, shards: shards as u32 };
+                plan.push(Planned { head, law, ranks: start..law.count().min(start + self.shard_size) });
             }
         }
         Ok(plan)
     }
 
-    fn write_shard(&self, folder: &StagedFolder, head: &ShardHead, keys: &[RegistryKey]) -> Result<FileRow, CommandError> {
-        let bytes = head.encode(self.format, keys);
-        let file = head.file_name(self.format);
-        folder.write(&file, &bytes)?;
+    /// Writes a shard and does not wait for the disk.
+    fn write_shard(&self, folder: &StagedFolder, planned: &Planned<'_>) -> Result<(FileRow, File), CommandError> {
+        let Planned { head, law, ranks } = planned;
+        let name = head.file_name(self.format);
+        let mut file = folder.create_file(&name)?;
+        let mut digest = Sha256::new();
+        let mut bytes = Vec::new();
+        let mut encoder = ShardEncoder::start(head, self.format, ranks.len(), &mut bytes);
+        let mut ascending = law.ranks(ranks.clone());
+        while let Some(keys) = ascending.next_keys() {
+            for keys in keys.chunks(KEYS_AT_ONCE) {
+                encoder.push(keys, &mut bytes);
+                digest.update(&bytes);
+                file.write_all(&bytes).map_err(|error| self.failed(&name, &error))?;
+                bytes.clear();
+            }
+        }
         let ShardHead { law_id, shard, .. } = head.clone();
-        Ok(FileRow { file, law_id, shard, count: keys.len() as u64, sha256: Digest::of(&bytes) })
+        let sha256 = Digest::from_bytes(digest.finalize().into());
+        Ok((FileRow { file: name, law_id, shard, count: ranks.len() as u64, sha256 }, file))
+    }
+
+    fn failed(&self, name: &str, error: &io::Error) -> CommandError {
+        CommandError::writing(&self.out.join(name), error)
     }
 }
 
-fn law_row(law: &LawKeys, shards: &[(ShardHead, &[RegistryKey])]) -> LawRow {
-    let own = shards.iter().find(|(head, _)| head.law_id == law.law_id);
+fn law_row(law: &LawKeys, shards: &[Planned<'_>]) -> LawRow {
+    let own = shards.iter().find(|shard| shard.head.law_id == *law.law_id());
     LawRow {
-        law_id: law.law_id.clone(),
-        registered: law.keys.len() as u64,
-        shards: own.map_or(0, |(head, _)| head.shards),
+        law_id: law.law_id().clone(),
+        registered: law.count() as u64,
+        shards: own.map_or(0, |shard| shard.head.shards),
         revoked: 0,
     }
 }

@@ -1,0 +1,197 @@
+//! Gathering hashed chunks into a hashed roll.
+
+use std::collections::BTreeMap;
+
+use super::chunk::Tail;
+use super::fault::{Field, RollError, RowFault, RowRule};
+use super::hash::{ChunkTally, HashScratch, HashedChunk, RollHasher, shorter};
+use super::law_keys::LawKeys;
+use super::repetition::{Repeated, Threads, repeated_rows};
+use super::run::Run;
+use crate::credential::RegistryKey;
+use crate::id::LawId;
+
+/// The same NAS and law with two codes: only the authority knows which one is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// The law.
+    pub law_id: LawId,
+    /// The line that came first.
+    pub first_line: u64,
+    /// The line with another code.
+    pub line: u64,
+}
+
+/// Gathers hashed chunks, in any order, and has those parsed again that were cut within a record.
+pub struct RollHashes<'h> {
+    hasher: &'h RollHasher,
+    gathered: GatheredRoll,
+    /// The number of the chunk that comes next in the file.
+    next: u64,
+    /// Chunks that were hashed before it, by number.
+    waiting: BTreeMap<u64, HashedChunk>,
+    /// The record that the chunk before `next` did not end.
+    tail: Tail,
+    scratch: HashScratch,
+}
+
+impl std::fmt::Debug for RollHashes<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "RollHashes({:?}, {} chunks wait)", self.gathered, self.waiting.len())
+    }
+}
+
+/// All rows of a roll, each by itself checked and hashed, and not yet compared with one another.
+#[derive(Default)]
+pub struct GatheredRoll {
+    pub(super) laws: BTreeMap<LawId, Vec<Run>>,
+    faults: Vec<RowFault>,
+    rows: u64,
+    ignored: u64,
+    code_length_min: Option<u32>,
+}
+
+impl std::fmt::Debug for GatheredRoll {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "GatheredRoll({} rows, {} faults)", self.rows, self.faults.len())
+    }
+}
+
+/// A whole roll, hashed.
+#[derive(Debug)]
+pub struct HashedRoll {
+    /// The laws that have at least one good row, by id.
+    pub laws: Vec<LawKeys>,
+    /// Bad rows by line, exact duplicates among them.
+    pub faults: Vec<RowFault>,
+    /// Same NAS and law, two codes; by line.
+    pub conflicts: Vec<Conflict>,
+    /// Rows of the laws asked for: registered + duplicates + rejects, when there is no conflict.
+    pub rows: u64,
+    /// How many of the faults are exact duplicates.
+    pub duplicates: u64,
+    /// Rows of other laws.
+    pub ignored: u64,
+    /// Characters of the shortest access code among the good rows; 0 when there is none.
+    pub code_length_min: u32,
+}
+
+impl HashedRoll {
+    /// Bad rows that are no duplicates.
+    #[must_use]
+    pub fn rejects(&self) -> u64 {
+        self.faults.len() as u64 - self.duplicates
+    }
+}
+
+impl<'h> RollHashes<'h> {
+    /// Gathers what `hasher` makes.
+    #[must_use]
+    pub fn new(hasher: &'h RollHasher) -> Self {
+        Self {
+            hasher,
+            gathered: GatheredRoll::default(),
+            next: 0,
+            waiting: BTreeMap::new(),
+            tail: Tail::none(),
+            scratch: HashScratch::default(),
+        }
+    }
+
+    /// The number of the chunk that is needed before any later one can be let go.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds what a chunk came to.
+    ///
+    /// # Errors
+    /// [`RollError::RowLength`] when a record never ends.
+    pub fn add(&mut self, chunk: HashedChunk) -> Result<(), RollError> {
+        self.waiting.insert(chunk.number(), chunk);
+        while let Some(mut chunk) = self.waiting.remove(&self.next) {
+            self.next += 1;
+            if !self.tail.is_none() {
+                let joined = chunk.chunk.behind(&self.tail)?;
+                chunk = self.hasher.hash(joined, &mut self.scratch);
+            }
+            self.tail = chunk.tail;
+            self.gathered.take(chunk.tally);
+        }
+        Ok(())
+    }
+
+    /// Takes what the file ends with, once every chunk has been added.
+    ///
+    /// # Errors
+    /// [`RollError::RowLength`] when the last record never ends.
+    pub fn end(mut self) -> Result<GatheredRoll, RollError> {
+        debug_assert!(self.waiting.is_empty(), "a chunk is missing");
+        if !self.tail.is_none() {
+            let last = self.tail.into_last_chunk(self.next)?;
+            self.gathered.take(self.hasher.hash(last, &mut self.scratch).tally);
+        }
+        Ok(self.gathered)
+    }
+}
+
+impl GatheredRoll {
+    fn take(&mut self, tally: ChunkTally) {
+        self.rows += tally.hashed + tally.faults.len() as u64;
+        self.ignored += tally.ignored;
+        self.code_length_min = shorter(self.code_length_min, tally.code_length_min);
+        self.faults.extend(tally.faults);
+        for (law_id, run) in tally.laws {
+            self.laws.entry(law_id).or_default().push(run);
+        }
+    }
+
+    /// Finds duplicates and conflicts.
+    #[must_use]
+    pub fn finish(self, threads: &impl Threads) -> HashedRoll {
+        let mut roll = HashedRoll {
+            laws: Vec::new(),
+            faults: self.faults,
+            conflicts: Vec::new(),
+            rows: self.rows,
+            duplicates: 0,
+            ignored: self.ignored,
+            code_length_min: self.code_length_min.unwrap_or(0),
+        };
+        for (law_id, mut runs) in self.laws {
+            let repeated = repeated_rows(&runs, threads);
+            let surplus = roll.note_repetitions(&law_id, &repeated);
+            let keys = runs.iter_mut().map(|run| std::mem::take(&mut run.keys)).collect();
+            // NAS and lines have served: freed before the next law.
+            drop(runs);
+            roll.laws.push(LawKeys::new(law_id, keys, surplus));
+        }
+        roll.faults.sort_unstable_by_key(|fault| fault.line);
+        roll.conflicts.sort_unstable_by_key(|conflict| conflict.line);
+        roll
+    }
+}
+
+impl HashedRoll {
+    /// Tells exact duplicates from conflicts. Gives the keys of the duplicates.
+    fn note_repetitions(&mut self, law_id: &LawId, repeated: &[Repeated]) -> Vec<RegistryKey> {
+        let mut surplus = Vec::new();
+        for group in repeated.chunk_by(|one, next| one.nas == next.nas) {
+            let first_line = u64::from(group[0].line);
+            for (place, row) in group.iter().enumerate().skip(1) {
+                let line = u64::from(row.line);
+                if group[..place].iter().any(|earlier| earlier.key == row.key) {
+                    surplus.push(row.key);
+                }
+                if row.key == group[0].key {
+                    self.duplicates += 1;
+                    self.faults.push(RowFault { line, field: Field::ROW, rule: RowRule::Duplicate { first_line } });
+                } else {
+                    self.conflicts.push(Conflict { law_id: law_id.clone(), first_line, line });
+                }
+            }
+        }
+        surplus
+    }
+}

@@ -1,0 +1,128 @@
+//! Rows in the plainest form, read without looking at any byte twice: `123456789,ABC12345,L2025-001`, each field in quotation marks or not.
+//!
+//! Nearly every row of nearly every roll is one. Whatever is not as plain as that is left to [`Rows`](super::Rows), which reads every form
+//! and tells what is wrong; on a plain row both see the same.
+
+use crate::id::LawId;
+
+/// A plain row: all of it well formed.
+pub(super) struct PlainRow<'a> {
+    pub(super) nas: &'a [u8; 9],
+    /// The NAS as a number.
+    pub(super) number: u32,
+    /// 4 to 32 letters and digits.
+    pub(super) code: &'a [u8],
+    /// 1 to 50 bytes without a comma, quotation mark or line break; not checked further.
+    pub(super) law: &'a [u8],
+    /// Bytes of the whole row with its line feed.
+    pub(super) length: usize,
+}
+
+/// The row at the start of `bytes`, if it is a plain one of the columns NAS, code and law. `law` is the law that it is most likely for.
+#[inline]
+pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>> {
+    let (quote, rest) = opened(bytes);
+    let (nas, rest) = rest.split_first_chunk::<9>()?;
+    let number = number_of(nas)?;
+    let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
+    let (code, rest) = rest.split_at(code_length(rest)?);
+    let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
+    let (law, rest) = rest.split_at(law_length(rest, law)?);
+    let rest = closed(rest, quote)?;
+    let rest = rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n")?;
+    Some(PlainRow { nas, number, code, law, length: bytes.len() - rest.len() })
+}
+
+/// Whether a field is quoted, and what comes then.
+#[inline]
+fn opened(bytes: &[u8]) -> (bool, &[u8]) {
+    match bytes {
+        [b'"', rest @ ..] => (true, rest),
+        _ => (false, bytes),
+    }
+}
+
+#[inline]
+fn closed(bytes: &[u8], quote: bool) -> Option<&[u8]> {
+    if quote { bytes.strip_prefix(b"\"") } else { Some(bytes) }
+}
+
+/// The value of 9 digits; `None` if there is anything else. The first 8 are checked and added up as the bytes of one word.
+#[inline]
+fn number_of(nas: &[u8; 9]) -> Option<u32> {
+    let (eight, last) = nas.split_first_chunk::<8>()?;
+    let word = u64::from_le_bytes(*eight);
+    let digits = word ^ 0x3030_3030_3030_3030;
+    // A byte above 9 has a high bit of its own, or gets one.
+    let other = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
+    let last = last[0].wrapping_sub(b'0');
+    if other != 0 || last > 9 {
+        return None;
+    }
+    let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    let eight = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
+    Some(eight as u32 * 10 + u32::from(last))
+}
+
+/// The length of an access code that is 4 to 32 letters and digits.
+#[inline]
+fn code_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().take(33).take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    (4..=32).contains(&length).then_some(length)
+}
+
+/// The length of the law id, mostly that of `law`.
+#[inline]
+fn law_length(bytes: &[u8], law: &[u8]) -> Option<usize> {
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\r' | b'\n');
+    if !law.is_empty() && bytes.starts_with(law) && bytes.get(law.len()).is_some_and(ends) {
+        return Some(law.len());
+    }
+    let length = bytes.iter().take(LawId::LENGTH_MAX + 1).position(|byte| ends(byte) || *byte == b',')?;
+    (length > 0).then_some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_nine_digits_and_nothing_else() {
+        assert_eq!(number_of(b"123456789"), Some(123_456_789));
+        assert_eq!(number_of(b"000000000"), Some(0));
+        assert_eq!(number_of(b"999999999"), Some(999_999_999));
+        for place in 0..9 {
+            for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
+                let mut nas = *b"909090909";
+                nas[place] = byte;
+                assert_eq!(number_of(&nas), None, "byte {byte} at {place}");
+            }
+        }
+    }
+
+    #[test]
+    fn plain_rows_are_read_whole() {
+        for row in ["123456789,abC123,L1\n", "\"123456789\",\"abC123\",\"L1\"\r\n", "123456789,\"abC123\",L1\r\n"] {
+            let rows = format!("{row}987654321,X");
+            for law in [&b"L1"[..], b"", b"L", b"L12"] {
+                let plain = plain_row(rows.as_bytes(), law).expect("a plain row");
+                assert_eq!((plain.number, plain.code, plain.law), (123_456_789, &b"abC123"[..], &b"L1"[..]));
+                assert_eq!(plain.length, row.len());
+            }
+        }
+    }
+
+    #[test]
+    fn anything_else_is_left_to_the_parser() {
+        let long = format!("123456789,{},L1\n", "A".repeat(33));
+        let law = format!("123456789,ABC123,{}\n", "L".repeat(51));
+        for row in [
+            "", "\n", "123456789", "123456789,ABC123,L1", "123456789,ABC123,L1\r", "12345678,ABC123,L1\n", "123 456 789,ABC123,L1\n",
+            "123456789,ABC,L1\n", "123456789, ABC123,L1\n", "123456789,ABC123,\n", "123456789,ABC123,L1,\n", "123456789,ABC123,\"L1\n",
+            "123456789,ABC123,L1\"\n", "\"123456789,ABC123,L1\n", "123456789\",ABC123,L1\n", "123456789,ABC123,L1\rx\n", &long, &law,
+        ] {
+            assert!(plain_row(row.as_bytes(), b"L1").is_none(), "{row:?}");
+        }
+    }
+}

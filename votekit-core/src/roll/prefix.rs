@@ -1,0 +1,106 @@
+//! Values in the order of their leading bits, in many runs, from which all values of a range of prefixes are taken together.
+//!
+//! One pass over values that are spread evenly brings each into its place but for a few neighbours, and what lies together fits a cache: nothing that
+//! is as large as the roll is ever sorted as a whole.
+
+use std::ops::Range;
+
+use crate::credential::RegistryKey;
+
+/// Leading bits that runs are ordered by.
+pub(super) const PREFIX_BITS: u32 = 12;
+/// Prefixes there are.
+pub(super) const PREFIXES: u32 = 1 << PREFIX_BITS;
+
+/// A value whose leading bits spread evenly.
+pub(super) trait Spread: Copy {
+    /// The leading 32 bits.
+    fn leading(&self) -> u32;
+
+    /// The leading [`PREFIX_BITS`].
+    #[inline]
+    fn prefix(&self) -> u32 {
+        self.leading() >> (32 - PREFIX_BITS)
+    }
+}
+
+impl Spread for RegistryKey {
+    #[inline]
+    fn leading(&self) -> u32 {
+        let [first, second, third, fourth, ..] = *self.as_bytes();
+        u32::from_be_bytes([first, second, third, fourth])
+    }
+}
+
+impl Spread for u32 {
+    #[inline]
+    fn leading(&self) -> u32 {
+        *self
+    }
+}
+
+/// The places of values in the order of their prefixes.
+pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
+    let mut next = vec![0_u32; PREFIXES as usize];
+    for value in values {
+        next[value.prefix() as usize] += 1;
+    }
+    let mut before = 0;
+    for slot in &mut next {
+        before += std::mem::replace(slot, before);
+    }
+    let mut order = vec![0; values.len()];
+    for (place, value) in (0..).zip(values) {
+        let slot = &mut next[value.prefix() as usize];
+        order[*slot as usize] = place;
+        *slot += 1;
+    }
+    order
+}
+
+/// How many values of a run have a prefix below this one.
+pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
+    run.partition_point(|value| value.prefix() < prefix)
+}
+
+/// Goes through runs from prefix to prefix.
+pub(super) struct Gather<'a, T> {
+    runs: Vec<&'a [T]>,
+    next: u32,
+    end: u32,
+    /// Prefixes that are taken at once.
+    step: u32,
+}
+
+impl<'a, T: Spread> Gather<'a, T> {
+    /// Takes the values with prefixes in a range, about `at_once` of them at a time.
+    pub(super) fn new(runs: impl Iterator<Item = &'a [T]>, prefixes: Range<u32>, at_once: usize) -> Self {
+        let mut count = 0;
+        let from = |run: &'a [T]| {
+            count += run.len();
+            &run[count_below(run, prefixes.start)..]
+        };
+        let runs: Vec<_> = runs.map(from).filter(|run| !run.is_empty()).collect();
+        let steps = u32::try_from(count / at_once.max(1)).unwrap_or(PREFIXES).clamp(1, PREFIXES);
+        Self { runs, next: prefixes.start, end: prefixes.end, step: PREFIXES / steps.next_power_of_two() }
+    }
+
+    /// The next prefixes, and of each run its values that have them; `None` when there are no more.
+    pub(super) fn next_slices(&mut self, slices: &mut Vec<&'a [T]>) -> Option<Range<u32>> {
+        if self.next >= self.end {
+            return None;
+        }
+        // A step ends where it would if all had begun at 0: two gatherings agree on their steps.
+        let end = (self.next / self.step + 1).saturating_mul(self.step).min(self.end);
+        slices.clear();
+        for run in &mut self.runs {
+            let count = run.iter().position(|value| value.prefix() >= end).unwrap_or(run.len());
+            let (taken, rest) = run.split_at(count);
+            if count > 0 {
+                slices.push(taken);
+            }
+            *run = rest;
+        }
+        Some(std::mem::replace(&mut self.next, end)..end)
+    }
+}

@@ -1,0 +1,131 @@
+//! The same NAS twice for one law: exact duplicates, and conflicts of two codes.
+//!
+//! Numbers are looked for first, and by themselves: mostly there is none twice, and nothing else needs to be touched.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use super::prefix::{Gather, PREFIXES};
+use super::run::{Run, unscrambled};
+use crate::credential::RegistryKey;
+
+/// A row whose NAS stands more than once in its law.
+#[derive(Clone, Copy)]
+pub(super) struct Repeated {
+    pub(super) nas: u32,
+    pub(super) line: u32,
+    pub(super) key: RegistryKey,
+}
+
+/// Runs work on threads; the core starts none.
+pub trait Threads {
+    /// Calls `work` once with each number below `count`, in any order, and returns when all is done.
+    fn each(&self, count: u32, work: &(dyn Fn(u32) + Sync));
+}
+
+/// Works on the calling thread.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sequential;
+
+impl Threads for Sequential {
+    fn each(&self, count: u32, work: &(dyn Fn(u32) + Sync)) {
+        (0..count).for_each(work);
+    }
+}
+
+/// Ranges of prefixes that threads look through, each by itself.
+const PARTS: u32 = 16;
+/// Numbers that are compared at a time: the table for them fits the first cache of a core, or nearly.
+const COMPARED_AT_ONCE: usize = 1 << 12;
+
+/// All rows whose NAS is repeated, by NAS and then by line.
+pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeated> {
+    let found = Mutex::new(HashSet::new());
+    threads.each(PARTS, &|part| {
+        let width = PREFIXES / PARTS;
+        let repeated = repeated_numbers(runs, part * width..(part + 1) * width);
+        if !repeated.is_empty() {
+            found.lock().unwrap_or_else(PoisonError::into_inner).extend(repeated);
+        }
+    });
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let rows = runs.iter().flat_map(|run| run.electors.iter().zip(&run.keys));
+    let mut repeated: Vec<_> = rows
+        .filter(|(elector, _)| found.contains(&elector.nas))
+        .map(|(elector, key)| Repeated { nas: elector.nas, line: elector.line, key: *key })
+        .collect();
+    repeated.sort_unstable_by_key(|row| (row.nas, row.line));
+    repeated
+}
+
+/// The numbers within some prefixes that stand there more than once.
+fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
+    let mut gather = Gather::new(runs.iter().map(|run| run.scrambled.as_slice()), prefixes, COMPARED_AT_ONCE);
+    let mut slices = Vec::new();
+    let mut table = Table::default();
+    let mut repeated = Vec::new();
+    while gather.next_slices(&mut slices).is_some() {
+        table.clear_for(slices.iter().map(|slice| slice.len()).sum());
+        for value in slices.iter().copied().flatten() {
+            if !table.insert(*value) {
+                repeated.push(unscrambled(*value));
+            }
+        }
+    }
+    repeated
+}
+
+/// A set of scrambled numbers, with open addressing: a place a value, or the next free one.
+#[derive(Default)]
+struct Table {
+    places: Vec<u32>,
+}
+
+impl Table {
+    /// No number: what one would be whose scrambling gives it has ten digits.
+    const FREE: u32 = super::run::scrambled(u32::MAX);
+
+    fn clear_for(&mut self, count: usize) {
+        self.places.clear();
+        self.places.resize((2 * count + 1).next_power_of_two(), Self::FREE);
+    }
+
+    /// False when it was there.
+    #[inline]
+    fn insert(&mut self, value: u32) -> bool {
+        let mask = self.places.len() - 1;
+        // The leading bits are nearly the same for all; those behind them are folded over the last.
+        let mut place = (value ^ (value >> 11)) as usize & mask;
+        loop {
+            match self.places[place] {
+                Self::FREE => {
+                    self.places[place] = value;
+                    return true;
+                }
+                known if known == value => return false,
+                _ => place = (place + 1) & mask,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_still_tells_old_from_new() {
+        let mut table = Table::default();
+        table.clear_for(3000);
+        // Values that all want the same place.
+        for value in 0..3000_u32 {
+            assert!(table.insert(value << 24 | value >> 8) || value > 255, "{value}");
+        }
+        for value in 0..256_u32 {
+            assert!(!table.insert(value << 24), "{value}");
+        }
+    }
+}

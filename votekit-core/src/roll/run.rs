@@ -1,0 +1,101 @@
+//! The rows of one law that stood in one chunk, in columns: 44 bytes a row.
+
+use zeroize::Zeroize;
+
+use super::prefix::order_by_prefix;
+use crate::credential::RegistryKey;
+
+/// Rows of one law as they come.
+#[derive(Default)]
+pub(super) struct Columns {
+    pub(super) keys: Vec<RegistryKey>,
+    pub(super) electors: Vec<Elector>,
+}
+
+/// Whose row it is and where it stands.
+#[derive(Clone, Copy, Default, Zeroize)]
+pub(super) struct Elector {
+    /// The NAS as a number.
+    pub(super) nas: u32,
+    /// The line of the roll.
+    pub(super) line: u32,
+}
+
+impl Columns {
+    /// For further rows, of any law. The memory is kept.
+    pub(super) fn clear(&mut self) {
+        self.keys.clear();
+        self.electors.clear();
+    }
+}
+
+impl Drop for Columns {
+    fn drop(&mut self) {
+        self.electors.zeroize();
+    }
+}
+
+/// Rows of one law in the order of their keys' leading bits.
+#[derive(Default)]
+pub(super) struct Run {
+    pub(super) keys: Vec<RegistryKey>,
+    /// Of each key.
+    pub(super) electors: Vec<Elector>,
+    /// Each NAS once more, scrambled, in the order of their leading bits: so equal ones of all runs are found together.
+    pub(super) scrambled: Vec<u32>,
+}
+
+impl Run {
+    pub(super) fn of(columns: &Columns) -> Self {
+        let order = order_by_prefix(&columns.keys);
+        let keys = order.iter().map(|place| columns.keys[*place as usize]).collect();
+        let electors = order.iter().map(|place| columns.electors[*place as usize]).collect();
+        let mut numbers: Vec<u32> = columns.electors.iter().map(|elector| scrambled(elector.nas)).collect();
+        let order = order_by_prefix(&numbers);
+        let scrambled = order.iter().map(|place| numbers[*place as usize]).collect();
+        numbers.zeroize();
+        Self { keys, electors, scrambled }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.electors.zeroize();
+        self.scrambled.zeroize();
+    }
+}
+
+/// An odd factor and its inverse modulo 2^32: the numbers of a roll, which are anything but even, are spread by it, and come back.
+const FACTOR: u32 = 0x9e37_79b1;
+const INVERSE: u32 = inverse(FACTOR);
+
+pub(super) const fn scrambled(nas: u32) -> u32 {
+    nas.wrapping_mul(FACTOR)
+}
+
+pub(super) const fn unscrambled(value: u32) -> u32 {
+    value.wrapping_mul(INVERSE)
+}
+
+/// Newton's iteration: each step doubles the bits that are right, and an odd number is its own inverse in the last three.
+const fn inverse(odd: u32) -> u32 {
+    let mut inverse = odd;
+    let mut step = 0;
+    while step < 4 {
+        inverse = inverse.wrapping_mul(2_u32.wrapping_sub(odd.wrapping_mul(inverse)));
+        step += 1;
+    }
+    inverse
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scrambling_can_be_undone() {
+        for nas in [0, 1, 2, 123_456_789, 999_999_999, u32::MAX] {
+            assert_eq!(unscrambled(scrambled(nas)), nas);
+        }
+    }
+}
