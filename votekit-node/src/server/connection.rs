@@ -58,7 +58,31 @@ pub(super) struct Service {
 impl Service {
     /// Serves one connection until either side has enough, or it is told to make room.
     pub(super) async fn serve(&self, stream: TcpStream, peer: IpAddr, place: &Place, mut phase: watch::Receiver<Phase>) {
-        let Some(tls) = &self.tls else { return self.serve_requests(stream, peer, place, phase).await };
+        // Nothing is set up for a connection that says nothing: there may be thousands of them.
+        tokio::select! {
+            spoken = tokio::time::timeout(self.limits.header_time, stream.readable()) => {
+                if !matches!(spoken, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            () = place.activity().dismissed() => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        }
+        // Boxed, so that those who wait above do not hold the room for it.
+        match &self.tls {
+            None => Box::pin(self.serve_requests(stream, peer, place, phase)).await,
+            Some(tls) => Box::pin(self.serve_tls(tls, stream, peer, place, phase)).await,
+        }
+    }
+
+    async fn serve_tls(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        peer: IpAddr,
+        place: &Place,
+        mut phase: watch::Receiver<Phase>,
+    ) {
         let handshake = tokio::time::timeout(self.limits.header_time, tls.accept(stream));
         let stream = tokio::select! {
             handshake = handshake => handshake,
