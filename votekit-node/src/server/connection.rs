@@ -138,11 +138,14 @@ impl Service {
 
     async fn route(&self, request: Request<Incoming>, place: &Place) -> Result<Response<Body>, Infallible> {
         let activity = place.activity();
-        if request.body().is_end_stream() && !activity.work() {
+        let request = if !request.body().is_end_stream() {
+            request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(activity))))
+        } else if activity.work() {
+            request.map(|_| Body::empty())
+        } else {
             // This connection is being dropped.
             return std::future::pending().await;
-        }
-        let request = request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(activity))));
+        };
         // A router is always ready.
         let answer = self.router.clone().call(request).await;
         activity.wait(place.now_ms());
