@@ -49,8 +49,20 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     if mode != "wal" {
         return Err(unavailable(format!("the file system allows no write-ahead log here: the journal stayed in mode {mode}")));
     }
+    empty_log(&connection)?;
     migrate(&mut connection, version)?;
     Ok(connection)
+}
+
+/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what that life did not get to commit: were the
+/// log written on, a later start could take that for frames that were synced and damaged since.
+fn empty_log(connection: &Connection) -> Result<(), Fault> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
+        // While somebody reads, or there is no room, the log stays, and is whole.
+        Ok(_) => Ok(()),
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::DiskFull => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the file to read.
