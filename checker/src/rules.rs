@@ -100,7 +100,12 @@ impl<'a> Evidence<'a> {
             for (id, line) in ids {
                 let earlier = owners.insert(id, told);
                 if earlier.is_some_and(|earlier| !std::ptr::eq(earlier.vote, told.vote)) {
-                    report.violated(Rule::Doubled, &told.journal.path, line, format!("request {id} was told for another vote too"));
+                    report.violated(
+                        Rule::Doubled,
+                        &told.journal.path,
+                        line,
+                        format!("request {id} was told for another vote too"),
+                    );
                 }
                 for &place in log.by_request.get(id).into_iter().flatten() {
                     evidence.behind.insert(place, told);
@@ -154,7 +159,10 @@ impl<'a> Evidence<'a> {
             let what = match (entry.decision.as_str(), row, behind) {
                 ("accepted" | "duplicate", Some(None) | None, _) => "a vote counts whose credential is in no roll".to_owned(),
                 ("accepted" | "duplicate", Some(Some(row)), Some(sent)) if sent != Some(row) => {
-                    format!("a vote sent for {} counts for row {row}", sent.map_or("nobody".to_owned(), |sent| format!("row {sent}")))
+                    format!(
+                        "a vote sent for {} counts for row {row}",
+                        sent.map_or("nobody".to_owned(), |sent| format!("row {sent}"))
+                    )
                 }
                 ("invalid", _, Some(Some(row))) => format!("a vote of row {row}, which is registered, is invalid"),
                 ("accepted" | "duplicate" | "invalid", ..) => continue,

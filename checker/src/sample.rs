@@ -63,8 +63,17 @@ impl Sample {
     /// Rows 1 to 3 vote oui, oui and non and are answered; row 1 votes again; somebody invents a credential; row 4 hears nothing, and
     /// its vote counts; row 5 hears nothing, and it is not there. One envelope was a replay.
     pub(crate) fn good() -> Self {
-        let votes = [(Some(1), "oui"), (Some(2), "oui"), (Some(3), "non"), (Some(1), "non"), (None, "oui"), (Some(4), "non"), (Some(5), "oui")];
-        let mut journal = vec![json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []})];
+        let votes = [
+            (Some(1), "oui"),
+            (Some(2), "oui"),
+            (Some(3), "non"),
+            (Some(1), "non"),
+            (None, "oui"),
+            (Some(4), "non"),
+            (Some(5), "oui"),
+        ];
+        let mut journal =
+            vec![json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []})];
         journal.extend((0..).zip(votes).map(|(seq, (row, choice))| vote(seq, row, choice)));
         // The second vote is answered when it is sent again.
         journal.extend([unanswered(1), answered(0, 100), answered(1, 101), answered(2, 102), answered(3, 103), answered(4, 104)]);
@@ -101,7 +110,8 @@ impl Sample {
         fs::write(path("roll.csv"), format!("nas,code,law_id\n{rows}")).expect("written");
         let policy_key = SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let encoded = STANDARD.encode([&[1][..], &policy_key].concat());
-        fs::write(path("policy"), format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key)))).expect("written");
+        fs::write(path("policy"), format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key))))
+            .expect("written");
         self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
         let mut checkpoints = Vec::new();
         if let Some(seen) = &self.seen {

@@ -45,8 +45,8 @@ pub(crate) struct Arguments {
     /// Everything that is done follows from it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Run this episode alone, as after a failure.
-    #[arg(long, value_name = "N")]
+    /// Run this episode alone, as after a failure; with --mutant begin with it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     episode: Option<u64>,
     /// How the node is built [default: release; dev with --mutant].
     #[arg(long, value_enum)]
@@ -108,7 +108,7 @@ impl Arguments {
     }
 }
 
-/// Its first episode is off the disk, its second on it.
+/// Its first episode is on a disk that fails on order, its second is not.
 const SHORT_SEED: u64 = 1;
 
 /// Episodes whose folders are kept after a failure; then the run ends, since a node that is broken stays broken.
@@ -159,7 +159,8 @@ fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
     let setup = Setup { votekit, preload, seed: arguments.seed, on_disk: Some(mutant.on_disk) };
     let per_episode = arguments.rounds_per_episode.unwrap_or(4);
     let mut run = Run::new(setup, per_episode, profile)?;
-    let mut episode = 0;
+    run.mutant = Some(mutant.name);
+    let mut episode = arguments.episode.unwrap_or(1) - 1;
     while run.tally.rounds < arguments.rounds {
         episode += 1;
         let rounds_before = run.tally.rounds;
@@ -189,6 +190,7 @@ struct Run {
     setup: Setup,
     per_episode: u64,
     profile: Profile,
+    mutant: Option<&'static str>,
     folder: PathBuf,
     tally: Tally,
     started: Instant,
@@ -197,7 +199,7 @@ struct Run {
 impl Run {
     fn new(setup: Setup, per_episode: u64, profile: Profile) -> Result<Self> {
         let folder = project::scratch("chaos")?;
-        Ok(Self { setup, per_episode, profile, folder, tally: Tally::default(), started: Instant::now() })
+        Ok(Self { setup, per_episode, profile, mutant: None, folder, tally: Tally::default(), started: Instant::now() })
     }
 
     /// Runs one episode, tells of it in a line, and keeps its folder if it failed.
@@ -212,9 +214,11 @@ impl Run {
             fs::remove_dir_all(&folder)?;
         } else {
             let (seed, per_episode, profile) = (self.setup.seed, self.per_episode, self.profile.name());
+            let mutant = self.mutant.map_or_else(String::new, |name| format!("--mutant {name} "));
             println!("  kept in {}", folder.display());
             println!(
-                "  again:  cargo xtask chaos --engine embedded --profile {profile} --seed {seed} --rounds-per-episode {per_episode} --episode {episode}"
+                "  again:  cargo xtask chaos --engine embedded {mutant}--profile {profile} --seed {seed} \
+                 --rounds-per-episode {per_episode} --episode {episode}"
             );
         }
         Ok(outcome)

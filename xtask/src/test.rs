@@ -3,6 +3,7 @@
 //! A check that fails does not stop the others: one run tells everything that is wrong. All of them share one build
 //! configuration, so that clippy and doc share their metadata, and the tests and the binary their code.
 
+mod independence;
 mod offline;
 mod report;
 mod sources;
@@ -56,7 +57,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
+    // Tests of bad disks load it, and would build it by themselves.
+    report.check("preloaded library", || project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"])));
     report.suite("tests", || tests(arguments, &["--workspace", "--lib"]));
+    report.check("checker: no code of votekit", independence::check_tree);
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);

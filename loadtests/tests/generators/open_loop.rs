@@ -282,7 +282,8 @@ fn votes_are_sent_again_under_their_key_until_they_are_answered() {
     let mix = mix(folder.path(), 100, MixOptions::default());
     let path = folder.path().join("journal.jsonl");
     let resend = "50%".parse().expect("share");
-    let plan = OpenLoopPlan { idempotency_keys: true, retry: true, resend, journal: Some(path.clone()), ..plan(&node.url, "100", "1s") };
+    let plan =
+        OpenLoopPlan { idempotency_keys: true, retry: true, resend, journal: Some(path.clone()), ..plan(&node.url, "100", "1s") };
     let report = run(&plan, &mix);
     assert_eq!((report.answered_202, report.errors.len()), (100, 0), "{report}");
     let votes = node.votes();

@@ -26,7 +26,7 @@ pub(super) struct Setup {
     /// What stands between the node and its disk.
     pub(super) preload: PathBuf,
     pub(super) seed: u64,
-    /// Whether all episodes run on a disk that fails on order, or none; by default the seed decides for each.
+    /// Whether all episodes run on a disk that fails on order, or none; by default every other does.
     pub(super) on_disk: Option<bool>,
 }
 
@@ -43,17 +43,15 @@ pub(super) struct Outcome {
 
 /// Runs one episode in a folder, which is left as it is.
 pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Outcome {
-    let mut chance = Chance::of(setup.seed, episode);
-    // Drawn in any case, so that the rest of the episode is the same.
-    let drawn = chance.once_in(2);
-    let on_disk = setup.on_disk.unwrap_or(drawn);
+    let on_disk = setup.on_disk.unwrap_or(!episode.is_multiple_of(2));
     let mut stage = Episode {
         votekit: &setup.votekit,
         folder,
         addresses: Addresses::of_episode(episode),
-        chance,
+        chance: Chance::of(setup.seed, episode),
         disk: None,
         tally: Tally { episodes: 1, ..Tally::default() },
+        sync_micros: 0,
         seen: Vec::new(),
         at: "preparing".to_owned(),
     };
@@ -73,6 +71,8 @@ struct Episode<'a> {
     chance: Chance,
     disk: Option<FaultDisk>,
     tally: Tally,
+    /// How much longer a sync takes in this round.
+    sync_micros: u64,
     /// Checkpoints that were seen.
     seen: Vec<PathBuf>,
     /// Where the episode is, for whoever reads of a failure.
@@ -155,6 +155,7 @@ impl Episode<'_> {
 
     /// Lets the node serve for a while, does the worst, and starts it again.
     fn round(&mut self, mut node: Node, load: &mut Load, fault: Fault) -> Result<Node> {
+        self.choose_disk()?;
         std::thread::sleep(self.chance.milliseconds(100, 1_500));
         ensure!(node.runs()?, "the node ended by itself with {}", node.wait_end()?);
         self.see_checkpoint();
@@ -206,16 +207,22 @@ impl Episode<'_> {
         Ok(())
     }
 
-    fn order(&self, faults: &Faults) -> Result<()> {
+    /// The disk of this round: every other is slow, so that the power is often cut while the node waits for it.
+    fn choose_disk(&mut self) -> Result<()> {
+        self.sync_micros = if self.chance.once_in(2) { self.chance.between(1_000, 20_000) } else { 0 };
+        if self.disk.is_some() { self.order(Faults::default()) } else { Ok(()) }
+    }
+
+    fn order(&self, faults: Faults) -> Result<()> {
         let disk = self.disk.as_ref().context("the disk's faults are drawn on the disk only")?;
-        Ok(disk.set_faults(faults)?)
+        Ok(disk.set_faults(&Faults { sync_micros: self.sync_micros, ..faults })?)
     }
 
     fn fill_disk(&mut self, mut node: Node, load: &mut Load) -> Result<()> {
         let space_bytes = Some(self.chance.between(0, 200_000));
-        self.order(&Faults { space_bytes, ..Faults::default() })?;
+        self.order(Faults { space_bytes, ..Faults::default() })?;
         std::thread::sleep(self.chance.milliseconds(200, 900));
-        self.order(&Faults::default())?;
+        self.order(Faults::default())?;
         ensure!(node.runs()?, "the disk was full for a moment, and the node ended with {}", node.wait_end()?);
         let before = self.see_checkpoint().context("the node shows no checkpoint after the disk was full")?;
         let started = Instant::now();
@@ -230,7 +237,8 @@ impl Episode<'_> {
 
     fn fail_a_sync(&mut self, mut node: Node, load: &mut Load) -> Result<()> {
         let failing_sync = Some(self.chance.between(1, 6));
-        self.order(&Faults { failing_sync, ..Faults::default() })?;
+        let failing_sync_takes_back = self.chance.once_in(2);
+        self.order(Faults { failing_sync, failing_sync_takes_back, ..Faults::default() })?;
         let started = Instant::now();
         while node.runs()? && !load.is_over()? {
             ensure!(started.elapsed() < PATIENCE, "a sync failed, and the node goes on");
@@ -243,7 +251,7 @@ impl Episode<'_> {
             let ended = node.wait_end()?;
             ensure!(ended.code().is_some_and(|code| code != 0), "a sync failed, and the node ended with {ended}");
         }
-        self.order(&Faults::default())?;
+        self.order(Faults::default())?;
         self.cut_power()
     }
 
@@ -261,7 +269,8 @@ impl Episode<'_> {
             load.finish()?;
         }
         if interrupted {
-            let mut closing = self.spawn(&["election", "close", LAW, "--node", &self.admin(), "--data", "node"], "closing.log")?;
+            let mut closing =
+                self.spawn(&["election", "close", LAW, "--node", &self.admin(), "--data", "node"], "closing.log")?;
             std::thread::sleep(self.chance.milliseconds(0, 120));
             node.kill()?;
             self.cut_power()?;

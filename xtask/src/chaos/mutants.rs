@@ -94,7 +94,11 @@ impl Mutant {
 /// Brings a copy of every file up to date that git does not ignore. Files that are as they were keep their time, so that cargo builds only what changed.
 fn copy_sources(to: &Path) -> Result<()> {
     let mut git = Command::new("git");
-    let listed = git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(project::root()).output().context("listing the sources")?;
+    let listed = git
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(project::root())
+        .output()
+        .context("listing the sources")?;
     ensure!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
     let mut wanted = Vec::new();
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {

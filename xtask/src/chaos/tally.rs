@@ -25,6 +25,8 @@ pub(super) struct Tally {
     pub(super) answered: u64,
     pub(super) unanswered: u64,
     pub(super) decided: u64,
+    /// Copies of a vote that came to the log a second time, and have no entry.
+    pub(super) replayed: u64,
     pub(super) lost: u64,
     pub(super) doubled: u64,
     pub(super) violations: u64,
@@ -46,6 +48,7 @@ impl Tally {
         self.answered += report.answered;
         self.unanswered += report.unanswered;
         self.decided += report.decided;
+        self.replayed += report.replayed;
         self.lost += report.violations_of(Rule::Lost);
         self.doubled += report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice);
         self.violations += report.violations.len() as u64;
@@ -65,6 +68,7 @@ impl Tally {
         self.answered += other.answered;
         self.unanswered += other.unanswered;
         self.decided += other.decided;
+        self.replayed += other.replayed;
         self.lost += other.lost;
         self.doubled += other.doubled;
         self.violations += other.violations;
@@ -81,12 +85,13 @@ impl fmt::Display for Tally {
         let seconds = self.loaded.as_secs_f64().max(0.001);
         writeln!(
             formatter,
-            "votes: {} sent {} times, {} answered, {} unanswered; {} decided; {:.0} answered a second under faults; longest start {:.2} s",
+            "votes: {} sent {} times, {} answered, {} unanswered; {} decided, {} replayed; {:.0} answered a second under faults; longest start {:.2} s",
             self.votes,
             self.sendings,
             self.answered,
             self.unanswered,
             self.decided,
+            self.replayed,
             self.answered as f64 / seconds,
             self.ready_max.as_secs_f64()
         )?;

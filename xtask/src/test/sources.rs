@@ -12,7 +12,8 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 7] = ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "faultdisk", "xtask", "fuzz"];
+const SOURCE_FOLDERS: [&str; 8] =
+    ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "checker", "faultdisk", "xtask", "fuzz"];
 
 /// Test files of the command line that mirror no verb, each with its reason.
 const OTHER_TESTS: [(&str, &str); 4] = [

@@ -5,6 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{Fault, corrupt, unavailable};
@@ -49,6 +50,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     if mode != "wal" {
         return Err(unavailable(format!("the file system allows no write-ahead log here: the journal stayed in mode {mode}")));
     }
+    empty_log(&connection)?;
     migrate(&mut connection, version)?;
     Ok(connection)
 }
@@ -59,6 +61,17 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> 
     let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
     configure(&connection)?;
     Ok(connection)
+}
+
+/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what that life did not get to commit: were the
+/// log written on, a later start could take that for frames that were synced and damaged since.
+fn empty_log(connection: &Connection) -> Result<(), Fault> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
+        // While somebody reads, or there is no room, the log stays, and is whole.
+        Ok(_) => Ok(()),
+        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::DiskFull => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Opens the file to read.
@@ -79,6 +92,8 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // Closing must not move the log once more: after a failed sync nothing is tried again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     // The checkpointer does it, and the writer does not wait for it.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     Ok(())

@@ -4,7 +4,7 @@
 //! torn was never synced. Damage in the midst of the log looks the same to it, and everything behind it, answered votes among it, would be
 //! gone. But this ledger syncs at every commit before it writes on. So when frames of this round lie behind a commit, all up to that commit
 //! was synced, and must hold. What cannot be told from a torn write is damage to the very last transaction, or to the mark of the commit
-//! before it.
+//! before it. Each life of a node begins with an empty log, so what lies behind a torn write is never of an earlier one.
 //!
 //! ```text
 //! header  32 bytes: magic, version, page size, sequence, salt (8), checksum (8) of what is before
