@@ -11,7 +11,7 @@ use votekit_node::engine::conformance::{CaseResult, Place, Which, ballot_box_cas
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::Odds;
 
-const REGISTRY_CASES: usize = 19;
+const REGISTRY_CASES: usize = 20;
 const BALLOT_BOX_CASES: usize = 11;
 const LEDGER_CASES: usize = 29;
 const LEDGER_CASES_RETRY_SAFE: usize = 27;
