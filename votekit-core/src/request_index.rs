@@ -260,6 +260,7 @@ fn bits_for(requests: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::collections::hash_map::Entry;
 
     use proptest::prelude::*;
 
@@ -281,8 +282,8 @@ mod tests {
             for (leaf, number) in (0..).zip(numbers) {
                 let decided = decided(number, leaf);
                 index.insert(decided);
-                if !model.contains_key(&number) {
-                    model.insert(number, leaf);
+                if let Entry::Vacant(free) = model.entry(number) {
+                    free.insert(leaf);
                     order.push(decided);
                 }
             }

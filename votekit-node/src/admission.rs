@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! votes a second used up?  429, whatever the credential      (looked at, not taken: what is refused below uses up nothing)
-//! credential in no roll?   counts against its prefix and NAS; beyond a small budget 429, nothing stored, nothing logged
+//! credential in no roll?   counts against its prefix and NAS; beyond a small budget 429, nothing stored, nothing logged, until the storm is over
 //! else                     one vote is taken from the second
 //! ```
 //!
@@ -33,6 +33,9 @@ pub(crate) struct Admission {
     /// When shedding was last told in the log, in seconds from the start, from 1.
     told_s: AtomicU64,
 }
+
+/// For so long after a storm wrong credentials are refused.
+const GUESSES_OWED_MAX: Duration = Duration::from_secs(20);
 
 /// Shedding is told in the log once in so many seconds at the most.
 const TELL_INTERVAL_S: u64 = 60;
@@ -79,11 +82,13 @@ impl Admission {
         {
             // At once, so that guesses in parallel are counted before the next one is looked at.
             throttle.wrong(&wrong, now);
-            guesses.take(now).map_err(|wait| {
+            // Refused ones use the budget up too, for some time to come: a storm adds its burst to the log, and then nothing for as long as it lasts.
+            let wait = guesses.pace(now, GUESSES_OWED_MAX);
+            if wait > Duration::ZERO {
                 metrics::vote_refused(metrics::Refusal::Guess);
                 self.tell(now);
-                SubmitError::Guess { retry_after: wait }
-            })?;
+                return Err(SubmitError::Guess { retry_after: wait });
+            }
         }
         self.votes.take(now).map_err(limited)?;
         Ok(origin)

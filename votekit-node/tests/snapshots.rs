@@ -264,7 +264,7 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
     for damage in damages {
         let place = Place::new(20);
         let node = opened(&place, ResultsPolicy::Live, 1).await;
-        let requests = vec![cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
+        let requests = [cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
         node.shutdown().await;
         if let Some((text, after)) = damage {
             change_ledger(&place, text, after);

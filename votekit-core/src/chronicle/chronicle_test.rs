@@ -74,7 +74,7 @@ pub(super) struct Stored {
     pub(super) blocks: Vec<Block>,
     batches: HashMap<BatchNumber, Arc<Batch>>,
     pub(super) supplements: HashMap<Digest, RollContent>,
-    purged: bool,
+    pub(super) purged: bool,
 }
 
 impl Stored {

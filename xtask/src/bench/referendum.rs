@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +11,7 @@ use wait4::Wait4;
 
 use super::node::{self, LAW, Node};
 use super::row::Row;
-use super::wrk::{self, Mix, Requests};
+use super::wrk::{Load, Mix, Requests};
 use super::{Workbench, verify};
 
 /// What a twentieth and a hundredth of the votes are.
@@ -85,20 +84,13 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
 
 /// Casts all votes, and tells the rate of each million.
 fn vote(node: &Node, requests: &Requests) -> Result<Vec<Row>> {
-    let stop = AtomicBool::new(false);
     let begun = Instant::now();
-    let (seen, samples) = std::thread::scope(|scope| -> Result<_> {
-        let sampler = scope.spawn(|| sample(node, begun, &stop));
-        let seen = wrk::run(requests, &node.url, CONNECTIONS, 3600);
-        let drained = node.wait_until_drained();
-        stop.store(true, Ordering::Relaxed);
-        let samples = sampler.join().map_err(|_| anyhow::anyhow!("the sampler panicked"))??;
-        drained?;
-        Ok((seen?, samples))
-    })?;
+    let load = Load::start(requests, &node.url, CONNECTIONS, 3600)?;
+    let samples = sample(node, begun, requests.count)?;
+    load.interrupt()?;
+    let seen = load.finish()?;
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
-    let decided = node.decided()?;
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, decided) = *samples.last().context("a sample")?;
     println!(
         "{:<28} {seconds:>9.2} s, {decided} decided, {:.0}/s, p50 {:.1} ms and p99 {:.1} ms to 202",
         "votes",
@@ -122,14 +114,23 @@ fn vote(node: &Node, requests: &Requests) -> Result<Vec<Row>> {
     )])
 }
 
-/// Asks how many votes are decided, ten times a second.
-fn sample(node: &Node, begun: Instant, stop: &AtomicBool) -> Result<Vec<(f64, u64)>> {
+/// Asks ten times a second how many votes are decided, until all are.
+fn sample(node: &Node, begun: Instant, count: u64) -> Result<Vec<(f64, u64)>> {
     let mut samples = vec![(0.0, 0)];
-    while !stop.load(Ordering::Relaxed) {
+    let mut moved = Instant::now();
+    loop {
         std::thread::sleep(Duration::from_millis(100));
-        samples.push((begun.elapsed().as_secs_f64(), node.decided()?));
+        let decided = node.decided()?;
+        let before = samples.last().map_or(0, |(_, decided)| *decided);
+        samples.push((begun.elapsed().as_secs_f64(), decided));
+        if decided >= count {
+            return Ok(samples);
+        }
+        if decided > before {
+            moved = Instant::now();
+        }
+        ensure!(moved.elapsed() < Duration::from_secs(60), "{decided} of {count} votes are decided, and no more for a minute");
     }
-    Ok(samples)
 }
 
 /// When so many votes were decided, between two samples.

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::node::{self, Node};
 use super::paired::median;
 use super::row::Row;
-use super::wrk::{self, Mix, Requests, Seen};
+use super::wrk::{Load, Mix, Requests, Seen};
 use super::{Workbench, profile};
 use crate::project;
 
@@ -76,7 +76,7 @@ fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests)
     let node = Node::start(&workbench.votekit, &data)?;
     let recording = workbench.profile.then(|| profile::Recording::start(node.pid(), &workbench.folder)).transpose()?;
     let begun = Instant::now();
-    let seen = wrk::run(requests, &node.url, CONNECTIONS, SECONDS)?;
+    let seen = Load::start(requests, &node.url, CONNECTIONS, SECONDS)?.finish()?;
     node.wait_until_drained()?;
     let seconds = begun.elapsed().as_secs_f64();
     ensure!(seen.requests < requests.count, "all votes were sent before the time was over: ask for more --electors");
@@ -114,7 +114,7 @@ fn bare_run(workbench: &Workbench, requests: &Requests) -> Result<Run> {
         ensure!(begun.elapsed() < Duration::from_secs(10), "the bare handler does not answer");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let seen = wrk::run(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?;
+    let seen = Load::start(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?.finish()?;
     ensure!(seen.refused == 0, "the bare handler refused {} votes", seen.refused);
     let stat = fs::read_to_string(format!("/proc/{}/stat", handler.0.id()))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

@@ -3,11 +3,13 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use wait4::Wait4;
+
+use crate::project;
 
 /// Requests, all of one length, in a file.
 pub(crate) struct Requests {
@@ -89,23 +91,43 @@ pub(crate) struct Seen {
     pub(crate) processor_seconds: f64,
 }
 
-/// Sends requests over so many connections for so long, or until all are sent.
-///
-/// # Errors
-/// When wrk is not installed or fails.
-pub(crate) fn run(requests: &Requests, url: &str, connections: u32, seconds: u32) -> Result<Seen> {
-    let mut command = Command::new("wrk");
-    command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
-    command.arg(&requests.script).arg(format!("{url}/api/v1/vote")).arg("--").arg(&requests.file);
-    command.arg(requests.record_bytes.to_string()).stdout(Stdio::piped()).stdin(Stdio::null());
-    let begun = Instant::now();
-    let mut child = command.spawn().context("wrk is needed to offer load: apt-get install wrk")?;
-    let text = std::io::read_to_string(child.stdout.take().context("wrk's output")?)?;
-    let used = child.wait4()?;
-    ensure!(used.status.success(), "wrk failed: {}\n{text}", used.status);
-    let seconds = begun.elapsed().as_secs_f64();
-    let processor_seconds = (used.rusage.utime + used.rusage.stime).as_secs_f64();
-    parse(&text, seconds, processor_seconds).with_context(|| format!("wrk said:\n{text}"))
+/// wrk at work.
+pub(crate) struct Load {
+    child: Child,
+    begun: Instant,
+}
+
+impl Load {
+    /// Starts to send requests over so many connections, for so long.
+    ///
+    /// # Errors
+    /// When wrk is not installed.
+    pub(crate) fn start(requests: &Requests, url: &str, connections: u32, seconds: u32) -> Result<Self> {
+        let mut command = Command::new("wrk");
+        command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
+        command.arg(&requests.script).arg(format!("{url}/api/v1/vote")).arg("--").arg(&requests.file);
+        command.arg(requests.record_bytes.to_string()).stdout(Stdio::piped()).stdin(Stdio::null());
+        let child = command.spawn().context("wrk is needed to offer load: apt-get install wrk")?;
+        Ok(Self { child, begun: Instant::now() })
+    }
+
+    /// Ends the load before its time. wrk itself never notices that all requests are sent.
+    pub(crate) fn interrupt(&self) -> Result<()> {
+        project::succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]))
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// When wrk fails, or says what is not understood.
+    pub(crate) fn finish(mut self) -> Result<Seen> {
+        let text = std::io::read_to_string(self.child.stdout.take().context("wrk's output")?)?;
+        let used = self.child.wait4()?;
+        ensure!(used.status.success(), "wrk failed: {}\n{text}", used.status);
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let processor_seconds = (used.rusage.utime + used.rusage.stime).as_secs_f64();
+        parse(&text, seconds, processor_seconds).with_context(|| format!("wrk said:\n{text}"))
+    }
 }
 
 fn parse(text: &str, seconds: f64, processor_seconds: f64) -> Result<Seen> {

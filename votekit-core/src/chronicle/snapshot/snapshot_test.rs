@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::tests::{Stored, batch, close, keys, maker, opened, seal, votes};
-use super::super::{Act, RollLoad};
+use super::super::{Act, RollLoad, Scrub, ScrubError};
 use super::*;
 use crate::credential::RegistryKey;
 use crate::election::ResultsPolicy;
@@ -198,4 +198,51 @@ fn parts_that_do_not_fit_are_refused() {
     let requests = RequestIndex::of(head.rest.clone(), 0).expect("each once");
     let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None).expect_err("without its roll");
     assert!(matches!(error, SnapshotError::Roll { .. }));
+}
+
+/// Reads the whole log again beside a chronicle, with these requests for the node's.
+fn scrubbed(chronicle: &Chronicle, stored: &mut Stored, decided: &[Decided], purged: bool) -> Result<(), ScrubError> {
+    let mut scrub = Scrub::new(chronicle);
+    let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
+    while let Some(height) = scrub.next_height() {
+        let known = &decided[scrub.decided().min(decided.len())..];
+        scrub.read(&blocks[height as usize - 1], known, purged, stored)?;
+    }
+    scrub.finish()
+}
+
+#[test]
+fn a_log_read_again_is_held_against_the_snapshot() {
+    let (chronicle, mut stored, bytes) = small();
+    let key = keys().ballot;
+    let mut back = restored(&bytes, &stored, Some(&key)).expect("whole");
+    let decided = chronicle.fold().requests().decided().to_vec();
+    assert_eq!(scrubbed(&back, &mut stored, &decided, false), Ok(()));
+
+    // The log goes on meanwhile: what comes later is not read.
+    seal(&mut back, &mut stored, &[batch(2, false, &[(9, 9, 0)])]);
+    assert_eq!(scrubbed(&chronicle, &mut stored, &decided, false), Ok(()));
+
+    let mut other = decided.clone();
+    other[1] = Decided::new(*other[1].request(), other[1].leaf(), Some(Elector(7)));
+    assert!(matches!(scrubbed(&chronicle, &mut stored, &other, false), Err(ScrubError::Contradiction { .. })));
+    assert!(matches!(scrubbed(&chronicle, &mut stored, &decided[..3], false), Err(ScrubError::Contradiction { .. })));
+
+    let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
+    sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) }).expect("three values");
+    let rule = "the evidence gives the sums that the node counts with";
+    assert!(matches!(scrubbed(&sums, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule));
+
+    let leaves = stored.blocks[2].leaves.clone();
+    let minute = leaves.windows(9).position(|window| window == br#""minute":"#).expect("an entry") + 9;
+    stored.blocks[2].leaves[minute] ^= 1;
+    let rule = "they have the root that is signed";
+    assert!(
+        matches!(scrubbed(&chronicle, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
+    );
+    stored.blocks[2].leaves = leaves;
+
+    stored.purged = true;
+    assert!(matches!(scrubbed(&chronicle, &mut stored, &decided, false), Err(ScrubError::Evidence { .. })));
+    assert_eq!(scrubbed(&chronicle, &mut stored, &decided, true), Ok(()));
 }
