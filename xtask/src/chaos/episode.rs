@@ -26,8 +26,8 @@ pub(super) struct Setup {
     /// What stands between the node and its disk.
     pub(super) preload: PathBuf,
     pub(super) seed: u64,
-    /// Whether all episodes run on a disk that fails on order, or none; by default every other does.
-    pub(super) on_disk: Option<bool>,
+    /// What ends every round, if not whatever is drawn.
+    pub(super) only: Option<Fault>,
 }
 
 /// How an episode went.
@@ -43,11 +43,13 @@ pub(super) struct Outcome {
 
 /// Runs one episode in a folder, which is left as it is.
 pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Outcome {
-    let on_disk = setup.on_disk.unwrap_or(!episode.is_multiple_of(2));
+    // Every other episode, unless the fault says.
+    let on_disk = setup.only.map_or(!episode.is_multiple_of(2), |fault| fault == Fault::PowerCut);
     let mut stage = Episode {
         votekit: &setup.votekit,
         folder,
         addresses: Addresses::of_episode(episode),
+        only: setup.only,
         chance: Chance::of(setup.seed, episode),
         disk: None,
         tally: Tally { episodes: 1, ..Tally::default() },
@@ -68,6 +70,7 @@ struct Episode<'a> {
     votekit: &'a Path,
     folder: &'a Path,
     addresses: Addresses,
+    only: Option<Fault>,
     chance: Chance,
     disk: Option<FaultDisk>,
     tally: Tally,
@@ -92,7 +95,8 @@ impl Episode<'_> {
         let mut node = self.start()?;
         let mut load = Load::start(self.votekit, self.folder, self.addresses, &plan)?;
         for round in 1..=rounds {
-            let fault = Fault::draw(&mut self.chance, self.disk.is_some());
+            let drawn = Fault::draw(&mut self.chance, self.disk.is_some());
+            let fault = self.only.unwrap_or(drawn);
             self.at = format!("round {round} ({fault})");
             node = self.round(node, &mut load, fault)?;
             self.tally.rounds += 1;
@@ -201,7 +205,9 @@ impl Episode<'_> {
     /// Cuts the power of a node that was killed. Without a disk that can, nothing more happens than the kill.
     fn cut_power(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        let cut = if self.chance.once_in(4) { disk.lose_everything_unsynced() } else { disk.cut_power(self.chance.next()) }?;
+        // Of what is only torn a node may notice that it was there, and not start: a mutant would never be checked.
+        let harshest = self.chance.once_in(4) || self.only.is_some();
+        let cut = if harshest { disk.lose_everything_unsynced() } else { disk.cut_power(self.chance.next()) }?;
         let (changes, names) = (cut.changes(), cut.names);
         self.tally.cut_changes += changes.torn + changes.dropped + names.torn + names.dropped;
         Ok(())

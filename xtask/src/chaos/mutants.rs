@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Profile;
+use super::fault::Fault;
 use crate::project;
 
 /// One broken promise.
@@ -21,8 +22,8 @@ pub(super) struct Mutant {
     /// A text that stands in it exactly once.
     text: &'static str,
     replacement: &'static str,
-    /// Whether it takes power cuts to notice.
-    pub(super) on_disk: bool,
+    /// The fault that shows it.
+    pub(super) fault: Fault,
 }
 
 const MUTANTS: [Mutant; 2] = [
@@ -32,7 +33,7 @@ const MUTANTS: [Mutant; 2] = [
         file: "votekit-node/src/engine/embedded/schema.rs",
         text: r#"connection.pragma_update(None, "synchronous", "FULL")"#,
         replacement: r#"connection.pragma_update(None, "synchronous", "OFF")"#,
-        on_disk: true,
+        fault: Fault::PowerCut,
     },
     Mutant {
         name: "early-answer",
@@ -45,7 +46,7 @@ const MUTANTS: [Mutant; 2] = [
                 }
                 self.publish(&batch, voters).await
             }",
-        on_disk: false,
+        fault: Fault::Kill,
     },
 ];
 
@@ -69,6 +70,10 @@ impl Mutant {
         project::succeed(cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
         // Kept under its own name: the next mutant is built in the same place.
         let built = folder.join(format!("votekit-{}", self.name));
+        if built.exists() {
+            // Not written over: a program that runs cannot be.
+            fs::remove_file(&built).context("removing an earlier binary of the mutant")?;
+        }
         fs::copy(target.join(profile.folder()).join("votekit"), &built).context("keeping the mutant's binary")?;
         Ok(built)
     }
