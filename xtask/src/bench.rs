@@ -2,6 +2,7 @@
 //!
 //! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone.
 
+mod hashgen;
 mod paired;
 
 use std::fs;
@@ -28,6 +29,9 @@ pub(crate) struct Arguments {
     /// The size of the made-up roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
+    /// A Python that has DuckDB, which hashgen is run beside.
+    #[arg(long, value_name = "PATH", env = "VOTEKIT_BENCH_PYTHON")]
+    python: Option<PathBuf>,
 }
 
 /// One benchmark: what it is called, and how to get its two commands ready.
@@ -38,7 +42,7 @@ struct Bench {
 }
 
 const BENCHES: [Bench; 2] = [
-    Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", prepare: hashgen },
+    Bench { name: "hashgen", about: "hash a roll into shards, beside DuckDB or --beside", prepare: hashgen },
     Bench { name: "verify", about: "verify a bundle, beside --beside or sha256sum of its leaves", prepare: verify },
 ];
 
@@ -73,6 +77,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             electors: arguments.electors,
             beside: arguments.beside.clone(),
         };
+        if let ("hashgen", None) = (bench.name, &workbench.beside) {
+            let (votekit, folder, python) = (&workbench.votekit, &workbench.folder, arguments.python.clone());
+            hashgen::run(&hashgen::Setup { votekit, folder, electors: arguments.electors, runs: arguments.runs, python })?;
+            fs::remove_dir_all(&workbench.folder)?;
+            continue;
+        }
         let pair = (bench.prepare)(&workbench).with_context(|| format!("preparing {}", bench.name))?;
         let comparison = paired::measure(&pair, arguments.runs, &workbench.folder)?;
         println!("{}", comparison.line(bench.name));
@@ -87,7 +97,7 @@ fn hashgen(workbench: &Workbench) -> Result<Pair> {
     sample.args(["roll", "sample", "--law", "L2025-001", "--seed", "1", "--electors", &workbench.electors.to_string(), "-o"]);
     project::succeed(sample.arg(&roll))?;
     let ours = Line::new(&workbench.votekit).words(["hashgen", "{input}", "--out", "{output}"]);
-    let beside = workbench.beside.as_deref().context("hashgen has nothing of its own to run beside: pass --beside COMMAND")?;
+    let beside = workbench.beside.as_deref().context("hashgen is run beside DuckDB unless --beside COMMAND is given")?;
     Ok(Pair { input: roll, ours, beside: Line::parse(beside)? })
 }
 
