@@ -1,7 +1,8 @@
 //! Files and folders that appear whole or not at all, and never replace what is there.
 //!
 //! A folder is written beside its target as `.<name>.partial`, synced and renamed. A run that was killed leaves that folder
-//! behind; the next run to the same target finds it unlocked and removes it.
+//! behind; the next run to the same target finds it unlocked and removes it. A run that is interrupted may clean up after itself: see
+//! `interruption`.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -12,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use tempfile::NamedTempFile;
 
 use crate::error::CommandError;
+use crate::interruption::Staged;
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,9 @@ impl StagedFolder {
                 .hint("name a new folder, such as hashes")
         })?;
         let staging = parent.join(format!(".{}.partial", name.to_string_lossy()));
+        let mut staged = Staged::lock();
         let lock = create_locked(&staging)?;
+        staged.add(&staging);
         Ok(Self { target: target.to_owned(), staging, _lock: lock, committed: false })
     }
 
@@ -57,8 +61,10 @@ impl StagedFolder {
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CommandError> {
         let write = || -> io::Result<()> {
             let path = self.staging.join(name);
+            let staged = Staged::lock();
             fs::create_dir_all(parent_of(&path))?;
             let mut file = File::create_new(path)?;
+            drop(staged);
             file.write_all(bytes)?;
             file.sync_all()
         };
@@ -70,20 +76,48 @@ impl StagedFolder {
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn create_file(&self, name: &str) -> Result<File, CommandError> {
+        let _staged = Staged::lock();
         File::create_new(self.staging.join(name)).map_err(|error| CommandError::writing(&self.target.join(name), &error))
+    }
+
+    /// Waits until the disk holds a file that was made by [`StagedFolder::create_file`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(crate) fn sync_file(&self, name: &str) -> Result<(), CommandError> {
+        let sync = || File::open(self.staging.join(name))?.sync_all();
+        sync().map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
     /// Makes the folder appear under its name, durably.
     ///
     /// # Errors
     /// When the target has come into being meanwhile, or the disk refuses; nothing is left then.
-    pub(crate) fn commit(mut self) -> Result<(), CommandError> {
-        let rename = || -> io::Result<()> {
-            File::open(&self.staging)?.sync_all()?;
-            fs::rename(&self.staging, &self.target)?;
-            File::open(parent_of(&self.target))?.sync_all()
-        };
-        rename().map_err(|error| CommandError::writing(&self.target, &error))?;
+    pub(crate) fn commit(self) -> Result<(), CommandError> {
+        self.commit_with(None)
+    }
+
+    /// Makes the folder appear together with a file: both or none, whatever interrupts it, short of a power cut.
+    ///
+    /// # Errors
+    /// As [`StagedFolder::commit`].
+    pub(crate) fn commit_with(mut self, file: Option<StagedFile>) -> Result<(), CommandError> {
+        let failed = |error: &io::Error| CommandError::writing(&self.target, error);
+        File::open(&self.staging).and_then(|staging| staging.sync_all()).map_err(|error| failed(&error))?;
+        file.as_ref().map_or(Ok(()), StagedFile::sync)?;
+        let mut staged = Staged::lock();
+        let beside = file.map(|file| file.appear(&mut staged)).transpose()?;
+        if let Err(error) = fs::rename(&self.staging, &self.target) {
+            // Nothing can be done about a file that cannot be removed: the error below is what matters.
+            beside.map(fs::remove_file);
+            return Err(failed(&error));
+        }
+        staged.remove(&self.staging);
+        drop(staged);
+        let parents = [Some(&self.target), beside.as_ref()].into_iter().flatten().map(|path| parent_of(path));
+        for parent in parents {
+            File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(&error))?;
+        }
         self.committed = true;
         Ok(())
     }
@@ -92,8 +126,10 @@ impl StagedFolder {
 impl Drop for StagedFolder {
     fn drop(&mut self) {
         if !self.committed {
+            let mut staged = Staged::lock();
             // Nothing can be done about a failure here, and the next run tries again.
             let _ = fs::remove_dir_all(&self.staging);
+            staged.remove(&self.staging);
         }
     }
 }
@@ -155,11 +191,13 @@ impl StagedFile {
             Secrecy::Private => 0o600,
             Secrecy::Public => 0o666,
         };
+        let mut staged = Staged::lock();
         let file = tempfile::Builder::new()
             .prefix(".votekit-")
             .permissions(Permissions::from_mode(mode))
             .tempfile_in(parent_of(target))
             .map_err(|error| CommandError::writing(target, &error))?;
+        staged.add(file.path());
         Ok(Self { target: target.to_owned(), file })
     }
 
@@ -168,13 +206,26 @@ impl StagedFile {
     /// # Errors
     /// When the target has come into being meanwhile, or the disk refuses; nothing is left then.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
-        let failed = |error: &io::Error| match error.kind() {
+        self.sync()?;
+        let target = self.appear(&mut Staged::lock())?;
+        File::open(parent_of(&target))
+            .and_then(|parent| parent.sync_all())
+            .map_err(|error| CommandError::writing(&target, &error))
+    }
+
+    fn sync(&self) -> Result<(), CommandError> {
+        self.file.as_file().sync_all().map_err(|error| CommandError::writing(&self.target, &error))
+    }
+
+    /// Gives the file its name, not yet durably. The path is that name.
+    fn appear(self, staged: &mut Staged) -> Result<PathBuf, CommandError> {
+        let staging = self.file.path().to_owned();
+        self.file.persist_noclobber(&self.target).map_err(|error| match error.error.kind() {
             io::ErrorKind::AlreadyExists => already_exists(&self.target),
-            _ => CommandError::writing(&self.target, error),
-        };
-        self.file.as_file().sync_all().map_err(|error| failed(&error))?;
-        self.file.persist_noclobber(&self.target).map_err(|error| failed(&error.error))?;
-        File::open(parent_of(&self.target)).and_then(|parent| parent.sync_all()).map_err(|error| failed(&error))
+            _ => CommandError::writing(&self.target, &error.error),
+        })?;
+        staged.remove(&staging);
+        Ok(self.target)
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod commands;
 mod context;
 mod error;
+mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
 #[cfg(feature = "node")]

@@ -163,6 +163,11 @@ impl AccessCode {
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
+
+    /// The characters with zero bytes behind them, and how many they are.
+    pub(crate) fn padded(&self) -> (&[u8; 32], usize) {
+        (&self.bytes, usize::from(self.length))
+    }
 }
 
 impl Drop for AccessCode {

@@ -41,5 +41,7 @@ pub use rows::{RollRow, read_roll};
 pub use supplement::{HashedSupplement, hash_supplement};
 
 #[cfg(test)]
+mod model_test;
+#[cfg(test)]
 #[path = "roll_test.rs"]
 mod tests;

@@ -2,6 +2,7 @@
 //!
 //! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone. One row a file.
 
+mod hashgen;
 mod latency;
 mod node;
 mod paired;
@@ -18,7 +19,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 
-use self::paired::{Line, Pair};
 use self::row::Row;
 use crate::project;
 
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Also record where the node's processor time goes, by perf, and print how it divides (row `vote`).
     #[arg(long)]
     profile: bool,
+    /// A Python that has DuckDB, which hashgen is run beside.
+    #[arg(long, value_name = "PATH", env = "VOTEKIT_BENCH_PYTHON")]
+    python: Option<PathBuf>,
 }
 
 /// One benchmark: what it is called, what it tells, and how.
@@ -52,7 +55,7 @@ struct Bench {
 }
 
 const BENCHES: [Bench; 6] = [
-    Bench { name: "hashgen", about: "hash a roll into shards, beside --beside", by_default: false, run: hashgen },
+    Bench { name: "hashgen", about: "hash a roll into shards, beside DuckDB", by_default: false, run: hashgen::run },
     Bench { name: "vote", about: "votes decided a second, beside a bare handler", by_default: true, run: vote::run },
     Bench { name: "latency", about: "time to 202 and to the decision at 1,000 votes/s", by_default: true, run: latency::run },
     Bench {
@@ -84,6 +87,7 @@ struct Workbench {
     runs: u32,
     beside: Option<String>,
     profile: bool,
+    python: Option<PathBuf>,
 }
 
 /// Runs the chosen benchmarks and prints their rows.
@@ -110,6 +114,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             runs: arguments.runs,
             beside: arguments.beside.clone(),
             profile: arguments.profile,
+            python: arguments.python.clone(),
         };
         rows.extend((bench.run)(&workbench).with_context(|| format!("benchmark {}", bench.name))?);
         // A profile is looked into afterwards.
@@ -122,14 +127,4 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("{row}");
     }
     Ok(())
-}
-
-fn hashgen(workbench: &Workbench) -> Result<Vec<Row>> {
-    let roll = workbench.folder.join("roll.csv");
-    node::sample_roll(&workbench.votekit, workbench.electors, &roll)?;
-    let ours = Line::new(&workbench.votekit).words(["hashgen", "{input}", "--out", "{output}"]);
-    let beside = workbench.beside.as_deref().context("hashgen has nothing of its own to run beside: pass --beside COMMAND")?;
-    let pair = Pair { input: roll, ours, beside: Line::parse(beside)? };
-    let comparison = paired::measure(&pair, workbench.runs, &workbench.folder)?;
-    Ok(vec![Row::at_most("hashgen: time / beside", comparison.ratios(), 0.3, comparison.detail())])
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod read;
+mod shard_file;
 mod supplement;
 mod write;
 
@@ -22,6 +23,7 @@ use crate::atomic_output::refuse_occupied;
 use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::interruption;
 
 /// Turn an electoral roll into hashes, on an offline machine
 ///
@@ -138,6 +140,7 @@ const TOOL: &str = concat!("votekit ", env!("CARGO_PKG_VERSION"));
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     // Refused before the work, not after it.
     refuse_occupied(&args.out)?;
+    interruption::sweep_when_interrupted()?;
     let pepper = args.pepper_file.as_deref().map(|path| pepper::read(path, context)).transpose()?;
     match (&args.roll, &args.supplement_of) {
         (_, Some(parent)) => supplement::run(&args, parent, pepper.as_ref(), context),
@@ -163,7 +166,7 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
     }
     refuse_missing(source.name(), &roll, &rules)?;
     let staged_rejects = match &rejects {
-        Some(path) if !roll.faults.is_empty() => Some((path.clone(), faults::write_rejects(path, &mut source, &roll)?)),
+        Some(path) if !roll.faults.is_empty() => Some(faults::write_rejects(path, &mut source, &roll)?),
         _ => None,
     };
     let facts = RollFacts {
@@ -265,7 +268,11 @@ impl fmt::Display for Summary {
             writeln!(formatter, "not looked at: {} rows of other laws", self.ignored_rows_of_other_laws)?;
         }
         let (rows, elapsed, flush) = (self.rows, self.elapsed_seconds, self.flush_seconds);
-        writeln!(formatter, "{rows} rows in {elapsed:.1} s ({flush:.1} s of it for the disk), {} a second", self.rows_per_second)?;
+        writeln!(
+            formatter,
+            "{rows} rows in {elapsed:.1} s ({flush:.1} s of it for the disk), {} a second",
+            self.rows_per_second
+        )?;
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(formatter, "next: note that number, check the folder with 'votekit manifest verify {}',", self.out.display())?;
         writeln!(

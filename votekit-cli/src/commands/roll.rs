@@ -8,6 +8,7 @@ use votekit_core::id::LawId;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::interruption;
 use crate::progress;
 
 /// Make sample rolls, to try votekit out without any real elector
@@ -68,6 +69,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             _ => Ok(()),
         };
     }
+    interruption::sweep_when_interrupted()?;
     let mut file = StagedFile::create(&args.output, Secrecy::Public)?;
     write_roll(&args, &mut file).map_err(|error| CommandError::writing(&args.output, &error))?;
     file.commit()?;

@@ -7,11 +7,10 @@ use sha2::block_api::compress256;
 use zeroize::Zeroizing;
 
 use super::{CredentialHasher, RegistryKey};
+use crate::id::LawId;
 
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
-const INITIAL: State = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19,
-];
+const INITIAL: State = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 /// Messages up to this many bytes fit one block with their padding.
 const MESSAGE_LENGTH_MAX: usize = 55;
 /// Messages hashed together: their blocks stay in the fastest cache.
@@ -37,42 +36,51 @@ impl KeyedStates {
 }
 
 /// Hashes checked fields to registry keys, in the order in which they are pushed.
+///
+/// Fields are moved in pieces of a fixed length, which is faster than moving just what is needed: each overwrites the excess of the one before.
 pub(crate) struct KeyBatch<'h> {
     hasher: &'h CredentialHasher,
-    /// Messages with their padding. Wiped on drop: they hold NAS and codes.
-    blocks: Zeroizing<Vec<Block>>,
+    /// What stands behind the code: a bar, the law id, the padding up to its length.
+    ending: Block,
+    ending_length: usize,
+    /// Messages with their padding, and a block for the excess of the last. Wiped on drop: they hold NAS and codes.
+    blocks: Zeroizing<Vec<u8>>,
     count: usize,
 }
 
 impl<'h> KeyBatch<'h> {
     pub(crate) fn new(hasher: &'h CredentialHasher) -> Self {
-        Self { hasher, blocks: Zeroizing::new(vec![[0; 64]; BATCH_LENGTH]), count: 0 }
+        let blocks = Zeroizing::new(vec![0; 64 * (BATCH_LENGTH + 1)]);
+        Self { hasher, ending: [0; 64], ending_length: 0, blocks, count: 0 }
     }
 
-    /// Takes a NAS, a code in capital or small letters and a law id; all are known to be well formed. False, and nothing is taken,
-    /// when the message is too long for a block.
+    /// Sets the law of what is pushed from now on.
+    pub(crate) fn set_law(&mut self, law_id: &LawId) {
+        let law = law_id.as_str().as_bytes();
+        self.ending = [0; 64];
+        self.ending[0] = b'|';
+        self.ending[1..=law.len()].copy_from_slice(law);
+        self.ending[1 + law.len()] = 0x80;
+        self.ending_length = 1 + law.len();
+    }
+
+    /// Takes a NAS and the first `code_length` bytes of a code, canonical both. False, and nothing is taken, when the message is too
+    /// long for a block.
     #[inline]
     #[must_use]
-    pub(crate) fn push(&mut self, nas: &[u8; 9], code: &[u8], law: &[u8]) -> bool {
-        let length = nas.len() + 1 + code.len() + 1 + law.len();
+    pub(crate) fn push(&mut self, nas: &[u8; 9], code: &[u8; 32], code_length: usize) -> bool {
+        let length = nas.len() + 1 + code_length + self.ending_length;
         if length > MESSAGE_LENGTH_MAX {
             return false;
         }
-        let block = &mut self.blocks[self.count];
-        let (message, padding) = block.split_at_mut(length);
+        let Some(message) = self.blocks[64 * self.count..].first_chunk_mut::<128>() else { return false };
         message[..9].copy_from_slice(nas);
         message[9] = b'|';
-        let (code_place, law_place) = message[10..].split_at_mut(code.len());
-        for (place, byte) in code_place.iter_mut().zip(code) {
-            *place = byte.to_ascii_uppercase();
-        }
-        law_place[0] = b'|';
-        law_place[1..].copy_from_slice(law);
-        padding.fill(0);
-        padding[0] = 0x80;
+        message[10..42].copy_from_slice(code);
+        message[10 + code_length..][..64].copy_from_slice(&self.ending);
         // Under a key a block of its own has been hashed before.
         let hashed_before = if self.hasher.keyed_states.is_some() { 64 } else { 0 };
-        block[62..].copy_from_slice(&bits(hashed_before + length));
+        message[62..64].copy_from_slice(&bits(hashed_before + length));
         self.count += 1;
         true
     }
@@ -85,7 +93,7 @@ impl<'h> KeyBatch<'h> {
 
     /// Appends the keys of all that was pushed.
     pub(crate) fn flush(&mut self, keys: &mut Vec<RegistryKey>) {
-        let blocks = &mut self.blocks[..self.count];
+        let blocks = &mut self.blocks.as_chunks_mut::<64>().0[..self.count];
         match &self.hasher.keyed_states {
             None => keys.extend(blocks.iter().map(|block| RegistryKey::from_bytes(hashed(INITIAL, block)))),
             Some(KeyedStates(states)) => {
@@ -133,7 +141,6 @@ mod tests {
 
     use super::*;
     use crate::credential::{AccessCode, Nas, Pepper};
-    use crate::id::LawId;
 
     proptest! {
         #[test]
@@ -143,12 +150,15 @@ mod tests {
                 let (mut expected, mut found) = (Vec::new(), Vec::new());
                 for (nas, code, law) in &rows {
                     let Ok(law_id) = law.parse::<LawId>() else { continue };
-                    if batch.push(nas.as_bytes().try_into().expect("9 digits"), code.as_bytes(), law.as_bytes()) {
-                        let nas = Nas::parse(nas.as_bytes()).expect("9 digits");
-                        let code = AccessCode::parse(code.as_bytes()).expect("letters and digits");
+                    let nas_bytes = nas.as_bytes().try_into().expect("9 digits");
+                    let nas = Nas::parse(nas.as_bytes()).expect("9 digits");
+                    let code = AccessCode::parse(code.as_bytes()).expect("letters and digits");
+                    batch.set_law(&law_id);
+                    let (code_bytes, code_length) = code.padded();
+                    if batch.push(nas_bytes, code_bytes, code_length) {
                         expected.push(hasher.registry_key(&nas, &code, &law_id));
                     } else {
-                        prop_assert!(nas.len() + code.len() + law.len() + 2 > 55);
+                        prop_assert!(9 + code_length + law.len() + 2 > 55);
                     }
                     if batch.is_full() {
                         batch.flush(&mut found);

@@ -91,7 +91,7 @@ impl RollHasher {
             laws: &mut laws,
             columns: &mut scratch.columns,
             batch: KeyBatch::new(&self.hasher),
-            batch_place: 0,
+            batch_place: None,
             hasher: &self.hasher,
             tally: ChunkTally::default(),
         };
@@ -115,7 +115,7 @@ struct ChunkRows<'a, 'r> {
     columns: &'a mut Vec<Columns>,
     batch: KeyBatch<'r>,
     /// The law whose keys are in the batch.
-    batch_place: usize,
+    batch_place: Option<usize>,
     hasher: &'r CredentialHasher,
     tally: ChunkTally,
 }
@@ -124,7 +124,8 @@ impl ChunkRows<'_, '_> {
     /// Hashes all whole records and gives the one that is not whole.
     fn hash_all(&mut self, chunk: &Chunk, header: &RollHeader) -> Tail {
         let bytes = chunk.bytes();
-        let clean = bytes.is_ascii() && !bytes.contains(&0);
+        // Looked at when a row comes that is not plain.
+        let mut clean = None;
         let plain = header.is_plain();
         let mut rows = Rows::new(bytes, chunk.line());
         loop {
@@ -142,6 +143,7 @@ impl ChunkRows<'_, '_> {
                 self.flush();
                 return chunk.tail(bytes.len() - left, row.line);
             }
+            let clean = *clean.get_or_insert_with(|| bytes.is_ascii() && !bytes.contains(&0));
             if let Err(fault) = self.take(&row, header, clean) {
                 self.tally.faults.push(fault);
             }
@@ -153,7 +155,10 @@ impl ChunkRows<'_, '_> {
     #[inline]
     fn take_plain(&mut self, row: &PlainRow<'_>, line: u64) -> Result<(), RowFault> {
         let fault = |field, error: CredentialError| RowFault { line, field, rule: error.into() };
-        let place = self.laws.find(row.law).map_err(|error| fault(Field::LawId, error))?;
+        let place = match row.law {
+            None => Some(self.laws.last),
+            Some(law) => self.laws.find(law).map_err(|error| fault(Field::LawId, error))?,
+        };
         let Some(place) = place else {
             self.tally.ignored += 1;
             return Ok(());
@@ -161,7 +166,7 @@ impl ChunkRows<'_, '_> {
         if self.rules.check_digit && !Nas::parse(row.nas).is_ok_and(|nas| nas.passes_check_digit()) {
             return Err(fault(Field::Nas, CredentialError::NasCheckDigit));
         }
-        self.push(place, row.nas, row.number, row.code, line);
+        self.push(place, row.nas, row.number, (&row.code.bytes, row.code.length), line);
         Ok(())
     }
 
@@ -178,36 +183,45 @@ impl ChunkRows<'_, '_> {
             return Err(row.fault_in(Field::Nas, CredentialError::NasCheckDigit.into()));
         }
         let code = AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
-        self.push(place, nas.as_bytes(), number_of(&nas), code.as_bytes(), row.line);
+        self.push(place, nas.as_bytes(), number_of(&nas), code.padded(), row.line);
         Ok(())
     }
 
     /// Takes a good row of a law.
     #[inline]
-    fn push(&mut self, place: usize, nas: &[u8; 9], number: u32, code: &[u8], line: u64) {
-        if place != self.batch_place || self.batch.is_full() {
-            self.flush();
-            self.batch_place = place;
+    fn push(&mut self, place: usize, nas: &[u8; 9], number: u32, (code, code_length): (&[u8; 32], usize), line: u64) {
+        if self.batch_place != Some(place) {
+            self.turn_to(place);
         }
-        while self.columns.len() <= place {
-            self.columns.push(Columns::default());
+        let columns = &mut self.columns[place];
+        if self.batch.is_full() {
+            self.batch.flush(&mut columns.keys);
         }
-        let law_id = &self.laws.admitted[place];
-        if !self.batch.push(nas, code, law_id.as_str().as_bytes()) {
-            self.batch.flush(&mut self.columns[place].keys);
-            let (nas, code) = (Nas::parse(nas), AccessCode::parse(code));
+        if !self.batch.push(nas, code, code_length) {
+            self.batch.flush(&mut columns.keys);
+            let (nas, code) = (Nas::parse(nas), AccessCode::parse(&code[..code_length]));
             let (Ok(nas), Ok(code)) = (nas, code) else { return };
-            self.columns[place].keys.push(self.hasher.registry_key(&nas, &code, law_id));
+            columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[place]));
         }
         // RollChunks refuses a roll of more lines than this holds.
-        self.columns[place].electors.push(Elector { nas: number, line: u32::try_from(line).unwrap_or(u32::MAX) });
-        self.tally.code_length_min = shorter(self.tally.code_length_min, u32::try_from(code.len()).ok());
+        columns.electors.push(Elector { nas: number, line: u32::try_from(line).unwrap_or(u32::MAX) });
+        self.tally.code_length_min = shorter(self.tally.code_length_min, u32::try_from(code_length).ok());
         self.tally.hashed += 1;
     }
 
+    /// From here on rows of another law are pushed.
+    fn turn_to(&mut self, place: usize) {
+        self.flush();
+        while self.columns.len() <= place {
+            self.columns.push(Columns::default());
+        }
+        self.batch.set_law(&self.laws.admitted[place]);
+        self.batch_place = Some(place);
+    }
+
     fn flush(&mut self) {
-        if let Some(columns) = self.columns.get_mut(self.batch_place) {
-            self.batch.flush(&mut columns.keys);
+        if let Some(place) = self.batch_place {
+            self.batch.flush(&mut self.columns[place].keys);
         }
     }
 }

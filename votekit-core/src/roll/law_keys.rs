@@ -7,7 +7,9 @@ use crate::credential::RegistryKey;
 use crate::id::LawId;
 
 /// Keys that are sorted together: what they take twice over fits the second cache of a core.
-const SORTED_AT_ONCE: usize = 1 << 14;
+const SORTED_AT_ONCE: usize = 1 << 13;
+/// Prefixes by which a rank mostly strays from its share, at most.
+const NEAR: u32 = 4;
 /// Keys that fall into one slot, on average, before they are sorted.
 const KEYS_PER_SLOT: usize = 4;
 
@@ -51,15 +53,23 @@ impl LawKeys {
     ///     hashes.add(hasher.hash(chunk, &mut Default::default()))?;
     /// }
     /// let law = &hashes.end()?.finish(&Sequential).laws[0];
-    /// let (all, last) = (law.to_vec(), law.ranks(2..3).next_keys().map(<[_]>::to_vec));
+    /// let (all, last) = (law.to_vec(), law.ranks(2..3).next_keys(10).map(<[_]>::to_vec));
     /// assert!(all.is_sorted() && last.as_deref() == Some(&all[2..]));
     /// # Ok::<(), votekit_core::roll::RollError>(())
     /// ```
     #[must_use]
     pub fn ranks(&self, ranks: Range<usize>) -> AscendingKeys<'_> {
         let ranks = ranks.start.min(self.count)..ranks.end.min(self.count);
-        // The last prefix whose keys do not begin behind the first rank.
-        let (mut low, mut high) = (0, PREFIXES);
+        // The last prefix whose keys do not begin behind the first rank. Keys spread evenly: it lies near the rank's own share.
+        let share = ranks.start as u64 * u64::from(PREFIXES) / (self.count.max(1) as u64);
+        let share = u32::try_from(share).unwrap_or(PREFIXES).min(PREFIXES - 1);
+        let (mut low, mut high) = (share.saturating_sub(NEAR), (share + NEAR).min(PREFIXES));
+        if self.rank_of(low) > ranks.start {
+            low = 0;
+        }
+        if high < PREFIXES && self.rank_of(high) <= ranks.start {
+            high = PREFIXES;
+        }
         while high - low > 1 {
             let middle = u32::midpoint(low, high);
             if self.rank_of(middle) <= ranks.start { low = middle } else { high = middle }
@@ -72,6 +82,7 @@ impl LawKeys {
             repeated: !self.surplus.is_empty(),
             skip: ranks.start - self.rank_of(low),
             left: ranks.len(),
+            ready: 0..0,
         }
     }
 
@@ -80,7 +91,7 @@ impl LawKeys {
     pub fn to_vec(&self) -> Vec<RegistryKey> {
         let mut all = Vec::with_capacity(self.count);
         let mut keys = self.ranks(0..self.count);
-        while let Some(keys) = keys.next_keys() {
+        while let Some(keys) = keys.next_keys(SORTED_AT_ONCE) {
             all.extend_from_slice(keys);
         }
         all
@@ -107,25 +118,29 @@ pub struct AscendingKeys<'a> {
     repeated: bool,
     /// Keys to pass over.
     skip: usize,
-    /// Keys to hand out.
+    /// Keys to bring into `keys`.
     left: usize,
+    /// Those of `keys` that are to be handed out.
+    ready: Range<usize>,
 }
 
 impl AscendingKeys<'_> {
-    /// The next keys, at least one; `None` when all were handed out.
-    pub fn next_keys(&mut self) -> Option<&[RegistryKey]> {
-        while self.left > 0 {
+    /// The next keys, at least one and at most `count_max`; `None` when all were handed out.
+    pub fn next_keys(&mut self, count_max: usize) -> Option<&[RegistryKey]> {
+        while self.ready.is_empty() {
+            if self.left == 0 {
+                return None;
+            }
             let prefixes = self.gather.next_slices(&mut self.slices)?;
             self.sort(prefixes);
             let skipped = self.skip.min(self.keys.len());
             self.skip -= skipped;
-            let taken = self.left.min(self.keys.len() - skipped);
-            self.left -= taken;
-            if taken > 0 {
-                return Some(&self.keys[skipped..skipped + taken]);
-            }
+            self.ready = skipped..self.keys.len().min(skipped + self.left);
+            self.left -= self.ready.len();
         }
-        None
+        let start = self.ready.start;
+        self.ready.start = self.ready.end.min(start + count_max.max(1));
+        Some(&self.keys[start..self.ready.start])
     }
 
     /// Brings the keys of the slices, all within the prefixes, into `keys`, ascending: first each into a slot by its next bits, then
@@ -141,8 +156,10 @@ impl AscendingKeys<'_> {
 
         self.slots.clear();
         self.slots.resize((1 << (width_bits - shift)) + 1, 0);
-        for key in self.slices.iter().copied().flatten() {
-            self.slots[slot_of(key) + 1] += 1;
+        for slice in &self.slices {
+            for key in *slice {
+                self.slots[slot_of(key) + 1] += 1;
+            }
         }
         let mut before = 0;
         for slot in &mut self.slots {
@@ -152,10 +169,12 @@ impl AscendingKeys<'_> {
         if self.keys.len() < count {
             self.keys.resize(count, RegistryKey::from_bytes([0; 32]));
         }
-        for key in self.slices.iter().copied().flatten() {
-            let place = &mut self.slots[slot_of(key)];
-            self.keys[*place as usize] = *key;
-            *place += 1;
+        for slice in &self.slices {
+            for key in *slice {
+                let place = &mut self.slots[slot_of(key)];
+                self.keys[*place as usize] = *key;
+                *place += 1;
+            }
         }
         self.keys.truncate(count);
         // Each slot's place is now the end of its keys.
@@ -173,25 +192,35 @@ impl AscendingKeys<'_> {
 
 impl std::fmt::Debug for AscendingKeys<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "AscendingKeys({} left)", self.left)
+        write!(formatter, "AscendingKeys({} left)", self.left + self.ready.len())
     }
 }
 
-/// Sorts keys that are few, mostly.
+/// Sorts keys that are few, unless someone has chosen them.
 #[inline]
 fn sort_few(keys: &mut [RegistryKey]) {
-    match keys {
-        [] | [_] => {}
-        [one, other] => {
-            if other < one {
-                std::mem::swap(one, other);
-            }
+    if keys.len() > FEW {
+        keys.sort_unstable();
+        return;
+    }
+    for place in 1..keys.len() {
+        let key = keys[place];
+        let mut free = place;
+        while free > 0 && is_less(&key, &keys[free - 1]) {
+            keys[free] = keys[free - 1];
+            free -= 1;
         }
-        keys => keys.sort_unstable_by(|one, other| first_word(one).cmp(&first_word(other)).then_with(|| one.cmp(other))),
+        keys[free] = key;
     }
 }
 
+/// Keys that are sorted by insertion.
+const FEW: usize = 20;
+
+/// The first words differ, as good as always.
 #[inline]
-fn first_word(key: &RegistryKey) -> u64 {
-    key.as_bytes().first_chunk().map_or(0, |word| u64::from_be_bytes(*word))
+fn is_less(one: &RegistryKey, other: &RegistryKey) -> bool {
+    let word = |key: &RegistryKey| key.as_bytes().first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
+    let (first, second) = (word(one), word(other));
+    if first == second { one < other } else { first < second }
 }

@@ -10,11 +10,17 @@ pub(super) struct PlainRow<'a> {
     pub(super) nas: &'a [u8; 9],
     /// The NAS as a number.
     pub(super) number: u32,
-    /// 4 to 32 letters and digits.
-    pub(super) code: &'a [u8],
-    /// 1 to 50 bytes without a comma, quotation mark or line break; not checked further.
-    pub(super) law: &'a [u8],
+    pub(super) code: PlainCode,
+    /// 1 to 50 bytes without a comma, quotation mark or line break, not checked further; `None` for the law that was expected.
+    pub(super) law: Option<&'a [u8]>,
     /// Bytes of the whole row with its line feed.
+    pub(super) length: usize,
+}
+
+/// 4 to 32 capital letters and digits, with anything behind them.
+#[derive(Clone, Copy)]
+pub(super) struct PlainCode {
+    pub(super) bytes: [u8; 32],
     pub(super) length: usize,
 }
 
@@ -25,9 +31,16 @@ pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>>
     let (nas, rest) = rest.split_first_chunk::<9>()?;
     let number = number_of(nas)?;
     let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
-    let (code, rest) = rest.split_at(code_length(rest)?);
+    let code = code(rest)?;
+    let rest = &rest[code.length..];
     let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
-    let (law, rest) = rest.split_at(law_length(rest, law)?);
+    let (law, rest) = match rest.strip_prefix(law) {
+        Some(behind) if !law.is_empty() && behind.first().is_some_and(ends_law) => (None, behind),
+        _ => {
+            let (other, behind) = rest.split_at(law_length(rest)?);
+            (Some(other), behind)
+        }
+    };
     let rest = closed(rest, quote)?;
     let rest = rest.strip_prefix(b"\r").unwrap_or(rest).strip_prefix(b"\n")?;
     Some(PlainRow { nas, number, code, law, length: bytes.len() - rest.len() })
@@ -65,22 +78,45 @@ fn number_of(nas: &[u8; 9]) -> Option<u32> {
     Some(eight as u32 * 10 + u32::from(last))
 }
 
-/// The length of an access code that is 4 to 32 letters and digits.
+/// Letters and digits, in capitals; zero for all other bytes.
+const CAPITALS: [u8; 256] = {
+    let mut capitals = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        if (byte as u8).is_ascii_alphanumeric() {
+            capitals[byte] = (byte as u8).to_ascii_uppercase();
+        }
+        byte += 1;
+    }
+    capitals
+};
+
+/// The access code at the start of `bytes`, if it has 4 to 32 letters and digits.
 #[inline]
-fn code_length(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.iter().take(33).take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    (4..=32).contains(&length).then_some(length)
+fn code(bytes: &[u8]) -> Option<PlainCode> {
+    let mut code = PlainCode { bytes: [0; 32], length: 0 };
+    for (place, byte) in code.bytes.iter_mut().zip(bytes) {
+        let capital = CAPITALS[usize::from(*byte)];
+        if capital == 0 {
+            break;
+        }
+        *place = capital;
+        code.length += 1;
+    }
+    // A longer one goes on where a separator should be, which is found out there.
+    (code.length >= 4).then_some(code)
 }
 
-/// The length of the law id, mostly that of `law`.
+/// The length of a law id.
 #[inline]
-fn law_length(bytes: &[u8], law: &[u8]) -> Option<usize> {
-    let ends = |byte: &u8| matches!(byte, b'"' | b'\r' | b'\n');
-    if !law.is_empty() && bytes.starts_with(law) && bytes.get(law.len()).is_some_and(ends) {
-        return Some(law.len());
-    }
-    let length = bytes.iter().take(LawId::LENGTH_MAX + 1).position(|byte| ends(byte) || *byte == b',')?;
+fn law_length(bytes: &[u8]) -> Option<usize> {
+    let length = bytes.iter().take(LawId::LENGTH_MAX + 1).position(|byte| ends_law(byte) || *byte == b',')?;
     (length > 0).then_some(length)
+}
+
+#[inline]
+fn ends_law(byte: &u8) -> bool {
+    matches!(byte, b'"' | b'\r' | b'\n')
 }
 
 #[cfg(test)]
@@ -107,7 +143,8 @@ mod tests {
             let rows = format!("{row}987654321,X");
             for law in [&b"L1"[..], b"", b"L", b"L12"] {
                 let plain = plain_row(rows.as_bytes(), law).expect("a plain row");
-                assert_eq!((plain.number, plain.code, plain.law), (123_456_789, &b"abC123"[..], &b"L1"[..]));
+                assert_eq!((plain.number, &plain.code.bytes[..plain.code.length]), (123_456_789, &b"ABC123"[..]));
+                assert_eq!(plain.law.unwrap_or(law), b"L1");
                 assert_eq!(plain.length, row.len());
             }
         }
@@ -118,9 +155,24 @@ mod tests {
         let long = format!("123456789,{},L1\n", "A".repeat(33));
         let law = format!("123456789,ABC123,{}\n", "L".repeat(51));
         for row in [
-            "", "\n", "123456789", "123456789,ABC123,L1", "123456789,ABC123,L1\r", "12345678,ABC123,L1\n", "123 456 789,ABC123,L1\n",
-            "123456789,ABC,L1\n", "123456789, ABC123,L1\n", "123456789,ABC123,\n", "123456789,ABC123,L1,\n", "123456789,ABC123,\"L1\n",
-            "123456789,ABC123,L1\"\n", "\"123456789,ABC123,L1\n", "123456789\",ABC123,L1\n", "123456789,ABC123,L1\rx\n", &long, &law,
+            "",
+            "\n",
+            "123456789",
+            "123456789,ABC123,L1",
+            "123456789,ABC123,L1\r",
+            "12345678,ABC123,L1\n",
+            "123 456 789,ABC123,L1\n",
+            "123456789,ABC,L1\n",
+            "123456789, ABC123,L1\n",
+            "123456789,ABC123,\n",
+            "123456789,ABC123,L1,\n",
+            "123456789,ABC123,\"L1\n",
+            "123456789,ABC123,L1\"\n",
+            "\"123456789,ABC123,L1\n",
+            "123456789\",ABC123,L1\n",
+            "123456789,ABC123,L1\rx\n",
+            &long,
+            &law,
         ] {
             assert!(plain_row(row.as_bytes(), b"L1").is_none(), "{row:?}");
         }

@@ -58,9 +58,19 @@ pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
     order
 }
 
-/// How many values of a run have a prefix below this one.
+/// How many values of a run have a prefix below this one. Looked for near the prefix's own share, since values spread evenly.
 pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
-    run.partition_point(|value| value.prefix() < prefix)
+    let share = (run.len() as u64 * u64::from(prefix) / u64::from(PREFIXES)) as usize;
+    let mut reach = 32;
+    loop {
+        let (low, high) = (share.saturating_sub(reach), run.len().min(share + reach));
+        let behind_low = low == 0 || run[low - 1].prefix() < prefix;
+        let before_high = high == run.len() || run[high].prefix() >= prefix;
+        if behind_low && before_high {
+            return low + run[low..high].partition_point(|value| value.prefix() < prefix);
+        }
+        reach *= 4;
+    }
 }
 
 /// Goes through runs from prefix to prefix.

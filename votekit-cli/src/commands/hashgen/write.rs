@@ -1,19 +1,15 @@
 //! Writing shards and manifest into a folder that appears whole.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
-use votekit_core::id::Digest;
-use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody};
+use votekit_core::manifest::{LawRow, Manifest, ManifestBody};
 use votekit_core::roll::LawKeys;
-use votekit_core::shard::{ShardEncoder, ShardFormat, ShardHead};
+use votekit_core::shard::{ShardFormat, ShardHead};
 
+use super::shard_file::{self, Planned};
 use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
 use crate::progress;
@@ -25,52 +21,32 @@ pub(super) struct Folder<'a> {
     pub(super) shard_size: usize,
 }
 
-/// A shard that is to be written: its head, and the keys of its law that it holds, by rank.
-struct Planned<'k> {
-    head: ShardHead,
-    law: &'k LawKeys,
-    ranks: Range<usize>,
-}
-
-/// Keys that are encoded, digested and written together: they stay in the second cache of a core from the first to the last.
-const KEYS_AT_ONCE: usize = 2048;
-
 impl Folder<'_> {
-    /// Writes everything and makes it appear, the file of rejects first: without it nobody could mend the rows left out.
+    /// Writes everything and makes it appear, together with the file of rejects: without it nobody could mend the rows left out.
     /// Gives the manifest, and the time that the disk took for what had been written.
     pub(super) fn write(
         &self,
         mut body: ManifestBody,
         laws: &[LawKeys],
-        rejects: Option<(PathBuf, StagedFile)>,
+        rejects: Option<StagedFile>,
         pool: &ThreadPool,
     ) -> Result<(Manifest, Duration), CommandError> {
         let shards = self.plan(laws)?;
         let folder = StagedFolder::create(self.out)?;
         let bar = progress::count("Writing shards", Some(shards.len() as u64));
-        let written: Result<Vec<(FileRow, File)>, CommandError> = pool.install(|| {
-            shards.par_iter().map(|shard| self.write_shard(&folder, shard).inspect(|_| bar.inc(1))).collect()
-        });
+        // In pairs, unless that would leave threads without work.
+        let together = if shards.len() >= 2 * pool.current_num_threads() { 2 } else { 1 };
+        let write = |shards| shard_file::write(shards, self.format, &folder, self.out).inspect(|rows| bar.inc(rows.len() as u64));
+        let rows: Result<Vec<_>, CommandError> = pool.install(|| shards.par_chunks(together).map(write).collect());
         bar.finish_and_clear();
-        let (rows, files): (Vec<_>, Vec<_>) = written?.into_iter().unzip();
-        body.shards = rows;
+        body.shards = rows?.into_iter().flatten().collect();
         body.laws = laws.iter().map(|law| law_row(law, &shards)).collect();
         let manifest = finish_manifest(body)?;
         let flush = Instant::now();
         // All at once, so that the disk can put them in the order it likes.
-        pool.install(|| {
-            let synced = files.par_iter().zip(&manifest.body().shards);
-            synced.try_for_each(|(file, row)| file.sync_all().map_err(|error| self.failed(&row.file, &error)))
-        })?;
+        pool.install(|| manifest.body().shards.par_iter().try_for_each(|row| folder.sync_file(&row.file)))?;
         folder.write(Manifest::FILE_NAME, &manifest.encode())?;
-        match rejects {
-            None => folder.commit()?,
-            Some((path, rejects)) => {
-                rejects.commit()?;
-                // Nothing more can be done about a reject file that cannot be removed: the error below is what matters.
-                folder.commit().inspect_err(|_| drop(fs::remove_file(path)))?;
-            }
-        }
+        folder.commit_with(rejects)?;
         Ok((manifest, flush.elapsed()))
     }
 
@@ -89,32 +65,6 @@ impl Folder<'_> {
             }
         }
         Ok(plan)
-    }
-
-    /// Writes a shard and does not wait for the disk.
-    fn write_shard(&self, folder: &StagedFolder, planned: &Planned<'_>) -> Result<(FileRow, File), CommandError> {
-        let Planned { head, law, ranks } = planned;
-        let name = head.file_name(self.format);
-        let mut file = folder.create_file(&name)?;
-        let mut digest = Sha256::new();
-        let mut bytes = Vec::new();
-        let mut encoder = ShardEncoder::start(head, self.format, ranks.len(), &mut bytes);
-        let mut ascending = law.ranks(ranks.clone());
-        while let Some(keys) = ascending.next_keys() {
-            for keys in keys.chunks(KEYS_AT_ONCE) {
-                encoder.push(keys, &mut bytes);
-                digest.update(&bytes);
-                file.write_all(&bytes).map_err(|error| self.failed(&name, &error))?;
-                bytes.clear();
-            }
-        }
-        let ShardHead { law_id, shard, .. } = head.clone();
-        let sha256 = Digest::from_bytes(digest.finalize().into());
-        Ok((FileRow { file: name, law_id, shard, count: ranks.len() as u64, sha256 }, file))
-    }
-
-    fn failed(&self, name: &str, error: &io::Error) -> CommandError {
-        CommandError::writing(&self.out.join(name), error)
     }
 }
 

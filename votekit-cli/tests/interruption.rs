@@ -1,0 +1,93 @@
+//! Ctrl-C while files are in the making.
+
+mod support;
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::Desk;
+
+/// Starts `votekit` in the folder of a desk, as from a terminal: whoever runs this test in the background has the signal ignored.
+fn start(desk: &Desk, arguments: &[&str]) -> Child {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_votekit")]).args(arguments);
+    command.current_dir(desk.path("")).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the command starts")
+}
+
+fn send(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(id, signal).expect("not waited for, so it is there");
+}
+
+/// Stops a process as soon as a desk holds what is hidden while it is in the making, and interrupts it there. `None` when it was faster.
+fn interrupted(desk: &Desk, mut child: Child, signal: Signal, hidden: &[&str]) -> Option<ExitStatus> {
+    let in_the_making = || hidden.iter().all(|prefix| desk.names().iter().any(|name| name.starts_with(prefix)));
+    while !in_the_making() {
+        if child.try_wait().expect("it can be asked").is_some() {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    send(&child, Signal::STOP);
+    // It may have come further before the signal reached it, but not past this.
+    thread::sleep(Duration::from_millis(20));
+    let caught = in_the_making();
+    send(&child, signal);
+    send(&child, Signal::CONT);
+    let ended = child.wait().expect("it ends");
+    caught.then_some(ended)
+}
+
+#[test]
+fn an_interrupted_hashgen_leaves_nothing_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut electors = 4000;
+        let desk = loop {
+            let desk = Desk::new();
+            let roll = format!("{electors}");
+            desk.run(&["roll", "sample", "--electors", &roll, "--law", "L1", "-o", "roll.csv"]).succeeds();
+            let mut roll = fs::read(desk.path("roll.csv")).expect("just made");
+            roll.extend_from_slice(b"1,ABCD1234,L1\n");
+            desk.write("roll.csv", roll);
+            // Small shards take long to write: there is time to interrupt it.
+            let arguments = ["hashgen", "roll.csv", "--out", "hashes", "--shard-size", "2", "--on-error", "skip"];
+            let child = start(&desk, &arguments);
+            if let Some(ended) = interrupted(&desk, child, signal, &[".hashes.partial", ".votekit-"]) {
+                assert_eq!(ended.signal(), Some(signal.as_raw()), "{ended}");
+                break desk;
+            }
+            electors *= 2;
+            assert!(electors < 20_000, "it was always faster than this test");
+        };
+        assert_eq!(desk.names(), ["roll.csv"]);
+        // And nothing is in the way of another run.
+        desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--shard-size", "1000", "--on-error", "skip"]).succeeds();
+        assert_eq!(desk.names(), ["hashes", "hashes-rejects.csv", "roll.csv"]);
+    }
+}
+
+#[test]
+fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
+    let desk = Desk::new();
+    let mut child = start(&desk, &["hashgen", "-", "--out", "hashes"]);
+    // It has started when it reads: until then the signal would end it anyway.
+    std::io::Write::write_all(child.stdin.as_mut().expect("piped"), &vec![b'\n'; 1 << 20]).expect("it reads");
+    send(&child, Signal::INT);
+    assert_eq!(child.wait().expect("it ends").signal(), Some(Signal::INT.as_raw()));
+    assert!(desk.names().is_empty());
+}
+
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let desk = Desk::new();
+    // As nohup does it. The roll goes on after the signal. A shell gives what runs in the background no input but what is named.
+    let line = "trap '' HUP; { echo nas,code,law_id; sleep 0.5; echo 123456789,ABCD1234,L1; } | \
+        { exec 3<&0; \"$VOTEKIT\" hashgen - --out hashes <&3 & id=$!; sleep 0.2; kill -HUP $id; wait $id; }";
+    desk.shell(line).succeeds();
+    assert!(desk.exists("hashes"));
+}
