@@ -24,7 +24,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         let data = folder.join(format!("data-{number}"));
         node::open_election(&workbench.votekit, &hashes, &data)?;
         let node = Node::start(&workbench.votekit, &data)?;
-        let report = folder.join("report.json");
+        let report = folder.join(format!("report-{number}.json"));
         let mut load = Command::new(&workbench.votekit);
         load.args(["loadtest", "--node", &node.url, "--roll"]).arg(&roll);
         load.args([

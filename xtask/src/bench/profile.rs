@@ -64,6 +64,7 @@ impl Recording {
         }
         println!("{:<34} {:>6.1}% {:>12.2}", "all", 100.0, microseconds(all));
         println!("the largest of the others:");
+        others.sort_unstable_by(|left, right| right.cmp(left));
         for (count, symbol) in others.iter().take(8) {
             println!("  {:>5.1}% {symbol}", *count as f64 * 100.0 / all.max(1) as f64);
         }
@@ -79,7 +80,7 @@ struct Part {
 }
 
 /// The first part that matches counts; the last one takes what is left.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     Part {
         name: "SQLite and its files (kernel too)",
         marks: &["ledger-writer", "checkpointer", "sqlite", "walFrames", "ext4", "jbd2", "rusqlite"],
@@ -134,6 +135,14 @@ const PARTS: [Part; 11] = [
             "epoll",
             "ep_",
             "eventfd",
+            "xmit",
+            "bbr_",
+            "raw_local",
+            "_copy_to_iter",
+            "_copy_from_iter",
+            "vfs_writev",
+            "sys_recv",
+            "libc_recv",
         ],
     },
     Part {
@@ -151,6 +160,7 @@ const PARTS: [Part; 11] = [
             "park",
         ],
     },
+    Part { name: "other work of the kernel, the clock", marks: &["[kernel.kallsyms]", "[vdso]"] },
     Part { name: "others", marks: &[""] },
 ];
 
