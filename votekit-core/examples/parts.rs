@@ -35,7 +35,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome {
     println!("{:<44} {:>10} {:>10}  the least", "part", "µs a vote", "least");
-    let sha256 = time(1 << 20, |number| drop(black_box(Sha256::digest(number.to_be_bytes()))));
+    let sha256 = time(1 << 20, |number| Sha256::digest(number.to_be_bytes()));
     reading(sha256)?;
     let (node, ballot) = (NodeKey::from_seed(&[2; 32]), BallotSecretKey::from_seed(&[1; 32]));
     let bytes = batches(&node, &ballot)?;
@@ -44,9 +44,11 @@ fn main() -> Outcome {
 }
 
 /// Microseconds a turn.
-fn time(turns: u64, mut turn: impl FnMut(u64)) -> f64 {
+fn time<T>(turns: u64, mut turn: impl FnMut(u64) -> T) -> f64 {
     let began = Instant::now();
-    (0..turns).for_each(&mut turn);
+    for number in 0..turns {
+        black_box(turn(number));
+    }
     began.elapsed().as_secs_f64() * 1e6 / turns as f64
 }
 
@@ -56,12 +58,12 @@ fn tell(part: &str, cost: f64, least: f64, what: &str) {
 
 fn reading(sha256: f64) -> Outcome {
     let body = br#"{"nas":"123456789","code":"ABC12345","law_id":"L2025-001","vote":"oui"}"#;
-    let copy = time(VOTES, |_| drop(black_box(black_box(body).to_vec())));
-    let parse = time(VOTES, |_| drop(black_box(VoteRequest::parse(black_box(body)))));
+    let copy = time(VOTES, |_| black_box(body).to_vec());
+    let parse = time(VOTES, |_| VoteRequest::parse(black_box(body)));
     tell("read the vote's JSON", parse, copy, "copying its bytes");
     let vote = VoteRequest::parse(body).map_err(|_| "the vote does not read")?;
     let (hasher, credential) = (CredentialHasher::plain(), vote.credential);
-    let hash = time(VOTES, |_| drop(black_box(hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id))));
+    let hash = time(VOTES, |_| hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id));
     tell("hash the credential", hash, sha256, "one block of SHA-256");
     Ok(())
 }
@@ -87,17 +89,22 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     });
     failed.map_or(Ok(()), Err)?;
     let key = SigningKey::from_bytes(&[2; 32]);
-    let sign = time(2000, |number| drop(black_box(key.sign(&number.to_be_bytes()))));
-    let exchange = time(2000, |_| drop(black_box(BallotSecretKey::from_bytes([3; 32]).public_key())));
-    tell("seal a batch (encrypt, sign)", seal / BATCH as f64, (sign + 2.0 * exchange) / BATCH as f64, "a signature and two X25519");
+    let sign = time(2000, |number| key.sign(&number.to_be_bytes()));
+    let exchange = time(2000, |_| BallotSecretKey::from_bytes([3; 32]).public_key());
+    tell(
+        "seal a batch (encrypt, sign)",
+        seal / BATCH as f64,
+        (sign + 2.0 * exchange) / BATCH as f64,
+        "a signature and two X25519",
+    );
     let public_key = node.public_key();
     let parsed: Vec<Batch> = sealed.iter().map(|bytes| Batch::parse(bytes.clone())).collect::<Result<_, _>>()?;
-    let verify = time(BATCHES * BLOCKS, |number| drop(black_box(parsed[number as usize].verify(&public_key))));
+    let verify = time(BATCHES * BLOCKS, |number| parsed[number as usize].verify(&public_key));
     let verifying = key.verifying_key();
     let signature = key.sign(b"message");
-    let bare = time(2000, |_| drop(black_box(verifying.verify_strict(b"message", &signature))));
+    let bare = time(2000, |_| verifying.verify_strict(b"message", &signature));
     tell("verify a batch", verify / BATCH as f64, bare / BATCH as f64, "an Ed25519 verification");
-    let open = time(BATCHES * BLOCKS, |number| drop(black_box(parsed[number as usize].open(ballot))));
+    let open = time(BATCHES * BLOCKS, |number| parsed[number as usize].open(ballot));
     tell("open a batch's choices", open / BATCH as f64, exchange / BATCH as f64, "one X25519");
     Ok(sealed)
 }
@@ -105,8 +112,7 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
 /// Decides and seals blocks of batches that were verified before.
 fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256: f64) -> Outcome {
     let public = node.public_key();
-    let mut keys: Vec<RegistryKey> =
-        (0..VOTES).map(|elector| HashScheme::Sha256.registry_key(&envelope(elector).hash)).collect();
+    let mut keys: Vec<RegistryKey> = (0..VOTES).map(|elector| HashScheme::Sha256.registry_key(&envelope(elector).hash)).collect();
     keys.sort_unstable();
     let keys = Arc::new(KeyList::new(keys)?);
     let text = Bilingual { fr: "Loi".to_owned(), en: "Law".to_owned() };
@@ -132,7 +138,7 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     };
     chronicle.record(&[Act::Load(load), Act::Admit(public), Act::Open { opens: UnixSeconds(100), waivers: vec![] }], &maker)?;
     let parsed = batches.iter().map(|bytes| Batch::parse(bytes.clone()).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-    let find = time(VOTES, |elector| drop(black_box(keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)))));
+    let find = time(VOTES, |elector| keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)));
     let (mut leaves, mut refused) = (0, 0);
     let began = Instant::now();
     for block in parsed.chunks(BATCHES as usize) {
@@ -144,7 +150,12 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     if refused > 0 || chronicle.report().accepted != VOTES {
         return Err(format!("{} of {VOTES} votes were accepted", chronicle.report().accepted).into());
     }
-    tell("decide and make blocks (with the opening)", seal, find + 4.0 * sha256, "a look-up, a leaf of 3 blocks, a node of the tree");
+    tell(
+        "decide and make blocks (with the opening)",
+        seal,
+        find + 4.0 * sha256,
+        "a look-up, a leaf of 3 blocks, a node of the tree",
+    );
     let (mut tree, mut tiles, leaf) = (TreeBuilder::new(), Vec::new(), [7; 180]);
     let merkle = time(leaves, |_| {
         tree.append(leaf_hash(black_box(&leaf)), &mut tiles);
@@ -169,7 +180,13 @@ fn syncs(batch_bytes: usize) -> Outcome {
     });
     std::fs::remove_file(&path)?;
     failed.map_or(Ok(()), Err)?;
-    println!("{:<44} {:>10} {:>10.3}  writing and syncing {} KiB, shared by {BATCH} votes", "the ledger (see bench vote --profile)", "–", sync / BATCH as f64, bytes.len() / 1024);
+    println!(
+        "{:<44} {:>10} {:>10.3}  writing and syncing {} KiB, shared by {BATCH} votes",
+        "the ledger (see bench vote --profile)",
+        "–",
+        sync / BATCH as f64,
+        bytes.len() / 1024
+    );
     Ok(())
 }
 
