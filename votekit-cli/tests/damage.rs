@@ -183,7 +183,9 @@ fn damage_in_any_other_file_is_told() {
     let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
     let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
     let files = files_of(&truth.desk);
-    let is_other = |file: &Path| !file.starts_with("snapshots") && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name));
+    let is_other = |file: &Path| {
+        !file.starts_with("snapshots") && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name))
+    };
     let files: Vec<_> = files.iter().filter(|file| is_other(file)).collect();
     // The format; node, log, cosigner, ballot and request keys, pepper; manifest and shard.
     assert_eq!(files.len(), 9, "{files:?}");

@@ -76,9 +76,12 @@ fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
     let desk = Desk::new();
     let mut child = start(&desk, &["hashgen", "-", "--out", "hashes"]);
     // It has started when it reads: until then the signal would end it anyway.
-    std::io::Write::write_all(child.stdin.as_mut().expect("piped"), &vec![b'\n'; 1 << 20]).expect("it reads");
+    let mut roll = child.stdin.take().expect("piped");
+    std::io::Write::write_all(&mut roll, &vec![b'\n'; 1 << 20]).expect("it reads");
     send(&child, Signal::INT);
     assert_eq!(child.wait().expect("it ends").signal(), Some(Signal::INT.as_raw()));
+    // Held open so far: at its end the roll would be complete.
+    drop(roll);
     assert!(desk.names().is_empty());
 }
 

@@ -235,7 +235,7 @@ impl<R: Read> RollChunks<R> {
         }
     }
 
-    /// The next chunk, cut where a record seems to end; `None` at the end. For [`hash_chunk`](super::hash_chunk), which finds out, and
+    /// The next chunk, cut where a record seems to end; `None` at the end. For [`RollHasher`](super::RollHasher), which finds out, and
     /// [`RollHashes`](super::RollHashes), which mends it.
     ///
     /// # Errors

@@ -36,7 +36,7 @@ impl Requests {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&file)?);
         let (mut record_bytes, mut voted): (usize, Vec<String>) = (0, Vec::new());
         for number in 0..count {
-            let row = match number % 100 {
+            let row = match 99 - number % 100 {
                 place if place < mix.unknown_percent => {
                     format!("{:09},ZZZZ{:04},{}", 999_999_999 - number, number % 10_000, law(&voted))
                 }
