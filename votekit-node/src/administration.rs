@@ -202,8 +202,14 @@ impl Node {
         let (chronicle, block) = Chronicle::begin(definition, &maker);
         let checkpoint = signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
-        let head =
-            Head { size: block.size_after(), height: block.height, term: TERM, checkpoint: checkpoint.clone(), sealed_through };
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            term: TERM,
+            checkpoint: checkpoint.clone(),
+            sealed_through,
+            takes_votes: false,
+        };
         let stored = StoredBlock {
             height: block.height,
             first_leaf: block.first_leaf,

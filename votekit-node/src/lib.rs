@@ -30,6 +30,7 @@ mod roll_store;
 mod scrubbing;
 mod sealing;
 mod snapshots;
+mod staging;
 mod validation;
 mod view;
 

@@ -34,6 +34,7 @@ use crate::roll_store::RollError;
 use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
 use crate::snapshots;
+use crate::staging;
 use crate::throttle::{Origin, Throttle};
 use crate::validation;
 
@@ -332,6 +333,7 @@ impl Node {
             node.add_election(chronicle, parts)?;
         }
         node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+        node.shared.spawn(staging::run(Arc::clone(&node.shared)));
         tracing::info!(elections = node.shared.elections().len(), "the node has started");
         node.resume_closes();
         Ok(node)

@@ -188,8 +188,14 @@ impl Sealer {
     async fn commit(&self, block: Block, sealed_through: StagingId, at: UnixSeconds) -> Result<(), EngineError> {
         let started = Instant::now();
         let checkpoint = self.cell.signer.sign(&block, at).map_err(|error| corrupt(&error.to_string()))?;
-        let head =
-            Head { size: block.size_after(), height: block.height, term: TERM, checkpoint: checkpoint.clone(), sealed_through };
+        let head = Head {
+            size: block.size_after(),
+            height: block.height,
+            term: TERM,
+            checkpoint: checkpoint.clone(),
+            sealed_through,
+            takes_votes: self.cell.chronicle().await.state() == State::Open,
+        };
         let commit = Arc::new(BlockCommit {
             law_id: self.cell.law_id().clone(),
             block: StoredBlock {
@@ -329,7 +335,7 @@ fn choose_batches(
     let mut sealed_through = after;
     let mut next = BTreeMap::new();
     let mut batches = Vec::with_capacity(staged.len());
-    for Staged { id, batch } in staged {
+    for Staged { id, batch, .. } in staged {
         if let Err(error) = chronicle.check_batch(&batch) {
             tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch is refused");
             sealed_through = id;

@@ -68,7 +68,8 @@ async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
     let mut places = Vec::new();
     for sequence in 1..=3 {
-        places.push(engine.ledger.stage(&batch(sequence, 100 * sequence..100 * sequence + 50)).await.expect("staged"));
+        places
+            .push(engine.ledger.stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new()).await.expect("staged"));
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
@@ -83,6 +84,7 @@ async fn fill(folder: &Path) {
             term: 1,
             checkpoint: b"checkpoint".to_vec(),
             sealed_through: places[usize::from(height) - 1],
+            takes_votes: true,
         };
         let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
         engine.ledger.commit(&Arc::new(BlockCommit { law_id: law(), block, full_tiles, head })).await.expect("committed");
@@ -206,7 +208,7 @@ async fn a_failed_commit_stops_everything() {
     fatal(&engine.ledger.put_manifest(b"manifest").await.expect_err("the commit fails"));
     fatal(&engine.ledger.failed().await);
     fatal(&engine.ledger.failure().expect("it stays"));
-    fatal(&engine.ledger.stage(&delivery.batch).await.expect_err("no write"));
+    fatal(&engine.ledger.stage(&delivery.batch, &Vec::new()).await.expect_err("no write"));
     fatal(&engine.ledger.head(&law()).await.expect_err("no read"));
     fatal(&engine.ledger.ping().await.expect_err("no ping"));
     fatal(&engine.ballot_box.receive().await.expect_err("no delivery"));
@@ -229,7 +231,7 @@ async fn a_purge_leaves_no_trace() {
     let sizes = [1, 3, 40, 500, 2000, 1, 1, 70];
     let mut first = 0;
     for (sequence, size) in (1..).zip(sizes) {
-        engine.ledger.stage(&batch(sequence, first..first + size)).await.expect("staged");
+        engine.ledger.stage(&batch(sequence, first..first + size), &Vec::new()).await.expect("staged");
         first += size;
     }
     // Overflow chains may cut a hash in two, so a few are looked for in vain even before.

@@ -81,7 +81,7 @@ fn child_that_stages_until_it_is_killed() {
                 let node = NodeKey::from_seed(&[by; 32]).node_id();
                 let epoch = ledger.allocate_epoch(&law(), node).await.expect("an epoch");
                 for sequence in 1.. {
-                    ledger.stage(&batch(by, epoch, sequence)).await.expect("staged");
+                    ledger.stage(&batch(by, epoch, sequence), &Vec::new()).await.expect("staged");
                     let line = format!("{by} {} {sequence}\n", epoch.0);
                     std::io::stdout().write_all(line.as_bytes()).expect("the parent listens");
                 }

@@ -12,7 +12,7 @@ CREATE TABLE epoch (
     PRIMARY KEY (election, node, epoch)
 ) STRICT, WITHOUT ROWID;
 
--- Staging and evidence in one: what stands at or below its head's sealed_through is in the log. A row is never deleted:
+-- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or was refused. A row is never deleted:
 -- a purge takes its bytes, and what remains keeps a late copy from being stored again and an id from being given twice.
 CREATE TABLE batch (
     id       INTEGER PRIMARY KEY,
@@ -67,8 +67,20 @@ CREATE TABLE head (
     term           INTEGER NOT NULL,
     checkpoint     BLOB NOT NULL,
     sealed_through INTEGER NOT NULL,
+    takes_votes    INTEGER NOT NULL,
     -- The SHA-256 of the columns above but the first two.
     digest         BLOB NOT NULL
+) STRICT;
+
+-- What reviewers remarked on requests.
+CREATE TABLE review_note (
+    id       INTEGER PRIMARY KEY,
+    election INTEGER NOT NULL REFERENCES election (id),
+    request  BLOB NOT NULL,
+    at       INTEGER NOT NULL,
+    by       TEXT NOT NULL,
+    text     TEXT NOT NULL,
+    UNIQUE (election, request, at, by, text)
 ) STRICT;
 
 CREATE TABLE manifest (

@@ -1,10 +1,10 @@
 //! What a node needs of storage: three narrow roles over batches and blocks, and the engines that fill them.
 //!
-//! | role | embedded engine | keeps |
-//! | --- | --- | --- |
-//! | [`Registry`] | shards in memory | which request each credential came with first: a hint, not the truth |
-//! | [`BallotBox`] | the staging table of the ledger | batches between ingest and validation, durable once published |
-//! | [`Ledger`] | SQLite | staging, evidence, blocks, tiles, heads: the truth |
+//! | role | embedded engine | services engine | keeps |
+//! | --- | --- | --- | --- |
+//! | [`Registry`] | shards in memory | Redis Cluster | which request each credential came with first: a hint, not the truth |
+//! | [`BallotBox`] | the staging table of the ledger | RabbitMQ | batches between ingest, validation and staging, durable once published |
+//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases: the truth |
 //!
 //! Engines share these contracts and one conformance suite (`conformance`, behind the feature `test-support`), not helpers. Every method may be called from
 //! any task; a method that changes something is durable when it returns `Ok`.
@@ -12,15 +12,19 @@
 #[cfg(feature = "test-support")]
 pub mod conformance;
 pub mod embedded;
+#[cfg(feature = "services")]
+pub mod services;
 #[cfg(feature = "test-support")]
 pub mod unreliable;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::credential::RegistryKey;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
+use votekit_core::instant::UnixSeconds;
 use votekit_core::log::merkle::FullTile;
 use votekit_core::registry::{Changes, KeyList};
 
@@ -59,6 +63,16 @@ pub enum EngineError {
         engine: &'static str,
         /// What it said.
         reason: String,
+    },
+    /// The engine cannot be used as it is set up: a wrong address, password or setting, other people's data, another version. Told at the opening alone.
+    #[error("{engine} cannot be used: {reason}")]
+    Misconfigured {
+        /// Which engine.
+        engine: &'static str,
+        /// What is wrong, where. Holds no password.
+        reason: String,
+        /// What to do about it.
+        hint: String,
     },
     /// The write contradicts what is stored, and is refused for good.
     #[error(transparent)]
@@ -101,6 +115,18 @@ pub enum Conflict {
         /// The term found.
         found: u64,
     },
+    /// No lease is given: the election takes no votes any more, or the epoch was fenced.
+    #[error("node {node} is given no lease for epoch {epoch} of {law_id}: {reason}", epoch = epoch.0)]
+    NoLease {
+        /// The election.
+        law_id: LawId,
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        reason: NoLease,
+    },
     /// What was offered contradicts itself, or what went before it.
     #[error("a write to {law_id} breaks a rule of the ledger: {rule}")]
     Malformed {
@@ -109,6 +135,20 @@ pub enum Conflict {
         /// The rule that is broken.
         rule: &'static str,
     },
+}
+
+/// Why there is no lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoLease {
+    /// The head says that the election takes no votes.
+    #[error("the election takes no votes")]
+    TakesNoVotes,
+    /// The epoch was fenced, and never gets a lease again. The node may ask for another epoch.
+    #[error("the epoch was fenced")]
+    Fenced,
+    /// The ledger never gave this epoch out.
+    #[error("the epoch was never given out")]
+    NoEpoch,
 }
 
 /// The three roles of one engine.
@@ -205,28 +245,70 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Credentials registered for an election: added, less revoked.
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError>;
+
+    /// Whether the registry outlives the process that uses it, and is shared by several: then no start restores it ([`Registry::restore_all`]).
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Whether the engine answers, cheaply: for health checks.
+    async fn ping(&self) -> Result<(), EngineError>;
 }
 
-/// A batch on its way to validation, until it is acknowledged.
+/// A batch on its way to validation.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     /// The bytes as they came: whoever takes a delivery parses and verifies it.
     pub batch: Arc<Batch>,
-    /// Names the delivery to [`BallotBox::acknowledge`].
+    /// Names the delivery to [`BallotBox::forward`] and [`BallotBox::refuse`].
     pub tag: u64,
 }
 
-/// The durable queue between ingestion and validation. Delivers each published batch at least once, until acknowledged.
+/// What to expect of each envelope of a batch, in order; empty when the registry could not be asked.
+pub type Labels = Vec<Expectation>;
+
+/// A validated batch on its way to staging.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// The batch.
+    pub batch: Arc<Batch>,
+    /// What to expect of its envelopes.
+    pub labels: Labels,
+    /// Names it to [`BallotBox::acknowledge`].
+    pub tag: u64,
+}
+
+/// The durable way from ingestion to staging, in two steps: to whoever validates, and from there to whoever stages.
+///
+/// Each published batch is delivered at least once, until it is forwarded or refused; each forwarded batch is collected at least once, until it is acknowledged. A
+/// holder lets go only when the next one has it for good. Batches of one node may arrive in another order than they were published in.
 #[async_trait]
 pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
 
-    /// Waits for the next delivery.
+    /// Waits for the next delivery. Waiting no longer loses nothing.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
-    /// Lets go of a delivery whose batch is staged.
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), EngineError>;
+    /// Passes a delivery on with its labels, and lets go of it once it is durable there. Safe to repeat. Envelopes that are not expected to be accepted are
+    /// told to outside auditors, without the choice, where the engine has a way to them.
+    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError>;
+
+    /// Lets go of a delivery that is forged or belongs to no election. Safe to repeat.
+    async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError>;
+
+    /// Waits for the next validated batch. Waiting no longer loses nothing.
+    async fn collect(&self) -> Result<Labelled, EngineError>;
+
+    /// Lets go of a validated batch that is staged. Safe to repeat.
+    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError>;
+
+    /// Waits until every batch whose publication was confirmed before this call is staged or refused. Others must be receiving, forwarding, collecting and
+    /// acknowledging meanwhile. An undecided batch that was put aside (a dead letter) is an [`EngineError::Unavailable`] that says so.
+    async fn settle(&self) -> Result<(), EngineError>;
+
+    /// Whether the engine answers, cheaply: for health checks.
+    async fn ping(&self) -> Result<(), EngineError>;
 }
 
 /// The place of a batch in staging: ascending in the order of arrival within the ledger.
@@ -240,6 +322,8 @@ pub struct Staged {
     pub id: StagingId,
     /// The batch.
     pub batch: Arc<Batch>,
+    /// The labels it was first staged with. Empty when there were none, or when the engine keeps none.
+    pub labels: Labels,
 }
 
 /// Where the log of an election stands.
@@ -253,8 +337,51 @@ pub struct Head {
     pub term: u64,
     /// The signed checkpoint at this size: the bytes of a signed note.
     pub checkpoint: Vec<u8>,
-    /// Staging up to here is in the log.
+    /// Staging up to here is in the log, or was refused. Above it, too, batches may be in the log.
     pub sealed_through: StagingId,
+    /// Whether nodes are given leases to answer voters.
+    pub takes_votes: bool,
+}
+
+/// The right of a node to answer voters of an election, for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// The node.
+    pub node: NodeId,
+    /// The epoch it publishes in.
+    pub epoch: Epoch,
+    /// How long it still lasts, by the ledger's clock.
+    pub remaining: Duration,
+}
+
+/// Who leads, by the ledger's clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leadership {
+    /// Whoever asked.
+    Leading {
+        /// In this term, from 1; each change of leader begins a higher one.
+        term: u64,
+    },
+    /// Somebody else.
+    Following {
+        /// The holder.
+        leader: String,
+        /// How long its lease still lasts.
+        remaining: Duration,
+    },
+}
+
+/// A remark of a reviewer on a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReviewNote {
+    /// The request.
+    pub request: RequestId,
+    /// When, in unix seconds.
+    pub at: UnixSeconds,
+    /// Who, as they call themselves: at most 200 bytes.
+    pub by: String,
+    /// The remark: at most 2000 bytes.
+    pub text: String,
 }
 
 /// A block as it is stored.
@@ -283,6 +410,14 @@ pub struct BlockCommit {
     pub head: Head,
 }
 
+impl ReviewNote {
+    /// The longest name of an author, in bytes.
+    pub const BY_BYTES_MAX: usize = 200;
+
+    /// The longest remark, in bytes.
+    pub const TEXT_BYTES_MAX: usize = 2000;
+}
+
 /// Where the truth is stored: staging, evidence, blocks, tiles, heads, manifests.
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
@@ -292,12 +427,29 @@ pub trait Ledger: Send + Sync + 'static {
     /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
     async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError>;
 
+    /// Gives a node the right to answer voters for so long from now, if the head takes votes and the epoch is not fenced; an election without a head gives none.
+    /// Asking again extends it. Refused as [`Conflict::NoLease`].
+    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError>;
+
+    /// The leases of an election that have not run out. Once a head that takes no votes is committed, there are none after the longest of them.
+    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError>;
+
+    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to its end.
+    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError>;
+
+    /// Makes a holder the leader of all elections for so long from now, unless another one's lease lasts. Asking again extends it. Once a new term has begun,
+    /// commits of lower terms are a [`Conflict::Term`].
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
+
+    /// Gives the lead back, if the holder has it.
+    async fn resign(&self, holder: &str) -> Result<(), EngineError>;
+
     /// Every epoch given out for an election.
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
 
-    /// Stages a batch. Staging the same batch again gives the same place and writes nothing; another batch under the
-    /// same number is a [`Conflict::BatchNumber`].
-    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError>;
+    /// Stages a batch with its labels. Staging the same batch again gives the same place and writes nothing; another batch under the
+    /// same number is a [`Conflict::BatchNumber`]. Whoever has read all places up to one never finds a lower one later.
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError>;
 
     /// Batches of an election after a place in staging, in order: those not yet sealed, or, from place 0, all the evidence. At least one if there is any,
     /// at most `limit`, and fewer when they are large.
@@ -311,7 +463,7 @@ pub trait Ledger: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Appends a block and moves the head in one step, if the head's size is still `block.first_leaf` and its term no
+    /// Appends a block and moves the head in one step, if the head's size is still `block.first_leaf` and neither its term nor the leader's is
     /// higher than the block's. The first block of an election creates its log. Committing the very block that is the head again succeeds and
     /// writes nothing: that is how an unknown outcome is resolved.
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
@@ -334,6 +486,12 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// A manifest by its SHA-256.
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// Keeps a remark on a request. The same remark again is kept once.
+    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError>;
+
+    /// The remarks on an election's requests, in the order in which they were made.
+    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError>;
 
     /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The log stays. A late copy of
     /// a purged batch gets its old place and is not stored again. Returns how many batches were destroyed by this call.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch};
 
-use super::samples::{batch, batches, law, next};
+use super::samples::{batch, batches, law, next, next_labelled};
 use super::{Case, CaseError, Outcome, Place, Roles, case, ensure, ensure_eq};
-use crate::engine::{BallotBox, StagingId};
+use crate::engine::{BallotBox, Labels, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(what_is_published_is_delivered_unchanged),
@@ -18,22 +18,30 @@ pub(super) const CASES: &[Case] = &[
     case!(publishing_again_is_safe),
     case!(what_is_published_survives_a_restart),
     case!(what_is_not_acknowledged_comes_again_after_a_restart),
-    case!(acknowledging_again_is_safe),
+    case!(forwarding_and_acknowledging_again_is_safe),
     case!(a_receiver_that_stops_waiting_loses_nothing),
     case!(elections_share_the_box),
     case!(more_batches_pass_than_fit_at_once),
 ];
 
-/// Receives, stages and acknowledges until every one of these batches was delivered.
+/// Receives and forwards until every one of these batches was delivered, then collects, stages and acknowledges until every one was collected.
 async fn take_all(roles: &Roles, expected: &[Arc<Batch>]) -> Outcome {
-    let mut missing: BTreeMap<Digest, &Arc<Batch>> = expected.iter().map(|batch| (batch.digest(), batch)).collect();
-    while !missing.is_empty() {
-        let delivery = next(&*roles.ballot_box).await?;
-        if let Some(batch) = missing.remove(&delivery.batch.digest()) {
-            ensure!(batch.as_bytes() == delivery.batch.as_bytes(), "{batch:?} was delivered with other bytes");
+    let missing = || -> BTreeMap<Digest, &Arc<Batch>> { expected.iter().map(|batch| (batch.digest(), batch)).collect() };
+    let (mut undelivered, mut uncollected) = (missing(), missing());
+    while !uncollected.is_empty() {
+        while !undelivered.is_empty() && expected.len() - undelivered.len() < 64 + expected.len() - uncollected.len() {
+            let delivery = next(&*roles.ballot_box).await?;
+            if let Some(batch) = undelivered.remove(&delivery.batch.digest()) {
+                ensure!(batch.as_bytes() == delivery.batch.as_bytes(), "{batch:?} was delivered with other bytes");
+            }
+            roles.ballot_box.forward(&delivery, &Labels::new()).await?;
         }
-        roles.ledger.stage(&delivery.batch).await?;
-        roles.ballot_box.acknowledge(&delivery).await?;
+        let labelled = next_labelled(&*roles.ballot_box).await?;
+        if let Some(batch) = uncollected.remove(&labelled.batch.digest()) {
+            ensure!(batch.as_bytes() == labelled.batch.as_bytes(), "{batch:?} was collected with other bytes");
+        }
+        roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
+        roles.ballot_box.acknowledge(&labelled).await?;
     }
     Ok(())
 }
@@ -88,7 +96,7 @@ async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcom
         receivers.spawn(async move {
             loop {
                 let delivery = next(&*roles.ballot_box).await?;
-                roles.ballot_box.acknowledge(&delivery).await?;
+                roles.ballot_box.refuse(&delivery, "a sample").await?;
                 if report.send(delivery.batch.digest()).await.is_err() {
                     return Outcome::Ok(());
                 }
@@ -141,14 +149,18 @@ async fn what_is_not_acknowledged_comes_again_after_a_restart(place: &dyn Place)
     take_all(&place.open().await?, &batches).await
 }
 
-async fn acknowledging_again_is_safe(place: &dyn Place) -> Outcome {
+async fn forwarding_and_acknowledging_again_is_safe(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
     let delivery = next(&*roles.ballot_box).await?;
-    roles.ledger.stage(&delivery.batch).await?;
     for _ in 0..3 {
-        roles.ballot_box.acknowledge(&delivery).await?;
+        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+    }
+    let labelled = next_labelled(&*roles.ballot_box).await?;
+    roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
+    for _ in 0..3 {
+        roles.ballot_box.acknowledge(&labelled).await?;
     }
     publish_all(&*roles.ballot_box, &batches[1..]).await?;
     take_all(&roles, &batches[1..]).await

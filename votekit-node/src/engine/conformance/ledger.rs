@@ -5,7 +5,7 @@ mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
-use crate::engine::{Conflict, EngineError, StagingId};
+use crate::engine::{Conflict, EngineError, Labels, StagingId};
 use log::{
     a_block_of_a_lower_term_is_refused, a_block_that_contradicts_itself_is_refused, a_block_that_does_not_follow_is_refused,
     another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on, committing_the_head_again_succeeds,
@@ -83,7 +83,7 @@ async fn the_engine_answers_a_ping(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     ledger.ping().await?;
     for batch in batches(&law("L1"), 3) {
-        ledger.stage(&batch).await?;
+        ledger.stage(&batch, &Labels::new()).await?;
     }
     SampleLog::new(&law("L1")).grow(&*ledger, 1).await?;
     Ok(ledger.ping().await?)

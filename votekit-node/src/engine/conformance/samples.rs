@@ -15,7 +15,7 @@ use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_core::registry::KeyList;
 
 use super::CaseError;
-use crate::engine::{BallotBox, BlockCommit, Delivery, Head, Ledger, Mark, StagingId, StoredBlock};
+use crate::engine::{BallotBox, BlockCommit, Delivery, Head, Labelled, Ledger, Mark, StagingId, StoredBlock};
 
 /// How long a delivery may take before a case gives up: not a claim about speed, only an end to waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,7 +87,14 @@ impl SampleLog {
             law_id: self.law_id.clone(),
             block: StoredBlock { height: self.height, first_leaf, leaf_count, leaves },
             full_tiles,
-            head: Head { size, height: self.height, term: self.term, checkpoint, sealed_through: self.sealed_through },
+            head: Head {
+                size,
+                height: self.height,
+                term: self.term,
+                checkpoint,
+                sealed_through: self.sealed_through,
+                takes_votes: true,
+            },
         })
     }
 
@@ -125,6 +132,14 @@ pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseErr
     match tokio::time::timeout(PATIENCE, ballot_box.receive()).await {
         Ok(delivery) => Ok(delivery?),
         Err(_) => Err(CaseError::Missing { what: "a delivery" }),
+    }
+}
+
+/// The next validated batch.
+pub(super) async fn next_labelled(ballot_box: &dyn BallotBox) -> Result<Labelled, CaseError> {
+    match tokio::time::timeout(PATIENCE, ballot_box.collect()).await {
+        Ok(labelled) => Ok(labelled?),
+        Err(_) => Err(CaseError::Missing { what: "a validated batch" }),
     }
 }
 

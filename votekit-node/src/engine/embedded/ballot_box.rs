@@ -11,7 +11,7 @@ use votekit_core::batch::Batch;
 use super::EmbeddedLedger;
 use super::fault::unavailable;
 use super::tail::Backlog;
-use crate::engine::{BallotBox, Delivery, EngineError, Ledger, StagingId};
+use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels, Ledger, StagingId};
 
 /// Batches published and not acknowledged; whoever publishes one more waits.
 const UNACKNOWLEDGED_MAX: usize = 1024;
@@ -28,6 +28,9 @@ pub struct EmbeddedBallotBox {
     capacity: Arc<Semaphore>,
     published: mpsc::UnboundedSender<Published>,
     incoming: AsyncMutex<Incoming>,
+    /// Unbounded in itself: the capacity bounds it.
+    forwarded: mpsc::UnboundedSender<Labelled>,
+    labelled: AsyncMutex<mpsc::UnboundedReceiver<Labelled>>,
     deliveries: Mutex<Deliveries>,
 }
 
@@ -53,12 +56,15 @@ impl EmbeddedBallotBox {
     #[must_use]
     pub fn new(ledger: Arc<EmbeddedLedger>) -> Self {
         let (published, receiver) = mpsc::unbounded_channel();
+        let (forwarded, labelled) = mpsc::unbounded_channel();
         let incoming = Incoming { backlog: ledger.backlog().into(), page: VecDeque::new(), published: receiver };
         Self {
             ledger,
             capacity: Arc::new(Semaphore::new(UNACKNOWLEDGED_MAX)),
             published,
             incoming: AsyncMutex::new(incoming),
+            forwarded,
+            labelled: AsyncMutex::new(labelled),
             deliveries: Mutex::default(),
         }
     }
@@ -89,7 +95,7 @@ impl BallotBox for EmbeddedBallotBox {
                 permit = capacity.acquire_owned() => permit.expect("the semaphore is never closed"),
                 failure = ledger.failed() => return Err(failure),
             };
-            ledger.stage(&batch).await?;
+            ledger.stage(&batch, &Labels::new()).await?;
             // Nobody receives any more: the batch is durable, and delivered when the ledger is next opened.
             let _ = published.send((batch, permit));
             Ok(())
@@ -111,9 +117,40 @@ impl BallotBox for EmbeddedBallotBox {
         }
     }
 
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), EngineError> {
+    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+        let labelled = Labelled { batch: Arc::clone(&delivery.batch), labels: labels.clone(), tag: delivery.tag };
+        // The other end lives as long as this one.
+        let _ = self.forwarded.send(labelled);
+        Ok(())
+    }
+
+    async fn refuse(&self, delivery: &Delivery, _reason: &str) -> Result<(), EngineError> {
         self.deliveries().unacknowledged.remove(&delivery.tag);
         Ok(())
+    }
+
+    async fn collect(&self) -> Result<Labelled, EngineError> {
+        tokio::select! {
+            biased;
+            failure = self.ledger.failed() => Err(failure),
+            labelled = async { self.labelled.lock().await.recv().await } => {
+                labelled.ok_or_else(|| unavailable("the ballot box was closed"))
+            }
+        }
+    }
+
+    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+        self.deliveries().unacknowledged.remove(&labelled.tag);
+        Ok(())
+    }
+
+    /// What is published is staged.
+    async fn settle(&self) -> Result<(), EngineError> {
+        self.ping().await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.ledger.failure().map_or(Ok(()), Err)
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn law_id(text: &str) -> Result<LawId, Fault> {
     text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
 }
 
-/// Reads `size, height, term, checkpoint, sealed_through, digest`, and checks that they are what was stored.
+/// Reads `size, height, term, checkpoint, sealed_through, takes_votes, digest`, and checks that they are what was stored.
 pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     let head = Head {
         size: number(row, 0)?,
@@ -47,8 +47,9 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
         term: number(row, 2)?,
         checkpoint: row.get(3)?,
         sealed_through: StagingId(number(row, 4)?),
+        takes_votes: row.get(5)?,
     };
-    let stored: [u8; 32] = row.get(5)?;
+    let stored: [u8; 32] = row.get(6)?;
     if head_digest(&head).as_bytes() == &stored {
         return Ok(head);
     }
@@ -57,7 +58,7 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
 
 /// What a head is stored with, so that no number of it changes unseen.
 pub(super) fn head_digest(head: &Head) -> Digest {
-    let numbers = [head.size, head.height, head.term, head.sealed_through.0].map(u64::to_be_bytes);
+    let numbers = [head.size, head.height, head.term, head.sealed_through.0, u64::from(head.takes_votes)].map(u64::to_be_bytes);
     Digest::of(&[numbers.as_flattened(), &head.checkpoint].concat())
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
@@ -11,12 +12,16 @@ use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::checkpointer::Checkpointer;
 use super::fault::{Poison, unavailable};
+use super::leases::Leases;
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
-use super::writes::{AllocateEpoch, Commit, PurgePart, PutManifest, Stage};
+use super::writes::{AddReviewNote, AllocateEpoch, Commit, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
-use crate::engine::{BlockCommit, EngineError, Head, Ledger, Staged, StagingId, StoredBlock};
+use crate::engine::{
+    BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote, Staged, StagingId,
+    StoredBlock,
+};
 
 /// The database's name in its folder.
 pub(super) const FILE: &str = "ledger.sqlite";
@@ -32,6 +37,7 @@ pub struct EmbeddedLedger {
     readers: Arc<Readers>,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
+    leases: Leases,
     /// Held as long as the ledger is open. Last, so that it is let go when the writer has ended.
     _lock: File,
 }
@@ -51,7 +57,7 @@ impl EmbeddedLedger {
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
         let writer = Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
-        Ok(Self { writer, readers: Readers::new(path), tail, poison, _lock: lock })
+        Ok(Self { writer, readers: Readers::new(path), tail, poison, leases: Leases::default(), _lock: lock })
     }
 
     /// The failure after which this ledger refuses everything, if there was one.
@@ -90,12 +96,54 @@ impl Ledger for EmbeddedLedger {
         self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
     }
 
+    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
+        let refused = |reason| Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into());
+        if !self.epochs(law_id).await?.contains(&(node, epoch)) {
+            return refused(NoLease::NoEpoch);
+        }
+        if !self.tail.head(law_id).is_some_and(|head| head.takes_votes) {
+            return refused(NoLease::TakesNoVotes);
+        }
+        if self.leases.hold((law_id.clone(), node, epoch), length) { Ok(()) } else { refused(NoLease::Fenced) }
+    }
+
+    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+        self.poison.check()?;
+        Ok(self.leases.of(law_id))
+    }
+
+    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+        for (_, epoch) in self.epochs(law_id).await?.into_iter().filter(|(owner, _)| *owner == node) {
+            self.leases.fence((law_id.clone(), node, epoch));
+        }
+        Ok(())
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        self.poison.check()?;
+        Ok(self.leases.lead(holder, length, self.tail.highest_term()))
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        self.leases.resign(holder);
+        Ok(())
+    }
+
+    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+        self.writer.write(AddReviewNote { law_id: law_id.clone(), note: note.clone() }).await
+    }
+
+    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::review_notes(connection, &law_id)).await
+    }
+
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::epochs(connection, &law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError> {
+    async fn stage(&self, batch: &Arc<Batch>, _labels: &Labels) -> Result<StagingId, EngineError> {
         Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
     }
 
@@ -106,7 +154,7 @@ impl Ledger for EmbeddedLedger {
         }
         let law_id = law_id.clone();
         let batches = self.read(move |connection| queries::batches(connection, &law_id, after, limit)).await?;
-        Ok(batches.into_iter().map(|(id, batch)| Staged { id, batch: Arc::new(batch) }).collect())
+        Ok(batches.into_iter().map(|(id, batch)| Staged { id, batch: Arc::new(batch), labels: Labels::new() }).collect())
     }
 
     async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
@@ -116,6 +164,10 @@ impl Ledger for EmbeddedLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.poison.check()?;
+        let (law_id, offered, found) = (commit.law_id.clone(), commit.head.term, self.leases.term());
+        if offered < found {
+            return Err(Conflict::Term { law_id, offered, found }.into());
+        }
         self.writer.write(Commit::new(Arc::clone(commit))?).await
     }
 

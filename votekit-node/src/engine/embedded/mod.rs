@@ -14,6 +14,7 @@ mod checkpointer;
 mod columns;
 mod fault;
 mod inspection;
+mod leases;
 mod ledger;
 mod queries;
 mod readers;

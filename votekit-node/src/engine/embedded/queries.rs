@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::instant::UnixSeconds;
 
 use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
-use crate::engine::{Head, StagingId, StoredBlock};
+use crate::engine::{Head, ReviewNote, StagingId, StoredBlock};
 
 /// What is read at once ends with the row that reaches so many bytes: blocks and batches hold megabytes each at the most.
 const BYTES_AT_ONCE: usize = 8 << 20;
@@ -77,7 +78,9 @@ pub(super) fn staged_through(
 
 pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Option<Head>, Fault> {
     connection
-        .prepare_cached("SELECT size, height, term, checkpoint, sealed_through, digest FROM head WHERE election = ?1")?
+        .prepare_cached(
+            "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
+        )?
         .query([election.0])?
         .next()?
         .map(columns::head)
@@ -209,4 +212,14 @@ fn collect_some<T>(
 
 fn limit_column(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn review_notes(connection: &Connection, law_id: &LawId) -> Result<Vec<ReviewNote>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let mut statement =
+        connection.prepare_cached("SELECT request, at, by, text FROM review_note WHERE election = ?1 ORDER BY id")?;
+    collect(statement.query([election.0])?, |row| {
+        let at = UnixSeconds(columns::number(row, 1)?);
+        Ok(ReviewNote { request: RequestId::from_bytes(row.get(0)?), at, by: row.get(2)?, text: row.get(3)? })
+    })
 }

@@ -18,8 +18,8 @@ pub(super) const FILE: &str = "ledger.sqlite";
 /// `VKIT`: what `file` and SQLite's own tools can tell this database by.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
-/// The schema that the first migration makes. Schema 1 kept each block's leaves in one row and was never released.
-const FIRST_SCHEMA: usize = 2;
+/// The schema that the first migration makes. Schemas 1 and 2 knew no leases and no remarks of reviewers, and were never released.
+const FIRST_SCHEMA: usize = 3;
 
 /// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/embedded/001_ledger.sql")];
@@ -115,9 +115,9 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
     let newest = FIRST_SCHEMA + MIGRATIONS.len() - 1;
     match usize::try_from(version) {
         Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
-        Ok(1) => Err(unavailable(
-            "the file was written by a version of votekit before its first release (schema 1); make a new data folder",
-        )
+        Ok(version @ 1..FIRST_SCHEMA) => Err(unavailable(format!(
+            "the file was written by a version of votekit before its first release (schema {version}); make a new data folder"
+        ))
         .into()),
         Ok(version) if version > newest => Err(unavailable(format!(
             "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"

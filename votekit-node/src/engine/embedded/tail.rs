@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use votekit_core::batch::Batch;
 use votekit_core::id::LawId;
 
-use crate::engine::{Head, Staged, StagingId};
+use crate::engine::{Head, Labels, Staged, StagingId};
 
 /// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the disk until it has caught up.
 const BYTES_MAX: usize = 256 << 20;
@@ -90,6 +90,11 @@ impl Tail {
         self.lock().elections.get(law_id).and_then(|tail| tail.head.clone())
     }
 
+    /// The highest term that committed a block; 0 when there is none.
+    pub(super) fn highest_term(&self) -> u64 {
+        self.lock().elections.values().filter_map(|tail| tail.head.as_ref()).map(|head| head.term).max().unwrap_or(0)
+    }
+
     /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
     pub(super) fn unsealed(&self, law_id: &LawId, after: StagingId, limit: usize) -> Option<Vec<Staged>> {
         let tails = self.lock();
@@ -98,8 +103,12 @@ impl Tail {
             return None;
         }
         let range = (Bound::Excluded(after), Bound::Unbounded);
-        let found: Vec<Staged> =
-            tail.unsealed.range(range).take(limit).map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch) }).collect();
+        let found: Vec<Staged> = tail
+            .unsealed
+            .range(range)
+            .take(limit)
+            .map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch), labels: Labels::new() })
+            .collect();
         let complete = found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
         complete.then_some(found)
     }
@@ -169,7 +178,7 @@ mod tests {
     }
 
     fn head(sealed_through: u64) -> Head {
-        Head { size: 1, height: 1, term: 1, checkpoint: Vec::new(), sealed_through: StagingId(sealed_through) }
+        Head { size: 1, height: 1, term: 1, checkpoint: Vec::new(), sealed_through: StagingId(sealed_through), takes_votes: true }
     }
 
     /// The places in memory after one, `None` when the disk must be read.

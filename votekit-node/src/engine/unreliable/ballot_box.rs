@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 
 use super::{Persistent, Unreliable, persist};
-use crate::engine::{BallotBox, Delivery, EngineError};
+use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
 
 #[async_trait]
 impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
@@ -18,11 +18,31 @@ impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
         self.read(self.inner.receive()).await
     }
 
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), EngineError> {
+    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+        self.write(self.inner.forward(delivery, labels)).await
+    }
+
+    async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
+        self.write(self.inner.refuse(delivery, reason)).await
+    }
+
+    async fn collect(&self) -> Result<Labelled, EngineError> {
+        self.read(self.inner.collect()).await
+    }
+
+    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
         if self.loses_acknowledgement() {
             return Ok(());
         }
-        self.write(self.inner.acknowledge(delivery)).await
+        self.write(self.inner.acknowledge(labelled)).await
+    }
+
+    async fn settle(&self) -> Result<(), EngineError> {
+        self.read(self.inner.settle()).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.read(self.inner.ping()).await
     }
 }
 
@@ -36,7 +56,27 @@ impl<T: BallotBox> BallotBox for Persistent<T> {
         persist(|| self.inner.receive()).await
     }
 
-    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), EngineError> {
-        persist(|| self.inner.acknowledge(delivery)).await
+    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+        persist(|| self.inner.forward(delivery, labels)).await
+    }
+
+    async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
+        persist(|| self.inner.refuse(delivery, reason)).await
+    }
+
+    async fn collect(&self) -> Result<Labelled, EngineError> {
+        persist(|| self.inner.collect()).await
+    }
+
+    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+        persist(|| self.inner.acknowledge(labelled)).await
+    }
+
+    async fn settle(&self) -> Result<(), EngineError> {
+        persist(|| self.inner.settle()).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        persist(|| self.inner.ping()).await
     }
 }

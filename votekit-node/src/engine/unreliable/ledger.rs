@@ -1,13 +1,16 @@
 //! The ledger, failing and trying again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::{Persistent, Unreliable, persist};
-use crate::engine::{BlockCommit, EngineError, Head, Ledger, Staged, StagingId, StoredBlock};
+use crate::engine::{
+    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged, StagingId, StoredBlock,
+};
 
 #[async_trait]
 impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
@@ -23,8 +26,8 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.read(self.inner.epochs(law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError> {
-        self.write(self.inner.stage(batch)).await
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+        self.write(self.inner.stage(batch, labels)).await
     }
 
     async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
@@ -67,6 +70,34 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.purge_evidence(law_id)).await
     }
 
+    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
+        self.write(self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+        self.read(self.inner.leases(law_id)).await
+    }
+
+    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+        self.write(self.inner.fence(law_id, node)).await
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        self.write(self.inner.lead(holder, length)).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        self.write(self.inner.resign(holder)).await
+    }
+
+    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+        self.write(self.inner.add_review_note(law_id, note)).await
+    }
+
+    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+        self.read(self.inner.review_notes(law_id)).await
+    }
+
     async fn ping(&self) -> Result<(), EngineError> {
         self.read(self.inner.ping()).await
     }
@@ -86,8 +117,8 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.epochs(law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>) -> Result<StagingId, EngineError> {
-        persist(|| self.inner.stage(batch)).await
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+        persist(|| self.inner.stage(batch, labels)).await
     }
 
     async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
@@ -128,6 +159,34 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
         persist(|| self.inner.purge_evidence(law_id)).await
+    }
+
+    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
+        persist(|| self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+        persist(|| self.inner.leases(law_id)).await
+    }
+
+    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+        persist(|| self.inner.fence(law_id, node)).await
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        persist(|| self.inner.lead(holder, length)).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        persist(|| self.inner.resign(holder)).await
+    }
+
+    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+        persist(|| self.inner.add_review_note(law_id, note)).await
+    }
+
+    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+        persist(|| self.inner.review_notes(law_id)).await
     }
 
     async fn ping(&self) -> Result<(), EngineError> {

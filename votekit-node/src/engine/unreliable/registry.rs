@@ -39,6 +39,14 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
         self.read(self.inner.registered(law_id)).await
     }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.read(self.inner.ping()).await
+    }
 }
 
 #[async_trait]
@@ -69,5 +77,13 @@ impl<T: Registry> Registry for Persistent<T> {
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
         persist(|| self.inner.registered(law_id)).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        persist(|| self.inner.ping()).await
     }
 }

@@ -9,13 +9,13 @@ use votekit_core::id::{Epoch, LawId, NodeId, Sequence};
 use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
-use crate::engine::{Conflict, Ledger, Staged, StagingId};
+use crate::engine::{Conflict, Labels, Ledger, Staged, StagingId};
 
 /// Stages batches one after the other.
 async fn stage_all(ledger: &dyn Ledger, batches: &[Arc<Batch>]) -> Result<Vec<StagingId>, CaseError> {
     let mut ids = Vec::new();
     for batch in batches {
-        ids.push(ledger.stage(batch).await?);
+        ids.push(ledger.stage(batch, &Labels::new()).await?);
     }
     Ok(ids)
 }
@@ -35,7 +35,7 @@ pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outc
     let mut ids = Vec::new();
     for sequence in 1..=20 {
         for law_id in ["L1", "L2"] {
-            ids.push(ledger.stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0)).await?);
+            ids.push(ledger.stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Labels::new()).await?);
         }
     }
     ensure!(ids.is_sorted_by(|one, next| one < next), "places do not ascend: {ids:?}");
@@ -74,9 +74,13 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
     let mut tasks = tokio::task::JoinSet::new();
     for batch in calls {
         let ledger = Arc::clone(&ledger);
-        tasks.spawn(async move { ledger.stage(&batch).await });
+        tasks.spawn(async move { ledger.stage(&batch, &Labels::new()).await });
     }
-    expect_conflict(ledger.stage(&other).await, |conflict| *conflict == expected, "another batch under a number")?;
+    expect_conflict(
+        ledger.stage(&other, &Labels::new()).await,
+        |conflict| *conflict == expected,
+        "another batch under a number",
+    )?;
     while let Some(finished) = tasks.join_next().await {
         let Ok(staged) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
         staged?;
@@ -94,7 +98,7 @@ pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn P
     for law_id in ["L1", "L2"] {
         for by in 1..=2 {
             for epoch in 1..=2 {
-                ids.insert(ledger.stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0)).await?);
+                ids.insert(ledger.stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Labels::new()).await?);
             }
         }
     }
@@ -143,7 +147,7 @@ pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
             let mut places = Vec::new();
             for sequence in 1..=20 {
                 let batch = batch(&law("L1"), task / 2, Epoch(1), sequence, 1, 0);
-                places.push((batch.number(), ledger.stage(&batch).await?));
+                places.push((batch.number(), ledger.stage(&batch, &Labels::new()).await?));
             }
             Ok::<_, CaseError>(places)
         });
@@ -166,7 +170,7 @@ pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) 
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
-        ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0)).await?;
+        ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0), &Labels::new()).await?;
     }
     for (by, epoch, expected) in [(1, 1, Some(3)), (1, 2, Some(1)), (1, 3, None), (2, 1, None)] {
         let found = ledger.staged_through(&law_id, node(by), Epoch(epoch)).await?;
@@ -190,7 +194,7 @@ pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place)
         expect_staged(&*ledger, &law_id, log.sealed_through, &batches[sealed..], "unsealed").await?;
     }
     let late = batch(&law_id, 1, Epoch(1), 11, 1, 0);
-    let late_id = ledger.stage(&late).await?;
+    let late_id = ledger.stage(&late, &Labels::new()).await?;
     ensure!(late_id > log.sealed_through, "a batch that comes after a block is not in it");
     expect_staged(&*ledger, &law_id, log.sealed_through, std::slice::from_ref(&late), "unsealed").await?;
     drop(ledger);
@@ -249,8 +253,8 @@ pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     expect_staged(&*ledger, &law_id, StagingId(0), &[], "evidence").await?;
     let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
     let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
-    expect_conflict(ledger.stage(&other).await, same_number, "another batch under a purged one's number")?;
-    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0)).await?;
+    expect_conflict(ledger.stage(&other, &Labels::new()).await, same_number, "another batch under a purged one's number")?;
+    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Labels::new()).await?;
     ensure!(later > ids[9], "a place was given twice: {later:?}");
     Ok(())
 }

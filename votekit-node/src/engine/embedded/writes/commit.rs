@@ -128,10 +128,10 @@ impl Commit {
         let Columns { size, height, term, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(
-                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, digest)
-                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7)
+                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, takes_votes, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, term = excluded.term,
-                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, digest = excluded.digest",
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, takes_votes = excluded.takes_votes, digest = excluded.digest",
             )?
             .execute((
                 election.0,
@@ -140,6 +140,7 @@ impl Commit {
                 term,
                 &self.commit.head.checkpoint,
                 sealed_through,
+                self.commit.head.takes_votes,
                 head_digest(&self.commit.head).as_bytes(),
             ))?;
         Ok(())
@@ -208,5 +209,5 @@ fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
 
 /// Where a log stands that has not begun.
 fn no_head() -> Head {
-    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: StagingId(0) }
+    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: StagingId(0), takes_votes: false }
 }

@@ -1,0 +1,31 @@
+//! Keeping a reviewer's remark.
+
+use rusqlite::Connection;
+use votekit_core::id::LawId;
+
+use crate::engine::ReviewNote;
+use crate::engine::embedded::columns::{column, find_or_create_election};
+use crate::engine::embedded::fault::{Fault, malformed};
+use crate::engine::embedded::writer::Write;
+
+pub(in crate::engine::embedded) struct AddReviewNote {
+    pub(in crate::engine::embedded) law_id: LawId,
+    pub(in crate::engine::embedded) note: ReviewNote,
+}
+
+impl Write for AddReviewNote {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        let ReviewNote { request, at, by, text } = &self.note;
+        if by.len() > ReviewNote::BY_BYTES_MAX || text.len() > ReviewNote::TEXT_BYTES_MAX {
+            return Err(malformed(&self.law_id, "a remark has at most 2000 bytes, its author's name 200").into());
+        }
+        let at = column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
+        let election = find_or_create_election(connection, &self.law_id)?;
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO review_note (election, request, at, by, text) VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .execute((election.0, request.as_bytes(), at, by, text))?;
+        Ok(())
+    }
+}

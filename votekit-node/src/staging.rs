@@ -1,0 +1,50 @@
+//! Staging: validated batches are made part of the ledger, where the sealer finds them.
+
+use std::sync::Arc;
+
+use crate::engine::{EngineError, Labelled};
+use crate::node::Shared;
+use crate::retry::until_definite;
+
+/// Batches on their way into the ledger at once: it stores in one step all that comes while it stores.
+const AT_ONCE: usize = 64;
+
+/// Takes validated batches for as long as the node lives. With the ledger away it waits; nothing is put back in a loop.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut staging = tokio::task::JoinSet::new();
+    loop {
+        let labelled = tokio::select! {
+            Some(staged) = staging.join_next() => {
+                match staged {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => return shared.fail(&error),
+                    Err(error) => return shared.fail(&format_args!("staging panicked: {error}")),
+                }
+            }
+            labelled = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => labelled,
+        };
+        match labelled {
+            Ok(labelled) => {
+                let shared = Arc::clone(&shared);
+                staging.spawn(async move { stage(&shared, &labelled).await });
+            }
+            Err(error) => return shared.fail(&error),
+        }
+    }
+}
+
+async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> {
+    let batch = &labelled.batch;
+    match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
+        // Somebody signed two batches with one number. The first stands, nothing of the second is sealed, and the alarm says which.
+        Err(error @ EngineError::Conflict(_)) => tracing::error!(batch = %batch.number(), %error, "alarm: a batch is not staged"),
+        staged => {
+            staged?;
+        }
+    }
+    until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;
+    if let Some(cell) = shared.election(&batch.header().law_id) {
+        cell.staged.notify_one();
+    }
+    Ok(())
+}
