@@ -17,7 +17,7 @@ use crate::batch::{Batch, BatchError, NodePublicKey};
 use crate::credential::HashScheme;
 use crate::decision::{Fold, OrderError};
 use crate::election::{Definition, ResultsPolicy, State, Window};
-use crate::id::{Digest, NodeId};
+use crate::id::{Digest, Epoch, NodeId};
 use crate::instant::UnixSeconds;
 use crate::log::leaf::{BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
 use crate::log::merkle::TreeBuilder;
@@ -72,6 +72,13 @@ pub enum Act {
     Load(RollLoad),
     /// An ingest node is admitted.
     Admit(NodePublicKey),
+    /// An epoch of a node that is gone for good is ended: its numbers above what the log holds are void.
+    Retire {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// The poll opens.
     Open {
         /// From when on votes count.
@@ -144,6 +151,14 @@ pub enum ChronicleError {
     /// The accounts of the close do not add up.
     #[error(transparent)]
     Imbalance(#[from] Imbalance),
+    /// The epoch has ended already.
+    #[error("epoch {epoch} of node {node} has ended already")]
+    EpochEnded {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
     /// An epoch has neither ended nor been retired.
     #[error("the close waits for node {node}, epoch {epoch}: it has not ended")]
     OpenEpoch {
@@ -333,6 +348,19 @@ impl Chronicle {
             Act::Admit(key) => {
                 self.nodes.insert(key.node_id(), *key);
                 Ok(Leaf::Node(NodeEvent::Admitted { node: key.node_id(), key: *key }))
+            }
+            Act::Retire { node, epoch } => {
+                if !self.nodes.contains_key(node) {
+                    return Err(ChronicleError::NotAdmitted { node: *node });
+                }
+                if !matches!(self.state, State::Open | State::Closing) {
+                    return Err(ChronicleError::State { state: self.state, wanted: "freed of a node" });
+                }
+                if self.fold.progress(*node, *epoch).ended {
+                    return Err(ChronicleError::EpochEnded { node: *node, epoch: epoch.0 });
+                }
+                let through = self.fold.retire(*node, *epoch);
+                Ok(Leaf::Node(NodeEvent::Retired { node: *node, epoch: *epoch, through }))
             }
             Act::Open { opens, waivers } => {
                 self.expect_state(State::Draft, "opened")?;
@@ -524,6 +552,11 @@ impl Chronicle {
     #[must_use]
     pub fn node_key(&self, node: NodeId) -> Option<&NodePublicKey> {
         self.nodes.get(&node)
+    }
+
+    /// The admitted ingest nodes, in the order of their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodePublicKey)> + '_ {
+        self.nodes.iter().map(|(node, key)| (*node, key))
     }
 
     /// Which requests are decided and which batches are in.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
+use votekit_core::batch::NodePublicKey;
 use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollLoad};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State};
 use votekit_core::export;
-use votekit_core::id::LawId;
+use votekit_core::id::{LawId, NodeId};
 use votekit_core::instant::UnixSeconds;
 use votekit_core::manifest::Manifest;
 
@@ -22,9 +23,9 @@ use crate::node::{AdminError, Node};
 use crate::recovery::{Recovered, add_to_registry};
 use crate::retry::until_definite;
 use crate::roll_store;
-use crate::sealing::{SealerCommand, TERM};
+use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
-use crate::view::ElectionView;
+use crate::view::{ElectionView, EpochView, NodeView};
 
 /// The shortest access code of a binding election.
 const CODE_LENGTH_MIN: u32 = 8;
@@ -198,14 +199,15 @@ impl Node {
         let definition = request.definition(secrets.ballot_key.public_key())?;
         let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
         let at = self.now().seconds();
-        let maker = BlockMaker { term: TERM, leader: signer.authority.as_str().to_owned(), at };
+        let term = self.shared.lead.term().ok_or_else(|| AdminError::NotLeading { leader: self.shared.lead.other_leader() })?;
+        let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
         let checkpoint = signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
         let head = Head {
             size: block.size_after(),
             height: block.height,
-            term: TERM,
+            term,
             checkpoint: checkpoint.clone(),
             sealed_through,
             takes_votes: false,
@@ -222,7 +224,16 @@ impl Node {
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(&self.shared, &law_id, None);
         let secrets = Some(secrets);
-        let recovered = Recovered { committed, secrets, signer, hasher: None, earlier_epochs: vec![], snapshots, scrub: None };
+        let recovered = Recovered {
+            committed,
+            secrets,
+            signer,
+            hasher: None,
+            earlier_epochs: vec![],
+            staged_at_start: StagingId(0),
+            snapshots,
+            scrub: None,
+        };
         let cell = self.add_election(chronicle, recovered)?;
         for manifest in &rolls {
             self.take_effect(&cell, manifest).await?;
@@ -246,11 +257,17 @@ impl Node {
         }
         let now = self.now().seconds();
         let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
-        let key = self.shared.folder.node_key()?.public_key();
-        let mut acts = vec![Act::Open { opens, waivers: request.waivers }];
-        if cell.chronicle().await.node_key(key.node_id()).is_none() {
-            acts.push(Act::Admit(key));
-        }
+        let mut waivers = request.waivers;
+        waivers.dedup();
+        let mut acts = vec![Act::Open { opens, waivers }];
+        // Nodes with a name in this folder belong to whoever holds it; others are admitted one by one.
+        let mut keys = vec![self.shared.folder.node_key()?.public_key()];
+        keys.extend(self.shared.folder.named_nodes()?.into_iter().map(|(_, key)| key));
+        keys.sort_unstable();
+        keys.dedup();
+        let chronicle = cell.chronicle().await;
+        acts.extend(keys.into_iter().filter(|key| chronicle.node_key(key.node_id()).is_none()).map(Act::Admit));
+        drop(chronicle);
         self.record(&cell, acts).await?;
         Ok(ElectionView::of(&cell))
     }
@@ -298,6 +315,64 @@ impl Node {
         let (reply, closed) = oneshot::channel();
         cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
         closed.await.map_err(|_| AdminError::Stopping)??;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Admits an ingest node by its public key: from then on its batches are taken. Admitting again changes nothing.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn admit_node(&self, law_id: &LawId, key: NodePublicKey) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state >= State::Closing {
+            return Err(AdminError::State { state, wanted: "given a node" });
+        }
+        if cell.chronicle().await.node_key(key.node_id()).is_none() {
+            self.record(&cell, vec![Act::Admit(key)]).await?;
+        }
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// The ingest nodes that an election admits, each with its epochs.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, AdminError> {
+        let cell = self.cell(law_id)?;
+        let leases = self.shared.ledger.leases(law_id).await?;
+        let epochs = self.shared.ledger.epochs(law_id).await?;
+        let names = self.shared.folder.named_nodes()?;
+        let chronicle = cell.chronicle().await;
+        let nodes = chronicle.nodes().map(|(node, key)| NodeView {
+            node: node.to_string(),
+            public_key: key.to_string(),
+            name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
+            answering: leases.iter().any(|lease| lease.node == node),
+            epochs: epochs
+                .iter()
+                .filter(|(owner, _)| *owner == node)
+                .map(|(_, epoch)| {
+                    let progress = chronicle.fold().progress(node, *epoch);
+                    EpochView { epoch: epoch.0, sealed: progress.through.0, ended: progress.ended }
+                })
+                .collect(),
+        });
+        Ok(nodes.collect())
+    }
+
+    /// Retires an ingest node that is gone for good: it may answer nobody any more, what it confirmed is decided, and its numbers above are void in the log.
+    /// Retiring again changes nothing.
+    ///
+    /// # Errors
+    /// [`AdminError`]; what it could not do is done when it is asked again.
+    pub async fn retire_node(&self, law_id: &LawId, node: NodeId) -> Result<ElectionView, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let (reply, retired) = oneshot::channel();
+        cell.sealer.send(SealerCommand::Retire(node, reply)).await.map_err(|_| AdminError::Stopping)?;
+        retired.await.map_err(|_| AdminError::Stopping)??;
         Ok(ElectionView::of(&cell))
     }
 
@@ -409,7 +484,7 @@ impl Node {
         // What can fail is done before the log says that the roll took effect; the registry is a hint, and asked again until it has it.
         let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
         self.record(cell, vec![Act::Load(load)]).await?;
-        cell.set_hasher(hasher);
+        cell.set_hasher(digest, hasher);
         let add = || add_to_registry(&self.shared, cell.law_id(), &content);
         until_definite("the registry", add).await?;
         Ok(LoadOutcome::Loaded)

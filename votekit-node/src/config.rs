@@ -1,12 +1,15 @@
 //! What a node is told: addresses, limits, names. Flags over environment over file over these defaults.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::address_range::AddressRange;
+use crate::node_name::NodeName;
 use crate::throttle::ThrottleConfig;
 use votekit_core::batch::Batch;
 
@@ -58,8 +61,59 @@ pub struct Config {
     pub scrub: bool,
     /// The back-off on wrong credentials.
     pub throttle: ThrottleConfig,
+    /// What this node is called among those that share its data folder. Without a name it is alone in it.
+    pub name: Option<NodeName>,
+    /// What this node does: all, unless others do the rest on the same services.
+    pub roles: Vec<Role>,
+    /// The registry: `redis://` or `rediss://`. With the two below, in place of the embedded engine.
+    pub registry: Option<String>,
+    /// The ballot box: `amqp://` or `amqps://`.
+    pub ballot_box: Option<String>,
+    /// The ledger: `postgres://`.
+    pub ledger: Option<String>,
     /// Log lines from this level on: error, warn, info, debug or trace.
     pub log_level: String,
+}
+
+/// What a node can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Takes votes, and publishes them in batches.
+    Ingest,
+    /// Verifies batches, and asks the registry what to expect of them.
+    Validate,
+    /// Stages what was validated, and seals it when it leads.
+    Seal,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Ingest, Self::Validate, Self::Seal];
+
+    /// Its name in settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Validate => "validate",
+            Self::Seal => "seal",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| "a role is ingest, validate or seal".to_owned())
+    }
 }
 
 impl Default for Config {
@@ -87,6 +141,11 @@ impl Default for Config {
             replay: false,
             scrub: true,
             throttle: ThrottleConfig::default(),
+            name: None,
+            roles: Role::ALL.to_vec(),
+            registry: None,
+            ballot_box: None,
+            ledger: None,
             log_level: "info".to_owned(),
         }
     }
@@ -137,6 +196,15 @@ pub enum ConfigError {
         /// The most there can be.
         maximum: usize,
     },
+    /// Some of the services are named, and not all.
+    #[error("registry, ballot_box and ledger belong together: {missing} is missing")]
+    HalfServices {
+        /// The setting that is missing.
+        missing: &'static str,
+    },
+    /// A node without a role does nothing.
+    #[error("roles must name at least one of ingest, validate and seal")]
+    NoRole,
     /// A limit is zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -176,6 +244,15 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfTls);
         }
+        let services = [("registry", &self.registry), ("ballot_box", &self.ballot_box), ("ledger", &self.ledger)];
+        if self.has_services()
+            && let Some((missing, _)) = services.iter().find(|(_, address)| address.is_none())
+        {
+            return Err(ConfigError::HalfServices { missing });
+        }
+        if self.roles.is_empty() {
+            return Err(ConfigError::NoRole);
+        }
         if !self.listen.ip().is_loopback() && !self.is_confidential() {
             return Err(ConfigError::PlainBeyondLoopback { address: self.listen });
         }
@@ -204,6 +281,12 @@ impl Config {
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         self.tls_cert.is_some() || !self.tls_proxies.is_empty()
+    }
+
+    /// Whether the node runs on services, in place of the embedded engine.
+    #[must_use]
+    pub fn has_services(&self) -> bool {
+        self.registry.is_some() || self.ballot_box.is_some() || self.ledger.is_some()
     }
 
     /// Whether an address is that of a proxy.

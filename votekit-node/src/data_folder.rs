@@ -8,6 +8,7 @@
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
+//!   nodes/<name>/     of several nodes that share the folder, what each has for itself: key, lock, snapshots/
 //!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
@@ -16,17 +17,20 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::BallotSecretKey;
-use votekit_core::batch::NodeKey;
+use votekit_core::batch::{NodeKey, NodePublicKey};
 use votekit_core::credential::{Pepper, PepperId};
 use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::KeyName;
 use zeroize::Zeroizing;
+
+use crate::node_name::NodeName;
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
 const LEDGER: &str = "ledger.sqlite";
@@ -106,7 +110,10 @@ impl FolderError {
 pub struct DataFolder {
     path: PathBuf,
     identity: Identity,
-    _lock: Option<File>,
+    /// Where a node with a name has what is its own.
+    own: Option<PathBuf>,
+    /// None when the folder is only looked into.
+    locks: Vec<File>,
 }
 
 impl DataFolder {
@@ -119,12 +126,53 @@ impl DataFolder {
     /// [`FolderError`].
     pub fn open(path: &Path, base: Option<&KeyName>) -> Result<Self, FolderError> {
         make_private_folder(path)?;
-        let lock = lock(path)?;
+        let lock = lock(path, FlockOperation::NonBlockingLockExclusive)?;
+        let mut folder = Self::prepare(path, base, lock)?;
+        folder.secret("node")?;
+        folder.own = None;
+        Ok(folder)
+    }
+
+    /// Opens a folder that several nodes share, each under its name; the first one makes it. While they run nobody opens it without a name.
+    ///
+    /// # Errors
+    /// [`FolderError`], among others when a node of this name is running.
+    pub fn open_named(path: &Path, base: Option<&KeyName>, name: &NodeName) -> Result<Self, FolderError> {
+        make_private_folder(path)?;
+        let own = path.join("nodes").join(name.as_str());
+        make_private_folder(&own)?;
+        let own_lock = lock(&own, FlockOperation::NonBlockingLockExclusive)?;
+        let mut folder = match lock(path, FlockOperation::NonBlockingLockExclusive) {
+            // Nobody else is here: what is missing is made, then others are let in.
+            Ok(lock) => {
+                let folder = Self::prepare(path, base, lock)?;
+                for lock in &folder.locks {
+                    flock(lock, FlockOperation::LockShared)
+                        .map_err(|error| FolderError::Io { path: path.to_owned(), source: error.into() })?;
+                }
+                folder
+            }
+            Err(FolderError::InUse { .. }) => {
+                let lock = shared_lock(path)?;
+                Self { path: path.to_owned(), identity: identity(path, base)?, own: None, locks: vec![lock] }
+            }
+            Err(error) => return Err(error),
+        };
+        folder.locks.push(own_lock);
+        let key = own.join("key");
+        if read_secret(&key)?.is_none() {
+            write_secret(&key, &*random(&key)?)?;
+        }
+        folder.own = Some(own);
+        Ok(folder)
+    }
+
+    fn prepare(path: &Path, base: Option<&KeyName>, lock: File) -> Result<Self, FolderError> {
         let identity = identity(path, base)?;
         let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"].map(|name| path.join(name));
         folders.iter().try_for_each(|folder| make_private_folder(folder))?;
-        let folder = Self { path: path.to_owned(), identity, _lock: Some(lock) };
-        for name in ["node", "log", "cosigner", TOKEN] {
+        let folder = Self { path: path.to_owned(), identity, own: None, locks: vec![lock] };
+        for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
         }
         // An earlier life may have been killed between making a name and syncing it. What is built on it must not outlive it.
@@ -144,7 +192,7 @@ impl DataFolder {
             let rule = "this is not there: is the folder the data folder of a node?".to_owned();
             return Err(FolderError::Damaged { path: file, rule });
         }
-        Ok(Self { path: path.to_owned(), identity: identity(path, None)?, _lock: None })
+        Ok(Self { path: path.to_owned(), identity: identity(path, None)?, own: None, locks: Vec::new() })
     }
 
     /// The folder.
@@ -181,7 +229,34 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn node_key(&self) -> Result<NodeKey, FolderError> {
-        self.secret("node").map(|seed| NodeKey::from_seed(&seed))
+        match &self.own {
+            None => self.secret("node").map(|seed| NodeKey::from_seed(&seed)),
+            Some(own) => node_key_at(&own.join("key")),
+        }
+    }
+
+    /// The public keys of the nodes that have a name in this folder.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn named_nodes(&self) -> Result<Vec<(NodeName, NodePublicKey)>, FolderError> {
+        let path = self.path.join("nodes");
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => return Err(FolderError::Io { path, source }),
+        };
+        let mut nodes = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(FolderError::io(&path))?;
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // A node that is being made has none yet.
+            if entry.path().join("key").exists() {
+                nodes.push((name, node_key_at(&entry.path().join("key"))?.public_key()));
+            }
+        }
+        nodes.sort_unstable();
+        Ok(nodes)
     }
 
     /// The seed of the log key, made on first use.
@@ -312,7 +387,7 @@ impl DataFolder {
     /// Where the snapshots of an election are kept.
     #[must_use]
     pub fn snapshot_path(&self, law_id: &LawId) -> PathBuf {
-        self.path.join("snapshots").join(law_id.as_str())
+        self.own.as_ref().unwrap_or(&self.path).join("snapshots").join(law_id.as_str())
     }
 
     /// The manifests of all rolls that are kept.
@@ -342,7 +417,7 @@ impl DataFolder {
             return Ok(bytes);
         }
         // A key that is missing beside a ledger was lost: a new one would be a stranger to every log in it.
-        if self._lock.is_none() || self.path.join(LEDGER).exists() {
+        if self.locks.is_empty() || self.path.join(LEDGER).exists() {
             let rule = "this key is missing: bring it back from a copy of the folder".to_owned();
             return Err(FolderError::Damaged { path, rule });
         }
@@ -382,11 +457,31 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     make().map_err(FolderError::io(path))
 }
 
-fn lock(folder: &Path) -> Result<File, FolderError> {
+fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
+    let missing = || FolderError::Damaged {
+        path: path.to_owned(),
+        rule: "this key is missing: bring it back from a copy of the folder".to_owned(),
+    };
+    read_secret(path)?.map(|seed| NodeKey::from_seed(&seed)).ok_or_else(missing)
+}
+
+/// Shares a folder that others hold, after waiting for a moment: the first of them may be making it.
+fn shared_lock(folder: &Path) -> Result<File, FolderError> {
+    const ATTEMPTS: u32 = 50;
+    for _ in 1..ATTEMPTS {
+        match lock(folder, FlockOperation::NonBlockingLockShared) {
+            Err(FolderError::InUse { .. }) => std::thread::sleep(Duration::from_millis(40)),
+            locked => return locked,
+        }
+    }
+    lock(folder, FlockOperation::NonBlockingLockShared)
+}
+
+fn lock(folder: &Path, operation: FlockOperation) -> Result<File, FolderError> {
     let path = folder.join("lock");
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(FolderError::io(&path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match flock(&file, operation) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: folder.to_owned() }),
         Err(error) => Err(FolderError::Io { path, source: error.into() }),

@@ -1,8 +1,8 @@
 //! One election on this node: its chronicle, its keys, what of it is durable, and the ways to its tasks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
@@ -10,7 +10,7 @@ use votekit_core::chronicle::{Block, Chronicle};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
 use votekit_core::envelope::{RequestKey, VoterToken};
-use votekit_core::id::{LawId, NodeId, RequestId};
+use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::checkpoint::{Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use votekit_core::log::merkle::TreeBuilder;
@@ -21,6 +21,7 @@ use votekit_core::results::Results;
 use crate::data_folder::{DataFolder, FolderError};
 use crate::engine::StagingId;
 use crate::intake::Submission;
+use crate::lease::Lease;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
@@ -34,11 +35,17 @@ pub(crate) struct ElectionCell {
     /// Runs ahead of what is durable by at most the block in the making.
     chronicle: AsyncRwLock<Chronicle>,
     committed: RwLock<Arc<Committed>>,
-    hasher: RwLock<Option<CredentialHasher>>,
+    hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// The latest stamp that was given out, in unix milliseconds.
     latest_stamp: AtomicU64,
+    /// The epoch in use, and the right to answer voters in it.
+    lease: Mutex<Option<Lease>>,
+    /// Whether the intake was asked to end its epoch, since another node closes the election.
+    finishing: AtomicBool,
+    /// Batches staged up to here were staged before this life of the node.
+    staged_at_start: StagingId,
     /// Rung when a batch has been staged.
     pub(crate) staged: Notify,
     pub(crate) snapshots: Snapshots,
@@ -111,6 +118,7 @@ pub(crate) struct CellParts {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
+    pub(crate) staged_at_start: StagingId,
     pub(crate) snapshots: Snapshots,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
@@ -124,10 +132,13 @@ impl ElectionCell {
             signer: parts.signer,
             chronicle: AsyncRwLock::new(parts.chronicle),
             committed: RwLock::new(Arc::new(parts.committed)),
-            hasher: RwLock::new(parts.hasher),
+            hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             sealer: parts.sealer,
             latest_stamp: AtomicU64::new(0),
+            lease: Mutex::default(),
+            finishing: AtomicBool::new(false),
+            staged_at_start: parts.staged_at_start,
             staged: Notify::new(),
             snapshots: parts.snapshots,
             admin: Arc::default(),
@@ -192,11 +203,50 @@ impl ElectionCell {
     }
 
     pub(crate) fn hasher(&self) -> Option<CredentialHasher> {
-        self.hasher.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.hasher.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, hasher)| hasher.clone())
     }
 
-    pub(crate) fn set_hasher(&self, hasher: CredentialHasher) {
-        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) = Some(hasher);
+    /// Whether the hasher in use was taken from another manifest, or is not known to be of this one.
+    pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
+        let hasher = self.hasher.read().unwrap_or_else(PoisonError::into_inner);
+        hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))
+    }
+
+    pub(crate) fn set_hasher(&self, manifest: Digest, hasher: CredentialHasher) {
+        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) = Some((Some(manifest), hasher));
+    }
+
+    /// The epoch in use, with its lease.
+    pub(crate) fn lease(&self) -> Option<Lease> {
+        *self.lease.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_lease(&self, lease: Lease) {
+        let mut current = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was asked for before the epoch changed comes too late.
+        if current.is_none_or(|current| current.epoch <= lease.epoch) {
+            *current = Some(lease);
+        }
+    }
+
+    /// The epoch in use.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.lease().map(|lease| lease.epoch)
+    }
+
+    /// Whether what is staged right after a place was staged before this life of the node.
+    pub(crate) fn staged_before(&self, place: StagingId) -> bool {
+        place < self.staged_at_start
+    }
+
+    /// Whether the intake is to be asked to finish now: once, unless that failed.
+    pub(crate) fn ask_to_finish(&self) -> bool {
+        !self.finishing.swap(true, Ordering::Relaxed)
+    }
+
+    /// The intake could not finish, and is to be asked again.
+    pub(crate) fn finish_again(&self) {
+        self.finishing.store(false, Ordering::Relaxed);
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use votekit_core::ballot::SealError;
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
 use crate::election_cell::ElectionCell;
-use crate::engine::EngineError;
+use crate::engine::{Conflict, EngineError, NoLease};
+use crate::lease;
 use crate::metrics;
 use crate::node::Shared;
 use crate::random::SystemRandom;
@@ -22,6 +22,9 @@ use crate::retry::Backoff;
 /// The longest time for which a batch lets in those who are being served at this moment. It is spent under full load alone: a batch costs signatures and a
 /// sync whatever is in it, and a lone voter waits for nobody.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
+
+/// How far the clocks of the nodes may be apart before a vote that was answered in the last moment could come out late.
+pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 
 /// What goes into an election's intake.
 pub(crate) enum Submission {
@@ -47,7 +50,7 @@ pub(crate) struct Intake {
     shared: Arc<Shared>,
     cell: Arc<ElectionCell>,
     node_key: NodeKey,
-    /// Set with the first batch.
+    /// Set with the first batch, and anew when it was fenced.
     epoch: Option<Epoch>,
     /// The last sequence that is known durable.
     confirmed: Sequence,
@@ -120,6 +123,10 @@ impl Intake {
             Ok(batch) => self.publish(&batch, voters).await,
             Err(error) => Err(error),
         };
+        // What is confirmed counts; but without a lease nobody may be told so, since the close may have passed meanwhile.
+        if published.is_ok() && self.cell.lease().is_none_or(|lease| lease.until <= Instant::now()) {
+            voters.drain(..).for_each(|voter| drop(voter.send(Err(IntakeError::OutcomeUnknown))));
+        }
         match published {
             Ok(()) => {
                 metrics::submitted(envelopes.len() as u64);
@@ -133,6 +140,12 @@ impl Intake {
                     let _ = voter.send(Err(IntakeError::Unavailable(error.clone())));
                 }
             }
+            Err(EngineError::Conflict(Conflict::NoLease { .. })) => {
+                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
+                    self.shared.pending.withdraw(&envelope.request);
+                    let _ = voter.send(Err(IntakeError::Finished));
+                }
+            }
             // The node stops, and what the disk holds is known only after the restart: nobody may be told that nothing was stored.
             Err(_) => {
                 for voter in voters.drain(..) {
@@ -143,13 +156,38 @@ impl Intake {
         envelopes.clear();
     }
 
-    async fn seal(&mut self, envelopes: &[Envelope], last: bool) -> Result<Arc<Batch>, EngineError> {
-        let epoch = match self.epoch {
-            Some(epoch) => epoch,
-            None => {
-                let node = self.node_key.node_id();
-                *self.epoch.insert(self.shared.ledger.allocate_epoch(self.cell.law_id(), node).await?)
+    /// The epoch to publish in, with a lease that lasts.
+    async fn epoch(&mut self) -> Result<Epoch, EngineError> {
+        let node = self.node_key.node_id();
+        loop {
+            let epoch = match self.epoch {
+                Some(epoch) => epoch,
+                None => {
+                    let epoch = self.shared.ledger.allocate_epoch(self.cell.law_id(), node).await?;
+                    self.confirmed = Sequence(0);
+                    *self.epoch.insert(epoch)
+                }
+            };
+            if self.cell.lease().is_some_and(|lease| lease.epoch == epoch && lease.until > Instant::now()) {
+                return Ok(epoch);
             }
+            match lease::hold(&self.shared, &self.cell, node, epoch).await {
+                Ok(lease) => self.cell.set_lease(lease),
+                // Somebody took this node for gone. What it confirmed in that epoch counts; it goes on in another.
+                Err(EngineError::Conflict(Conflict::NoLease { reason: NoLease::Fenced, .. })) => {
+                    tracing::warn!(law_id = %self.cell.law_id(), epoch = epoch.0, "the epoch of this node was fenced: it begins another");
+                    self.epoch = None;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn seal(&mut self, envelopes: &[Envelope], last: bool) -> Result<Arc<Batch>, EngineError> {
+        // The last batch answers nobody, and needs no lease.
+        let epoch = match self.epoch {
+            Some(epoch) if last => epoch,
+            _ => self.epoch().await?,
         };
         let number = BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
         let header = BatchHeader { law_id: self.cell.law_id().clone(), number, confirmed_through: self.confirmed, last };
@@ -200,16 +238,4 @@ impl Intake {
         self.ended = true;
         Ok(())
     }
-}
-
-/// The last batch of an epoch of an earlier life of this node: what was staged is all there is, since nothing else was ever confirmed.
-pub(crate) fn end_of_earlier_epoch(
-    cell: &ElectionCell,
-    node_key: &NodeKey,
-    epoch: Epoch,
-    through: Sequence,
-) -> Result<Arc<Batch>, SealError> {
-    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
-    let header = BatchHeader { law_id: cell.law_id().clone(), number, confirmed_through: through, last: true };
-    Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom).map(Arc::new)
 }

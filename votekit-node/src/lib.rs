@@ -15,11 +15,18 @@ pub mod config;
 pub mod data_folder;
 pub mod engine;
 pub mod node;
+pub mod node_name;
 
 mod administration;
 mod admission;
+mod closing;
 mod election_cell;
+mod epoch_end;
+mod following;
+mod inbox;
 mod intake;
+mod leadership;
+mod lease;
 mod pending;
 mod random;
 mod rate_limit;

@@ -104,6 +104,11 @@ pub fn scrubbed(leaves: u64) {
     METERS.scrubbed.increment(leaves);
 }
 
+/// Whether this node leads: it seals.
+pub(crate) fn leading(leads: bool) {
+    METERS.leading.set(if leads { 1.0 } else { 0.0 });
+}
+
 /// A connection that is counted as open for as long as this lives.
 pub(crate) struct OpenConnection(());
 
@@ -232,6 +237,7 @@ struct Meters {
     leaves: Counter,
     sealing: Histogram,
     connections: Gauge,
+    leading: Gauge,
     connections_refused: Counter,
     connections_dismissed: Counter,
     refused_back_off: Counter,
@@ -261,6 +267,7 @@ impl Meters {
             leaves: register_counter(recorder, "leaves_sealed_total", Vec::new()),
             sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
             connections: register_gauge(recorder, "http_connections", Vec::new()),
+            leading: register_gauge(recorder, "node_leading", Vec::new()),
             connections_refused: register_counter(recorder, "http_connections_refused_total", Vec::new()),
             connections_dismissed: register_counter(recorder, "http_connections_dismissed_total", Vec::new()),
             refused_back_off: refused("back-off"),
@@ -301,6 +308,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("leaves_sealed_total"), None, text("Leaves in the blocks committed by this node."));
     let sealing = text("From the first decision of a block to its commit.");
     recorder.describe_histogram(name("sealing_duration_seconds"), Some(Unit::Seconds), sealing);
+    recorder.describe_gauge(name("node_leading"), None, text("1 while this node leads: it seals. 0 while another does."));
     recorder.describe_gauge(name("http_connections"), None, text("Connections open now, on all listeners."));
     let refused = text("Connections over the share of their address, closed at once.");
     recorder.describe_counter(name("http_connections_refused_total"), None, refused);

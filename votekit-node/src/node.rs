@@ -22,12 +22,16 @@ use votekit_core::log::note::KeyError;
 use votekit_core::log::policy::PolicyError;
 
 use crate::admission::Admission;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::data_folder::{DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
 use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles};
+use crate::epoch_end;
 use crate::intake::{Intake, IntakeError, Submission};
+use crate::leadership::{self, Lead};
+use crate::lease;
+use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::random::random_request_id;
 use crate::roll_store::RollError;
@@ -79,6 +83,12 @@ pub enum NodeError {
     /// The authorities do not make a policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A role is missing, and nobody else could have it.
+    #[error("this node has no role {role}, and nobody else can have it: the embedded engine is one process")]
+    Role {
+        /// The role.
+        role: Role,
+    },
     /// The system gives no random numbers.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -152,6 +162,20 @@ pub enum AdminError {
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Another node seals, and administration is its part.
+    #[error("this node does not lead{}", leader.as_ref().map(|leader| format!(": {leader} does")).unwrap_or_default())]
+    NotLeading {
+        /// The leader, if it is known.
+        leader: Option<String>,
+    },
+    /// A node may still be answering voters.
+    #[error("node {node} may still be answering voters, in epoch {epoch}: wait until its lease has run out", epoch = epoch.0)]
+    Answering {
+        /// The node.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Another administrative call on this election is under way.
     #[error("another administrative call on {law_id} is under way")]
     Busy {
@@ -237,13 +261,30 @@ pub(crate) struct Shared {
     pub(crate) throttle: Throttle,
     pub(crate) admission: Admission,
     elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
-    /// Held while an election is created.
+    pub(crate) lead: Lead,
+    /// Whether other processes use the same engines.
+    pub(crate) is_shared: bool,
+    /// Held while an election is created, or taken up.
     pub(crate) creating: tokio::sync::Mutex<()>,
     failure: watch::Sender<Option<String>>,
     tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
 }
 
+/// How often a node asks for elections that other nodes created.
+const LOOK_FOR_ELECTIONS_EVERY: Duration = Duration::from_millis(500);
+
 impl Shared {
+    /// Whether this node has a role.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.config.roles.contains(&role)
+    }
+
+    /// One process on engines of its own must do everything.
+    fn check_roles(&self) -> Result<(), NodeError> {
+        let missing = Role::ALL.into_iter().find(|role| !self.has(*role) && !self.is_shared);
+        missing.map_or(Ok(()), |role| Err(NodeError::Role { role }))
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -313,7 +354,11 @@ impl Node {
     /// # Errors
     /// [`NodeError`]; nothing runs then.
     pub async fn start_on(folder: DataFolder, config: Config, engine: Roles) -> Result<Self, NodeError> {
+        let mut life = [0; 4];
+        getrandom::fill(&mut life)?;
         let shared = Arc::new(Shared {
+            lead: Lead::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
+            is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(config.throttle.clone()),
             admission: Admission::new(&config),
             config,
@@ -328,15 +373,51 @@ impl Node {
             tasks: Mutex::default(),
         });
         let node = Self { shared };
-        for law_id in node.shared.ledger.elections().await? {
-            let (chronicle, parts) = crate::recovery::read_back(&node.shared, &law_id).await?;
-            node.add_election(chronicle, parts)?;
+        node.shared.check_roles()?;
+        if !node.shared.is_shared {
+            leadership::take_for_ever(&node.shared).await?;
         }
-        node.shared.spawn(validation::run(Arc::clone(&node.shared)));
-        node.shared.spawn(staging::run(Arc::clone(&node.shared)));
+        node.take_up_elections().await?;
+        if node.shared.has(Role::Validate) {
+            node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+        }
+        if node.shared.has(Role::Seal) {
+            node.shared.spawn(staging::run(Arc::clone(&node.shared)));
+            if node.shared.is_shared {
+                node.shared.spawn(leadership::run(Arc::clone(&node.shared)));
+            }
+        }
+        if node.shared.is_shared {
+            let watching = node.clone();
+            node.shared.spawn(async move { watching.watch_elections().await });
+        }
         tracing::info!(elections = node.shared.elections().len(), "the node has started");
         node.resume_closes();
         Ok(node)
+    }
+
+    /// Reads back every election of the ledger that this node does not have yet.
+    async fn take_up_elections(&self) -> Result<(), NodeError> {
+        let _creating = self.shared.creating.lock().await;
+        for law_id in self.shared.ledger.elections().await? {
+            if self.shared.election(&law_id).is_none() {
+                let (chronicle, parts) = crate::recovery::read_back(&self.shared, &law_id).await?;
+                self.add_election(chronicle, parts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up elections that other nodes create.
+    async fn watch_elections(&self) {
+        loop {
+            tokio::time::sleep(LOOK_FOR_ELECTIONS_EVERY).await;
+            match self.take_up_elections().await {
+                Ok(()) => {}
+                // It may be there in a moment: its keys are written first, but the folder may be on a network.
+                Err(error) => tracing::warn!(%error, "an election cannot be taken up yet"),
+            }
+        }
     }
 
     /// Sets up the cell of an election and starts its tasks.
@@ -354,6 +435,7 @@ impl Node {
             secrets: recovered.secrets,
             signer: recovered.signer,
             hasher: recovered.hasher,
+            staged_at_start: recovered.staged_at_start,
             snapshots: recovered.snapshots,
             intake,
             sealer,
@@ -361,8 +443,13 @@ impl Node {
         let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
+        let node = node_key.node_id();
         self.shared.spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
-        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node_key, recovered.earlier_epochs).run(commands));
+        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
+        self.shared.spawn(epoch_end::run(shared(), Arc::clone(&cell), node_key, recovered.earlier_epochs));
+        if self.shared.is_shared && self.shared.has(Role::Ingest) {
+            self.shared.spawn(lease::keep(shared(), Arc::clone(&cell), node));
+        }
         self.shared.spawn(snapshots::keep_writing(Arc::clone(&cell)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
             self.shared.spawn(scrubbing::run(shared(), Arc::clone(&cell), scrub));
@@ -373,7 +460,8 @@ impl Node {
     /// Goes on with closes that an earlier life began.
     fn resume_closes(&self) {
         for cell in self.shared.elections() {
-            if cell.committed().state() != State::Closing {
+            // Of several nodes the one that leads goes on by itself.
+            if cell.committed().state() != State::Closing || self.shared.is_shared {
                 continue;
             }
             tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
@@ -438,6 +526,10 @@ impl Node {
     ) -> Result<RequestId, SubmitError> {
         let received = self.now();
         let cell = self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        if !self.shared.has(Role::Ingest) {
+            let reason = "it does not have the role of taking votes: send them to a node that has".to_owned();
+            return Err(SubmitError::Unavailable(EngineError::Unavailable { engine: "this node", reason }));
+        }
         let committed = cell.committed();
         let not_open = || SubmitError::NotOpen { state: committed.state(), opens: committed.opens, closes: committed.closes };
         let window = Window { opens: committed.opens, closes: committed.closes };
@@ -510,6 +602,14 @@ impl Node {
         self.shared.failure.borrow().clone()
     }
 
+    /// Ends every task at once, as a kill does: nothing is published, sealed or told any more.
+    #[cfg(feature = "test-support")]
+    pub fn abandon(self) {
+        for (task, _) in std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner)) {
+            task.abort();
+        }
+    }
+
     /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
     pub async fn shutdown(self) {
         if self.failure().is_none() {
@@ -526,6 +626,9 @@ impl Node {
                     let _ = stopped.await;
                 }
                 snapshots::write_last(&cell).await;
+            }
+            if self.shared.is_shared {
+                leadership::resign(&self.shared).await;
             }
         }
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");

@@ -43,6 +43,12 @@ impl Pending {
         waiting.origin = origin.or(waiting.origin.take());
     }
 
+    /// Notes a request that another node issued, or an earlier life of this one, unless it is noted.
+    pub(crate) fn adopt(&self, request: RequestId) {
+        let mut shard = self.shard(&request);
+        shard.entry(request).or_insert_with(|| Waiting { copies: 1, ..Waiting::default() });
+    }
+
     /// Notes what to expect, and gives back where the request came from, once.
     pub(crate) fn label(&self, request: &RequestId, expected: Expectation) -> Option<Origin> {
         let mut shard = self.shard(request);

@@ -21,6 +21,7 @@ use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets};
 use crate::engine::{EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock};
 use crate::metrics;
 use crate::node::{NodeError, Shared};
+use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
 use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
 
@@ -33,8 +34,10 @@ pub(crate) struct Recovered {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
     pub(crate) hasher: Option<CredentialHasher>,
-    /// Epochs that earlier lives of this node were given.
+    /// Epochs that earlier lives of this node were given, and that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
+    /// The last place in staging when the log was read back.
+    pub(crate) staged_at_start: StagingId,
     pub(crate) snapshots: Snapshots,
     /// What is to be read again, because a snapshot was believed.
     pub(crate) scrub: Option<Scrub>,
@@ -56,8 +59,9 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
         return Err(damaged(law_id, "evidence of an election that is not closed is missing"));
     }
     let signer = log.signer(&chronicle)?;
-    let electors = known_electors(&chronicle);
-    shared.registry.restore_all(law_id, electors).await?;
+    if !shared.registry.is_shared() {
+        shared.registry.restore_all(law_id, known_electors(&chronicle)).await?;
+    }
     let hasher = chronicle.last_manifest().map(|manifest| roll_store::hasher(&shared.folder, &manifest)).transpose()?;
     let node = shared.folder.node_key()?.node_id();
     let scrub = written.is_some().then(|| Scrub::new(&chronicle));
@@ -67,10 +71,15 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     );
     let snapshots = Snapshots::new(shared, law_id, written);
     let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
-    reissue(shared, law_id, head.sealed_through).await?;
+    let staged_at_start = reissue(shared, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
-    let earlier_epochs = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch).collect();
-    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs, snapshots, scrub }))
+    let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
+    let earlier_epochs: Vec<Epoch> = own.filter(|epoch| !chronicle.fold().progress(node, *epoch).ended).collect();
+    if !earlier_epochs.is_empty() && chronicle.state() < State::Closed {
+        // Whoever still publishes in them, on a copy of the folder, begins another.
+        ledger.fence(law_id, node).await?;
+    }
+    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs, staged_at_start, snapshots, scrub }))
 }
 
 fn damaged(law_id: &LawId, rule: &'static str) -> NodeError {
@@ -122,7 +131,7 @@ impl Log<'_> {
     /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the signed checkpoint.
     async fn read_on(&self, from: Option<Chronicle>, sealed_through: StagingId) -> Result<Chronicle, NodeError> {
         let Self { shared, law_id, head, ballot_key, rolls } = self;
-        let mut evidence = Evidence::new((*law_id).clone(), sealed_through, head.sealed_through);
+        let mut evidence = Evidence::new((*law_id).clone(), sealed_through);
         // Without its key nothing can be counted; what was opened is then all there is.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
         let mut height = from.as_ref().map_or(0, Chronicle::height) + 1;
@@ -159,20 +168,29 @@ impl Log<'_> {
     }
 }
 
-/// Requests that were answered and not yet sealed are on their way again.
-async fn reissue(shared: &Shared, law_id: &LawId, sealed_through: StagingId) -> Result<(), EngineError> {
+/// Requests that were answered and not yet sealed are on their way again. Gives the last place in staging.
+async fn reissue(shared: &Shared, law_id: &LawId, sealed_through: StagingId) -> Result<StagingId, EngineError> {
     let mut after = sealed_through;
     loop {
         let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
-        let Some(Staged { id, .. }) = staged.last() else { return Ok(()) };
+        let Some(Staged { id, .. }) = staged.last() else { return Ok(after) };
         after = *id;
         for envelope in staged.iter().flat_map(|staged| staged.batch.envelopes()) {
-            shared.pending.issue(envelope.request, None);
+            shared.pending.adopt(envelope.request);
         }
     }
 }
 
-fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(), &'static str> {
+/// Reads the log of an election once more: the state at its head, whatever is in memory.
+pub(crate) async fn read_again(shared: &Arc<Shared>, law_id: &LawId) -> Result<(Chronicle, Head), NodeError> {
+    let head = shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
+    let ballot_key = ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
+    let log = Log { shared, law_id, head: &head, ballot_key, rolls: Rolls::new(&shared.folder, law_id) };
+    let (chronicle, _) = log.read().await?;
+    Ok((chronicle, head))
+}
+
+pub(crate) fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(), &'static str> {
     let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
     if chronicle.tree().size() != size || signed.unverified().size() != size {
         return Err("the number of leaves differs");
@@ -216,18 +234,22 @@ pub(crate) async fn add_to_registry(shared: &Shared, law_id: &LawId, content: &R
     }
 }
 
-/// Batches read from the ledger in step with the blocks: sealed batches lie in staging in the order of the log.
+/// No more evidence is held that no block has asked for yet: batches lie in staging nearly in the order of the log.
+const EVIDENCE_BYTES_MAX: usize = 256 << 20;
+
+/// Batches read from the ledger in step with the blocks.
 pub(crate) struct Evidence {
     law_id: LawId,
     after: StagingId,
-    last: StagingId,
+    ended: bool,
     batches: HashMap<BatchNumber, Arc<Batch>>,
+    bytes: usize,
 }
 
 impl Evidence {
-    /// Those after a place in staging, up to another.
-    pub(crate) fn new(law_id: LawId, after: StagingId, last: StagingId) -> Self {
-        Self { law_id, after, last, batches: HashMap::new() }
+    /// Those after a place in staging.
+    pub(crate) fn new(law_id: LawId, after: StagingId) -> Self {
+        Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 
     /// Reads on until every batch of the block is at hand, or the evidence ends.
@@ -240,10 +262,14 @@ impl Evidence {
                 _ => None,
             })
             .collect();
-        while wanted.iter().any(|number| !self.batches.contains_key(number)) && self.after < self.last {
-            let staged = ledger.staged(&self.law_id, self.after, READ_AT_ONCE).await?;
-            let Some(Staged { id, .. }) = staged.last() else { break };
-            self.after = *id;
+        while !self.ended && self.bytes < EVIDENCE_BYTES_MAX && wanted.iter().any(|number| !self.batches.contains_key(number)) {
+            let read = || ledger.staged(&self.law_id, self.after, READ_AT_ONCE);
+            let staged = until_definite("reading the evidence", read).await?;
+            match staged.last() {
+                Some(Staged { id, .. }) => self.after = *id,
+                None => self.ended = true,
+            }
+            self.bytes += staged.iter().map(|staged| staged.batch.as_bytes().len()).sum::<usize>();
             self.batches.extend(staged.into_iter().map(|Staged { batch, .. }| (batch.number(), batch)));
         }
         Ok(())
@@ -255,12 +281,13 @@ impl Evidence {
         ballot_key: Option<BallotSecretKey>,
         rolls: Option<&'a Rolls<'a>>,
     ) -> impl ReplaySource {
-        Source { batches: &mut self.batches, ballot_key, rolls }
+        Source { batches: &mut self.batches, bytes: &mut self.bytes, ballot_key, rolls }
     }
 }
 
 struct Source<'a> {
     batches: &'a mut HashMap<BatchNumber, Arc<Batch>>,
+    bytes: &'a mut usize,
     ballot_key: Option<BallotSecretKey>,
     rolls: Option<&'a Rolls<'a>>,
 }
@@ -271,7 +298,11 @@ impl ReplaySource for Source<'_> {
     }
 
     fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
-        let batch = self.batches.remove(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
+        let batch = self.batches.remove(&leaf.number())?;
+        *self.bytes -= batch.as_bytes().len();
+        if batch.digest() != leaf.digest {
+            return None;
+        }
         let key = self.ballot_key.as_ref()?;
         Some(batch.envelopes().map(|envelope| envelope.request).zip(batch.open(key)).collect())
     }

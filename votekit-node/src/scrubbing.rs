@@ -39,7 +39,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scr
 
 async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scrub) -> Result<u64, String> {
     let told = |error: EngineError| error.to_string();
-    let mut evidence = Evidence::new(cell.law_id().clone(), StagingId(0), cell.committed().sealed_through);
+    let mut evidence = Evidence::new(cell.law_id().clone(), StagingId(0));
     let mut last_told = Instant::now();
     while let Some(height) = scrub.next_height() {
         let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);

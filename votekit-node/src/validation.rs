@@ -7,11 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use votekit_core::batch::Batch;
+use votekit_core::id::{LawId, RequestId};
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{Delivery, EngineError, Expectation, Labels, Mark};
 use crate::node::Shared;
 use crate::retry::{is_passing, until_definite};
+use crate::sealing::LOOK_EVERY;
 
 /// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
@@ -28,15 +30,34 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineError> {
     let batch = &delivery.batch;
-    let Some(cell) = shared.election(&batch.header().law_id) else {
-        return refuse(shared, delivery, "it is of an election that this node does not know").await;
-    };
-    let checked = cell.chronicle().await.check_batch(batch);
-    if let Err(error) = checked {
-        return refuse(shared, delivery, &error.to_string()).await;
+    let mut checked = check(shared, batch).await;
+    if checked.is_err() && shared.is_shared {
+        // This node may be behind the log: the election, or the admission of the batch's node, may be news to it.
+        catch_up(shared, &batch.header().law_id).await?;
+        checked = check(shared, batch).await;
     }
+    let cell = match checked {
+        Ok(cell) => cell,
+        Err(reason) => return refuse(shared, delivery, &reason).await,
+    };
     let labels = label(shared, &cell, batch).await?;
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await
+}
+
+/// The election of a batch that its node signed; else what is wrong.
+async fn check(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {
+    let cell = shared.election(&batch.header().law_id).ok_or("it is of an election that this node does not know")?;
+    let checked = cell.chronicle().await.check_batch(batch);
+    checked.map(|()| cell).map_err(|error| error.to_string())
+}
+
+/// Waits until this node has read the log of an election up to its present head, if there is such a log.
+async fn catch_up(shared: &Shared, law_id: &LawId) -> Result<(), EngineError> {
+    let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else { return Ok(()) };
+    while shared.election(law_id).is_none_or(|cell| cell.committed().height < head.height) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
@@ -58,14 +79,18 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Result<La
         }
         Err(error) => return Err(error),
     };
-    for (mark, expected) in marks.iter().zip(&labels) {
-        let origin = shared.pending.label(&mark.request, *expected);
-        let Some(origin) = origin else { continue };
+    tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()), started);
+    Ok(labels)
+}
+
+/// Tells voters and throttle what to expect of requests that are on their way here.
+pub(crate) fn tell(shared: &Shared, labels: impl Iterator<Item = (RequestId, Expectation)>, at: Instant) {
+    for (request, expected) in labels {
+        let Some(origin) = shared.pending.label(&request, expected) else { continue };
         match expected {
-            Expectation::Accepted => shared.throttle.right(&origin, started),
-            Expectation::Unknown | Expectation::Revoked => shared.throttle.wrong(&origin, started),
+            Expectation::Accepted => shared.throttle.right(&origin, at),
+            Expectation::Unknown | Expectation::Revoked => shared.throttle.wrong(&origin, at),
             Expectation::Duplicate { .. } => shared.throttle.neither(&origin),
         }
     }
-    Ok(labels)
 }

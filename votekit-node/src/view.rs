@@ -27,6 +27,32 @@ pub struct ChoiceView {
     pub en: String,
 }
 
+/// An ingest node that an election admits.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NodeView {
+    /// Its id, which follows from its public key.
+    pub node: String,
+    /// Its public key, in hexadecimal digits.
+    pub public_key: String,
+    /// What it is called in this data folder, if it is.
+    pub name: Option<String>,
+    /// Whether it may be answering voters now.
+    pub answering: bool,
+    /// The epochs it was given.
+    pub epochs: Vec<EpochView>,
+}
+
+/// An epoch of a node.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EpochView {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// Batches of it in the log.
+    pub sealed: u64,
+    /// Whether it has ended: by the node's own last batch, or by retirement.
+    pub ended: bool,
+}
+
 /// An election, as it stands.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ElectionView {

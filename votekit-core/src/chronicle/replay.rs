@@ -39,13 +39,40 @@ impl Chronicle {
         source: &mut dyn ReplaySource,
     ) -> Result<Self, ChronicleError> {
         let mut chronicle = chronicle;
+        Self::replay_into(&mut chronicle, leaves, ballot_key, source)?;
+        chronicle.ok_or(ChronicleError::Contradiction { index: 0, rule: "a block is not empty" })
+    }
+
+    /// Reads on by one stored block.
+    ///
+    /// # Errors
+    /// As [`Chronicle::replay`]; the chronicle is of no use then.
+    pub fn replay_next(
+        &mut self,
+        leaves: &[u8],
+        ballot_key: &BallotSecretKey,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ChronicleError> {
+        let draft = Self::draft(self.definition.clone());
+        let mut chronicle = Some(std::mem::replace(self, draft));
+        let replayed = Self::replay_into(&mut chronicle, leaves, ballot_key, source);
+        *self = chronicle.expect("what there was is still there");
+        replayed
+    }
+
+    fn replay_into(
+        chronicle: &mut Option<Self>,
+        leaves: &[u8],
+        ballot_key: &BallotSecretKey,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ChronicleError> {
         let mut open = None;
         let mut full_tiles = Vec::new();
         for bytes in leaves_of_block(leaves) {
             let index = chronicle.as_ref().map_or(0, |chronicle| chronicle.tree.size());
             let bytes = bytes.ok_or(ChronicleError::Contradiction { index, rule: "the block's bytes end within a leaf" })?;
             let leaf = Leaf::parse(bytes).map_err(|error| ChronicleError::Leaf { index, error })?;
-            let chronicle = match (&mut chronicle, &leaf) {
+            let chronicle = match (&mut *chronicle, &leaf) {
                 (Some(chronicle), _) => chronicle,
                 (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => none.insert(Self::draft(definition.clone())),
                 (None, _) => return Err(ChronicleError::Contradiction { index, rule: "a log starts with the draft" }),
@@ -55,7 +82,7 @@ impl Chronicle {
             chronicle.replay_leaf(&leaf, index, open, ballot_key, source)?;
             chronicle.tree.append(leaf_hash(bytes), &mut full_tiles);
         }
-        chronicle.ok_or(ChronicleError::Contradiction { index: 0, rule: "a block is not empty" })
+        Ok(())
     }
 
     fn replay_leaf(

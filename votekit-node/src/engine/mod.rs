@@ -497,6 +497,11 @@ pub trait Ledger: Send + Sync + 'static {
     /// a purged batch gets its old place and is not stored again. Returns how many batches were destroyed by this call.
     async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError>;
 
+    /// Whether other processes use the same ledger: then one of them leads, and answering voters takes a lease.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether the engine answers, cheaply: for health checks.
     async fn ping(&self) -> Result<(), EngineError>;
 }

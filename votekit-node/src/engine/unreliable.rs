@@ -43,6 +43,7 @@ impl Odds {
 pub struct Unreliable<T: ?Sized> {
     plan: Mutex<Plan>,
     odds: Odds,
+    shared: bool,
     inner: Arc<T>,
 }
 
@@ -64,7 +65,14 @@ impl<T: ?Sized> Unreliable<T> {
     /// Wraps a role.
     #[must_use]
     pub fn new(inner: Arc<T>, seed: u64, odds: Odds) -> Self {
-        Self { plan: Mutex::new(Plan { state: seed }), odds, inner }
+        Self { plan: Mutex::new(Plan { state: seed }), odds, shared: false, inner }
+    }
+
+    /// As if other processes used the same engine.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
     }
 
     fn next_fault(&self) -> Fault {

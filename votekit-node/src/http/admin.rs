@@ -209,7 +209,8 @@ pub(crate) async fn load_roll(State(api): State<Arc<Api>>, request: Request) -> 
     Ok(Json(api.node.load(&roll.folder, roll.pepper_file.as_deref()).await?))
 }
 
-async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+/// The body of an administrative call.
+pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let (head, body) = request.into_parts();
     let body = limits::read_json(&head.headers, body, BODY_BYTES_MAX, BODY_TIME).await?;
     parse(&body)

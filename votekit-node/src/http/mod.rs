@@ -15,6 +15,7 @@ mod health;
 mod idempotency_key;
 mod limits;
 mod log_tiles;
+mod nodes;
 mod openapi;
 mod path_text;
 mod prefer;
@@ -115,6 +116,8 @@ fn administration_routes() -> Routes {
         ("/api/v1/admin/elections/{law_id}/close", post(admin::close_election)),
         ("/api/v1/admin/elections/{law_id}/certify", post(admin::certify_election)),
         ("/api/v1/admin/elections/{law_id}/purge", post(admin::purge_election)),
+        ("/api/v1/admin/elections/{law_id}/nodes", get(nodes::list_nodes).post(nodes::admit_node)),
+        ("/api/v1/admin/elections/{law_id}/nodes/{node}/retire", post(nodes::retire_node)),
         ("/api/v1/admin/rolls", post(admin::load_roll)),
     ]
 }

@@ -11,7 +11,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::KINDS;
-use super::{admin, elections, exposition, health, log_tiles, receipt, results, status, vote};
+use super::{admin, elections, exposition, health, log_tiles, nodes, receipt, results, status, vote};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +38,9 @@ use super::{admin, elections, exposition, health, log_tiles, receipt, results, s
         admin::close_election,
         admin::certify_election,
         admin::purge_election,
+        nodes::list_nodes,
+        nodes::admit_node,
+        nodes::retire_node,
         admin::load_roll,
     ),
     tags(

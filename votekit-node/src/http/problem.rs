@@ -116,6 +116,7 @@ kinds! {
     WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
     REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
     ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
+    NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
@@ -410,6 +411,8 @@ impl From<AdminError> for Problem {
             AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
             AdminError::Roll(_) => &ROLL_REFUSED,
             AdminError::Busy { .. } => &ADMIN_BUSY,
+            AdminError::NotLeading { .. } => &NOT_LEADING,
+            AdminError::Answering { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,
             AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };

@@ -30,6 +30,7 @@ fn codes_and_statuses_are_stable() {
         "409 wrong-state",
         "409 refused-by-log",
         "409 admin-busy",
+        "409 not-leading",
         "409 not-safe",
         "413 body-too-large",
         "415 not-json",

@@ -101,6 +101,10 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     async fn ping(&self) -> Result<(), EngineError> {
         self.read(self.inner.ping()).await
     }
+
+    fn is_shared(&self) -> bool {
+        self.shared || self.inner.is_shared()
+    }
 }
 
 #[async_trait]
@@ -191,5 +195,9 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn ping(&self) -> Result<(), EngineError> {
         persist(|| self.inner.ping()).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 }

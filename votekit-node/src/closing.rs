@@ -1,0 +1,139 @@
+//! Closing, and retiring nodes: the two times at which nothing may be on its way any more.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use votekit_core::chronicle::{Act, ChronicleError};
+use votekit_core::election::State;
+use votekit_core::id::{Epoch, NodeId, Sequence};
+use votekit_core::instant::UnixSeconds;
+
+use crate::engine::EngineError;
+use crate::intake::{CLOCK_MARGIN, Submission};
+use crate::lease;
+use crate::node::AdminError;
+use crate::sealing::Sealer;
+
+/// How long a close waits for other nodes to end their epochs before it says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+impl Sealer {
+    /// The close, from wherever an earlier one has come to: record the closing, publish what was taken, seal everything, reconcile, open the totals.
+    pub(crate) async fn close(&mut self) -> Result<(), AdminError> {
+        match self.state() {
+            State::Open => {
+                let closes = self.closing_time().await?;
+                self.record(vec![Act::Closing { closes }]).await?;
+            }
+            State::Closing => {}
+            state => return Err(AdminError::State { state, wanted: "closed" }),
+        }
+        let (reply, finished) = oneshot::channel();
+        if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
+            return Err(AdminError::Stopping);
+        }
+        finished.await.map_err(|_| AdminError::Stopping)??;
+        self.complete(PATIENCE).await
+    }
+
+    /// A close that was begun goes on by itself; what it waits for is told when it is asked for.
+    pub(crate) async fn close_again(&mut self) -> Result<(), EngineError> {
+        match self.complete(Duration::ZERO).await {
+            Ok(()) => Ok(()),
+            Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error),
+            Err(error) => {
+                tracing::debug!(law_id = %self.cell.law_id(), %error, "the close waits");
+                Ok(())
+            }
+        }
+    }
+
+    /// From when on votes do not count: not before the last moment at which any node may have answered a voter.
+    async fn closing_time(&self) -> Result<UnixSeconds, AdminError> {
+        // A vote answered in this very second was in time, so the closing time is the next one.
+        let latest = self.shared.now().max(self.cell.latest_stamp()).seconds();
+        let mut closes = UnixSeconds(latest.max(self.cell.committed().results.updated_at).0 + 1);
+        let leases = self.shared.ledger.leases(self.cell.law_id()).await?;
+        if leases.iter().any(|lease| lease.node != self.node) {
+            // Any of them may be renewed once more before the closing is committed, and their clocks are not this one.
+            closes.0 += lease::LENGTH.as_secs() + CLOCK_MARGIN.as_secs();
+        }
+        Ok(closes)
+    }
+
+    /// Waits until nothing is on its way, then closes.
+    async fn complete(&mut self, patience: Duration) -> Result<(), AdminError> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.nothing_missing().await {
+                Ok(()) => break,
+                Err(error) if Instant::now() >= until => return Err(error),
+                Err(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+        let maker = self.maker()?;
+        let making = maker.clone();
+        self.act(maker, move |cell| cell.chronicle_mut().close(&making)).await
+    }
+
+    /// Nobody answers voters any more; everything that was answered is in the log; every epoch in it has ended. The log alone cannot tell: it does not know of what
+    /// never came to it.
+    async fn nothing_missing(&mut self) -> Result<(), AdminError> {
+        let law_id = self.cell.law_id().clone();
+        if let Some(lease) = self.shared.ledger.leases(&law_id).await?.first().filter(|_| self.shared.is_shared) {
+            return Err(AdminError::Answering { node: lease.node, epoch: lease.epoch });
+        }
+        self.shared.ballot_box.settle().await?;
+        self.drain().await?;
+        for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
+            self.check_sealed(node, epoch).await?;
+        }
+        let open = self.cell.chronicle().await.fold().open_epochs().next();
+        open.map_or(Ok(()), |(node, epoch)| Err(AdminError::Refused(ChronicleError::OpenEpoch { node, epoch: epoch.0 })))
+    }
+
+    async fn check_sealed(&self, node: NodeId, epoch: Epoch) -> Result<(), AdminError> {
+        let staged = self.shared.ledger.staged_through(self.cell.law_id(), node, epoch).await?.unwrap_or(Sequence(0));
+        let progress = self.cell.chronicle().await.fold().progress(node, epoch);
+        // What came after the retirement is void.
+        if staged == progress.through || (progress.ended && staged > progress.through) {
+            return Ok(());
+        }
+        Err(AdminError::Missing { node, epoch, staged, sealed: progress.through })
+    }
+
+    /// Ends every epoch of a node that is gone for good: it is given no lease any more, what it published is sealed, and its numbers above are void.
+    pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
+        if !matches!(self.state(), State::Open | State::Closing) {
+            return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
+        }
+        if self.cell.chronicle().await.node_key(node).is_none() {
+            return Err(ChronicleError::NotAdmitted { node }.into());
+        }
+        if node == self.node {
+            return Err(AdminError::Field { field: "node", rule: "this is the node you are asking: it is not gone".to_owned() });
+        }
+        let law_id = self.cell.law_id().clone();
+        self.shared.ledger.fence(&law_id, node).await?;
+        let until = Instant::now() + PATIENCE;
+        while let Some(lease) = self.shared.ledger.leases(&law_id).await?.iter().find(|lease| lease.node == node) {
+            if Instant::now() >= until {
+                return Err(AdminError::Answering { node, epoch: lease.epoch });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.shared.ballot_box.settle().await?;
+        self.drain().await?;
+        let mut acts = Vec::new();
+        for (_, epoch) in self.shared.ledger.epochs(&law_id).await?.into_iter().filter(|(owner, _)| *owner == node) {
+            self.check_sealed(node, epoch).await?;
+            if !self.cell.chronicle().await.fold().progress(node, epoch).ended {
+                acts.push(Act::Retire { node, epoch });
+            }
+        }
+        if acts.is_empty() { Ok(()) } else { self.record(acts).await }
+    }
+}

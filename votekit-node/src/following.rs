@@ -1,0 +1,223 @@
+//! Following: what another node sealed is read from the ledger, decided again by reading it back, and told here as if it had been sealed here.
+//!
+//! Every node of an election holds the state that its log tells. So any of them answers for a decision, a receipt or a result, and any that may seal goes on where the
+//! leader stopped.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::Batch;
+use votekit_core::chronicle::{ReplaySource, RollContent, leaves_of_block};
+use votekit_core::election::State;
+use votekit_core::id::{BatchNumber, Digest, RequestId};
+use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
+
+use crate::election_cell::{Committed, ElectionCell};
+use crate::engine::{EngineError, Head, Staged, StoredBlock};
+use crate::inbox::Inbox;
+use crate::intake::Submission;
+use crate::recovery::{READ_AT_ONCE, check_head, read_again};
+use crate::retry::until_definite;
+use crate::roll_store::{self, Rolls};
+use crate::sealing::{Sealer, corrupt};
+use crate::validation;
+
+/// Blocks read back at once.
+const BLOCKS_AT_ONCE: usize = 16;
+
+impl Sealer {
+    /// Comes up to the head of the log, and reads what is staged after it.
+    pub(crate) async fn follow(&mut self) -> Result<(), EngineError> {
+        let law_id = self.cell.law_id().clone();
+        let head = until_definite("following", || self.shared.ledger.head(&law_id)).await?;
+        let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
+        if head.height > self.cell.committed().height {
+            self.come_up_to(head).await?;
+        }
+        if matches!(self.state(), State::Open | State::Closing) {
+            self.read_inbox(READ_AT_ONCE).await?;
+        }
+        if self.state() == State::Closing && self.cell.ask_to_finish() {
+            let (reply, finished) = tokio::sync::oneshot::channel();
+            // The intake ends with the node. It says by itself when it cannot finish yet, and is asked again.
+            let _ = self.cell.intake.try_send(Submission::Finish(reply));
+            let cell = Arc::clone(&self.cell);
+            tokio::spawn(async move {
+                if !matches!(finished.await, Ok(Ok(()))) {
+                    cell.finish_again();
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Reads what is staged and not in the inbox yet.
+    pub(crate) async fn read_inbox(&mut self, limit: usize) -> Result<(), EngineError> {
+        if self.inbox.has_room() {
+            self.read_inbox_on(limit).await?;
+        }
+        Ok(())
+    }
+
+    /// Says whether there was anything.
+    async fn read_inbox_on(&mut self, limit: usize) -> Result<bool, EngineError> {
+        let (law_id, after) = (self.cell.law_id(), self.inbox.read_through());
+        let staged = until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit)).await?;
+        if self.shared.is_shared || self.cell.staged_before(after) {
+            staged.iter().for_each(|staged| self.take_note(staged));
+        }
+        let any = !staged.is_empty();
+        self.inbox.put(staged);
+        Ok(any)
+    }
+
+    /// Takes note of requests that another node issued, or an earlier life of this one, and of labels that another node gave.
+    fn take_note(&self, Staged { batch, labels, .. }: &Staged) {
+        let number = batch.number();
+        let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
+        if !issued_here {
+            batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
+        }
+        let requests = batch.envelopes().map(|envelope| envelope.request);
+        validation::tell(&self.shared, requests.zip(labels.iter().copied()), Instant::now());
+    }
+
+    async fn come_up_to(&mut self, head: Head) -> Result<(), EngineError> {
+        let law_id = self.cell.law_id().clone();
+        loop {
+            let from = self.cell.chronicle().await.height() + 1;
+            if from > head.height {
+                break;
+            }
+            let limit = usize::try_from(head.height - from + 1).unwrap_or(BLOCKS_AT_ONCE).min(BLOCKS_AT_ONCE);
+            let blocks = until_definite("following", || self.shared.ledger.blocks(&law_id, from, limit)).await?;
+            if blocks.is_empty() {
+                return Err(corrupt(&format!("block {from} of {law_id} is missing")));
+            }
+            for block in blocks {
+                self.read_block(block).await?;
+            }
+        }
+        let chronicle = self.cell.chronicle().await;
+        self.cell
+            .signer
+            .policy
+            .verify_strict(&head.checkpoint)
+            .map_err(|_| corrupt("alarm: the checkpoint is not by this authority"))?;
+        check_head(&chronicle, &head.checkpoint, head.size)
+            .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
+        let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
+        let manifest = chronicle.last_manifest();
+        drop(chronicle);
+        if let Some(manifest) = manifest
+            && self.cell.hasher_changes(&manifest)
+        {
+            let hasher = roll_store::hasher(&self.shared.folder, &manifest);
+            self.cell.set_hasher(manifest, hasher.map_err(|error| corrupt(&error.to_string()))?);
+        }
+        self.set_committed(committed);
+        Ok(())
+    }
+
+    async fn read_block(&mut self, block: StoredBlock) -> Result<(), EngineError> {
+        let batches = batches_of(&block);
+        // What a block holds was staged before it.
+        while batches.iter().any(|number| self.inbox.batch(number).is_none()) && self.read_inbox_on(READ_AT_ONCE).await? {}
+        let shared = Arc::clone(&self.shared);
+        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(crate::engine::StagingId(0)));
+        let (inbox, read) = self
+            .blocking(move |cell| {
+                let read = replay(&shared, cell, &mut inbox, &block);
+                (inbox, read)
+            })
+            .await?;
+        self.inbox = inbox;
+        for batch in read? {
+            batch.envelopes().for_each(|envelope| self.shared.pending.resolve(&envelope.request));
+        }
+        Ok(())
+    }
+
+    /// Reads the log from the ledger, in place of what was made here and not stored.
+    pub(crate) async fn read_again(&mut self) -> Result<(), EngineError> {
+        let law_id = self.cell.law_id().clone();
+        let read = until_read(&self.shared, &law_id).await;
+        let (chronicle, head) = read.map_err(|error| corrupt(&error.to_string()))?;
+        let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
+        self.inbox = Inbox::new(committed.sealed_through);
+        self.blocking(move |cell| *cell.chronicle_mut() = chronicle).await?;
+        self.set_committed(committed);
+        Ok(())
+    }
+}
+
+async fn until_read(
+    shared: &Arc<crate::node::Shared>,
+    law_id: &votekit_core::id::LawId,
+) -> Result<(votekit_core::chronicle::Chronicle, Head), crate::node::NodeError> {
+    let mut backoff = crate::retry::Backoff::new();
+    loop {
+        match read_again(shared, law_id).await {
+            Err(crate::node::NodeError::Engine(error)) if crate::retry::is_passing(&error) => {
+                tracing::warn!(%error, "reading the log again waits");
+                backoff.pause().await;
+            }
+            read => return read,
+        }
+    }
+}
+
+fn batches_of(block: &StoredBlock) -> Vec<BatchNumber> {
+    leaves_of_block(&block.leaves)
+        .flatten()
+        .filter(|leaf| leaf.starts_with(br#"{"leaf":"batch""#))
+        .filter_map(|leaf| match Leaf::parse(leaf) {
+            Ok(Leaf::Batch(batch)) => Some(batch.number()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Reads a block back into the chronicle, and gives its batches.
+fn replay(
+    shared: &crate::node::Shared,
+    cell: &ElectionCell,
+    inbox: &mut Inbox,
+    block: &StoredBlock,
+) -> Result<Vec<Arc<Batch>>, EngineError> {
+    let ballot_key = cell.ballot_key();
+    let rolls = Rolls::new(&shared.folder, cell.law_id());
+    let mut source = Source { inbox, ballot_key: ballot_key.clone(), rolls: &rolls, batches: Vec::new() };
+    // Without its key nothing can be counted; what was opened is then all there is.
+    let key = ballot_key.unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
+    let replayed = cell.chronicle_mut().replay_next(&block.leaves, &key, &mut source);
+    let batches = source.batches;
+    match (replayed, rolls.failure()) {
+        (Ok(()), _) => Ok(batches),
+        (Err(_), Some(roll)) => Err(corrupt(&format!("a roll that the log names is not at hand: {roll}"))),
+        (Err(error), None) => Err(corrupt(&format!("alarm: the log of {} does not read: {error}", cell.law_id()))),
+    }
+}
+
+struct Source<'a> {
+    inbox: &'a mut Inbox,
+    ballot_key: Option<BallotSecretKey>,
+    rolls: &'a Rolls<'a>,
+    batches: Vec<Arc<Batch>>,
+}
+
+impl ReplaySource for Source<'_> {
+    fn roll(&mut self, event: &RollEvent) -> Option<RollContent> {
+        let manifest: &Digest = &event.manifest;
+        self.rolls.content_if_whole(manifest)
+    }
+
+    fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
+        let batch = self.inbox.take(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
+        let choices = self.ballot_key.as_ref().map(|key| batch.open(key));
+        let requests: Vec<RequestId> = batch.envelopes().map(|envelope| envelope.request).collect();
+        self.batches.push(batch);
+        Some(requests.into_iter().zip(choices?).collect())
+    }
+}

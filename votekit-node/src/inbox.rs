@@ -1,0 +1,182 @@
+//! The inbox of a sealer: batches that are staged and not in the log, read once, in the order in which they were staged.
+//!
+//! Batches of one node may be staged in another order than they were made in, since they travel through several queues. Each waits here for its predecessor; others
+//! are not held up. A leader takes the next block out of the inbox; whoever follows finds the evidence of the leader's block in it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use votekit_core::batch::Batch;
+use votekit_core::chronicle::Chronicle;
+use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+
+use crate::engine::{Staged, StagingId};
+
+/// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
+const FUTURE_MILLIS_MAX: u64 = 60_000;
+
+/// How long a batch may wait for its predecessor before that is an alarm: the predecessor was confirmed, and is on its way through another queue.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// No more is read while so many bytes wait, unless for the evidence of a block.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Batches that are staged and not in the log.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    read_through: StagingId,
+    waiting: BTreeMap<StagingId, Waiting>,
+    places: HashMap<BatchNumber, StagingId>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    batch: Arc<Batch>,
+    since: Instant,
+    /// Whether there was an alarm about it.
+    told: bool,
+}
+
+/// What becomes of a waiting batch now.
+enum Turn {
+    /// It can be sealed.
+    Next,
+    /// It is in the log.
+    Sealed,
+    /// It will never be sealed.
+    Refused,
+    /// Its predecessor is missing, or its stamp lies in the future.
+    Later,
+}
+
+impl Inbox {
+    /// Reads from a place on.
+    pub(crate) fn new(sealed_through: StagingId) -> Self {
+        Self { read_through: sealed_through, waiting: BTreeMap::new(), places: HashMap::new(), bytes: 0 }
+    }
+
+    /// Where to read on.
+    pub(crate) fn read_through(&self) -> StagingId {
+        self.read_through
+    }
+
+    /// Whether more should be read before something is taken out.
+    pub(crate) fn has_room(&self) -> bool {
+        self.bytes < BYTES_MAX
+    }
+
+    /// Puts in what was read after [`Inbox::read_through`].
+    pub(crate) fn put(&mut self, staged: Vec<Staged>) {
+        for Staged { id, batch, .. } in staged {
+            self.read_through = id;
+            self.bytes += batch.as_bytes().len();
+            self.places.insert(batch.number(), id);
+            self.waiting.insert(id, Waiting { batch, since: Instant::now(), told: false });
+        }
+    }
+
+    /// A batch that waits.
+    pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
+        self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
+    }
+
+    /// Takes out a batch that is in the log now.
+    pub(crate) fn take(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
+        let place = self.places.get(number).copied()?;
+        self.remove(place)
+    }
+
+    /// Everything staged up to here is in the log or was refused.
+    pub(crate) fn sealed_through(&self) -> StagingId {
+        match self.waiting.first_key_value() {
+            Some((first, _)) => StagingId(first.0 - 1),
+            None => self.read_through,
+        }
+    }
+
+    /// Takes out the batches of the next block, at most so many, and what is refused or in the log already. What has to wait stays.
+    pub(crate) fn next_block(&mut self, chronicle: &Chronicle, now_millis: u64, most: usize) -> Vec<Arc<Batch>> {
+        let mut block = Vec::new();
+        let mut gone = Vec::new();
+        let mut expected = BTreeMap::new();
+        let mut early: BTreeMap<BatchNumber, StagingId> = BTreeMap::new();
+        for (id, waiting) in &mut self.waiting {
+            if block.len() >= most {
+                break;
+            }
+            let number = waiting.batch.number();
+            match turn(waiting, chronicle, &mut expected, now_millis) {
+                Turn::Later => {
+                    early.insert(number, *id);
+                }
+                Turn::Sealed | Turn::Refused => gone.push(*id),
+                Turn::Next => {
+                    gone.push(*id);
+                    block.push(*id);
+                    // Its successors may have come before it.
+                    let mut follower = number;
+                    loop {
+                        follower.sequence = follower.sequence.next();
+                        let Some(id) = early.remove(&follower) else { break };
+                        gone.push(id);
+                        block.push(id);
+                        expected.insert((follower.node, follower.epoch), follower.sequence.next());
+                    }
+                }
+            }
+        }
+        let block = block.iter().filter_map(|id| self.waiting.get(id).map(|waiting| Arc::clone(&waiting.batch))).collect();
+        for id in gone {
+            self.remove(id);
+        }
+        block
+    }
+
+    fn remove(&mut self, place: StagingId) -> Option<Arc<Batch>> {
+        let Waiting { batch, .. } = self.waiting.remove(&place)?;
+        self.places.remove(&batch.number());
+        self.bytes -= batch.as_bytes().len();
+        Some(batch)
+    }
+}
+
+fn turn(
+    waiting: &mut Waiting,
+    chronicle: &Chronicle,
+    expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
+    now_millis: u64,
+) -> Turn {
+    let Waiting { batch, since, told } = waiting;
+    let number = batch.number();
+    let progress = chronicle.fold().progress(number.node, number.epoch);
+    if number.sequence <= progress.through {
+        return Turn::Sealed;
+    }
+    if let Err(error) = chronicle.check_batch(batch) {
+        tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
+        return Turn::Refused;
+    }
+    if progress.ended {
+        tracing::error!(batch = %number, "alarm: a staged batch is refused: its epoch has ended, and its number is void");
+        return Turn::Refused;
+    }
+    let next = expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
+    if number.sequence > *next {
+        if !*told && since.elapsed() > PATIENCE {
+            *told = true;
+            tracing::error!(batch = %number, expected = next.0, "alarm: sealing waits for a missing batch");
+        }
+        return Turn::Later;
+    }
+    if batch.envelopes().any(|envelope| envelope.received.0 > now_millis + FUTURE_MILLIS_MAX) {
+        if !*told {
+            *told = true;
+            tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
+        }
+        return Turn::Later;
+    }
+    *next = number.sequence.next();
+    Turn::Next
+}

@@ -1,0 +1,266 @@
+//! Several nodes on one engine: any of them takes votes and answers for them, one seals, and whoever goes is replaced.
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::{LAW, Place, create_request, law, vote};
+use votekit_core::decision::Decision;
+use votekit_core::id::{NodeId, RequestId};
+use votekit_node::config::{Config, Role};
+use votekit_node::data_folder::DataFolder;
+use votekit_node::engine::Roles;
+use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::unreliable::{Odds, Unreliable};
+use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
+use votekit_node::node_name::NodeName;
+use votekit_node::{ElectionView, OpenElection, VoteStatus};
+
+const NO_FAULTS: Odds =
+    Odds { unavailable_percent: 0, delayed_percent: 0, outcome_unknown_percent: 0, acknowledgement_lost_percent: 0 };
+
+/// One engine that several nodes use.
+fn engine(folder: &Path, odds: Odds) -> Roles {
+    let engine = EmbeddedEngine::open(folder).expect("the engine opens");
+    Roles {
+        registry: engine.registry,
+        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, 5, odds)),
+        ledger: Arc::new(Unreliable::new(engine.ledger, 6, odds).shared()),
+    }
+}
+
+async fn start(place: &Place, engine: &Roles, name: &str, roles: &[Role]) -> Node {
+    let name: NodeName = name.parse().expect("a name");
+    loop {
+        let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
+        let config = Config { name: Some(name.clone()), roles: roles.to_vec(), rate_limit_per_second: 0, ..Config::default() };
+        match Node::start_on(folder, config, engine.clone()).await {
+            Err(NodeError::Engine(_)) => {}
+            started => return started.expect("the node starts"),
+        }
+    }
+}
+
+/// Asks again for as long as nobody leads, or somebody is away.
+async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
+    loop {
+        match call().await {
+            Ok(done) => return done,
+            Err(AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. }) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("refused: {error}"),
+        }
+    }
+}
+
+async fn open_poll(place: &Place, sealer: &Node) {
+    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+    insist(async || match sealer.create(create_request()).await {
+        Err(AdminError::Exists { .. }) => Ok(()),
+        created => created.map(|_| ()),
+    })
+    .await;
+    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+    insist(async || match sealer.open(&law(), OpenElection::default()).await {
+        Err(AdminError::Refused(_) | AdminError::State { .. }) => Ok(()),
+        opened => opened.map(|_| ()),
+    })
+    .await;
+}
+
+/// Votes as a careful client does: with a key, and again with the same key until it is answered.
+async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
+    loop {
+        match node.submit(&vote(elector, "oui"), Some(key.as_bytes()), None).await {
+            Ok(request) => return request,
+            Err(SubmitError::Unavailable(_) | SubmitError::OutcomeUnknown { .. } | SubmitError::Busy { .. }) => {}
+            // The node has not read of the election, or of its opening, yet.
+            Err(SubmitError::UnknownElection | SubmitError::NotOpen { .. }) => {}
+            Err(error) => panic!("refused: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn decided(node: &Node, request: RequestId) -> Decision {
+    loop {
+        if let Ok(Some(VoteStatus::Decided(decision))) = node.wait(request, Duration::from_millis(200)).await {
+            return decision;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionView {
+    loop {
+        if let Some(view) = node.election(&law()).filter(&what) {
+            return view;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn roles_are_shared_among_nodes() {
+    let place = Place::new(40);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
+    let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
+    let ingest =
+        [start(&place, &engine, "ingest-1", &[Role::Ingest]).await, start(&place, &engine, "ingest-2", &[Role::Ingest]).await];
+    open_poll(&place, &sealer).await;
+    let mut requests = Vec::new();
+    for elector in 0..40 {
+        requests.push(cast(&ingest[elector as usize % 2], elector, "once").await);
+    }
+    // A retry on another node is the same request.
+    assert_eq!(cast(&ingest[1], 0, "once").await, requests[0]);
+    for request in &requests {
+        for node in [&ingest[0], &ingest[1], &sealer, &validator] {
+            assert!(matches!(decided(node, *request).await, Decision::Accepted { .. }));
+        }
+    }
+    match sealer.submit(&vote(1, "oui"), None, None).await {
+        Err(SubmitError::Unavailable(error)) => assert!(error.to_string().contains("role"), "{error}"),
+        answer => panic!("a sealer took a vote: {answer:?}"),
+    }
+    let nodes = sealer.nodes(&law()).await.expect("nodes");
+    assert_eq!(nodes.iter().filter(|node| node.answering).count(), 2, "{nodes:?}");
+    let closed = insist(async || sealer.close(&law()).await).await;
+    assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (40, 0, 0));
+    for node in &ingest {
+        until(node, |view| view.state == "closed" && view.accepted == 40).await;
+        let receipt = node.receipt(requests[0]).await.expect("a receipt");
+        assert_eq!(receipt, sealer.receipt(requests[0]).await.expect("a receipt"), "one log, one proof");
+    }
+    for node in ingest.into_iter().chain([sealer, validator]) {
+        assert_eq!(node.failure(), None);
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn another_sealer_takes_over() {
+    let place = Place::new(60);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let first = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
+    open_poll(&place, &first).await;
+    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
+    insist(async || {
+        let key = DataFolder::peek(&place.path("shared")).expect("the folder").named_nodes().expect("nodes");
+        let (_, key) = key.into_iter().find(|(name, _)| name.as_str() == "ingest-1").expect("the node's key");
+        first.admit_node(&law(), key).await
+    })
+    .await;
+    let second = start(&place, &engine, "sealer-2", &[Role::Seal]).await;
+    let early = cast(&ingest, 0, "k").await;
+    decided(&ingest, early).await;
+    match second.close(&law()).await {
+        Err(AdminError::NotLeading { leader: Some(leader) }) => assert!(leader.starts_with("sealer-1/"), "{leader}"),
+        answer => panic!("who does not lead closed the poll: {answer:?}"),
+    }
+    let requests: Vec<_> = {
+        let mut requests = Vec::new();
+        for elector in 1..30 {
+            requests.push(cast(&ingest, elector, "k").await);
+        }
+        first.shutdown().await;
+        for elector in 30..60 {
+            requests.push(cast(&ingest, elector, "k").await);
+        }
+        requests
+    };
+    for request in requests {
+        assert!(matches!(decided(&ingest, request).await, Decision::Accepted { .. }));
+    }
+    let head = engine.ledger.head(&law()).await.expect("a head").expect("there is one");
+    assert!(head.term >= 2, "a new leader begins a new term: {head:?}");
+    let closed = insist(async || second.close(&law()).await).await;
+    assert_eq!(closed.accepted, 60);
+    assert_eq!((second.failure(), ingest.failure()), (None, None));
+    second.shutdown().await;
+    ingest.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_is_gone_for_good_is_retired() {
+    let place = Place::new(20);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let gone = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
+    for elector in 0..10 {
+        cast(&gone, elector, "k").await;
+    }
+    until(&sealer, |view| view.accepted == 10).await;
+    // Its tasks end, and nothing of it ends its epoch.
+    gone.abandon();
+    match sealer.close(&law()).await {
+        Err(error) => assert!(error.to_string().contains("node"), "{error}"),
+        Ok(closed) => panic!("a close did not wait: {closed:?}"),
+    }
+    assert_eq!(sealer.election(&law()).expect("there").state, "closing");
+    let nodes = sealer.nodes(&law()).await.expect("nodes");
+    let id: NodeId = nodes
+        .iter()
+        .find(|node| node.name.as_deref() == Some("ingest-1"))
+        .and_then(|node| node.node.parse().ok())
+        .expect("the node");
+    insist(async || sealer.retire_node(&law(), id).await).await;
+    insist(async || sealer.retire_node(&law(), id).await).await;
+    let closed = until(&sealer, |view| view.state == "closed").await;
+    assert_eq!((closed.accepted, closed.law_id.as_str()), (10, LAW));
+    let nodes = sealer.nodes(&law()).await.expect("nodes");
+    assert!(nodes.iter().flat_map(|node| &node.epochs).all(|epoch| epoch.ended));
+    sealer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_is_lost_among_nodes_on_a_bad_day() {
+    let place = Place::new(60);
+    let engine = engine(&place.path("engine"), Odds::BAD_DAY);
+    let mut nodes = Vec::new();
+    for name in ["all-1", "all-2", "all-3"] {
+        nodes.push(start(&place, &engine, name, &Role::ALL).await);
+    }
+    let leader = loop {
+        let mut leading = None;
+        for node in &nodes {
+            if !matches!(node.create(create_request()).await, Err(AdminError::NotLeading { .. } | AdminError::Engine(_))) {
+                leading = Some(node.clone());
+            }
+        }
+        if let Some(leading) = leading {
+            break leading;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    open_poll(&place, &leader).await;
+    let mut casting = tokio::task::JoinSet::new();
+    for voter in 0..120 {
+        let node = nodes[voter as usize % 3].clone();
+        // Every elector votes twice, on two nodes and with two keys; one of the two counts.
+        casting.spawn(async move {
+            let request = cast(&node, voter / 2, &format!("key-{voter}")).await;
+            decided(&node, request).await
+        });
+    }
+    let decisions = casting.join_all().await;
+    let accepted = decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
+    assert_eq!(accepted, 60);
+    let closed = loop {
+        match leader.close(&law()).await {
+            Ok(closed) => break closed,
+            Err(AdminError::State { .. }) => break until(&leader, |view| view.state == "closed").await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (60, 60, 0));
+    for node in nodes {
+        assert_eq!(node.failure(), None);
+        node.shutdown().await;
+    }
+}
