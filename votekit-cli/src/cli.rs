@@ -46,6 +46,8 @@ pub(crate) enum Command {
     #[cfg(feature = "node")]
     Serve(commands::serve::Args),
     #[cfg(feature = "node")]
+    Node(commands::node::Args),
+    #[cfg(feature = "node")]
     Cast(commands::cast::Args),
     #[cfg(feature = "node")]
     Results(commands::results::Args),

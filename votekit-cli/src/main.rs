@@ -22,6 +22,8 @@ mod output;
 mod progress;
 #[cfg(feature = "node")]
 mod recount;
+#[cfg(feature = "node")]
+mod services_args;
 
 use std::process::ExitCode;
 

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Method;
 use serde::Serialize;
-use votekit_core::id::LawId;
+use votekit_core::batch::NodePublicKey;
+use votekit_core::id::{LawId, NodeId};
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
+use votekit_node::engine::EngineError;
 use votekit_node::node::{AdminError, Node, NodeError};
-use votekit_node::{CreateElection, ElectionView, LoadReport, OpenElection, RollError};
+use votekit_node::{CreateElection, ElectionView, LoadReport, NodeView, OpenElection, RollError};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
@@ -32,6 +34,11 @@ pub(crate) struct OfficeArgs {
 }
 
 impl OfficeArgs {
+    /// The data folder, if it is given.
+    pub(crate) fn data_folder(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// The data folder, unless a running node is meant.
     pub(crate) fn data_of_stopped(&self) -> Option<&Path> {
         self.data.as_deref().filter(|_| self.node.is_none())
@@ -100,6 +107,33 @@ impl Office {
         }
     }
 
+    pub(crate) async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, CommandError> {
+        match self {
+            Self::Running(client) => {
+                client.call(Method::GET, &format!("/api/v1/admin/elections/{law_id}/nodes"), None::<&()>).await
+            }
+            Self::Here(node) => node.nodes(law_id).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn admit_node(&self, law_id: &LawId, key: NodePublicKey) -> Result<ElectionView, CommandError> {
+        #[derive(Serialize)]
+        struct Admit {
+            public_key: String,
+        }
+        match self {
+            Self::Running(client) => act(client, law_id, "nodes", Some(&Admit { public_key: key.to_string() })).await,
+            Self::Here(node) => node.admit_node(law_id, key).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn retire_node(&self, law_id: &LawId, id: NodeId) -> Result<ElectionView, CommandError> {
+        match self {
+            Self::Running(client) => act(client, law_id, &format!("nodes/{id}/retire"), None::<&()>).await,
+            Self::Here(node) => node.retire_node(law_id, id).await.map_err(CommandError::from),
+        }
+    }
+
     pub(crate) async fn elections(&self) -> Result<Vec<ElectionView>, CommandError> {
         match self {
             Self::Running(client) => client.call(Method::GET, "/api/v1/admin/elections", None::<&()>).await,
@@ -151,7 +185,10 @@ pub(crate) async fn start(data: &Path, base: Option<&str>, config: Config) -> Re
         .map(str::parse)
         .transpose()
         .map_err(|error| CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca"))?;
-    let folder = DataFolder::open(data, base.as_ref())?;
+    let folder = match &config.name {
+        None => DataFolder::open(data, base.as_ref())?,
+        Some(name) => DataFolder::open_named(data, base.as_ref(), name)?,
+    };
     Ok(Node::start(folder, config).await?)
 }
 
@@ -209,6 +246,7 @@ impl From<NodeError> for CommandError {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Folder(error) => error.into(),
+            NodeError::Engine(error) => error.into(),
             NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
                 .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
             other => Self::configuration(other.to_string()),
@@ -229,7 +267,14 @@ impl From<AdminError> for CommandError {
                 ..
             }) => Self::bad_input(text)
                 .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
-            AdminError::Engine(_) | AdminError::Stopping => Self::configuration(text),
+            AdminError::Engine(error) => error.into(),
+            AdminError::Stopping => Self::configuration(text),
+            AdminError::NotLeading { .. } => {
+                Self::configuration(text).hint("give --node the administration address of the node that leads")
+            }
+            AdminError::Answering { .. } | AdminError::Missing { .. } => {
+                Self::bad_input(text).hint("a node that is gone for good is let go with `votekit node retire`")
+            }
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),
@@ -237,8 +282,12 @@ impl From<AdminError> for CommandError {
     }
 }
 
-impl From<votekit_node::engine::EngineError> for CommandError {
-    fn from(error: votekit_node::engine::EngineError) -> Self {
-        Self::configuration(error.to_string())
+impl From<EngineError> for CommandError {
+    fn from(error: EngineError) -> Self {
+        let failed = Self::configuration(error.to_string());
+        match error {
+            EngineError::Misconfigured { hint, .. } => failed.hint(hint),
+            _ => failed,
+        }
     }
 }

@@ -49,4 +49,4 @@ pub mod throttle;
 pub use administration::{ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection};
 pub use reading::{DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus};
 pub use roll_store::RollError;
-pub use view::{BilingualView, ChoiceView, ElectionView};
+pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

@@ -83,6 +83,13 @@ pub enum NodeError {
     /// The authorities do not make a policy.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// An address of a service is wrong.
+    #[cfg(feature = "services")]
+    #[error(transparent)]
+    Address(#[from] crate::engine::services::url::AddressError),
+    /// This program was built without the services.
+    #[error("this votekit was built without the services engine (the feature `services`)")]
+    NoServices,
     /// A role is missing, and nobody else could have it.
     #[error("this node has no role {role}, and nobody else can have it: the embedded engine is one process")]
     Role {
@@ -324,6 +331,18 @@ impl Shared {
     }
 }
 
+#[cfg(feature = "services")]
+async fn open_services(registry: &str, ballot_box: &str, ledger: &str) -> Result<Roles, NodeError> {
+    use crate::engine::services;
+    let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
+    Ok(services::open(&addresses).await?)
+}
+
+#[cfg(not(feature = "services"))]
+async fn open_services(_registry: &str, _ballot_box: &str, _ledger: &str) -> Result<Roles, NodeError> {
+    Err(NodeError::NoServices)
+}
+
 /// A running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
@@ -337,11 +356,15 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Opens the embedded engine in a data folder, reads every log back and starts the tasks.
+    /// Opens the services that the configuration names, or else the embedded engine in the data folder, reads every log back and starts the tasks.
     ///
     /// # Errors
     /// [`NodeError`]; nothing runs then.
     pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
+        if let (Some(registry), Some(ballot_box), Some(ledger)) = (&config.registry, &config.ballot_box, &config.ledger) {
+            let roles = open_services(registry, ballot_box, ledger).await?;
+            return Self::start_on(folder, config, roles).await;
+        }
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
         let engine = opened.map_err(|error| EngineError::Fatal { engine: "SQLite", reason: error.to_string() })??;

@@ -18,6 +18,8 @@ pub(crate) mod load;
 pub(crate) mod loadtest;
 pub(crate) mod man;
 pub(crate) mod manifest;
+#[cfg(feature = "node")]
+pub(crate) mod node;
 pub(crate) mod pepper;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
@@ -57,6 +59,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Export(args) => export::run(args, context),
         #[cfg(feature = "node")]
         Command::Load(args) => load::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Node(args) => node::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use votekit_node::address_range::AddressRange;
-use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY};
+use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY, Role};
+use votekit_node::node_name::NodeName;
 use votekit_node::server::{self, ServeError, Server};
 
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::office;
+use crate::services_args::ServicesArgs;
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
@@ -25,6 +27,8 @@ Examples:
   votekit serve --data node/
   votekit serve --data node/ --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   votekit serve --data node/ --config node.toml
+  votekit serve --data shared/ --name ingest-1 --roles ingest --registry redis://redis:6379 \\
+    --ballot-box 'amqp://votekit@rabbitmq/?password_file=amqp.password' --ledger 'postgres://votekit@postgres/votekit?password_file=postgres.password'
 
 A configuration file:
   listen = \"127.0.0.1:8080\"
@@ -82,6 +86,17 @@ pub(crate) struct Args {
     /// Votes taken a second; 0 lifts the limit [default: 1000]
     #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
     rate_limit: Option<u32>,
+
+    /// What this node is called among those that share its data folder, such as ingest-1: several nodes on services share one folder, each under a name
+    #[arg(long, value_name = "NAME", env = "VOTEKIT_NAME")]
+    name: Option<NodeName>,
+
+    /// What this node does: ingest, validate and seal, or some of them when other nodes on the same services do the rest [default: all]
+    #[arg(long, value_name = "ROLES", value_delimiter = ',', env = "VOTEKIT_ROLES")]
+    roles: Vec<Role>,
+
+    #[command(flatten)]
+    services: ServicesArgs,
 
     /// Read every log from its first leaf at the start, whatever snapshots say
     #[arg(long)]
@@ -158,6 +173,11 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.tls_cert = args.tls_cert.clone().or(config.tls_cert);
     config.tls_key = args.tls_key.clone().or(config.tls_key);
     config.tls_proxies.extend(&args.tls_proxies);
+    config.name = args.name.clone().or(config.name);
+    if !args.roles.is_empty() {
+        config.roles.clone_from(&args.roles);
+    }
+    args.services.apply(&mut config);
     config.replay |= args.replay;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     config.log_level = args.log_level.clone().unwrap_or(config.log_level);

@@ -8,3 +8,44 @@
 //! ```
 
 pub mod url;
+
+use std::sync::Arc;
+
+use super::{EngineError, Roles};
+use url::{AddressError, Service, ServiceAddress};
+
+/// Where the three services are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAddresses {
+    /// Redis, one server or a cluster.
+    pub registry: ServiceAddress,
+    /// RabbitMQ.
+    pub ballot_box: ServiceAddress,
+    /// PostgreSQL.
+    pub ledger: ServiceAddress,
+}
+
+impl ServiceAddresses {
+    /// Reads the three addresses, and the files of their passwords.
+    ///
+    /// # Errors
+    /// [`AddressError`] with the first that is wrong.
+    pub fn parse(registry: &str, ballot_box: &str, ledger: &str) -> Result<Self, AddressError> {
+        Ok(Self {
+            registry: ServiceAddress::parse(Service::Redis, registry)?,
+            ballot_box: ServiceAddress::parse(Service::RabbitMq, ballot_box)?,
+            ledger: ServiceAddress::parse(Service::PostgreSql, ledger)?,
+        })
+    }
+}
+
+/// Opens the three services: the ledger first, since what the others hold can be made again from it.
+///
+/// # Errors
+/// [`EngineError::Misconfigured`] with what is to be mended.
+pub async fn open(addresses: &ServiceAddresses) -> Result<Roles, EngineError> {
+    let ledger = Arc::new(PostgresLedger::open(&addresses.ledger).await?);
+    let ballot_box = Arc::new(RabbitMqBallotBox::open(&addresses.ballot_box).await?);
+    let registry = Arc::new(RedisRegistry::open(&addresses.registry).await?);
+    Ok(Roles { registry, ballot_box, ledger })
+}
