@@ -7,4 +7,5 @@
 //!                                           Redis Cluster
 //! ```
 
+pub mod registry;
 pub mod url;
