@@ -22,6 +22,8 @@ mod output;
 mod progress;
 #[cfg(feature = "node")]
 mod recount;
+#[cfg(feature = "services")]
+mod shared_registry;
 
 use std::process::ExitCode;
 

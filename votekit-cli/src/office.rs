@@ -32,6 +32,12 @@ pub(crate) struct OfficeArgs {
 }
 
 impl OfficeArgs {
+    /// The data folder, whatever it is meant for.
+    #[cfg(feature = "services")]
+    pub(crate) fn data(&self) -> Option<&Path> {
+        self.data.as_deref()
+    }
+
     /// The data folder, unless a running node is meant.
     pub(crate) fn data_of_stopped(&self) -> Option<&Path> {
         self.data.as_deref().filter(|_| self.node.is_none())
@@ -209,6 +215,7 @@ impl From<NodeError> for CommandError {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Folder(error) => error.into(),
+            NodeError::Engine(error) => error.into(),
             NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
                 .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
             other => Self::configuration(other.to_string()),
@@ -229,7 +236,8 @@ impl From<AdminError> for CommandError {
                 ..
             }) => Self::bad_input(text)
                 .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
-            AdminError::Engine(_) | AdminError::Stopping => Self::configuration(text),
+            AdminError::Engine(error) => error.into(),
+            AdminError::Stopping => Self::configuration(text),
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),
@@ -239,6 +247,10 @@ impl From<AdminError> for CommandError {
 
 impl From<votekit_node::engine::EngineError> for CommandError {
     fn from(error: votekit_node::engine::EngineError) -> Self {
-        Self::configuration(error.to_string())
+        let failed = Self::configuration(error.to_string());
+        match error {
+            votekit_node::engine::EngineError::Misconfigured { hint, .. } => failed.hint(hint),
+            _ => failed,
+        }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) mod manifest;
 pub(crate) mod pepper;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
+#[cfg(feature = "services")]
+pub(crate) mod registry;
 #[cfg(feature = "node")]
 pub(crate) mod results;
 pub(crate) mod roll;
@@ -57,6 +59,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Export(args) => export::run(args, context),
         #[cfg(feature = "node")]
         Command::Load(args) => load::run(args, context),
+        #[cfg(feature = "services")]
+        Command::Registry(args) => registry::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
         #[cfg(feature = "node")]
