@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Election(commands::election::Args),
     #[cfg(feature = "node")]
     Serve(commands::serve::Args),
+    #[cfg(feature = "services")]
+    Registry(commands::registry::Args),
     #[cfg(feature = "node")]
     Node(commands::node::Args),
     #[cfg(feature = "node")]

@@ -24,6 +24,8 @@ mod progress;
 mod recount;
 #[cfg(feature = "node")]
 mod services_args;
+#[cfg(feature = "services")]
+mod shared_registry;
 
 use std::process::ExitCode;
 

@@ -35,7 +35,7 @@ pub(crate) struct OfficeArgs {
 
 impl OfficeArgs {
     /// The data folder, if it is given.
-    pub(crate) fn data_folder(&self) -> Option<&Path> {
+    pub(crate) fn data(&self) -> Option<&Path> {
         self.data.as_deref()
     }
 

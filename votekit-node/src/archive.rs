@@ -34,6 +34,12 @@ impl Archive {
         Ok(Self { folder: DataFolder::peek(path)?, snapshot: Snapshot::open(path)? })
     }
 
+    /// The data folder.
+    #[cfg(feature = "services")]
+    pub(crate) fn folder(&self) -> &DataFolder {
+        &self.folder
+    }
+
     /// The elections, in the order of their creation.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ pub mod archive;
 pub mod config;
 pub mod data_folder;
 pub mod engine;
+#[cfg(feature = "services")]
+pub mod log_electors;
 pub mod node;
 pub mod node_name;
 
@@ -48,5 +50,5 @@ pub mod throttle;
 
 pub use administration::{ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection};
 pub use reading::{DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus};
-pub use roll_store::RollError;
+pub use roll_store::{CheckedRoll, RollError};
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

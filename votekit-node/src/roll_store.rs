@@ -66,6 +66,43 @@ pub enum RollError {
     Folder(#[from] FolderError),
 }
 
+/// A hashed roll or supplement that was checked whole, with what it brings to each election.
+#[derive(Debug)]
+pub struct CheckedRoll {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// By election, in the manifest's order.
+    pub contents: Vec<(LawId, RollContent)>,
+}
+
+impl CheckedRoll {
+    /// Reads and checks a folder that `hashgen` made, by the rules under which a node takes it: every digest and count, the pepper's check value, and, when the data
+    /// folder names officials, a signature of one of them. Keeps nothing.
+    ///
+    /// # Errors
+    /// [`RollError`] with the file and the rule.
+    pub fn read(source: &Path, data: Option<&DataFolder>, pepper_file: Option<&Path>) -> Result<Self, RollError> {
+        let manifest = read_manifest(source)?;
+        let mut pepper = pepper_file.map(read_pepper).transpose()?;
+        if let Some(data) = data {
+            check_signature(data, source, &manifest)?;
+            if pepper.is_none() {
+                pepper = stored_pepper(data, &manifest)?;
+            }
+        }
+        manifest
+            .hasher(pepper.as_ref())
+            .map_err(|error| RollError::Manifest { path: source.join("manifest.json"), source: error })?;
+        let mut contents = Vec::with_capacity(manifest.body().laws.len());
+        for row in &manifest.body().laws {
+            if let Some(content) = content_of(source, &manifest, &row.law_id)? {
+                contents.push((row.law_id.clone(), content));
+            }
+        }
+        Ok(Self { manifest, contents })
+    }
+}
+
 /// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing.
 ///
 /// # Errors
@@ -116,10 +153,13 @@ pub(crate) fn manifest(folder: &DataFolder, digest: &Digest) -> Result<Manifest,
 /// [`RollError`] when the kept files are damaged.
 pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> Result<Option<RollContent>, RollError> {
     let path = folder.roll_path(digest);
-    let manifest = read_manifest(&path)?;
+    content_of(&path, &read_manifest(&path)?, law_id)
+}
+
+fn content_of(path: &Path, manifest: &Manifest, law_id: &LawId) -> Result<Option<RollContent>, RollError> {
     let body = manifest.body();
     if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
-        let (file, bytes) = read_file(&path, &row.file)?;
+        let (file, bytes) = read_file(path, &row.file)?;
         let changes = manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?;
         return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
     }
@@ -128,7 +168,7 @@ pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> R
     }
     let rows: Vec<_> = body.shards.iter().filter(|row| row.law_id == *law_id).collect();
     let read = |row: &&FileRow| {
-        let (file, bytes) = read_file(&path, &row.file)?;
+        let (file, bytes) = read_file(path, &row.file)?;
         manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })
     };
     let mut keys = Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
@@ -138,7 +178,7 @@ pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> R
             keys.extend(shard);
         }
     }
-    let list = KeyList::new(keys).map_err(|error| FolderError::Damaged { path, rule: error.to_string() })?;
+    let list = KeyList::new(keys).map_err(|error| FolderError::Damaged { path: path.to_owned(), rule: error.to_string() })?;
     Ok(Some(RollContent::Roll(Arc::new(list))))
 }
 

@@ -11,7 +11,8 @@ use votekit_node::engine::conformance::{CaseResult, Place, Which, ballot_box_cas
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::Odds;
 
-const REGISTRY_CASES: usize = 21;
+const REGISTRY_CASES: usize = 19;
+const REGISTRY_CASES_RETRY_SAFE: usize = 18;
 const BALLOT_BOX_CASES: usize = 11;
 const LEDGER_CASES: usize = 29;
 const LEDGER_CASES_RETRY_SAFE: usize = 27;
@@ -69,6 +70,6 @@ async fn the_embedded_engine_conforms_on_a_bad_day() {
         println!(
             "conformance: embedded on bad day {seed}: registry: {registry} cases, ballot box: {ballot_box} cases, ledger: {ledger} cases"
         );
-        assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES, BALLOT_BOX_CASES, LEDGER_CASES_RETRY_SAFE));
+        assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES_RETRY_SAFE, BALLOT_BOX_CASES, LEDGER_CASES_RETRY_SAFE));
     }
 }

@@ -1,5 +1,8 @@
 //! `votekit load`: brings a hashed roll into a node's data folder.
 
+#[cfg(feature = "services")]
+mod shared_registry;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,15 +14,19 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::office::{self, Office, OfficeArgs};
 
-/// Load a hashed roll, or a supplement to one, into a node
+/// Load a hashed roll, or a supplement to one, into a node, or into a registry on Redis
 ///
 /// Every digest, count and signature is checked before anything changes. Loading the same roll again changes nothing, and never lets
 /// anyone vote twice. The roll takes effect in each election of its laws that exists, and in one that is created later.
+///
+/// With --registry the roll goes into the registry that nodes share, and nowhere else: the nodes load it from their own folder. A load that
+/// was interrupted is run again. The servers' settings are looked at first; with --data the officials and peppers of that folder count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit load hashes/ --data node/ --pepper-file referendum.pepper
-  votekit load supplement/ --node http://127.0.0.1:8081 --data node/")]
+  votekit load supplement/ --node http://127.0.0.1:8081 --data node/
+  votekit load hashes/ --registry rediss://redis.example.ca:6379?ca_file=ca.pem --pepper-file referendum.pepper")]
 pub(crate) struct Args {
     /// The folder that `votekit hashgen` made
     folder: PathBuf,
@@ -32,6 +39,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "node")]
     base: Option<String>,
 
+    /// The registry that nodes share: the address of a Redis server, or of one node of a cluster
+    #[cfg(feature = "services")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "base"])]
+    registry: Option<String>,
+
     #[command(flatten)]
     office: OfficeArgs,
 }
@@ -41,6 +53,10 @@ struct Report(LoadReport);
 
 /// Loads a roll.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    #[cfg(feature = "services")]
+    if let Some(url) = &args.registry {
+        return shared_registry::run(&args, url, context);
+    }
     let report = office::run(async {
         let office = match args.office.data_of_stopped() {
             Some(data) => Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?),

@@ -23,6 +23,8 @@ pub(crate) mod node;
 pub(crate) mod pepper;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
+#[cfg(feature = "services")]
+pub(crate) mod registry;
 #[cfg(feature = "node")]
 pub(crate) mod results;
 pub(crate) mod roll;
@@ -59,6 +61,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Export(args) => export::run(args, context),
         #[cfg(feature = "node")]
         Command::Load(args) => load::run(args, context),
+        #[cfg(feature = "services")]
+        Command::Registry(args) => registry::run(args, context),
         #[cfg(feature = "node")]
         Command::Node(args) => node::run(args, context),
         #[cfg(feature = "node")]

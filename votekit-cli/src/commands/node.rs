@@ -92,7 +92,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             context.output.result(&List(nodes))
         }
         Action::Admit(args) => {
-            let key = match args.office.data_folder().map(keys).transpose()?.unwrap_or_default() {
+            let key = match args.office.data().map(keys).transpose()?.unwrap_or_default() {
                 named if named.iter().any(|key| key.name == args.node) => {
                     named.into_iter().find(|key| key.name == args.node).map(|key| key.public_key).unwrap_or_default()
                 }

@@ -236,9 +236,6 @@ pub trait Registry: Send + Sync + 'static {
         None
     }
 
-    /// Marks a credential as spent by a request the log accepted: how a registry is brought up to the log.
-    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError>;
-
     /// Takes up an election as its log tells it, in place of whatever the registry had of it: its lists in the order in which they took effect, without keys in common.
     /// How a registry that was lost with its process is brought up to the log at the start.
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError>;

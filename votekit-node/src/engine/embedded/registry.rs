@@ -95,15 +95,6 @@ impl Registry for EmbeddedRegistry {
         })
     }
 
-    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
-        let Some(credentials) = self.find(law_id) else { return Ok(()) };
-        let mut credentials = lock(&credentials);
-        for mark in marks {
-            credentials.restore(mark);
-        }
-        Ok(())
-    }
-
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
         self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
     }
@@ -187,26 +178,6 @@ impl Credentials {
             duplicates.len()
         });
         Expectation::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
-    }
-
-    /// The log's word stands above whatever was expected.
-    fn restore(&mut self, mark: &Mark) {
-        let tag = FirstUse::by(&mark.request);
-        let Some(word) = self.find(&mark.key) else { return };
-        let before = std::mem::replace(word, tag);
-        if before == FirstUse::REVOKED {
-            self.registered += 1;
-        }
-        if before == tag || before == FirstUse::UNUSED || before == FirstUse::REVOKED {
-            return;
-        }
-        // The request that was thought first takes the place of the one that was.
-        let duplicates = self.duplicates.entry(mark.key).or_default();
-        match duplicates.iter().position(|duplicate| *duplicate == tag) {
-            Some(place) => duplicates[place] = before,
-            None if duplicates.len() < DUPLICATES_MAX => duplicates.push(before),
-            None => {}
-        }
     }
 
     fn revoke(&mut self, key: &RegistryKey) -> bool {

@@ -7,6 +7,7 @@
 //!                                           Redis Cluster
 //! ```
 
+pub mod registry;
 pub mod url;
 
 use std::sync::Arc;

@@ -28,10 +28,6 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         self.inner.glance(law_id, key)
     }
 
-    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
-        self.write(self.inner.restore(law_id, marks)).await
-    }
-
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
         self.write(self.inner.restore_all(law_id, electors)).await
     }
@@ -65,10 +61,6 @@ impl<T: Registry> Registry for Persistent<T> {
 
     fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
         self.inner.glance(law_id, key)
-    }
-
-    async fn restore(&self, law_id: &LawId, marks: &[Mark]) -> Result<(), EngineError> {
-        persist(|| self.inner.restore(law_id, marks)).await
     }
 
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {

@@ -1,0 +1,101 @@
+//! `votekit load --registry`: a roll into the registry that nodes share.
+
+use std::sync::Arc;
+
+use votekit_core::chronicle::RollContent;
+use votekit_core::id::LawId;
+use votekit_core::manifest::Manifest;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::engine::services::registry::{LawMeta, Origin, RedisRegistry};
+use votekit_node::node::AdminError;
+use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
+
+use super::{Args, Report};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{office, progress, shared_registry};
+
+/// Checks the roll, the servers and what the registry holds; then loads.
+pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
+    let data = args.office.data().map(DataFolder::peek).transpose()?;
+    let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref()).map_err(AdminError::Roll)?;
+    let report = office::run(async {
+        let registry = shared_registry::open(url).await?;
+        let findings = registry.check_settings().await?;
+        shared_registry::refuse(&findings)?;
+        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
+        let mut before = Vec::with_capacity(roll.contents.len());
+        for (law_id, _) in &roll.contents {
+            let meta = registry.meta(law_id).await?;
+            refuse_other(&roll.manifest, law_id, meta.as_ref())?;
+            before.push(meta);
+        }
+        load(&registry, &roll, before).await
+    })?;
+    context.output.result(&Report(report))
+}
+
+async fn load(registry: &RedisRegistry, roll: &CheckedRoll, before: Vec<Option<LawMeta>>) -> Result<LoadReport, CommandError> {
+    let origin = Origin::of(&roll.manifest);
+    let mut laws = Vec::with_capacity(roll.contents.len());
+    for ((law_id, content), meta) in roll.contents.iter().zip(before) {
+        let loaded_before = meta.is_some_and(|meta| meta.ready && meta.manifests.contains(&origin.manifest));
+        // What was loaded before is counted; where Redis has lost some of it, it is loaded again.
+        let whole = match loaded_before {
+            true => Some(registry.survey(law_id).await?).filter(|survey| survey.buckets_missing == 0),
+            false => None,
+        };
+        let (keys, outcome, registered) = match (content, whole) {
+            (content, Some(survey)) => (electors(content), LoadOutcome::Unchanged, survey.registered()),
+            (RollContent::Roll(keys), None) => {
+                let bar = progress::count("loading", Some(keys.len() as u64));
+                let loaded = registry.load_roll(law_id, keys, Some(&origin), &|electors| bar.inc(electors)).await;
+                bar.finish_and_clear();
+                (keys.len() as u64, LoadOutcome::Loaded, loaded?)
+            }
+            (RollContent::Supplement(changes), None) => {
+                let registered = registry.load_supplement(law_id, &Arc::clone(changes), Some(&origin)).await?;
+                (electors(content), LoadOutcome::Loaded, registered)
+            }
+        };
+        laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered });
+    }
+    Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
+}
+
+fn electors(content: &RollContent) -> u64 {
+    match content {
+        RollContent::Roll(keys) => keys.len() as u64,
+        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
+    }
+}
+
+/// A registry takes the credentials of one pepper, one roll, and its supplements.
+fn refuse_other(manifest: &Manifest, law_id: &LawId, meta: Option<&LawMeta>) -> Result<(), CommandError> {
+    let origin = Origin::of(manifest);
+    if let Some(scheme) = meta.and_then(|meta| meta.scheme.as_ref())
+        && *scheme != origin.scheme_word()
+    {
+        let text = format!(
+            "the registry holds {law_id} under another pepper or hash scheme ({scheme}) than this roll ({})",
+            origin.scheme_word()
+        );
+        return Err(CommandError::configuration(text)
+            .hint("is it the right registry, and the right roll? Installations that share one differ by ?prefix=NAME"));
+    }
+    let loaded = meta.map_or(&[][..], |meta| &meta.manifests);
+    match manifest.body().parent {
+        _ if loaded.contains(&origin.manifest) => Ok(()),
+        // What nodes load by themselves bears no manifest.
+        Some(_) if loaded.is_empty() && meta.is_some_and(|meta| meta.ready) => Ok(()),
+        Some(parent) if !loaded.contains(&parent) => Err(CommandError::bad_input(format!(
+            "{law_id}: the supplement is made for manifest {parent}, which has not been loaded into this registry"
+        ))
+        .hint("load that one first")),
+        None if !loaded.is_empty() => {
+            Err(CommandError::bad_input(format!("{law_id}: the registry holds another roll, of manifest {}", loaded[0]))
+                .hint("changes to a roll are supplements; `votekit registry rebuild` makes the registry what the ledger says"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,71 @@
+//! `votekit registry`: holds the registry that nodes share against the log, and makes it anew.
+
+mod check;
+mod rebuild;
+
+use std::path::{Path, PathBuf};
+
+use votekit_core::id::LawId;
+use votekit_node::archive::Archive;
+
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Check the registry that nodes share on Redis, or make it anew from the ledger
+///
+/// The registry is a hint: it tells at once what to expect of a vote. The log decides. So whatever happened to the registry, no vote is lost, and
+/// it can be rebuilt while votes are coming in.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Check(check::Args),
+    Rebuild(rebuild::Args),
+}
+
+/// Checks or rebuilds.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::Check(args) => check::run(&args, context),
+        Action::Rebuild(args) => rebuild::run(&args, context),
+    }
+}
+
+/// What both verbs need: the registry, the ledger, the elections.
+#[derive(Debug, clap::Args)]
+struct Where {
+    /// The registry: the address of a Redis server, or of one node of a cluster
+    #[arg(long, value_name = "URL", env = "VOTEKIT_REGISTRY", hide_env_values = true)]
+    registry: String,
+
+    /// The data folder of a node, running or stopped: its ledger and the rolls it keeps
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Only this election; give it again for further ones
+    #[arg(long = "election", value_name = "LAW_ID")]
+    elections: Vec<LawId>,
+}
+
+impl Where {
+    fn is_meant(&self, law_id: &LawId) -> bool {
+        self.elections.is_empty() || self.elections.contains(law_id)
+    }
+
+    /// An election that was named and is not there is a slip of the pen.
+    fn refuse_absent(&self, there: &[LawId], place: &str) -> Result<(), CommandError> {
+        match self.elections.iter().find(|law_id| !there.contains(law_id)) {
+            Some(law_id) => Err(CommandError::bad_input(format!("there is no election {law_id} in {place}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The ledger that a data folder belongs to.
+fn archive(data: &Path) -> Result<Archive, CommandError> {
+    Ok(Archive::open(data)?)
+}

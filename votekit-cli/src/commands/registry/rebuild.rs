@@ -1,0 +1,82 @@
+//! `votekit registry rebuild`: the registry as the log tells it, in place of what it holds.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use votekit_node::log_electors::LogElectors;
+
+use super::{Where, archive};
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::{office, progress, shared_registry};
+
+/// Make the registry anew from the ledger and the rolls that a node keeps
+///
+/// Every election of the ledger is put back as its log tells it: who is registered, who is revoked, who has voted and by which request. Whatever the
+/// registry held of it goes. It can be interrupted and run again, and nodes may go on taking votes meanwhile; a vote that is marked while its
+/// part is rebuilt may be expected to be accepted twice, and the log decides as ever.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit registry rebuild --registry redis://redis.example.ca:6379 --data node/")]
+pub(super) struct Args {
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Serialize)]
+struct Report {
+    elections: Vec<Rebuilt>,
+}
+
+#[derive(Serialize)]
+struct Rebuilt {
+    law_id: String,
+    registered: u64,
+    voted: u64,
+    manifests: Vec<String>,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
+    let data: &PathBuf = args.place.data.as_ref().ok_or_else(|| {
+        CommandError::usage("give --data with a node's data folder: the registry is made from its ledger and its rolls")
+    })?;
+    let archive = archive(data)?;
+    let elections = archive.elections()?;
+    args.place.refuse_absent(&elections, "the ledger")?;
+    let report = office::run(async {
+        let registry = shared_registry::open(&args.place.registry).await?;
+        let findings = registry.check_settings().await?;
+        shared_registry::refuse(&findings)?;
+        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
+        let mut rebuilt = Vec::new();
+        for law_id in elections.iter().filter(|law_id| args.place.is_meant(law_id)) {
+            let log = LogElectors::read(&archive, law_id)?;
+            if log.origins.is_empty() {
+                context.output.note(format!("{law_id}: no roll has taken effect; left as it is"));
+                continue;
+            }
+            let bar = progress::count("rebuilding", Some(log.electors.iter().map(|list| list.keys.len() as u64).sum()));
+            let done = registry.rebuild(law_id, &log.electors, Some(&log.origins), &|electors| bar.inc(electors)).await;
+            bar.finish_and_clear();
+            done?;
+            let manifests = log.manifests().iter().map(ToString::to_string).collect();
+            rebuilt.push(Rebuilt { law_id: law_id.to_string(), registered: log.registered, voted: log.accepted, manifests });
+        }
+        Ok(Report { elections: rebuilt })
+    })?;
+    context.output.result(&report)
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.elections.is_empty() {
+            return writeln!(formatter, "nothing to rebuild: the ledger has no election with a roll");
+        }
+        for Rebuilt { law_id, registered, voted, .. } in &self.elections {
+            writeln!(formatter, "{law_id}: rebuilt, {registered} electors registered, {voted} of them have voted")?;
+        }
+        Ok(())
+    }
+}

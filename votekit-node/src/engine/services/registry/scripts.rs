@@ -1,0 +1,140 @@
+//! What is done inside Redis, each in one atomic step on one bucket.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script};
+
+/// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag.
+/// Answers 1 first use (or the same request again), n ≥ 2 the how-manieth attempt, 0 no such credential, -1 revoked, -2 no such bucket.
+///
+/// Further requests stand as field ‖ tag → their attempt's number, and field → how many there are. Beyond 1000 of one credential none is kept: somebody
+/// who tries without end must not fill the memory.
+const MARK: &str = "
+local used = redis.call('HGET', KEYS[1], ARGV[1])
+if used == '0' then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+  return 1
+end
+if used == ARGV[2] then return 1 end
+if used == '-1' then return -1 end
+if not used then
+  if redis.call('HEXISTS', KEYS[1], '') == 1 then return 0 end
+  return -2
+end
+local again = ARGV[1] .. ' ' .. ARGV[2]
+local known = redis.call('HGET', KEYS[2], again)
+if known then return tonumber(known) end
+local before = tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or '0')
+if before < 1000 then
+  redis.call('HSET', KEYS[2], ARGV[1], before + 1, again, before + 2)
+end
+return before + 2
+";
+
+/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: fields. Answers how many were added.
+const MERGE: &str = "
+redis.call('HSETNX', KEYS[1], '', 'v1')
+local added = 0
+for place = 1, #ARGV do added = added + redis.call('HSETNX', KEYS[1], ARGV[place], '0') end
+return added
+";
+
+/// Puts a bucket in place of what was there. KEYS: bucket, further requests. ARGV: field, first use, field, …
+const REPLACE: &str = "
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('HSET', KEYS[1], '', 'v1')
+for place = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1]) end
+return 1
+";
+
+/// Moves a credential from one state to another, if it is in it. KEYS: bucket. ARGV: field, from, to; `-` is: not there. Answers whether it did.
+const MOVE: &str = "
+local used = redis.call('HGET', KEYS[1], ARGV[1]) or '-'
+if used ~= ARGV[2] then return 0 end
+if ARGV[3] == '-' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+return 1
+";
+
+/// Counts a bucket. KEYS: bucket. Answers credentials, those used, those revoked; -1 when there is no such bucket.
+const COUNT: &str = "
+local uses = redis.call('HVALS', KEYS[1])
+if #uses == 0 then return {-1, 0, 0} end
+local unused, revoked = 0, 0
+for place = 1, #uses do
+  if uses[place] == '0' then unused = unused + 1 elseif uses[place] == '-1' then revoked = revoked + 1 end
+end
+return {#uses - 1, #uses - 1 - unused - revoked, revoked}
+";
+
+/// The scripts, with their digests.
+pub(super) struct Scripts {
+    mark: Script,
+    merge: Script,
+    replace: Script,
+    change: Script,
+    count: Script,
+}
+
+/// Made once: a digest each.
+pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    mark: Script::new(MARK),
+    merge: Script::new(MERGE),
+    replace: Script::new(REPLACE),
+    change: Script::new(MOVE),
+    count: Script::new(COUNT),
+});
+
+impl Scripts {
+    /// How many [`Scripts::load`] gives.
+    pub(super) const COUNT: usize = 5;
+
+    /// The commands that make a server know them.
+    pub(super) fn load(&self) -> [Cmd; Self::COUNT] {
+        [MARK, MERGE, REPLACE, MOVE, COUNT].map(|source| {
+            let mut command = redis::cmd("SCRIPT");
+            command.arg("LOAD").arg(source);
+            command
+        })
+    }
+
+    pub(super) fn mark(&self, bucket: &str, later: &str, field: &[u8], tag: i32) -> Cmd {
+        call(&self.mark, &[bucket, later], |command| {
+            command.arg(field).arg(tag);
+        })
+    }
+
+    pub(super) fn merge<'a>(&self, bucket: &str, fields: impl Iterator<Item = &'a [u8]>) -> Cmd {
+        call(&self.merge, &[bucket], |command| {
+            fields.for_each(|field| {
+                command.arg(field);
+            });
+        })
+    }
+
+    pub(super) fn replace<'a>(&self, bucket: &str, later: &str, uses: impl Iterator<Item = (&'a [u8], i32)>) -> Cmd {
+        call(&self.replace, &[bucket, later], |command| {
+            uses.for_each(|(field, used)| {
+                command.arg(field).arg(used);
+            });
+        })
+    }
+
+    /// `None` is: not there.
+    pub(super) fn change(&self, bucket: &str, field: &[u8], from: Option<i32>, to: Option<i32>) -> Cmd {
+        let text = |used: Option<i32>| used.map_or_else(|| "-".to_owned(), |used| used.to_string());
+        call(&self.change, &[bucket], |command| {
+            command.arg(field).arg(text(from)).arg(text(to));
+        })
+    }
+
+    pub(super) fn count(&self, bucket: &str) -> Cmd {
+        call(&self.count, &[bucket], |_| {})
+    }
+}
+
+fn call(script: &Script, keys: &[&str], arguments: impl FnOnce(&mut Cmd)) -> Cmd {
+    let mut command = redis::cmd("EVALSHA");
+    command.arg(script.get_hash()).arg(keys.len()).arg(keys);
+    arguments(&mut command);
+    command
+}

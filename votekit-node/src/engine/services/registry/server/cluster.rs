@@ -1,0 +1,252 @@
+//! A cluster: which master has which slots, and one pipeline for each master.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::{Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates, Value};
+use tokio::sync::RwLock;
+
+use super::{CONNECTION_TIMEOUT, Keyed, RESPONSE_TIMEOUT, Way, with_scripts};
+
+const SLOTS: usize = 16_384;
+/// The library's own limit on a request with its retries. Its default would cut them off in a failover; every caller here has a shorter patience, or a longer one
+/// and tries again.
+const OVERALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// After so many failures in a row everything is connected anew: connections may all have gone stale at once, and with them the way to the others.
+const FAILURES_MAX: u32 = 3;
+
+/// A cluster, and what is known of it.
+pub(super) struct Cluster {
+    seed: ConnectionInfo,
+    certificates: Option<TlsCertificates>,
+    state: RwLock<State>,
+    failures: AtomicU32,
+}
+
+#[derive(Clone)]
+struct State {
+    connection: ClusterConnection,
+    topology: Arc<Topology>,
+}
+
+/// Who has which slots.
+pub(super) struct Topology {
+    /// By slot, a place in `masters`.
+    owners: Vec<u16>,
+    /// Each master's address, with one of its slots.
+    masters: Vec<(String, u16)>,
+    /// Every address that was told, replicas too.
+    nodes: Vec<(String, u16)>,
+}
+
+impl Cluster {
+    /// Connects to every node that the first one tells of.
+    pub(super) async fn open(seed: ConnectionInfo, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
+        let state = connect(&seed, certificates.clone(), &[]).await?;
+        let nodes = state.topology.nodes.clone();
+        let state = connect(&seed, certificates.clone(), &nodes).await?;
+        Ok(Self { seed, certificates, state: RwLock::new(state), failures: AtomicU32::new(0) })
+    }
+
+    /// One round trip to each master that has a key, all at once.
+    pub(super) async fn run(&self, commands: &[Keyed]) -> RedisResult<Vec<Value>> {
+        let State { connection, topology } = self.state.read().await.clone();
+        let mut places: BTreeMap<u16, (u16, Vec<usize>)> = BTreeMap::new();
+        for (place, keyed) in commands.iter().enumerate() {
+            let slot = slot_of(keyed.key.as_bytes());
+            let owner = topology.owners.get(usize::from(slot)).copied().unwrap_or(u16::MAX);
+            places.entry(owner).or_insert_with(|| (slot, Vec::new())).1.push(place);
+        }
+        let mut asked = Vec::with_capacity(places.len());
+        for (slot, places) in places.into_values() {
+            asked.push(ask_master(connection.clone(), slot, places, commands));
+        }
+        let mut gathered = vec![Value::Nil; commands.len()];
+        // All are waited for: an answer that came is worth as much as one that did not, but what is under way must not go on behind the caller's back.
+        for answered in join_all(asked).await {
+            let (places, values) = answered?;
+            for (place, value) in places.into_iter().zip(values) {
+                gathered[place] = value;
+            }
+        }
+        self.failures.store(0, Ordering::Relaxed);
+        Ok(gathered)
+    }
+
+    pub(super) async fn on_each(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
+        let State { mut connection, topology } = self.state.read().await.clone();
+        let mut answers = Vec::with_capacity(topology.masters.len());
+        for (address, slot) in &topology.masters {
+            let value = connection.route_command(command.clone(), RoutingInfo::SingleNode(master_of(*slot))).await?;
+            answers.push((address.clone(), value));
+        }
+        Ok(answers)
+    }
+
+    /// Finds out anew who has which slots.
+    pub(super) async fn mend(&self, _error: &RedisError) {
+        let State { mut connection, topology } = self.state.read().await.clone();
+        if self.failures.fetch_add(1, Ordering::Relaxed) < FAILURES_MAX {
+            if let Ok(topology) = Topology::ask(&mut connection).await {
+                self.state.write().await.topology = Arc::new(topology);
+            }
+        } else if let Ok(state) = connect(&self.seed, self.certificates.clone(), &topology.nodes).await {
+            *self.state.write().await = state;
+            self.failures.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The answers of one master, with the places of their commands.
+async fn ask_master(
+    connection: ClusterConnection,
+    slot: u16,
+    places: Vec<usize>,
+    commands: &[Keyed],
+) -> RedisResult<(Vec<usize>, Vec<Value>)> {
+    let these: Vec<&Cmd> = places.iter().map(|place| &commands[*place].command).collect();
+    let values = with_scripts(&these, Way::Slot(connection, slot)).await?;
+    Ok((places, values))
+}
+
+async fn connect(seed: &ConnectionInfo, certificates: Option<TlsCertificates>, nodes: &[(String, u16)]) -> RedisResult<State> {
+    let mut seeds = vec![seed.clone()];
+    seeds.extend(nodes.iter().map(|(host, port)| seed.clone().set_addr(at(seed.addr(), host, *port))));
+    let mut builder = ClusterClient::builder(seeds)
+        .connection_timeout(CONNECTION_TIMEOUT)
+        .response_timeout(RESPONSE_TIMEOUT)
+        .overall_response_timeout(Some(OVERALL_TIMEOUT))
+        .retries(3)
+        .min_retry_wait(20)
+        .max_retry_wait(200);
+    if let Some(certificates) = certificates {
+        builder = builder.certs(certificates);
+    }
+    let mut connection = builder.build()?.get_async_connection().await?;
+    let topology = Arc::new(Topology::ask(&mut connection).await?);
+    Ok(State { connection, topology })
+}
+
+/// The same kind of address, of another node.
+fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
+    match like {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host.to_owned(), port),
+    }
+}
+
+impl Topology {
+    async fn ask(connection: &mut ClusterConnection) -> RedisResult<Self> {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg("SLOTS");
+        let told = connection.route_command(command, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random)).await?;
+        Self::read(&told.extract_error()?).ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS does not read")))
+    }
+
+    /// Ranges of slots, each with its master and its replicas: `[[first, last, [host, port, …], …], …]`.
+    fn read(told: &Value) -> Option<Self> {
+        let mut topology = Self { owners: vec![u16::MAX; SLOTS], masters: Vec::new(), nodes: Vec::new() };
+        for range in array(told)? {
+            let [first, last, nodes @ ..] = array(range)? else { return None };
+            let (first, last) = (number(first)?, number(last)?);
+            let mut addresses = Vec::new();
+            for node in nodes {
+                let [host, port, ..] = array(node)? else { return None };
+                // A host that is not told is the one that was asked, which is a seed already.
+                if let Some(host) = text(host).filter(|host| !host.is_empty() && host != "?") {
+                    addresses.push((host, number(port)?));
+                }
+            }
+            let name = addresses.first().map_or_else(|| "the first node".to_owned(), |(host, port)| format!("{host}:{port}"));
+            let place = match topology.masters.iter().position(|(known, _)| *known == name) {
+                Some(place) => place,
+                None => {
+                    topology.masters.push((name, first));
+                    topology.masters.len() - 1
+                }
+            };
+            topology.owners.get_mut(usize::from(first)..=usize::from(last))?.fill(u16::try_from(place).ok()?);
+            for address in addresses {
+                if !topology.nodes.contains(&address) {
+                    topology.nodes.push(address);
+                }
+            }
+        }
+        Some(topology)
+    }
+}
+
+pub(super) fn master_of(slot: u16) -> SingleNodeRoutingInfo {
+    SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master))
+}
+
+/// CRC-16 (XMODEM) of what stands in the first braces, or of all.
+fn slot_of(key: &[u8]) -> u16 {
+    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        let close = rest.iter().position(|byte| *byte == b'}')?;
+        (close > 0).then(|| &rest[..close])
+    });
+    let mut crc: u16 = 0;
+    for byte in tag.unwrap_or(key) {
+        crc ^= u16::from(*byte) << 8;
+        for _ in 0..8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
+        }
+    }
+    crc % SLOTS as u16
+}
+
+fn array(value: &Value) -> Option<&[Value]> {
+    if let Value::Array(values) = value { Some(values) } else { None }
+}
+
+fn number(value: &Value) -> Option<u16> {
+    if let Value::Int(number) = value { u16::try_from(*number).ok() } else { None }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
+        Value::SimpleString(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_those_of_the_specification() {
+        assert_eq!(slot_of(b"123456789"), 0x31C3);
+        assert_eq!(slot_of(b"votekit:{L1:6:3f}:d"), slot_of(b"votekit:{L1:6:3f}"));
+        assert_eq!(slot_of(b"{}x"), slot_of(b"{}x"));
+        assert_ne!(slot_of(b"{}x"), slot_of(b"{}y"));
+    }
+
+    #[test]
+    fn ranges_of_one_master_are_one_round_trip() {
+        let node = |port| Value::Array(vec![Value::BulkString(b"127.0.0.1".to_vec()), Value::Int(port)]);
+        let range = |first, last, ports: &[i64]| {
+            let mut range = vec![Value::Int(first), Value::Int(last)];
+            range.extend(ports.iter().map(|port| node(*port)));
+            Value::Array(range)
+        };
+        let told = Value::Array(vec![range(0, 99, &[1, 4]), range(100, 16_383, &[2]), range(50, 60, &[2])]);
+        let topology = Topology::read(&told).expect("it reads");
+        assert_eq!(topology.masters.len(), 2);
+        assert_eq!((topology.owners[0], topology.owners[55], topology.owners[16_383]), (0, 1, 1));
+        assert_eq!(topology.nodes.len(), 3);
+        assert!(Topology::read(&Value::Array(vec![range(0, 16_384, &[1])])).is_none());
+        assert!(Topology::read(&Value::Nil).is_none());
+    }
+}

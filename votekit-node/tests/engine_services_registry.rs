@@ -1,0 +1,278 @@
+//! The registry on a real Redis Cluster: the conformance suite, whole and on a bad day, and what is its own: forgotten marks, lost buckets, bad addresses.
+#![cfg(feature = "services")]
+// The counts are for whoever reads the test's output: a suite that silently ran nothing proves nothing.
+#![allow(clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use tempfile::TempDir;
+use votekit_core::credential::RegistryKey;
+use votekit_core::id::{LawId, RequestId};
+use votekit_core::registry::KeyList;
+use votekit_node::engine::conformance::{CaseResult, Place, Which, registry_cases};
+use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::services::registry::{Difference, RedisRegistry};
+use votekit_node::engine::services::url::{Service, ServiceAddress};
+use votekit_node::engine::unreliable::Odds;
+use votekit_node::engine::{EngineError, Expectation, FirstUse, Mark, Registry, Roles};
+
+const REGISTRY_CASES: usize = 19;
+const REGISTRY_CASES_RETRY_SAFE: usize = 18;
+
+/// The address of one node of a cluster of three masters and three replicas.
+fn cluster() -> String {
+    std::env::var("VOTEKIT_TEST_REDIS")
+        .expect("VOTEKIT_TEST_REDIS is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
+}
+
+/// A name that no other test, and no earlier run, has.
+fn prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
+    format!("t{}-{now:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn address(text: &str) -> ServiceAddress {
+    ServiceAddress::parse(Service::Redis, text).expect("an address")
+}
+
+async fn registry(prefix: &str) -> RedisRegistry {
+    let opened = RedisRegistry::open(&address(&format!("{}?prefix={prefix}", cluster()))).await;
+    opened.expect("the cluster is there")
+}
+
+/// A registry of its own on the cluster; the other roles are not looked at.
+struct OnRedis {
+    folder: TempDir,
+    prefix: String,
+    bad_day: Option<u64>,
+}
+
+impl OnRedis {
+    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), prefix: prefix(), bad_day })
+    }
+}
+
+#[async_trait]
+impl Place for OnRedis {
+    async fn open(&self) -> Result<Roles, EngineError> {
+        let engine = EmbeddedEngine::open(self.folder.path())?;
+        let registry = Arc::new(registry(&self.prefix).await);
+        let roles = Roles { registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
+        Ok(match self.bad_day {
+            Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
+            None => roles,
+        })
+    }
+}
+
+fn count(results: &[CaseResult]) -> usize {
+    let broken: Vec<String> = results
+        .iter()
+        .filter_map(|case| case.outcome.as_ref().err().map(|error| format!("registry: {}: {error}", case.name)))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    results.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_registry_on_a_cluster_conforms() {
+    assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is no cluster");
+    let cases = count(&registry_cases(|| OnRedis::make(None), Which::All).await);
+    println!("conformance: Redis Cluster: registry: {cases} cases");
+    assert_eq!(cases, REGISTRY_CASES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_registry_on_a_cluster_conforms_on_a_bad_day() {
+    let cases = count(&registry_cases(|| OnRedis::make(Some(2_025)), Which::RetrySafe).await);
+    println!("conformance: Redis Cluster on bad day 2025: registry: {cases} cases");
+    assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
+}
+
+fn law() -> LawId {
+    "L2025-001".parse().expect("a law id")
+}
+
+/// Keys that spread as digests do.
+fn key(number: u32) -> RegistryKey {
+    let mut bytes = [0x5a; 32];
+    bytes[..8].copy_from_slice(&u64::from(number).wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+    RegistryKey::from_bytes(bytes)
+}
+
+fn roll(numbers: impl IntoIterator<Item = u32>) -> Arc<KeyList> {
+    let mut keys: Vec<RegistryKey> = numbers.into_iter().map(key).collect();
+    keys.sort_unstable();
+    Arc::new(KeyList::new(keys).expect("keys differ"))
+}
+
+fn mark(key_number: u32, request: u32) -> Mark {
+    let mut bytes = [1; 16];
+    bytes[..4].copy_from_slice(&request.to_be_bytes());
+    Mark { key: key(key_number), request: RequestId::from_bytes(bytes) }
+}
+
+/// A client of its own, to do to Redis what a failover, or an operator, does.
+async fn redis() -> ClusterConnection {
+    let client = ClusterClient::new(vec![cluster()]).expect("a cluster");
+    client.get_async_connection().await.expect("connected")
+}
+
+/// The key of the bucket of a credential, in an election of at most 4096 electors.
+fn bucket_key(prefix: &str, key: &RegistryKey) -> String {
+    format!("{prefix}:{{{}:6:{:x}}}", law(), key.as_bytes()[0] >> 2)
+}
+
+#[tokio::test]
+async fn marks_that_a_failover_forgot_make_labels_optimistic() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    let bucket = bucket_key(&prefix, &key(7));
+    let mut redis = redis().await;
+    let before: Vec<u8> = redis::cmd("DUMP").arg(&bucket).query_async(&mut redis).await.expect("the bucket is there");
+    assert_eq!(registry.mark(&law(), &[mark(7, 1)]).await.expect("marked"), [Expectation::Accepted]);
+    let again = registry.mark(&law(), &[mark(7, 2)]).await.expect("marked");
+    assert_eq!(again, [Expectation::Duplicate { attempt: 2 }]);
+    // The replica that took over had not heard of the marks.
+    let restored = redis::cmd("RESTORE").arg(&bucket).arg(0).arg(before).arg("REPLACE").query_async::<()>(&mut redis).await;
+    restored.expect("the bucket as it was");
+    assert_eq!(registry.mark(&law(), &[mark(7, 3)]).await.expect("marked"), [Expectation::Accepted], "optimistic, not unknown");
+    let used = FirstUse::by(&mark(7, 1).request);
+    let differences =
+        registry.compare(&law(), &[(key(7), used), (key(8), FirstUse::UNUSED), (key(9_999), FirstUse::UNUSED)]).await;
+    assert_eq!(differences.expect("compared"), [Some(Difference::OtherRequest), None, Some(Difference::Missing)]);
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    let bucket = bucket_key(&prefix, &key(7));
+    redis::cmd("DEL").arg(&bucket).query_async::<()>(&mut redis().await).await.expect("deleted");
+    let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("nothing can be told");
+    assert!(matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("registry rebuild")), "{error}");
+    let survey = registry.survey(&law()).await.expect("counted");
+    assert_eq!((survey.buckets, survey.buckets_missing), (64, 1));
+    assert!(survey.registered() < 500);
+    // Loading again brings the electors back, and leaves the others as they are.
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    assert_eq!(
+        registry.mark(&law(), &[mark(7, 1), mark(9_999, 1)]).await.expect("marked"),
+        [Expectation::Accepted, Expectation::Unknown]
+    );
+    assert_eq!(registry.survey(&law()).await.expect("counted").registered(), 500);
+}
+
+#[tokio::test]
+async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    registry.mark(&law(), &[mark(7, 1)]).await.expect("marked");
+    // As if the loader had been killed: some buckets are there, others not.
+    let mut redis = redis().await;
+    let meta = format!("{prefix}:{{{}}}", law());
+    redis::cmd("HSET").arg(&meta).arg("state").arg("loading").query_async::<()>(&mut redis).await.expect("set");
+    redis::cmd("DEL").arg(bucket_key(&prefix, &key(9))).query_async::<()>(&mut redis).await.expect("deleted");
+    let other = self::registry(&prefix).await;
+    let error = other.mark(&law(), &[mark(1, 1)]).await.expect_err("not loaded");
+    assert!(matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("not loaded to its end")), "{error}");
+    other.add_roll(&law(), &roll(1..=500)).await.expect("loaded on");
+    assert_eq!(other.registered(&law()).await.expect("read"), 500);
+    let told = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
+    assert_eq!(told, [Expectation::Duplicate { attempt: 2 }, Expectation::Accepted], "nothing is unspent");
+}
+
+#[tokio::test]
+async fn attempts_without_end_fill_no_memory() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=1)).await.expect("loaded");
+    let marks: Vec<Mark> = (1..=1012).map(|request| mark(1, request)).collect();
+    let told = registry.mark(&law(), &marks).await.expect("marked");
+    for (expectation, attempt) in told.iter().zip(1_u32..) {
+        let expected = if attempt == 1 { Expectation::Accepted } else { Expectation::Duplicate { attempt: attempt.min(1002) } };
+        assert_eq!(*expectation, expected, "attempt {attempt}");
+    }
+    let later = format!("{}:d", bucket_key(&prefix, &key(1)));
+    let kept: u32 = redis::cmd("HLEN").arg(&later).query_async(&mut redis().await).await.expect("counted");
+    assert_eq!(kept, 1001, "1000 requests and their count");
+}
+
+#[tokio::test]
+async fn a_batch_is_marked_after_the_servers_forgot_the_scripts() {
+    let registry = registry(&prefix()).await;
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    redis::cmd("SCRIPT").arg("FLUSH").query_async::<()>(&mut redis().await).await.expect("flushed");
+    let marks: Vec<Mark> = (1..=500).map(|number| mark(number, number)).collect();
+    assert_eq!(registry.mark(&law(), &marks).await.expect("marked"), vec![Expectation::Accepted; 500]);
+}
+
+#[tokio::test]
+async fn electors_spread_over_all_masters_in_packed_lists() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=4000)).await.expect("loaded");
+    let marks: Vec<Mark> = (1..=4000).map(|number| mark(number, number)).collect();
+    registry.mark(&law(), &marks).await.expect("marked");
+    let mut redis = redis().await;
+    for number in [1, 2_000, 4_000] {
+        let bucket = bucket_key(&prefix, &key(number));
+        let encoding: String = redis::cmd("OBJECT").arg("ENCODING").arg(&bucket).query_async(&mut redis).await.expect("told");
+        assert_eq!(encoding, "listpack");
+    }
+    let survey = registry.survey(&law()).await.expect("counted");
+    assert_eq!((survey.credentials, survey.used, survey.revoked, survey.buckets_missing), (4000, 4000, 0, 0));
+}
+
+/// The opening fails with a reason and a hint that hold these texts, and no password.
+async fn refused(text: &str, told: &str, hinted: &str) {
+    match RedisRegistry::open(&address(text)).await {
+        Err(EngineError::Misconfigured { reason, hint, .. }) => {
+            assert!(reason.contains(told), "{text}: no {told:?} in: {reason}");
+            assert!(hint.contains(hinted), "{text}: no {hinted:?} in: {hint}");
+            assert!(!reason.contains("geheim") && !hint.contains("geheim"), "{reason} {hint}");
+        }
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_bad_address_is_told_with_a_hint() {
+    let good = cluster();
+    let good = good.trim_end_matches('/');
+    assert!(ServiceAddress::parse(Service::Redis, "http://localhost").is_err(), "another scheme");
+    refused("redis://127.0.0.1:1", "nothing listens there", "host and port").await;
+    refused("redis://no-such-host.invalid:6379", "the host has no address", "name").await;
+    refused(&good.replace("redis://", "redis://:geheim@"), "refuses the user or the password", "password_file").await;
+    refused(&good.replace("redis://", "redis://nobody:geheim@"), "refuses the user or the password", "password_file").await;
+    refused(&good.replace("redis://", "rediss://"), "does not", "redis://").await;
+    refused(&format!("{good}/3"), "no database 3", "prefix").await;
+    refused(&format!("{good}/votes"), "no number of a database", "leave it out").await;
+    refused(&format!("{good}?prefix=a:b"), "the prefix 'a:b'", "letters").await;
+    refused(&format!("{good}?timeout=3"), "'timeout' is unknown", "prefix").await;
+    refused(&format!("{good}?ca_file=/nowhere"), "ca_file means TLS", "rediss://").await;
+    refused(&format!("{}?ca_file=/nowhere", good.replace("redis://", "rediss://")), "does not read", "PEM").await;
+}
+
+#[tokio::test]
+async fn a_registry_of_another_layout_or_program_is_refused() {
+    let prefix = prefix();
+    let mut redis = redis().await;
+    let here = format!("{}?prefix={prefix}", cluster());
+    redis::cmd("SET").arg(format!("{prefix}:layout")).arg("2").query_async::<()>(&mut redis).await.expect("set");
+    refused(&here, "layout 2, and this votekit knows layout 1", "use the votekit that wrote it").await;
+    redis::cmd("SET").arg(format!("{prefix}:layout")).arg("mine").query_async::<()>(&mut redis).await.expect("set");
+    refused(&here, "is not votekit's", "prefix").await;
+    redis::cmd("DEL").arg(format!("{prefix}:layout")).query_async::<()>(&mut redis).await.expect("deleted");
+    redis::cmd("SADD").arg(format!("{prefix}:layout")).arg("x").query_async::<()>(&mut redis).await.expect("set");
+    refused(&here, "something else", "prefix").await;
+}
