@@ -7,4 +7,5 @@
 //!                                           Redis Cluster
 //! ```
 
+pub mod ballot_box;
 pub mod url;
