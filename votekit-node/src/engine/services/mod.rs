@@ -8,6 +8,7 @@
 //! ```
 
 pub mod registry;
+pub mod ballot_box;
 pub mod url;
 
 use std::sync::Arc;

@@ -1,0 +1,153 @@
+//! The ballot box on RabbitMQ: whole batches through durable quorum queues, confirmed by a majority of the broker's nodes.
+//!
+//! ```text
+//! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation ─▶ collect … acknowledge
+//!                                              │                                            │
+//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┘
+//! ```
+//!
+//! A message is acknowledged when its next holder has it for good. With the broker away everything waits: nothing is put back by hand.
+
+mod barrier;
+mod link;
+mod message;
+mod publisher;
+mod review;
+mod settings;
+mod spread;
+mod stage;
+mod topology;
+mod track;
+mod trouble;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::time::timeout;
+use votekit_core::batch::Batch;
+
+use self::link::Link;
+use self::message::{BATCH, LABELLED, carrying, write_labelled};
+use self::publisher::{Destination, Outbox};
+use self::settings::Settings;
+use self::stage::{Stage, Step};
+use super::url::ServiceAddress;
+use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
+
+/// A ballot box in a broker. Several processes may use one at the same time.
+pub struct RabbitMqBallotBox {
+    shown: String,
+    outbox: Arc<Outbox>,
+    validation: Stage,
+    aggregation: Stage,
+    /// Keeps the connection that everything is published through.
+    _publishing: Link,
+}
+
+impl RabbitMqBallotBox {
+    /// Connects, and declares what is not there yet. Consumes nothing before the first [`BallotBox::receive`] or [`BallotBox::collect`].
+    ///
+    /// `?prefix=NAME` gives exchange and queues names of their own; `?queues=N` says how many validation queues there are, the same for all processes (4).
+    ///
+    /// # Errors
+    /// [`EngineError::Misconfigured`], within 5 seconds, with what an operator must mend.
+    pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
+        let settings = Arc::new(Settings::read(address)?);
+        let opening = async {
+            let connection = link::connect(&settings).await?;
+            let beyond = topology::one_too_many(&connection, &settings.names).await?;
+            if beyond.is_none() {
+                topology::declare(&connection, &settings.names).await?;
+            }
+            Ok((connection, beyond))
+        };
+        let (connection, beyond) = timeout(link::OPENING_MAX, opening)
+            .await
+            .unwrap_or_else(|_| Err(trouble::too_late()))
+            .map_err(|error| trouble::explain(&settings, &error))?;
+        if let Some(queue) = beyond {
+            return Err(trouble::misconfigured(
+                format!(
+                    "{address}: there are more than {} validation queues, the next one is {queue}",
+                    settings.names.validation.len()
+                ),
+                "give every process the same ?queues=N, or delete that queue once it is empty",
+            ));
+        }
+        let publishing = Link::keep((*settings).clone(), "publishing", Some(connection));
+        let outbox = Arc::new(Outbox::new(publishing.view(), settings));
+        Ok(Self {
+            shown: address.to_string(),
+            validation: Stage::new(Step::Validation, Arc::clone(&outbox)),
+            aggregation: Stage::new(Step::Aggregation, Arc::clone(&outbox)),
+            outbox,
+            _publishing: publishing,
+        })
+    }
+}
+
+#[async_trait]
+impl BallotBox for RabbitMqBallotBox {
+    async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError> {
+        let queue = self.outbox.next_in_turn();
+        self.outbox.publish(queue, carrying(batch, BATCH), batch.as_bytes()).await
+    }
+
+    async fn receive(&self) -> Result<Delivery, EngineError> {
+        let (batch, _, tag) = self.validation.next().await?;
+        Ok(Delivery { batch, tag })
+    }
+
+    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+        if !self.validation.holds(delivery.tag) {
+            return Ok(());
+        }
+        let batch = &delivery.batch;
+        let body = write_labelled(batch, labels);
+        let told = async {
+            match review::unexpected(batch, labels) {
+                Some((properties, note)) => self.outbox.publish(Destination::Review, properties, &note).await,
+                None => Ok(()),
+            }
+        };
+        let forwarded = self.outbox.publish(Destination::Aggregation, carrying(batch, LABELLED), &body);
+        tokio::try_join!(forwarded, told)?;
+        self.validation.let_go(delivery.tag).await;
+        Ok(())
+    }
+
+    async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
+        if !self.validation.holds(delivery.tag) {
+            return Ok(());
+        }
+        let (properties, note) = review::refused(&delivery.batch, reason);
+        self.outbox.publish(Destination::Review, properties, &note).await?;
+        self.validation.let_go(delivery.tag).await;
+        Ok(())
+    }
+
+    async fn collect(&self) -> Result<Labelled, EngineError> {
+        let (batch, labels, tag) = self.aggregation.next().await?;
+        Ok(Labelled { batch, labels, tag })
+    }
+
+    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+        self.aggregation.let_go(labelled.tag).await;
+        Ok(())
+    }
+
+    async fn settle(&self) -> Result<(), EngineError> {
+        barrier::settle(&self.outbox).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.outbox.ping().await
+    }
+}
+
+impl fmt::Debug for RabbitMqBallotBox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "RabbitMqBallotBox({})", self.shown)
+    }
+}

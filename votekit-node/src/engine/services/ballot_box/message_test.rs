@@ -1,0 +1,64 @@
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::{BatchHeader, NodeKey};
+use votekit_core::credential::CredentialHash;
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
+use votekit_core::instant::UnixMillis;
+
+use super::*;
+use crate::random::SystemRandom;
+
+fn batch(count: u8) -> Batch {
+    let node = NodeKey::from_seed(&[1; 32]);
+    let number = BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(1) };
+    let law_id = "L1".parse().expect("a law id");
+    let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
+    let envelopes: Vec<_> = (0..count)
+        .map(|place| Envelope {
+            request: RequestId::from_bytes([place; 16]),
+            hash: CredentialHash::from_bytes([place; 32]),
+            received: UnixMillis(1_700_000_000_000),
+            choice: ChoiceIndex(1),
+        })
+        .collect();
+    let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+    Batch::seal(header, &envelopes, &ballot_key, &node, &mut SystemRandom).expect("the ballot key is usable")
+}
+
+#[test]
+fn labels_travel_and_only_their_own_form_is_read() {
+    let batch = batch(5);
+    let labels = vec![
+        Expectation::Accepted,
+        Expectation::Unknown,
+        Expectation::Revoked,
+        Expectation::Duplicate { attempt: 2 },
+        Expectation::Duplicate { attempt: u32::MAX },
+    ];
+    for labels in [labels, Labels::new()] {
+        let bytes = write_labelled(&batch, &labels);
+        let (read, read_labels) = read_labelled(&bytes).expect("what was written reads");
+        assert_eq!((&read, &read_labels), (&batch, &labels));
+        for end in 0..bytes.len() {
+            assert!(read_labelled(&bytes[..end]).is_err(), "cut at {end}");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert!(read_labelled(&longer).is_err());
+    }
+}
+
+#[test]
+fn labels_that_say_nothing_are_refused() {
+    let batch = batch(2);
+    let with = |labels: &[u8]| [MAGIC.as_slice(), labels, batch.as_bytes()].concat();
+    for (labels, told) in [
+        (&[0, 0, 0, 1, 0][..], "1 labels stand before 2 envelopes"),
+        (&[0, 0, 0, 2, 0, 9], "no label 9"),
+        (&[0, 0, 0, 2, 0, 3, 0, 0, 0, 1], "attempt 1"),
+        (&[0xff, 0xff, 0xff, 0xff], "announced"),
+    ] {
+        let error = read_labelled(&with(labels)).expect_err(told);
+        assert!(error.contains(told), "{error}");
+    }
+    assert!(read_labelled(batch.as_bytes()).is_err());
+}
