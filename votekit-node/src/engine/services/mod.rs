@@ -7,4 +7,5 @@
 //!                                           Redis Cluster
 //! ```
 
+pub mod ledger;
 pub mod url;
