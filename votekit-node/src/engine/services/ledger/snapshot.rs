@@ -1,10 +1,13 @@
 //! The ledger as it stands at one moment, read beside whoever is writing it, by programs that wait for each answer.
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, LawId};
 
@@ -22,11 +25,13 @@ const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// A read-only view of a ledger. What is written after it was opened does not show.
 ///
-/// It has a runtime of its own, and must not be used from within another.
+/// Its calls block. They may be made from within a runtime too: the view has a thread of its own for its connection.
 pub struct PostgresSnapshot {
-    runtime: Runtime,
-    session: Mutex<Session>,
+    session: Arc<Mutex<Session>>,
+    runtime: Option<Runtime>,
 }
+
+type Asked<'session, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'session>>;
 
 impl PostgresSnapshot {
     /// Opens the ledger of an address. Makes nothing and migrates nothing.
@@ -35,24 +40,20 @@ impl PostgresSnapshot {
     /// [`EngineError::Misconfigured`] when there is none, or it is of another version; else as
     /// [`PostgresLedger::open`](super::PostgresLedger::open).
     pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| unavailable(format!("no runtime: {error}")))?;
-        let way = Way::to(address)?;
-        let connect = async {
-            let client = way.connect().await?;
-            schema::check(&client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))?;
-            // A long export is no fault. The first read fixes the moment.
-            let limits =
-                format!("SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0", ANSWER_TIME.as_millis());
-            for command in [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"] {
-                let done = client.batch_execute(command).await;
-                done.map_err(|error| schema::Fault::Postgres(error).told_at_opening(address))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
+        let address = address.clone();
+        let session = wait(&runtime, async move {
+            tokio::time::timeout(OPENING_TIME, connect(&address)).await.unwrap_or_else(|_| Err(silent(&address)))
+        });
+        // Dropped where blocking is not allowed, a runtime panics.
+        match session {
+            Ok(session) => Ok(Self { session: Arc::new(Mutex::new(session)), runtime: Some(runtime) }),
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
             }
-            Ok(Session::own(client, ANSWER_TIME))
-        };
-        let session = runtime.block_on(async { tokio::time::timeout(OPENING_TIME, connect).await });
-        let session = session.unwrap_or_else(|_| Err(silent(address)))?;
-        Ok(Self { runtime, session: Mutex::new(session) })
+        }
     }
 
     /// The elections that have a log, in the order of their creation.
@@ -60,7 +61,7 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn elections(&self) -> Result<Vec<LawId>, EngineError> {
-        self.runtime.block_on(queries::elections(&mut self.session()))
+        self.ask(|session| Box::pin(queries::elections(session)))
     }
 
     /// Where a log stands.
@@ -68,7 +69,8 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
-        self.runtime.block_on(queries::head(&mut self.session(), law_id))
+        let law_id = law_id.clone();
+        self.ask(|session| Box::pin(async move { queries::head(session, &law_id).await }))
     }
 
     /// Blocks from a height on.
@@ -76,7 +78,8 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
-        self.runtime.block_on(queries::blocks(&mut self.session(), law_id, from_height, limit))
+        let law_id = law_id.clone();
+        self.ask(move |session| Box::pin(async move { queries::blocks(session, &law_id, from_height, limit).await }))
     }
 
     /// A batch that has not been purged, by its number.
@@ -84,7 +87,8 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
-        self.runtime.block_on(queries::batch(&mut self.session(), law_id, number))
+        let law_id = law_id.clone();
+        self.ask(move |session| Box::pin(async move { queries::batch(session, &law_id, number).await }))
     }
 
     /// A manifest by its digest.
@@ -92,7 +96,8 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
-        self.runtime.block_on(queries::manifest(&mut self.session(), digest))
+        let digest = *digest;
+        self.ask(move |session| Box::pin(async move { queries::manifest(session, &digest).await }))
     }
 
     /// The remarks on an election's requests, in order.
@@ -100,12 +105,51 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`EngineError`].
     pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
-        self.runtime.block_on(queries::review_notes(&mut self.session(), law_id))
+        let law_id = law_id.clone();
+        self.ask(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
     }
 
-    fn session(&self) -> MutexGuard<'_, Session> {
-        // A session is whole after any panic: at the worst its connection is gone.
-        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ask<T, Q>(&self, query: Q) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        Q: for<'session> FnOnce(&'session mut Session) -> Asked<'session, T> + Send + 'static,
+    {
+        let session = Arc::clone(&self.session);
+        let runtime = self.runtime.as_ref().expect("taken by drop alone");
+        wait(runtime, async move { query(&mut *session.lock().await).await })
+    }
+}
+
+/// Runs on the runtime's thread, and blocks this one until it is done.
+fn wait<T: Send + 'static>(
+    runtime: &Runtime,
+    asked: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    let (reply, answer) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        let _ = reply.send(asked.await);
+    });
+    answer.recv().unwrap_or_else(|_| Err(unavailable("the thread that reads ended")))
+}
+
+async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
+    let way = Way::to(address)?;
+    let client = way.connect().await?;
+    schema::check(&client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))?;
+    // A long export is no fault. The first read fixes the moment.
+    let limits = format!("SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0", ANSWER_TIME.as_millis());
+    for command in [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"] {
+        let done = client.batch_execute(command).await;
+        done.map_err(|error| schema::Fault::Postgres(error).told_at_opening(address))?;
+    }
+    Ok(Session::own(client, ANSWER_TIME))
+}
+
+impl Drop for PostgresSnapshot {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
