@@ -1,4 +1,5 @@
-//! A data folder, read beside the node that may be using it: for exports, recounts and results. Nothing is written and no lock is taken.
+//! A data folder and its ledger, in the folder or on PostgreSQL, read beside the nodes that may be using them: for exports, recounts, results and
+//! reviews. Nothing is written and no lock is taken.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -12,7 +13,9 @@ use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use crate::data_folder::DataFolder;
 use crate::election_cell::CheckpointSigner;
 use crate::engine::embedded::Snapshot;
-use crate::engine::{EngineError, Head, StoredBlock};
+#[cfg(feature = "services")]
+use crate::engine::services::{ledger::PostgresSnapshot, url::ServiceAddress};
+use crate::engine::{EngineError, Head, ReviewNote, StoredBlock};
 use crate::node::NodeError;
 
 /// Blocks read at once.
@@ -22,7 +25,26 @@ const READ_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Archive {
     folder: DataFolder,
-    snapshot: Snapshot,
+    source: Source,
+}
+
+/// Where the ledger is.
+#[derive(Debug)]
+enum Source {
+    Folder(Snapshot),
+    #[cfg(feature = "services")]
+    Services(PostgresSnapshot),
+}
+
+/// Asks whichever ledger there is: both answer the same questions.
+macro_rules! ask {
+    ($source:expr, $question:ident($($argument:expr),*)) => {
+        match &$source {
+            Source::Folder(snapshot) => snapshot.$question($($argument),*),
+            #[cfg(feature = "services")]
+            Source::Services(snapshot) => snapshot.$question($($argument),*),
+        }
+    };
 }
 
 impl Archive {
@@ -31,7 +53,16 @@ impl Archive {
     /// # Errors
     /// [`NodeError`] when it is no data folder, or does not read.
     pub fn open(path: &Path) -> Result<Self, NodeError> {
-        Ok(Self { folder: DataFolder::peek(path)?, snapshot: Snapshot::open(path)? })
+        Ok(Self { folder: DataFolder::peek(path)?, source: Source::Folder(Snapshot::open(path)?) })
+    }
+
+    /// Opens the ledger of an installation on PostgreSQL, with the data folder of a node that has the installation's keys.
+    ///
+    /// # Errors
+    /// [`NodeError`] when it is no data folder, or the ledger is not to be had.
+    #[cfg(feature = "services")]
+    pub fn open_services(path: &Path, ledger: &ServiceAddress) -> Result<Self, NodeError> {
+        Ok(Self { folder: DataFolder::peek(path)?, source: Source::Services(PostgresSnapshot::open(ledger)?) })
     }
 
     /// The data folder.
@@ -45,7 +76,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn elections(&self) -> Result<Vec<LawId>, EngineError> {
-        self.snapshot.elections()
+        ask!(self.source, elections())
     }
 
     /// Where the log of an election stands.
@@ -53,7 +84,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
-        self.snapshot.head(law_id)
+        ask!(self.source, head(law_id))
     }
 
     /// Hands every leaf of a log to `each`, in order.
@@ -67,7 +98,7 @@ impl Archive {
     ) -> Result<(), E> {
         let mut height = 1;
         loop {
-            let blocks = self.snapshot.blocks(law_id, height, READ_AT_ONCE)?;
+            let blocks = self.blocks(law_id, height, READ_AT_ONCE)?;
             let Some(last) = blocks.last() else { return Ok(()) };
             height = last.height + 1;
             for StoredBlock { height, leaves, .. } in &blocks {
@@ -89,7 +120,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
-        self.snapshot.batch(law_id, number)
+        ask!(self.source, batch(law_id, number))
     }
 
     /// A manifest that was loaded, by its digest.
@@ -97,7 +128,19 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
-        self.snapshot.manifest(digest)
+        ask!(self.source, manifest(digest))
+    }
+
+    /// The remarks on an election's requests, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+        ask!(self.source, review_notes(law_id))
+    }
+
+    fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+        ask!(self.source, blocks(law_id, from_height, limit))
     }
 
     /// The bytes of an election's policy.
@@ -106,7 +149,7 @@ impl Archive {
     /// [`NodeError`].
     pub fn policy(&self, law_id: &LawId) -> Result<Vec<u8>, NodeError> {
         let damaged = || cut_short(law_id, 1);
-        let blocks = self.snapshot.blocks(law_id, 1, 1)?;
+        let blocks = self.blocks(law_id, 1, 1)?;
         let first = blocks.first().and_then(|block| leaves_of_block(&block.leaves).next()).flatten().ok_or_else(damaged)?;
         let Ok(Leaf::Election(ElectionEvent::Draft { definition, .. })) = Leaf::parse(first) else {
             return Err(damaged().into());
@@ -150,7 +193,7 @@ impl Lines<'_> {
     fn read_on(&mut self) -> Result<(), EngineError> {
         self.bytes.clear();
         self.read = 0;
-        for StoredBlock { height, leaves, .. } in self.archive.snapshot.blocks(self.law_id, self.height, READ_AT_ONCE)? {
+        for StoredBlock { height, leaves, .. } in self.archive.blocks(self.law_id, self.height, READ_AT_ONCE)? {
             for leaf in leaves_of_block(&leaves) {
                 self.bytes.extend_from_slice(leaf.ok_or_else(|| cut_short(self.law_id, height))?);
                 self.bytes.push(b'\n');

@@ -14,6 +14,7 @@ pub mod conformance;
 pub mod embedded;
 #[cfg(feature = "services")]
 pub mod services;
+mod stored_log;
 #[cfg(feature = "test-support")]
 pub mod unreliable;
 
@@ -413,6 +414,15 @@ impl ReviewNote {
 
     /// The longest remark, in bytes.
     pub const TEXT_BYTES_MAX: usize = 2000;
+
+    /// The rule that a remark breaks: every ledger refuses it as [`Conflict::Malformed`].
+    #[must_use]
+    pub fn broken_rule(&self) -> Option<&'static str> {
+        if self.by.len() > Self::BY_BYTES_MAX || self.text.len() > Self::TEXT_BYTES_MAX {
+            return Some("a remark has at most 2000 bytes, its author's name 200");
+        }
+        (self.by.contains('\0') || self.text.contains('\0')).then_some("a remark and its author's name are text")
+    }
 }
 
 /// Where the truth is stored: staging, evidence, blocks, tiles, heads, manifests.

@@ -5,6 +5,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::fault::{Fault, corrupt};
+use crate::engine::stored_log::{head_digest, holds_leaves};
 use crate::engine::{Head, StagingId};
 
 /// A number as SQLite keeps it, in 63 bits. `None` beyond.
@@ -56,12 +57,6 @@ pub(super) fn head(row: &Row<'_>) -> Result<Head, Fault> {
     Err(corrupt(format!("table head: the head at {} leaves is not the one that was stored", head.size)).into())
 }
 
-/// What a head is stored with, so that no number of it changes unseen.
-pub(super) fn head_digest(head: &Head) -> Digest {
-    let numbers = [head.size, head.height, head.term, head.sealed_through.0, u64::from(head.takes_votes)].map(u64::to_be_bytes);
-    Digest::of(&[numbers.as_flattened(), &head.checkpoint].concat())
-}
-
 /// A run of leaves as the table keeps them.
 pub(super) struct LeafRun {
     pub(super) first_leaf: u64,
@@ -77,16 +72,6 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
         return Ok(run);
     }
     Err(corrupt(format!("table leaves: the run at leaf {} is not the one that was stored", run.first_leaf)).into())
-}
-
-/// Whether bytes are exactly so many leaves, each behind its length in 2 bytes.
-pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
-    for _ in 0..leaf_count {
-        let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
-        let Some(rest) = rest.get(usize::from(u16::from_be_bytes(*length))..) else { return false };
-        bytes = rest;
-    }
-    bytes.is_empty()
 }
 
 /// Reads `id, digest, bytes, node, epoch, sequence` of a batch that is not purged, and checks that the batch is the one that was stored.

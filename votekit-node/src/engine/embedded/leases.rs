@@ -29,7 +29,8 @@ impl Leases {
         if state.fenced.contains(&key) {
             return false;
         }
-        state.until.insert(key, Instant::now() + length);
+        let until = Instant::now() + length;
+        state.until.entry(key).and_modify(|known| *known = until.max(*known)).or_insert(until);
         true
     }
 

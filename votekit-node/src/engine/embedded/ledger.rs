@@ -101,10 +101,15 @@ impl Ledger for EmbeddedLedger {
         if !self.epochs(law_id).await?.contains(&(node, epoch)) {
             return refused(NoLease::NoEpoch);
         }
-        if !self.tail.head(law_id).is_some_and(|head| head.takes_votes) {
+        let takes_votes = || self.tail.head(law_id).is_some_and(|head| head.takes_votes);
+        if !takes_votes() {
             return refused(NoLease::TakesNoVotes);
         }
-        if self.leases.hold((law_id.clone(), node, epoch), length) { Ok(()) } else { refused(NoLease::Fenced) }
+        if !self.leases.hold((law_id.clone(), node, epoch), length) {
+            return refused(NoLease::Fenced);
+        }
+        // A head that ended the voting meanwhile: whoever committed it may have looked at the leases before this one was there.
+        if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
     }
 
     async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
@@ -164,11 +169,7 @@ impl Ledger for EmbeddedLedger {
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
         self.poison.check()?;
-        let (law_id, offered, found) = (commit.law_id.clone(), commit.head.term, self.leases.term());
-        if offered < found {
-            return Err(Conflict::Term { law_id, offered, found }.into());
-        }
-        self.writer.write(Commit::new(Arc::clone(commit))?).await
+        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
     }
 
     async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {

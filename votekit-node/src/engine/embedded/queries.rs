@@ -7,6 +7,7 @@ use votekit_core::instant::UnixSeconds;
 
 use super::columns::{self, ElectionId, find_election};
 use super::fault::{Fault, corrupt};
+use crate::engine::stored_log::part_of_run;
 use crate::engine::{Head, ReviewNote, StagingId, StoredBlock};
 
 /// What is read at once ends with the row that reaches so many bytes: blocks and batches hold megabytes each at the most.
@@ -139,14 +140,6 @@ fn leaf_range(connection: &Connection, election: ElectionId, first: u64, count: 
         next += wanted;
     }
     Ok((next == first + u64::from(count)).then_some(bytes))
-}
-
-/// Some leaves from the middle of a run, of which it has been checked that it holds them.
-fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
-    let offset_after = |leaves: u64| {
-        (0..leaves).fold(0, |offset, _| offset + 2 + usize::from(u16::from_be_bytes([run[offset], run[offset + 1]])))
-    };
-    &run[offset_after(skipped)..offset_after(skipped + wanted)]
 }
 
 pub(super) fn tile(connection: &Connection, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, Fault> {

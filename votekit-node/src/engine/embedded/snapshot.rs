@@ -10,7 +10,7 @@ use votekit_core::id::{BatchNumber, Digest, LawId};
 use super::columns::find_election;
 use super::fault::Fault;
 use super::{queries, schema};
-use crate::engine::{EngineError, Head, StoredBlock};
+use crate::engine::{EngineError, Head, ReviewNote, StoredBlock};
 
 /// A read-only view of a ledger. What is written after it was opened does not show.
 pub struct Snapshot {
@@ -75,6 +75,14 @@ impl Snapshot {
     /// [`EngineError`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         Ok(queries::manifest(&self.connection, digest)?)
+    }
+
+    /// The remarks on an election's requests, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+        Ok(queries::review_notes(&self.connection, law_id)?)
     }
 }
 

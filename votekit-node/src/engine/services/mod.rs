@@ -9,11 +9,15 @@
 
 pub mod registry;
 pub mod ballot_box;
+pub mod ledger;
 pub mod url;
 
 use std::sync::Arc;
 
 use super::{EngineError, Roles};
+use ballot_box::RabbitMqBallotBox;
+use ledger::PostgresLedger;
+use registry::RedisRegistry;
 use url::{AddressError, Service, ServiceAddress};
 
 /// Where the three services are.

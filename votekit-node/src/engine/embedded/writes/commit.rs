@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use votekit_core::id::Digest;
-use votekit_core::log::tile::{TILE_WIDTH, Tile, encode_hashes};
+use votekit_core::log::tile::encode_hashes;
 
-use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election, head_digest, holds_leaves};
+use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election};
 use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
 use crate::engine::embedded::tail::Tail;
 use crate::engine::embedded::writer::Write;
+use crate::engine::stored_log::{check, head_digest, runs};
 use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId};
 
 /// A commit that does not contradict itself.
 pub(in crate::engine::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
+    /// The term of the last leader.
+    leader_term: u64,
 }
 
 /// The numbers of a commit as SQLite keeps them.
@@ -30,10 +33,10 @@ struct Columns {
 
 impl Commit {
     /// Checks all that can be checked without the log.
-    pub(in crate::engine::embedded) fn new(commit: Arc<BlockCommit>) -> Result<Self, EngineError> {
+    pub(in crate::engine::embedded) fn new(commit: Arc<BlockCommit>, leader_term: u64) -> Result<Self, EngineError> {
         let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
         let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns })
+        Ok(Self { commit, columns, leader_term })
     }
 }
 
@@ -77,8 +80,9 @@ impl Commit {
 
     fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
         let BlockCommit { law_id, block, head, .. } = &*self.commit;
-        if head.term < found.term {
-            return Err(Conflict::Term { law_id: law_id.clone(), offered: head.term, found: found.term }.into());
+        let term = found.term.max(self.leader_term);
+        if head.term < term {
+            return Err(Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into());
         }
         if block.first_leaf != found.size {
             return Err(Conflict::Head { law_id: law_id.clone(), expected: block.first_leaf, found: found.size }.into());
@@ -155,55 +159,6 @@ fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
         height: number(commit.block.height)?,
         term: number(commit.head.term)?,
         sealed_through: number(commit.head.sealed_through.0)?,
-    })
-}
-
-fn check(commit: &BlockCommit) -> Result<(), &'static str> {
-    let BlockCommit { block, head, full_tiles, .. } = commit;
-    if block.leaf_count == 0 {
-        return Err("a block has leaves");
-    }
-    if head.size != block.first_leaf + u64::from(block.leaf_count) {
-        return Err("the head's size is where the block ends");
-    }
-    if head.height != block.height {
-        return Err("the head's height is the block's");
-    }
-    if !holds_leaves(&block.leaves, block.leaf_count) {
-        return Err("the block's leaves are as many as it counts");
-    }
-    let mut tiles: Vec<Tile> = full_tiles.iter().map(|full| full.tile).collect();
-    tiles.sort_unstable();
-    if !tiles.into_iter().eq(tiles_filled(block.first_leaf, head.size)) || full_tiles.iter().any(|full| full.hashes.len() != 256)
-    {
-        return Err("the full tiles are those that the block fills");
-    }
-    Ok(())
-}
-
-/// The runs in which a block's leaves are stored: each ends where a tile of the tree is full, or with the block.
-fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    let (mut next, mut rest) = (first_leaf, leaves);
-    std::iter::from_fn(move || {
-        let room = TILE_WIDTH - (next % u64::from(TILE_WIDTH)) as u16;
-        let (mut leaf_count, mut length) = (0_u32, 0);
-        while leaf_count < u32::from(room) {
-            let Some(prefix) = rest[length..].first_chunk() else { break };
-            length += 2 + usize::from(u16::from_be_bytes(*prefix));
-            leaf_count += 1;
-        }
-        let run;
-        (run, rest) = rest.split_at(length);
-        next += u64::from(leaf_count);
-        (leaf_count > 0).then_some((leaf_count, run))
-    })
-}
-
-/// The tiles that fill while a log grows, in order.
-fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
-    (0_u8..7).flat_map(move |level| {
-        let leaves_log2 = 8 * (u32::from(level) + 1);
-        (from_size >> leaves_log2..to_size >> leaves_log2).filter_map(move |index| Tile::in_tree(to_size, level, index))
     })
 }
 

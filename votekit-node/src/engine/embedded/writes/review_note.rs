@@ -18,8 +18,8 @@ impl Write for AddReviewNote {
 
     fn apply(&self, connection: &Connection) -> Result<(), Fault> {
         let ReviewNote { request, at, by, text } = &self.note;
-        if by.len() > ReviewNote::BY_BYTES_MAX || text.len() > ReviewNote::TEXT_BYTES_MAX {
-            return Err(malformed(&self.law_id, "a remark has at most 2000 bytes, its author's name 200").into());
+        if let Some(rule) = self.note.broken_rule() {
+            return Err(malformed(&self.law_id, rule).into());
         }
         let at = column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
         let election = find_or_create_election(connection, &self.law_id)?;

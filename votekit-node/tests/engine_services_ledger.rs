@@ -1,0 +1,72 @@
+//! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many cases it ran.
+
+// The counts are for whoever reads the test's output: a suite that silently ran nothing proves nothing.
+#![allow(clippy::print_stdout)]
+
+mod postgres_support;
+
+use async_trait::async_trait;
+use postgres_support::{address, drop_schema, fresh_schema};
+use tempfile::TempDir;
+use votekit_node::engine::conformance::{CaseResult, Place, Which, ledger_cases};
+use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::services::ledger::PostgresLedger;
+use votekit_node::engine::unreliable::Odds;
+use votekit_node::engine::{EngineError, Roles};
+
+const LEDGER_CASES: usize = 29;
+const LEDGER_CASES_RETRY_SAFE: usize = 27;
+
+/// A schema of its own; the other roles, which the cases leave alone, are embedded.
+struct Schema {
+    name: String,
+    folder: TempDir,
+    bad_day: Option<u64>,
+}
+
+impl Schema {
+    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+        Box::new(Self { name: fresh_schema(), folder: tempfile::tempdir().expect("a temporary folder"), bad_day })
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        drop_schema(&self.name);
+    }
+}
+
+#[async_trait]
+impl Place for Schema {
+    async fn open(&self) -> Result<Roles, EngineError> {
+        let engine = EmbeddedEngine::open(self.folder.path())?;
+        let ledger = std::sync::Arc::new(PostgresLedger::open(&address(&self.name)).await?);
+        let roles = Roles { registry: engine.registry, ballot_box: engine.ballot_box, ledger };
+        Ok(match self.bad_day {
+            Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
+            None => roles,
+        })
+    }
+}
+
+/// Counts the cases; fails with each that did not hold.
+fn count(results: &[CaseResult]) -> usize {
+    let told = |case: &CaseResult| case.outcome.as_ref().err().map(|error| format!("{}: {error}", case.name));
+    let broken: Vec<String> = results.iter().filter_map(told).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    results.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_ledger_on_postgresql_conforms() {
+    let cases = count(&ledger_cases(|| Schema::make(None), Which::All).await);
+    println!("conformance: PostgreSQL ledger: {cases} cases");
+    assert_eq!(cases, LEDGER_CASES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_ledger_on_postgresql_conforms_on_a_bad_day() {
+    let cases = count(&ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await);
+    println!("conformance: PostgreSQL ledger on bad day 2025: {cases} cases");
+    assert_eq!(cases, LEDGER_CASES_RETRY_SAFE);
+}
