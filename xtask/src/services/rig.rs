@@ -82,6 +82,18 @@ impl Rig {
         self.guard.take().map_or(Ok(()), Guard::dismiss)
     }
 
+    /// Ends the servers and removes their folder.
+    ///
+    /// # Errors
+    /// When a server had ended by itself, or cannot be ended.
+    pub(crate) fn end(self) -> Result<()> {
+        let ended: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| server.to_string()).collect();
+        let logs: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| self.log_end(server)).collect();
+        stop(&self.record_file)?;
+        ensure!(ended.is_empty(), "{} had ended by itself:\n{}", ended.join(", "), logs.join("\n"));
+        Ok(())
+    }
+
     /// Where it is.
     pub(crate) fn site(&self) -> &Site {
         &self.record.site
