@@ -35,6 +35,16 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
     fs::write(&settings, format!("{shipped}\ninclude '../votekit.conf'\n")).context("including the settings")
 }
 
+/// Removes the lock of a server that has ended, all its children with it.
+///
+/// PostgreSQL takes a killed one for alive until somebody asks for its exit, and in a container there may be nobody who does.
+pub(super) fn clear_lock(site: &Site) -> Result<()> {
+    match fs::remove_file(site.folder.join("postgresql/data/postmaster.pid")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing the lock of PostgreSQL"),
+        _ => Ok(()),
+    }
+}
+
 /// What starts the server.
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("postgresql");

@@ -162,7 +162,10 @@ impl Rig {
             Server::Redis(node) => redis::command(site, programs, node)?,
             Server::Epmd => rabbitmq::epmd_command(site, programs)?,
             Server::RabbitMq => rabbitmq::command(site, programs)?,
-            Server::PostgreSql => postgresql::command(site, programs)?,
+            Server::PostgreSql => {
+                postgresql::clear_lock(site)?;
+                postgresql::command(site, programs)?
+            }
         };
         let child = command.spawn().with_context(|| format!("starting {server}"))?;
         self.record.processes.insert(server, Process::of(child.id())?);
