@@ -56,7 +56,7 @@ impl Process {
         family
     }
 
-    /// Processor time used so far, in seconds; none of a process that ended.
+    /// Processor time used so far by it and by children that have ended, in seconds; none of a process that ended itself.
     pub(crate) fn processor_seconds(self) -> f64 {
         // Hundredths of a second on every Linux: proc(5).
         Stat::read(self.pid)
@@ -87,6 +87,7 @@ fn pid(number: u32) -> Option<Pid> {
 struct Stat {
     state: char,
     parent: u32,
+    /// In hundredths of a second, as all times there.
     used_ticks: u64,
     started_ticks: u64,
 }
@@ -103,7 +104,7 @@ impl Stat {
         Some(Self {
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(4)?).ok()?,
-            used_ticks: number(14)? + number(15)?,
+            used_ticks: number(14)? + number(15)? + number(16)? + number(17)?,
             started_ticks: number(22)?,
         })
     }
@@ -123,9 +124,9 @@ mod tests {
 
     #[test]
     fn a_line_of_proc_is_read_whatever_the_name() {
-        let line = "77 (a) b (c) S 12 77 77 0 -1 0 0 0 0 0 150 50 0 0 20 0 1 0 98765 0 0";
+        let line = "77 (a) b (c) S 12 77 77 0 -1 0 0 0 0 0 150 50 7 1 20 0 1 0 98765 0 0";
         let stat = Stat::parse(line).expect("a line of proc");
-        assert_eq!((stat.state, stat.parent, stat.used_ticks, stat.started_ticks), ('S', 12, 200, 98765));
+        assert_eq!((stat.state, stat.parent, stat.used_ticks, stat.started_ticks), ('S', 12, 208, 98765));
         assert!(Stat::parse("77 (short) S 1").is_none());
     }
 

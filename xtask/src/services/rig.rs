@@ -120,6 +120,11 @@ impl Rig {
         }
     }
 
+    /// Processor time that a server and all its children used so far, in seconds.
+    pub(crate) fn processor_seconds(&self, server: Server) -> f64 {
+        self.process(server).map(Process::family).unwrap_or_default().into_iter().map(Process::processor_seconds).sum()
+    }
+
     /// Kills a server and all its children at once, as a failing machine would.
     ///
     /// # Errors
