@@ -10,6 +10,7 @@ mod profile;
 mod referendum;
 mod restart;
 mod row;
+mod services;
 mod verify;
 mod vote;
 mod wrk;
@@ -18,6 +19,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use self::row::Row;
 use crate::project;
@@ -25,8 +27,11 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run; by default all but the whole referendum.
+    /// The benchmarks to run; by default those of the engine that are not long.
     names: Vec<String>,
+    /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
+    #[arg(long, value_enum, default_value_t = Engine::Embedded)]
+    engine: Engine,
     /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for the benchmark's input and
     /// `{output}` for a path of its own that does not exist yet.
     #[arg(long, value_name = "COMMAND")]
@@ -43,6 +48,21 @@ pub(crate) struct Arguments {
     /// A Python that has DuckDB, which hashgen is run beside.
     #[arg(long, value_name = "PATH", env = "VOTEKIT_BENCH_PYTHON")]
     python: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Embedded,
+    Services,
+}
+
+impl Engine {
+    const fn benches(self) -> &'static [Bench] {
+        match self {
+            Self::Embedded => &BENCHES,
+            Self::Services => &SERVICES_BENCHES,
+        }
+    }
 }
 
 /// One benchmark: what it is called, what it tells, and how.
@@ -78,6 +98,13 @@ const BENCHES: [Bench; 6] = [
     },
 ];
 
+const SERVICES_BENCHES: [Bench; 1] = [Bench {
+    name: "vote",
+    about: "votes decided a second over servers, beside --beside, which prints `peer: … N votes/s end to end`",
+    by_default: true,
+    run: services::run,
+}];
+
 /// What a benchmark has at hand.
 struct Workbench {
     votekit: PathBuf,
@@ -95,9 +122,10 @@ struct Workbench {
 /// # Errors
 /// When a name is unknown or anything fails: a failed run has no figure.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let benches = arguments.engine.benches();
     for name in &arguments.names {
-        if !BENCHES.iter().any(|bench| bench.name == name) {
-            let known: Vec<_> = BENCHES.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
+        if !benches.iter().any(|bench| bench.name == name) {
+            let known: Vec<_> = benches.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
             bail!("no benchmark '{name}'; there are: {}", known.join(", "));
         }
     }
@@ -106,7 +134,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if arguments.names.is_empty() { bench.by_default } else { arguments.names.iter().any(|name| name == bench.name) }
     };
     let mut rows = Vec::new();
-    for bench in BENCHES.iter().filter(chosen) {
+    for bench in benches.iter().filter(chosen) {
         let workbench = Workbench {
             votekit: project::target_dir()?.join("release/votekit"),
             folder: project::scratch(&format!("bench/{}", bench.name))?,

@@ -1,4 +1,5 @@
-//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks, chaos.
+//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks, chaos,
+//! and servers to try things with.
 //!
 //! Nothing else is needed beside a Rust toolchain and a C compiler (fuzzing wants a C++ compiler).
 
@@ -9,6 +10,7 @@ mod chaos;
 mod fuzz;
 mod man;
 mod project;
+mod services;
 mod test;
 
 use std::process::ExitCode;
@@ -31,6 +33,7 @@ enum Verb {
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
+    Services(services::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),
+        Verb::Services(arguments) => services::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

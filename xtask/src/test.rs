@@ -2,10 +2,15 @@
 //!
 //! A check that fails does not stop the others: one run tells everything that is wrong. All of them share one build
 //! configuration, so that clippy and doc share their metadata, and the tests and the binary their code.
+//!
+//! Tests of engines that are servers run over real ones, which are started for them. With `--engine embedded` those tests are
+//! left out, by name and aloud; a test never skips itself.
 
+mod conformance;
 mod independence;
 mod offline;
 mod report;
+mod servers;
 mod sources;
 mod suite;
 mod tools;
@@ -17,25 +22,29 @@ use clap::ValueEnum;
 
 use self::report::Report;
 use self::suite::Counts;
-use crate::{chaos, man, project};
+use crate::services::Rig;
+use crate::{chaos, man, project, services};
 
 /// Run every check.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The engine the node's tests run on, handed to them as VOTEKIT_TEST_ENGINE.
-    #[arg(long, value_enum, default_value_t = Engine::Embedded)]
+    /// The engines that are tested. All but the embedded one want servers: what is missing is installed on Debian, as root.
+    #[arg(long, value_enum, default_value_t = Engine::All)]
     engine: Engine,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Engine {
+    All,
     Embedded,
 }
 
 impl Engine {
-    fn name(self) -> &'static str {
+    /// As they call themselves in the conformance suite.
+    fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Embedded => "embedded",
+            Self::All => &["embedded", "services"],
+            Self::Embedded => &["embedded"],
         }
     }
 }
@@ -59,7 +68,18 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     });
     // Tests of bad disks load it, and would build it by themselves.
     report.check("preloaded library", || project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"])));
-    report.suite("tests", || tests(arguments, &["--workspace", "--lib"]));
+    let mut rig = None;
+    if arguments.engine == Engine::All {
+        report.check("servers", || {
+            rig = Some(services::start_for_a_run()?);
+            Ok(())
+        });
+    }
+    let cases = conformance::Cases::begin();
+    report.suite("tests", || tests(rig.as_ref(), cases.as_ref().ok()));
+    if let Some(rig) = rig {
+        report.check("servers: to the end", || rig.end());
+    }
     report.check("checker: no code of votekit", independence::check_tree);
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     report.suite("doc tests", || {
@@ -77,15 +97,23 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let arguments = ["clippy", "--all-targets"].iter().chain(&offline::PACKAGE).chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
-    report.suite("offline: tests", || tests(arguments, &offline::PACKAGE));
+    report.suite("offline: tests", || {
+        let mut command = project::cargo(["test", "--no-fail-fast", "--bins", "--tests"]);
+        suite::run(command.args(offline::PACKAGE))
+    });
+    report.check("conformance", || cases?.check(arguments.engine.names()));
 
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All tests but doc tests of the chosen packages; their binaries are built on the way.
-fn tests(arguments: &Arguments, packages: &[&str]) -> Result<Counts> {
-    let mut command = project::cargo(["test", "--no-fail-fast", "--bins", "--tests"]);
-    // Tests that are ignored write golden files anew: they are called by name, after a deliberate change of format.
-    command.args(packages).env("VOTEKIT_TEST_ENGINE", arguments.engine.name());
+/// All tests of the workspace but doc tests; their binaries are built on the way. Without servers, those that want some are left out.
+///
+/// Tests that are ignored write golden files anew: they are called by name, after a deliberate change of format.
+fn tests(rig: Option<&Rig>, cases: Option<&conformance::Cases>) -> Result<Counts> {
+    let mut command = project::cargo(["test", "--no-fail-fast", "--workspace", "--lib", "--bins"]);
+    servers::hand_over(&mut command, rig)?;
+    if let Some(cases) = cases {
+        cases.collect(&mut command);
+    }
     suite::run(&mut command)
 }

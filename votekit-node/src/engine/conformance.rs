@@ -1,7 +1,7 @@
 //! One suite that every engine runs: a case for each sentence of the contracts in [`crate::engine`].
 //!
 //! An engine's test hands in a way to make a [`Place`], runs the three suites and asserts that each case held, and how many
-//! there were. [`Which::RetrySafe`] leaves out the cases that count calls, so that the rest can be run over an engine that
+//! there were ([`report_cases`]). [`Which::RetrySafe`] leaves out the cases that count calls, so that the rest can be run over an engine that
 //! fails at random ([`Roles::unreliable`]).
 
 mod ballot_box;
@@ -9,7 +9,9 @@ mod ledger;
 mod registry;
 mod samples;
 
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -92,6 +94,36 @@ pub async fn ballot_box_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -
 /// Runs the cases of [`Ledger`](super::Ledger).
 pub async fn ledger_cases(make: impl Fn() -> Box<dyn Place>, which: Which) -> Vec<CaseResult> {
     run(ledger::CASES, make, which).await
+}
+
+/// The environment variable with the file that [`report_cases`] adds its lines to.
+pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
+
+/// Tells how many cases an engine ran for a role, and gives that number back.
+///
+/// The line `conformance: <engine> <role>: <n> cases` goes to standard output: a suite that silently ran nothing proves
+/// nothing. When [`CASES_FILE`] names a file, `<engine> TAB <role> TAB <n> TAB <how many failed> LF` is added to it, so that
+/// whoever runs the tests can hold the engines against one another. Engines are `embedded` and `services`, roles `registry`,
+/// `ballot box` and `ledger`; a run under conditions of its own says so in the engine's name: `embedded on bad day 1`.
+///
+/// # Panics
+/// When a case did not hold, with each that did not; and when the file cannot be written.
+#[expect(clippy::print_stdout, reason = "it speaks to whoever reads the output of the tests")]
+pub fn report_cases(engine: &str, role: &str, results: &[CaseResult]) -> usize {
+    let broken: Vec<String> = results
+        .iter()
+        .filter_map(|case| case.outcome.as_ref().err().map(|error| format!("{engine} {role}: {}: {error}", case.name)))
+        .collect();
+    println!("conformance: {engine} {role}: {} cases", results.len());
+    if let Some(path) = std::env::var_os(CASES_FILE) {
+        let line = format!("{engine}\t{role}\t{}\t{}\n", results.len(), broken.len());
+        // One write a line: several test programs may add to the file at once.
+        let written =
+            OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+        assert!(written.is_ok(), "{CASES_FILE}: {} cannot be written: {written:?}", path.display());
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    results.len()
 }
 
 type Outcome = Result<(), CaseError>;

@@ -27,13 +27,36 @@ pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<
 
 /// A data folder with an open election over a roll.
 pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Result<()> {
-    let run = |arguments: &[&str]| {
-        let mut command = Command::new(votekit);
-        project::succeed(command.args(arguments).arg("--data").arg(data).stdout(Stdio::null()).stderr(Stdio::null()))
-    };
-    run(&["load", &hashes.to_string_lossy(), "--base", "bench.example"])?;
-    run(&["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"])?;
-    run(&["election", "open", LAW])
+    load(votekit, hashes, data, &[])?;
+    create_and_open(votekit, data, &[])
+}
+
+/// Loads a roll.
+pub(crate) fn load(votekit: &Path, hashes: &Path, data: &Path, engines: &[Engine]) -> Result<()> {
+    run(votekit, &["load", &hashes.to_string_lossy(), "--base", "bench.example"], data, engines)
+}
+
+/// Creates the election and opens it, in a folder or on the node that serves it.
+pub(crate) fn create_and_open(votekit: &Path, data: &Path, engines: &[Engine]) -> Result<()> {
+    run(votekit, &["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"], data, engines)?;
+    run(votekit, &["election", "open", LAW], data, engines)
+}
+
+fn run(votekit: &Path, arguments: &[&str], data: &Path, engines: &[Engine]) -> Result<()> {
+    let mut command = Command::new(votekit);
+    command.args(arguments).arg("--data").arg(data).envs(engines.iter().map(|engine| (engine.variable, &engine.url)));
+    let output = command.output().context("starting votekit")?;
+    ensure!(output.status.success(), "{}: {}", project::words(&command), String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// A server that stands behind a role of the node.
+pub(crate) struct Engine {
+    /// The option of `serve` that names it.
+    pub(crate) option: &'static str,
+    /// The environment variable by which every verb finds it.
+    pub(crate) variable: &'static str,
+    pub(crate) url: String,
 }
 
 /// A node that serves; it is killed when this is dropped.
@@ -50,11 +73,19 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node over a data folder and waits until it answers.
     pub(crate) fn start(votekit: &Path, data: &Path) -> Result<Self> {
+        Self::start_on(votekit, data, &[])
+    }
+
+    /// Starts a node, with all roles in one process, whose engines are servers.
+    pub(crate) fn start_on(votekit: &Path, data: &Path, engines: &[Engine]) -> Result<Self> {
         let settings = data.with_extension("toml");
         fs::write(&settings, SETTINGS)?;
         let log = fs::File::create(data.with_extension("log"))?;
         let mut command = Command::new(votekit);
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
+        for engine in engines {
+            command.arg(engine.option).arg(&engine.url);
+        }
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;
         let lines = BufReader::new(child.stdout.take().context("the node's output")?).lines();

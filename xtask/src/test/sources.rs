@@ -25,6 +25,12 @@ const OTHER_TESTS: [(&str, &str); 6] = [
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
 ];
 
+/// How the names of test files of the command line begin that want servers, whatever verbs they use.
+const SERVICES: &str = "services_";
+
+/// Without it the officials' offline build, which has no engine that is a server, would not compile.
+const SERVICES_ONLY: &str = "#![cfg(feature = \"services\")]";
+
 /// Fails for every long source file that gives no reason.
 pub(crate) fn check_lengths(root: &Path) -> Result<()> {
     let mut read = 0;
@@ -43,6 +49,7 @@ pub(crate) fn check_lengths(root: &Path) -> Result<()> {
 }
 
 /// Fails for every file in `votekit-cli/tests` that belongs to no verb: a renamed verb must not leave its tests behind.
+/// Files that want servers must say so to the compiler too.
 pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     let tests = root.join("votekit-cli/tests");
     let commands = root.join("votekit-cli/src/commands");
@@ -55,13 +62,18 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
         }
         count += 1;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(SERVICES) {
+            let text = fs::read_to_string(tests.join(&file))?;
+            ensure!(text.contains(SERVICES_ONLY), "votekit-cli/tests/{name}.rs wants servers, and has no line {SERVICES_ONLY}");
+            continue;
+        }
         let verb = commands.join(format!("{name}.rs")).exists() || commands.join(&name).join("mod.rs").exists();
         if !verb && !OTHER_TESTS.iter().any(|(other, _)| *other == name) {
             forgotten.push(format!("votekit-cli/tests/{name}.rs"));
         }
     }
     ensure!(forgotten.is_empty(), "these test files mirror no verb in votekit-cli/src/commands:\n  {}", forgotten.join("\n  "));
-    println!("{count} test files of the command line, each with its verb");
+    println!("{count} test files of the command line, each with its verb or its reason");
     Ok(())
 }
 
@@ -106,7 +118,12 @@ mod tests {
         {
             write(&root, &format!("votekit-cli/{file}"), "")?;
         }
+        write(&root, "votekit-cli/tests/services_load.rs", SERVICES_ONLY)?;
         check_test_files(&root)?;
+        write(&root, "votekit-cli/tests/services_load.rs", "")?;
+        let error = check_test_files(&root).expect_err("compiled into the offline build").to_string();
+        assert!(error.contains("services_load.rs wants servers"), "{error}");
+        fs::remove_file(root.join("votekit-cli/tests/services_load.rs"))?;
         write(&root, "votekit-cli/tests/unload.rs", "")?;
         let error = check_test_files(&root).expect_err("no such verb").to_string();
         assert!(error.ends_with("votekit-cli/tests/unload.rs"), "{error}");

@@ -1,0 +1,144 @@
+//! The programs of the servers: found, or installed, or named.
+
+use std::env;
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// Where the servers' programs lie.
+pub(crate) struct Programs {
+    pub(crate) redis_server: PathBuf,
+    pub(crate) redis_cli: PathBuf,
+    /// The program itself, not Debian's wrapper, which insists on its own folders.
+    pub(crate) rabbitmq_server: PathBuf,
+    pub(crate) epmd: PathBuf,
+    /// The folder with initdb and postgres, which Debian keeps out of the way.
+    pub(crate) postgresql: PathBuf,
+}
+
+const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+const POSTGRESQL: &str = "/usr/lib/postgresql";
+
+/// While this file says 101, Debian's packages start no service.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl Programs {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// When one is missing, with what to install.
+    pub(crate) fn find() -> Result<Self> {
+        Self::look().map_err(|missing| {
+            anyhow::anyhow!("no {0}: on Debian, apt-get install --no-install-recommends {0}", missing.join(" "))
+        })
+    }
+
+    /// Finds them. What is missing is installed where that can be done without asking: on Debian, as root.
+    pub(crate) fn find_or_install() -> Result<Self> {
+        if let Err(missing) = Self::look()
+            && rustix::process::geteuid().is_root()
+            && in_path("apt-get").is_some()
+        {
+            println!("installing {}", missing.join(", "));
+            install(&missing)?;
+        }
+        Self::find()
+    }
+
+    /// The programs, or the packages that are missing.
+    fn look() -> Result<Self, Vec<&'static str>> {
+        let rabbitmq = Some(PathBuf::from(RABBITMQ)).filter(|program| program.exists());
+        let found = (in_path("redis-server"), in_path("redis-cli"), rabbitmq, in_path("epmd"), newest(Path::new(POSTGRESQL)));
+        if let (Some(redis_server), Some(redis_cli), Some(rabbitmq_server), Some(epmd), Some(postgresql)) = found {
+            return Ok(Self { redis_server, redis_cli, rabbitmq_server, epmd, postgresql });
+        }
+        let (redis_server, redis_cli, rabbitmq, epmd, postgresql) = found;
+        let packages = [
+            (redis_server.is_some() && redis_cli.is_some(), "redis-server"),
+            (rabbitmq.is_some() && epmd.is_some(), "rabbitmq-server"),
+            (postgresql.is_some(), "postgresql"),
+        ];
+        Err(packages.iter().filter(|(there, _)| !there).map(|(_, package)| *package).collect())
+    }
+}
+
+fn in_path(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// The folder of programs of the highest version.
+fn newest(folder: &Path) -> Option<PathBuf> {
+    let versions = fs::read_dir(folder).ok()?.filter_map(|entry| {
+        let entry = entry.ok()?;
+        Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+    });
+    versions.filter(|(_, programs)| programs.join("initdb").is_file()).max().map(|(_, programs)| programs)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let _policy = Policy::hold()?;
+    // A stale list of packages may still do.
+    let _ = apt(&["update"]);
+    let installed = apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
+    ensure!(installed, "{} could not be installed: apt-get install --no-install-recommends {0} says why", packages.join(" "));
+    Ok(())
+}
+
+fn apt(arguments: &[&str]) -> Result<bool> {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+    Ok(command.status().context("starting apt-get")?.success())
+}
+
+/// Keeps packages from starting their services while it lives. A policy that is there already is left as it is.
+struct Policy {
+    ours: bool,
+}
+
+impl Policy {
+    fn hold() -> Result<Self> {
+        use std::io::Write as _;
+        match fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY) {
+            Ok(mut file) => {
+                file.write_all(b"#!/bin/sh\nexit 101\n")?;
+                Ok(Self { ours: true })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) => Err(error).context(POLICY),
+        }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        if self.ours {
+            // Left behind, it would keep services from starting: whoever finds it can read what it does.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project;
+
+    #[test]
+    fn the_newest_version_is_taken_by_its_number() -> Result<()> {
+        let folder = project::scratch("install-test")?;
+        assert_eq!(newest(&folder), None);
+        for version in ["9", "15", "16", "common"] {
+            fs::create_dir_all(folder.join(version).join("bin"))?;
+        }
+        // 16 lost its server.
+        for version in ["9", "15"] {
+            fs::write(folder.join(version).join("bin/initdb"), "")?;
+        }
+        assert_eq!(newest(&folder), Some(folder.join("15/bin")));
+        Ok(())
+    }
+}

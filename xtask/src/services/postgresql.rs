@@ -1,0 +1,77 @@
+//! One PostgreSQL server.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use super::account::Account;
+use super::install::Programs;
+use super::ports::{HOST, Ports};
+use super::site::Site;
+
+/// The settings that are shipped; addresses and folders go by the command line.
+const SETTINGS: &str = include_str!("../../../deploy/postgresql/votekit.conf");
+
+/// Makes its data folder, with a superuser `postgres` who has a password.
+pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
+    let account = Account::of("postgres")?;
+    let folder = site.folder.join("postgresql");
+    account.make_folder(&folder)?;
+    let password = folder.join("password");
+    account.write(&password, &site.secret)?;
+    let mut command = account.command(&programs.postgresql.join("initdb"), &folder);
+    command.args(["--pgdata", "data", "--username", "postgres", "--auth", "scram-sha-256", "--pwfile"]).arg(&password);
+    // What is made here is thrown away: only what the server writes afterwards is synced.
+    command.args(["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
+    let made = command.stderr(std::process::Stdio::piped()).output().context("starting initdb")?;
+    ensure!(made.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&made.stderr));
+    account.write(&folder.join("votekit.conf"), SETTINGS)?;
+    let settings = folder.join("data/postgresql.conf");
+    let shipped = fs::read_to_string(&settings)?;
+    fs::write(&settings, format!("{shipped}\ninclude '../votekit.conf'\n")).context("including the settings")
+}
+
+/// Removes the lock of a server that has ended, all its children with it.
+///
+/// PostgreSQL takes a killed one for alive until somebody asks for its exit, and in a container there may be nobody who does.
+pub(super) fn clear_lock(site: &Site) -> Result<()> {
+    match fs::remove_file(site.folder.join("postgresql/data/postmaster.pid")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing the lock of PostgreSQL"),
+        _ => Ok(()),
+    }
+}
+
+/// What starts the server.
+pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
+    let folder = site.folder.join("postgresql");
+    let mut command = Account::of("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
+    command.args(["-D", "data", "-p", &site.ports.postgresql().to_string()]);
+    // No socket in the file system, where servers of this machine's own have theirs.
+    for setting in [&format!("listen_addresses={HOST}"), "unix_socket_directories="] {
+        command.args(["-c", setting]);
+    }
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).context("the log of PostgreSQL")?;
+    command.stderr(log);
+    Ok(command)
+}
+
+/// Whether the server asks who one is; while it starts it says that it does.
+pub(super) fn answers(ports: Ports) -> bool {
+    let greet = || -> Result<[u8; 1]> {
+        let patience = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.postgresql())), patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        let body = b"\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00";
+        stream.write_all(&(body.len() as u32 + 4).to_be_bytes())?;
+        stream.write_all(body)?;
+        let mut kind = [0];
+        stream.read_exact(&mut kind)?;
+        Ok(kind)
+    };
+    // A request to authenticate; anything else is an error.
+    greet().is_ok_and(|kind| kind == *b"R")
+}

@@ -1,0 +1,158 @@
+//! A process known by its number and its start, so that a number that was given anew is never taken for it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use serde::{Deserialize, Serialize};
+
+/// A process, running or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    /// Since the machine's start, in hundredths of a second: proc(5), field 22.
+    started_ticks: u64,
+}
+
+impl Process {
+    /// The process that has this number now.
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let stat = Stat::read(pid).with_context(|| format!("process {pid} ended at once"))?;
+        Ok(Self { pid, started_ticks: stat.started_ticks })
+    }
+
+    /// Whether it still runs, or stands still.
+    pub(crate) fn runs(self) -> bool {
+        // A child of ours that ended is there until somebody asks. Of any other process this says only that it is no child.
+        let _ = waitpid(pid(self.pid), WaitOptions::NOHANG);
+        Stat::read(self.pid).is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
+    }
+
+    /// Sends a signal, if it still runs.
+    pub(crate) fn signal(self, signal: Signal) {
+        if let (true, Some(id)) = (self.runs(), pid(self.pid)) {
+            // It may end in this moment: then there is nobody to be told.
+            let _ = kill_process(id, signal);
+        }
+    }
+
+    /// Itself and all that descend from it, parents first.
+    pub(crate) fn family(self) -> Vec<Self> {
+        if !self.runs() {
+            return Vec::new();
+        }
+        let mut children: HashMap<u32, Vec<Self>> = HashMap::new();
+        for (pid, stat) in all() {
+            children.entry(stat.parent).or_default().push(Self { pid, started_ticks: stat.started_ticks });
+        }
+        let mut family = vec![self];
+        let mut next = 0;
+        while let Some(parent) = family.get(next) {
+            family.extend(children.remove(&parent.pid).unwrap_or_default());
+            next += 1;
+        }
+        family
+    }
+
+    /// Processor time used so far by it and by children that have ended, in seconds; none of a process that ended itself.
+    pub(crate) fn processor_seconds(self) -> f64 {
+        // Hundredths of a second on every Linux: proc(5).
+        Stat::read(self.pid)
+            .filter(|stat| stat.started_ticks == self.started_ticks)
+            .map_or(0.0, |stat| stat.used_ticks as f64 / 100.0)
+    }
+}
+
+/// Waits until all have ended. Tells whether they have.
+pub(crate) fn wait_ended(processes: &[Process], patience: Duration) -> bool {
+    let begun = Instant::now();
+    loop {
+        if !processes.iter().any(|process| process.runs()) {
+            return true;
+        }
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+/// What is used of `/proc/PID/stat`.
+struct Stat {
+    state: char,
+    parent: u32,
+    /// In hundredths of a second, as all times there.
+    used_ticks: u64,
+    started_ticks: u64,
+}
+
+impl Stat {
+    fn read(pid: u32) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        // The name stands in parentheses and may hold anything: the fields are counted from its end, where field 3 is the state.
+        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            parent: u32::try_from(number(4)?).ok()?,
+            used_ticks: number(14)? + number(15)? + number(16)? + number(17)?,
+            started_ticks: number(22)?,
+        })
+    }
+}
+
+fn all() -> Vec<(u32, Stat)> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| Some((pid, Stat::read(pid)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_proc_is_read_whatever_the_name() {
+        let line = "77 (a) b (c) S 12 77 77 0 -1 0 0 0 0 0 150 50 7 1 20 0 1 0 98765 0 0";
+        let stat = Stat::parse(line).expect("a line of proc");
+        assert_eq!((stat.state, stat.parent, stat.used_ticks, stat.started_ticks), ('S', 12, 208, 98765));
+        assert!(Stat::parse("77 (short) S 1").is_none());
+    }
+
+    #[test]
+    fn a_family_is_found_and_ends() -> Result<()> {
+        // The shell waits for a child of its own.
+        let child = Command::new("sh").args(["-c", "sleep 600 & wait"]).spawn()?;
+        let shell = Process::of(child.id())?;
+        while shell.family().len() < 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let family = shell.family();
+        assert_eq!(family[0], shell);
+        for process in &family {
+            process.signal(Signal::KILL);
+        }
+        assert!(wait_ended(&family, Duration::from_secs(60)), "killed, and still there");
+        assert!(shell.family().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_given_anew_is_another_process() -> Result<()> {
+        let me = Process::of(std::process::id())?;
+        assert!(me.runs());
+        assert!(!Process { started_ticks: me.started_ticks + 1, ..me }.runs());
+        Ok(())
+    }
+}

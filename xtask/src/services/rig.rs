@@ -1,0 +1,318 @@
+//! The servers, running: each can be killed, stopped, started again; all end when the rig does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::guard::Guard;
+use super::install::Programs;
+use super::process::{Process, wait_ended};
+use super::redis::RedisNode;
+use super::server::Server;
+use super::site::Site;
+use super::{postgresql, rabbitmq, redis};
+
+/// How long a server may take to answer: an end for the wait, not a target.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How long servers may take to end in their own order.
+const ENDING: Duration = Duration::from_secs(20);
+
+/// Running servers. Dropping it ends them and removes their folder, unless it was [left](Rig::leave).
+pub(crate) struct Rig {
+    record: Record,
+    record_file: PathBuf,
+    programs: Programs,
+    /// Nothing when the rig belongs to nobody: it was left, or found.
+    guard: Option<Guard>,
+}
+
+/// What is written down of a rig.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    site: Site,
+    processes: BTreeMap<Server, Process>,
+}
+
+impl Rig {
+    /// Starts all servers in a new folder and waits until each answers. What runs is written down in a file.
+    ///
+    /// # Errors
+    /// When a server does not come up, with the end of its log. Nothing is left behind.
+    pub(crate) fn start(site: Site, record_file: &Path, programs: Programs) -> Result<Self> {
+        let record = Record { site, processes: BTreeMap::new() };
+        let mut rig = Self { record, record_file: record_file.to_owned(), programs, guard: None };
+        rig.guard = Some(Guard::set(record_file)?);
+        rig.save()?;
+        redis::prepare(rig.site())?;
+        rabbitmq::prepare(rig.site())?;
+        rig.launch(Server::Epmd)?;
+        rig.wait_ready(Server::Epmd)?;
+        rig.launch(Server::RabbitMq)?;
+        for server in Server::all().filter(|server| matches!(server, Server::Redis(_))) {
+            rig.launch(server)?;
+        }
+        postgresql::prepare(rig.site(), &rig.programs)?;
+        rig.launch(Server::PostgreSql)?;
+        for server in Server::all() {
+            rig.wait_ready(server)?;
+        }
+        redis::make_cluster(rig.site(), &rig.programs)?;
+        rig.wait_until("the Redis Cluster is whole", Self::redis_is_whole)?;
+        Ok(rig)
+    }
+
+    /// The rig that was started by another process and left.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn found(record_file: &Path) -> Result<Self> {
+        let record = Record::read(record_file)?.context("no servers run: cargo xtask services up")?;
+        Ok(Self { record, record_file: record_file.to_owned(), programs: Programs::find()?, guard: None })
+    }
+
+    /// Lets the servers run on when this program ends.
+    pub(crate) fn leave(mut self) -> Result<()> {
+        self.guard.take().map_or(Ok(()), Guard::dismiss)
+    }
+
+    /// Ends the servers and removes their folder.
+    ///
+    /// # Errors
+    /// When a server had ended by itself, or cannot be ended.
+    pub(crate) fn end(self) -> Result<()> {
+        let ended: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| server.to_string()).collect();
+        let logs: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| self.log_end(server)).collect();
+        stop(&self.record_file)?;
+        ensure!(ended.is_empty(), "{} had ended by itself:\n{}", ended.join(", "), logs.join("\n"));
+        Ok(())
+    }
+
+    /// Where it is.
+    pub(crate) fn site(&self) -> &Site {
+        &self.record.site
+    }
+
+    /// A server's process, the first of its family; nothing when it never ran.
+    pub(crate) fn process(&self, server: Server) -> Option<Process> {
+        self.record.processes.get(&server).copied()
+    }
+
+    /// Whether a server's process is there, running or standing still.
+    pub(crate) fn runs(&self, server: Server) -> bool {
+        self.process(server).is_some_and(Process::runs)
+    }
+
+    /// Whether a server answers now.
+    pub(crate) fn answers(&self, server: Server) -> bool {
+        let ports = self.site().ports;
+        match server {
+            Server::Redis(node) => redis::answers(ports, node),
+            Server::Epmd => rabbitmq::epmd_answers(ports),
+            Server::RabbitMq => rabbitmq::answers(ports),
+            Server::PostgreSql => postgresql::answers(ports),
+        }
+    }
+
+    /// Processor time that a server and all its children used so far, in seconds.
+    pub(crate) fn processor_seconds(&self, server: Server) -> f64 {
+        self.process(server).map(Process::family).unwrap_or_default().into_iter().map(Process::processor_seconds).sum()
+    }
+
+    /// Kills a server and all its children at once, as a failing machine would.
+    ///
+    /// # Errors
+    /// When it did not run, or does not die.
+    pub(crate) fn kill(&self, server: Server) -> Result<()> {
+        let family = self.family(server)?;
+        signal(&family, Signal::KILL);
+        ensure!(wait_ended(&family, ENDING), "{server} was killed and is still there");
+        Ok(())
+    }
+
+    /// Lets a server and all its children stand still: connections stay open, nobody answers.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub(crate) fn pause(&self, server: Server) -> Result<()> {
+        signal(&self.family(server)?, Signal::STOP);
+        Ok(())
+    }
+
+    /// Lets a server that stands still go on.
+    ///
+    /// # Errors
+    /// When it is not there any more.
+    pub(crate) fn resume(&self, server: Server) -> Result<()> {
+        signal(&self.family(server)?, Signal::CONT);
+        Ok(())
+    }
+
+    /// Starts a server again on what it stored, without waiting; one that runs is first ended in order.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn launch(&mut self, server: Server) -> Result<()> {
+        if let Some(process) = self.process(server) {
+            end(&[(server, process)]);
+        }
+        let (site, programs) = (&self.record.site, &self.programs);
+        let mut command = match server {
+            Server::Redis(node) => redis::command(site, programs, node)?,
+            Server::Epmd => rabbitmq::epmd_command(site, programs)?,
+            Server::RabbitMq => rabbitmq::command(site, programs)?,
+            Server::PostgreSql => {
+                postgresql::clear_lock(site)?;
+                postgresql::command(site, programs)?
+            }
+        };
+        let child = command.spawn().with_context(|| format!("starting {server}"))?;
+        self.record.processes.insert(server, Process::of(child.id())?);
+        self.save()
+    }
+
+    /// Waits until a server answers.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time; with the end of its log.
+    pub(crate) fn wait_ready(&self, server: Server) -> Result<()> {
+        let begun = Instant::now();
+        while !self.answers(server) {
+            ensure!(self.runs(server), "{server} ended:\n{}", self.log_end(server));
+            ensure!(begun.elapsed() < PATIENCE, "{server} does not answer:\n{}", self.log_end(server));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// What the Redis Cluster says of its nodes.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub(crate) fn redis_nodes(&self) -> Result<Vec<RedisNode>> {
+        redis::nodes(self.site().ports)
+    }
+
+    /// Whether the Redis Cluster serves all of its slots, and every replica has what its master has.
+    pub(crate) fn redis_is_whole(&self) -> bool {
+        redis::cluster_is_whole(self.site().ports)
+    }
+
+    fn wait_until(&self, what: &str, holds: fn(&Self) -> bool) -> Result<()> {
+        let begun = Instant::now();
+        while !holds(self) {
+            ensure!(begun.elapsed() < PATIENCE, "waited {} s until {what}", PATIENCE.as_secs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    fn family(&self, server: Server) -> Result<Vec<Process>> {
+        let family = self.process(server).map(Process::family).unwrap_or_default();
+        ensure!(!family.is_empty(), "{server} does not run");
+        Ok(family)
+    }
+
+    fn log_end(&self, server: Server) -> String {
+        let log = match server {
+            Server::Redis(node) => format!("redis-{node}/log"),
+            Server::Epmd => return "it writes no log".to_owned(),
+            Server::RabbitMq => "rabbitmq/log/votekit@localhost.log".to_owned(),
+            Server::PostgreSql => "postgresql/log".to_owned(),
+        };
+        let text = fs::read_to_string(self.site().folder.join(&log)).unwrap_or_else(|error| format!("{log}: {error}"));
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
+    }
+
+    fn save(&self) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.record)?;
+        // Whoever reads it meanwhile finds the old one or the new one.
+        let new = self.record_file.with_extension("new");
+        fs::write(&new, text).with_context(|| format!("writing {}", new.display()))?;
+        fs::rename(&new, &self.record_file).with_context(|| format!("writing {}", self.record_file.display()))
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if self.guard.is_some()
+            && let Err(error) = stop(&self.record_file)
+        {
+            eprintln!("the servers could not be ended: {error:#}");
+        }
+    }
+}
+
+/// Whether anything of a written-down rig still runs; what is stale is cleared away.
+pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
+    let Some(record) = Record::read(record_file)? else { return Ok(false) };
+    if record.processes.values().any(|process| process.runs()) {
+        return Ok(true);
+    }
+    eprintln!("clearing away what was left of servers in {}", record.site.folder.display());
+    stop(record_file)?;
+    Ok(false)
+}
+
+/// Ends all servers that are written down in a file, removes their folder, and then the file. Tells how many still ran.
+///
+/// # Errors
+/// When one cannot be ended, or the folder not be removed.
+pub(crate) fn stop(record_file: &Path) -> Result<usize> {
+    let Some(record) = Record::read(record_file)? else { return Ok(0) };
+    let running: Vec<_> = record.processes.into_iter().filter(|(_, process)| process.runs()).collect();
+    // Redis and RabbitMQ first; the directory of Erlang nodes is asked until RabbitMQ has ended.
+    let (last, first): (Vec<_>, Vec<_>) = running.iter().copied().partition(|(server, _)| *server == Server::Epmd);
+    end(&first);
+    end(&last);
+    if let Some((server, _)) = running.iter().find(|(_, process)| process.runs()) {
+        bail!("{server} cannot be ended");
+    }
+    let folder = &record.site.folder;
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+    }
+    // With the rig in its folder, the file is gone already.
+    if record_file.exists() {
+        fs::remove_file(record_file).with_context(|| format!("removing {}", record_file.display()))?;
+    }
+    Ok(running.len())
+}
+
+/// Asks servers to end in their own order, and kills what does not.
+fn end(servers: &[(Server, Process)]) {
+    let families: Vec<Process> = servers.iter().flat_map(|(_, process)| process.family()).collect();
+    for (server, process) in servers {
+        // PostgreSQL would wait for its clients when it is asked by TERM.
+        process.signal(if *server == Server::PostgreSql { Signal::INT } else { Signal::TERM });
+    }
+    // Who stands still hears nothing.
+    signal(&families, Signal::CONT);
+    if !wait_ended(&families, ENDING) {
+        signal(&families, Signal::KILL);
+        wait_ended(&families, ENDING);
+    }
+}
+
+fn signal(processes: &[Process], signal: Signal) {
+    for process in processes {
+        process.signal(signal);
+    }
+}
+
+impl Record {
+    fn read(file: &Path) -> Result<Option<Self>> {
+        match fs::read_to_string(file) {
+            Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Tests that want servers: handed them, or left out aloud.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use crate::project;
+use crate::services::{Rig, TEST_VARIABLES};
+
+/// Folders whose test files may want servers, with how the names of those begin.
+const WANTING: [(&str, &str); 3] = [("votekit-node", "engine_services_"), ("votekit-cli", "services_"), ("xtask", "services")];
+
+/// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those that want none.
+///
+/// # Errors
+/// When there are no test files.
+pub(crate) fn hand_over(command: &mut Command, rig: Option<&Rig>) -> Result<()> {
+    if let Some(rig) = rig {
+        command.arg("--tests").envs(rig.site().test_variables());
+        return Ok(());
+    }
+    let (run, left_out) = test_files(project::root())?;
+    ensure!(!run.is_empty(), "no test files found");
+    println!("{} test files left out, which want servers: {}", left_out.len(), left_out.join(", "));
+    for name in run {
+        command.args(["--test", &name]);
+    }
+    for variable in TEST_VARIABLES {
+        command.env_remove(variable);
+    }
+    Ok(())
+}
+
+/// The names of all test files of the workspace, sorted: those that want no servers, and those that do.
+fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut run, mut left_out) = (Vec::new(), Vec::new());
+    for member in std::fs::read_dir(root)? {
+        let member = member?;
+        let wanting = WANTING.iter().find(|(package, _)| member.file_name() == **package);
+        for file in project::files_below(&member.path().join("tests"))? {
+            // Files at the top, and folders with a main of their own, are test programs.
+            let depth = file.components().count();
+            let stem = if depth == 2 && file.ends_with("main.rs") { file.parent() } else { Some(file.as_path()) };
+            let is_program = depth == 1 && file.extension().is_some_and(|extension| extension == "rs") || stem != Some(&file);
+            let Some(name) = stem.and_then(|stem| stem.file_stem()).filter(|_| is_program) else { continue };
+            let name = name.to_string_lossy().into_owned();
+            let wants = wanting.is_some_and(|(_, prefix)| name.starts_with(prefix));
+            if wants { left_out.push(name) } else { run.push(name) }
+        }
+    }
+    // Two packages may have files of one name: cargo takes both.
+    for names in [&mut run, &mut left_out] {
+        names.sort();
+        names.dedup();
+    }
+    Ok((run, left_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn only_what_wants_servers_is_left_out() -> Result<()> {
+        let root = project::scratch("servers-test")?;
+        for file in [
+            "votekit-node/tests/engine_services_ledger.rs",
+            "votekit-node/tests/engine_embedded.rs",
+            "votekit-node/tests/support/mod.rs",
+            "votekit-node/tests/tls/cert.pem",
+            "votekit-cli/tests/services_demo.rs",
+            "votekit-cli/tests/serve.rs",
+            "votekit-cli/tests/long/main.rs",
+            "checker/tests/services_of_others.rs",
+        ] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().expect("a file has a folder"))?;
+            fs::write(path, "")?;
+        }
+        let (run, left_out) = test_files(&root)?;
+        assert_eq!(run, ["engine_embedded", "long", "serve", "services_of_others"]);
+        assert_eq!(left_out, ["engine_services_ledger", "services_demo"]);
+        Ok(())
+    }
+}
