@@ -158,6 +158,30 @@ async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credent
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_credential_adds_a_few_duplicates_and_no_more() {
+    let served = Served::open_with(config(), create_request()).await;
+    let mut greedy = client_from(1, served.at.public).await;
+    let first = [WAIT, ("idempotency-key", "the-first-one")];
+    assert_eq!(greedy.vote(&ballot(1, "oui"), &first).await.json()["status"], "accepted");
+    let mut codes = Vec::new();
+    for _ in 0..40 {
+        codes.push(code(&greedy.vote(&ballot(1, "non"), &[]).await));
+    }
+    let stored = codes.iter().filter(|code| code.0 == 202).count() as u64;
+    assert!((10..=12).contains(&stored), "{stored}: ten, and one a minute");
+    assert_eq!(codes.last(), Some(&refused("too-many-duplicates")));
+    // The vote that counts may be asked for again without end, and nobody else is held up.
+    for _ in 0..20 {
+        assert_eq!(greedy.vote(&ballot(1, "oui"), &first).await.json()["status"], "accepted");
+    }
+    assert_eq!(greedy.vote(&ballot(2, "oui"), &[WAIT]).await.json()["status"], "accepted");
+    served.node.close(&law()).await.expect("closed");
+    let election = served.node.election(&law()).expect("there");
+    assert_eq!((election.accepted, election.duplicate), (2, stored));
+    served.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_guess_costs_as_much_of_the_back_off_as_a_stored_one() {
     let throttle = ThrottleConfig { prefix_free: 6, ..budget_only(1, 1) };
     let served = Served::open_with(Config { throttle, ..config() }, create_request()).await;
