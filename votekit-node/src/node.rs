@@ -66,6 +66,14 @@ pub enum NodeError {
         /// What differs.
         rule: &'static str,
     },
+    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put back, and votes that were answered are not in it.
+    #[error("an older ledger was put back under the log of {law_id}: {rule}")]
+    Forked {
+        /// The election.
+        law_id: LawId,
+        /// What proves it.
+        rule: String,
+    },
     /// The ballot key of an election that still needs it is gone.
     #[error("the ballot key of {law_id} is not in the data folder, and its votes cannot be read without it")]
     BallotKey {
