@@ -74,8 +74,10 @@ pub enum NodeError {
         /// What proves it.
         rule: String,
     },
-    /// The ballot key of an election that still needs it is gone.
-    #[error("the ballot key of {law_id} is not in the data folder, and its votes cannot be read without it")]
+    /// The ballot key or the request key of an election that still needs it is gone.
+    #[error(
+        "a key of {law_id} is not in the data folder (keys/ballot/{law_id} or keys/request/{law_id}), and its election cannot go on without it"
+    )]
     BallotKey {
         /// The election.
         law_id: LawId,

@@ -49,11 +49,11 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls: Rolls::new(&shared.folder, law_id) };
     let (chronicle, written) = log.read().await?;
-    if ballot_key.is_none() && chronicle.state() < State::Closed {
+    if ballot_key.is_none() && chronicle.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
-    if chronicle.evidence_missing() && chronicle.state() < State::Closed {
-        return Err(damaged(law_id, "evidence of an election that is not closed is missing"));
+    if chronicle.evidence_missing() && chronicle.state() < State::Certified {
+        return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
     let signer = log.signer(&chronicle)?;
     let electors = known_electors(&chronicle);
