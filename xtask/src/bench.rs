@@ -25,7 +25,7 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run; by default all but the whole referendum.
+    /// The benchmarks to run: hashgen, vote, latency, verify, restart, referendum; by default vote, latency and verify.
     names: Vec<String>,
     /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for the benchmark's input and
     /// `{output}` for a path of its own that does not exist yet.
