@@ -249,6 +249,9 @@ impl From<NodeError> for CommandError {
             NodeError::Engine(error) => error.into(),
             NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
                 .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
+            NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
+                "nothing was changed: put the newer ledger back. Only if you know that nobody was shown a checkpoint or receipt beyond this one: `votekit serve --replay`",
+            ),
             other => Self::configuration(other.to_string()),
         }
     }

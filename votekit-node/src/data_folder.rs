@@ -171,6 +171,7 @@ impl DataFolder {
         let identity = identity(path, base)?;
         let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"].map(|name| path.join(name));
         folders.iter().try_for_each(|folder| make_private_folder(folder))?;
+        folders.iter().filter(|folder| folder.starts_with(path.join("keys"))).try_for_each(|folder| clear_temporary(folder))?;
         let folder = Self { path: path.to_owned(), identity, own: None, locks: vec![lock] };
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
@@ -330,7 +331,8 @@ impl DataFolder {
         Ok(key)
     }
 
-    /// Destroys the ballot key and the request key of an election: overwrites each file, then removes it. With either, what is public could be
+    /// Destroys the ballot key and the request key of an election: puts each file aside, overwrites it and removes it; what is left of it by one who was
+    /// killed meanwhile goes when the folder is opened again. With either, what is public could be
     /// turned into who chose what.
     ///
     /// # Errors
@@ -343,14 +345,14 @@ impl DataFolder {
         if !path.exists() {
             return Ok(());
         }
-        let overwrite = || {
-            let mut file = OpenOptions::new().write(true).open(path)?;
-            file.write_all(&[b'0'; KEY_LINE_BYTES])?;
-            file.sync_all()?;
-            fs::remove_file(path)?;
-            sync_folder(path)
+        // Out of its name first: killed in the midst of it, the next start would find half a key.
+        let aside = temporary(path);
+        let destroy = || {
+            fs::rename(path, &aside)?;
+            sync_folder(path)?;
+            overwrite_and_remove(&aside)
         };
-        overwrite().map_err(FolderError::io(path))
+        destroy().map_err(FolderError::io(path))
     }
 
     /// A pepper that was brought with a roll.
@@ -562,14 +564,38 @@ fn key_check(bytes: &[u8; 32]) -> String {
 
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    // No law id holds this character, so no key's name can be that of another's unfinished copy.
-    name.push("~");
-    let temporary = path.with_file_name(name);
+    let temporary = temporary(path);
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
+    sync_folder(path)
+}
+
+/// The name under which a file is written, or taken out of the way.
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    // No law id holds this character, so no key's name can be that of another's unfinished copy.
+    name.push("~");
+    path.with_file_name(name)
+}
+
+/// Removes keys whose writing or destruction was cut off.
+fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
+    for entry in fs::read_dir(folder).map_err(FolderError::io(folder))? {
+        let path = entry.map_err(FolderError::io(folder))?.path();
+        if path.as_os_str().as_encoded_bytes().ends_with(b"~") {
+            overwrite_and_remove(&path).map_err(FolderError::io(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn overwrite_and_remove(path: &Path) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(&[b'0'; KEY_LINE_BYTES])?;
+    file.sync_all()?;
+    fs::remove_file(path)?;
     sync_folder(path)
 }
 
@@ -666,5 +692,24 @@ mod tests {
         assert_eq!(made.public_key(), read.public_key());
         data.destroy_election_keys(&law_id).expect("destroyed");
         assert!(data.ballot_key(&law_id).expect("read").is_none());
+        assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
+        let temporary = folder();
+        let law_id: LawId = "L1".parse().expect("law id");
+        let data = DataFolder::open(temporary.path(), None).expect("new");
+        data.make_ballot_key(&law_id).expect("made");
+        let path = data.election_key("ballot", &law_id);
+        drop(data);
+        fs::rename(&path, super::temporary(&path)).expect("put aside");
+        // As it is when it is killed before, in and after the overwriting.
+        for bytes in [KEY_LINE_BYTES + 1, KEY_LINE_BYTES, 0] {
+            fs::write(super::temporary(&path), vec![b'0'; bytes]).expect("written");
+            let data = DataFolder::open(temporary.path(), None).expect("opened");
+            assert!(data.ballot_key(&law_id).expect("read").is_none());
+            assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
+        }
     }
 }

@@ -65,6 +65,8 @@ pub(crate) enum Refusal {
     Rate,
     /// No roll holds its credential, and the budget for such votes is used up.
     Guess,
+    /// Its credential was used, and sends duplicates faster than they are stored.
+    Duplicates,
 }
 
 /// A vote was answered 429, and nothing was stored.
@@ -75,6 +77,7 @@ pub(crate) fn vote_refused(reason: Refusal) {
         Refusal::AddressShare => &meters.refused_address_share,
         Refusal::Rate => &meters.refused_rate,
         Refusal::Guess => &meters.refused_guess,
+        Refusal::Duplicates => &meters.refused_duplicates,
     };
     counter.increment(1);
 }
@@ -244,6 +247,7 @@ struct Meters {
     refused_address_share: Counter,
     refused_rate: Counter,
     refused_guess: Counter,
+    refused_duplicates: Counter,
     snapshots_written: Counter,
     snapshots_refused: Counter,
     scrubbed: Counter,
@@ -274,6 +278,7 @@ impl Meters {
             refused_address_share: refused("address-share"),
             refused_rate: refused("rate"),
             refused_guess: refused("guess"),
+            refused_duplicates: refused("duplicates"),
             snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
             snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),

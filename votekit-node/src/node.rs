@@ -12,7 +12,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::{Chronicle, ChronicleError};
-use votekit_core::credential::RegistryKey;
 use votekit_core::election::{State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
@@ -26,7 +25,7 @@ use crate::config::{Config, Role};
 use crate::data_folder::{DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles};
+use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles};
 use crate::epoch_end;
 use crate::intake::{Intake, IntakeError, Submission};
 use crate::leadership::{self, Lead};
@@ -71,8 +70,18 @@ pub enum NodeError {
         /// What differs.
         rule: &'static str,
     },
-    /// The ballot key of an election that still needs it is gone.
-    #[error("the ballot key of {law_id} is not in the data folder, and its votes cannot be read without it")]
+    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put back, and votes that were answered are not in it.
+    #[error("an older ledger was put back under the log of {law_id}: {rule}")]
+    Forked {
+        /// The election.
+        law_id: LawId,
+        /// What proves it.
+        rule: String,
+    },
+    /// The ballot key or the request key of an election that still needs it is gone.
+    #[error(
+        "a key of {law_id} is not in the data folder (keys/ballot/{law_id} or keys/request/{law_id}), and its election cannot go on without it"
+    )]
     BallotKey {
         /// The election.
         law_id: LawId,
@@ -243,6 +252,12 @@ pub enum SubmitError {
     /// Too many votes are waiting. Nothing was stored.
     #[error("too many votes are waiting")]
     Busy {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// Votes of one used credential come faster than duplicates are stored. Nothing was stored.
+    #[error("too many votes with a credential that was used")]
+    TooManyDuplicates {
         /// When to come back.
         retry_after: Duration,
     },
@@ -516,6 +531,11 @@ impl Node {
         self.shared.admission.check(now)
     }
 
+    /// Forgets what has nothing more to tell about rates. Called every few seconds.
+    pub(crate) fn forget_quiet(&self) {
+        self.shared.admission.forget_quiet();
+    }
+
     /// What this node was told.
     #[must_use]
     pub fn config(&self) -> &Config {
@@ -568,15 +588,15 @@ impl Node {
         let hasher = cell.hasher().ok_or_else(not_open)?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
-        let origin = match origin {
-            Some(origin) => self.admit(&cell, origin, &hasher.scheme().registry_key(&hash))?,
-            None => None,
-        };
         let request = match idempotency_key {
             Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
             None => random_request_id().map_err(|error| {
                 SubmitError::Unavailable(EngineError::Unavailable { engine: "system", reason: error.to_string() })
             })?,
+        };
+        let origin = match origin {
+            Some(origin) => self.admit(&cell, origin, Mark { key: hasher.scheme().registry_key(&hash), request })?,
+            None => None,
         };
         let (reply, durable) = oneshot::channel();
         self.shared.pending.issue(request, origin);
@@ -598,12 +618,12 @@ impl Node {
     }
 
     /// Lets in a vote that came over the network. A full queue is told before the credential is looked at, as a spent rate is.
-    fn admit(&self, cell: &ElectionCell, origin: Origin, key: &RegistryKey) -> Result<Option<Origin>, SubmitError> {
+    fn admit(&self, cell: &ElectionCell, origin: Origin, mark: Mark) -> Result<Option<Origin>, SubmitError> {
         if cell.intake.capacity() == 0 {
             return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
         }
         let Shared { admission, throttle, registry, .. } = &*self.shared;
-        admission.admit(origin, throttle, &**registry, (cell.law_id(), key))
+        admission.admit(origin, throttle, &**registry, (cell.law_id(), &mark))
     }
 
     /// Resolves with the reason when the node has failed for good and must stop.

@@ -1,13 +1,13 @@
-//! A rate with a burst, for the whole process or for each address prefix. Pure apart from the latter's clock.
+//! A rate with a burst, for the whole process, or for each address prefix or credential. Pure apart from the clock of the latter two.
 
+use std::fmt;
+use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
-
-use crate::throttle::Prefix;
 
 /// So many a second, with a burst: the generic cell rate algorithm in one atomic word.
 #[derive(Debug)]
@@ -70,32 +70,47 @@ impl RateLimit {
     }
 }
 
-/// So many a second for each address prefix, with a burst of one second's worth. A prefix that was quiet for a second is as good as new, and is
-/// forgotten by [`AddressRateLimit::forget_quiet`]: memory is bounded by the prefixes of a few seconds.
-pub(crate) struct AddressRateLimit {
-    limiter: Option<DefaultKeyedRateLimiter<Prefix>>,
+/// A rate for each key, with a burst. A key that was quiet until it has its whole burst again is as good as new, and is forgotten by
+/// [`KeyedRateLimit::forget_quiet`]: memory is bounded by the keys of that time.
+pub(crate) struct KeyedRateLimit<K: Hash + Eq + Clone> {
+    limiter: Option<DefaultKeyedRateLimiter<K>>,
     clock: DefaultClock,
 }
 
-impl AddressRateLimit {
-    /// A limit; 0 lifts it.
-    pub(crate) fn new(per_second: u32) -> Self {
-        let limiter = NonZeroU32::new(per_second).map(|rate| DefaultKeyedRateLimiter::keyed(Quota::per_second(rate)));
-        Self { limiter, clock: DefaultClock::default() }
+impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
+    /// So many a second, and as many at once; 0 lifts the limit.
+    pub(crate) fn per_second(rate: u32) -> Self {
+        Self::of(NonZeroU32::new(rate).map(Quota::per_second))
+    }
+
+    /// So many a minute, and so many at once; 0 lifts the limit.
+    pub(crate) fn per_minute(rate: u32, burst: u32) -> Self {
+        let rates = NonZeroU32::new(rate).zip(NonZeroU32::new(burst));
+        Self::of(rates.map(|(rate, burst)| Quota::per_minute(rate).allow_burst(burst)))
+    }
+
+    fn of(quota: Option<Quota>) -> Self {
+        Self { limiter: quota.map(DefaultKeyedRateLimiter::keyed), clock: DefaultClock::default() }
     }
 
     /// Takes one, or says when to come back.
-    pub(crate) fn take(&self, prefix: &Prefix) -> Result<(), Duration> {
+    pub(crate) fn take(&self, key: &K) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        limiter.check_key(prefix).map_err(|until| until.wait_time_from(self.clock.now()))
+        limiter.check_key(key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
-    /// Lets go of prefixes that have their whole share again. Called every few seconds.
+    /// Lets go of keys that have their whole burst again. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();
         }
+    }
+}
+
+impl<K: Hash + Eq + Clone> fmt::Debug for KeyedRateLimit<K> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "KeyedRateLimit({} keys)", self.limiter.as_ref().map_or(0, DefaultKeyedRateLimiter::len))
     }
 }
 
@@ -137,13 +152,22 @@ mod tests {
     fn each_prefix_has_its_own_share() {
         let throttle = Throttle::new(ThrottleConfig::default());
         let prefix = |address: &str| throttle.prefix(address.parse().expect("an address"));
-        let limit = AddressRateLimit::new(5);
+        let limit = KeyedRateLimit::per_second(5);
         let taken = (0..100).filter(|_| limit.take(&prefix("192.0.2.1")).is_ok()).count();
         assert!((5..100).contains(&taken), "{taken}");
         assert_eq!(limit.take(&prefix("192.0.2.2")), Ok(()));
         limit.forget_quiet();
         assert!((0..100).any(|_| limit.take(&prefix("192.0.2.1")).is_err()), "what is spent is not forgotten");
-        let lifted = AddressRateLimit::new(0);
+        let lifted = KeyedRateLimit::per_second(0);
         assert!((0..10_000).all(|_| lifted.take(&prefix("192.0.2.1")).is_ok()));
+    }
+
+    #[test]
+    fn a_burst_and_then_a_few_a_minute() {
+        let limit = KeyedRateLimit::per_minute(1, 3);
+        assert_eq!((0..10).filter(|_| limit.take(&"one").is_ok()).count(), 3);
+        let wait = limit.take(&"one").expect_err("spent");
+        assert!((1..=60).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(limit.take(&"other"), Ok(()));
     }
 }

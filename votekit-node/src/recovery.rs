@@ -1,7 +1,7 @@
 //! Starting: the log of an election is read back, its root held against the checkpoint, the registry brought up to it.
 //!
-//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged, or does not come to the signed root, is said aloud, and
-//! the log is read from its first leaf.
+//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged is said aloud, and the log is read from its first leaf.
+//! One that is whole and yet not of this log proves that the ledger was put back: going on would fork the log, so the node does not start.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -52,11 +52,11 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls: Rolls::new(&shared.folder, law_id) };
     let (chronicle, written) = log.read().await?;
-    if ballot_key.is_none() && chronicle.state() < State::Closed {
+    if ballot_key.is_none() && chronicle.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
-    if chronicle.evidence_missing() && chronicle.state() < State::Closed {
-        return Err(damaged(law_id, "evidence of an election that is not closed is missing"));
+    if chronicle.evidence_missing() && chronicle.state() < State::Certified {
+        return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
     let signer = log.signer(&chronicle)?;
     if !shared.registry.is_shared() {
@@ -98,21 +98,35 @@ struct Log<'a> {
 impl Log<'_> {
     /// The chronicle at the head, and the snapshot it was taken from, if it was.
     async fn read(&self) -> Result<(Chronicle, Option<Written>), NodeError> {
-        match self.restore() {
-            Ok(None) => {}
+        let may_be_of_another = match self.restore() {
+            Ok(None) => false,
             Ok(Some(Restored { chronicle, sealed_through, written })) => {
                 match self.read_on(Some(chronicle), sealed_through).await {
                     Ok(chronicle) => return Ok((chronicle, Some(written))),
-                    Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => self.refuse(&error),
+                    Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => {
+                        self.refuse(&error);
+                        true
+                    }
                     // The ledger does not answer: that says nothing about the snapshot.
                     Err(error) => return Err(error),
                 }
             }
-            // A replay needs the roll too.
-            Err(Refused::Roll(error)) => return Err(error.into()),
-            Err(refused) => self.refuse(&refused),
+            Err(refused @ Refused::Ahead { .. }) => return Err(self.forked(refused.to_string())),
+            Err(refused) => {
+                self.refuse(&refused);
+                // A roll that the log names too is missed by the replay as well.
+                matches!(refused, Refused::Roll(_))
+            }
+        };
+        let chronicle = self.read_on(None, StagingId(0)).await?;
+        if may_be_of_another {
+            return Err(self.forked("the log is whole, and does not go on from the snapshot, which is whole too".to_owned()));
         }
-        Ok((self.read_on(None, StagingId(0)).await?, None))
+        Ok((chronicle, None))
+    }
+
+    fn forked(&self, rule: String) -> NodeError {
+        NodeError::Forked { law_id: self.law_id.clone(), rule }
     }
 
     fn restore(&self) -> Result<Option<Restored>, Refused> {

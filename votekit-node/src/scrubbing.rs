@@ -81,7 +81,7 @@ fn read_block(cell: &ElectionCell, scrub: &mut Scrub, evidence: &mut Evidence, b
         all.iter().skip(scrub.decided()).take(block.leaf_count as usize).copied().collect()
     };
     let ballot_key = cell.ballot_key();
-    // A purge may be under way.
-    let purged = ballot_key.is_none() || cell.committed().state() >= State::Certified;
+    // Only then may a purge be under way, or have been: key and evidence of any other election must be there.
+    let purged = cell.committed().state() >= State::Certified;
     scrub.read(&block.leaves, &decided, purged, &mut evidence.source(ballot_key, None))
 }

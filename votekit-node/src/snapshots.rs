@@ -31,6 +31,9 @@ pub(crate) use restore::{Refused, Restored, restore};
 /// How often it is asked whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long nothing is tried after a snapshot could not be written: a full disk is not helped by trying.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// How long a snapshot waits for what it was taken of to be committed.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -139,8 +142,8 @@ pub(crate) async fn keep_writing(cell: Arc<ElectionCell>) {
     }
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if cell.snapshots.is_due(&cell) {
-            write(&cell).await;
+        if cell.snapshots.is_due(&cell) && !write(&cell).await {
+            tokio::time::sleep(RETRY_AFTER).await;
         }
     }
 }
@@ -152,12 +155,16 @@ pub(crate) async fn write_last(cell: &Arc<ElectionCell>) {
     }
 }
 
-/// A snapshot that cannot be written costs time at the next start, and nothing else.
-async fn write(cell: &Arc<ElectionCell>) {
+/// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether it was.
+async fn write(cell: &Arc<ElectionCell>) -> bool {
     let writing = Arc::clone(cell);
     let written = tokio::task::spawn_blocking(move || writing.snapshots.write(&writing).map_err(|error| error.to_string()));
-    if let Err(error) = written.await.map_err(|error| error.to_string()).flatten() {
-        tracing::warn!(law_id = %cell.law_id(), error, "a snapshot was not written");
+    match written.await.map_err(|error| error.to_string()).flatten() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(law_id = %cell.law_id(), error, "a snapshot was not written");
+            false
+        }
     }
 }
 

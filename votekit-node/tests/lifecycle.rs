@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use support::{LAW, Place, create_request, law, vote, write_roll, write_supplement};
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::{ResultsPolicy, State};
@@ -11,6 +13,8 @@ use votekit_core::envelope::VoterToken;
 use votekit_core::id::RequestId;
 use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
 use votekit_node::node::{AdminError, Node, SubmitError};
 use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError, VoteStatus};
 
@@ -228,4 +232,42 @@ async fn a_purge_leaves_the_totals() {
     let node = place.start().await;
     assert_eq!(node.results(&law(), None).await.expect("shown"), before);
     node.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
+    let place = Place::new(10);
+    let node = place.open_poll().await;
+    cast(&node, 1, "oui").await;
+    node.close(&law()).await.expect("closed");
+    node.shutdown().await;
+    let keys = ["ballot", "request"].map(|kind| place.path("node/keys").join(kind).join(LAW));
+    let aside = place.path("aside");
+    for key in &keys {
+        fs::rename(key, &aside).expect("moved");
+        let said = refusal(&place).await;
+        assert!(said.starts_with("a key of L2025-001 is not in the data folder (keys/ballot/L2025-001 or"), "{said}");
+        fs::rename(&aside, key).expect("moved");
+    }
+    let ledger = place.path("node/ledger.sqlite");
+    let whole = fs::read(&ledger).expect("a ledger");
+    let connection = Connection::open(&ledger).expect("the ledger");
+    connection.execute("UPDATE batch SET bytes = NULL", ()).expect("SQL");
+    drop(connection);
+    assert!(refusal(&place).await.contains("evidence of an election that is not certified is missing"));
+    fs::write(&ledger, whole).expect("written");
+    let node = place.start().await;
+    node.certify(&law()).await.expect("certified");
+    node.shutdown().await;
+    // From then on they may be destroyed.
+    for key in &keys {
+        fs::remove_file(key).expect("removed");
+    }
+    place.start().await.shutdown().await;
+}
+
+/// Why the node does not start when it reads the whole log.
+async fn refusal(place: &Place) -> String {
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    Node::start(folder, Config { replay: true, ..Config::default() }).await.expect_err("the node does not start").to_string()
 }

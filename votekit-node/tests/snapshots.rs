@@ -226,7 +226,7 @@ fn cut(path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_ahead_of_the_ledger_is_not_believed() {
+async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     let place = Place::new(20);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
     let requests = vec![cast(&node, 1, "oui").await];
@@ -237,11 +237,34 @@ async fn a_snapshot_ahead_of_the_ledger_is_not_believed() {
     let before = told(&node, &requests).await;
     cast(&node, 2, "non").await;
     node.shutdown().await;
+    let newer = fs::read(snapshots(&place).join("head")).expect("a snapshot");
     fs::write(&ledger, older).expect("written");
-    let node = start(&place, config()).await;
+    let ahead = refusal(&place).await;
+    assert!(
+        ahead.contains("older ledger was put back under the log of L2025-001") && ahead.contains("leaves, and the ledger holds"),
+        "{ahead}"
+    );
+    assert!(refusal(&place).await.contains("the ledger holds"), "nor the second time");
+    // Who knows better may go on, and the next snapshot is of this log.
+    let node = replay(&place).await;
     assert_eq!(told(&node, &requests).await.lines().last(), before.lines().last());
     assert_eq!(node.election(&law()).expect("there").accepted, 1);
+    for elector in [3, 4, 5] {
+        cast(&node, elector, "oui").await;
+    }
     node.shutdown().await;
+    start(&place, config()).await.shutdown().await;
+    // The log has grown beyond the snapshot, and is another one.
+    fs::write(snapshots(&place).join("head"), newer).expect("written");
+    let other = refusal(&place).await;
+    assert!(other.contains("does not go on from the snapshot"), "{other}");
+    replay(&place).await.shutdown().await;
+}
+
+/// Why the node does not start.
+async fn refusal(place: &Place) -> String {
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    Node::start(folder, config()).await.expect_err("the node does not start").to_string()
 }
 
 /// Changes a byte of the ledger of a stopped node, so far after every place where this text stands: some are left over from rows that have moved.

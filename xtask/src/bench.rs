@@ -27,7 +27,7 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run; by default those of the engine that are not long.
+    /// The benchmarks to run: hashgen, vote, latency, verify, restart, referendum, or with the services engine services; by default those of the engine that are not long.
     names: Vec<String>,
     /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]

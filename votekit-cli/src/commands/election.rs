@@ -80,7 +80,7 @@ struct CreateArgs {
     #[arg(long)]
     blank: bool,
 
-    /// The result binds: the poll then opens only with a pepper, results after the close, and TLS
+    /// The result binds: the poll then opens only with a pepper, codes of 8 characters, a --base of your own, results after the close, and TLS
     #[arg(long)]
     binding: bool,
 

@@ -231,9 +231,9 @@ pub trait Registry: Send + Sync + 'static {
     /// Marks each envelope, in order, and says what to expect of it.
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError>;
 
-    /// What to expect of a credential, marking nothing: for load shedding, before anything is stored. An engine that cannot tell without I/O says `None`.
-    /// Whether the answer is accepted or duplicate is not looked at; unknown and revoked must be true as of some moment during the call.
-    fn glance(&self, _law_id: &LawId, _key: &RegistryKey) -> Option<Expectation> {
+    /// What to expect of an envelope, marking nothing: for load shedding, before anything is stored. An engine that cannot tell without I/O says `None`.
+    /// The answer must be true as of some moment during the call; the number of a duplicate's attempt is not looked at.
+    fn glance(&self, _law_id: &LawId, _mark: &Mark) -> Option<Expectation> {
         None
     }
 

@@ -36,25 +36,27 @@ pub(crate) use self::gate::Gate;
 use self::problem::Problem;
 use self::timing::Timing;
 use crate::node::Node;
-use crate::rate_limit::AddressRateLimit;
+use crate::rate_limit::KeyedRateLimit;
+use crate::throttle::Prefix;
 
 /// What every handler has at hand.
 pub(crate) struct Api {
     node: Node,
-    address_rate: AddressRateLimit,
+    address_rate: KeyedRateLimit<Prefix>,
     admin_token: TokenDigest,
 }
 
 impl Api {
     /// The interface of a node whose administrator holds this token.
     pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
-        let address_rate = AddressRateLimit::new(node.config().rate_limit_per_address());
+        let address_rate = KeyedRateLimit::per_second(node.config().rate_limit_per_address());
         Arc::new(Self { node, address_rate, admin_token: TokenDigest::of(admin_token) })
     }
 
     /// Lets go of what is remembered of addresses that are quiet. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         self.address_rate.forget_quiet();
+        self.node.forget_quiet();
     }
 }
 

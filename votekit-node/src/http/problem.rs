@@ -65,6 +65,8 @@ pub(crate) enum Problem {
     TooManyConnections,
     /// Too many wrong credentials from this network, or for this elector.
     BackOff { retry_after: Duration },
+    /// Too many votes of one credential that was used.
+    TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
     Busy { retry_after: Duration },
     /// Storage is away; nothing was stored.
@@ -124,6 +126,7 @@ kinds! {
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many votes at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
     BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong credentials";
+    TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
@@ -191,6 +194,7 @@ impl Problem {
             }
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
+            SubmitError::TooManyDuplicates { retry_after } => Self::TooManyDuplicates { retry_after },
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
                 tracing::warn!(%error, "a vote was not stored");
@@ -224,6 +228,7 @@ impl Problem {
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
             Self::BackOff { .. } => &BACK_OFF,
+            Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } => &BUSY,
             Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
@@ -259,6 +264,9 @@ impl Problem {
                 "too many wrong credentials came lately: from your network, for this person, or in all; nothing was stored"
                     .to_owned()
             }
+            Self::TooManyDuplicates { .. } => {
+                "this credential was used, and its first vote counts; nothing was stored".to_owned()
+            }
             Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
             Self::Unavailable => "nothing was stored; try again".to_owned(),
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
@@ -270,7 +278,9 @@ impl Problem {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => Some(*retry_after),
-            Self::BackOff { retry_after } | Self::Busy { retry_after } => Some(*retry_after),
+            Self::BackOff { retry_after } | Self::TooManyDuplicates { retry_after } | Self::Busy { retry_after } => {
+                Some(*retry_after)
+            }
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::NotRecordedYet | Self::Unavailable | Self::OutcomeUnknown { .. } | Self::Stopping => Some(RETRY_SOON),
             Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => Some(RETRY_SOON),

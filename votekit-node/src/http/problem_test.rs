@@ -38,6 +38,7 @@ fn codes_and_statuses_are_stable() {
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
+        "429 too-many-duplicates",
         "500 internal",
         "503 busy",
         "503 unavailable",

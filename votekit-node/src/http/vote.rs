@@ -77,7 +77,7 @@ pub(crate) struct VoteReceived {
         (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`rate-limited`, `address-share`, `back-off`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]

@@ -3,10 +3,11 @@
 //! ```text
 //! over the share of its address     refused at once
 //! every place taken                 the longest idle are told to leave; the newcomer waits for the first place
-//! … and nobody is idle              the newcomer waits: the system's queue holds who comes after it
+//! … and nobody is idle for long     the newcomer waits: the system's queue holds who comes after it
 //! ```
 //!
-//! Idle is whoever has sent no whole request: it says nothing, trickles, or keeps a connection for later. Dropping it loses nothing.
+//! Idle is whoever has sent no whole request: it says nothing, trickles, or keeps a connection for later. Dropping it loses nothing. But whoever has just come
+//! is about to ask: a crowd that comes again as fast as it is sent away must not push out a voter between the connection and its first request.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,10 @@ struct Table {
 
 /// The most of the idle that are remembered from one look over all connections.
 const IDLE_REMEMBERED_MAX: usize = 1024;
+
+/// Who is idle for less than this stays: time for a TLS handshake and a request over a slow line. So a crowd that comes again and again
+/// turns over every place once in this time at the most.
+const STAY_MIN_MS: u64 = 1000;
 
 /// How long a newcomer waits for a place before it is looked for the idle again.
 const LOOK_AGAIN_TIME: Duration = Duration::from_millis(20);
@@ -105,14 +110,18 @@ impl Places {
         }
     }
 
-    /// Tells so many of the longest idle to leave, as far as there are any.
+    /// Tells so many of the longest idle to leave, as far as there are any that have had their time.
     fn dismiss_idle(&self, count: usize) {
+        let latest_ms = self.now_ms().saturating_sub(STAY_MIN_MS);
         let table = &mut *self.table();
         let mut dismissed = 0;
         let mut looked = false;
         while dismissed < count {
-            match table.idle.pop_front() {
+            match table.idle.front().copied() {
+                // Who is not in here came later still.
+                Some((_, since)) if since > latest_ms => return,
                 Some((number, since)) => {
+                    table.idle.pop_front();
                     if table.held.get(&number).is_some_and(|activity| activity.dismiss(since)) {
                         metrics::connection_dismissed();
                         dismissed += 1;
@@ -207,9 +216,16 @@ mod tests {
         assert_eq!(places.table().by_prefix.len(), 2);
     }
 
+    /// Places that were made a while ago, so that times may lie before now.
+    fn made_a_while_ago(places_max: usize) -> Arc<Places> {
+        let mut places = Places::new(places_max, 0);
+        places.start = places.start.checked_sub(Duration::from_secs(60)).expect("the system runs for longer");
+        Arc::new(places)
+    }
+
     #[tokio::test]
     async fn the_longest_idle_leaves_first_and_who_works_stays() {
-        let places = Arc::new(Places::new(4, 0));
+        let places = made_a_while_ago(4);
         let mut held = Vec::new();
         for since in [5, 3, 4, 2] {
             let place = places.take(None).await.expect("free");
@@ -233,6 +249,18 @@ mod tests {
         };
         let (second, ()) = tokio::join!(places.take(None), leaves);
         drop((newcomer, second));
+    }
+
+    #[tokio::test]
+    async fn who_has_just_come_stays() {
+        let places = made_a_while_ago(3);
+        let [first, second, third] = [places.take(None).await, places.take(None).await, places.take(None).await];
+        let held = [first, second, third].map(|place| place.expect("free"));
+        held[1].activity().wait(places.now_ms() - STAY_MIN_MS);
+        places.dismiss_idle(3);
+        held[1].activity().dismissed().await;
+        let since = held.each_ref().map(|place| place.activity().waiting_since().is_some());
+        assert_eq!(since, [true, false, true], "only who was idle for so long leaves");
     }
 
     #[tokio::test]

@@ -84,13 +84,14 @@ impl Registry for EmbeddedRegistry {
     }
 
     /// Waits while a batch is marked or a supplement applied: a millisecond or so.
-    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
+    fn glance(&self, law_id: &LawId, mark: &Mark) -> Option<Expectation> {
         let Some(credentials) = self.find(law_id) else { return Some(Expectation::Unknown) };
         let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
-        Some(match credentials.look_up(key) {
+        Some(match credentials.look_up(&mark.key) {
             None => Expectation::Unknown,
             Some(FirstUse::REVOKED) => Expectation::Revoked,
             Some(FirstUse::UNUSED) => Expectation::Accepted,
+            Some(first) if first == FirstUse::by(&mark.request) => Expectation::Accepted,
             Some(_) => Expectation::Duplicate { attempt: 2 },
         })
     }

@@ -2,8 +2,9 @@
 //!
 //! SQLite takes the log as far as its checksums hold, and forgets the rest without a word: after a power cut that is right, since what is
 //! torn was never synced. Damage in the midst of the log looks the same to it, and everything behind it, answered votes among it, would be
-//! gone. But this ledger syncs at every commit before it writes on. So when frames of this round lie behind a commit, all up to that commit
-//! was synced, and must hold. What cannot be told from a torn write is damage to the very last transaction, or to the mark of the commit
+//! gone. But this ledger syncs at every commit before it writes on. So when a frame goes on from a commit, which its checksum tells, all up to that commit
+//! was synced, and must hold. A frame of this round that lies behind a commit and does not go on from it proves nothing: a transaction that was
+//! rolled back may have left it there, and a shorter one overwritten its beginning. What cannot be told from a torn write is damage to the very last transaction, or to the mark of the commit
 //! before it. Each life of a node begins with an empty log, so what lies behind a torn write is never of an earlier one.
 //!
 //! ```text
@@ -62,41 +63,53 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes as usize];
     frame[..FRAME_HEADER_BYTES].copy_from_slice(&first_frame);
     let mut filled = FRAME_HEADER_BYTES;
-    let (mut number, mut broken_at, mut committed_behind) = (0_u64, None, false);
+    let (mut number, mut broken_at) = (0_u64, None);
+    // The sums that a frame written after the commit just read may go on from.
+    let mut after_commit: Option<[(u32, u32); 2]> = None;
     while fill(&mut log, &mut frame[filled..])? {
         filled = 0;
         number += 1;
         // Frames of an earlier round, which are in the database already, have another salt.
         let of_this_round = &frame[8..16] == salt;
+        let (commits, stored) = (word(&frame, 4) != 0, (word(&frame, 16), word(&frame, 20)));
+        let goes_on = |words: &(u32, u32)| Checksum { words: *words, ..sum }.with_frame(&frame).words == stored;
+        if let Some(broken) = broken_at
+            && of_this_round
+            && after_commit.is_some_and(|sums| sums.iter().any(goes_on))
+        {
+            return Ok(Some(format!("frame {broken} is damaged, and frames up to {number} were synced after it")));
+        }
         if broken_at.is_none() {
-            sum.add(&frame[..8]);
-            sum.add(&frame[FRAME_HEADER_BYTES..]);
-            let holds = sum.words == (word(&frame, 16), word(&frame, 20));
+            sum = sum.with_frame(&frame);
+            let holds = sum.words == stored;
             if of_this_round && holds {
                 continue;
             }
             broken_at = Some(number);
             // The checksum does not cover the salt, and no frame of an earlier round could hold this one.
-            committed_behind = (of_this_round || holds) && word(&frame, 4) != 0;
+            // What is damaged may be the stored sum itself.
+            after_commit = ((of_this_round || holds) && commits).then_some([stored, sum.words]);
             continue;
         }
-        if of_this_round && committed_behind {
-            return Ok(
-                broken_at.map(|broken| format!("frame {broken} is damaged, and frames up to {number} were synced after it"))
-            );
-        }
-        committed_behind |= of_this_round && word(&frame, 4) != 0;
+        after_commit = (of_this_round && commits).then_some([stored; 2]);
     }
     Ok(None)
 }
 
 /// The checksum that SQLite chains from frame to frame.
+#[derive(Clone, Copy)]
 struct Checksum {
     little_endian: bool,
     words: (u32, u32),
 }
 
 impl Checksum {
+    fn with_frame(mut self, frame: &[u8]) -> Self {
+        self.add(&frame[..8]);
+        self.add(&frame[FRAME_HEADER_BYTES..]);
+        self
+    }
+
     fn add(&mut self, bytes: &[u8]) {
         let (mut first, mut second) = self.words;
         for pair in bytes.chunks_exact(8) {
@@ -176,6 +189,48 @@ mod tests {
             log[at] ^= 1 << (at % 8);
             assert!(damage_of(&log).is_some(), "byte {at} of {}", whole.len());
         }
+    }
+
+    /// A frame that goes on from another, as SQLite would write it.
+    fn frame_after(log: &[u8], before: &[u8], filling: u8, commits: bool) -> Vec<u8> {
+        let mut frame = vec![filling; frame_bytes()];
+        frame[..4].copy_from_slice(&2_u32.to_be_bytes());
+        frame[4..8].copy_from_slice(&(9 * u32::from(commits)).to_be_bytes());
+        frame[8..16].copy_from_slice(&log[16..24]);
+        let before = Checksum { little_endian: word(log, 0) & 1 == 0, words: (word(before, 16), word(before, 20)) };
+        let words = before.with_frame(&frame).words;
+        frame[16..20].copy_from_slice(&words.0.to_be_bytes());
+        frame[20..24].copy_from_slice(&words.1.to_be_bytes());
+        frame
+    }
+
+    #[test]
+    fn what_was_rolled_back_and_overwritten_is_no_damage() {
+        let whole = log(&[5]);
+        let last = &whole[whole.len() - frame_bytes()..];
+        let next = |before: &[u8], filling, commits| frame_after(&whole, before, filling, commits);
+        // A large transaction that spilled and was rolled back, and a small one written over its beginning.
+        let mut rolled_back = vec![next(last, 1, false)];
+        for filling in 2..6 {
+            rolled_back.push(next(&rolled_back[rolled_back.len() - 1], filling, false));
+        }
+        let small = [next(last, 11, false), next(&next(last, 11, false), 12, true)];
+        for [first_lost, second_lost] in [[false, false], [true, false], [false, true], [true, true]] {
+            let mut frames = rolled_back.clone();
+            for (place, lost) in [first_lost, second_lost].into_iter().enumerate() {
+                if !lost {
+                    frames[place].clone_from(&small[place]);
+                }
+            }
+            assert_eq!(damage_of(&[whole.clone(), frames.concat()].concat()), None, "{first_lost} {second_lost}");
+        }
+        // But when a frame goes on from the small one, that was synced whole.
+        let mut damaged = small[0].clone();
+        damaged[100] ^= 1;
+        let after = next(&small[1], 13, false);
+        let synced = [&whole[..], &damaged, &small[1], &after, &rolled_back[3]].concat();
+        let said = damage_of(&synced).expect("it is found");
+        assert!(said.ends_with("were synced after it"), "{said}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use votekit_core::credential::RegistryKey;
 use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
@@ -24,8 +23,8 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         self.write(self.inner.mark(law_id, marks)).await
     }
 
-    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
-        self.inner.glance(law_id, key)
+    fn glance(&self, law_id: &LawId, mark: &Mark) -> Option<Expectation> {
+        self.inner.glance(law_id, mark)
     }
 
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
@@ -59,8 +58,8 @@ impl<T: Registry> Registry for Persistent<T> {
         persist(|| self.inner.mark(law_id, marks)).await
     }
 
-    fn glance(&self, law_id: &LawId, key: &RegistryKey) -> Option<Expectation> {
-        self.inner.glance(law_id, key)
+    fn glance(&self, law_id: &LawId, mark: &Mark) -> Option<Expectation> {
+        self.inner.glance(law_id, mark)
     }
 
     async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
