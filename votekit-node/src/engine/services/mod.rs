@@ -7,9 +7,9 @@
 //!                                           Redis Cluster
 //! ```
 
-pub mod registry;
 pub mod ballot_box;
 pub mod ledger;
+pub mod registry;
 pub mod url;
 
 use std::sync::Arc;
