@@ -116,15 +116,6 @@ impl RollSource {
             law_place: usize::from(self.law_places[index]),
         }
     }
-
-    /// Bytes of memory held by the rows.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        let row_numbers = self.row_numbers.as_ref().map_or(0, Vec::capacity);
-        4 * (self.numbers.capacity() + self.code_ends.capacity() + row_numbers)
-            + 2 * self.law_places.capacity()
-            + self.codes.capacity()
-    }
 }
 
 impl Drop for RollSource {
@@ -300,7 +291,6 @@ mod tests {
             text.extend_from_slice(format!("{number:09},CODE{number:04},L1\n").as_bytes());
         }
         let roll = read(&text, &[]).expect("roll");
-        assert!(roll.memory_bytes() <= 20 * 10_000, "{}", roll.memory_bytes());
         assert_eq!(roll.row(9_999).code, b"CODE9999");
     }
 

@@ -236,7 +236,7 @@ impl From<FolderError> for CommandError {
             ),
             FolderError::Newer { .. } => failed.hint("use the votekit that wrote it, or a newer one"),
             FolderError::OtherBase { .. } => failed.hint("leave --base out"),
-            FolderError::Io { ref path, ref source } => Self::writing(path, source),
+            FolderError::Io { ref path, ref source } => Self::using(path, source),
             _ => failed,
         }
     }
@@ -249,6 +249,11 @@ impl From<NodeError> for CommandError {
             NodeError::Engine(error) => error.into(),
             NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
                 .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
+            NodeError::Roll(RollError::Manifest { source: ManifestError::PepperMissing { ref id }, .. }) => {
+                Self::configuration(error.to_string())
+                    .hint(format!("bring keys/pepper/{} back from the back-up of the data folder", id.to_hex()))
+            }
+            NodeError::Roll(RollError::Folder(error)) => error.into(),
             NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
                 "nothing was changed: put the newer ledger back. Only if you know that nobody was shown a checkpoint or receipt beyond this one: `votekit serve --replay`",
             ),

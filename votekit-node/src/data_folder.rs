@@ -3,11 +3,12 @@
 //! ```text
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
-//!   lock              held while a process uses the folder
-//!   keys/             0700; each file 0600, one line: 64 hexadecimal digits, and 8 to check them by
+//!   lock ledger.lock  held while a process uses the folder
+//!   officials         written by people: whose signatures a manifest must bear
+//!   keys/             0700; each file 0600, one line: 64 hexadecimal digits, and 8 to check them by (admin-token: without)
 //!     node log cosigner admin-token
 //!     ballot/<law id>   request/<law id>   pepper/<pepper id>
-//!   rolls/<manifest SHA-256>/   manifest.json and the shards, binary
+//!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as they were loaded
 //!   nodes/<name>/     of several nodes that share the folder, what each has for itself: key, lock, snapshots/
 //!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
@@ -33,7 +34,7 @@ use zeroize::Zeroizing;
 use crate::node_name::NodeName;
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
-const LEDGER: &str = "ledger.sqlite";
+pub(crate) const LEDGER: &str = "ledger.sqlite";
 
 /// A key, a space, its check.
 const KEY_LINE_BYTES: usize = 64 + 1 + 8;

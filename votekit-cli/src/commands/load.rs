@@ -3,8 +3,11 @@
 #[cfg(feature = "services")]
 mod shared_registry;
 
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_node::config::Config;
@@ -57,7 +60,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let Some(url) = &args.registry {
         return shared_registry::run(&args, url, context);
     }
-    let report = office::run(async {
+    let made = args.office.data_of_stopped().map(Made::before);
+    let loaded = office::run(async {
         let office = match args.office.data_of_stopped() {
             Some(data) => Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?),
             None => Office::open(&args.office, Config::default()).await?,
@@ -65,8 +69,42 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         let loaded = office.load(&args.folder, args.pepper_file.as_deref()).await;
         office.leave().await;
         loaded
-    })?;
-    context.output.result(&Report(report))
+    });
+    if let (Err(_), Some(made)) = (&loaded, made) {
+        made.undo();
+    }
+    context.output.result(&Report(loaded?))
+}
+
+/// What stood in a data folder before this call. A roll that is refused must not leave a new folder behind, with the wrong name in it for good.
+struct Made<'a> {
+    data: &'a Path,
+    existed: bool,
+    names: BTreeSet<OsString>,
+}
+
+impl<'a> Made<'a> {
+    fn before(data: &'a Path) -> Self {
+        Self { data, existed: data.exists(), names: names_in(data) }
+    }
+
+    /// Removes what was made in a folder that was no data folder before. What cannot be removed stays: the failure itself is what is told.
+    fn undo(self) {
+        if self.names.contains(OsStr::new("votekit.toml")) {
+            return;
+        }
+        for name in names_in(self.data).difference(&self.names) {
+            let path = self.data.join(name);
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+        if !self.existed {
+            let _ = fs::remove_dir(self.data);
+        }
+    }
+}
+
+fn names_in(folder: &Path) -> BTreeSet<OsString> {
+    fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.file_name()).collect()).unwrap_or_default()
 }
 
 impl fmt::Display for Report {

@@ -153,6 +153,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     })
 }
 
+const SETTINGS: &str = "docs/operations.md lists every setting";
+
 fn config(args: &Args) -> Result<Config, CommandError> {
     if args.behind_tls_proxy {
         return Err(CommandError::usage("--behind-tls-proxy is no option any more").hint(INSTEAD_OF_BEHIND_TLS_PROXY));
@@ -161,10 +163,8 @@ fn config(args: &Args) -> Result<Config, CommandError> {
         None => Config::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
-            Config::from_toml(&text).map_err(|error| {
-                CommandError::configuration(format!("{}: {error}", path.display()))
-                    .hint("`votekit serve --help` shows what the file may hold")
-            })?
+            Config::from_toml(&text)
+                .map_err(|error| CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS))?
         }
     };
     config.listen = args.listen.unwrap_or(config.listen);
@@ -181,7 +181,10 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.replay |= args.replay;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     config.log_level = args.log_level.clone().unwrap_or(config.log_level);
-    config.check().map_err(|error| CommandError::configuration(error.to_string()))?;
+    config.check().map_err(|error| {
+        let file = args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        CommandError::configuration(format!("{file}{error}")).hint(SETTINGS)
+    })?;
     Ok(config)
 }
 

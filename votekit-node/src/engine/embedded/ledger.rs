@@ -23,9 +23,6 @@ use crate::engine::{
     StoredBlock,
 };
 
-/// The database's name in its folder.
-pub(super) const FILE: &str = "ledger.sqlite";
-
 /// The ledger of one process.
 ///
 /// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned: every later call returns
@@ -51,7 +48,7 @@ impl EmbeddedLedger {
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         create_folder(folder)?;
         let lock = lock(folder)?;
-        let path = folder.join(FILE);
+        let path = folder.join(schema::FILE);
         let connection = schema::open_writer(&path)?;
         let tail = Arc::new(inspection::inspect(&connection)?);
         let poison = Arc::new(Poison::new());

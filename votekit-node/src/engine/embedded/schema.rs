@@ -13,7 +13,7 @@ use super::wal_check;
 use crate::engine::EngineError;
 
 /// The name of the file in its folder.
-pub(super) const FILE: &str = "ledger.sqlite";
+pub(super) const FILE: &str = crate::data_folder::LEDGER;
 
 /// `VKIT`: what `file` and SQLite's own tools can tell this database by.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
