@@ -60,6 +60,7 @@ struct NodeArgs {
     law_id: LawId,
 
     /// The node: its name in the data folder, its id, or to admit it its public key
+    #[arg(id = "which", value_name = "NODE")]
     node: String,
 
     #[command(flatten)]
