@@ -3,8 +3,12 @@
 // The counts are for whoever reads the test's output: a suite that silently ran nothing proves nothing.
 #![allow(clippy::print_stdout)]
 
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::cluster::ClusterClient;
@@ -45,16 +49,17 @@ async fn registry(prefix: &str) -> RedisRegistry {
     opened.expect("the cluster is there")
 }
 
-/// A registry of its own on the cluster; the other roles are not looked at.
+/// A registry of its own on the cluster, or on one server; the other roles are not looked at.
 struct OnRedis {
     folder: TempDir,
-    prefix: String,
+    url: String,
     bad_day: Option<u64>,
 }
 
 impl OnRedis {
-    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
-        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), prefix: prefix(), bad_day })
+    fn make(server: &str, bad_day: Option<u64>) -> Box<dyn Place> {
+        let url = format!("{server}?prefix={}", prefix());
+        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), url, bad_day })
     }
 }
 
@@ -62,7 +67,7 @@ impl OnRedis {
 impl Place for OnRedis {
     async fn open(&self) -> Result<Roles, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let registry = Arc::new(registry(&self.prefix).await);
+        let registry = Arc::new(RedisRegistry::open(&address(&self.url)).await?);
         let roles = Roles { registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
@@ -83,16 +88,111 @@ fn count(results: &[CaseResult]) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms() {
     assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is no cluster");
-    let cases = count(&registry_cases(|| OnRedis::make(None), Which::All).await);
+    let cases = count(&registry_cases(|| OnRedis::make(&cluster(), None), Which::All).await);
     println!("conformance: Redis Cluster: registry: {cases} cases");
     assert_eq!(cases, REGISTRY_CASES);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms_on_a_bad_day() {
-    let cases = count(&registry_cases(|| OnRedis::make(Some(2_025)), Which::RetrySafe).await);
+    let cases = count(&registry_cases(|| OnRedis::make(&cluster(), Some(2_025)), Which::RetrySafe).await);
     println!("conformance: Redis Cluster on bad day 2025: registry: {cases} cases");
     assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
+}
+
+/// One plain server of a test's own; it ends with this value.
+struct OneServer {
+    folder: TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl OneServer {
+    fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = Self::spawn(&folder, port);
+        Self { folder, port, process }
+    }
+
+    fn spawn(folder: &TempDir, port: u16) -> Child {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always", "--port"]);
+        let process = command.arg(port.to_string()).arg("--dir").arg(folder.path()).stdout(Stdio::null()).spawn();
+        process.expect("redis-server is not installed: Debian's package is redis-server")
+    }
+
+    fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    async fn open(&self) -> RedisRegistry {
+        loop {
+            match RedisRegistry::open(&address(&self.url())).await {
+                Ok(registry) => return registry,
+                Err(EngineError::Misconfigured { reason, .. }) if reason.contains("nothing listens there") => {}
+                Err(EngineError::Unavailable { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    fn restart(&mut self) {
+        self.process = Self::spawn(&self.folder, self.port);
+    }
+}
+
+impl Drop for OneServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_registry_on_one_server_conforms() {
+    let server = OneServer::start();
+    assert!(!server.open().await.is_cluster());
+    let cases = count(&registry_cases(|| OnRedis::make(&server.url(), None), Which::All).await);
+    println!("conformance: one Redis server: registry: {cases} cases");
+    assert_eq!(cases, REGISTRY_CASES);
+    let cases = count(&registry_cases(|| OnRedis::make(&server.url(), Some(7)), Which::RetrySafe).await);
+    println!("conformance: one Redis server on bad day 7: registry: {cases} cases");
+    assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_found_again() {
+    let mut server = OneServer::start();
+    let registry = server.open().await;
+    registry.add_roll(&law(), &roll(1..=10)).await.expect("loaded");
+    assert_eq!(registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"), [Expectation::Accepted]);
+    server.kill();
+    let failed = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away");
+    assert!(matches!(failed, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }), "{failed}");
+    // Nobody waits for it now.
+    let again = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away still");
+    assert!(matches!(&again, EngineError::Unavailable { reason, .. } if reason.contains("away a moment ago")), "{again}");
+    registry.ping().await.expect_err("it is away still");
+    server.restart();
+    let marks = [mark(1, 2), mark(2, 1)];
+    let told = loop {
+        match registry.mark(&law(), &marks).await {
+            Ok(told) => break told,
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(told, [Expectation::Duplicate { attempt: 2 }, Expectation::Accepted]);
+    registry.ping().await.expect("it is back");
 }
 
 fn law() -> LawId {
@@ -255,6 +355,15 @@ async fn each_bad_address_is_told_with_a_hint() {
     refused(&good.replace("redis://", "redis://:geheim@"), "refuses the user or the password", "password_file").await;
     refused(&good.replace("redis://", "redis://nobody:geheim@"), "refuses the user or the password", "password_file").await;
     refused(&good.replace("redis://", "rediss://"), "does not", "redis://").await;
+    // Something that is no Redis: it answers one line of HTTP and goes.
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = other.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        for stream in other.incoming().flatten() {
+            let _ = (&stream).write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    refused(&format!("redis://127.0.0.1:{port}"), "does not speak as Redis does", "right port").await;
     refused(&format!("{good}/3"), "no database 3", "prefix").await;
     refused(&format!("{good}/votes"), "no number of a database", "leave it out").await;
     refused(&format!("{good}?prefix=a:b"), "the prefix 'a:b'", "letters").await;

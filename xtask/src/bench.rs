@@ -7,6 +7,7 @@ mod latency;
 mod node;
 mod paired;
 mod profile;
+mod redis;
 mod referendum;
 mod restart;
 mod row;
@@ -74,7 +75,7 @@ struct Bench {
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 6] = [
+const BENCHES: [Bench; 7] = [
     Bench { name: "hashgen", about: "hash a roll into shards, beside DuckDB", by_default: false, run: hashgen::run },
     Bench { name: "vote", about: "votes decided a second, beside a bare handler", by_default: true, run: vote::run },
     Bench { name: "latency", about: "time to 202 and to the decision at 1,000 votes/s", by_default: true, run: latency::run },
@@ -89,6 +90,12 @@ const BENCHES: [Bench; 6] = [
         about: "a whole referendum, from roll to verified bundle: growth, restart, verify",
         by_default: false,
         run: referendum::run,
+    },
+    Bench {
+        name: "redis",
+        about: "load a roll into one Redis beside one SADD a hash; memory an elector",
+        by_default: false,
+        run: redis::run,
     },
     Bench {
         name: "restart",

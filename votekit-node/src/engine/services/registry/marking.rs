@@ -25,7 +25,7 @@ impl Inner {
         if self.away.load(Ordering::Relaxed) {
             return Err(EngineError::Unavailable { engine: ENGINE, reason: "it was away a moment ago".to_owned() });
         }
-        let meta = self.loaded(law_id).await.inspect_err(|error| self.watch(error))?;
+        let meta = self.loaded(law_id).await?;
         if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
             return Ok(told);
         }
@@ -59,8 +59,7 @@ impl Inner {
     }
 
     /// After a failure, lets nobody ask until the registry answers.
-    fn watch(self: &Arc<Self>, error: &EngineError) {
-        // That a roll is not loaded is no failure of the server's, and asking again is cheap.
+    pub(super) fn watch(self: &Arc<Self>, error: &EngineError) {
         if !is_passing(error) || self.away.swap(true, Ordering::Relaxed) {
             return;
         }

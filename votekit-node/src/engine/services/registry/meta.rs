@@ -1,5 +1,7 @@
 //! What Redis holds about an election beside its electors: whether it is loaded, in how many buckets, and from what.
 
+use std::sync::Arc;
+
 use redis::Value;
 use tokio::time::{Duration, Instant};
 use votekit_core::credential::HashScheme;
@@ -84,7 +86,7 @@ impl RedisRegistry {
 
 impl Inner {
     /// What is known of an election that is loaded, a second old at the most.
-    pub(super) async fn loaded(&self, law_id: &LawId) -> Result<LawMeta, EngineError> {
+    pub(super) async fn loaded(self: &Arc<Self>, law_id: &LawId) -> Result<LawMeta, EngineError> {
         let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(law_id).cloned();
         if let Some((read, meta)) = known
             && read.elapsed() < AGE_MAX
@@ -95,9 +97,10 @@ impl Inner {
     }
 
     /// The same, read anew.
-    pub(super) async fn loaded_now(&self, law_id: &LawId) -> Result<LawMeta, EngineError> {
+    pub(super) async fn loaded_now(self: &Arc<Self>, law_id: &LawId) -> Result<LawMeta, EngineError> {
         let began = Instant::now();
-        let meta = self.read_meta(law_id).await?;
+        // That a roll is not loaded is no failure of the server's: only one that does not answer is left alone for a while.
+        let meta = self.read_meta(law_id).await.inspect_err(|error| self.watch(error))?;
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match meta {
             Some(meta) if meta.ready => {

@@ -81,6 +81,9 @@ impl Server {
 
     /// Runs commands, those of one server in their order. Each answer is a value and no error.
     pub(super) async fn run(&self, commands: &[Keyed], effect: Effect, patience: Duration) -> Result<Vec<Value>, EngineError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
         let deadline = Instant::now() + patience;
         let mut backoff = Backoff::new();
         // What may have been written by an earlier attempt may have been written.

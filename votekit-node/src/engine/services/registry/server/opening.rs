@@ -150,7 +150,8 @@ fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
 
 /// Whatever the library says, in words that tell an operator what to mend.
 fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
-    let text = error.to_string();
+    // One line, whatever a server that is no Redis said.
+    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     let secret = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm))
