@@ -209,6 +209,7 @@ impl From<NodeError> for CommandError {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Folder(error) => error.into(),
+            NodeError::Engine(error) => error.into(),
             NodeError::Log { .. } | NodeError::Checkpoint { .. } => Self::configuration(error.to_string())
                 .hint("nothing was changed: keep the folder as it is, and bring back a copy from before the damage"),
             other => Self::configuration(other.to_string()),
@@ -239,6 +240,10 @@ impl From<AdminError> for CommandError {
 
 impl From<votekit_node::engine::EngineError> for CommandError {
     fn from(error: votekit_node::engine::EngineError) -> Self {
-        Self::configuration(error.to_string())
+        let failed = Self::configuration(error.to_string());
+        match error {
+            votekit_node::engine::EngineError::Misconfigured { hint, .. } => failed.hint(hint),
+            _ => failed,
+        }
     }
 }

@@ -23,6 +23,8 @@ pub(crate) mod pepper;
 pub(crate) mod recount;
 #[cfg(feature = "node")]
 pub(crate) mod results;
+#[cfg(feature = "node")]
+pub(crate) mod review;
 pub(crate) mod roll;
 #[cfg(feature = "node")]
 pub(crate) mod serve;
@@ -59,6 +61,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Load(args) => load::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Review(args) => review::run(args, context),
         #[cfg(feature = "node")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "loadtest")]
