@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Recount(commands::recount::Args),
     #[cfg(feature = "node")]
     Batch(commands::batch::Args),
+    #[cfg(feature = "node")]
+    Review(commands::review::Args),
     #[cfg(feature = "loadtest")]
     Loadtest(Box<commands::loadtest::Args>),
     #[cfg(feature = "node")]

@@ -9,6 +9,7 @@ use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::tile::{self, TILE_WIDTH, TilePath};
 use votekit_node::archive::Archive;
 
+use crate::archive_source::LedgerArgs;
 use crate::client::Client;
 use crate::error::CommandError;
 
@@ -22,6 +23,9 @@ pub(crate) struct LogArgs {
     /// The data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    #[command(flatten)]
+    ledger: LedgerArgs,
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
@@ -68,7 +72,7 @@ impl LogSource {
                 Ok(Self { law_id, kind: Kind::Node(client) })
             }
             (None, Some(data)) => {
-                let archive = Archive::open(data)?;
+                let archive = args.ledger.open(data)?;
                 let law_id = choose(&archive, args.election.as_ref())?;
                 Ok(Self { law_id, kind: Kind::Folder(Box::new(archive)) })
             }

@@ -3,6 +3,8 @@
 //! `cli` describes the verbs, `commands/<verb>.rs` holds each verb's arguments and what it does, `error` maps what went wrong
 //! to exit codes. Data goes to standard output, everything else to standard error.
 
+#[cfg(feature = "node")]
+mod archive_source;
 mod atomic_output;
 #[cfg(feature = "node")]
 mod ballot_call;

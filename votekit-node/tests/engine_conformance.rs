@@ -11,8 +11,8 @@ use votekit_node::engine::unreliable::Odds;
 const REGISTRY_CASES: usize = 19;
 const REGISTRY_CASES_RETRY_SAFE: usize = 18;
 const BALLOT_BOX_CASES: usize = 11;
-const LEDGER_CASES: usize = 29;
-const LEDGER_CASES_RETRY_SAFE: usize = 27;
+const LEDGER_CASES: usize = 41;
+const LEDGER_CASES_RETRY_SAFE: usize = 39;
 
 struct Folder {
     folder: TempDir,

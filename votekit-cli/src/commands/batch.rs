@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
-use votekit_node::archive::Archive;
 
+use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::choose;
@@ -38,6 +38,9 @@ struct ShowArgs {
     /// The data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    #[command(flatten)]
+    ledger: LedgerArgs,
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID", requires = "data")]
@@ -102,7 +105,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn stored(data: &Path, args: &ShowArgs) -> Result<Batch, CommandError> {
-    let archive = Archive::open(data)?;
+    let archive = args.ledger.open(data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
     let number = parse_number(&args.batch).ok_or_else(|| {
         CommandError::usage(format!("'{}' is no number of a batch", args.batch))

@@ -27,6 +27,8 @@ pub(crate) mod recount;
 pub(crate) mod registry;
 #[cfg(feature = "node")]
 pub(crate) mod results;
+#[cfg(feature = "node")]
+pub(crate) mod review;
 pub(crate) mod roll;
 #[cfg(feature = "node")]
 pub(crate) mod serve;
@@ -67,6 +69,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Node(args) => node::run(args, context),
         #[cfg(feature = "node")]
         Command::Results(args) => results::run(args, context),
+        #[cfg(feature = "node")]
+        Command::Review(args) => review::run(args, context),
         #[cfg(feature = "node")]
         Command::Serve(args) => serve::run(args, context),
         #[cfg(feature = "loadtest")]

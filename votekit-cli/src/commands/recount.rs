@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
-use votekit_node::archive::Archive;
 use votekit_node::engine::EngineError;
 
+use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::choose;
@@ -27,6 +27,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
+    #[command(flatten)]
+    ledger: LedgerArgs,
+
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
     election: Option<LawId>,
@@ -38,7 +41,7 @@ struct Report(Recount);
 
 /// Counts again.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let archive = Archive::open(&args.data)?;
+    let archive = args.ledger.open(&args.data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
     let key = archive.ballot_key(&law_id)?.ok_or_else(|| {
         CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))

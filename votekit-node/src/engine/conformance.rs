@@ -23,7 +23,7 @@ use super::{EngineError, Roles};
 /// The storage of one case: fresh when it is made, the same each time it is opened.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the engine on what is stored here. Everything that was opened before has been dropped.
+    /// Opens the engine on what is stored here. Everything that was opened before has been dropped, but in the case that asks what happens otherwise.
     ///
     /// # Errors
     /// As the engine.

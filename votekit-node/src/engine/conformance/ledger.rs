@@ -1,11 +1,18 @@
 //! The cases of [`crate::engine::Ledger`].
 
+mod leases;
 mod log;
 mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
 use crate::engine::{Conflict, EngineError, Labels, StagingId};
+use leases::{
+    a_block_of_a_deposed_leader_is_refused, a_fenced_epoch_is_given_no_lease, a_lead_runs_out, a_reader_never_misses_a_batch,
+    leases_are_given_and_extended, leases_run_out, no_lease_is_given_to_an_epoch_there_is_not,
+    no_lease_is_given_where_no_votes_are_taken, of_many_that_ask_one_leads, one_leads_until_it_resigns,
+    remarks_are_kept_once_and_in_order, who_opens_the_same_place_shares_it_or_is_refused,
+};
 use log::{
     a_block_of_a_lower_term_is_refused, a_block_that_contradicts_itself_is_refused, a_block_that_does_not_follow_is_refused,
     another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on, committing_the_head_again_succeeds,
@@ -50,6 +57,18 @@ pub(super) const CASES: &[Case] = &[
     case!(blocks_are_read_from_a_height_on),
     case!(leaves_are_read_in_any_range),
     case!(full_tiles_are_kept),
+    case!(leases_are_given_and_extended),
+    case!(leases_run_out),
+    case!(no_lease_is_given_where_no_votes_are_taken),
+    case!(a_fenced_epoch_is_given_no_lease),
+    case!(no_lease_is_given_to_an_epoch_there_is_not),
+    case!(one_leads_until_it_resigns),
+    case!(a_lead_runs_out),
+    case!(of_many_that_ask_one_leads),
+    case!(a_block_of_a_deposed_leader_is_refused),
+    case!(remarks_are_kept_once_and_in_order),
+    case!(a_reader_never_misses_a_batch),
+    case!(who_opens_the_same_place_shares_it_or_is_refused),
 ];
 
 /// Ends a case unless a call was refused as a certain conflict.

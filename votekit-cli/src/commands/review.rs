@@ -1,0 +1,68 @@
+//! `votekit review`: what reviewers look at, the requests that did not count, and what they remark on them.
+
+mod case;
+mod export;
+mod list;
+mod mark;
+mod receipt;
+mod show;
+
+use std::path::PathBuf;
+
+use votekit_core::id::LawId;
+use votekit_node::archive::Archive;
+
+use crate::archive_source::LedgerArgs;
+use crate::context::Context;
+use crate::error::CommandError;
+use crate::log_source::choose;
+
+/// Review duplicate and invalid votes, as the log tells them
+///
+/// What counts was decided once, in the log; a review changes no decision. Nothing here shows a choice or names an elector.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    List(list::Args),
+    Show(show::Args),
+    Mark(mark::Args),
+    Export(export::Args),
+}
+
+/// Whose log
+#[derive(Debug, clap::Args)]
+struct SourceArgs {
+    /// The data folder of a node, running or stopped
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+
+    #[command(flatten)]
+    ledger: LedgerArgs,
+
+    /// The election; can be left out when there is only one
+    #[arg(long, value_name = "LAW_ID")]
+    election: Option<LawId>,
+}
+
+impl SourceArgs {
+    fn open(&self) -> Result<(Archive, LawId), CommandError> {
+        let archive = self.ledger.open(&self.data)?;
+        let law_id = choose(&archive, self.election.as_ref())?;
+        Ok((archive, law_id))
+    }
+}
+
+/// Runs one action.
+pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    match args.action {
+        Action::List(args) => list::run(&args, context),
+        Action::Show(args) => show::run(&args, context),
+        Action::Mark(args) => mark::run(&args, context),
+        Action::Export(args) => export::run(&args, context),
+    }
+}
