@@ -160,6 +160,10 @@ impl Ledger for PostgresLedger {
         Ok(purged)
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn ping(&self) -> Result<(), EngineError> {
         queries::ping(&mut self.connections.session().await?).await
     }
