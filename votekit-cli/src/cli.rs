@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Recount(commands::recount::Args),
     #[cfg(feature = "node")]
     Batch(commands::batch::Args),
+    #[cfg(feature = "services")]
+    DeadLetters(commands::dead_letters::Args),
     #[cfg(feature = "loadtest")]
     Loadtest(Box<commands::loadtest::Args>),
     #[cfg(feature = "node")]
