@@ -239,6 +239,10 @@ impl From<AdminError> for CommandError {
 
 impl From<votekit_node::engine::EngineError> for CommandError {
     fn from(error: votekit_node::engine::EngineError) -> Self {
-        Self::configuration(error.to_string())
+        let told = Self::configuration(error.to_string());
+        match error {
+            votekit_node::engine::EngineError::Misconfigured { hint, .. } => told.hint(hint),
+            _ => told,
+        }
     }
 }

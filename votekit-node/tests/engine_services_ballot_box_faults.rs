@@ -125,7 +125,8 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
         .await
         .expect("reviewing");
     for _ in 0..9 {
-        let note = tokio::time::timeout(Duration::from_secs(60), notes.next()).await.expect("in time").expect("a note").expect("whole");
+        let note =
+            tokio::time::timeout(Duration::from_secs(60), notes.next()).await.expect("in time").expect("a note").expect("whole");
         let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
         assert_eq!((&note["format"], &note["kind"]), (&"votekit-review/1".into(), &"refused".into()), "{note}");
         assert!(note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")), "{note}");
@@ -249,7 +250,12 @@ async fn measure_the_way_of_batches_of_100() {
         let started = std::time::Instant::now();
         let mut tasks = tokio::task::JoinSet::new();
         for by in 0..publishers {
-            let batches: Vec<_> = batches.iter().skip(usize::try_from(by).expect("few")).step_by(usize::try_from(publishers).expect("few")).cloned().collect();
+            let batches: Vec<_> = batches
+                .iter()
+                .skip(usize::try_from(by).expect("few"))
+                .step_by(usize::try_from(publishers).expect("few"))
+                .cloned()
+                .collect();
             let ballot_box = Arc::clone(&ballot_box);
             tasks.spawn(async move {
                 let mut took = Vec::with_capacity(batches.len());

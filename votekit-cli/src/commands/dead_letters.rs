@@ -8,7 +8,7 @@ use votekit_node::engine::services::url::{Service, ServiceAddress};
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::block_on;
+use crate::office;
 
 /// Show batches that the ballot box put aside, and have them tried again
 ///
@@ -84,7 +84,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     };
     let address = ServiceAddress::parse(Service::RabbitMq, &place.ballot_box)
         .map_err(|error| CommandError::configuration(error.to_string()))?;
-    let letters = block_on(async {
+    let letters = office::run(async {
         let dead_letters = DeadLetters::open(&address).await?;
         Ok(if driven { dead_letters.drive().await? } else { dead_letters.list().await? })
     })?;
