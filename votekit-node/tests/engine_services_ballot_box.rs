@@ -7,7 +7,12 @@ use votekit_node::engine::unreliable::Odds;
 
 use rabbitmq::Corner;
 
-const BALLOT_BOX_CASES: usize = 11;
+const BALLOT_BOX_CASES: usize = 17;
+const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
+
+/// As [`Odds::BAD_DAY`], with fewer lost acknowledgements: the broker gives a consumer so many messages at once and no more. On a real day an acknowledgement is
+/// lost with its connection, and its place with it.
+const BAD_DAY: Odds = Odds { acknowledgement_lost_percent: 2, ..Odds::BAD_DAY };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ballot_box_on_rabbitmq_conforms() {
@@ -20,7 +25,7 @@ async fn the_ballot_box_on_rabbitmq_conforms_on_a_bad_day() {
     let cases = report_cases(
         "services on bad day 2025",
         "ballot box",
-        &ballot_box_cases(|| Corner::make(Some((2_025, Odds::BAD_DAY))), Which::RetrySafe).await,
+        &ballot_box_cases(|| Corner::make(Some((2_025, BAD_DAY))), Which::RetrySafe).await,
     );
-    assert_eq!(cases, BALLOT_BOX_CASES);
+    assert_eq!(cases, BALLOT_BOX_CASES_RETRY_SAFE);
 }
