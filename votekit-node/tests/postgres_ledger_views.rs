@@ -6,7 +6,7 @@ mod postgres_support;
 use ledger_samples::Log;
 use postgres_support::{address, drop_schema, fresh_schema, select};
 use votekit_node::engine::Ledger;
-use votekit_node::engine::services::ledger::PostgresLedger;
+use votekit_node::engine::services::ledger::{PostgresLedger, PostgresSnapshot};
 
 fn rows(schema: &str, sql: &str) -> Vec<String> {
     let rows = select(&format!("SET search_path = {schema}; {sql}"));
@@ -103,5 +103,26 @@ async fn every_decision_is_audited_without_a_choice() {
     assert_eq!(rows(&schema, attempts), ["aaaaaaaaaaaaaaaa 11 2 1740000060"]);
     // Whoever reads them need not name the schema first.
     assert_eq!(select(&format!("SELECT count(*) FROM {schema}.vote_audit")), [[Some("4".to_owned())]]);
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_snapshot_shows_one_moment_from_within_a_runtime_too() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let mut log = Log::new();
+    let batch = ledger_samples::batch(1, 1);
+    ledger.stage(&batch, &votekit_node::engine::Labels::new()).await.expect("staged");
+    let first = log.block(300);
+    ledger.commit(&first).await.expect("committed");
+    let snapshot = PostgresSnapshot::open(&address(&schema)).expect("a snapshot");
+    ledger.commit(&log.block(5)).await.expect("committed");
+    let law_id = ledger_samples::law();
+    assert_eq!(snapshot.elections().expect("read"), std::slice::from_ref(&law_id));
+    assert_eq!(snapshot.head(&law_id).expect("read").as_ref(), Some(&first.head));
+    assert_eq!(snapshot.blocks(&law_id, 1, 10).expect("read"), std::slice::from_ref(&first.block));
+    assert_eq!(snapshot.batch(&law_id, batch.number()).expect("read").as_ref(), Some(&*batch));
+    assert!(snapshot.review_notes(&law_id).expect("read").is_empty());
+    drop(snapshot);
     drop_schema(&schema);
 }
