@@ -344,12 +344,13 @@ impl Node {
         let leases = self.shared.ledger.leases(law_id).await?;
         let epochs = self.shared.ledger.epochs(law_id).await?;
         let names = self.shared.folder.named_nodes()?;
+        let alone = !self.shared.is_shared;
         let chronicle = cell.chronicle().await;
         let nodes = chronicle.nodes().map(|(node, key)| NodeView {
             node: node.to_string(),
             public_key: key.to_string(),
             name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
-            answering: leases.iter().any(|lease| lease.node == node),
+            answering: leases.iter().any(|lease| lease.node == node) || (alone && chronicle.state() == State::Open),
             epochs: epochs
                 .iter()
                 .filter(|(owner, _)| *owner == node)
