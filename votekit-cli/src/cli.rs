@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Batch(commands::batch::Args),
     #[cfg(feature = "node")]
     Review(commands::review::Args),
+    #[cfg(feature = "services")]
+    DeadLetters(commands::dead_letters::Args),
     #[cfg(feature = "loadtest")]
     Loadtest(Box<commands::loadtest::Args>),
     #[cfg(feature = "node")]

@@ -25,4 +25,18 @@ impl ServicesArgs {
         config.ballot_box = self.ballot_box.clone().or(config.ballot_box.take());
         config.ledger = self.ledger.clone().or(config.ledger.take());
     }
+
+    /// The three addresses as variables of the environment, in a corner of the services that nobody else uses. `None` when one is missing.
+    #[cfg(feature = "services")]
+    pub(crate) fn corner(&self, name: &str) -> Option<Vec<(&'static str, String)>> {
+        let within = |address: &str, parameter: &str| {
+            let join = if address.contains('?') { '&' } else { '?' };
+            format!("{address}{join}{parameter}={name}")
+        };
+        Some(vec![
+            ("VOTEKIT_REGISTRY", within(self.registry.as_deref()?, "prefix")),
+            ("VOTEKIT_BALLOT_BOX", within(self.ballot_box.as_deref()?, "prefix")),
+            ("VOTEKIT_LEDGER", within(self.ledger.as_deref()?, "schema")),
+        ])
+    }
 }

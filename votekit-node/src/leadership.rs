@@ -97,16 +97,21 @@ pub(crate) async fn take_for_ever(shared: &Shared) -> Result<(), crate::engine::
 
 /// Asks for the lead, and renews it, for as long as the node lives.
 pub(crate) async fn run(shared: Arc<Shared>) {
-    let lead = &shared.lead;
     loop {
-        let asked = Instant::now();
-        match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
-            Ok(Ok(answer)) => lead.note(asked, LEASE, answer),
-            // The lease runs out by itself.
-            Ok(Err(error)) => tracing::warn!(%error, "the lead cannot be asked for"),
-            Err(_) => tracing::warn!("the lead cannot be asked for: the ledger does not answer"),
-        }
         tokio::time::sleep(RENEW_EVERY).await;
+        ask(&shared).await;
+    }
+}
+
+/// Asks for the lead, or for more of it.
+pub(crate) async fn ask(shared: &Shared) {
+    let lead = &shared.lead;
+    let asked = Instant::now();
+    match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
+        Ok(Ok(answer)) => lead.note(asked, LEASE, answer),
+        // The lease runs out by itself.
+        Ok(Err(error)) => tracing::warn!(%error, "the lead cannot be asked for"),
+        Err(_) => tracing::warn!("the lead cannot be asked for: the ledger does not answer"),
     }
 }
 

@@ -422,6 +422,8 @@ impl Node {
         if node.shared.has(Role::Seal) {
             node.shared.spawn(staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
+                // Whoever is told that this node runs may want it to lead.
+                leadership::ask(&node.shared).await;
                 node.shared.spawn(leadership::run(Arc::clone(&node.shared)));
             }
         }

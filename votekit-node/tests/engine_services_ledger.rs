@@ -1,14 +1,11 @@
 //! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many cases it ran.
 
-// The counts are for whoever reads the test's output: a suite that silently ran nothing proves nothing.
-#![allow(clippy::print_stdout)]
-
 mod postgres_support;
 
 use async_trait::async_trait;
 use postgres_support::{address, drop_schema, fresh_schema};
 use tempfile::TempDir;
-use votekit_node::engine::conformance::{CaseResult, Place, Which, ledger_cases};
+use votekit_node::engine::conformance::{Place, Which, ledger_cases, report_cases};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::ledger::PostgresLedger;
 use votekit_node::engine::unreliable::Odds;
@@ -49,24 +46,15 @@ impl Place for Schema {
     }
 }
 
-/// Counts the cases; fails with each that did not hold.
-fn count(results: &[CaseResult]) -> usize {
-    let told = |case: &CaseResult| case.outcome.as_ref().err().map(|error| format!("{}: {error}", case.name));
-    let broken: Vec<String> = results.iter().filter_map(told).collect();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-    results.len()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_on_postgresql_conforms() {
-    let cases = count(&ledger_cases(|| Schema::make(None), Which::All).await);
-    println!("conformance: PostgreSQL ledger: {cases} cases");
+    let cases = report_cases("services", "ledger", &ledger_cases(|| Schema::make(None), Which::All).await);
     assert_eq!(cases, LEDGER_CASES);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_on_postgresql_conforms_on_a_bad_day() {
-    let cases = count(&ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await);
-    println!("conformance: PostgreSQL ledger on bad day 2025: {cases} cases");
+    let cases =
+        report_cases("services on bad day 2025", "ledger", &ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await);
     assert_eq!(cases, LEDGER_CASES_RETRY_SAFE);
 }

@@ -1,8 +1,5 @@
 //! The registry on a real Redis Cluster: the conformance suite, whole and on a bad day, and what is its own: forgotten marks, lost buckets, bad addresses.
 #![cfg(feature = "services")]
-// The counts are for whoever reads the test's output: a suite that silently ran nothing proves nothing.
-#![allow(clippy::print_stdout)]
-
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -17,7 +14,7 @@ use tempfile::TempDir;
 use votekit_core::credential::RegistryKey;
 use votekit_core::id::{LawId, RequestId};
 use votekit_core::registry::KeyList;
-use votekit_node::engine::conformance::{CaseResult, Place, Which, registry_cases};
+use votekit_node::engine::conformance::{Place, Which, registry_cases, report_cases};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::registry::{Difference, RedisRegistry};
 use votekit_node::engine::services::url::{Service, ServiceAddress};
@@ -76,27 +73,20 @@ impl Place for OnRedis {
     }
 }
 
-fn count(results: &[CaseResult]) -> usize {
-    let broken: Vec<String> = results
-        .iter()
-        .filter_map(|case| case.outcome.as_ref().err().map(|error| format!("registry: {}: {error}", case.name)))
-        .collect();
-    assert!(broken.is_empty(), "{}", broken.join("\n"));
-    results.len()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms() {
     assert!(registry(&prefix()).await.is_cluster(), "VOTEKIT_TEST_REDIS is no cluster");
-    let cases = count(&registry_cases(|| OnRedis::make(&cluster(), None), Which::All).await);
-    println!("conformance: Redis Cluster: registry: {cases} cases");
+    let cases = report_cases("services", "registry", &registry_cases(|| OnRedis::make(&cluster(), None), Which::All).await);
     assert_eq!(cases, REGISTRY_CASES);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_a_cluster_conforms_on_a_bad_day() {
-    let cases = count(&registry_cases(|| OnRedis::make(&cluster(), Some(2_025)), Which::RetrySafe).await);
-    println!("conformance: Redis Cluster on bad day 2025: registry: {cases} cases");
+    let cases = report_cases(
+        "services on bad day 2025",
+        "registry",
+        &registry_cases(|| OnRedis::make(&cluster(), Some(2_025)), Which::RetrySafe).await,
+    );
     assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
 }
 
@@ -159,11 +149,14 @@ impl Drop for OneServer {
 async fn the_registry_on_one_server_conforms() {
     let server = OneServer::start();
     assert!(!server.open().await.is_cluster());
-    let cases = count(&registry_cases(|| OnRedis::make(&server.url(), None), Which::All).await);
-    println!("conformance: one Redis server: registry: {cases} cases");
+    let cases =
+        report_cases("services, one Redis", "registry", &registry_cases(|| OnRedis::make(&server.url(), None), Which::All).await);
     assert_eq!(cases, REGISTRY_CASES);
-    let cases = count(&registry_cases(|| OnRedis::make(&server.url(), Some(7)), Which::RetrySafe).await);
-    println!("conformance: one Redis server on bad day 7: registry: {cases} cases");
+    let cases = report_cases(
+        "services, one Redis, on bad day 2025",
+        "registry",
+        &registry_cases(|| OnRedis::make(&server.url(), Some(7)), Which::RetrySafe).await,
+    );
     assert_eq!(cases, REGISTRY_CASES_RETRY_SAFE);
 }
 

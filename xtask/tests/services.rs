@@ -106,6 +106,7 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 
     assert_eq!(program.succeed(&["down"])?, "9 servers stopped\n");
     assert!(!stored.exists() && !program.record().exists());
+    assert!(working_in(&stored)?.is_empty(), "{:?} still run", working_in(&stored)?);
     assert_eq!(program.succeed(&["down"])?, "0 servers stopped\n");
     Ok(())
 }
@@ -121,7 +122,20 @@ fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
     child.kill()?;
     child.wait()?;
     program.wait("the folder to be removed", || !stored.exists() && !program.record().exists());
+    assert!(working_in(&stored)?.is_empty(), "{:?} still run", working_in(&stored)?);
     Ok(())
+}
+
+/// The numbers of the processes that work in a folder, removed or not.
+fn working_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        if fs::read_link(entry.path().join("cwd")).is_ok_and(|place| place.starts_with(folder)) {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    Ok(found)
 }
 
 #[test]

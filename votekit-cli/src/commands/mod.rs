@@ -5,6 +5,8 @@ pub(crate) mod batch;
 #[cfg(feature = "node")]
 pub(crate) mod cast;
 pub(crate) mod completions;
+#[cfg(feature = "services")]
+pub(crate) mod dead_letters;
 #[cfg(feature = "node")]
 pub(crate) mod demo;
 #[cfg(feature = "node")]
@@ -55,6 +57,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         Command::Batch(args) => batch::run(args, context),
         #[cfg(feature = "node")]
         Command::Cast(args) => cast::run(args, context),
+        #[cfg(feature = "services")]
+        Command::DeadLetters(args) => dead_letters::run(args, context),
         #[cfg(feature = "node")]
         Command::Demo(args) => demo::run(args, context),
         #[cfg(feature = "node")]

@@ -3,6 +3,8 @@
 // Each test uses its part of it.
 #![allow(dead_code)]
 
+pub(crate) mod server;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +12,12 @@ use async_trait::async_trait;
 use lapin::options::{ExchangeDeleteOptions, QueueDeleteOptions};
 use lapin::{Channel, Connection, ConnectionProperties};
 use tempfile::TempDir;
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::credential::CredentialHash;
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
+use votekit_core::instant::UnixMillis;
 use votekit_node::engine::conformance::Place;
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
@@ -31,6 +39,46 @@ pub(crate) fn broker() -> String {
 pub(crate) fn address(text: &str) -> ServiceAddress {
     ServiceAddress::parse(Service::RabbitMq, text).expect("an address")
 }
+
+/// A batch of so many votes.
+pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
+    let node = NodeKey::from_seed(&[1; 32]);
+    let number = BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let law_id = "L1".parse().expect("a law id");
+    let header = BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
+    let envelopes: Vec<_> = (0..count)
+        .map(|place| Envelope {
+            request: RequestId::from_bytes((u128::from(sequence) << 64 | u128::from(place)).to_be_bytes()),
+            hash: CredentialHash::from_bytes([1; 32]),
+            received: UnixMillis(1_700_000_000_000),
+            choice: ChoiceIndex(1),
+        })
+        .collect();
+    let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+    Arc::new(Batch::seal(header, &envelopes, &ballot_key, &node, &mut Random).expect("the ballot key is usable"))
+}
+
+/// Randomness of the operating system.
+struct Random;
+
+impl rand_core::TryRng for Random {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(getrandom::u32().expect("random numbers"))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(getrandom::u64().expect("random numbers"))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        getrandom::fill(out).expect("random numbers");
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Random {}
 
 /// Names of a test's own in the broker, and a folder for the registry and the ledger beside it.
 pub(crate) struct Corner {
@@ -57,7 +105,11 @@ impl Corner {
     }
 
     pub(crate) fn address(&self) -> ServiceAddress {
-        address(&format!("{}?prefix={}&queues={QUEUES}", self.broker, self.prefix))
+        self.address_with_queues(QUEUES)
+    }
+
+    pub(crate) fn address_with_queues(&self, queues: usize) -> ServiceAddress {
+        address(&format!("{}?prefix={}&queues={queues}", self.broker, self.prefix))
     }
 
     pub(crate) fn name(&self, name: &str) -> String {

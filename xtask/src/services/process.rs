@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -63,6 +64,18 @@ impl Process {
             .filter(|stat| stat.started_ticks == self.started_ticks)
             .map_or(0.0, |stat| stat.used_ticks as f64 / 100.0)
     }
+}
+
+/// Every process of one of these programs that works in a folder or below it, also when that has been removed; those of other
+/// users only for root. A person's shell may be in the folder too, and is none of them.
+pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
+    let works_there = |pid: u32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        programs.contains(&name.trim_end())
+            && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place.starts_with(folder))
+    };
+    let there = all().into_iter().filter(|(pid, _)| works_there(*pid));
+    there.map(|(pid, stat)| Process { pid, started_ticks: stat.started_ticks }).filter(|process| process.runs()).collect()
 }
 
 /// Waits until all have ended. Tells whether they have.
@@ -145,6 +158,22 @@ mod tests {
         }
         assert!(wait_ended(&family, Duration::from_secs(60)), "killed, and still there");
         assert!(shell.family().is_empty());
+        Ok(())
+    }
+
+    #[test]
+    fn who_works_in_a_folder_is_found() -> Result<()> {
+        let folder = crate::project::scratch("working-in-test")?;
+        let child = Command::new("sleep").arg("600").current_dir(&folder).spawn()?;
+        let process = Process::of(child.id())?;
+        while fs::read_to_string(format!("/proc/{}/comm", process.pid))? != "sleep\n" {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(working_in(&folder, &["sleep"]), [process]);
+        assert!(working_in(&folder.join("below"), &["sleep"]).is_empty() && working_in(&folder, &["redis-server"]).is_empty());
+        process.signal(Signal::KILL);
+        assert!(wait_ended(&[process], Duration::from_secs(60)), "killed, and still there");
+        assert!(working_in(&folder, &["sleep"]).is_empty());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::guard::Guard;
 use super::install::Programs;
-use super::process::{Process, wait_ended};
+use super::process::{Process, wait_ended, working_in};
 use super::redis::RedisNode;
 use super::server::Server;
 use super::site::Site;
@@ -22,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long servers may take to end in their own order.
 const ENDING: Duration = Duration::from_secs(20);
+
+/// What the servers are called among processes, also while scripts still stand for them.
+const PROGRAMS: [&str; 7] = ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "postgres"];
 
 /// Running servers. Dropping it ends them and removes their folder, unless it was [left](Rig::leave).
 pub(crate) struct Rig {
@@ -261,6 +264,7 @@ impl Drop for Rig {
 /// Whether anything of a written-down rig still runs; what is stale is cleared away.
 pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     let Some(record) = Record::read(record_file)? else { return Ok(false) };
+    // What nobody wrote down is none of those that were left running on purpose: it is cleared away.
     if record.processes.values().any(|process| process.runs()) {
         return Ok(true);
     }
@@ -284,6 +288,10 @@ pub(crate) fn stop(record_file: &Path) -> Result<usize> {
         bail!("{server} cannot be ended");
     }
     let folder = &record.site.folder;
+    // Whoever was killed while it started a server could not write that one down. All servers work in the folder.
+    let unwritten = working_in(folder, &PROGRAMS);
+    signal(&unwritten, Signal::KILL);
+    ensure!(wait_ended(&unwritten, ENDING), "what runs in {} cannot be ended", folder.display());
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }

@@ -46,6 +46,8 @@ struct Demo<'a> {
     context: &'a Context,
     dir: PathBuf,
     program: PathBuf,
+    /// What the commands find in their environment: where the services are. Empty with the embedded engine.
+    services: Vec<(&'static str, String)>,
     step: u32,
     log_leaves: u64,
 }
@@ -62,10 +64,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     refuse_occupied(&args.dir)?;
     fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
     let program = std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
-    let mut demo = Demo { context, dir: args.dir.clone(), program, step: 0, log_leaves: 0 };
+    let mut demo = Demo { context, dir: args.dir.clone(), program, services: args.services()?, step: 0, log_leaves: 0 };
     demo.prepare_roll(args.electors)?;
-    demo.prepare_election()?;
-    let mut node = demo.serve()?;
+    // On services a node must run before anything can be loaded into it; in a data folder, the other way round.
+    let mut node = if demo.services.is_empty() {
+        demo.prepare_election(None)?;
+        demo.serve()?
+    } else {
+        let node = demo.serve()?;
+        demo.prepare_election(Some(&node))?;
+        node
+    };
+    demo.pin_policy(&node)?;
     let (expected, receipt_of) = demo.vote(&node)?;
     let closed = demo.close(&node)?;
     demo.check_accounts(&closed, &expected)?;
@@ -123,26 +133,18 @@ impl Demo<'_> {
         ])
     }
 
-    fn prepare_election(&mut self) -> Result<(), CommandError> {
+    fn prepare_election(&mut self, running: Option<&NodeProcess>) -> Result<(), CommandError> {
         self.say("Operators load the hashes into a node; officials create the election and open the poll");
         let (node, pepper) = (self.path("node"), self.path("referendum.pepper"));
-        self.votekit(&["load", &self.path("hashes"), "--data", &node, "--pepper-file", &pepper])?;
-        self.votekit(&["load", &self.path("supplement"), "--data", &node])?;
-        self.votekit(&[
-            "election",
-            "create",
-            LAW,
-            "--title-fr",
-            "Loi sur l’eau",
-            "--title-en",
-            "Water Act",
-            "--blank",
-            "--results",
-            "after_close",
-            "--data",
-            &node,
-        ])?;
-        self.votekit(&["election", "open", LAW, "--data", &node])
+        let mut office = vec!["--data", &node];
+        if let Some(running) = running {
+            office.extend(["--node", &running.admin]);
+        }
+        self.votekit(&[&["load", &self.path("hashes"), "--pepper-file", &pepper], &office[..]].concat())?;
+        self.votekit(&[&["load", &self.path("supplement")], &office[..]].concat())?;
+        let create = ["election", "create", LAW, "--title-fr", "Loi sur l’eau", "--title-en", "Water Act", "--blank"];
+        self.votekit(&[&create[..], &["--results", "after_close"], &office[..]].concat())?;
+        self.votekit(&[&["election", "open", LAW], &office[..]].concat())
     }
 
     fn serve(&mut self) -> Result<NodeProcess, CommandError> {
@@ -161,12 +163,14 @@ impl Demo<'_> {
             "--rate-limit",
             "0",
             "--json",
+            "--new",
         ];
-        self.show(&arguments);
+        let arguments = &arguments[..arguments.len() - usize::from(self.services.is_empty())];
+        self.show(arguments);
         let log = self.dir.join("node.log");
         let log_file = fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
-        let mut child = Command::new(&self.program)
-            .args(arguments)
+        let mut child = self
+            .command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
@@ -183,7 +187,6 @@ impl Demo<'_> {
                 let (public, admin) = (public.to_owned(), admin.to_owned());
                 self.context.output.note(format!("    the node answers at {public}"));
                 let node = NodeProcess { child, public, admin };
-                self.pin_policy(&node)?;
                 Ok(node)
             }
             _ => {
@@ -355,9 +358,20 @@ impl Demo<'_> {
         serde_json::from_str(&said).map_err(|error| CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" "))))
     }
 
+    /// Votekit, told of the services of this demo and of no others.
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments);
+        for name in ["VOTEKIT_REGISTRY", "VOTEKIT_BALLOT_BOX", "VOTEKIT_LEDGER", "VOTEKIT_NAME", "VOTEKIT_ROLES"] {
+            command.env_remove(name);
+        }
+        command.envs(self.services.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
     fn output(&self, arguments: &[&str]) -> Result<String, CommandError> {
-        let output = Command::new(&self.program)
-            .args(arguments)
+        let output = self
+            .command(arguments)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| CommandError::configuration(format!("votekit cannot be started: {error}")))?;

@@ -7,8 +7,8 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch};
 
 use super::samples::{batch, batches, law, next, next_labelled};
-use super::{Case, CaseError, Outcome, Place, Roles, case, ensure, ensure_eq};
-use crate::engine::{BallotBox, Labels, StagingId};
+use super::{Case, CaseError, Outcome, Place, Roles, case, ensure, ensure_eq, exact_case};
+use crate::engine::{BallotBox, EngineError, Expectation, Labels, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(what_is_published_is_delivered_unchanged),
@@ -22,6 +22,12 @@ pub(super) const CASES: &[Case] = &[
     case!(a_receiver_that_stops_waiting_loses_nothing),
     case!(elections_share_the_box),
     case!(more_batches_pass_than_fit_at_once),
+    case!(labels_travel_with_their_batch),
+    case!(what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart),
+    exact_case!(what_is_refused_does_not_come_again),
+    case!(settling_an_empty_box_returns),
+    case!(settling_waits_for_what_was_published_before),
+    case!(settling_again_and_again_harms_nothing),
 ];
 
 /// Receives and forwards until every one of these batches was delivered, then collects, stages and acknowledges until every one was collected.
@@ -208,4 +214,174 @@ async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
     });
     take_all(&roles, &batches).await?;
     publisher.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
+}
+
+async fn labels_travel_with_their_batch(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let labels = vec![
+        Expectation::Accepted,
+        Expectation::Duplicate { attempt: 2 },
+        Expectation::Duplicate { attempt: u32::MAX },
+        Expectation::Revoked,
+        Expectation::Unknown,
+    ];
+    let labelled = batch(&law("L1"), 1, Epoch(1), 1, 5, 0);
+    let without = batch(&law("L1"), 1, Epoch(1), 2, 5, 0);
+    for (batch, labels) in [(labelled, labels), (without, Labels::new())] {
+        roles.ballot_box.publish(&batch).await?;
+        pass(&roles, &batch, &labels).await?;
+        let collected = loop {
+            let collected = next_labelled(&*roles.ballot_box).await?;
+            roles.ledger.stage(&collected.batch, &collected.labels).await?;
+            roles.ballot_box.acknowledge(&collected).await?;
+            if collected.batch == batch {
+                break collected;
+            }
+        };
+        ensure_eq!(collected.labels, labels, "labels of a batch");
+    }
+    Ok(())
+}
+
+/// Receives and forwards until a batch was delivered.
+async fn pass(roles: &Roles, batch: &Arc<Batch>, labels: &Labels) -> Outcome {
+    loop {
+        let delivery = next(&*roles.ballot_box).await?;
+        let found = delivery.batch == *batch;
+        let none = Labels::new();
+        roles.ballot_box.forward(&delivery, if found { labels } else { &none }).await?;
+        if found {
+            return Ok(());
+        }
+    }
+}
+
+async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 5);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    for batch in &batches {
+        let delivery = next(&*roles.ballot_box).await?;
+        ensure!(batches.contains(&delivery.batch), "{batch:?} or its like was expected");
+        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+    }
+    // One was collected, none acknowledged.
+    let collected = next_labelled(&*roles.ballot_box).await?;
+    drop((collected, roles));
+    let roles = place.open().await?;
+    let mut uncollected: BTreeSet<Digest> = batches.iter().map(|batch| batch.digest()).collect();
+    while !uncollected.is_empty() {
+        // An engine may ask for validation once more.
+        tokio::select! {
+            delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Labels::new()).await?,
+            labelled = next_labelled(&*roles.ballot_box) => {
+                let labelled = labelled?;
+                uncollected.remove(&labelled.batch.digest());
+                roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
+                roles.ballot_box.acknowledge(&labelled).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 3);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    let delivery = next(&*roles.ballot_box).await?;
+    for _ in 0..3 {
+        roles.ballot_box.refuse(&delivery, "a sample").await?;
+    }
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    for _ in 0..2 {
+        let delivery = next(&*roles.ballot_box).await?;
+        ensure!(delivery.batch != batches[0], "a batch that was refused came again");
+        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+    }
+    for _ in 0..2 {
+        let labelled = next_labelled(&*roles.ballot_box).await?;
+        ensure!(labelled.batch != batches[0], "a batch that was refused was collected");
+        roles.ballot_box.acknowledge(&labelled).await?;
+    }
+    Ok(())
+}
+
+/// Validates and stages for as long as the case runs. Ends with the set it is in.
+fn work(roles: &Roles) -> tokio::task::JoinSet<Outcome> {
+    let mut working = tokio::task::JoinSet::new();
+    let validating = roles.clone();
+    working.spawn(async move {
+        loop {
+            let delivery = next(&*validating.ballot_box).await?;
+            validating.ballot_box.forward(&delivery, &Labels::new()).await?;
+        }
+    });
+    let staging = roles.clone();
+    working.spawn(async move {
+        loop {
+            let labelled = next_labelled(&*staging.ballot_box).await?;
+            staging.ledger.stage(&labelled.batch, &labelled.labels).await?;
+            staging.ballot_box.acknowledge(&labelled).await?;
+        }
+    });
+    working
+}
+
+/// Settles, asking again as often as it is said that it may be asked again.
+async fn settle(roles: &Roles) -> Outcome {
+    for _ in 0..100 {
+        match roles.ballot_box.settle().await {
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => tokio::task::yield_now().await,
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(CaseError::Missing { what: "the end of settling" })
+}
+
+async fn settling_an_empty_box_returns(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let _working = work(&roles);
+    settle(&roles).await
+}
+
+async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let before = batches(&law("L1"), 40);
+    publish_all(&*roles.ballot_box, &before).await?;
+    let _working = work(&roles);
+    // What is published meanwhile holds nothing up.
+    let mut publishing = tokio::task::JoinSet::new();
+    let ballot_box = Arc::clone(&roles.ballot_box);
+    publishing.spawn(async move {
+        for sequence in 1.. {
+            ballot_box.publish(&batch(&law("L2"), 2, Epoch(1), sequence, 1, 0)).await?;
+            tokio::task::yield_now().await;
+        }
+        Outcome::Ok(())
+    });
+    settle(&roles).await?;
+    let staged: BTreeSet<Digest> =
+        roles.ledger.staged(&law("L1"), StagingId(0), 1000).await?.iter().map(|staged| staged.batch.digest()).collect();
+    let missing = before.iter().filter(|batch| !staged.contains(&batch.digest())).count();
+    ensure_eq!(missing, 0, "batches published before settling, and not staged after it");
+    Ok(())
+}
+
+async fn settling_again_and_again_harms_nothing(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    // Some give up at once: what they left in the box holds nobody up.
+    for _ in 0..3 {
+        let settling = tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());
+        let _ = settling.await;
+    }
+    let batches = batches(&law("L1"), 20);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    let _working = work(&roles);
+    for _ in 0..3 {
+        settle(&roles).await?;
+    }
+    let staged = roles.ledger.staged(&law("L1"), StagingId(0), 1000).await?;
+    ensure_eq!(staged.len(), batches.len(), "batches in staging");
+    Ok(())
 }

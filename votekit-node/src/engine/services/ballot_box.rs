@@ -9,6 +9,7 @@
 //! A message is acknowledged when its next holder has it for good. With the broker away everything waits: nothing is put back by hand.
 
 mod barrier;
+pub mod dead_letters;
 mod link;
 mod message;
 mod publisher;

@@ -1,15 +1,16 @@
 //! Queues spread over the processes that consume them: whoever has more than its share gives one up, and the process that waits longest takes it over.
 //!
 //! The broker does not tell a consumer that it is the active one. What comes does: so only queues in which something moves are shared out, which are the ones that
-//! matter.
+//! matter. Nor does it count those who wait for a queue: so each process consumes one more queue, in which nothing ever comes, and whose consumers it counts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::types::ShortString;
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
 
 use super::link::Session;
-use super::topology::count;
+use super::topology::{Names, count};
 use super::track::Track;
 
 /// How often shares are looked at; up to half as long again is added, so that processes do not act at once.
@@ -35,15 +36,20 @@ impl Shares {
 }
 
 /// Gives up a queue at a time while this process has more than its share, until the session ends.
-pub(super) async fn keep_to_share(session: &Session, queues: &[ShortString], shares: &Shares) -> lapin::Result<()> {
+pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> lapin::Result<()> {
     let channel = session.connection.create_channel().await?;
+    let options = QueueDeclareOptions::durable().auto_delete();
+    channel.queue_declare(names.validators.clone(), options, FieldTable::default()).await?;
+    let _present = channel
+        .basic_consume(names.validators.clone(), ShortString::default(), BasicConsumeOptions::default(), FieldTable::default())
+        .await?;
     loop {
         tokio::time::sleep(EVERY + jitter()).await;
+        let (_, processes) = count(&channel, &names.validators).await?;
         let active = shares.active();
         let Some(last) = active.last() else { continue };
-        let (_, consumers) = count(&channel, &queues[last.queue]).await?;
-        if active.len() > share(queues.len(), consumers as usize) {
-            tracing::info!(queue = %queues[last.queue], consumers, "a queue is given to another process");
+        if active.len() > share(names.validation.len(), processes as usize) {
+            tracing::info!(queue = %names.validation[last.queue], processes, "a queue is given to another process");
             last.give_way();
         }
     }

@@ -199,8 +199,8 @@ impl Consumption {
             tasks.spawn(async move { consumption.consume_queue(&session, queue, &shares).await });
         }
         if queues.len() > 1 {
-            let (session, queues) = (Arc::clone(session), queues.to_vec());
-            tasks.spawn(async move { spread::keep_to_share(&session, &queues, &shares).await });
+            let (consumption, session) = (Arc::clone(self), Arc::clone(session));
+            tasks.spawn(async move { spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await });
         }
         // Any of them ends with the session alone.
         if let Some(Ok(Err(error))) = tasks.join_next().await {

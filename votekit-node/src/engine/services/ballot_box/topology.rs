@@ -30,6 +30,8 @@ pub(super) struct Names {
     pub(super) aggregation: ShortString,
     pub(super) review: ShortString,
     pub(super) dead_letters: ShortString,
+    /// A queue that stays empty: whoever validates consumes it, and is counted.
+    pub(super) validators: ShortString,
     /// The queue that would come next if there were one more for validation.
     beyond: ShortString,
 }
@@ -45,6 +47,7 @@ impl Names {
             aggregation: name("aggregation"),
             review: name("review"),
             dead_letters: name("dead-letters"),
+            validators: name("validators"),
             beyond: name(&format!("validation-{queues}")),
         }
     }

@@ -52,7 +52,7 @@ impl Fault {
     pub(super) fn told(error: &tokio_postgres::Error, address: &ServiceAddress) -> EngineError {
         let reason = format!("{address}: {}", describe(error));
         let Some(answer) = error.as_db_error() else {
-            let text = error.to_string();
+            let text = describe(error);
             return misconfigured(
                 reason,
                 if text.contains("TLS") {

@@ -1,0 +1,93 @@
+//! A RabbitMQ of a test's own, to be killed.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Where Debian and the maker's packages put the script that starts the server as whoever calls it.
+const SCRIPTS: [&str; 2] = ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server"];
+
+pub(crate) struct Server {
+    folder: TempDir,
+    port: u16,
+    distribution_port: u16,
+    process: Child,
+}
+
+impl Server {
+    /// Starts one on a free port of this machine, and waits until it answers.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("plugins"), "[].").expect("written");
+        let (port, distribution_port) = (free_port(), free_port());
+        let process = Self::run(&folder, port, distribution_port);
+        Self { folder, port, distribution_port, process }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it without a word, and starts it again on what it stored.
+    pub(crate) fn kill_and_start_again(mut self) -> Self {
+        self.kill();
+        self.process = Self::run(&self.folder, self.port, self.distribution_port);
+        self
+    }
+
+    fn run(folder: &TempDir, port: u16, distribution_port: u16) -> Child {
+        let script = SCRIPTS.iter().map(PathBuf::from).find(|script| script.exists());
+        let script = script.expect("rabbitmq-server is not installed: `cargo xtask test` says how");
+        let path = folder.path();
+        let log = std::fs::File::create(path.join("log")).expect("a log");
+        let mut process = Command::new(script)
+            .env("HOME", path)
+            .env("RABBITMQ_NODENAME", format!("votekit-{port}@localhost"))
+            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_NODE_PORT", port.to_string())
+            .env("RABBITMQ_DIST_PORT", distribution_port.to_string())
+            .env("RABBITMQ_MNESIA_BASE", path.join("data"))
+            .env("RABBITMQ_LOG_BASE", path.join("logs"))
+            .env("RABBITMQ_PID_FILE", path.join("pid"))
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path.join("plugins"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a log"))
+            .stderr(log)
+            .spawn()
+            .expect("started");
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !speaks(port) {
+            assert!(process.try_wait().expect("asked").is_none(), "it ended: {:?}", std::fs::read_to_string(path.join("log")));
+            assert!(Instant::now() < deadline, "it does not answer: {:?}", std::fs::read_to_string(path.join("log")));
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        process
+    }
+
+    fn kill(&mut self) {
+        if let Ok(pid) = std::fs::read_to_string(self.folder.path().join("pid")) {
+            let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_file(self.folder.path().join("pid"));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn speaks(port: u16) -> bool {
+    std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
