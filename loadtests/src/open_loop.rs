@@ -278,16 +278,27 @@ impl Carrier {
         };
         local.spawn_local(poll.run());
         let mine = (thread..self.plan.connections).step_by(self.plan.threads);
-        let clients: Vec<Client> = mine.map(|connection| self.client(connection, &tls, self.plan.wait_s)).collect();
+        let clients: Vec<Vec<Client>> = mine.map(|connection| self.clients(connection, &tls)).collect();
         let carrier = Rc::new(self);
-        for client in clients {
-            let connection =
-                Connection { carrier: Rc::clone(&carrier), recorder: Rc::clone(&recorder), follow: follow.clone(), client };
+        for clients in clients {
+            let connection = Connection {
+                carrier: Rc::clone(&carrier),
+                recorder: Rc::clone(&recorder),
+                follow: follow.clone(),
+                clients,
+                at: 0,
+            };
             local.spawn_local(connection.run());
         }
         drop((follow, carrier));
         runtime.block_on(local);
         Ok(recorder.take())
+    }
+
+    /// The node of a connection, and then the others, which a vote is sent to when that one gives no answer.
+    fn clients(&self, connection: usize, tls: &reqwest::Client) -> Vec<Client> {
+        let nodes = if self.plan.retry { self.plan.nodes.len() } else { 1 };
+        (0..nodes).map(|further| self.client(connection + further, tls, self.plan.wait_s)).collect()
     }
 
     fn client(&self, connection: usize, tls: &reqwest::Client, wait_s: Option<u32>) -> Client {
@@ -312,7 +323,10 @@ struct Connection {
     carrier: Rc<Carrier>,
     recorder: Rc<RefCell<Recorder>>,
     follow: tokio::sync::mpsc::Sender<Followed>,
-    client: Client,
+    /// Not empty; with retries one for each node.
+    clients: Vec<Client>,
+    /// Which of them is in use.
+    at: usize,
 }
 
 impl Connection {
@@ -321,7 +335,7 @@ impl Connection {
 
     async fn run(mut self) {
         // A failure shows again, and is counted, with the first vote.
-        let _: Result<(), ExchangeError> = self.client.connect().await;
+        let _: Result<(), ExchangeError> = self.clients[self.at].connect().await;
         let carrier = Rc::clone(&self.carrier);
         let schedule = carrier.plan.schedule;
         let unsent_from = schedule.offset(schedule.total()) + carrier.plan.drain;
@@ -349,14 +363,14 @@ impl Connection {
                 }
                 if matches!(answer.status, 200 | 202) && self.draws(Stream::Resend, sequence, carrier.plan.resend) {
                     let key = idempotency_key(carrier.mix.seed(), sequence);
-                    let again = VoteEnd::Sent(self.client.vote(&body, Some(&key)).await);
+                    let again = VoteEnd::Sent(self.clients[self.at].vote(&body, Some(&key)).await);
                     self.note(sequence, carrier.start.elapsed(), &again);
                 }
             }
         }
     }
 
-    /// Sends a vote, and with `retry` again until it is answered for good. All endings but the last are noted here.
+    /// Sends a vote, and with `retry` again, to the nodes in turn, until it is answered for good. All endings but the last are noted here.
     async fn send(
         &mut self,
         sequence: u64,
@@ -368,7 +382,7 @@ impl Connection {
         let mut give_up_after = give_up_after;
         let mut stopped = false;
         loop {
-            let answer = self.client.vote(body, key).await;
+            let answer = self.clients[self.at].vote(body, key).await;
             let now = carrier.start.elapsed();
             if carrier.control.is_stopped() && !stopped {
                 stopped = true;
@@ -378,6 +392,8 @@ impl Connection {
                 return answer;
             }
             self.note(sequence, now, &VoteEnd::Sent(answer));
+            // With several nodes, another may be there.
+            self.at = (self.at + 1) % self.clients.len();
             tokio::time::sleep(Self::RETRY_INTERVAL).await;
         }
     }

@@ -151,7 +151,9 @@ impl Log<'_> {
         let mut height = from.as_ref().map_or(0, Chronicle::height) + 1;
         let mut chronicle = from;
         while height <= head.height {
-            let blocks = shared.ledger.blocks(law_id, height, READ_AT_ONCE).await?;
+            // Another node may be sealing: what comes after this head is followed later.
+            let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE).min(READ_AT_ONCE);
+            let blocks = shared.ledger.blocks(law_id, height, limit).await?;
             if blocks.is_empty() {
                 return Err(damaged(law_id, "blocks are missing"));
             }

@@ -16,6 +16,7 @@ mod fault;
 mod load;
 mod mutants;
 mod node;
+mod services;
 mod tally;
 
 use std::fs;
@@ -30,13 +31,22 @@ use self::mutants::Mutant;
 use self::tally::Tally;
 use crate::project;
 
-/// Kill nodes and cut their power under load, and check every answered vote.
+/// Kill nodes and servers and cut power and wires under load, and check every answered vote.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The engine the nodes run on.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
-    /// Rounds in all: in each the node dies once.
+    /// Faults in all, on services.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    faults: u64,
+    /// How long PostgreSQL is away once, on services; 0: never.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3600))]
+    outage_seconds: u64,
+    /// Votes a second, on services, unless the roll would be too large for the length of the run.
+    #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
+    rate: u64,
+    /// Rounds in all, on the embedded engine: in each the node dies once.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
     /// Rounds of one election [default: 10; 4 with --mutant].
@@ -59,6 +69,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum Engine {
     Embedded,
+    Services,
 }
 
 /// How a binary is built.
@@ -94,10 +105,18 @@ impl Profile {
 }
 
 impl Arguments {
+    /// The short run among all checks on services: every kind of fault once.
+    pub(crate) fn short_on_services() -> Self {
+        Self { engine: Engine::Services, ..Self::short() }
+    }
+
     /// The short run among all checks: an episode with kills alone, and one with power cuts.
     pub(crate) fn short() -> Self {
         Self {
             engine: Engine::Embedded,
+            faults: 12,
+            outage_seconds: 8,
+            rate: 100,
             rounds: 8,
             rounds_per_episode: Some(4),
             seed: SHORT_SEED,
@@ -107,6 +126,9 @@ impl Arguments {
         }
     }
 }
+
+/// The law that every election of chaos asks about.
+const LAW: &str = "L2025-001";
 
 /// Its first episode is on a disk that fails on order, its second is not.
 const SHORT_SEED: u64 = 1;
@@ -119,20 +141,34 @@ const FAILURES_MAX: u64 = 3;
 /// # Errors
 /// When a promise was broken, a node did not come up, or anything else did not end as it should; with `--mutant` when nothing was caught.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    // The match is where another engine will want servers of its own.
-    match arguments.engine {
-        Engine::Embedded => {}
+    match (arguments.engine, &arguments.mutant) {
+        (Engine::Services, None) => run_services(arguments),
+        (Engine::Services, Some(_)) => bail!("mutants run on the embedded engine: without --engine services"),
+        (Engine::Embedded, Some(name)) => run_mutant(arguments, Mutant::named(name)?),
+        (Engine::Embedded, None) => run_votekit(arguments),
     }
-    match &arguments.mutant {
-        Some(name) => run_mutant(arguments, Mutant::named(name)?),
-        None => run_votekit(arguments),
-    }
+}
+
+fn run_services(arguments: &Arguments) -> Result<()> {
+    let plan = services::Plan {
+        votekit: build(arguments.profile.unwrap_or(Profile::Release))?,
+        faults: arguments.faults,
+        seed: arguments.seed,
+        votes_per_second: arguments.rate,
+        outage: Duration::from_secs(arguments.outage_seconds),
+    };
+    services::run(&plan, crate::services::start_for_a_run()?)
+}
+
+/// Builds the program that is put to the test.
+fn build(profile: Profile) -> Result<PathBuf> {
+    project::succeed(&mut project::cargo(profile.build_arguments()))?;
+    Ok(project::target_dir()?.join(profile.folder()).join("votekit"))
 }
 
 fn run_votekit(arguments: &Arguments) -> Result<()> {
     let profile = arguments.profile.unwrap_or(Profile::Release);
-    project::succeed(&mut project::cargo(profile.build_arguments()))?;
-    let votekit = project::target_dir()?.join(profile.folder()).join("votekit");
+    let votekit = build(profile)?;
     let setup = Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, only: None };
     let per_episode = arguments.rounds_per_episode.unwrap_or(10);
     let mut run = Run::new(setup, per_episode, profile)?;

@@ -28,7 +28,7 @@ use clap::Subcommand;
 
 pub(crate) use self::install::Programs;
 pub(crate) use self::rig::Rig;
-pub(crate) use self::server::Server;
+pub(crate) use self::server::{REDIS_NODES, Server};
 pub(crate) use self::site::{Site, TEST_VARIABLES};
 use crate::project;
 

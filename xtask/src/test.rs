@@ -82,6 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     report.check("checker: no code of votekit", independence::check_tree);
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
+    if arguments.engine == Engine::All {
+        report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));
+    }
     report.suite("doc tests", || {
         let mut command = project::cargo(["test", "--workspace", "--no-fail-fast", "--doc"]);
         suite::run(&mut command)

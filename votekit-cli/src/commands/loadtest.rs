@@ -154,7 +154,7 @@ struct OpenLoopArgs {
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     drain: Option<Duration>,
 
-    /// Send a vote that has no answer, or is told to come back, again under its key until it is answered or the drain is over
+    /// Send a vote that has no answer, or is told to come back, again under its key, to the nodes in turn, until it is answered or the drain is over
     #[arg(long, requires = "rate", requires = "idempotency_keys")]
     retry: bool,
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use votekit_core::id::LawId;
 use votekit_node::archive::Archive;
 
+use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -42,9 +43,12 @@ struct Where {
     #[arg(long, value_name = "URL", env = "VOTEKIT_REGISTRY", hide_env_values = true)]
     registry: String,
 
-    /// The data folder of a node, running or stopped: its ledger and the rolls it keeps
+    /// The data folder of a node, running or stopped: the rolls it keeps, and its ledger unless --ledger is given
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+
+    #[command(flatten)]
+    ledger: LedgerArgs,
 
     /// Only this election; give it again for further ones
     #[arg(long = "election", value_name = "LAW_ID")]
@@ -52,6 +56,11 @@ struct Where {
 }
 
 impl Where {
+    /// The ledger that is meant.
+    fn archive(&self, data: &Path) -> Result<Archive, CommandError> {
+        self.ledger.open(data)
+    }
+
     fn is_meant(&self, law_id: &LawId) -> bool {
         self.elections.is_empty() || self.elections.contains(law_id)
     }
@@ -63,9 +72,4 @@ impl Where {
             None => Ok(()),
         }
     }
-}
-
-/// The ledger that a data folder belongs to.
-fn archive(data: &Path) -> Result<Archive, CommandError> {
-    Ok(Archive::open(data)?)
 }

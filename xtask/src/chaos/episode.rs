@@ -10,13 +10,12 @@ use faultdisk::{FaultDisk, Faults};
 use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
+use super::LAW;
 use super::chance::Chance;
 use super::fault::Fault;
 use super::load::{Load, LoadPlan};
 use super::node::{Addresses, Node, PATIENCE, keep_answer, wait};
 use super::tally::Tally;
-
-const LAW: &str = "L2025-001";
 
 /// What every episode of a run shares.
 #[derive(Debug)]
@@ -93,7 +92,7 @@ impl Episode<'_> {
         }
         self.at = "the first start".to_owned();
         let mut node = self.start()?;
-        let mut load = Load::start(self.votekit, self.folder, self.addresses, &plan)?;
+        let mut load = Load::start(self.votekit, self.folder, &[self.addresses], &plan)?;
         for round in 1..=rounds {
             let drawn = Fault::draw(&mut self.chance, self.disk.is_some());
             let fault = self.only.unwrap_or(drawn);

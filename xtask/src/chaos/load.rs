@@ -30,8 +30,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts it against a node that is ready.
-    pub(super) fn start(votekit: &Path, folder: &Path, addresses: Addresses, plan: &LoadPlan) -> Result<Self> {
+    /// Starts it against nodes of which one is ready.
+    pub(super) fn start(votekit: &Path, folder: &Path, nodes: &[Addresses], plan: &LoadPlan) -> Result<Self> {
         let journal = folder.join("journal.jsonl");
         let output = File::create(folder.join("load.json")).context("making load.json")?;
         let errors = File::create(folder.join("load.log")).context("making load.log")?;
@@ -40,7 +40,10 @@ impl Load {
         command.args(["--resend", "5%", "--duplicates", "5%", "--unknown", "1%", "--blank", "3%", "--choice", "oui=55"]);
         // Half of the time that a stalled node stands still is longer than voters wait for an answer.
         command.args(["--choice", "non=45", "--follow", "10%", "--connections", "48", "--timeout", "1s", "--drain", "30s"]);
-        command.args(["--node", &format!("http://{}", addresses.public()), "--seed", &plan.seed.to_string()]);
+        for node in nodes {
+            command.args(["--node", &format!("http://{}", node.public())]);
+        }
+        command.args(["--seed", &plan.seed.to_string()]);
         command.args(["--rate", &plan.votes_per_second.to_string(), "--duration", &format!("{}s", plan.duration_s)]);
         if plan.wait {
             command.args(["--wait", "1"]);

@@ -35,7 +35,7 @@ impl Addresses {
         (IpAddr::V4(self.0), 18_081).into()
     }
 
-    fn metrics(self) -> SocketAddr {
+    pub(super) fn metrics(self) -> SocketAddr {
         (IpAddr::V4(self.0), 18_090).into()
     }
 }
@@ -51,17 +51,24 @@ pub(super) struct Node {
 impl Node {
     /// Starts a node on `folder/node`, on the disk if there is one. Its log lines are added to `folder/node.log`.
     pub(super) fn start(votekit: &Path, folder: &Path, addresses: Addresses, disk: Option<&FaultDisk>) -> Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(folder.join("node.log")).context("opening node.log")?;
         let mut command = Command::new(votekit);
-        command.args(["serve", "--data", "node", "--config", "node.toml", "--rate-limit", "0", "--json"]);
+        command.args(["serve", "--data", "node"]);
+        if let Some(disk) = disk {
+            disk.apply(&mut command);
+        }
+        Self::launch(command, folder, addresses, "node.log")
+    }
+
+    /// Starts what is begun: a `votekit serve` that knows its data folder. Its log lines are added to a file in `folder`, where `node.toml` is.
+    pub(super) fn launch(mut command: Command, folder: &Path, addresses: Addresses, log: &str) -> Result<Self> {
+        let log =
+            OpenOptions::new().create(true).append(true).open(folder.join(log)).with_context(|| format!("opening {log}"))?;
+        command.args(["--config", "node.toml", "--rate-limit", "0", "--json"]);
         let listeners = [addresses.public(), addresses.admin(), addresses.metrics()];
         for (option, address) in ["--listen", "--admin-listen", "--metrics-listen"].iter().zip(listeners) {
             command.arg(option).arg(address.to_string());
         }
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-        if let Some(disk) = disk {
-            disk.apply(&mut command);
-        }
         let started = Instant::now();
         let mut child = command.spawn().context("starting the node")?;
         let stdout = child.stdout.take().context("asked for a pipe")?;
@@ -153,6 +160,12 @@ pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitS
 
 /// Keeps what a node answers to a GET in a file. A node that gives no answer is no error: it may be failing on purpose.
 pub(super) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Option<()> {
+    let body = answer(address, path)?;
+    File::create(file).ok()?.write_all(body.as_bytes()).ok()
+}
+
+/// What a node answers to a GET, if it is 200 and whole.
+pub(super) fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
@@ -165,5 +178,5 @@ pub(super) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Optio
     if !head.starts_with("HTTP/1.1 200") || length != Some(body.len()) {
         return None;
     }
-    File::create(file).ok()?.write_all(body.as_bytes()).ok()
+    Some(body.to_owned())
 }

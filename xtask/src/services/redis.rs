@@ -63,6 +63,11 @@ pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     })
 }
 
+/// Lets a master forget all it knows.
+pub(super) fn empty(ports: Ports, node: u8) -> Result<()> {
+    ask(ports, node, "FLUSHALL").map(drop)
+}
+
 /// What the cluster says of one of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RedisNode {

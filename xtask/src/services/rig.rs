@@ -207,6 +207,14 @@ impl Rig {
         redis::cluster_is_whole(self.site().ports)
     }
 
+    /// Lets a Redis node forget all it knows, as one that lost its disk. It must be a master.
+    ///
+    /// # Errors
+    /// When it does not answer, or is none.
+    pub(crate) fn empty_redis(&self, node: u8) -> Result<()> {
+        redis::empty(self.site().ports, node)
+    }
+
     fn wait_until(&self, what: &str, holds: fn(&Self) -> bool) -> Result<()> {
         let begun = Instant::now();
         while !holds(self) {

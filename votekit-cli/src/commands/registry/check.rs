@@ -11,7 +11,7 @@ use votekit_node::engine::FirstUse;
 use votekit_node::engine::services::registry::{Difference, LawMeta, RedisRegistry, Survey};
 use votekit_node::log_electors::LogElectors;
 
-use super::{Where, archive};
+use super::Where;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::{office, shared_registry};
@@ -63,7 +63,7 @@ struct Checked {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
-    let archive = args.place.data.as_deref().map(archive).transpose()?;
+    let archive = args.place.data.as_deref().map(|data| args.place.archive(data)).transpose()?;
     let report = office::run(async {
         let registry = shared_registry::open(&args.place.registry).await?;
         let settings = registry.check_settings().await?.iter().map(ToString::to_string).collect();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use votekit_node::log_electors::LogElectors;
 
-use super::{Where, archive};
+use super::Where;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::{office, progress, shared_registry};
@@ -19,7 +19,8 @@ use crate::{office, progress, shared_registry};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  votekit registry rebuild --registry redis://redis.example.ca:6379 --data node/")]
+  votekit registry rebuild --registry redis://redis.example.ca:6379 --data node/ \\
+    --ledger 'postgres://votekit@postgres/votekit?password_file=postgres.password'")]
 pub(super) struct Args {
     #[command(flatten)]
     place: Where,
@@ -42,7 +43,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let data: &PathBuf = args.place.data.as_ref().ok_or_else(|| {
         CommandError::usage("give --data with a node's data folder: the registry is made from its ledger and its rolls")
     })?;
-    let archive = archive(data)?;
+    let archive = args.place.archive(data)?;
     let elections = archive.elections()?;
     args.place.refuse_absent(&elections, "the ledger")?;
     let report = office::run(async {

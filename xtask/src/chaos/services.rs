@@ -1,0 +1,174 @@
+//! Chaos among several nodes and the servers they share: Redis, RabbitMQ, PostgreSQL.
+//!
+//! ```text
+//! run ─▶ installation   two nodes of each kind on one folder, one open election, voters at both ingest nodes
+//!          ├─ member       a node, and a link to each server
+//!          ├─ link         a wire that can be cut
+//!          ├─ fault        what goes wrong, in rounds
+//!          ├─ trial        it goes wrong, is mended, and must be got over
+//!          └─ ending       a close that loses a node, and the check
+//! ```
+//!
+//! There is one election a run. Faults come one at a time: after each the log must grow again, every node must have read of it, and both ingest nodes must take votes.
+
+mod ending;
+mod fault;
+mod installation;
+mod link;
+mod member;
+mod trial;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use votekit_checker::{Report, Rule};
+
+use self::fault::Fault;
+use self::installation::Installation;
+use self::trial::Trial;
+use super::chance::Chance;
+use super::load::{Load, LoadPlan};
+use crate::project;
+use crate::services::Rig;
+
+/// Electors, at the most: the roll is made, hashed and loaded before anything happens.
+const ELECTORS_MAX: u64 = 200_000;
+
+/// What a fault takes with all its waits, as a rule.
+const FAULT_SECONDS: u64 = 14;
+
+/// What a run does.
+pub(super) struct Plan {
+    /// The binary under test, which makes the load too.
+    pub(super) votekit: PathBuf,
+    pub(super) faults: u64,
+    pub(super) seed: u64,
+    pub(super) votes_per_second: u64,
+    /// How long PostgreSQL is away once.
+    pub(super) outage: Duration,
+}
+
+/// Runs one election under faults.
+///
+/// # Errors
+/// When a promise was broken, a node or the installation did not come back, or anything else did not end as it should. The folder is kept then.
+pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
+    let folder = project::scratch("chaos-services")?;
+    let begun = Instant::now();
+    let mut tally = Tally::default();
+    let mut installation = None;
+    let played = play(plan, rig, &folder, &mut tally, &mut installation);
+    tally.print(plan, begun.elapsed());
+    if let Err(error) = played {
+        println!("  kept in {}", folder.display());
+        return Err(error);
+    }
+    let rig = installation.context("it was played")?.rig;
+    rig.end()?;
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}
+
+fn play(plan: &Plan, rig: Rig, folder: &Path, tally: &mut Tally, kept: &mut Option<Installation>) -> Result<()> {
+    let mut chance = Chance::of(plan.seed, 0);
+    let load_plan = load_plan(plan, &mut chance);
+    let installation = kept.insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);
+    let voters = installation.places(member::Part::Ingest);
+    let voters: Vec<_> = voters.iter().map(|place| installation.members[*place].addresses).collect();
+    let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
+    let loaded = Instant::now();
+    installation.recovers("the start")?;
+    let faults = Fault::rounds(plan.faults, &mut chance);
+    let outage_at = faults.len() / 2;
+    for (number, fault) in faults.iter().enumerate() {
+        if number == outage_at && !plan.outage.is_zero() {
+            let trial = installation.outage(plan.outage).context("the outage")?;
+            tally.outage(&trial);
+        }
+        std::thread::sleep(chance.milliseconds(100, 1_000));
+        let place = usize::try_from(chance.between(0, installation.members.len() as u64 - 1))?;
+        installation.see_checkpoint(place);
+        let trial = installation.try_fault(*fault, &mut chance).with_context(|| format!("fault {} ({fault})", number + 1))?;
+        tally.fault(number + 1, *fault, &trial, installation.log_size());
+        ensure!(!load.is_over()?, "the voters are through with the roll after {} faults: see {}", number + 1, folder.display());
+    }
+    let said = installation.close(load).context("the close")?;
+    tally.loaded = loaded.elapsed();
+    println!("the close waited for a node that was gone, and said: {}", said.lines().next().unwrap_or_default());
+    let report = installation.check().context("the check")?;
+    tally.come_back = installation.told_to_come_back()?;
+    let violations = report.violations.clone();
+    tally.report = Some(report);
+    violations.iter().take(10).for_each(|violation| println!("  {violation}"));
+    installation.verify_and_recount().context("the check")?;
+    ensure!(violations.is_empty(), "{} violations", violations.len());
+    Ok(())
+}
+
+/// Votes for longer than the faults should take, and no more than the roll has electors.
+fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
+    let duration_s = plan.faults * FAULT_SECONDS + plan.outage.as_secs() + 60;
+    let votes_per_second = plan.votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
+    LoadPlan { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
+}
+
+/// What a run came to.
+#[derive(Default)]
+struct Tally {
+    faults: BTreeMap<Fault, (u64, Duration)>,
+    outage: Option<Duration>,
+    loaded: Duration,
+    come_back: usize,
+    report: Option<Report>,
+}
+
+impl Tally {
+    fn fault(&mut self, number: usize, fault: Fault, trial: &Trial, leaves: u64) {
+        let (count, longest) = self.faults.entry(fault).or_default();
+        *count += 1;
+        *longest = (*longest).max(trial.recovery);
+        println!("fault {number}: {fault} ({}): over after {:.1} s, {leaves} leaves", trial.told, trial.recovery.as_secs_f64());
+    }
+
+    fn outage(&mut self, trial: &Trial) {
+        self.outage = Some(trial.recovery);
+        println!("outage of PostgreSQL: {}: over after {:.1} s", trial.told, trial.recovery.as_secs_f64());
+    }
+
+    fn print(&self, plan: &Plan, took: Duration) {
+        let count: u64 = self.faults.values().map(|(count, _)| count).sum();
+        println!("{count} faults; each kind, how often, and the longest recovery once it was mended:");
+        for (fault, (count, longest)) in &self.faults {
+            println!("  {:<20} {count:>4} {:>7.1} s", fault.to_string(), longest.as_secs_f64());
+        }
+        if let Some(recovery) = self.outage {
+            println!("  {:<20} {:>4} {:>7.1} s", format!("{} s outage", plan.outage.as_secs()), 1, recovery.as_secs_f64());
+        }
+        if let Some(report) = &self.report {
+            println!(
+                "votes: {} sent {} times in {:.0} s, {} answered, {} unanswered, told {} times to come back (503); {} decided ({} accepted, {} duplicate, {} invalid), {} replayed",
+                report.sent,
+                report.sendings,
+                self.loaded.as_secs_f64(),
+                report.answered,
+                report.unanswered,
+                self.come_back,
+                report.decided,
+                report.accepted,
+                report.duplicate,
+                report.invalid,
+                report.replayed
+            );
+            println!(
+                "lost {}, doubled {}, violations {}, checkpoints held {}",
+                report.violations_of(Rule::Lost),
+                report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice),
+                report.violations.len(),
+                report.checkpoints
+            );
+        }
+        println!("chaos: seed {}, {} s", plan.seed, took.as_secs());
+    }
+}

@@ -1,0 +1,100 @@
+//! The close, with a node that dies in it, and what was published.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use votekit_checker::{Inputs, Report};
+
+use super::installation::Installation;
+use crate::chaos::LAW;
+use crate::chaos::load::Load;
+use crate::chaos::node::{PATIENCE, wait};
+
+impl Installation {
+    /// Closes the poll under load. One of the nodes that take votes stands still when the close begins and dies before it could end its epoch: the close waits for
+    /// it, and says so, until it is retired. Gives what the close said.
+    pub(super) fn close(&mut self, mut load: Load) -> Result<String> {
+        let lost = self.members.iter().position(|member| member.name == "ingest-2").context("there are two ingest nodes")?;
+        let lost_name = self.members[lost].name.clone();
+        let leader = self.leader()?;
+        let admin = format!("http://{}", self.members[leader].addresses.admin());
+        self.members[lost].signal(Signal::STOP)?;
+        let mut closing = self.spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
+        self.reaches("closing")?;
+        self.members[lost].kill()?;
+        let ended = wait(&mut closing, PATIENCE)?.context("the close waits for a node that is gone, and does not say so")?;
+        let said = self.said("closing.log").trim().to_owned();
+        ensure!(!ended.success(), "the poll was closed although {lost_name} had not ended its epoch");
+        ensure!(self.state()? == "closing", "the close failed, and the poll is {}: {said}", self.state()?);
+        // While it waits nothing is counted, however long that is.
+        std::thread::sleep(Duration::from_secs(3));
+        ensure!(self.state()? == "closing", "nobody let {lost_name} go, and the poll is {}", self.state()?);
+        self.office(&["node", "retire", LAW, &lost_name])?;
+        self.reaches("closed")?;
+        for place in 0..self.members.len() {
+            if self.members[place].is_up() {
+                self.see_checkpoint(place);
+            }
+        }
+        load.stop()?;
+        load.finish()?;
+        for member in &mut self.members {
+            member.check_runs()?;
+            member.stop()?;
+        }
+        Ok(said)
+    }
+
+    fn state(&self) -> Result<String> {
+        let shown = self.office(&["election", "show", LAW, "--json"])?;
+        let shown: serde_json::Value = serde_json::from_str(&shown).context("reading the election's state")?;
+        Ok(shown["state"].as_str().context("an election has a state")?.to_owned())
+    }
+
+    fn reaches(&self, wanted: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let state = self.state()?;
+            if state == wanted {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "the election should be {wanted} by now, and is {state}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Publishes, and holds what voters were told against it.
+    pub(super) fn check(&mut self) -> Result<Report> {
+        let ledger = self.rig.site().ledger_url();
+        self.command(&["export", "bundle", "bundle", "--data", "shared", "--ledger", &ledger])?;
+        let report = votekit_checker::check(&Inputs {
+            journals: vec![self.folder.join("journal.jsonl")],
+            bundle: self.folder.join("bundle"),
+            roll: self.folder.join("roll.csv"),
+            policy: self.folder.join("start/policy"),
+            checkpoints: std::mem::take(&mut self.seen),
+        })?;
+        Ok(report)
+    }
+
+    /// Lets votekit verify and recount what it published.
+    pub(super) fn verify_and_recount(&self) -> Result<()> {
+        let ledger = self.rig.site().ledger_url();
+        self.command(&["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"])?;
+        self.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
+        Ok(())
+    }
+
+    /// How often voters were told to come back.
+    pub(super) fn told_to_come_back(&self) -> Result<usize> {
+        let journal = BufReader::new(File::open(self.folder.join("journal.jsonl"))?);
+        let mut count = 0;
+        for line in journal.lines() {
+            count += usize::from(line?.contains("\"status\":503"));
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,215 @@
+//! Two nodes of each kind, the servers they share, and one open election.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::member::{Member, Part};
+use crate::chaos::LAW;
+use crate::chaos::load::LoadPlan;
+use crate::chaos::node::{PATIENCE, keep_answer, wait};
+use crate::services::Rig;
+
+/// How long an installation may take to get over a fault that is mended: an end for the run, not a target.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+/// Leaves that the log must grow by before it is said to grow.
+const GROWTH_LEAVES: u64 = 25;
+
+/// The nodes and the servers.
+pub(super) struct Installation {
+    pub(super) votekit: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) rig: Rig,
+    pub(super) members: Vec<Member>,
+    /// Checkpoints that were seen.
+    pub(super) seen: Vec<PathBuf>,
+}
+
+impl Installation {
+    /// Starts all nodes on one shared folder, and opens an election that admits them.
+    pub(super) fn open(votekit: &Path, folder: &Path, rig: Rig, plan: &LoadPlan) -> Result<Self> {
+        let mut members = Vec::new();
+        for part in [Part::Ingest, Part::Validate, Part::Seal] {
+            for number in 1..=2 {
+                let name = match part {
+                    Part::Ingest => format!("ingest-{number}"),
+                    Part::Validate => format!("validator-{number}"),
+                    Part::Seal => format!("sealer-{number}"),
+                };
+                members.push(Member::new(part, &name, members.len() as u64, rig.site())?);
+            }
+        }
+        let (votekit, folder) = (votekit.to_owned(), folder.to_owned());
+        let mut installation = Self { votekit, folder, rig, members, seen: Vec::new() };
+        installation.prepare(plan)?;
+        Ok(installation)
+    }
+
+    fn prepare(&mut self, plan: &LoadPlan) -> Result<()> {
+        // One more than the plan wants: duplicates and unknown credentials take no row.
+        let (electors, seed) = ((plan.votes_per_second * plan.duration_s + 1).to_string(), plan.seed.to_string());
+        fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n").context("writing node.toml")?;
+        self.command(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", &seed, "-o", "roll.csv"])?;
+        self.command(&["hashgen", "roll.csv", "--out", "hashes"])?;
+        for member in &mut self.members {
+            member.start(&self.votekit, &self.folder)?;
+        }
+        self.office(&["load", "hashes"])?;
+        let create =
+            ["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial", "--blank", "--results", "after_close"];
+        self.office(&create)?;
+        self.office(&["election", "open", LAW])?;
+        let ledger = self.rig.site().ledger_url();
+        self.command(&["export", "bundle", "start", "--data", "shared", "--ledger", &ledger])?;
+        // The others learn of the election from the log.
+        let begun = Instant::now();
+        while !self.members.iter().all(|member| member.log_size().is_some()) {
+            ensure!(begun.elapsed() < RECOVERY, "not every node knows of the election that was opened");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// The places of the nodes of one kind.
+    pub(super) fn places(&self, part: Part) -> Vec<usize> {
+        (0..self.members.len()).filter(|place| self.members[*place].part == part).collect()
+    }
+
+    /// Starts a node again.
+    pub(super) fn start(&mut self, place: usize) -> Result<()> {
+        self.members[place].start(&self.votekit, &self.folder)
+    }
+
+    /// The place of the node that leads, once there is one.
+    pub(super) fn leader(&self) -> Result<usize> {
+        let begun = Instant::now();
+        loop {
+            if let Some(place) = self.members.iter().position(|member| member.is_up() && member.leads()) {
+                return Ok(place);
+            }
+            ensure!(begun.elapsed() < RECOVERY, "no node has led for {} s", RECOVERY.as_secs());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the log grows, as some node that is there shows it. Gives how long that took.
+    pub(super) fn grows(&self, what: &str) -> Result<Duration> {
+        let begun = Instant::now();
+        let before = self.log_size();
+        while self.log_size() < before + GROWTH_LEAVES {
+            ensure!(begun.elapsed() < RECOVERY, "nothing was decided for {} s {what}", RECOVERY.as_secs());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// Waits until the log grows, every node has read of it, and every node that takes votes takes them. Gives how long that took.
+    pub(super) fn recovers(&mut self, from: &str) -> Result<Duration> {
+        let begun = Instant::now();
+        let wanted = self.log_size() + GROWTH_LEAVES;
+        let mut taken: Vec<Option<f64>> = vec![None; self.members.len()];
+        loop {
+            let mut lacking = Vec::new();
+            for (place, member) in self.members.iter_mut().enumerate() {
+                member.check_runs()?;
+                if !member.is_up() {
+                    continue;
+                }
+                let size = member.log_size();
+                if size.is_none_or(|size| size < wanted) {
+                    lacking.push(format!("{} shows {size:?} of {wanted} leaves", member.name));
+                }
+                if member.part == Part::Ingest {
+                    let now = member.taken();
+                    taken[place] = taken[place].or(now);
+                    if now.is_none() || now <= taken[place] {
+                        lacking.push(format!("{} takes no vote", member.name));
+                    }
+                }
+            }
+            if lacking.is_empty() {
+                return Ok(begun.elapsed());
+            }
+            if begun.elapsed() > RECOVERY {
+                bail!("not over {from} after {} s: {}", RECOVERY.as_secs(), lacking.join("; "));
+            }
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Waits until the Redis Cluster is whole.
+    pub(super) fn redis_is_whole(&self) -> Result<()> {
+        let begun = Instant::now();
+        while !self.rig.redis_is_whole() {
+            ensure!(begun.elapsed() < PATIENCE, "the Redis Cluster is not whole after {} s", PATIENCE.as_secs());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
+    /// Leaves of the log, as far as any node shows it.
+    pub(super) fn log_size(&self) -> u64 {
+        let up = self.members.iter().filter(|member| member.is_up());
+        up.filter_map(Member::log_size).max().unwrap_or(0)
+    }
+
+    /// Keeps the checkpoint that one of the nodes shows now: what it signed must never be taken back.
+    pub(super) fn see_checkpoint(&mut self, place: usize) {
+        let file = self.folder.join(format!("seen-{}", self.seen.len() + 1));
+        if keep_answer(self.members[place].addresses.public(), &format!("/log/{LAW}/checkpoint"), &file).is_some() {
+            self.seen.push(file);
+        }
+    }
+
+    /// Runs an administrative verb on the node that leads. Leads it no more meanwhile, another is asked.
+    pub(super) fn office(&self, arguments: &[&str]) -> Result<String> {
+        let begun = Instant::now();
+        loop {
+            let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
+            match self.command(&[arguments, &["--node", &admin, "--data", "shared"]].concat()) {
+                Err(error) if error.to_string().contains("leads") && begun.elapsed() < RECOVERY => {}
+                done => return done,
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Runs votekit to its end and gives what it printed.
+    pub(super) fn command(&self, arguments: &[&str]) -> Result<String> {
+        let mut child = self.spawn(arguments, "commands")?;
+        let status = wait(&mut child, PATIENCE)?;
+        if status.is_none() {
+            child.kill()?;
+            child.wait()?;
+        }
+        ensure!(
+            status.is_some_and(|status| status.success()),
+            "votekit {} {}: {}",
+            arguments.join(" "),
+            status.map_or("did not end".to_owned(), |status| format!("failed with {status}")),
+            self.said("commands.log").trim_end()
+        );
+        Ok(self.said("commands.out"))
+    }
+
+    /// What a file of the folder holds.
+    pub(super) fn said(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+    }
+
+    /// Starts votekit; what it says goes to `NAME.out` and `NAME.log`.
+    pub(super) fn spawn(&self, arguments: &[&str], name: &str) -> Result<Child> {
+        let file = |end: &str| {
+            let name = format!("{name}.{end}");
+            File::create(self.folder.join(&name)).with_context(|| format!("making {name}"))
+        };
+        let mut command = Command::new(&self.votekit);
+        command.args(arguments).current_dir(&self.folder).stdin(Stdio::null());
+        let child = command.stdout(file("out")?).stderr(file("log")?).spawn();
+        child.with_context(|| format!("starting votekit {}", arguments.join(" ")))
+    }
+}

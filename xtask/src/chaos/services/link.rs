@@ -1,0 +1,203 @@
+//! A wire between a node and a server that can be cut: everything a node says to a server goes through one.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// What becomes of what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Wire {
+    /// It arrives.
+    Whole = 0,
+    /// Nothing arrives, and nobody is told: a network that loses everything. It arrives when the wire is whole again.
+    Silent = 1,
+    /// Connections are ended, and new ones too.
+    Broken = 2,
+    /// The link is gone for good.
+    Gone = 3,
+}
+
+/// A port of the loopback address that stands for another.
+#[derive(Debug)]
+pub(super) struct Link {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: SocketAddr,
+    wire: AtomicU8,
+    connections: AtomicU64,
+    open: Mutex<HashMap<u64, [TcpStream; 2]>>,
+    /// Ports that the server tells of, and what is told instead: a Redis Cluster sends its clients from node to node.
+    told: Mutex<Vec<(String, String)>>,
+}
+
+impl Link {
+    /// A link to a server on this machine.
+    pub(super) fn to(port: u16) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for a link")?;
+        let shared = Arc::new(Shared {
+            server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            wire: AtomicU8::new(Wire::Whole as u8),
+            connections: AtomicU64::new(0),
+            open: Mutex::default(),
+            told: Mutex::default(),
+        });
+        let link = Self { port: listener.local_addr()?.port(), shared: Arc::clone(&shared) };
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                if shared.is(Wire::Gone) {
+                    return;
+                }
+                // One that does not reach the server is ended: that is what the server being away looks like.
+                let _ = shared.connect(client);
+            }
+        });
+        Ok(link)
+    }
+
+    /// Links to servers that tell their clients of one another: they tell of the links instead.
+    pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
+        let links = ports.iter().map(|port| Self::to(*port)).collect::<Result<Vec<_>>>()?;
+        let told: Vec<_> = ports.iter().zip(&links).map(|(port, link)| (format!(":{port}"), format!(":{}", link.port))).collect();
+        for link in &links {
+            link.shared.told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
+        }
+        Ok(links)
+    }
+
+    /// Where to connect to in place of the server.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts it, or mends it.
+    pub(super) fn set(&self, wire: Wire) {
+        self.shared.wire.store(wire as u8, Ordering::SeqCst);
+        if matches!(wire, Wire::Broken | Wire::Gone) {
+            self.shared.open().values().flatten().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.set(Wire::Gone);
+        // Whoever waits for connections sees it with the next one.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+impl Shared {
+    fn is(&self, wire: Wire) -> bool {
+        self.wire.load(Ordering::SeqCst) == wire as u8
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<u64, [TcpStream; 2]>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connect(self: &Arc<Self>, client: TcpStream) -> Result<()> {
+        if self.is(Wire::Broken) {
+            return Ok(());
+        }
+        let server = TcpStream::connect_timeout(&self.server, Duration::from_secs(1))?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        self.open().insert(number, [client.try_clone()?, server.try_clone()?]);
+        let (from_client, from_server) = (client.try_clone()?, server.try_clone()?);
+        let (there, back) = (Arc::clone(self), Arc::clone(self));
+        std::thread::spawn(move || there.carry(number, from_client, server, &[]));
+        std::thread::spawn(move || {
+            let told = back.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            back.carry(number, from_server, client, &told);
+        });
+        Ok(())
+    }
+
+    /// Carries one direction until either side ends it; then the other side is ended too.
+    fn carry(&self, number: u64, mut from: TcpStream, mut to: TcpStream, told: &[(String, String)]) {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            while self.is(Wire::Silent) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let said = &mut buffer[..length];
+            told.iter().for_each(|(port, instead)| tell_instead(said, port.as_bytes(), instead.as_bytes()));
+            if to.write_all(said).is_err() {
+                break;
+            }
+        }
+        if let Some(streams) = self.open().remove(&number) {
+            streams.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+        }
+    }
+}
+
+/// Replaces `:PORT` by another of the same length, wherever no further digit follows.
+fn tell_instead(said: &mut [u8], port: &[u8], instead: &[u8]) {
+    if port.len() != instead.len() {
+        return;
+    }
+    let mut from = 0;
+    while let Some(found) = said[from..].windows(port.len()).position(|window| window == port) {
+        let (start, end) = (from + found, from + found + port.len());
+        if said.get(end).is_none_or(|byte| !byte.is_ascii_digit()) {
+            said[start..end].copy_from_slice(instead);
+        }
+        from = end;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_told_as_links() {
+        let mut said = *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
+        tell_instead(&mut said, b":20001", b":45678");
+        assert_eq!(&said[..], b"*3\r\n$9\r\n127.0.0.1\r\n:45678\r\n-MOVED 1 127.0.0.1:45678\r\n:200015\r\n");
+    }
+
+    #[test]
+    fn a_link_carries_is_cut_and_is_mended() -> Result<()> {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let link = Link::to(server.local_addr()?.port())?;
+        let echo = std::thread::spawn(move || -> Result<()> {
+            for _ in 0..2 {
+                let (mut stream, _) = server.accept()?;
+                let mut said = [0; 2];
+                stream.read_exact(&mut said)?;
+                stream.write_all(&said)?;
+                // Held until the other side is ended.
+                let _ = stream.read(&mut said);
+            }
+            Ok(())
+        });
+        let say = || -> Result<TcpStream> {
+            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port()))?;
+            stream.write_all(b"hi")?;
+            let mut heard = [0; 2];
+            stream.read_exact(&mut heard)?;
+            assert_eq!(&heard, b"hi");
+            Ok(stream)
+        };
+        let mut held = say()?;
+        link.set(Wire::Broken);
+        assert_eq!(held.read(&mut [0])?, 0, "the connection was ended");
+        assert!(say().is_err());
+        link.set(Wire::Whole);
+        drop(say()?);
+        echo.join().expect("no panic")
+    }
+}

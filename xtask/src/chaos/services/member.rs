@@ -1,0 +1,161 @@
+//! A node of the installation: its process, its addresses, its wires to the servers.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use super::link::{Link, Wire};
+use crate::chaos::LAW;
+use crate::chaos::node::{Addresses, Node, answer};
+use crate::services::Site;
+
+/// What a node does; each does one thing, so that the death of one kind shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Ingest,
+    Validate,
+    Seal,
+}
+
+impl Part {
+    const fn role(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Validate => "validate",
+            Self::Seal => "seal",
+        }
+    }
+}
+
+/// A service that a node can be cut off from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Service {
+    Registry,
+    BallotBox,
+    Ledger,
+}
+
+impl Service {
+    pub(super) const ALL: [Self; 3] = [Self::Registry, Self::BallotBox, Self::Ledger];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Registry => "registry",
+            Self::BallotBox => "ballot box",
+            Self::Ledger => "ledger",
+        }
+    }
+}
+
+/// A node and what belongs to it. It never stays behind.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) part: Part,
+    pub(super) addresses: Addresses,
+    registry: Vec<Link>,
+    ballot_box: Link,
+    ledger: Link,
+    services: [String; 3],
+    node: Option<Node>,
+}
+
+impl Member {
+    /// A node that is not started yet, `number` apart from all others.
+    pub(super) fn new(part: Part, name: &str, number: u64, site: &Site) -> Result<Self> {
+        let redis: Vec<u16> = (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
+        let registry = Link::to_cluster(&redis)?;
+        let (ballot_box, ledger) = (Link::to(site.ports.amqp())?, Link::to(site.ports.postgresql())?);
+        let through = |url: String, port: u16, link: &Link| url.replace(&format!(":{port}"), &format!(":{}", link.port()));
+        let services = [
+            through(site.registry_url(), redis[0], &registry[0]),
+            through(site.ballot_box_url(), site.ports.amqp(), &ballot_box),
+            through(site.ledger_url(), site.ports.postgresql(), &ledger),
+        ];
+        let addresses = Addresses::of_episode(number);
+        Ok(Self { name: name.to_owned(), part, addresses, registry, ballot_box, ledger, services, node: None })
+    }
+
+    /// Starts its process and waits until it is ready.
+    pub(super) fn start(&mut self, votekit: &Path, folder: &Path) -> Result<()> {
+        ensure!(self.node.is_none(), "{} runs already", self.name);
+        let mut command = Command::new(votekit);
+        command.args(["serve", "--data", "shared", "--new", "--name", &self.name, "--roles", self.part.role()]);
+        for (option, url) in ["--registry", "--ballot-box", "--ledger"].iter().zip(&self.services) {
+            command.args([*option, url]);
+        }
+        let mut node = Node::launch(command, folder, self.addresses, &self.log())?;
+        node.wait_ready().with_context(|| format!("{}, see {}", self.name, folder.join(self.log()).display()))?;
+        self.node = Some(node);
+        Ok(())
+    }
+
+    pub(super) fn log(&self) -> String {
+        format!("{}.log", self.name)
+    }
+
+    /// Whether its process is there.
+    pub(super) fn is_up(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Fails when the process ended and nobody had told it to.
+    pub(super) fn check_runs(&mut self) -> Result<()> {
+        if let Some(node) = &mut self.node {
+            ensure!(node.runs()?, "{} ended by itself with {}, see {}", self.name, node.wait_end()?, self.log());
+        }
+        Ok(())
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&mut self) -> Result<()> {
+        self.node.take().with_context(|| format!("{} does not run", self.name))?.kill()
+    }
+
+    /// Ends it in order.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let stopped = self.node.take().map_or(Ok(()), Node::stop);
+        stopped.with_context(|| self.name.clone())
+    }
+
+    /// Lets it stand still, or go on.
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        self.node.as_ref().with_context(|| format!("{} does not run", self.name))?.signal(signal)
+    }
+
+    /// Cuts its wires to one service, or mends them.
+    pub(super) fn wire(&self, service: Service, wire: Wire) {
+        match service {
+            Service::Registry => self.registry.iter().for_each(|link| link.set(wire)),
+            Service::BallotBox => self.ballot_box.set(wire),
+            Service::Ledger => self.ledger.set(wire),
+        }
+    }
+
+    /// Leaves of the log that it shows.
+    pub(super) fn log_size(&self) -> Option<u64> {
+        answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"))?.lines().nth(1)?.parse().ok()
+    }
+
+    /// One of its metrics, summed over its labels that hold `label`.
+    pub(super) fn metric(&self, name: &str, label: &str) -> Option<f64> {
+        let text = answer(self.addresses.metrics(), "/metrics")?;
+        let values = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with([' ', '{'])) && line.contains(label)
+        });
+        Some(values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
+    /// Votes that it took since its start.
+    pub(super) fn taken(&self) -> Option<f64> {
+        self.metric("votes_submitted_total", "")
+    }
+
+    /// Whether it seals.
+    pub(super) fn leads(&self) -> bool {
+        self.part == Part::Seal && self.metric("node_leading", "").is_some_and(|leads| leads > 0.5)
+    }
+}

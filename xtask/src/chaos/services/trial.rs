@@ -1,0 +1,195 @@
+//! The faults, done and mended one at a time.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use super::fault::Fault;
+use super::installation::Installation;
+use super::link::Wire;
+use super::member::{Part, Service};
+use crate::chaos::chance::Chance;
+use crate::chaos::node::PATIENCE;
+use crate::services::{REDIS_NODES, Server};
+
+/// How long voters may still be answered on a ledger that is away: a node's lease, and how often it is looked at here.
+const LEASE: Duration = Duration::from_millis(4_500);
+
+/// What a fault came to.
+#[derive(Debug, Clone)]
+pub(super) struct Trial {
+    /// To whom, and how.
+    pub(super) told: String,
+    /// From the mending until everything works again.
+    pub(super) recovery: Duration,
+}
+
+impl Installation {
+    /// Does one fault, mends it, and waits until everything works again.
+    pub(super) fn try_fault(&mut self, fault: Fault, chance: &mut Chance) -> Result<Trial> {
+        let told = match fault {
+            Fault::KillIngest => self.kill_node(Part::Ingest, chance)?,
+            Fault::KillValidator => self.kill_node(Part::Validate, chance)?,
+            Fault::KillSealer => self.kill_node(Part::Seal, chance)?,
+            Fault::KillRedis => self.kill_redis(chance)?,
+            Fault::KillRabbitMq => self.kill_server(Server::RabbitMq, chance)?,
+            Fault::KillPostgreSql => self.kill_server(Server::PostgreSql, chance)?,
+            Fault::StallNode => self.stall_node(chance)?,
+            Fault::StallServer => self.stall_server(chance)?,
+            Fault::CutOff => self.cut_off(chance)?,
+            Fault::ForgetMarks => self.forget_marks(chance)?,
+            Fault::KillAfterMark => self.kill_while(Part::Validate, Server::RabbitMq, chance)?,
+            Fault::KillInCommit => self.kill_while(Part::Seal, Server::PostgreSql, chance)?,
+        };
+        let recovery = self.recovers(&format!("{fault} ({told})"))?;
+        Ok(Trial { told, recovery })
+    }
+
+    /// One of the two nodes of a kind dies. Half of the time the other has to show that it can do without it.
+    fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
+        let mut place = one_of(&self.places(part), chance);
+        // A sealer that follows is missed by nobody.
+        if part == Part::Seal && !chance.once_in(3) {
+            place = self.leader()?;
+        }
+        let leads = self.members[place].leads();
+        self.members[place].kill()?;
+        std::thread::sleep(chance.milliseconds(0, 500));
+        let alone = chance.once_in(2);
+        if alone {
+            self.grows(&format!("without {}", self.members[place].name))?;
+        }
+        self.start(place)?;
+        let how = [if leads { ", which led" } else { "" }, if alone { ", done without for a while" } else { "" }].concat();
+        Ok(format!("{}{how}", self.members[place].name))
+    }
+
+    fn kill_redis(&mut self, chance: &mut Chance) -> Result<String> {
+        let masters: Vec<_> =
+            self.rig.redis_nodes()?.into_iter().filter(|node| node.is_master && !node.slots.is_empty()).collect();
+        let lost = &masters[usize::try_from(chance.between(0, masters.len() as u64 - 1))?];
+        let server = Server::Redis(lost.node);
+        self.rig.kill(server)?;
+        let begun = Instant::now();
+        let replaced = |rig: &crate::services::Rig| {
+            rig.redis_nodes().is_ok_and(|nodes| {
+                nodes.iter().any(|node| node.is_master && !node.has_failed && node.node != lost.node && node.slots == lost.slots)
+            })
+        };
+        while !replaced(&self.rig) {
+            ensure!(begun.elapsed() < PATIENCE, "no replica takes the place of {server}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.grows(&format!("without {server}"))?;
+        self.rig.launch(server)?;
+        self.rig.wait_ready(server)?;
+        self.redis_is_whole()?;
+        Ok(server.to_string())
+    }
+
+    fn kill_server(&mut self, server: Server, chance: &mut Chance) -> Result<String> {
+        self.rig.kill(server)?;
+        let away = chance.milliseconds(0, 2_000);
+        std::thread::sleep(away);
+        self.rig.launch(server)?;
+        self.rig.wait_ready(server)?;
+        Ok(format!("started after {:.1} s", away.as_secs_f64()))
+    }
+
+    fn stall_node(&mut self, chance: &mut Chance) -> Result<String> {
+        let place = usize::try_from(chance.between(0, self.members.len() as u64 - 1))?;
+        let time = chance.milliseconds(3_000, 8_000);
+        let leads = self.members[place].leads();
+        self.members[place].signal(Signal::STOP)?;
+        std::thread::sleep(time);
+        self.members[place].signal(Signal::CONT)?;
+        let led = if leads { ", which led" } else { "" };
+        Ok(format!("{}{led}, {:.1} s", self.members[place].name, time.as_secs_f64()))
+    }
+
+    fn stall_server(&mut self, chance: &mut Chance) -> Result<String> {
+        let server = match chance.between(0, 2) {
+            0 => Server::RabbitMq,
+            1 => Server::PostgreSql,
+            _ => Server::Redis(u8::try_from(chance.between(1, REDIS_NODES.into()))?),
+        };
+        let time = chance.milliseconds(3_000, 8_000);
+        self.rig.pause(server)?;
+        std::thread::sleep(time);
+        self.rig.resume(server)?;
+        self.redis_is_whole()?;
+        Ok(format!("{server}, {:.1} s", time.as_secs_f64()))
+    }
+
+    fn cut_off(&mut self, chance: &mut Chance) -> Result<String> {
+        let place = usize::try_from(chance.between(0, self.members.len() as u64 - 1))?;
+        let service = Service::ALL[usize::try_from(chance.between(0, 2))?];
+        let (wire, how) = if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
+        let time = chance.milliseconds(3_000, 8_000);
+        self.members[place].wire(service, wire);
+        std::thread::sleep(time);
+        self.members[place].wire(service, Wire::Whole);
+        Ok(format!("{} from the {}, {how}, {:.1} s", self.members[place].name, service.name(), time.as_secs_f64()))
+    }
+
+    /// The registry forgets a third of what it knew. Votes are decided all the same, and an operator makes it anew.
+    fn forget_marks(&mut self, chance: &mut Chance) -> Result<String> {
+        let masters: Vec<u8> = self.rig.redis_nodes()?.iter().filter(|node| node.is_master).map(|node| node.node).collect();
+        let node = one_of(&masters, chance);
+        self.rig.empty_redis(node)?;
+        self.grows(&format!("after redis-{node} forgot all"))?;
+        let site = self.rig.site();
+        let (registry, ledger) = (site.registry_url(), site.ledger_url());
+        self.command(&["registry", "rebuild", "--registry", &registry, "--data", "shared", "--ledger", &ledger])?;
+        Ok(format!("redis-{node}"))
+    }
+
+    /// A server stands still; then a node dies that surely waits for it; then the server goes on with what it had been told.
+    fn kill_while(&mut self, part: Part, server: Server, chance: &mut Chance) -> Result<String> {
+        let place = if part == Part::Seal { self.leader()? } else { one_of(&self.places(part), chance) };
+        self.rig.pause(server)?;
+        std::thread::sleep(chance.milliseconds(150, 900));
+        self.members[place].kill()?;
+        self.rig.resume(server)?;
+        std::thread::sleep(chance.milliseconds(0, 300));
+        self.start(place)?;
+        Ok(self.members[place].name.clone())
+    }
+
+    /// The ledger is away for long. Voters must hear so once the leases have run out, and must not be told that they have voted.
+    pub(super) fn outage(&mut self, length: Duration) -> Result<Trial> {
+        self.rig.kill(Server::PostgreSql)?;
+        let begun = Instant::now();
+        std::thread::sleep(LEASE);
+        let mut refused = Vec::new();
+        for place in self.places(Part::Ingest) {
+            let member = &self.members[place];
+            let taken = member.taken().with_context(|| format!("{} shows no metrics with the ledger away", member.name))?;
+            refused.push((place, taken, member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()));
+        }
+        while begun.elapsed() < length {
+            std::thread::sleep(Duration::from_millis(100));
+            for member in &mut self.members {
+                member.check_runs()?;
+            }
+        }
+        let mut told = Vec::new();
+        for (place, taken, before) in refused {
+            let member = &self.members[place];
+            ensure!(member.taken() == Some(taken), "{} told voters that it took their votes, with the ledger away", member.name);
+            let refusals = member.metric("api_request_duration_seconds_count", "503").unwrap_or_default() - before;
+            // Without this it may just as well have kept them waiting.
+            ensure!(refusals > 0.0, "{} told no voter that the ledger is away", member.name);
+            told.push(format!("{} said 503 {refusals} times", member.name));
+        }
+        self.rig.launch(Server::PostgreSql)?;
+        self.rig.wait_ready(Server::PostgreSql)?;
+        let recovery = self.recovers("an outage of PostgreSQL")?;
+        Ok(Trial { told: format!("{} s; {}", length.as_secs(), told.join(", ")), recovery })
+    }
+}
+
+fn one_of<T: Copy>(things: &[T], chance: &mut Chance) -> T {
+    things[(chance.next() % things.len() as u64) as usize]
+}
