@@ -32,11 +32,12 @@ async fn misconfigured(address: &ServiceAddress) -> (String, String) {
 async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
     let broker = broker();
     let host_and_port = broker.rsplit('@').next().expect("a broker").trim_end_matches('/').to_owned();
+    let (user_and_host, _) = broker.rsplit_once('/').filter(|(before, _)| !before.ends_with('/')).unwrap_or((&broker, ""));
     let certificate = tempfile::NamedTempFile::new().expect("a file");
     for (text, told, hinted) in [
         (format!("amqp://guest:secret-no@{host_and_port}"), "refuses the user guest or the password", "password_file"),
         (format!("amqp://nobody:secret-no@{host_and_port}"), "refuses the user nobody or the password", "list_users"),
-        (format!("{broker}/no-such-host"), "the virtual host no-such-host is not there", "list_vhosts"),
+        (format!("{user_and_host}/no-such-host"), "the virtual host no-such-host is not there", "list_vhosts"),
         ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "nobody answers", "check host and port"),
         ("amqp://guest:secret-no@no-such-host.invalid".to_owned(), "nobody answers", "check host and port"),
         (format!("amqps://guest:secret-no@{host_and_port}"), "TLS", "5671"),
