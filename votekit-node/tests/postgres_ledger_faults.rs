@@ -38,7 +38,10 @@ async fn each_part_of_an_address_may_be_wrong() {
     refused(&host, "votekit.invalid", "check the host").await;
     let port = changed(|right| format!("postgres://{}@{}:1/{}", user(right), right.host(), right.path()));
     refused(&port, ":1/", "check the host and the port").await;
-    let database = changed(|right| format!("postgres://{}@{}:{}/nowhere", user(right), right.host(), right.port()));
+    let database = changed(|right| {
+        let password = right.password().map(|password| format!(":{password}")).unwrap_or_default();
+        format!("postgres://{}{password}@{}:{}/nowhere", user(right), right.host(), right.port())
+    });
     refused(&database, "\"nowhere\" does not exist (3D000)", "name of the database").await;
     let nobody = changed(|right| format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path()));
     refused(&nobody, "nobody", "check the user").await;

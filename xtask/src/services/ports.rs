@@ -92,7 +92,8 @@ mod tests {
         let ports = Ports::free()?;
         let _holder = TcpListener::bind((HOST, ports.amqp()))?;
         let error = Ports::at(ports.base).expect_err("one port is taken").to_string();
-        assert!(error.contains(&format!("port {} is taken", ports.amqp())), "{error}");
+        // Another program may have taken a port of the block meanwhile: then that one is told.
+        assert!(error.contains("is taken; the block goes to"), "{error}");
         assert!(Ports::at(80).is_err());
         Ok(())
     }
