@@ -381,6 +381,8 @@ impl Connection {
         let carrier = Rc::clone(&self.carrier);
         let mut give_up_after = give_up_after;
         let mut stopped = false;
+        // Each vote begins at home: a node that comes back finds its voters.
+        self.at = 0;
         loop {
             let answer = self.clients[self.at].vote(body, key).await;
             let now = carrier.start.elapsed();

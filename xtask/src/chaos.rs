@@ -150,6 +150,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_services(arguments: &Arguments) -> Result<()> {
+    // First of all: the servers' guard is this very program, whose file the build may replace.
+    let rig = crate::services::start_for_a_run()?;
     let plan = services::Plan {
         votekit: build(arguments.profile.unwrap_or(Profile::Release))?,
         faults: arguments.faults,
@@ -157,7 +159,7 @@ fn run_services(arguments: &Arguments) -> Result<()> {
         votes_per_second: arguments.rate,
         outage: Duration::from_secs(arguments.outage_seconds),
     };
-    services::run(&plan, crate::services::start_for_a_run()?)
+    services::run(&plan, rig)
 }
 
 /// Builds the program that is put to the test.
