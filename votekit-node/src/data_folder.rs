@@ -14,11 +14,12 @@
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 
+mod lock;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ use votekit_core::log::note::KeyName;
 use zeroize::Zeroizing;
 
 use crate::node_name::NodeName;
+use lock::{lock, shared_lock};
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
 pub(crate) const LEDGER: &str = "ledger.sqlite";
@@ -468,29 +470,6 @@ fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
     read_secret(path)?.map(|seed| NodeKey::from_seed(&seed)).ok_or_else(missing)
 }
 
-/// Shares a folder that others hold, after waiting for a moment: the first of them may be making it.
-fn shared_lock(folder: &Path) -> Result<File, FolderError> {
-    const ATTEMPTS: u32 = 50;
-    for _ in 1..ATTEMPTS {
-        match lock(folder, FlockOperation::NonBlockingLockShared) {
-            Err(FolderError::InUse { .. }) => std::thread::sleep(Duration::from_millis(40)),
-            locked => return locked,
-        }
-    }
-    lock(folder, FlockOperation::NonBlockingLockShared)
-}
-
-fn lock(folder: &Path, operation: FlockOperation) -> Result<File, FolderError> {
-    let path = folder.join("lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(FolderError::io(&path))?;
-    match flock(&file, operation) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: folder.to_owned() }),
-        Err(error) => Err(FolderError::Io { path, source: error.into() }),
-    }
-}
-
 fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderError> {
     /// Read first, so that a newer format with other settings is told as what it is.
     #[derive(Deserialize)]
@@ -613,104 +592,5 @@ fn sync(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a temporary folder")
-    }
-
-    #[test]
-    fn keys_are_made_once_and_private() {
-        let temporary = folder();
-        let data = DataFolder::open(temporary.path(), None).expect("new");
-        let node = data.node_key().expect("made").node_id();
-        let token = data.admin_token().expect("made");
-        drop(data);
-        let data = DataFolder::open(temporary.path(), None).expect("again");
-        assert_eq!(data.node_key().expect("read").node_id(), node);
-        assert_eq!(*data.admin_token().expect("read"), *token);
-        assert_eq!(*read_admin_token(temporary.path()).expect("read"), *token);
-        let mode = fs::metadata(temporary.path().join("keys/node")).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_damaged_key_is_told() {
-        let temporary = folder();
-        drop(DataFolder::open(temporary.path(), None).expect("new"));
-        for name in ["node", "log", "cosigner"] {
-            let path = temporary.path().join("keys").join(name);
-            let line = fs::read(&path).expect("there");
-            assert_eq!(line.len(), KEY_LINE_BYTES + 1);
-            for at in 0..KEY_LINE_BYTES {
-                let mut damaged = line.clone();
-                // A digit stays a digit.
-                damaged[at] ^= 1;
-                fs::write(&path, damaged).expect("written");
-                assert!(
-                    matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Damaged { .. })),
-                    "{name}, byte {at}"
-                );
-            }
-            // As the first versions wrote it.
-            fs::write(&path, [&line[..64], b"\n"].concat()).expect("written");
-            assert!(DataFolder::open(temporary.path(), None).is_ok());
-        }
-    }
-
-    #[test]
-    fn a_second_holder_is_refused() {
-        let temporary = folder();
-        let _held = DataFolder::open(temporary.path(), None).expect("new");
-        assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::InUse { .. })));
-    }
-
-    #[test]
-    fn a_newer_format_is_refused() {
-        let temporary = folder();
-        fs::write(temporary.path().join("votekit.toml"), "format = 2\nsomething = \"new\"\n").expect("written");
-        assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Newer { found: 2, .. })));
-    }
-
-    #[test]
-    fn the_base_cannot_change() {
-        let temporary = folder();
-        let base = "elections.example".parse().expect("a name");
-        drop(DataFolder::open(temporary.path(), Some(&base)).expect("new"));
-        assert!(DataFolder::open(temporary.path(), Some(&base)).is_ok());
-        let other = "other.example".parse().expect("a name");
-        assert!(matches!(DataFolder::open(temporary.path(), Some(&other)), Err(FolderError::OtherBase { .. })));
-    }
-
-    #[test]
-    fn a_ballot_key_can_be_destroyed() {
-        let temporary = folder();
-        let data = DataFolder::open(temporary.path(), None).expect("new");
-        let law_id = "L1".parse().expect("law id");
-        let made = data.make_ballot_key(&law_id).expect("made");
-        let read = data.ballot_key(&law_id).expect("read").expect("there");
-        assert_eq!(made.public_key(), read.public_key());
-        data.destroy_election_keys(&law_id).expect("destroyed");
-        assert!(data.ballot_key(&law_id).expect("read").is_none());
-        assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
-    }
-
-    #[test]
-    fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
-        let temporary = folder();
-        let law_id: LawId = "L1".parse().expect("law id");
-        let data = DataFolder::open(temporary.path(), None).expect("new");
-        data.make_ballot_key(&law_id).expect("made");
-        let path = data.election_key("ballot", &law_id);
-        drop(data);
-        fs::rename(&path, super::temporary(&path)).expect("put aside");
-        // As it is when it is killed before, in and after the overwriting.
-        for bytes in [KEY_LINE_BYTES + 1, KEY_LINE_BYTES, 0] {
-            fs::write(super::temporary(&path), vec![b'0'; bytes]).expect("written");
-            let data = DataFolder::open(temporary.path(), None).expect("opened");
-            assert!(data.ballot_key(&law_id).expect("read").is_none());
-            assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
-        }
-    }
-}
+#[path = "data_folder_test.rs"]
+mod tests;

@@ -3,6 +3,8 @@
 //! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line call the methods; [`Node::shutdown`]
 //! publishes what was taken, seals it and stops.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -11,14 +13,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
-use votekit_core::chronicle::{Chronicle, ChronicleError};
+use votekit_core::chronicle::Chronicle;
 use votekit_core::election::{State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
-use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
-use votekit_core::instant::{UnixMillis, UnixSeconds};
-use votekit_core::log::checkpoint::CheckpointError;
-use votekit_core::log::note::KeyError;
-use votekit_core::log::policy::PolicyError;
+use votekit_core::id::{LawId, RequestId};
+use votekit_core::instant::UnixMillis;
 
 use crate::admission::Admission;
 use crate::config::{Config, Role};
@@ -33,7 +32,6 @@ use crate::lease;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::random::random_request_id;
-use crate::roll_store::RollError;
 use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
 use crate::snapshots;
@@ -41,236 +39,7 @@ use crate::staging;
 use crate::throttle::{Origin, Throttle};
 use crate::validation;
 
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum NodeError {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// An engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A roll in the data folder is damaged.
-    #[error(transparent)]
-    Roll(#[from] RollError),
-    /// A stored log does not read back.
-    #[error("the log of {law_id} is damaged: {error}")]
-    Log {
-        /// The election.
-        law_id: LawId,
-        /// What is wrong, where.
-        error: ChronicleError,
-    },
-    /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of this node.
-    #[error("the log of {law_id} does not match its checkpoint: {rule}")]
-    Checkpoint {
-        /// The election.
-        law_id: LawId,
-        /// What differs.
-        rule: &'static str,
-    },
-    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put back, and votes that were answered are not in it.
-    #[error("an older ledger was put back under the log of {law_id}: {rule}")]
-    Forked {
-        /// The election.
-        law_id: LawId,
-        /// What proves it.
-        rule: String,
-    },
-    /// The ballot key or the request key of an election that still needs it is gone.
-    #[error(
-        "a key of {law_id} is not in the data folder (keys/ballot/{law_id} or keys/request/{law_id}), and its election cannot go on without it"
-    )]
-    BallotKey {
-        /// The election.
-        law_id: LawId,
-    },
-    /// A name in the data folder cannot name a key.
-    #[error(transparent)]
-    Key(#[from] KeyError),
-    /// The authorities do not make a policy.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// An address of a service is wrong.
-    #[cfg(feature = "services")]
-    #[error(transparent)]
-    Address(#[from] crate::engine::services::url::AddressError),
-    /// This program was built without the services.
-    #[error("this votekit was built without the services engine (the feature `services`)")]
-    NoServices,
-    /// A role is missing, and nobody else could have it.
-    #[error("this node has no role {role}, and nobody else can have it: the embedded engine is one process")]
-    Role {
-        /// The role.
-        role: Role,
-    },
-    /// The system gives no random numbers.
-    #[error("the system gives no random numbers: {0}")]
-    Random(#[from] getrandom::Error),
-    /// A block could not be signed.
-    #[error(transparent)]
-    Sign(#[from] CheckpointError),
-}
-
-/// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is unknown.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdminError {
-    /// No such election.
-    #[error("there is no election {law_id}")]
-    UnknownElection {
-        /// The id that was given.
-        law_id: LawId,
-    },
-    /// The election exists already.
-    #[error("there is an election {law_id} already")]
-    Exists {
-        /// The election.
-        law_id: LawId,
-    },
-    /// Not in this state.
-    #[error("the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified")]
-    State {
-        /// The state it is in.
-        state: State,
-        /// What was wanted, as a participle.
-        wanted: &'static str,
-    },
-    /// A field of the call is wrong.
-    #[error("{field}: {rule}")]
-    Field {
-        /// The field.
-        field: &'static str,
-        /// The rule it breaks.
-        rule: String,
-    },
-    /// The log refuses.
-    #[error(transparent)]
-    Refused(#[from] ChronicleError),
-    /// The definition breaks a rule.
-    #[error(transparent)]
-    Definition(#[from] votekit_core::election::DefinitionError),
-    /// A binding election lacks what binding elections need.
-    #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
-    NotSafe {
-        /// What is missing, a sentence each.
-        missing: Vec<String>,
-    },
-    /// Batches that the ledger holds are not in the log.
-    #[error("the close waits: of node {node}, epoch {epoch}, {staged} batches were received and {sealed} are in the log", epoch = epoch.0, staged = staged.0, sealed = sealed.0)]
-    Missing {
-        /// The node.
-        node: NodeId,
-        /// Its epoch.
-        epoch: Epoch,
-        /// The last sequence received.
-        staged: Sequence,
-        /// The last sequence in the log.
-        sealed: Sequence,
-    },
-    /// The roll was not loaded.
-    #[error(transparent)]
-    Roll(#[from] RollError),
-    /// The data folder failed.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// An engine failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// Another node seals, and administration is its part.
-    #[error("this node does not lead{}", leader.as_ref().map(|leader| format!(": {leader} does")).unwrap_or_default())]
-    NotLeading {
-        /// The leader, if it is known.
-        leader: Option<String>,
-    },
-    /// A node may still be answering voters.
-    #[error("node {node} may still be answering voters, in epoch {epoch}: wait until its lease has run out", epoch = epoch.0)]
-    Answering {
-        /// The node.
-        node: NodeId,
-        /// Its epoch.
-        epoch: Epoch,
-    },
-    /// Another administrative call on this election is under way.
-    #[error("another administrative call on {law_id} is under way")]
-    Busy {
-        /// The election.
-        law_id: LawId,
-    },
-    /// The node is stopping.
-    #[error("the node is stopping")]
-    Stopping,
-    /// The election cannot be set up on this node.
-    #[error("{0}")]
-    Setup(Box<NodeError>),
-}
-
-impl From<NodeError> for AdminError {
-    fn from(error: NodeError) -> Self {
-        match error {
-            NodeError::Folder(error) => Self::Folder(error),
-            NodeError::Engine(error) => Self::Engine(error),
-            NodeError::Roll(error) => Self::Roll(error),
-            other => Self::Setup(Box::new(other)),
-        }
-    }
-}
-
-/// Why a vote was not taken.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum SubmitError {
-    /// No such election.
-    #[error("there is no such election")]
-    UnknownElection,
-    /// The poll is not open.
-    #[error("the poll is not open")]
-    NotOpen {
-        /// The election's state.
-        state: State,
-        /// When the poll opens or opened, if that is known.
-        opens: Option<UnixSeconds>,
-        /// When it closes or closed, if that is known.
-        closes: Option<UnixSeconds>,
-    },
-    /// The ballot has no such choice.
-    #[error("the ballot has no such choice")]
-    UnknownChoice,
-    /// More votes a second than this node takes. Nothing was stored.
-    #[error("more votes a second than this node takes")]
-    RateLimited {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// No roll holds the credential, and such votes come faster than they are stored. Nothing was stored.
-    #[error("too many wrong credentials")]
-    Guess {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// Too many votes are waiting. Nothing was stored.
-    #[error("too many votes are waiting")]
-    Busy {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// Votes of one used credential come faster than duplicates are stored. Nothing was stored.
-    #[error("too many votes with a credential that was used")]
-    TooManyDuplicates {
-        /// When to come back.
-        retry_after: Duration,
-    },
-    /// Nothing was stored.
-    #[error("the vote could not be stored")]
-    Unavailable(EngineError),
-    /// The vote may have been stored; the same request with the same key is safe.
-    #[error("it is not known whether the vote was stored")]
-    OutcomeUnknown {
-        /// The request.
-        request: RequestId,
-    },
-}
+pub use error::{AdminError, NodeError, SubmitError};
 
 /// What the tasks of a node share.
 pub(crate) struct Shared {

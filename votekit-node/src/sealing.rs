@@ -21,7 +21,7 @@ use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredB
 use crate::inbox::Inbox;
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
-use crate::retry::until_definite;
+use crate::retry::{is_passing, until_definite};
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
@@ -84,6 +84,11 @@ impl Sealer {
                     tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads, and reads the log again");
                     self.shared.lead.lost();
                     self.read_again().await.map(|()| Next::GoOn)
+                }
+                // The lead ran out before anything was made.
+                Err(error) if self.shared.is_shared && is_passing(&error) && self.shared.lead.term().is_none() => {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node stops leading");
+                    Ok(Next::GoOn)
                 }
                 worked => worked,
             };

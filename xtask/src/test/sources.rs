@@ -16,10 +16,11 @@ const SOURCE_FOLDERS: [&str; 8] =
     ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "checker", "faultdisk", "xtask", "fuzz"];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 6] = [
+const OTHER_TESTS: [(&str, &str); 7] = [
     ("crash", "kills nodes, whatever verb they were serving"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
     ("interruption", "interrupts verbs that make files"),
+    ("load_registry", "loads a registry on Redis, whichever way `load` has"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
