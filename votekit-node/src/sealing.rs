@@ -232,7 +232,8 @@ impl Sealer {
             return Ok(0);
         }
         self.read_inbox(BLOCK_BATCHES_MAX).await?;
-        let maker = self.maker()?;
+        // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads now seals.
+        let Ok(maker) = self.maker() else { return Ok(0) };
         let now = self.shared.now().0;
         let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(StagingId(0)));
         let making = maker.clone();
