@@ -23,7 +23,7 @@ use votekit_core::results::Results;
 
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{EngineError, Expectation};
-use crate::node::Node;
+use crate::node::{Node, Shared};
 use crate::view::ElectionView;
 
 /// What became of a request.
@@ -87,7 +87,7 @@ pub struct Health {
 /// The state of one dependency.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DependencyHealth {
-    /// `ledger`, `node`.
+    /// `ledger`, `ballot box`, `registry`, `node`.
     pub name: String,
     /// `ok`, or what is wrong.
     pub state: String,
@@ -117,6 +117,20 @@ pub struct ElectionGauges {
     pub checkpoint_at: u64,
     /// Counts by choice, where the policy shows them to everyone.
     pub votes_by_choice: Vec<(String, u64)>,
+}
+
+/// What a dependency says that is well.
+const OK: &str = "ok";
+
+/// How long a dependency may take to say how it is.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+
+async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
+    match tokio::time::timeout(PING_PATIENCE, ping).await {
+        Ok(Ok(())) => OK.to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it does not answer".to_owned(),
+    }
 }
 
 impl Node {
@@ -277,17 +291,15 @@ impl Node {
 
     /// The state of this node and of what it depends on.
     pub async fn health(&self) -> Health {
-        let ledger = match self.shared.ledger.ping().await {
-            Ok(()) => "ok".to_owned(),
-            Err(error) => error.to_string(),
-        };
-        let node = self.failure().unwrap_or_else(|| "ok".to_owned());
+        let Shared { ledger, ballot_box, registry, .. } = &*self.shared;
+        let (ledger, ballot_box, registry) = tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
+        let node = self.failure().unwrap_or_else(|| OK.to_owned());
         Health {
-            healthy: ledger == "ok" && node == "ok",
-            dependencies: vec![
-                DependencyHealth { name: "ledger".to_owned(), state: ledger },
-                DependencyHealth { name: "node".to_owned(), state: node },
-            ],
+            // Without the registry votes are taken and decided all the same.
+            healthy: [&ledger, &ballot_box, &node].iter().all(|state| *state == OK),
+            dependencies: [("ledger", ledger), ("ballot box", ballot_box), ("registry", registry), ("node", node)]
+                .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+                .to_vec(),
             votes_pending: self.shared.pending.len() as u64,
         }
     }
