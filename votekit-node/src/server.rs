@@ -271,7 +271,9 @@ async fn pause_after(error: &io::Error) {
 /// [`LogLevelError`] when there is no such level.
 pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
     let level: tracing::Level = level.parse().map_err(|_| LogLevelError)?;
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(level).with_writer(io::stderr);
+    // What its client library says of the broker, the ballot box says in words of its own.
+    let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(wanted).with_writer(io::stderr);
     // A process that logs already goes on as it does.
     let _ = lines.try_init();
     Ok(())
