@@ -14,6 +14,9 @@ use crate::project;
 /// The law of every benchmark.
 pub(crate) const LAW: &str = "L1";
 
+/// What the logs are named after.
+const BASE: &str = "bench.example";
+
 /// No limits: what is measured is the node, not its patience. Everything else is as shipped.
 const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
     rate_limit_per_second = 0\n[throttle]\nenabled = false\n";
@@ -27,24 +30,29 @@ pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<
 
 /// A data folder with an open election over a roll.
 pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Result<()> {
-    load(votekit, hashes, data, &[])?;
-    create_and_open(votekit, data, &[])
+    load(votekit, hashes, data, None)?;
+    create_and_open(votekit, data, None)
 }
 
-/// Loads a roll.
-pub(crate) fn load(votekit: &Path, hashes: &Path, data: &Path, engines: &[Engine]) -> Result<()> {
-    run(votekit, &["load", &hashes.to_string_lossy(), "--base", "bench.example"], data, engines)
+/// Loads a roll, into a folder or into the node that serves it.
+pub(crate) fn load(votekit: &Path, hashes: &Path, data: &Path, running: Option<&Node>) -> Result<()> {
+    let hashes = hashes.to_string_lossy();
+    let base: &[&str] = if running.is_some() { &[] } else { &["--base", BASE] };
+    run(votekit, &[&["load", &hashes], base].concat(), data, running)
 }
 
 /// Creates the election and opens it, in a folder or on the node that serves it.
-pub(crate) fn create_and_open(votekit: &Path, data: &Path, engines: &[Engine]) -> Result<()> {
-    run(votekit, &["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"], data, engines)?;
-    run(votekit, &["election", "open", LAW], data, engines)
+pub(crate) fn create_and_open(votekit: &Path, data: &Path, running: Option<&Node>) -> Result<()> {
+    run(votekit, &["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"], data, running)?;
+    run(votekit, &["election", "open", LAW], data, running)
 }
 
-fn run(votekit: &Path, arguments: &[&str], data: &Path, engines: &[Engine]) -> Result<()> {
+fn run(votekit: &Path, arguments: &[&str], data: &Path, running: Option<&Node>) -> Result<()> {
     let mut command = Command::new(votekit);
-    command.args(arguments).arg("--data").arg(data).envs(engines.iter().map(|engine| (engine.variable, &engine.url)));
+    command.args(arguments).arg("--data").arg(data);
+    if let Some(node) = running {
+        command.arg("--node").arg(&node.admin_url);
+    }
     let output = command.output().context("starting votekit")?;
     ensure!(output.status.success(), "{}: {}", project::words(&command), String::from_utf8_lossy(&output.stderr));
     Ok(())
@@ -54,8 +62,6 @@ fn run(votekit: &Path, arguments: &[&str], data: &Path, engines: &[Engine]) -> R
 pub(crate) struct Engine {
     /// The option of `serve` that names it.
     pub(crate) option: &'static str,
-    /// The environment variable by which every verb finds it.
-    pub(crate) variable: &'static str,
     pub(crate) url: String,
 }
 
@@ -85,6 +91,9 @@ impl Node {
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
         for engine in engines {
             command.arg(engine.option).arg(&engine.url);
+        }
+        if !engines.is_empty() {
+            command.args(["--new", "--base", BASE]);
         }
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;

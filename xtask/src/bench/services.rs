@@ -79,14 +79,14 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let rig = services::start_for_a_run()?;
     let site = rig.site();
     let engines = [
-        Engine { option: "--registry", variable: "VOTEKIT_REGISTRY", url: site.registry_url() },
-        Engine { option: "--ballot-box", variable: "VOTEKIT_BALLOT_BOX", url: site.ballot_box_url() },
-        Engine { option: "--ledger", variable: "VOTEKIT_LEDGER", url: site.ledger_url() },
+        Engine { option: "--registry", url: site.registry_url() },
+        Engine { option: "--ballot-box", url: site.ballot_box_url() },
+        Engine { option: "--ledger", url: site.ledger_url() },
     ];
     let data = workbench.folder.join("data");
-    node::load(&workbench.votekit, hashes, &data, &engines)?;
     let node = Node::start_on(&workbench.votekit, &data, &engines)?;
-    node::create_and_open(&workbench.votekit, &data, &engines)?;
+    node::load(&workbench.votekit, hashes, &data, Some(&node))?;
+    node::create_and_open(&workbench.votekit, &data, Some(&node))?;
     let before = processor_seconds(&rig, &node)?;
     let begun = Instant::now();
     let seen = Load::start(requests, &node.url, CONNECTIONS, SECONDS)?.finish()?;
