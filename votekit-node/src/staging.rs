@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::{EngineError, Labelled};
 use crate::node::Shared;
 use crate::retry::until_definite;
+use crate::validation;
 
 /// Batches on their way into the ledger at once: it stores in one step all that comes while it stores.
 const AT_ONCE: usize = 64;
@@ -35,6 +36,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> {
     let batch = &labelled.batch;
+    // Whoever can write to the queues could put something between validation and here, and take a number that is somebody's.
+    if let Err(reason) = validation::check(shared, batch).await? {
+        tracing::error!(batch = %batch.number(), reason, "alarm: a batch is not staged");
+        return until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await;
+    }
     match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
         // Somebody signed two batches with one number. The first stands, nothing of the second is sealed, and the alarm says which.
         Err(error @ EngineError::Conflict(_)) => tracing::error!(batch = %batch.number(), %error, "alarm: a batch is not staged"),

@@ -30,13 +30,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineError> {
     let batch = &delivery.batch;
-    let mut checked = check(shared, batch).await;
-    if checked.is_err() && shared.is_shared {
-        // This node may be behind the log: the election, or the admission of the batch's node, may be news to it.
-        catch_up(shared, &batch.header().law_id).await?;
-        checked = check(shared, batch).await;
-    }
-    let cell = match checked {
+    let cell = match check(shared, batch).await? {
         Ok(cell) => cell,
         Err(reason) => return refuse(shared, delivery, &reason).await,
     };
@@ -44,8 +38,18 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await
 }
 
-/// The election of a batch that its node signed; else what is wrong.
-async fn check(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {
+/// The election of a batch that its node signed; else what is wrong with it.
+pub(crate) async fn check(shared: &Shared, batch: &Batch) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
+    let checked = check_now(shared, batch).await;
+    if checked.is_ok() || !shared.is_shared {
+        return Ok(checked);
+    }
+    // This node may be behind the log: the election, or the admission of the batch's node, may be news to it.
+    catch_up(shared, &batch.header().law_id).await?;
+    Ok(check_now(shared, batch).await)
+}
+
+async fn check_now(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {
     let cell = shared.election(&batch.header().law_id).ok_or("it is of an election that this node does not know")?;
     let checked = cell.chronicle().await.check_batch(batch);
     checked.map(|()| cell).map_err(|error| error.to_string())

@@ -7,8 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use support::{LAW, Place, create_request, law, vote};
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
-use votekit_core::id::{NodeId, RequestId};
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::instant::UnixMillis;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::Roles;
@@ -263,4 +268,52 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
         assert_eq!(node.failure(), None);
         node.shutdown().await;
     }
+}
+
+/// A batch with one envelope, signed by whoever holds the seed.
+fn batch(seed: &[u8; 32], epoch: u32, sequence: u64, definition_key: &votekit_core::ballot::BallotPublicKey) -> Batch {
+    let key = NodeKey::from_seed(seed);
+    let number = BatchNumber { node: key.node_id(), epoch: Epoch(epoch), sequence: Sequence(sequence) };
+    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(sequence - 1), last: false };
+    let envelope = Envelope {
+        request: RequestId::from_bytes([seed[0]; 16]),
+        hash: CredentialHash::from_bytes([7; 32]),
+        received: UnixMillis(0),
+        choice: ChoiceIndex(0),
+    };
+    Batch::seal(header, &[envelope], definition_key, &key, &mut rand_core::UnwrapErr(getrandom::SysRng)).expect("sealed")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn forged_altered_and_renumbered_batches_change_nothing() {
+    let place = Place::new(10);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let node = start(&place, &engine, "all-1", &Role::ALL).await;
+    open_poll(&place, &node).await;
+    let first = cast(&node, 0, "k").await;
+    decided(&node, first).await;
+    let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
+    let digits = std::fs::read_to_string(place.path("shared/nodes/all-1/key")).expect("the node's key");
+    let mut own = [0; 32];
+    const_hex::decode_to_slice(&digits[..64], &mut own).expect("64 digits");
+    // By a stranger; by the node, and one bit of it changed since.
+    let forged = batch(&[9; 32], 1, 1, &ballot_key);
+    let mut altered = batch(&own, 1, 50, &ballot_key).as_bytes().to_vec();
+    let place_in_envelope = altered.len() / 2;
+    altered[place_in_envelope] ^= 1;
+    let altered = Batch::parse(altered).expect("it still reads");
+    for wrong in [forged, altered] {
+        engine.ballot_box.publish(&Arc::new(wrong)).await.expect("whoever reaches the box can put something in");
+    }
+    // Signed by the node, under a number that stands for another batch.
+    let renumbered = engine.ballot_box.publish(&Arc::new(batch(&own, 1, 1, &ballot_key))).await.expect_err("the number is taken");
+    assert!(renumbered.to_string().contains("came again with"), "{renumbered}");
+    for elector in 1..10 {
+        let request = cast(&node, elector, "k").await;
+        assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
+    }
+    let view = node.election(&law()).expect("there");
+    assert_eq!((view.received, view.accepted, view.duplicate, view.invalid), (10, 10, 0, 0), "nothing forged was counted");
+    assert_eq!(node.failure(), None);
+    node.shutdown().await;
 }
