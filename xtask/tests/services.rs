@@ -10,16 +10,21 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 /// An end for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A copy of the program with a target folder of its own, so that servers that somebody is playing with are left alone.
+/// The program with a target folder of its own, so that servers that somebody is playing with are left alone.
 struct Program {
     target: PathBuf,
 }
 
 impl Program {
-    fn copy(name: &str) -> Result<Self, std::io::Error> {
+    fn new(name: &str) -> Result<Self, std::io::Error> {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         fs::create_dir_all(target.join("debug"))?;
-        fs::copy(env!("CARGO_BIN_EXE_xtask"), target.join("debug/xtask"))?;
+        let program = target.join("debug/xtask");
+        if program.exists() {
+            fs::remove_file(&program)?;
+        }
+        // A link, no copy: a file that is written while another test starts a program is busy to whoever runs it.
+        fs::hard_link(env!("CARGO_BIN_EXE_xtask"), program)?;
         Ok(Self { target })
     }
 
@@ -72,7 +77,7 @@ fn line<'text>(text: &'text str, begin: &str) -> &'text str {
 
 #[test]
 fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
-    let program = Program::copy("services-playing")?;
+    let program = Program::new("services-playing")?;
     let up = program.succeed(&["up"])?;
     assert!(up.lines().all(|line| line.starts_with("export VOTEKIT_")), "{up}");
     let test_variables = ["VOTEKIT_TEST_REDIS='redis://", "VOTEKIT_TEST_AMQP='amqp://", "VOTEKIT_TEST_POSTGRES='postgres://"];
@@ -113,7 +118,7 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 
 #[test]
 fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
-    let program = Program::copy("services-killed")?;
+    let program = Program::new("services-killed")?;
     let mut child: Child = program.services(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     program.wait("a server that is written down", || {
         fs::read_to_string(program.record()).is_ok_and(|text| text.contains("rabbitmq"))
@@ -140,7 +145,7 @@ fn working_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
 
 #[test]
 fn an_unknown_server_and_a_full_folder_are_told() -> TestResult {
-    let program = Program::copy("services-refused")?;
+    let program = Program::new("services-refused")?;
     let unknown = program.run(&["kill", "redis-7"])?;
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: epmd, rabbitmq, postgresql, redis-1"), "{unknown:?}");
     let nothing = program.run(&["status"])?;
