@@ -12,6 +12,7 @@ mod referendum;
 mod restart;
 mod row;
 mod services;
+mod services_parts;
 mod verify;
 mod vote;
 mod wrk;
@@ -28,7 +29,7 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, verify, restart, referendum, or with the services engine services; by default those of the engine that are not long.
+    /// The benchmarks to run: hashgen, vote, latency, verify, referendum, redis, restart; on services vote, latency, parts. By default those of the engine that are not long.
     names: Vec<String>,
     /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     /// The size of the made-up roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
-    /// Also record where the node's processor time goes, by perf, and print how it divides (row `vote`).
+    /// Also record where a node's processor time goes, by perf, and print how it divides (rows `vote` and `parts`).
     #[arg(long)]
     profile: bool,
     /// A Python that has DuckDB, which hashgen is run beside.
@@ -105,12 +106,26 @@ const BENCHES: [Bench; 7] = [
     },
 ];
 
-const SERVICES_BENCHES: [Bench; 1] = [Bench {
-    name: "vote",
-    about: "votes decided a second over servers, beside --beside, which prints `peer: … N votes/s end to end`",
-    by_default: true,
-    run: services::run,
-}];
+const SERVICES_BENCHES: [Bench; 3] = [
+    Bench {
+        name: "vote",
+        about: "votes decided a second over servers, beside --beside, which prints `peer: … N votes/s end to end`",
+        by_default: true,
+        run: services::run,
+    },
+    Bench {
+        name: "latency",
+        about: "time to 202 and to the decision at 1,000 votes/s",
+        by_default: true,
+        run: latency::run_on_services,
+    },
+    Bench {
+        name: "parts",
+        about: "where the processor time of a vote goes: a node a role, and each server",
+        by_default: false,
+        run: services_parts::run,
+    },
+];
 
 /// What a benchmark has at hand.
 struct Workbench {

@@ -1,7 +1,7 @@
 //! A PostgreSQL of a test's own, to be killed and set up wrongly.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -63,6 +63,21 @@ impl PrivateServer {
             std::thread::sleep(Duration::from_millis(100));
         }
         panic!("PostgreSQL does not answer");
+    }
+
+    /// Starts it again so that it lets in over TLS alone.
+    pub(crate) fn speak_tls_alone(&mut self, certificate: &Path, key: &Path) {
+        let access = self.data().join("pg_hba.conf");
+        let rules = std::fs::read_to_string(&access).expect("the rules of access");
+        std::fs::write(&access, rules.replace("\nhost ", "\nhostssl ")).expect("written");
+        for (file, from) in [("server.crt", certificate), ("server.key", key)] {
+            // It reads a key that is its own, and nobody else's.
+            let place = self.data().join(file);
+            let install = ["-m", "0600"];
+            let owner: &[&str] = if is_root() { &["-o", "postgres"] } else { &[] };
+            succeed(Command::new("install").args(install).args(owner).arg(from).arg(place));
+        }
+        self.start_again(&["ssl=on"]);
     }
 
     /// Stops it in order.

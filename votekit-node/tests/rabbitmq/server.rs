@@ -1,7 +1,7 @@
 //! A RabbitMQ of a test's own, to be killed.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ const SCRIPTS: [&str; 2] = ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbi
 
 pub(crate) struct Server {
     folder: TempDir,
+    scheme: &'static str,
     port: u16,
     distribution_port: u16,
     process: Child,
@@ -20,15 +21,32 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port of this machine, and waits until it answers.
     pub(crate) fn start() -> Self {
+        let port = free_port();
+        Self::make("amqp", port, &format!("listeners.tcp.1 = 127.0.0.1:{port}\n"))
+    }
+
+    /// Starts one that speaks TLS alone.
+    pub(crate) fn start_with_tls(certificate: &Path, key: &Path) -> Self {
+        let port = free_port();
+        let settings = format!(
+            "listeners.tcp = none\nlisteners.ssl.1 = 127.0.0.1:{port}\nssl_options.certfile = {}\nssl_options.keyfile = {}\n",
+            certificate.display(),
+            key.display()
+        );
+        Self::make("amqps", port, &settings)
+    }
+
+    fn make(scheme: &'static str, port: u16, settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("plugins"), "[].").expect("written");
-        let (port, distribution_port) = (free_port(), free_port());
+        std::fs::write(folder.path().join("rabbitmq.conf"), settings).expect("written");
+        let distribution_port = free_port();
         let process = Self::run(&folder, port, distribution_port);
-        Self { folder, port, distribution_port, process }
+        Self { folder, scheme, port, distribution_port, process }
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+        format!("{}://guest:guest@127.0.0.1:{}", self.scheme, self.port)
     }
 
     /// Kills it without a word, and starts it again on what it stored.
@@ -46,8 +64,7 @@ impl Server {
         let mut process = Command::new(script)
             .env("HOME", path)
             .env("RABBITMQ_NODENAME", format!("votekit-{port}@localhost"))
-            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODE_PORT", port.to_string())
+            .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq.conf"))
             .env("RABBITMQ_DIST_PORT", distribution_port.to_string())
             .env("RABBITMQ_MNESIA_BASE", path.join("data"))
             .env("RABBITMQ_LOG_BASE", path.join("logs"))

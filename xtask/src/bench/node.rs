@@ -58,12 +58,8 @@ fn run(votekit: &Path, arguments: &[&str], data: &Path, running: Option<&Node>) 
     Ok(())
 }
 
-/// A server that stands behind a role of the node.
-pub(crate) struct Engine {
-    /// The option of `serve` that names it.
-    pub(crate) option: &'static str,
-    pub(crate) url: String,
-}
+/// An option of `serve` and its value.
+pub(crate) type ServeOption = (&'static str, String);
 
 /// A node that serves; it is killed when this is dropped.
 pub(crate) struct Node {
@@ -79,21 +75,26 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node over a data folder and waits until it answers.
     pub(crate) fn start(votekit: &Path, data: &Path) -> Result<Self> {
-        Self::start_on(votekit, data, &[])
+        Self::launch(votekit, data, "node", &[])
     }
 
-    /// Starts a node, with all roles in one process, whose engines are servers.
-    pub(crate) fn start_on(votekit: &Path, data: &Path, engines: &[Engine]) -> Result<Self> {
-        let settings = data.with_extension("toml");
+    /// Starts a node of a new installation on servers, with these options more than those of every node.
+    pub(crate) fn start_on(votekit: &Path, data: &Path, name: &'static str, options: &[ServeOption]) -> Result<Self> {
+        let named = [("--name", name.to_owned()), ("--base", BASE.to_owned())];
+        Self::launch(votekit, data, name, &[options, &named].concat())
+    }
+
+    fn launch(votekit: &Path, data: &Path, name: &str, options: &[ServeOption]) -> Result<Self> {
+        let (settings, log_file) = (data.with_extension("toml"), data.with_extension(format!("{name}.log")));
         fs::write(&settings, SETTINGS)?;
-        let log = fs::File::create(data.with_extension("log"))?;
+        let log = fs::File::create(&log_file)?;
         let mut command = Command::new(votekit);
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);
-        for engine in engines {
-            command.arg(engine.option).arg(&engine.url);
+        if !options.is_empty() {
+            command.arg("--new");
         }
-        if !engines.is_empty() {
-            command.args(["--new", "--base", BASE]);
+        for (option, value) in options {
+            command.arg(option).arg(value);
         }
         let begun = Instant::now();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;
@@ -110,7 +111,7 @@ impl Node {
                 break;
             }
         }
-        ensure!(!node.url.is_empty(), "the node did not start: {}", fs::read_to_string(data.with_extension("log"))?);
+        ensure!(!node.url.is_empty(), "the node did not start: {}", fs::read_to_string(&log_file)?);
         node.get("/api/v1/health")?;
         node.ready_after = begun.elapsed();
         Ok(node)

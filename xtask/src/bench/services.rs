@@ -12,12 +12,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 
 use super::Workbench;
-use super::node::{self, Engine, Node};
+use super::node::{self, Node, ServeOption};
 use super::paired::median;
 use super::row::Row;
 use super::wrk::{Load, Mix, Requests, Seen};
 use crate::project;
-use crate::services::{self, Rig, Server};
+use crate::services::{self, Rig, Server, Site};
 
 /// Connections of the generator.
 const CONNECTIONS: u32 = 256;
@@ -75,18 +75,23 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
     rows
 }
 
+/// The options that name the servers.
+pub(super) fn engines(site: &Site) -> [ServeOption; 3] {
+    [("--registry", site.registry_url()), ("--ballot-box", site.ballot_box_url()), ("--ledger", site.ledger_url())]
+}
+
+/// A node of all roles over new servers, with an election open.
+pub(super) fn ready_node(workbench: &Workbench, rig: &Rig, hashes: &Path, data: &Path) -> Result<Node> {
+    let node = Node::start_on(&workbench.votekit, data, "all", &engines(rig.site()))?;
+    node::load(&workbench.votekit, hashes, data, Some(&node))?;
+    node::create_and_open(&workbench.votekit, data, Some(&node))?;
+    Ok(node)
+}
+
 fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<Run> {
     let rig = services::start_for_a_run()?;
-    let site = rig.site();
-    let engines = [
-        Engine { option: "--registry", url: site.registry_url() },
-        Engine { option: "--ballot-box", url: site.ballot_box_url() },
-        Engine { option: "--ledger", url: site.ledger_url() },
-    ];
     let data = workbench.folder.join("data");
-    let node = Node::start_on(&workbench.votekit, &data, &engines)?;
-    node::load(&workbench.votekit, hashes, &data, Some(&node))?;
-    node::create_and_open(&workbench.votekit, &data, Some(&node))?;
+    let node = ready_node(workbench, &rig, hashes, &data)?;
     let before = processor_seconds(&rig, &node)?;
     let begun = Instant::now();
     let seen = Load::start(requests, &node.url, CONNECTIONS, SECONDS)?.finish()?;

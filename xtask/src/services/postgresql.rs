@@ -59,6 +59,15 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     Ok(command)
 }
 
+/// Sends SQL as the superuser; gives the rows, their fields apart by spaces.
+pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
+    let mut command = Command::new(programs.postgresql.join("psql"));
+    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator", " ", "--command", sql]);
+    let output = command.arg(site.ledger_url()).output().context("starting psql")?;
+    ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
 /// Whether the server asks who one is; while it starts it says that it does.
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {

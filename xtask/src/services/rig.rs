@@ -128,6 +128,25 @@ impl Rig {
         self.process(server).map(Process::family).unwrap_or_default().into_iter().map(Process::processor_seconds).sum()
     }
 
+    /// Sends SQL to PostgreSQL as its superuser; gives the rows, their fields apart by spaces.
+    ///
+    /// # Errors
+    /// When the server is away, or refuses it.
+    pub(crate) fn ask_postgresql(&self, sql: &str) -> Result<Vec<String>> {
+        postgresql::ask(self.site(), &self.programs, sql)
+    }
+
+    /// Processor time that PostgreSQL used so far for the clients of this name, in seconds; of connections that are open.
+    ///
+    /// # Errors
+    /// As of [`Rig::ask_postgresql`].
+    pub(crate) fn postgresql_seconds_for(&self, application: &str) -> Result<f64> {
+        let rows = self.ask_postgresql(&format!("select pid from pg_stat_activity where application_name = '{application}'"))?;
+        // One may end between the question and this.
+        let backends = rows.iter().filter_map(|row| Process::of(row.parse().ok()?).ok());
+        Ok(backends.map(Process::processor_seconds).sum())
+    }
+
     /// Kills a server and all its children at once, as a failing machine would.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError 
         }
         ErrorKind::IOError(error) if error.kind() == std::io::ErrorKind::InvalidData || is_tls(error) => misconfigured(
             format!("{shown}: no TLS could be agreed on ({error})"),
-            "is it a port for TLS (usually 5671), and does ?ca_file=FILE name the authority of its certificate?",
+            "is it a port for TLS (usually 5671), does ?ca_file=FILE name the authority of its certificate, and does that name the host?",
         ),
         ErrorKind::IOError(error) if tls => misconfigured(
             format!("{shown}: nobody answers in TLS ({error})"),

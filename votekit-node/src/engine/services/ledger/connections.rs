@@ -79,17 +79,18 @@ pub(super) struct Way {
 
 impl Way {
     pub(super) fn to(address: &ServiceAddress) -> Result<Self, EngineError> {
-        const KNOWN: [&str; 2] = ["sslmode", "schema"];
+        const KNOWN: [&str; 3] = ["sslmode", "schema", "application_name"];
         if let Some((name, _)) = address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
             return Err(misconfigured(
                 format!("the address {address} has the parameter {name}, which is not known"),
-                "sslmode, schema, ca_file and password_file are",
+                "sslmode, schema, application_name, ca_file and password_file are",
             ));
         }
         let schema = schema::name(address)?;
         let (negotiation, tls) = tls::connector(address)?;
         let mut config = Config::new();
-        config.host(address.host()).port(address.port()).ssl_mode(negotiation).application_name("votekit");
+        config.host(address.host()).port(address.port()).ssl_mode(negotiation);
+        config.application_name(address.parameter("application_name").unwrap_or_else(|| "votekit".to_owned()));
         config.connect_timeout(CONNECTING_TIME).tcp_user_timeout(ANSWER_TIME).keepalives_idle(ANSWER_TIME);
         // A commit is answered when it is on the disk, whatever the server, the database or the role set.
         let milliseconds = STATEMENT_TIME.as_millis();
