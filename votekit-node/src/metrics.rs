@@ -54,6 +54,47 @@ pub fn sealed(leaves: u64, elapsed: Duration) {
     METERS.sealing.record(elapsed.as_secs_f64());
 }
 
+/// A step that a batch has behind it: the `step` label of `batches_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The registry marked its credentials.
+    Marked,
+    /// The ballot box confirmed that it passes it on to staging.
+    Forwarded,
+    /// The ledger has it, for the sealer.
+    Staged,
+    /// It goes no further: it is not of whom it says it is, or another has its number. An alarm in the log says more.
+    Refused,
+}
+
+/// A batch made a step in this process.
+pub(crate) fn batch(step: Step) {
+    let counter = match step {
+        Step::Marked => &METERS.batches_marked,
+        Step::Forwarded => &METERS.batches_forwarded,
+        Step::Staged => &METERS.batches_staged,
+        Step::Refused => &METERS.batches_refused,
+    };
+    counter.increment(1);
+}
+
+/// A commit whose answer this node waits for, for as long as this lives.
+pub(crate) struct OpenCommit(());
+
+impl OpenCommit {
+    /// Counts one more.
+    pub(crate) fn count() -> Self {
+        METERS.commits_open.increment(1.0);
+        Self(())
+    }
+}
+
+impl Drop for OpenCommit {
+    fn drop(&mut self) {
+        METERS.commits_open.decrement(1.0);
+    }
+}
+
 /// Why a vote was refused before it was stored: the `reason` label of `votes_refused_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -236,6 +277,11 @@ struct Meters {
     duplicate_attempts: Counter,
     per_second: Gauge,
     validation_latency: Histogram,
+    batches_marked: Counter,
+    batches_forwarded: Counter,
+    batches_staged: Counter,
+    batches_refused: Counter,
+    commits_open: Gauge,
     blocks: Counter,
     leaves: Counter,
     sealing: Histogram,
@@ -259,6 +305,7 @@ impl Meters {
             |status| register_counter(recorder, "votes_validated_total", vec![Label::from_static_parts("status", status)]);
         let refused =
             |reason| register_counter(recorder, "votes_refused_total", vec![Label::from_static_parts("reason", reason)]);
+        let batches = |step| register_counter(recorder, "batches_total", vec![Label::from_static_parts("step", step)]);
         Self {
             submitted: register_counter(recorder, "votes_submitted_total", Vec::new()),
             accepted: validated("accepted"),
@@ -267,6 +314,11 @@ impl Meters {
             duplicate_attempts: register_counter(recorder, "duplicate_attempts_total", Vec::new()),
             per_second: register_gauge(recorder, "votes_per_second", Vec::new()),
             validation_latency: register_histogram(recorder, "validation_latency_seconds", Vec::new()),
+            batches_marked: batches("marked"),
+            batches_forwarded: batches("forwarded"),
+            batches_staged: batches("staged"),
+            batches_refused: batches("refused"),
+            commits_open: register_gauge(recorder, "commits_open", Vec::new()),
             blocks: register_counter(recorder, "blocks_sealed_total", Vec::new()),
             leaves: register_counter(recorder, "leaves_sealed_total", Vec::new()),
             sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
@@ -309,6 +361,8 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_histogram(name("validation_latency_seconds"), Some(Unit::Seconds), latency);
     let duration = text("From the head of a request to its answer.");
     recorder.describe_histogram(name("api_request_duration_seconds"), Some(Unit::Seconds), duration);
+    recorder.describe_counter(name("batches_total"), None, text("Batches by the step that this node did for them."));
+    recorder.describe_gauge(name("commits_open"), None, text("Commits whose answer from the ledger this node waits for."));
     recorder.describe_counter(name("blocks_sealed_total"), None, text("Blocks committed by this node."));
     recorder.describe_counter(name("leaves_sealed_total"), None, text("Leaves in the blocks committed by this node."));
     let sealing = text("From the first decision of a block to its commit.");
@@ -362,6 +416,8 @@ mod tests {
         validation_latency(Duration::from_millis(3), 3);
         sealed(7, Duration::from_millis(2));
         vote_refused(Refusal::Guess);
+        batch(Step::Staged);
+        let _commit = OpenCommit::count();
         RouteMeter::new("/api/v1/vote").answered(&axum::http::Method::POST, 202, Duration::from_millis(1));
         read(&[Reading {
             name: "votes_by_law",
@@ -377,6 +433,8 @@ mod tests {
             "validation_latency_seconds_bucket{le=\"0.005\"}",
             "sealing_duration_seconds_count ",
             "votes_refused_total{reason=\"guess\"}",
+            "batches_total{step=\"staged\"} ",
+            "# TYPE commits_open gauge",
             "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",
             "votes_by_law{law_id=\"L1\",choice=\"oui\"} 2",
         ] {

@@ -284,7 +284,9 @@ impl Sealer {
             full_tiles: block.full_tiles,
             head,
         });
+        let open = metrics::OpenCommit::count();
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
+        drop(open);
         let committed = Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         self.set_committed(committed);

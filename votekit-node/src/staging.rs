@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::{EngineError, Labelled};
+use crate::metrics::{self, Step};
 use crate::node::Shared;
 use crate::retry::until_definite;
 use crate::validation;
@@ -39,13 +40,18 @@ async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> 
     // Whoever can write to the queues could put something between validation and here, and take a number that is somebody's.
     if let Err(reason) = validation::check(shared, batch).await? {
         tracing::error!(batch = %batch.number(), reason, "alarm: a batch is not staged");
+        metrics::batch(Step::Refused);
         return until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await;
     }
     match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
         // Somebody signed two batches with one number. The first stands, nothing of the second is sealed, and the alarm says which.
-        Err(error @ EngineError::Conflict(_)) => tracing::error!(batch = %batch.number(), %error, "alarm: a batch is not staged"),
+        Err(error @ EngineError::Conflict(_)) => {
+            tracing::error!(batch = %batch.number(), %error, "alarm: a batch is not staged");
+            metrics::batch(Step::Refused);
+        }
         staged => {
             staged?;
+            metrics::batch(Step::Staged);
         }
     }
     until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;

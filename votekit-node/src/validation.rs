@@ -11,6 +11,7 @@ use votekit_core::id::{LawId, RequestId};
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{Delivery, EngineError, Expectation, Labels, Mark};
+use crate::metrics::{self, Step};
 use crate::node::Shared;
 use crate::retry::{is_passing, until_definite};
 use crate::sealing::LOOK_EVERY;
@@ -35,7 +36,9 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
         Err(reason) => return refuse(shared, delivery, &reason).await,
     };
     let labels = label(shared, &cell, batch).await?;
-    until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await
+    until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
+    metrics::batch(Step::Forwarded);
+    Ok(())
 }
 
 /// The election of a batch that its node signed; else what is wrong with it.
@@ -66,6 +69,7 @@ async fn catch_up(shared: &Shared, law_id: &LawId) -> Result<(), EngineError> {
 
 async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
     tracing::error!(batch = %delivery.batch.number(), reason, "alarm: a batch is refused");
+    metrics::batch(Step::Refused);
     until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
 }
 
@@ -83,6 +87,7 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Result<La
         }
         Err(error) => return Err(error),
     };
+    metrics::batch(Step::Marked);
     tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()), started);
     Ok(labels)
 }

@@ -24,13 +24,15 @@ pub(super) enum Fault {
     ForgetMarks,
     /// A validator dies after the marks of a batch and before the batch is passed on.
     KillAfterMark,
-    /// The leading sealer dies with a commit under way; it is carried out, or not.
-    KillInCommit,
+    /// The leading sealer dies with a commit that never reached the ledger.
+    KillBeforeCommit,
+    /// The leading sealer dies after the ledger carried out its commit, and before it heard so.
+    KillAfterCommit,
 }
 
 impl Fault {
     /// Every kind.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::KillIngest,
         Self::KillValidator,
         Self::KillSealer,
@@ -42,7 +44,8 @@ impl Fault {
         Self::CutOff,
         Self::ForgetMarks,
         Self::KillAfterMark,
-        Self::KillInCommit,
+        Self::KillBeforeCommit,
+        Self::KillAfterCommit,
     ];
 
     /// So many faults, in rounds: each round has every kind once, in an order that is drawn.
@@ -75,7 +78,8 @@ impl fmt::Display for Fault {
             Self::CutOff => "cut off",
             Self::ForgetMarks => "forget marks",
             Self::KillAfterMark => "kill after mark",
-            Self::KillInCommit => "kill in commit",
+            Self::KillBeforeCommit => "kill before commit",
+            Self::KillAfterCommit => "kill after commit",
         })
     }
 }
@@ -91,6 +95,7 @@ mod tests {
         for round in faults.chunks_exact(Fault::ALL.len()) {
             assert!(Fault::ALL.iter().all(|fault| round.contains(fault)));
         }
-        assert!(faults[..12] != faults[12..24], "the order is drawn");
+        let kinds = Fault::ALL.len();
+        assert!(faults[..kinds] != faults[kinds..2 * kinds], "the order is drawn");
     }
 }

@@ -21,6 +21,10 @@ pub(super) enum Wire {
     Broken = 2,
     /// The link is gone for good.
     Gone = 3,
+    /// What the node says does not arrive; what the server says does.
+    Unheard = 4,
+    /// What the server says does not arrive; what the node says does.
+    Deaf = 5,
 }
 
 /// A port of the loopback address that stands for another.
@@ -116,19 +120,19 @@ impl Shared {
         self.open().insert(number, [client.try_clone()?, server.try_clone()?]);
         let (from_client, from_server) = (client.try_clone()?, server.try_clone()?);
         let (there, back) = (Arc::clone(self), Arc::clone(self));
-        std::thread::spawn(move || there.carry(number, from_client, server, &[]));
+        std::thread::spawn(move || there.carry(number, Wire::Unheard, from_client, server, &[]));
         std::thread::spawn(move || {
             let told = back.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            back.carry(number, from_server, client, &told);
+            back.carry(number, Wire::Deaf, from_server, client, &told);
         });
         Ok(())
     }
 
-    /// Carries one direction until either side ends it; then the other side is ended too.
-    fn carry(&self, number: u64, mut from: TcpStream, mut to: TcpStream, told: &[(String, String)]) {
+    /// Carries one direction, which one kind of wire holds up, until either side ends it; then the other side is ended too.
+    fn carry(&self, number: u64, held_up_by: Wire, mut from: TcpStream, mut to: TcpStream, told: &[(String, String)]) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            while self.is(Wire::Silent) {
+            while self.is(Wire::Silent) || self.is(held_up_by) {
                 std::thread::sleep(Duration::from_millis(10));
             }
             let said = &mut buffer[..length];
@@ -199,5 +203,36 @@ mod tests {
         link.set(Wire::Whole);
         drop(say()?);
         echo.join().expect("no panic")
+    }
+
+    #[test]
+    fn a_link_can_be_cut_in_one_direction() -> Result<()> {
+        let moment = Some(Duration::from_millis(200));
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let link = Link::to(server.local_addr()?.port())?;
+        let mut node_side = TcpStream::connect((Ipv4Addr::LOCALHOST, link.port()))?;
+        let (mut server_side, _) = server.accept()?;
+        node_side.set_read_timeout(moment)?;
+        server_side.set_read_timeout(moment)?;
+        let mut heard = [0];
+
+        link.set(Wire::Unheard);
+        node_side.write_all(b"a")?;
+        server_side.write_all(b"b")?;
+        node_side.read_exact(&mut heard)?;
+        assert_eq!(&heard, b"b");
+        assert!(server_side.read_exact(&mut heard).is_err(), "it was heard");
+
+        link.set(Wire::Deaf);
+        server_side.read_exact(&mut heard)?;
+        assert_eq!(&heard, b"a");
+        server_side.write_all(b"c")?;
+        assert!(node_side.read_exact(&mut heard).is_err(), "it was heard");
+
+        // What is held up is lost with the connection.
+        link.set(Wire::Broken);
+        link.set(Wire::Whole);
+        assert_eq!(node_side.read(&mut heard)?, 0);
+        Ok(())
     }
 }

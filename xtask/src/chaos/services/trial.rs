@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::fault::Fault;
@@ -15,6 +15,15 @@ use crate::services::{REDIS_NODES, Server};
 
 /// How long voters may still be answered on a ledger that is away: a node's lease, and how often it is looked at here.
 const LEASE: Duration = Duration::from_millis(4_500);
+
+/// How long a node is watched for the moment in which it is to die: less than a leader's lease.
+const WINDOW: Duration = Duration::from_millis(1_200);
+
+/// How long a statement, or its answer, may be under way on a wire that holds up nothing.
+const UNDER_WAY: Duration = Duration::from_millis(300);
+
+/// How often the moment is looked for.
+const ATTEMPTS: u32 = 20;
 
 /// What a fault came to.
 #[derive(Debug, Clone)]
@@ -39,8 +48,9 @@ impl Installation {
             Fault::StallServer => self.stall_server(chance)?,
             Fault::CutOff => self.cut_off(chance)?,
             Fault::ForgetMarks => self.forget_marks(chance)?,
-            Fault::KillAfterMark => self.kill_while(Part::Validate, Server::RabbitMq, chance)?,
-            Fault::KillInCommit => self.kill_while(Part::Seal, Server::PostgreSql, chance)?,
+            Fault::KillAfterMark => self.kill_after_mark(chance)?,
+            Fault::KillBeforeCommit => self.kill_in_commit(Wire::Unheard, chance)?,
+            Fault::KillAfterCommit => self.kill_in_commit(Wire::Deaf, chance)?,
         };
         let recovery = self.recovers(&format!("{fault} ({told})"))?;
         Ok(Trial { told, recovery })
@@ -145,14 +155,56 @@ impl Installation {
         Ok(format!("redis-{node}"))
     }
 
-    /// A server stands still; then a node dies that surely waits for it; then the server goes on with what it had been told.
-    fn kill_while(&mut self, part: Part, server: Server, chance: &mut Chance) -> Result<String> {
-        let place = if part == Part::Seal { self.leader()? } else { one_of(&self.places(part), chance) };
-        self.rig.pause(server)?;
-        std::thread::sleep(chance.milliseconds(150, 900));
+    /// A validator marks a batch in the registry, does not reach the ballot box to pass it on, and dies.
+    fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
+        for _ in 0..ATTEMPTS {
+            let place = one_of(&self.places(Part::Validate), chance);
+            let member = &self.members[place];
+            member.wire(Service::BallotBox, Wire::Unheard);
+            // What it marks from now on it cannot pass on.
+            let marked = || member.metric("batches_total", "marked");
+            let before = marked();
+            if before.is_some() && wait(WINDOW, || marked() > before) {
+                return self.die_at_the_cut(place, Service::BallotBox, chance);
+            }
+            member.wire(Service::BallotBox, Wire::Whole);
+        }
+        bail!("no validator marked a batch while it could not pass it on, in {ATTEMPTS} attempts")
+    }
+
+    /// The leader sends a commit, which does not arrive, or whose answer does not; then it dies.
+    fn kill_in_commit(&mut self, wire: Wire, chance: &mut Chance) -> Result<String> {
+        for _ in 0..ATTEMPTS {
+            let place = self.leader()?;
+            let leader = &self.members[place];
+            leader.wire(Service::Ledger, wire);
+            // A commit that was on its way before the cut is over by then.
+            std::thread::sleep(UNDER_WAY);
+            let begun = self.log_size();
+            let waits = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
+            let happened = || match wire {
+                // Others read the ledger: it has leaves that the leader does not know of.
+                Wire::Deaf => leader.log_size().is_some_and(|known| known < self.log_size()),
+                _ => self.log_size() == begun,
+            };
+            if wait(WINDOW, || waits() && happened()) {
+                let leaves = self.log_size();
+                let known = leader.log_size().unwrap_or_default();
+                let who = self.die_at_the_cut(place, Service::Ledger, chance)?;
+                return Ok(format!("{who}, which knew of {known} leaves of {leaves}"));
+            }
+            leader.wire(Service::Ledger, Wire::Whole);
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        bail!("no leader was found in a commit, in {ATTEMPTS} attempts")
+    }
+
+    /// Kills a node whose wire is held up, so that what it had said is lost with it, and starts it again.
+    fn die_at_the_cut(&mut self, place: usize, service: Service, chance: &mut Chance) -> Result<String> {
         self.members[place].kill()?;
-        self.rig.resume(server)?;
-        std::thread::sleep(chance.milliseconds(0, 300));
+        self.members[place].wire(service, Wire::Broken);
+        std::thread::sleep(chance.milliseconds(50, 300));
+        self.members[place].wire(service, Wire::Whole);
         self.start(place)?;
         Ok(self.members[place].name.clone())
     }
@@ -188,6 +240,18 @@ impl Installation {
         let recovery = self.recovers("an outage of PostgreSQL")?;
         Ok(Trial { told: format!("{} s; {}", length.as_secs(), told.join(", ")), recovery })
     }
+}
+
+/// Whether something comes true in time.
+fn wait(patience: Duration, holds: impl Fn() -> bool) -> bool {
+    let begun = Instant::now();
+    while !holds() {
+        if begun.elapsed() > patience {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 fn one_of<T: Copy>(things: &[T], chance: &mut Chance) -> T {
