@@ -137,40 +137,41 @@ BEGIN
 END $$;
 
 -- Stages batches, given as arrays of one length. Tells for each the place and the digest that are stored under its number.
+-- One at a time, each by its number: a join would be planned while the table is small, and read all of it ever after.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_labels bytea[], all_bytes bytea[],
     OUT places bigint[], OUT stored bytea[]
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     last_place bigint;
-    elections bigint[];
-    added bigint;
+    new_place bigint;
+    number bigint;
+    offered record;
+    found_place bigint;
+    found_digest bytea;
 BEGIN
     SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
-    SELECT array_agg(numbers.id ORDER BY place) INTO elections
-        FROM unnest(law_ids) WITH ORDINALITY AS offered (law_id, place)
-        JOIN (SELECT each, election_number(each) AS id FROM (SELECT DISTINCT unnest(law_ids)) AS laws (each)) AS numbers
-        ON numbers.each = offered.law_id;
-
-    INSERT INTO batch (id, election, node, epoch, sequence, digest, labels, bytes)
-        SELECT last_place + row_number() OVER (ORDER BY place), fresh.election, fresh.node, fresh.epoch, fresh.sequence, fresh.digest, fresh.labels, fresh.bytes
-        FROM (
-            SELECT DISTINCT ON (election, node, epoch, sequence) offered.*
-            FROM unnest(elections, nodes, epochs, sequences, digests, all_labels, all_bytes)
-                WITH ORDINALITY AS offered (election, node, epoch, sequence, digest, labels, bytes, place)
-            WHERE NOT EXISTS (
-                SELECT FROM batch
-                WHERE (batch.election, batch.node, batch.epoch, batch.sequence) = (offered.election, offered.node, offered.epoch, offered.sequence))
-            ORDER BY election, node, epoch, sequence, place
-        ) AS fresh;
-    GET DIAGNOSTICS added = ROW_COUNT;
-    IF added > 0 THEN
-        UPDATE staging SET last = last_place + added;
+    new_place := last_place;
+    FOR offered IN
+        SELECT * FROM unnest(law_ids, nodes, epochs, sequences, digests, all_labels, all_bytes)
+            WITH ORDINALITY AS batches (law_id, node, epoch, sequence, digest, labels, bytes, place) ORDER BY place
+    LOOP
+        number := election_number(offered.law_id);
+        SELECT id, digest INTO found_place, found_digest FROM batch
+            WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
+        IF NOT FOUND THEN
+            new_place := new_place + 1;
+            INSERT INTO batch (id, election, node, epoch, sequence, digest, labels, bytes)
+                VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.labels, offered.bytes);
+            found_place := new_place;
+            found_digest := offered.digest;
+        END IF;
+        places := places || found_place;
+        stored := stored || found_digest;
+    END LOOP;
+    IF new_place > last_place THEN
+        UPDATE staging SET last = new_place;
     END IF;
-
-    SELECT array_agg(batch.id ORDER BY place), array_agg(batch.digest ORDER BY place) INTO STRICT places, stored
-        FROM unnest(elections, nodes, epochs, sequences) WITH ORDINALITY AS offered (election, node, epoch, sequence, place)
-        JOIN batch USING (election, node, epoch, sequence);
 END $$;
 
 -- Appends a block and moves the head. Tells what came of it:
