@@ -218,7 +218,7 @@ impl Node {
             leaf_count: block.leaf_count,
             leaves: block.leaves,
         };
-        let commit = BlockCommit { law_id: law_id.clone(), block: stored, full_tiles: block.full_tiles, head };
+        let commit = BlockCommit { law_id: law_id.clone(), block: stored, full_tiles: block.full_tiles, head, not_after: None };
         self.shared.ledger.commit(&Arc::new(commit)).await?;
         let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);

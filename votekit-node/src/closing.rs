@@ -1,14 +1,15 @@
 //! Closing, and retiring nodes: the two times at which nothing may be on its way any more.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use votekit_core::chronicle::{Act, ChronicleError};
 use votekit_core::election::State;
 use votekit_core::id::{Epoch, NodeId, Sequence};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMillis, UnixSeconds};
 
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Lease};
 use crate::intake::{CLOCK_MARGIN, Submission};
 use crate::lease;
 use crate::node::AdminError;
@@ -16,6 +17,10 @@ use crate::sealing::Sealer;
 
 /// How long a close waits for other nodes to end their epochs before it says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the ledger may take to store the closing. Until then other nodes are given leases, so the closing time counts on it: a ledger that was away for longer
+/// refuses it, and the official closes again.
+const RECORDING: Duration = Duration::from_secs(2);
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -25,8 +30,8 @@ impl Sealer {
     pub(crate) async fn close(&mut self) -> Result<(), AdminError> {
         match self.state() {
             State::Open => {
-                let closes = self.closing_time().await?;
-                self.record(vec![Act::Closing { closes }]).await?;
+                let (closes, not_after) = self.closing_time().await?;
+                self.record_in_time(vec![Act::Closing { closes }], not_after).await?;
             }
             State::Closing => {}
             state => return Err(AdminError::State { state, wanted: "closed" }),
@@ -51,17 +56,25 @@ impl Sealer {
         }
     }
 
-    /// From when on votes do not count: not before the last moment at which any node may have answered a voter.
-    async fn closing_time(&self) -> Result<UnixSeconds, AdminError> {
+    /// From when on votes do not count, and up to when the ledger may store that: not before the last moment at which any node may have answered a voter.
+    async fn closing_time(&self) -> Result<(UnixSeconds, Option<UnixMillis>), AdminError> {
+        let not_after = if self.shared.is_shared {
+            let milliseconds = u64::try_from(RECORDING.as_millis()).unwrap_or(u64::MAX);
+            Some(UnixMillis(self.shared.ledger.clock().await?.0 + milliseconds))
+        } else {
+            None
+        };
         // A vote answered in this very second was in time, so the closing time is the next one.
         let latest = self.shared.now().max(self.cell.latest_stamp()).seconds();
         let mut closes = UnixSeconds(latest.max(self.cell.committed().results.updated_at).0 + 1);
-        let leases = self.shared.ledger.leases(self.cell.law_id()).await?;
-        if leases.iter().any(|lease| lease.node != self.node) {
-            // Any of them may be renewed once more before the closing is committed, and their clocks are not this one.
+        if not_after.is_some() {
+            closes.0 += RECORDING.as_secs();
+        }
+        if self.shared.config.name.is_some() {
+            // Other nodes answer until their leases run out, given in the last moment before the closing was stored; and their clocks are not this one.
             closes.0 += lease::LENGTH.as_secs() + CLOCK_MARGIN.as_secs();
         }
-        Ok(closes)
+        Ok((closes, not_after))
     }
 
     /// Waits until nothing is on its way, then closes.
@@ -76,7 +89,7 @@ impl Sealer {
         }
         let maker = self.maker()?;
         let making = maker.clone();
-        self.act(maker, move |cell| cell.chronicle_mut().close(&making)).await
+        self.act(maker, None, move |cell| cell.chronicle_mut().close(&making)).await
     }
 
     /// Nobody answers voters any more; everything that was answered is in the log; every epoch in it has ended. The log alone cannot tell: it does not know of what
@@ -117,9 +130,23 @@ impl Sealer {
             return Err(AdminError::Field { field: "node", rule: "this is the node you are asking: it is not gone".to_owned() });
         }
         let law_id = self.cell.law_id().clone();
+        // Those of this moment: all of them are fenced. A node that comes back meanwhile begins another epoch, in which its voters are answered.
+        let mut epochs: BTreeSet<Epoch> = self
+            .cell
+            .chronicle()
+            .await
+            .fold()
+            .open_epochs()
+            .filter(|(owner, _)| *owner == node)
+            .map(|(_, epoch)| epoch)
+            .collect();
+        epochs.extend(
+            self.shared.ledger.epochs(&law_id).await?.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch),
+        );
         self.shared.ledger.fence(&law_id, node).await?;
         let until = Instant::now() + PATIENCE;
-        while let Some(lease) = self.shared.ledger.leases(&law_id).await?.iter().find(|lease| lease.node == node) {
+        let lasts = |lease: &&Lease| lease.node == node && epochs.contains(&lease.epoch);
+        while let Some(lease) = self.shared.ledger.leases(&law_id).await?.iter().find(lasts) {
             if Instant::now() >= until {
                 return Err(AdminError::Answering { node, epoch: lease.epoch });
             }
@@ -128,7 +155,7 @@ impl Sealer {
         self.shared.ballot_box.settle().await?;
         self.drain().await?;
         let mut acts = Vec::new();
-        for (_, epoch) in self.shared.ledger.epochs(&law_id).await?.into_iter().filter(|(owner, _)| *owner == node) {
+        for epoch in epochs {
             self.check_sealed(node, epoch).await?;
             if !self.cell.chronicle().await.fold().progress(node, epoch).ended {
                 acts.push(Act::Retire { node, epoch });

@@ -344,6 +344,12 @@ impl DataFolder {
         ["ballot", "request"].iter().try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
     }
 
+    /// Whether the ballot key of an election is here. It is destroyed by whichever node is told to purge.
+    #[must_use]
+    pub fn has_ballot_key(&self, law_id: &LawId) -> bool {
+        self.election_key("ballot", law_id).exists()
+    }
+
     fn destroy(&self, path: &Path) -> Result<(), FolderError> {
         if !path.exists() {
             return Ok(());

@@ -13,13 +13,13 @@ use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::checkpoint::{Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
-use votekit_core::log::merkle::TreeBuilder;
+use votekit_core::log::merkle::{TreeBuilder, TreeHash};
 use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 use votekit_core::results::Results;
 
 use crate::data_folder::{DataFolder, FolderError};
-use crate::engine::StagingId;
+use crate::engine::{Head, StagingId};
 use crate::intake::Submission;
 use crate::lease::Lease;
 use crate::node::NodeError;
@@ -73,6 +73,20 @@ impl ElectionSecrets {
     }
 }
 
+/// A place in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Position {
+    pub(crate) size: u64,
+    pub(crate) height: u64,
+    pub(crate) root: TreeHash,
+}
+
+impl Position {
+    pub(crate) fn of(chronicle: &Chronicle) -> Self {
+        Self { size: chronicle.tree().size(), height: chronicle.height(), root: chronicle.tree().root() }
+    }
+}
+
 /// What of an election is durable: everything that is told to anyone.
 #[derive(Debug)]
 pub(crate) struct Committed {
@@ -103,6 +117,22 @@ impl Committed {
 
     pub(crate) fn state(&self) -> State {
         self.results.state
+    }
+
+    /// How far the log has come, as was told.
+    pub(crate) fn position(&self) -> Position {
+        Position { size: self.tree.size(), height: self.height, root: self.tree.root() }
+    }
+
+    /// Fails with a rule unless a head can be one of the same log, here or further on: what was told once is never taken back.
+    pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
+        if head.height < self.height || head.size < self.size() {
+            return Err("its log is shorter than one that this node has seen");
+        }
+        if head.height == self.height && (head.size != self.size() || head.checkpoint != self.checkpoint) {
+            return Err("its log ends as one that this node has seen does, and is another");
+        }
+        Ok(())
     }
 
     /// Leaves in the log.

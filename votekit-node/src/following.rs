@@ -13,11 +13,11 @@ use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Digest, RequestId};
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
-use crate::election_cell::{Committed, ElectionCell};
+use crate::election_cell::{Committed, ElectionCell, Position};
 use crate::engine::{EngineError, Head, Staged, StoredBlock};
 use crate::inbox::Inbox;
 use crate::intake::Submission;
-use crate::recovery::{READ_AT_ONCE, check_head, read_again};
+use crate::recovery::{READ_AT_ONCE, check_head, is_decided, read_again};
 use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
 use crate::sealing::{Sealer, corrupt};
@@ -32,11 +32,16 @@ impl Sealer {
         let law_id = self.cell.law_id().clone();
         let head = until_definite("following", || self.shared.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
+        self.cell.committed().check_goes_on(&head).map_err(|rule| corrupt(&format!("alarm: {law_id} was put back: {rule}")))?;
         if head.height > self.cell.committed().height {
             self.come_up_to(head).await?;
         }
         if matches!(self.state(), State::Open | State::Closing) {
             self.read_inbox(READ_AT_ONCE).await?;
+        }
+        // Another node may have been told to purge: what is destroyed on the disk must not stay in memory.
+        if self.state() >= State::Certified && self.cell.ballot_key().is_some() && !self.shared.folder.has_ballot_key(&law_id) {
+            self.cell.forget_secrets();
         }
         if self.state() == State::Closing && self.cell.ask_to_finish() {
             let (reply, finished) = tokio::sync::oneshot::channel();
@@ -61,11 +66,12 @@ impl Sealer {
     }
 
     /// Says whether there was anything.
-    async fn read_inbox_on(&mut self, limit: usize) -> Result<bool, EngineError> {
+    pub(crate) async fn read_inbox_on(&mut self, limit: usize) -> Result<bool, EngineError> {
         let (law_id, after) = (self.cell.law_id(), self.inbox.read_through());
         let staged = until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit)).await?;
         if self.shared.is_shared || self.cell.staged_before(after) {
-            staged.iter().for_each(|staged| self.take_note(staged));
+            let chronicle = self.cell.chronicle().await;
+            staged.iter().for_each(|staged| self.take_note(staged, is_decided(&chronicle, &staged.batch.number())));
         }
         let any = !staged.is_empty();
         self.inbox.put(staged);
@@ -73,10 +79,10 @@ impl Sealer {
     }
 
     /// Takes note of requests that another node issued, or an earlier life of this one, and of labels that another node gave.
-    fn take_note(&self, Staged { batch, labels, .. }: &Staged) {
+    fn take_note(&self, Staged { batch, labels, .. }: &Staged, is_decided: bool) {
         let number = batch.number();
         let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
-        if !issued_here {
+        if !issued_here && !is_decided {
             batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
         }
         let requests = batch.envelopes().map(|envelope| envelope.request);
@@ -142,10 +148,13 @@ impl Sealer {
     /// Reads the log from the ledger, in place of what was made here and not stored.
     pub(crate) async fn read_again(&mut self) -> Result<(), EngineError> {
         let law_id = self.cell.law_id().clone();
-        let read = until_read(&self.shared, &law_id).await;
+        let known = self.cell.committed().position();
+        let read = until_read(&self.shared, &law_id, known).await;
         let (chronicle, head) = read.map_err(|error| corrupt(&error.to_string()))?;
         let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
         self.inbox = Inbox::new(committed.sealed_through);
+        // What others decided meanwhile is not on its way any more.
+        self.shared.pending.resolve_where(|request| chronicle.fold().requests().get(request).is_some());
         self.blocking(move |cell| *cell.chronicle_mut() = chronicle).await?;
         self.set_committed(committed);
         Ok(())
@@ -155,10 +164,11 @@ impl Sealer {
 async fn until_read(
     shared: &Arc<crate::node::Shared>,
     law_id: &votekit_core::id::LawId,
+    known: Position,
 ) -> Result<(votekit_core::chronicle::Chronicle, Head), crate::node::NodeError> {
     let mut backoff = crate::retry::Backoff::new();
     loop {
-        match read_again(shared, law_id).await {
+        match read_again(shared, law_id, known).await {
             Err(crate::node::NodeError::Engine(error)) if crate::retry::is_passing(&error) => {
                 tracing::warn!(%error, "reading the log again waits");
                 backoff.pause().await;

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use votekit_core::batch::Batch;
+use votekit_core::batch::{Batch, SealedEnvelope};
 use votekit_core::chronicle::Chronicle;
+use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 
 use crate::engine::{Staged, StagingId};
@@ -19,7 +20,7 @@ const FUTURE_MILLIS_MAX: u64 = 60_000;
 /// How long a batch may wait for its predecessor before that is an alarm: the predecessor was confirmed, and is on its way through another queue.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No more is read while so many bytes wait, unless for the evidence of a block.
+/// No more is read while so many bytes wait, unless for the evidence of a block, or because all of them wait for something that was not read yet.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Batches that are staged and not in the log.
@@ -170,7 +171,9 @@ fn turn(
         }
         return Turn::Later;
     }
-    if batch.envelopes().any(|envelope| envelope.received.0 > now_millis + FUTURE_MILLIS_MAX) {
+    // Once the poll is closing, such a stamp is late, whatever the time is.
+    let future = |envelope: SealedEnvelope| envelope.received.0 > now_millis + FUTURE_MILLIS_MAX;
+    if chronicle.state() == State::Open && batch.envelopes().any(future) {
         if !*told {
             *told = true;
             tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");

@@ -121,10 +121,12 @@ impl Intake {
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
         let published = match self.seal(envelopes, false).await {
             Ok(batch) => self.publish(&batch, voters).await,
-            Err(error) => Err(error),
+            Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
+            // Whatever became of the lease or the epoch that was asked for: no vote was published.
+            Err(error) => Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() }),
         };
         // What is confirmed counts; but without a lease nobody may be told so, since the close may have passed meanwhile.
-        if published.is_ok() && self.cell.lease().is_none_or(|lease| lease.until <= Instant::now()) {
+        if published.is_ok() && self.cell.lease().is_none_or(|lease| !lease.lasts()) {
             voters.drain(..).for_each(|voter| drop(voter.send(Err(IntakeError::OutcomeUnknown))));
         }
         match published {
@@ -168,7 +170,7 @@ impl Intake {
                     *self.epoch.insert(epoch)
                 }
             };
-            if self.cell.lease().is_some_and(|lease| lease.epoch == epoch && lease.until > Instant::now()) {
+            if self.cell.lease().is_some_and(|lease| lease.epoch == epoch && lease.lasts()) {
                 return Ok(epoch);
             }
             match lease::hold(&self.shared, &self.cell, node, epoch).await {

@@ -21,6 +21,7 @@ pub mod node_name;
 
 mod administration;
 mod admission;
+mod clock;
 mod closing;
 mod election_cell;
 mod epoch_end;

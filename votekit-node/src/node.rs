@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -20,6 +20,7 @@ use votekit_core::id::{LawId, RequestId};
 use votekit_core::instant::UnixMillis;
 
 use crate::admission::Admission;
+use crate::clock;
 use crate::config::{Config, Role};
 use crate::data_folder::{DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
@@ -77,8 +78,7 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        clock::now()
     }
 
     pub(crate) fn election(&self, law_id: &LawId) -> Option<Arc<ElectionCell>> {

@@ -77,6 +77,18 @@ impl Pending {
         }
     }
 
+    /// Lets go of all requests that are decided, and wakes who waits for them.
+    pub(crate) fn resolve_where(&self, is_decided: impl Fn(&RequestId) -> bool) {
+        for shard in &self.shards {
+            let decided: Vec<Waiting> =
+                lock(shard).extract_if(|request, _| is_decided(request)).map(|(_, waiting)| waiting).collect();
+            for waiter in decided.into_iter().flat_map(|waiting| waiting.waiters) {
+                // Whoever waited may have gone away.
+                let _ = waiter.send(());
+            }
+        }
+    }
+
     /// What is known of a request: `None` when it is not on its way.
     pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Expectation>> {
         self.shard(request).get(request).map(|waiting| waiting.expected)

@@ -17,7 +17,7 @@ use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 use votekit_core::registry::Elector;
 
-use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets};
+use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets, Position};
 use crate::engine::{EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock};
 use crate::metrics;
 use crate::node::{NodeError, Shared};
@@ -50,7 +50,8 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
-    let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls: Rolls::new(&shared.folder, law_id) };
+    let rolls = Rolls::new(&shared.folder, law_id);
+    let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls, known: None };
     let (chronicle, written) = log.read().await?;
     if ballot_key.is_none() && chronicle.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
@@ -71,7 +72,7 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     );
     let snapshots = Snapshots::new(shared, law_id, written);
     let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
-    let staged_at_start = reissue(shared, law_id, head.sealed_through).await?;
+    let staged_at_start = reissue(shared, &chronicle, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
     let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
     let earlier_epochs: Vec<Epoch> = own.filter(|epoch| !chronicle.fold().progress(node, *epoch).ended).collect();
@@ -93,6 +94,8 @@ struct Log<'a> {
     head: &'a Head,
     ballot_key: Option<BallotSecretKey>,
     rolls: Rolls<'a>,
+    /// A place that the log had come to before: it must still be one of it.
+    known: Option<Position>,
 }
 
 impl Log<'_> {
@@ -144,7 +147,10 @@ impl Log<'_> {
 
     /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the signed checkpoint.
     async fn read_on(&self, from: Option<Chronicle>, sealed_through: StagingId) -> Result<Chronicle, NodeError> {
-        let Self { shared, law_id, head, ballot_key, rolls } = self;
+        let Self { shared, law_id, head, ballot_key, rolls, known } = self;
+        if known.is_some_and(|known| head.height < known.height) {
+            return Err(self.forked("the log is shorter than this node has seen it".to_owned()));
+        }
         let mut evidence = Evidence::new((*law_id).clone(), sealed_through);
         // Without its key nothing can be counted; what was opened is then all there is.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
@@ -161,13 +167,18 @@ impl Log<'_> {
                 if block.height != height {
                     return Err(damaged(law_id, "blocks are missing"));
                 }
-                evidence.read_for(&*shared.ledger, &block).await?;
+                let decided = |number: &BatchNumber| chronicle.as_ref().is_some_and(|chronicle| is_decided(chronicle, number));
+                evidence.read_for(&*shared.ledger, &block, decided).await?;
                 let mut source = evidence.source(ballot_key.clone(), Some(rolls));
                 let replayed = Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
-                chronicle = Some(replayed.map_err(|error| match rolls.failure() {
+                let replayed = replayed.map_err(|error| match rolls.failure() {
                     Some(roll) => NodeError::Roll(roll),
                     None => NodeError::Log { law_id: (*law_id).clone(), error },
-                })?);
+                })?;
+                if known.is_some_and(|known| known.height == height && known != Position::of(&replayed)) {
+                    return Err(self.forked("the log is another than this node has seen".to_owned()));
+                }
+                chronicle = Some(replayed);
                 height += 1;
             }
         }
@@ -185,25 +196,40 @@ impl Log<'_> {
 }
 
 /// Requests that were answered and not yet sealed are on their way again. Gives the last place in staging.
-async fn reissue(shared: &Shared, law_id: &LawId, sealed_through: StagingId) -> Result<StagingId, EngineError> {
+async fn reissue(
+    shared: &Shared,
+    chronicle: &Chronicle,
+    law_id: &LawId,
+    sealed_through: StagingId,
+) -> Result<StagingId, EngineError> {
     let mut after = sealed_through;
     loop {
         let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
         let Some(Staged { id, .. }) = staged.last() else { return Ok(after) };
         after = *id;
-        for envelope in staged.iter().flat_map(|staged| staged.batch.envelopes()) {
+        let undecided = staged.iter().filter(|staged| !is_decided(chronicle, &staged.batch.number()));
+        for envelope in undecided.flat_map(|staged| staged.batch.envelopes()) {
             shared.pending.adopt(envelope.request);
         }
     }
 }
 
 /// Reads the log of an election once more: the state at its head, whatever is in memory.
-pub(crate) async fn read_again(shared: &Arc<Shared>, law_id: &LawId) -> Result<(Chronicle, Head), NodeError> {
+pub(crate) async fn read_again(shared: &Arc<Shared>, law_id: &LawId, known: Position) -> Result<(Chronicle, Head), NodeError> {
     let head = shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let ballot_key = ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
-    let log = Log { shared, law_id, head: &head, ballot_key, rolls: Rolls::new(&shared.folder, law_id) };
+    let rolls = Rolls::new(&shared.folder, law_id);
+    let log = Log { shared, law_id, head: &head, ballot_key, rolls, known: Some(known) };
     let (chronicle, _) = log.read().await?;
+    if chronicle.evidence_missing() && chronicle.state() < State::Certified {
+        return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
+    }
     Ok((chronicle, head))
+}
+
+/// Whether the log has decided a batch, or what bears its number.
+pub(crate) fn is_decided(chronicle: &Chronicle, number: &BatchNumber) -> bool {
+    number.sequence <= chronicle.fold().progress(number.node, number.epoch).through
 }
 
 pub(crate) fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(), &'static str> {
@@ -268,8 +294,13 @@ impl Evidence {
         Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 
-    /// Reads on until every batch of the block is at hand, or the evidence ends.
-    pub(crate) async fn read_for(&mut self, ledger: &dyn Ledger, block: &StoredBlock) -> Result<(), EngineError> {
+    /// Reads on until every batch of the block is at hand, or the evidence ends. What is decided already is not kept: no block asks for it any more.
+    pub(crate) async fn read_for(
+        &mut self,
+        ledger: &dyn Ledger,
+        block: &StoredBlock,
+        is_decided: impl Fn(&BatchNumber) -> bool,
+    ) -> Result<(), EngineError> {
         let wanted: Vec<BatchNumber> = leaves_of_block(&block.leaves)
             .flatten()
             .filter(|leaf| leaf.starts_with(br#"{"leaf":"batch""#))
@@ -285,8 +316,10 @@ impl Evidence {
                 Some(Staged { id, .. }) => self.after = *id,
                 None => self.ended = true,
             }
-            self.bytes += staged.iter().map(|staged| staged.batch.as_bytes().len()).sum::<usize>();
-            self.batches.extend(staged.into_iter().map(|Staged { batch, .. }| (batch.number(), batch)));
+            for Staged { batch, .. } in staged.into_iter().filter(|staged| !is_decided(&staged.batch.number())) {
+                self.bytes += batch.as_bytes().len();
+                self.batches.insert(batch.number(), batch);
+            }
         }
         Ok(())
     }

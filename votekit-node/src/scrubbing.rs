@@ -49,7 +49,7 @@ async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scr
         }
         let began = Instant::now();
         for block in &blocks {
-            evidence.read_for(&*shared.ledger, block).await.map_err(told)?;
+            evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(told)?;
         }
         let reading = Arc::clone(cell);
         let blocking = tokio::task::spawn_blocking(move || {

@@ -15,12 +15,14 @@ use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
 use votekit_core::id::NodeId;
+use votekit_core::instant::UnixMillis;
 
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
 use crate::inbox::Inbox;
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
+use crate::recovery::READ_AT_ONCE;
 use crate::retry::{is_passing, until_definite};
 
 /// Batches in one block at the most.
@@ -83,6 +85,10 @@ impl Sealer {
                 Err(error) if self.shared.is_shared && is_overtaken(&error) => {
                     tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads, and reads the log again");
                     self.shared.lead.lost();
+                    self.read_again().await.map(|()| Next::GoOn)
+                }
+                Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "a closing was not stored in time, and is taken back");
                     self.read_again().await.map(|()| Next::GoOn)
                 }
                 // The lead ran out before anything was made.
@@ -186,9 +192,14 @@ impl Sealer {
     }
 
     pub(crate) async fn record(&mut self, acts: Vec<Act>) -> Result<(), AdminError> {
+        self.record_in_time(acts, None).await
+    }
+
+    /// Records acts, unless the ledger comes to it only after a time by its own clock.
+    pub(crate) async fn record_in_time(&mut self, acts: Vec<Act>, not_after: Option<UnixMillis>) -> Result<(), AdminError> {
         let maker = self.maker()?;
         let making = maker.clone();
-        self.act(maker, move |cell| cell.chronicle_mut().record(&acts, &making)).await
+        self.act(maker, not_after, move |cell| cell.chronicle_mut().record(&acts, &making)).await
     }
 
     /// Makes a block of what an official asked for, and commits it. When that fails for good the state in memory is ahead of the ledger: the log is read again, or
@@ -196,13 +207,14 @@ impl Sealer {
     pub(crate) async fn act(
         &mut self,
         maker: BlockMaker,
+        not_after: Option<UnixMillis>,
         make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::chronicle::ChronicleError> + Send + 'static,
     ) -> Result<(), AdminError> {
         let made = self.blocking(make).await.inspect_err(|error| self.shared.fail(error))?;
         let block = made.map_err(AdminError::Refused)?;
-        let committed = self.commit(block, self.cell.committed().sealed_through, &maker).await;
+        let committed = self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
-            if !(self.shared.is_shared && is_overtaken(error)) {
+            if !(self.shared.is_shared && must_read_again(error)) {
                 self.shared.fail(error);
             }
         })?)
@@ -232,6 +244,16 @@ impl Sealer {
             return Ok(0);
         }
         self.read_inbox(BLOCK_BATCHES_MAX).await?;
+        loop {
+            let sealed = self.seal_from_inbox().await?;
+            // What is in the inbox waits for something that is not, and may have been staged after all of it.
+            if sealed > 0 || self.inbox.has_room() || !self.read_inbox_on(READ_AT_ONCE).await? {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    async fn seal_from_inbox(&mut self) -> Result<usize, EngineError> {
         // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads now seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
         let now = self.shared.now().0;
@@ -246,7 +268,7 @@ impl Sealer {
         self.inbox = inbox;
         let Some(MadeBlock { block, batches }) = made? else { return Ok(0) };
         let entries = block.entries.clone();
-        self.commit(block, self.inbox.sealed_through(), &maker).await?;
+        self.commit(block, self.inbox.sealed_through(), &maker, None).await?;
         self.announce(&batches, &entries);
         Ok(batches.len())
     }
@@ -261,7 +283,13 @@ impl Sealer {
         work.await.map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
     }
 
-    async fn commit(&mut self, block: Block, sealed_through: StagingId, maker: &BlockMaker) -> Result<(), EngineError> {
+    async fn commit(
+        &mut self,
+        block: Block,
+        sealed_through: StagingId,
+        maker: &BlockMaker,
+        not_after: Option<UnixMillis>,
+    ) -> Result<(), EngineError> {
         let started = Instant::now();
         let checkpoint = self.cell.signer.sign(&block, maker.at).map_err(|error| corrupt(&error.to_string()))?;
         let takes_votes = self.cell.chronicle().await.state() == State::Open;
@@ -283,6 +311,7 @@ impl Sealer {
             },
             full_tiles: block.full_tiles,
             head,
+            not_after,
         });
         let open = metrics::OpenCommit::count();
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
@@ -332,7 +361,7 @@ impl Sealer {
 /// Tells whoever asked; what the task itself must know of it is given back.
 fn answer(reply: oneshot::Sender<Result<(), AdminError>>, done: Result<(), AdminError>) -> Option<EngineError> {
     let overtaken = match &done {
-        Err(AdminError::Engine(error)) if is_overtaken(error) => Some(error.clone()),
+        Err(AdminError::Engine(error)) if must_read_again(error) => Some(error.clone()),
         _ => None,
     };
     // Whoever asked may have gone away.
@@ -343,6 +372,11 @@ fn answer(reply: oneshot::Sender<Result<(), AdminError>>, done: Result<(), Admin
 /// Whether the ledger says that somebody else has gone on with the log.
 fn is_overtaken(error: &EngineError) -> bool {
     matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
+}
+
+/// Whether the state in memory is ahead of a ledger that will not follow.
+fn must_read_again(error: &EngineError) -> bool {
+    is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
 }
 
 /// A block of votes that was made and is not stored yet.

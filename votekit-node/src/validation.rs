@@ -4,8 +4,9 @@
 //! decides all the same.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
 use votekit_core::id::{LawId, RequestId};
 
@@ -16,15 +17,32 @@ use crate::node::Shared;
 use crate::retry::{is_passing, until_definite};
 use crate::sealing::LOOK_EVERY;
 
+/// Batches that are being validated at once: each waits for the registry, then for the ballot box.
+const AT_ONCE: usize = 32;
+
+/// How often it is asked again for an election that this node does not know.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
+
 /// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut validating = JoinSet::new();
     loop {
-        let validated = async {
-            let delivery = until_definite("the ballot box", || shared.ballot_box.receive()).await?;
-            validate(&shared, &delivery).await
+        let delivery = tokio::select! {
+            Some(validated) = validating.join_next() => {
+                match validated {
+                    Ok(Ok(())) => continue,
+                    Ok(Err(error)) => return shared.fail(&error),
+                    Err(error) => return shared.fail(&format_args!("validation panicked: {error}")),
+                }
+            }
+            delivery = until_definite("the ballot box", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
         };
-        if let Err(error) = validated.await {
-            return shared.fail(&error);
+        match delivery {
+            Ok(delivery) => {
+                let shared = Arc::clone(&shared);
+                validating.spawn(async move { validate(&shared, &delivery).await });
+            }
+            Err(error) => return shared.fail(&error),
         }
     }
 }
@@ -41,15 +59,27 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     Ok(())
 }
 
-/// The election of a batch that its node signed; else what is wrong with it.
+/// The election of a batch that its node signed; else what is wrong with it. A batch of an election that nobody here knows is kept until somebody does: this node may
+/// have been given another ledger than the rest, and whoever acknowledges a batch answers for its votes.
 pub(crate) async fn check(shared: &Shared, batch: &Batch) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
     let checked = check_now(shared, batch).await;
     if checked.is_ok() || !shared.is_shared {
         return Ok(checked);
     }
     // This node may be behind the log: the election, or the admission of the batch's node, may be news to it.
-    catch_up(shared, &batch.header().law_id).await?;
-    Ok(check_now(shared, batch).await)
+    let law_id = &batch.header().law_id;
+    let mut told = false;
+    loop {
+        catch_up(shared, law_id).await?;
+        if shared.election(law_id).is_some() {
+            return Ok(check_now(shared, batch).await);
+        }
+        if !told {
+            tracing::error!(batch = %batch.number(), %law_id, "alarm: a batch waits: its election is not in this node's ledger");
+        }
+        told = true;
+        tokio::time::sleep(ASK_AGAIN_EVERY).await;
+    }
 }
 
 async fn check_now(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {

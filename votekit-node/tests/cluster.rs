@@ -12,13 +12,13 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::Roles;
-use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_node::engine::unreliable::{Odds, Unreliable};
+use votekit_node::engine::{Ledger, Roles};
 use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::node_name::NodeName;
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
@@ -28,12 +28,15 @@ const NO_FAULTS: Odds =
 
 /// One engine that several nodes use.
 fn engine(folder: &Path, odds: Odds) -> Roles {
+    engine_and_ledger(folder, odds).0
+}
+
+/// And its ledger, to be put back.
+fn engine_and_ledger(folder: &Path, odds: Odds) -> (Roles, Arc<Unreliable<EmbeddedLedger>>) {
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
-    Roles {
-        registry: engine.registry,
-        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, 5, odds)),
-        ledger: Arc::new(Unreliable::new(engine.ledger, 6, odds).shared()),
-    }
+    let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
+    let ballot_box = Arc::new(Unreliable::new(engine.ballot_box, 5, odds));
+    (Roles { registry: engine.registry, ballot_box, ledger: Arc::clone(&ledger) as Arc<dyn Ledger> }, ledger)
 }
 
 async fn start(place: &Place, engine: &Roles, name: &str, roles: &[Role]) -> Node {
@@ -224,6 +227,60 @@ async fn a_node_that_is_gone_for_good_is_retired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
+    let place = Place::new(60);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let back = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
+    cast(&back, 0, "k").await;
+    until(&sealer, |view| view.accepted == 1).await;
+    let id = sealer.nodes(&law()).await.expect("nodes").into_iter().find(|node| node.name.as_deref() == Some("ingest-1"));
+    let id: NodeId = id.and_then(|node| node.node.parse().ok()).expect("the node");
+    // It answers voters all the while.
+    let voting = async {
+        for elector in 1..50 {
+            cast(&back, elector, "k").await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let retiring = insist(async || sealer.retire_node(&law(), id).await);
+    tokio::join!(voting, retiring);
+    for elector in 50..60 {
+        cast(&back, elector, "k").await;
+    }
+    let counted = until(&sealer, |view| view.received == 60).await;
+    assert_eq!(counted.accepted, 60, "a vote that was answered was taken for void");
+    let epochs: Vec<bool> =
+        sealer.nodes(&law()).await.expect("nodes").iter().flat_map(|node| &node.epochs).map(|epoch| epoch.ended).collect();
+    assert_eq!(epochs.iter().filter(|ended| **ended).count(), 1, "{epochs:?}");
+    insist(async || sealer.close(&law()).await).await;
+    back.shutdown().await;
+    sealer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_ledger_that_was_put_back_is_not_followed() {
+    let place = Place::new(20);
+    let (engine, ledger) = engine_and_ledger(&place.path("engine"), NO_FAULTS);
+    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
+    cast(&ingest, 0, "k").await;
+    until(&ingest, |view| view.accepted == 1).await;
+    let earlier = ledger.head(&law()).await.expect("read").expect("a head");
+    for elector in 1..10 {
+        cast(&ingest, elector, "k").await;
+    }
+    until(&ingest, |view| view.accepted == 10).await;
+    ledger.put_back(law(), earlier);
+    let reason = ingest.failed().await;
+    assert!(reason.contains("was put back") && reason.contains("shorter"), "{reason}");
+    ingest.shutdown().await;
+    sealer.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     let place = Place::new(60);
     let engine = engine(&place.path("engine"), Odds::BAD_DAY);
@@ -272,9 +329,19 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
 
 /// A batch with one envelope, signed by whoever holds the seed.
 fn batch(seed: &[u8; 32], epoch: u32, sequence: u64, definition_key: &votekit_core::ballot::BallotPublicKey) -> Batch {
+    batch_for(law(), seed, epoch, sequence, definition_key)
+}
+
+fn batch_for(
+    law_id: LawId,
+    seed: &[u8; 32],
+    epoch: u32,
+    sequence: u64,
+    definition_key: &votekit_core::ballot::BallotPublicKey,
+) -> Batch {
     let key = NodeKey::from_seed(seed);
     let number = BatchNumber { node: key.node_id(), epoch: Epoch(epoch), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(sequence - 1), last: false };
+    let header = BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
     let envelope = Envelope {
         request: RequestId::from_bytes([seed[0]; 16]),
         hash: CredentialHash::from_bytes([7; 32]),
@@ -282,6 +349,29 @@ fn batch(seed: &[u8; 32], epoch: u32, sequence: u64, definition_key: &votekit_co
         choice: ChoiceIndex(0),
     };
     Batch::seal(header, &[envelope], definition_key, &key, &mut rand_core::UnwrapErr(getrandom::SysRng)).expect("sealed")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
+    let place = Place::new(10);
+    let engine = engine(&place.path("engine"), NO_FAULTS);
+    let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
+    let strange: LawId = "L-of-another-ledger".parse().expect("a law id");
+    let kept = Arc::new(batch_for(strange.clone(), &[9; 32], 1, 1, &key));
+    engine.ballot_box.publish(&kept).await.expect("published");
+    let node = start(&place, &engine, "all-1", &Role::ALL).await;
+    open_poll(&place, &node).await;
+    for elector in 0..10 {
+        cast(&node, elector, "k").await;
+    }
+    assert_eq!(until(&node, |view| view.received == 10).await.accepted, 10, "others are held up");
+    node.shutdown().await;
+    drop(engine);
+    // Whoever comes next is given it.
+    let engine = self::engine(&place.path("engine"), NO_FAULTS);
+    let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
+    let delivery = next.await.expect("nothing came").expect("there is one");
+    assert_eq!(delivery.batch.header().law_id, strange, "it was acknowledged by somebody who did not know it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -12,8 +12,8 @@ const REGISTRY_CASES: usize = 19;
 const REGISTRY_CASES_RETRY_SAFE: usize = 18;
 const BALLOT_BOX_CASES: usize = 17;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 41;
-const LEDGER_CASES_RETRY_SAFE: usize = 39;
+const LEDGER_CASES: usize = 42;
+const LEDGER_CASES_RETRY_SAFE: usize = 40;
 
 struct Folder {
     folder: TempDir,

@@ -87,7 +87,11 @@ async fn fill(folder: &Path) {
             takes_votes: true,
         };
         let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
-        engine.ledger.commit(&Arc::new(BlockCommit { law_id: law(), block, full_tiles, head })).await.expect("committed");
+        engine
+            .ledger
+            .commit(&Arc::new(BlockCommit { law_id: law(), block, full_tiles, head, not_after: None }))
+            .await
+            .expect("committed");
     }
 }
 

@@ -145,11 +145,16 @@ impl RedisServer {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--port", "0", "--tls-port", &port.to_string()]);
         command.arg("--tls-cert-file").arg(authority.server_certificate()).arg("--tls-key-file").arg(authority.server_key());
-        command.arg("--tls-ca-cert-file").arg(authority.certificate()).args(["--tls-auth-clients", "no", "--dir"]).arg(folder.path());
+        command
+            .arg("--tls-ca-cert-file")
+            .arg(authority.certificate())
+            .args(["--tls-auth-clients", "no", "--dir"])
+            .arg(folder.path());
         if as_cluster {
             command.args(["--cluster-enabled", "yes", "--tls-cluster", "yes"]);
         }
-        let process = command.stdout(Stdio::null()).spawn().expect("redis-server is not installed: Debian's package is redis-server");
+        let process =
+            command.stdout(Stdio::null()).spawn().expect("redis-server is not installed: Debian's package is redis-server");
         let server = Self { port, process, _folder: folder };
         server.ask(&authority.certificate(), &["ping"], "PONG");
         if as_cluster {

@@ -136,6 +136,11 @@ BEGIN
     RETURN found;
 END $$;
 
+-- The clock by which leases are counted.
+CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
 -- Stages batches, given as arrays of one length. Tells for each the place and the digest that are stored under its number.
 -- One at a time, each by its number: a join would be planned while the table is small, and read all of it ever after.
 CREATE FUNCTION stage(
@@ -175,12 +180,13 @@ BEGIN
 END $$;
 
 -- Appends a block and moves the head. Tells what came of it:
---   committed, repeated; term, head: the term or the size found is in `told`; height, unsealed, unstaged: the rule that is broken.
+--   committed, repeated; late; term, head: the term or the size found is in `told`; height, unsealed, unstaged: the rule that is broken.
 CREATE FUNCTION commit_block(
     wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
     run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
     tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
     new_size bigint, new_term bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
+    not_after bigint,
     OUT outcome text, OUT told bigint
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -206,6 +212,7 @@ BEGIN
     END IF;
 
     outcome := CASE
+        WHEN unix_milliseconds() > not_after THEN 'late'
         WHEN new_term < greatest(old.term, leader_term) THEN 'term'
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
@@ -289,7 +296,10 @@ DECLARE
     old leadership;
 BEGIN
     SELECT * INTO STRICT old FROM leadership FOR UPDATE;
+    -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
+    old.until := least(old.until, clock_timestamp() + length);
     IF old.leader <> holder AND old.until > clock_timestamp() THEN
+        UPDATE leadership SET until = old.until WHERE until > old.until;
         who := old.leader;
         in_term := old.term;
         remaining_seconds := extract(epoch FROM old.until - clock_timestamp());

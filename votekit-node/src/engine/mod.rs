@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::credential::RegistryKey;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::FullTile;
 use votekit_core::registry::{Changes, KeyList};
 
@@ -115,6 +115,12 @@ pub enum Conflict {
         offered: u64,
         /// The term found.
         found: u64,
+    },
+    /// The block came after the time up to which it was to be stored.
+    #[error("a block of {law_id} came to the ledger too late, and is not stored: ask again")]
+    Late {
+        /// The election.
+        law_id: LawId,
     },
     /// No lease is given: the election takes no votes any more, or the epoch was fenced.
     #[error("node {node} is given no lease for epoch {epoch} of {law_id}: {reason}", epoch = epoch.0)]
@@ -406,6 +412,8 @@ pub struct BlockCommit {
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
+    /// By [`Ledger::clock`]: after this time the block is not stored, but refused as [`Conflict::Late`]. A block that is stored already is never late.
+    pub not_after: Option<UnixMillis>,
 }
 
 impl ReviewNote {
@@ -450,6 +458,9 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Gives the lead back, if the holder has it.
     async fn resign(&self, holder: &str) -> Result<(), EngineError>;
+
+    /// The time by the clock that the ledger's leases are counted by. It says nothing about any other clock.
+    async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
     /// Every epoch given out for an election.
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;

@@ -12,7 +12,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::EngineError;
+use votekit_core::id::LawId;
+
+use super::{EngineError, Head};
 
 const ENGINE: &str = "the unreliable engine";
 
@@ -44,6 +46,7 @@ pub struct Unreliable<T: ?Sized> {
     plan: Mutex<Plan>,
     odds: Odds,
     shared: bool,
+    put_back: Mutex<Option<(LawId, Head)>>,
     inner: Arc<T>,
 }
 
@@ -65,7 +68,7 @@ impl<T: ?Sized> Unreliable<T> {
     /// Wraps a role.
     #[must_use]
     pub fn new(inner: Arc<T>, seed: u64, odds: Odds) -> Self {
-        Self { plan: Mutex::new(Plan { state: seed }), odds, shared: false, inner }
+        Self { plan: Mutex::new(Plan { state: seed }), odds, shared: false, put_back: Mutex::default(), inner }
     }
 
     /// As if other processes used the same engine.
@@ -73,6 +76,11 @@ impl<T: ?Sized> Unreliable<T> {
     pub fn shared(mut self) -> Self {
         self.shared = true;
         self
+    }
+
+    /// From now on a log ends with this head, as if the server had been restored from a backup.
+    pub fn put_back(&self, law_id: LawId, head: Head) {
+        *self.put_back.lock().unwrap_or_else(PoisonError::into_inner) = Some((law_id, head));
     }
 
     fn next_fault(&self) -> Fault {

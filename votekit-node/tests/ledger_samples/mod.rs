@@ -85,6 +85,7 @@ impl Log {
                 sealed_through: StagingId(0),
                 takes_votes: true,
             },
+            not_after: None,
         })
     }
 }

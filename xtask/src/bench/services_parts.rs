@@ -74,7 +74,11 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     };
     let function = |place: usize| {
         let values = runs.iter().map(|run| run.in_functions[place]).collect();
-        Row::told(format!("{}()", FUNCTIONS[place]), values, "µs a vote that PostgreSQL was in it, its commit not counted".to_owned())
+        Row::told(
+            format!("{}()", FUNCTIONS[place]),
+            values,
+            "µs a vote that PostgreSQL was in it, its commit not counted".to_owned(),
+        )
     };
     Ok((0..PARTS.len()).map(part).chain((0..FUNCTIONS.len()).map(function)).collect())
 }
@@ -88,7 +92,9 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     let [ingest, _, seal] = &nodes;
     node::load(&workbench.votekit, hashes, &data, Some(seal))?;
     node::create_and_open(&workbench.votekit, &data, Some(seal))?;
-    wait("the nodes know the election", || nodes.iter().all(|node| node.get(&checkpoint()).is_ok_and(|text| text.contains(LAW))))?;
+    wait("the nodes know the election", || {
+        nodes.iter().all(|node| node.get(&checkpoint()).is_ok_and(|text| text.contains(LAW)))
+    })?;
     let recordings = recordings(workbench, &nodes)?;
     let before = processor_seconds(&rig, &nodes)?;
     let seen = Load::start(requests, &ingest.url, CONNECTIONS, SECONDS)?.finish()?;
@@ -163,7 +169,8 @@ fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
 /// Processor time used so far, in the order of [`PARTS`]; nothing for the generator.
 fn processor_seconds(rig: &Rig, nodes: &[Node; 3]) -> Result<[f64; PARTS.len()]> {
     let [ingest, validate, seal] = [0, 1, 2].map(|place| nodes[place].processor_seconds());
-    let redis = Server::all().filter(|server| matches!(server, Server::Redis(_))).map(|server| rig.processor_seconds(server)).sum();
+    let redis =
+        Server::all().filter(|server| matches!(server, Server::Redis(_))).map(|server| rig.processor_seconds(server)).sum();
     let [for_ingest, for_validate, for_seal] = ROLES.map(|role| rig.postgresql_seconds_for(role));
     let (for_seal, for_others) = (for_seal?, for_ingest? + for_validate?);
     let (postgresql, broker) = (rig.processor_seconds(Server::PostgreSql), rig.processor_seconds(Server::RabbitMq));

@@ -14,10 +14,10 @@ use leases::{
     remarks_are_kept_once_and_in_order, who_opens_the_same_place_shares_it_or_is_refused,
 };
 use log::{
-    a_block_of_a_lower_term_is_refused, a_block_that_contradicts_itself_is_refused, a_block_that_does_not_follow_is_refused,
-    another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on, committing_the_head_again_succeeds,
-    full_tiles_are_kept, heads_and_blocks_survive_a_restart, leaves_are_read_in_any_range, of_competing_blocks_one_is_committed,
-    the_first_block_creates_the_log,
+    a_block_of_a_lower_term_is_refused, a_block_that_comes_too_late_is_refused, a_block_that_contradicts_itself_is_refused,
+    a_block_that_does_not_follow_is_refused, another_block_in_the_heads_place_is_refused, blocks_are_read_from_a_height_on,
+    committing_the_head_again_succeeds, full_tiles_are_kept, heads_and_blocks_survive_a_restart, leaves_are_read_in_any_range,
+    of_competing_blocks_one_is_committed, the_first_block_creates_the_log,
 };
 use staging::{
     a_number_belongs_to_one_batch, a_purged_batch_stays_purged, epochs_are_listed, epochs_are_never_given_twice,
@@ -50,6 +50,7 @@ pub(super) const CASES: &[Case] = &[
     case!(heads_and_blocks_survive_a_restart),
     case!(a_block_that_does_not_follow_is_refused),
     case!(a_block_of_a_lower_term_is_refused),
+    case!(a_block_that_comes_too_late_is_refused),
     case!(a_block_that_contradicts_itself_is_refused),
     case!(committing_the_head_again_succeeds),
     case!(another_block_in_the_heads_place_is_refused),

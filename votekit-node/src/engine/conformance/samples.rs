@@ -95,6 +95,7 @@ impl SampleLog {
                 sealed_through: self.sealed_through,
                 takes_votes: true,
             },
+            not_after: None,
         })
     }
 

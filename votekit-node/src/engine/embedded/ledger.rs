@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
 
 use super::checkpointer::Checkpointer;
 use super::fault::{Poison, unavailable};
@@ -18,6 +19,7 @@ use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{AddReviewNote, AllocateEpoch, Commit, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
+use crate::clock;
 use crate::engine::{
     BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote, Staged, StagingId,
     StoredBlock,
@@ -138,6 +140,11 @@ impl Ledger for EmbeddedLedger {
     async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::review_notes(connection, &law_id)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.poison.check()?;
+        Ok(clock::now())
     }
 
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {

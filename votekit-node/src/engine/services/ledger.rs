@@ -25,6 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
 
 pub use snapshot::PostgresSnapshot;
 
@@ -89,6 +90,10 @@ impl Ledger for PostgresLedger {
 
     async fn resign(&self, holder: &str) -> Result<(), EngineError> {
         writes::resign(&mut self.connections.session().await?, holder).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        queries::clock(&mut self.connections.session().await?).await
     }
 
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {

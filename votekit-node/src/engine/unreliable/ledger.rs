@@ -1,11 +1,12 @@
 //! The ledger, failing and trying again.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::engine::{
@@ -20,6 +21,10 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
     async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
         self.write(self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.read(self.inner.clock()).await
     }
 
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
@@ -43,7 +48,11 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     }
 
     async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
-        self.read(self.inner.head(law_id)).await
+        let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match put_back {
+            Some((of, head)) if of == *law_id => Ok(Some(head)),
+            _ => self.read(self.inner.head(law_id)).await,
+        }
     }
 
     async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
@@ -115,6 +124,10 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
         persist(|| self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        persist(|| self.inner.clock()).await
     }
 
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use votekit_core::chronicle::leaves_of_block;
 use votekit_core::id::Epoch;
+use votekit_core::instant::UnixMillis;
 use votekit_core::log::tile::encode_hashes;
 
 use super::super::samples::{SampleLog, batch, law};
@@ -89,6 +90,29 @@ pub(in super::super) async fn a_block_of_a_lower_term_is_refused(place: &dyn Pla
     expect_log(&*ledger, &commits, "nothing of it was written").await?;
     commits.push(log.grow(&*ledger, 4).await?);
     expect_log(&*ledger, &commits, "the same term goes on").await
+}
+
+pub(in super::super) async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
+    const LONG_MILLIS: u64 = 600_000;
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = vec![log.grow(&*ledger, 3).await?];
+    let now = ledger.clock().await?;
+    ensure!(ledger.clock().await? >= now, "the clock goes back");
+    let with_time = |log: &mut SampleLog, not_after: u64| {
+        let commit = BlockCommit { not_after: Some(UnixMillis(not_after)), ..BlockCommit::clone(&log.block(3, "leaf")) };
+        Arc::new(commit)
+    };
+    let late = |conflict: &Conflict| *conflict == Conflict::Late { law_id: law("L1") };
+    expect_conflict(ledger.commit(&with_time(&mut log.clone(), now.0 - LONG_MILLIS)).await, late, "a block that comes too late")?;
+    expect_log(&*ledger, &commits, "nothing of it was written").await?;
+    let in_time = with_time(&mut log, now.0 + LONG_MILLIS);
+    ledger.commit(&in_time).await?;
+    // The same again, asked for when its time is over: it is stored, and not late.
+    let again = Arc::new(BlockCommit { not_after: Some(UnixMillis(now.0 - LONG_MILLIS)), ..BlockCommit::clone(&in_time) });
+    ledger.commit(&again).await?;
+    commits.push(in_time);
+    expect_log(&*ledger, &commits, "a block that came in time").await
 }
 
 pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(place: &dyn Place) -> Outcome {

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use votekit_core::id::Digest;
 use votekit_core::log::tile::encode_hashes;
 
+use crate::clock;
 use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election};
 use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
@@ -80,6 +81,9 @@ impl Commit {
 
     fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
         let BlockCommit { law_id, block, head, .. } = &*self.commit;
+        if self.commit.not_after.is_some_and(|time| clock::now() > time) {
+            return Err(Conflict::Late { law_id: law_id.clone() }.into());
+        }
         let term = found.term.max(self.leader_term);
         if head.term < term {
             return Err(Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
 use super::fault::corrupt;
@@ -40,6 +40,12 @@ pub(super) async fn leases(session: &mut Session, law_id: &LawId) -> Result<Vec<
         Ok(Lease { node, epoch: Epoch(number(row, "epoch")?), remaining: seconds(value(row, "seconds")?) })
     };
     rows.iter().map(lease).collect()
+}
+
+pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineError> {
+    let rows = session.read("SELECT unix_milliseconds() AS now", &[]).await?;
+    let row = rows.first().ok_or_else(|| corrupt("function unix_milliseconds tells nothing".to_owned()))?;
+    number(row, "now").map(UnixMillis)
 }
 
 /// A span that the server gave; none for what has passed.

@@ -24,6 +24,7 @@ pub(super) struct PreparedCommit<'commit> {
     height: i64,
     term: i64,
     sealed_through: i64,
+    not_after: Option<i64>,
     run_first_leaves: Vec<i64>,
     run_leaf_counts: Vec<i64>,
     run_digests: Vec<Vec<u8>>,
@@ -51,6 +52,7 @@ impl<'commit> PreparedCommit<'commit> {
             height: number(block.height)?,
             term: number(head.term)?,
             sealed_through: number(head.sealed_through.0)?,
+            not_after: commit.not_after.map(|time| number(time.0)).transpose()?,
             run_first_leaves: Vec::new(),
             run_leaf_counts: Vec::new(),
             run_digests: Vec::new(),
@@ -82,7 +84,7 @@ impl<'commit> PreparedCommit<'commit> {
     pub(super) async fn write(&self, session: &mut Session) -> Result<(), EngineError> {
         let BlockCommit { law_id, block, head, .. } = self.commit;
         let sql = "SELECT outcome, told FROM commit_block(
-            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
         let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
         let row = session
             .write(
@@ -107,12 +109,14 @@ impl<'commit> PreparedCommit<'commit> {
                     &self.sealed_through,
                     &head.takes_votes,
                     &head_digest(head).as_bytes().as_slice(),
+                    &self.not_after,
                 ],
             )
             .await?;
         let law_id = law_id.clone();
         match value::<&str>(&row, "outcome")? {
             "committed" | "repeated" => Ok(()),
+            "late" => Err(Conflict::Late { law_id }.into()),
             "term" => Err(Conflict::Term { law_id, offered: head.term, found: number(&row, "told")? }.into()),
             "head" => Err(Conflict::Head { law_id, expected: block.first_leaf, found: number(&row, "told")? }.into()),
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
