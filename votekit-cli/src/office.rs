@@ -235,6 +235,9 @@ impl From<FolderError> for CommandError {
                 "a node is running on it: stop it, or reach it with --node and the administration address it told at its start",
             ),
             FolderError::Newer { .. } => failed.hint("use the votekit that wrote it, or a newer one"),
+            FolderError::OtherLedger { .. } => failed.hint(
+                "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
+            ),
             FolderError::OtherBase { .. } => failed.hint("leave --base out"),
             FolderError::Io { ref path, ref source } => Self::using(path, source),
             _ => failed,
@@ -280,7 +283,7 @@ impl From<AdminError> for CommandError {
             AdminError::NotLeading { .. } => {
                 Self::configuration(text).hint("give --node the administration address of the node that leads")
             }
-            AdminError::Answering { .. } | AdminError::Missing { .. } => {
+            AdminError::Answering { .. } | AdminError::Missing { .. } | AdminError::NotEnded { .. } => {
                 Self::bad_input(text).hint("a node that is gone for good is let go with `votekit node retire`")
             }
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),

@@ -11,7 +11,8 @@ use support::poll::{self, LAW};
 const DATA: [&str; 2] = ["--data", "node"];
 
 fn election(desk: &Desk, verb: &str, more: &[&str]) -> support::Outcome {
-    desk.run(&[&["election", verb, LAW][..], more].concat())
+    let certain: &[&str] = if verb == "purge" { &["--yes"] } else { &[] };
+    desk.run(&[&["election", verb, LAW][..], certain, more].concat())
 }
 
 fn create(desk: &Desk, law: &str, more: &[&str]) -> support::Outcome {
@@ -47,6 +48,7 @@ fn the_states_follow_one_another_offline() {
     for wrong in ["open", "close", "certify"] {
         election(&desk, wrong, &DATA).fails(3, &["the election is certified"]);
     }
+    desk.run(&["election", "purge", LAW, "--data", "node"]).fails(2, &["cannot be undone", "--yes"]);
     election(&desk, "purge", &DATA).succeeds();
     election(&desk, "show", &DATA).succeeds();
 }

@@ -110,7 +110,7 @@ fn what_a_command_has_done_is_there_after_a_power_cut() {
     assert_eq!(run(&["election", "open", LAW])[0]["state"], "open");
     assert_eq!(run(&["election", "close", LAW])[0]["state"], "closed");
     run(&["election", "certify", LAW]);
-    run(&["election", "purge", LAW]);
+    run(&["election", "purge", LAW, "--yes"]);
     assert!(!desk.exists(&format!("volume/node/keys/ballot/{LAW}")), "a key that was destroyed is back");
     assert_eq!(desk.read("volume/node/keys/admin-token"), token);
 }

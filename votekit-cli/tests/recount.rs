@@ -89,7 +89,7 @@ fn after_the_purge_it_says_why_it_cannot() {
     let desk = closed();
     desk.run(&["election", "certify", LAW, "--data", "node"]).succeeds();
     desk.run(&RECOUNT).succeeds();
-    desk.run(&["election", "purge", LAW, "--data", "node"]).succeeds();
+    desk.run(&["election", "purge", LAW, "--yes", "--data", "node"]).succeeds();
     let gone = ["the ballot key of L2025-001 is not in the data folder", "hint: it is destroyed by `votekit election purge`"];
     desk.run(&RECOUNT).fails(3, &gone);
     let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");

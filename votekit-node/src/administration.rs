@@ -427,6 +427,9 @@ impl Node {
         if state != State::Certified {
             return Err(AdminError::State { state, wanted: "purged" });
         }
+        if self.shared.lead.term().is_none() {
+            return Err(AdminError::NotLeading { leader: self.shared.lead.other_leader() });
+        }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
         self.shared.folder.destroy_election_keys(law_id)?;
         cell.forget_secrets();

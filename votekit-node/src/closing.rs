@@ -105,7 +105,11 @@ impl Sealer {
             self.check_sealed(node, epoch).await?;
         }
         let open = self.cell.chronicle().await.fold().open_epochs().next();
-        open.map_or(Ok(()), |(node, epoch)| Err(AdminError::Refused(ChronicleError::OpenEpoch { node, epoch: epoch.0 })))
+        let Some((node, epoch)) = open else { return Ok(()) };
+        let key = self.cell.chronicle().await.node_key(node).cloned();
+        let named = self.shared.folder.named_nodes()?;
+        let name = named.iter().find(|(_, named)| Some(named) == key.as_ref()).map(|(name, _)| name.to_string());
+        Err(AdminError::NotEnded { node, name, epoch })
     }
 
     async fn check_sealed(&self, node: NodeId, epoch: Epoch) -> Result<(), AdminError> {

@@ -11,9 +11,12 @@
 //!   rolls/<manifest SHA-256>/   manifest.json and the shards or change files, as they were loaded
 //!   nodes/<name>/     of several nodes that share the folder, what each has for itself: key, lock, snapshots/
 //!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
+//!   services          which ledger on services the folder belongs to, if it does
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 
+mod belonging;
+mod error;
 mod lock;
 
 use std::fs::{self, File, OpenOptions};
@@ -32,6 +35,8 @@ use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::KeyName;
 use zeroize::Zeroizing;
 
+pub use self::belonging::Belonging;
+pub use self::error::FolderError;
 use crate::node_name::NodeName;
 use lock::{lock, shared_lock};
 
@@ -54,58 +59,6 @@ struct Identity {
     format: u32,
     base: String,
     authority: String,
-}
-
-/// Why a data folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FolderError {
-    /// A file could not be read or written.
-    #[error("{path}: {source}", path = path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Another process holds the folder.
-    #[error("{path} is in use by another votekit process", path = path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A newer program wrote the folder.
-    #[error("{path} was written by a newer votekit (format {found}, this one knows {known})", path = path.display())]
-    Newer {
-        /// The folder.
-        path: PathBuf,
-        /// The format found.
-        found: u32,
-        /// The format known.
-        known: u32,
-    },
-    /// The folder was made under another name.
-    #[error("the logs in this folder are named under '{found}', not '{wanted}': the name cannot change")]
-    OtherBase {
-        /// The name in the folder.
-        found: String,
-        /// The name asked for.
-        wanted: String,
-    },
-    /// A file of the folder does not read.
-    #[error("{path}: {rule}", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What it should be.
-        rule: String,
-    },
-}
-
-impl FolderError {
-    fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.to_owned(), source }
-    }
 }
 
 /// A data folder that this process holds. Dropping it lets the folder go.

@@ -22,7 +22,7 @@ use votekit_core::instant::UnixMillis;
 use crate::admission::Admission;
 use crate::clock;
 use crate::config::{Config, Role};
-use crate::data_folder::{DataFolder, FolderError};
+use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
 use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles};
@@ -116,14 +116,14 @@ impl Shared {
 }
 
 #[cfg(feature = "services")]
-async fn open_services(registry: &str, ballot_box: &str, ledger: &str) -> Result<Roles, NodeError> {
+async fn open_services(registry: &str, ballot_box: &str, ledger: &str) -> Result<(Roles, String), NodeError> {
     use crate::engine::services;
     let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
     Ok(services::open(&addresses).await?)
 }
 
 #[cfg(not(feature = "services"))]
-async fn open_services(_registry: &str, _ballot_box: &str, _ledger: &str) -> Result<Roles, NodeError> {
+async fn open_services(_registry: &str, _ballot_box: &str, _ledger: &str) -> Result<(Roles, String), NodeError> {
     Err(NodeError::NoServices)
 }
 
@@ -146,9 +146,11 @@ impl Node {
     /// [`NodeError`]; nothing runs then.
     pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
         if let (Some(registry), Some(ballot_box), Some(ledger)) = (&config.registry, &config.ballot_box, &config.ledger) {
-            let roles = open_services(registry, ballot_box, ledger).await?;
+            let (roles, installation) = open_services(registry, ballot_box, ledger).await?;
+            folder.belong_to(&Belonging::Services { installation })?;
             return Self::start_on(folder, config, roles).await;
         }
+        folder.belong_to(&Belonging::Itself)?;
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
         let engine = opened.map_err(|error| EngineError::Fatal { engine: "SQLite", reason: error.to_string() })??;

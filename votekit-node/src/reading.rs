@@ -21,6 +21,7 @@ use votekit_core::log::proof::Proof;
 use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
 use votekit_core::results::Results;
 
+use crate::config::Role;
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{EngineError, Expectation};
 use crate::node::{Node, Shared};
@@ -293,7 +294,7 @@ impl Node {
     pub async fn health(&self) -> Health {
         let Shared { ledger, ballot_box, registry, .. } = &*self.shared;
         let (ledger, ballot_box, registry) = tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
-        let node = self.failure().unwrap_or_else(|| OK.to_owned());
+        let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
         Health {
             // Without the registry votes are taken and decided all the same.
             healthy: [&ledger, &ballot_box, &node].iter().all(|state| *state == OK),
@@ -302,6 +303,16 @@ impl Node {
                 .to_vec(),
             votes_pending: self.shared.pending.len() as u64,
         }
+    }
+
+    /// Why a node that is there to take votes would take none, if an open election does not admit it.
+    fn not_admitted(&self) -> Option<String> {
+        let lacking = |cell: &Arc<ElectionCell>| {
+            let committed = cell.committed();
+            committed.state() == State::Open && !committed.admits_this_node
+        };
+        let cell = self.shared.has(Role::Ingest).then(|| self.shared.elections().into_iter().find(lacking))??;
+        Some(format!("{} does not admit it: votekit node admit", cell.law_id()))
     }
 
     /// Numbers for gauges.

@@ -1,6 +1,7 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
 use std::fmt;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
@@ -37,7 +38,7 @@ enum Action {
     /// Destroy the stored votes and the ballot key of a certified election
     ///
     /// To be done when the contestation period is over: afterwards no recount is possible. The public log and its totals stay.
-    Purge(OneArgs),
+    Purge(PurgeArgs),
     /// List the elections
     List(ListArgs),
     /// Show one election
@@ -134,6 +135,46 @@ struct OneArgs {
 }
 
 #[derive(Debug, clap::Args)]
+struct PurgeArgs {
+    /// The election
+    law_id: LawId,
+
+    /// Do not ask whether this is meant
+    #[arg(long)]
+    yes: bool,
+
+    #[command(flatten)]
+    office: OfficeArgs,
+}
+
+impl PurgeArgs {
+    /// What is destroyed does not come back: who asks for it says so twice.
+    fn confirm(&self) -> Result<(), CommandError> {
+        if self.yes {
+            return Ok(());
+        }
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return Err(CommandError::usage("a purge cannot be undone, and nobody is there to be asked".to_owned())
+                .hint("give --yes if it is meant"));
+        }
+        let failed = |error: io::Error| CommandError::bad_input(format!("the answer cannot be read: {error}"));
+        let mut stderr = io::stderr();
+        let question = format!(
+            "the votes of {0} and its ballot key are destroyed, and no recount is possible after that; write {0} if that is meant: ",
+            self.law_id
+        );
+        write!(stderr, "{question}").and_then(|()| stderr.flush()).map_err(failed)?;
+        let mut answer = String::new();
+        stdin.lock().read_line(&mut answer).map_err(failed)?;
+        if answer.trim() == self.law_id.as_str() {
+            return Ok(());
+        }
+        Err(CommandError::bad_input("nothing was destroyed".to_owned()))
+    }
+}
+
+#[derive(Debug, clap::Args)]
 struct ListArgs {
     #[command(flatten)]
     office: OfficeArgs,
@@ -168,6 +209,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::Close(args) => office::within(&args.office, config, async |office| office.close_poll(&args.law_id).await),
         Action::Certify(args) => office::within(&args.office, config, async |office| office.certify(&args.law_id).await),
         Action::Purge(args) => {
+            args.confirm()?;
             let purged = office::within(&args.office, config, async |office| office.purge(&args.law_id).await)?;
             context.output.note("the stored votes and the ballot key are destroyed; the log and its totals stay");
             Ok(purged)
@@ -229,8 +271,13 @@ impl fmt::Display for One {
         writeln!(formatter, "  registered   {}", view.registered)?;
         writeln!(
             formatter,
-            "  received     {} (accepted {}, duplicate {}, invalid {})",
-            view.received, view.accepted, view.duplicate, view.invalid
+            "  received     {} (accepted {}, duplicate {}, invalid {}, repeated {})",
+            view.received,
+            view.accepted,
+            view.duplicate,
+            view.invalid,
+            // A request that came again and was decided once.
+            view.received.saturating_sub(view.accepted + view.duplicate + view.invalid)
         )?;
         writeln!(formatter, "  log          {} leaves, {}", view.log_size, view.origin)?;
         writeln!(formatter, "  fingerprint  {}", view.policy_fingerprint)

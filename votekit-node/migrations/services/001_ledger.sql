@@ -4,6 +4,13 @@
 -- the order staging, leadership, election, head, epoch. What is read by a number that ascends has an index that grows at its right edge.
 -- Names are resolved in the schema the session names first; nothing here names it.
 
+-- One row: what tells this ledger from every other.
+CREATE TABLE installation (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id  text NOT NULL DEFAULT gen_random_uuid()::text
+);
+INSERT INTO installation DEFAULT VALUES;
+
 CREATE TABLE election (
     id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     law_id text NOT NULL UNIQUE

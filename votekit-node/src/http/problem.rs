@@ -422,7 +422,7 @@ impl From<AdminError> for Problem {
             AdminError::Roll(_) => &ROLL_REFUSED,
             AdminError::Busy { .. } => &ADMIN_BUSY,
             AdminError::NotLeading { .. } => &NOT_LEADING,
-            AdminError::Answering { .. } => &REFUSED_BY_LOG,
+            AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,
             AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };

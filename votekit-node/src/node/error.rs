@@ -158,6 +158,16 @@ pub enum AdminError {
         /// The leader, if it is known.
         leader: Option<String>,
     },
+    /// A node has not said which batch was its last.
+    #[error("the close waits for node {who}, epoch {epoch}: it has not ended; start the node again, or retire it if it is gone for good", who = name.clone().unwrap_or_else(|| node.to_string()), epoch = epoch.0)]
+    NotEnded {
+        /// The node.
+        node: NodeId,
+        /// Its name in the data folder, if it has one there.
+        name: Option<String>,
+        /// The epoch.
+        epoch: Epoch,
+    },
     /// A node may still be answering voters.
     #[error("node {node} may still be answering voters, in epoch {epoch}: wait until its lease has run out", epoch = epoch.0)]
     Answering {

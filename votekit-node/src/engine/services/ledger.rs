@@ -60,6 +60,14 @@ impl PostgresLedger {
         let stager = Stager::start(Arc::clone(&connections));
         Ok(Self { connections, stager })
     }
+
+    /// What tells this ledger from every other: a text that was drawn when its schema was made.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn installation(&self) -> Result<String, EngineError> {
+        queries::installation(&mut self.connections.session().await?).await
+    }
 }
 
 #[async_trait]

@@ -45,13 +45,14 @@ impl ServiceAddresses {
     }
 }
 
-/// Opens the three services: the ledger first, since what the others hold can be made again from it.
+/// Opens the three services: the ledger first, since what the others hold can be made again from it. Gives [what tells it](PostgresLedger::installation) from every other.
 ///
 /// # Errors
 /// [`EngineError::Misconfigured`] with what is to be mended.
-pub async fn open(addresses: &ServiceAddresses) -> Result<Roles, EngineError> {
+pub async fn open(addresses: &ServiceAddresses) -> Result<(Roles, String), EngineError> {
     let ledger = Arc::new(PostgresLedger::open(&addresses.ledger).await?);
+    let installation = ledger.installation().await?;
     let ballot_box = Arc::new(RabbitMqBallotBox::open(&addresses.ballot_box).await?);
     let registry = Arc::new(RedisRegistry::open(&addresses.registry).await?);
-    Ok(Roles { registry, ballot_box, ledger })
+    Ok((Roles { registry, ballot_box, ledger }, installation))
 }

@@ -42,6 +42,12 @@ pub(super) async fn leases(session: &mut Session, law_id: &LawId) -> Result<Vec<
     rows.iter().map(lease).collect()
 }
 
+pub(super) async fn installation(session: &mut Session) -> Result<String, EngineError> {
+    let rows = session.read("SELECT id FROM installation", &[]).await?;
+    let row = rows.first().ok_or_else(|| corrupt("table installation is empty".to_owned()))?;
+    value(row, "id")
+}
+
 pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineError> {
     let rows = session.read("SELECT unix_milliseconds() AS now", &[]).await?;
     let row = rows.first().ok_or_else(|| corrupt("function unix_milliseconds tells nothing".to_owned()))?;

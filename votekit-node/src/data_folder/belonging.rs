@@ -1,0 +1,94 @@
+//! Which ledger a data folder belongs to: keys and rolls of one installation are of no use beside the log of another, and harm it.
+
+use std::fs;
+use std::io::ErrorKind;
+
+use super::{DataFolder, FolderError};
+
+/// Where it is written down.
+const FILE: &str = "services";
+
+/// The ledger in a folder of an embedded installation.
+const EMBEDDED: &str = "ledger.sqlite";
+
+/// Where the ledger of a folder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Belonging {
+    /// In the folder itself.
+    Itself,
+    /// On services.
+    Services {
+        /// What tells that ledger from every other.
+        installation: String,
+    },
+}
+
+impl DataFolder {
+    /// Holds a folder to the ledger that it was first used with.
+    ///
+    /// # Errors
+    /// [`FolderError::OtherLedger`], before anything is written into the folder or any ledger.
+    pub fn belong_to(&self, belonging: &Belonging) -> Result<(), FolderError> {
+        let path = self.path().join(FILE);
+        let written = match fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(FolderError::io(&path)(error)),
+        };
+        let other = |rule: &str| Err(FolderError::OtherLedger { path: self.path().to_owned(), rule: rule.to_owned() });
+        match (belonging, written) {
+            (Belonging::Itself, None) => Ok(()),
+            (Belonging::Itself, Some(_)) => other("its ledger is on services, and none were named"),
+            (Belonging::Services { .. }, None) if self.path().join(EMBEDDED).exists() => {
+                other("its ledger is in the folder itself, and services were named")
+            }
+            (Belonging::Services { installation }, None) => {
+                // Nodes that start at once write the same, each aside.
+                let aside = self.path().join(format!(".{FILE}.{}", std::process::id()));
+                let write = || {
+                    fs::write(&aside, format!("{installation}\n"))?;
+                    super::sync(&aside)?;
+                    fs::rename(&aside, &path)?;
+                    super::sync_folder(&path)
+                };
+                write().map_err(FolderError::io(&path))
+            }
+            (Belonging::Services { installation }, Some(written)) if written == *installation => Ok(()),
+            (Belonging::Services { .. }, Some(_)) => {
+                other("its ledger is another database or schema than the one that was named")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn services(installation: &str) -> Belonging {
+        Belonging::Services { installation: installation.to_owned() }
+    }
+
+    #[test]
+    fn a_folder_is_held_to_its_first_ledger() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = DataFolder::open(&place.path().join("data"), None).expect("opened");
+        folder.belong_to(&services("a")).expect("the first");
+        folder.belong_to(&services("a")).expect("the same");
+        let told = folder.belong_to(&services("b")).expect_err("another").to_string();
+        assert!(told.contains("another database or schema"), "{told}");
+        let told = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
+        assert!(told.contains("none were named"), "{told}");
+    }
+
+    #[test]
+    fn a_folder_with_a_ledger_of_its_own_is_not_taken_for_one_on_services() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = DataFolder::open(&place.path().join("data"), None).expect("opened");
+        folder.belong_to(&Belonging::Itself).expect("nothing says otherwise");
+        fs::write(folder.path().join(EMBEDDED), "").expect("written");
+        folder.belong_to(&Belonging::Itself).expect("its own");
+        let told = folder.belong_to(&services("a")).expect_err("another").to_string();
+        assert!(told.contains("in the folder itself"), "{told}");
+    }
+}

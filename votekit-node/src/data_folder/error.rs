@@ -1,0 +1,64 @@
+//! What may be wrong with a data folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FolderError {
+    /// A file could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the folder.
+    #[error("{path} is in use by another votekit process", path = path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer program wrote the folder.
+    #[error("{path} was written by a newer votekit (format {found}, this one knows {known})", path = path.display())]
+    Newer {
+        /// The folder.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The format known.
+        known: u32,
+    },
+    /// The folder was made under another name.
+    #[error("the logs in this folder are named under '{found}', not '{wanted}': the name cannot change")]
+    OtherBase {
+        /// The name in the folder.
+        found: String,
+        /// The name asked for.
+        wanted: String,
+    },
+    /// The folder belongs to another ledger than the one it was to be used with.
+    #[error("{path}: {rule}", path = path.display())]
+    OtherLedger {
+        /// The folder.
+        path: PathBuf,
+        /// Which, in words.
+        rule: String,
+    },
+    /// A file of the folder does not read.
+    #[error("{path}: {rule}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        rule: String,
+    },
+}
+
+impl FolderError {
+    pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+}
