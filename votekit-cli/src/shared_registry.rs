@@ -1,7 +1,7 @@
 //! The registry on Redis that verbs work on: reaching it, and what its servers' settings mean for it.
 
 use votekit_node::engine::services::registry::{Finding, RedisRegistry, Severity};
-use votekit_node::engine::services::url::{AddressError, Service, ServiceAddress};
+use votekit_node::engine::services::url::{Service, ServiceAddress};
 
 use crate::error::CommandError;
 
@@ -24,10 +24,4 @@ pub(crate) fn refuse(findings: &[Finding]) -> Result<(), CommandError> {
 /// Settings that an operator should know of, a line each.
 pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     findings.iter().filter(|finding| finding.severity == Severity::Warning)
-}
-
-impl From<AddressError> for CommandError {
-    fn from(error: AddressError) -> Self {
-        Self::configuration(error.to_string()).hint("docs/operations.md tells the forms of addresses")
-    }
 }
