@@ -10,17 +10,6 @@ pub(crate) async fn open(url: &str) -> Result<RedisRegistry, CommandError> {
     Ok(RedisRegistry::open(&ServiceAddress::parse(Service::Redis, url)?).await?)
 }
 
-/// Settings that would break the plan for memory.
-pub(crate) fn refuse(findings: &[Finding]) -> Result<(), CommandError> {
-    let refusals: Vec<String> =
-        findings.iter().filter(|finding| finding.severity == Severity::Refusal).map(ToString::to_string).collect();
-    if refusals.is_empty() {
-        return Ok(());
-    }
-    Err(CommandError::configuration(refusals.join("\n"))
-        .hint("set it with CONFIG SET and in redis.conf on every server, then run the command again"))
-}
-
 /// Settings that an operator should know of, a line each.
 pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     findings.iter().filter(|finding| finding.severity == Severity::Warning)
