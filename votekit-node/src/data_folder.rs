@@ -13,6 +13,8 @@
 //!   snapshots/<law id>/   what the log came to, so that a start reads only the rest; may be deleted
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
+//!
+//! Long because whatever has a name in the folder is read and written here, beside the layout above.
 
 mod lock;
 

@@ -194,7 +194,8 @@ mod tests {
     }
 
     #[test]
-    fn the_test_files_of_the_project_have_their_names() -> Result<()> {
+    fn the_project_keeps_its_own_rules() -> Result<()> {
+        check_lengths(project::root())?;
         check_test_files(project::root())?;
         check_names_of_wanting(project::root())
     }
