@@ -31,6 +31,6 @@ impl LedgerArgs {
     #[cfg(feature = "services")]
     pub(crate) fn address(&self) -> Result<Option<ServiceAddress>, CommandError> {
         let read = |text| ServiceAddress::parse(Service::PostgreSql, text);
-        self.ledger.as_deref().map(read).transpose().map_err(|error| CommandError::usage(error.to_string()))
+        Ok(self.ledger.as_deref().map(read).transpose()?)
     }
 }

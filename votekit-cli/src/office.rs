@@ -10,6 +10,8 @@ use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::engine::EngineError;
+#[cfg(feature = "services")]
+use votekit_node::engine::services::url::AddressError;
 use votekit_node::node::{AdminError, Node, NodeError};
 use votekit_node::{CreateElection, ElectionView, LoadReport, NodeView, OpenElection, RollError};
 use zeroize::Zeroizing;
@@ -260,8 +262,18 @@ impl From<NodeError> for CommandError {
             NodeError::Forked { .. } => Self::configuration(error.to_string()).hint(
                 "nothing was changed: put the newer ledger back. Only if you know that nobody was shown a checkpoint or receipt beyond this one: `votekit serve --replay`",
             ),
+            #[cfg(feature = "services")]
+            NodeError::Address(error) => error.into(),
             other => Self::configuration(other.to_string()),
         }
+    }
+}
+
+/// Whatever verb was given the address.
+#[cfg(feature = "services")]
+impl From<AddressError> for CommandError {
+    fn from(error: AddressError) -> Self {
+        Self::configuration(error.to_string()).hint("docs/operations.md tells the forms of addresses")
     }
 }
 

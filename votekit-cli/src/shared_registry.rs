@@ -1,7 +1,7 @@
 //! The registry on Redis that verbs work on: reaching it, and what its servers' settings mean for it.
 
 use votekit_node::engine::services::registry::{Finding, RedisRegistry, Severity};
-use votekit_node::engine::services::url::{AddressError, Service, ServiceAddress};
+use votekit_node::engine::services::url::{Service, ServiceAddress};
 
 use crate::error::CommandError;
 
@@ -10,24 +10,7 @@ pub(crate) async fn open(url: &str) -> Result<RedisRegistry, CommandError> {
     Ok(RedisRegistry::open(&ServiceAddress::parse(Service::Redis, url)?).await?)
 }
 
-/// Settings that would break the plan for memory.
-pub(crate) fn refuse(findings: &[Finding]) -> Result<(), CommandError> {
-    let refusals: Vec<String> =
-        findings.iter().filter(|finding| finding.severity == Severity::Refusal).map(ToString::to_string).collect();
-    if refusals.is_empty() {
-        return Ok(());
-    }
-    Err(CommandError::configuration(refusals.join("\n"))
-        .hint("set it with CONFIG SET and in redis.conf on every server, then run the command again"))
-}
-
 /// Settings that an operator should know of, a line each.
 pub(crate) fn warnings(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
     findings.iter().filter(|finding| finding.severity == Severity::Warning)
-}
-
-impl From<AddressError> for CommandError {
-    fn from(error: AddressError) -> Self {
-        Self::configuration(error.to_string()).hint("docs/operations.md tells the forms of addresses")
-    }
 }

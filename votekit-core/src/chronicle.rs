@@ -3,6 +3,8 @@
 //! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`], [`Chronicle::seal`], [`Chronicle::close`]) and by
 //! reading them back ([`Chronicle::replay`]), the whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
 //! that has the same log makes the same bytes.
+//!
+//! Long because the acts that move a chronicle and the questions it answers share its private state; blocks, replay, snapshots and scrubbing have files of their own.
 
 mod block;
 mod replay;

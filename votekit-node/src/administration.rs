@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollLoad};
+use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollContent, RollLoad};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State};
 use votekit_core::export;
@@ -18,7 +18,7 @@ use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
-use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
+use crate::engine::{BlockCommit, EngineError, Head, RollOrigin, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
 use crate::recovery::{Recovered, add_to_registry};
 use crate::retry::until_definite;
@@ -487,10 +487,28 @@ impl Node {
         };
         // What can fail is done before the log says that the roll took effect; the registry is a hint, and asked again until it has it.
         let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
+        let origin = RollOrigin::of(manifest);
+        let electors = electors(&content);
+        until_definite("the registry", || self.shared.registry.prepare(cell.law_id(), &origin, electors)).await?;
         self.record(cell, vec![Act::Load(load)]).await?;
         cell.set_hasher(digest, hasher);
         let add = || add_to_registry(&self.shared, cell.law_id(), &content);
-        until_definite("the registry", add).await?;
+        until_definite("the registry", add).await.map_err(|error| match error {
+            EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
+                engine,
+                reason,
+                hint: format!("the roll has taken effect: {hint}; then `votekit registry rebuild`"),
+            },
+            other => other,
+        })?;
         Ok(LoadOutcome::Loaded)
+    }
+}
+
+/// Credentials that are added.
+fn electors(content: &RollContent) -> u64 {
+    match content {
+        RollContent::Roll(keys) => keys.len() as u64,
+        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
     }
 }

@@ -14,6 +14,7 @@
 //!   services          which ledger on services the folder belongs to, if it does
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
+//!
 
 mod belonging;
 mod error;

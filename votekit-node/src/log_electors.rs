@@ -12,8 +12,7 @@ use votekit_core::log::leaf::Leaf;
 use votekit_core::registry::{Elector, Electorate};
 
 use crate::archive::Archive;
-use crate::engine::services::registry::Origin;
-use crate::engine::{EngineError, FirstUse, KnownElectors};
+use crate::engine::{EngineError, FirstUse, KnownElectors, RollOrigin};
 use crate::node::NodeError;
 use crate::roll_store;
 
@@ -23,7 +22,7 @@ pub struct LogElectors {
     /// In the order in which their lists took effect.
     pub electors: Vec<KnownElectors>,
     /// The manifests, in the same order.
-    pub origins: Vec<Origin>,
+    pub origins: Vec<RollOrigin>,
     /// Credentials registered: added, less revoked.
     pub registered: u64,
     /// Votes accepted.
@@ -60,7 +59,7 @@ struct Reader<'a> {
     electorate: Electorate,
     /// By elector.
     uses: Vec<FirstUse>,
-    origins: Vec<Origin>,
+    origins: Vec<RollOrigin>,
     scheme: Option<HashScheme>,
 }
 
@@ -88,7 +87,7 @@ impl Reader<'_> {
         let electors = self.electorate.lists().map(|(_, keys)| keys.len()).sum();
         self.uses.resize(electors, FirstUse::UNUSED);
         self.scheme = Some(manifest.body().scheme);
-        self.origins.push(Origin::of(&manifest));
+        self.origins.push(RollOrigin::of(&manifest));
         Ok(())
     }
 

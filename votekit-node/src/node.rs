@@ -25,7 +25,7 @@ use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles};
+use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles, RollOrigin};
 use crate::epoch_end;
 use crate::intake::{Intake, IntakeError, Submission};
 use crate::leadership::{self, Lead};
@@ -33,6 +33,7 @@ use crate::lease;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::random::random_request_id;
+use crate::roll_store;
 use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
 use crate::snapshots;
@@ -186,7 +187,7 @@ impl Node {
         if !node.shared.is_shared {
             leadership::take_for_ever(&node.shared).await?;
         }
-        node.take_up_elections().await?;
+        node.take_up_elections(true).await?;
         if node.shared.has(Role::Validate) {
             node.shared.spawn(validation::run(Arc::clone(&node.shared)));
         }
@@ -207,23 +208,40 @@ impl Node {
         Ok(node)
     }
 
-    /// Reads back every election of the ledger that this node does not have yet.
-    async fn take_up_elections(&self) -> Result<(), NodeError> {
+    /// Reads back every election of the ledger that this node does not have yet. A node that starts holds the registry against each.
+    async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
         let _creating = self.shared.creating.lock().await;
         for law_id in self.shared.ledger.elections().await? {
             if self.shared.election(&law_id).is_none() {
                 let (chronicle, parts) = crate::recovery::read_back(&self.shared, &law_id).await?;
+                if starting {
+                    self.check_registry(&law_id, &chronicle).await?;
+                }
                 self.add_election(chronicle, parts)?;
             }
         }
         Ok(())
     }
 
+    /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it. Whatever else is wrong with it, votes are decided without.
+    async fn check_registry(&self, law_id: &LawId, chronicle: &Chronicle) -> Result<(), NodeError> {
+        let Some(digest) = chronicle.last_manifest().filter(|_| chronicle.state() < State::Closed) else { return Ok(()) };
+        let origin = RollOrigin::of(&roll_store::manifest(&self.shared.folder, &digest)?);
+        match self.shared.registry.check_origin(law_id, &origin).await {
+            Ok(()) => Ok(()),
+            Err(error @ EngineError::Misconfigured { .. }) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%law_id, %error, "the registry was not held against the log");
+                Ok(())
+            }
+        }
+    }
+
     /// Takes up elections that other nodes create.
     async fn watch_elections(&self) {
         loop {
             tokio::time::sleep(LOOK_FOR_ELECTIONS_EVERY).await;
-            match self.take_up_elections().await {
+            match self.take_up_elections(false).await {
                 Ok(()) => {}
                 // It may be there in a moment: its keys are written first, but the folder may be on a network.
                 Err(error) => tracing::warn!(%error, "an election cannot be taken up yet"),

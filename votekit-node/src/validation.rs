@@ -1,7 +1,7 @@
 //! Validation: batches from the ballot box are verified, marked in the registry, labelled, and passed on to staging.
 //!
-//! The labels are hints for the voter, the throttle and the reviewers. A forged batch goes no further. With the registry away batches go on without labels: the log
-//! decides all the same.
+//! The labels are hints for the voter, the throttle and the reviewers. A forged batch goes no further. With the registry away, or damaged, batches go on without labels:
+//! the log decides all the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
         Ok(cell) => cell,
         Err(reason) => return refuse(shared, delivery, &reason).await,
     };
-    let labels = label(shared, &cell, batch).await?;
+    let labels = label(shared, &cell, batch).await;
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
     metrics::batch(Step::Forwarded);
     Ok(())
@@ -103,23 +103,26 @@ async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<()
     until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
 }
 
-/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them.
-async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Result<Labels, EngineError> {
+/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever is wrong with the registry, the batch goes on.
+async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
     let started = Instant::now();
-    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Ok(Labels::new()) };
+    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Labels::new() };
     let marks: Vec<Mark> =
         batch.envelopes().map(|envelope| Mark { key: scheme.registry_key(&envelope.hash), request: envelope.request }).collect();
     let labels = match shared.registry.mark(cell.law_id(), &marks).await {
         Ok(labels) => labels,
         Err(error) if is_passing(&error) => {
             tracing::warn!(batch = %batch.number(), %error, "a batch goes on without labels");
-            return Ok(Labels::new());
+            return Labels::new();
         }
-        Err(error) => return Err(error),
+        Err(error) => {
+            tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without labels");
+            return Labels::new();
+        }
     };
     metrics::batch(Step::Marked);
     tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()), started);
-    Ok(labels)
+    labels
 }
 
 /// Tells voters and throttle what to expect of requests that are on their way here.

@@ -11,15 +11,15 @@ use async_trait::async_trait;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use tempfile::TempDir;
-use votekit_core::credential::RegistryKey;
-use votekit_core::id::{LawId, RequestId};
-use votekit_core::registry::KeyList;
+use votekit_core::credential::{HashScheme, RegistryKey};
+use votekit_core::id::{Digest, LawId, RequestId};
+use votekit_core::registry::{Changes, KeyList};
 use votekit_node::engine::conformance::{Place, Which, registry_cases, report_cases};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::registry::{Difference, RedisRegistry};
 use votekit_node::engine::services::url::{Service, ServiceAddress};
 use votekit_node::engine::unreliable::Odds;
-use votekit_node::engine::{EngineError, Expectation, FirstUse, Mark, Registry, Roles};
+use votekit_node::engine::{EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, Roles, RollOrigin};
 
 const REGISTRY_CASES: usize = 19;
 const REGISTRY_CASES_RETRY_SAFE: usize = 18;
@@ -255,13 +255,191 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
     let survey = registry.survey(&law()).await.expect("counted");
     assert_eq!((survey.buckets, survey.buckets_missing), (64, 1));
     assert!(survey.registered() < 500);
-    // Loading again brings the electors back, and leaves the others as they are.
+    // Who of its electors has voted only the log knows: nothing adds them again as unused.
+    for refused in [
+        registry.add_roll(&law(), &roll(1..=500)).await,
+        registry.add_roll(&law(), &roll([7])).await,
+        registry.apply(&law(), &Changes { revoke: vec![key(8)], ..Changes::default() }).await,
+        registry.prepare(&law(), &origin(1), 500).await,
+    ] {
+        let (reason, hint) = misconfigured(refused);
+        assert!(reason.contains("part (1 of 64 buckets) of L2025-001 is gone"), "{reason}");
+        assert!(hint.contains("registry rebuild"), "{hint}");
+    }
+    assert_eq!(registry.survey(&law()).await.expect("counted").buckets_missing, 1);
+    // What an operator's rebuild does, and a node's load after it.
+    let keys = roll(1..=500);
+    let voted = FirstUse::by(&mark(7, 1).request);
+    let uses = keys.keys().iter().map(|known| if *known == key(7) { voted } else { FirstUse::UNUSED }).collect();
+    let electors = vec![KnownElectors { keys: Arc::clone(&keys), uses }];
+    registry.restore_all(&law(), electors).await.expect("rebuilt");
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     assert_eq!(
-        registry.mark(&law(), &[mark(7, 1), mark(9_999, 1)]).await.expect("marked"),
-        [Expectation::Accepted, Expectation::Unknown]
+        registry.mark(&law(), &[mark(7, 2), mark(9_999, 1)]).await.expect("marked"),
+        [Expectation::Duplicate { attempt: 2 }, Expectation::Unknown]
     );
     assert_eq!(registry.survey(&law()).await.expect("counted").registered(), 500);
+}
+
+#[tokio::test]
+async fn an_election_of_which_only_the_electors_are_left_is_not_loaded_over_them() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    let meta = format!("{prefix}:{{{}}}", law());
+    redis::cmd("DEL").arg(&meta).query_async::<()>(&mut redis().await).await.expect("deleted");
+    let (reason, hint) = misconfigured(registry.add_roll(&law(), &roll(1..=500)).await);
+    assert!(reason.contains("what was said of L2025-001 is gone") && hint.contains("registry rebuild"), "{reason} {hint}");
+    let electors = vec![KnownElectors { keys: roll(1..=500), uses: vec![FirstUse::UNUSED; 500] }];
+    registry.restore_all(&law(), electors).await.expect("rebuilt");
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+}
+
+#[tokio::test]
+async fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
+    let prefix = prefix();
+    let registry = registry(&prefix).await;
+    registry.load_roll(&law(), &roll(1..=40), Some(&origin(1)), &|_| {}).await.expect("loaded");
+    // As if it had been killed.
+    let meta = format!("{prefix}:{{{}}}", law());
+    let mut redis = redis().await;
+    for field in ["manifests", "registered"] {
+        redis::cmd("HSET")
+            .arg(&meta)
+            .arg(field)
+            .arg(if field == "registered" { "0" } else { "" })
+            .query_async::<()>(&mut redis)
+            .await
+            .expect("set");
+    }
+    redis::cmd("HSET").arg(&meta).arg("state").arg("loading").query_async::<()>(&mut redis).await.expect("set");
+    for refused in [
+        registry.load_roll(&law(), &roll(20..=5000), Some(&origin(2)), &|_| {}).await.map(drop),
+        registry.check_load(&law(), &origin(2), 5000).await,
+        registry.prepare(&law(), &origin(2), 5000).await,
+    ] {
+        let (reason, hint) = misconfigured(refused);
+        assert!(reason.contains("a load of L2025-001 from manifest ") && reason.contains("did not come to its end"), "{reason}");
+        assert!(hint.contains("run that load again"), "{hint}");
+    }
+    // Whoever names no manifest is caught by the count.
+    let (reason, _) = misconfigured(registry.add_roll(&law(), &roll(30..=50)).await);
+    assert!(reason.contains("50 credentials are there, and this roll has 21"), "{reason}");
+    let other = HashScheme::HmacSha256;
+    let (reason, _) = misconfigured(
+        registry.load_roll(&law(), &roll(1..=50), Some(&RollOrigin { scheme: other, ..origin(1) }), &|_| {}).await.map(drop),
+    );
+    assert!(reason.contains("under another pepper or hash scheme"), "{reason}");
+    registry.load_roll(&law(), &roll(1..=50), Some(&origin(1)), &|_| {}).await.expect("ended");
+    let meta = registry.meta(&law()).await.expect("read").expect("there");
+    assert_eq!((meta.ready, meta.registered, meta.manifests), (true, 50, vec![origin(1).manifest]));
+}
+
+fn origin(number: u8) -> RollOrigin {
+    RollOrigin { manifest: Digest::of(&[number]), scheme: HashScheme::Sha256, pepper: None }
+}
+
+fn misconfigured(refused: Result<(), EngineError>) -> (String, String) {
+    match refused {
+        Err(EngineError::Misconfigured { reason, hint, .. }) => (reason, hint),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
+    let server = OneServer::start();
+    let registry = server.open().await;
+    let client = redis::Client::open(server.url()).expect("an address");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("connected");
+    let mut set = async |value: &str| {
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg(value).query_async::<()>(&mut redis).await.expect("set");
+    };
+    set("2000000").await;
+    registry.prepare(&law(), &origin(1), 50_000).await.expect("there is room");
+    let (reason, hint) = misconfigured(registry.prepare(&law(), &origin(1), 100_000).await);
+    assert!(reason.contains("maxmemory is 2000000 bytes: its 100000 electors take 2800000"), "{reason}");
+    assert!(hint.contains("CONFIG SET"), "{hint}");
+    assert_eq!(registry.registered(&law()).await.expect("read"), 0, "nothing is written");
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    set("1").await;
+    let refused = registry.mark(&law(), &[mark(1, 1)]).await.expect_err("no room");
+    let (reason, hint) = misconfigured(Err(refused));
+    assert!(reason.contains("OOM") && hint.contains("maxmemory"), "{reason} {hint}");
+    set("0").await;
+    assert_eq!(registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"), [Expectation::Accepted]);
+}
+
+/// The line of docs/operations.md that gives a user every right that is needed, and none that is not.
+#[tokio::test]
+async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
+    let manual = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md")).expect("the manual");
+    let line = manual.lines().find(|line| line.starts_with("ACL SETUSER votekit ")).expect("the line");
+    let words: Vec<&str> = line.split(' ').map(|word| if word.starts_with('>') { ">geheim" } else { word }).collect();
+    let server = OneServer::start();
+    server.open().await;
+    let client = redis::Client::open(server.url()).expect("an address");
+    let mut redis = client.get_multiplexed_async_connection().await.expect("connected");
+    let mut allow = async |words: &[&str]| {
+        let mut command = redis::cmd(words[0]);
+        words[1..].iter().for_each(|word| {
+            command.arg(*word);
+        });
+        command.query_async::<()>(&mut redis).await.expect("set");
+    };
+    allow(&words).await;
+    let url = server.url().replace("redis://", "redis://votekit:geheim@");
+    let registry = RedisRegistry::open(&address(&url)).await.expect("opened");
+    registry.prepare(&law(), &origin(1), 500).await.expect("prepared");
+    assert_eq!(registry.check_settings(500).await.expect("looked at"), []);
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
+    registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded again");
+    let changes = Changes { revoke: vec![key(2)], replace: vec![(key(3), key(1003))], add: vec![key(1001)] };
+    registry.apply(&law(), &changes).await.expect("applied");
+    assert_eq!(registry.mark(&law(), &[mark(1, 1), mark(1, 2)]).await.expect("marked")[1], Expectation::Duplicate { attempt: 2 });
+    registry.compare(&law(), &[(key(4), FirstUse::UNUSED)]).await.expect("compared");
+    registry.survey(&law()).await.expect("counted");
+    assert_eq!(registry.laws().await.expect("listed"), [law()]);
+    let electors = vec![KnownElectors { keys: roll(1..=20_000), uses: vec![FirstUse::UNUSED; 20_000] }];
+    registry.restore_all(&law(), electors).await.expect("rebuilt");
+    registry.ping().await.expect("it answers");
+    // One right fewer.
+    allow(&["ACL", "SETUSER", "votekit", "-evalsha"]).await;
+    let refused = registry.mark(&law(), &[mark(1, 1)]).await.expect_err("no right");
+    assert!(misconfigured(Err(refused)).1.contains("docs/operations.md"));
+    allow(&["ACL", "SETUSER", "votekit", "-get"]).await;
+    self::refused(&url, "no permissions", "docs/operations.md").await;
+}
+
+#[tokio::test]
+async fn replicas_are_looked_at_too() {
+    let looked_at = async || {
+        let told: String = redis::cmd("CLUSTER").arg("NODES").query_async(&mut one(&cluster()).await).await.expect("told");
+        let mut times = Vec::new();
+        for line in told.lines().filter(|line| line.contains("slave")) {
+            let address = line.split(' ').nth(1).and_then(|word| word.split('@').next()).expect("an address");
+            let told: String = redis::cmd("INFO")
+                .arg("commandstats")
+                .query_async(&mut one(&format!("redis://{address}")).await)
+                .await
+                .expect("told");
+            let calls =
+                told.lines().find_map(|line| line.strip_prefix("cmdstat_config|get:calls=")?.split(',').next()?.parse().ok());
+            times.push(calls.unwrap_or(0_u64));
+        }
+        times
+    };
+    let before = looked_at().await;
+    assert_eq!(before.len(), 3);
+    let findings = registry(&prefix()).await.check_settings(1).await.expect("looked at");
+    assert!(findings.iter().all(|finding| !finding.text.contains("does not answer")), "{findings:?}");
+    assert!(looked_at().await.iter().zip(&before).all(|(after, before)| after > before));
+}
+
+/// One node of the cluster by itself.
+async fn one(address: &str) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(address).expect("an address");
+    client.get_multiplexed_async_connection().await.expect("connected")
 }
 
 #[tokio::test]

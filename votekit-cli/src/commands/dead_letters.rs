@@ -82,8 +82,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         Action::List(args) => (args.place, false),
         Action::Drive(args) => (args.place, true),
     };
-    let address = ServiceAddress::parse(Service::RabbitMq, &place.ballot_box)
-        .map_err(|error| CommandError::configuration(error.to_string()))?;
+    let address = ServiceAddress::parse(Service::RabbitMq, &place.ballot_box)?;
     let letters = office::run(async {
         let dead_letters = DeadLetters::open(&address).await?;
         Ok(if driven { dead_letters.drive().await? } else { dead_letters.list().await? })

@@ -17,7 +17,8 @@ use crate::services_args::ServicesArgs;
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
-/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the folder in order. A second node on the same data is refused.
+/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the folder in order. A second node on the same data is refused,
+/// unless all have a --name, and Redis, RabbitMQ and PostgreSQL beside them.
 /// Beyond this machine it wants TLS, its own (--tls-cert, --tls-key) or that of the proxies it is told to believe (--tls-proxy).
 ///
 /// Every setting can stand in the configuration file; what is given here counts over it.

@@ -10,7 +10,7 @@ use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::Desk;
+use super::{Desk, SERVICES};
 
 /// `votekit serve`, reached on ports of the system's choice. Whatever happens to the test, no node stays behind.
 pub(crate) struct Node {
@@ -54,6 +54,9 @@ impl Node {
         }
         let log = desk.path("node.log");
         let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
+        for variable in SERVICES {
+            command.env_remove(variable);
+        }
         command.args(more).current_dir(desk.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
         prepare(&mut command);
         let child = command.spawn().expect("the node starts");

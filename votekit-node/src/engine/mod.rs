@@ -23,10 +23,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
-use votekit_core::credential::RegistryKey;
+use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::FullTile;
+use votekit_core::manifest::{Manifest, PepperMarks};
 use votekit_core::registry::{Changes, KeyList};
 
 /// Why an engine did not do what it was asked. Each variant says whether the write may have happened.
@@ -65,7 +66,8 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
-    /// The engine cannot be used as it is set up: a wrong address, password or setting, other people's data, another version. Told at the opening alone.
+    /// The engine cannot be used as it is set up: a wrong address, password, right or setting, no room, other people's data, another version. Told at the opening, and
+    /// whenever a server refuses for good what it is asked.
     #[error("{engine} cannot be used: {reason}")]
     Misconfigured {
         /// Which engine.
@@ -198,6 +200,36 @@ impl FirstUse {
     }
 }
 
+/// Where credentials come from: what must agree before a registry takes more of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollOrigin {
+    /// The manifest.
+    pub manifest: Digest,
+    /// How credentials are hashed.
+    pub scheme: HashScheme,
+    /// The pepper's marks, when they are hashed under one.
+    pub pepper: Option<PepperMarks>,
+}
+
+impl RollOrigin {
+    /// As a manifest tells.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        let body = manifest.body();
+        Self { manifest: manifest.digest(), scheme: body.scheme, pepper: body.pepper }
+    }
+
+    /// Scheme and pepper in one word: what a registry keeps to tell its own credentials from others.
+    #[must_use]
+    pub fn scheme_word(&self) -> String {
+        match (&self.scheme, &self.pepper) {
+            (HashScheme::Sha256, _) => "sha256".to_owned(),
+            (HashScheme::HmacSha256, None) => "hmac-sha256".to_owned(),
+            (HashScheme::HmacSha256, Some(pepper)) => format!("hmac-sha256 {} {}", pepper.id, pepper.check),
+        }
+    }
+}
+
 /// The electors of one list, with the first use of each credential that the log tells: one for each key.
 #[derive(Debug, Clone)]
 pub struct KnownElectors {
@@ -228,7 +260,20 @@ pub enum Expectation {
 /// Marking is atomic for each envelope and idempotent for each request: marking the same request again gives the same expectation and counts no attempt.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends.
+    /// Says how the credentials of an election are hashed, before any is looked for: a node that starts holds its log's last roll against the registry. One that
+    /// outlives its process refuses another hashing than its own as [`EngineError::Misconfigured`], since it would call every voter unknown.
+    async fn check_origin(&self, _law_id: &LawId, _origin: &RollOrigin) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Asks whether so many electors of a roll or supplement can be added, before the log says that they are registered, and says where they come from. Refused as
+    /// [`EngineError::Misconfigured`], with nothing changed.
+    async fn prepare(&self, _law_id: &LawId, _origin: &RollOrigin, _electors: u64) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends: a registry that outlives its process and has lost part of an election
+    /// refuses, since nobody but the log knows who of those has voted.
     async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
 
     /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay; applying again changes nothing.

@@ -408,7 +408,10 @@ impl From<ResultsError> for Problem {
 /// Administrators are told what an engine, the folder or the roll's files said.
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
-        let detail = error.to_string();
+        let mut detail = error.to_string();
+        if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = &error {
+            detail = format!("{detail} ({hint})");
+        }
         let kind = match error {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
@@ -423,7 +426,9 @@ impl From<AdminError> for Problem {
             AdminError::Busy { .. } => &ADMIN_BUSY,
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
-            AdminError::Engine(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => &UNAVAILABLE,
+            AdminError::Engine(
+                EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } | EngineError::Misconfigured { .. },
+            ) => &UNAVAILABLE,
             AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
         if kind.status.is_server_error() {

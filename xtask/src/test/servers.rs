@@ -9,7 +9,8 @@ use crate::project;
 use crate::services::{Rig, TEST_VARIABLES};
 
 /// Folders whose test files may want servers, with how the names of those begin.
-const WANTING: [(&str, &str); 3] = [("votekit-node", "engine_services_"), ("votekit-cli", "services_"), ("xtask", "services")];
+pub(super) const WANTING: [(&str, &str); 3] =
+    [("votekit-node", "engine_services_"), ("votekit-cli", "services_"), ("xtask", "services")];
 
 /// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those that want none.
 ///

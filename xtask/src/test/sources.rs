@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
+use super::servers;
 use crate::project;
+use crate::services::TEST_VARIABLES;
 
 /// A file longer than this says why, in a line that begins with [`REASON`].
 const LINES_MAX: usize = 600;
@@ -17,10 +19,10 @@ const SOURCE_FOLDERS: [&str; 8] =
 
 /// Test files of the command line that mirror no verb, each with its reason.
 const OTHER_TESTS: [(&str, &str); 7] = [
+    ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
     ("interruption", "interrupts verbs that make files"),
-    ("load_registry", "loads a registry on Redis, whichever way `load` has"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
@@ -78,6 +80,54 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fails for every test program that wants servers under a name that does not say so: without servers it would not be left out, and fail.
+pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
+    let mut misnamed = Vec::new();
+    let mut count = 0;
+    for (package, prefix) in servers::WANTING {
+        let tests = root.join(package).join("tests");
+        let mut texts = Vec::new();
+        for file in project::files_below(&tests)? {
+            if file.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(tests.join(&file))?;
+                texts.push((file, text));
+            }
+        }
+        let wants = |text: &str| TEST_VARIABLES.iter().any(|variable| text.contains(variable));
+        // What they share, by the names under which it is used: `mod redis;` and `support::redis`.
+        let shared: Vec<String> = texts
+            .iter()
+            .filter(|(file, text)| file.components().count() > 1 && wants(text))
+            .filter_map(|(file, _)| shared_name(file))
+            .collect();
+        let uses = |text: &str| {
+            shared.iter().any(|name| {
+                let module = name.rsplit("::").next().unwrap_or(name);
+                text.contains(&format!("mod {module};")) || text.contains(&format!("use {name}"))
+            })
+        };
+        for (file, text) in texts.iter().filter(|(file, _)| file.components().count() == 1) {
+            let name = file.to_string_lossy();
+            if wants(text) || uses(text) {
+                count += 1;
+                if !name.starts_with(prefix) {
+                    misnamed.push(format!("{package}/tests/{name}: its name should begin with {prefix}"));
+                }
+            }
+        }
+    }
+    ensure!(misnamed.is_empty(), "these test files want servers, and their names do not say so:\n  {}", misnamed.join("\n  "));
+    println!("{count} test files want servers, and all their names say so");
+    Ok(())
+}
+
+/// `support/redis.rs` is `support::redis`, `rabbitmq/server.rs` and `rabbitmq/mod.rs` are `rabbitmq`'s.
+fn shared_name(file: &Path) -> Option<String> {
+    let folder = file.parent()?.to_str()?;
+    let stem = file.file_stem()?.to_str()?;
+    Some(if folder == "support" && stem != "mod" { format!("{folder}::{stem}") } else { folder.to_owned() })
+}
+
 /// Every Rust source of the project, build output left out.
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
@@ -110,6 +160,44 @@ mod tests {
         let error = check_lengths(&root).expect_err("too long").to_string();
         assert!(error.contains("votekit-core/src/long.rs: 601 lines") && !error.contains("reasoned"), "{error}");
         Ok(())
+    }
+
+    #[test]
+    fn a_test_file_that_wants_servers_says_so_by_its_name() -> Result<()> {
+        let root = project::scratch("sources-test/wanting")?;
+        let asks = format!("std::env::var(\"{}\")", TEST_VARIABLES[0]);
+        for (file, text) in [
+            ("votekit-cli/tests/support/redis.rs", asks.as_str()),
+            ("votekit-cli/tests/support/mod.rs", "mod redis;"),
+            ("votekit-cli/tests/services_load.rs", "mod support;\nuse support::redis::registry;"),
+            ("votekit-cli/tests/load.rs", "mod support;\nuse support::Desk;"),
+            ("votekit-node/tests/rabbitmq/mod.rs", asks.as_str()),
+            ("votekit-node/tests/engine_services_ballot_box.rs", "mod rabbitmq;"),
+            ("xtask/tests/services.rs", asks.as_str()),
+        ] {
+            write(&root, file, text)?;
+        }
+        check_names_of_wanting(&root)?;
+        write(&root, "votekit-cli/tests/registry.rs", "mod support;\nuse support::redis::registry;")?;
+        write(&root, "votekit-node/tests/queues.rs", "mod rabbitmq;")?;
+        write(&root, "votekit-node/tests/direct.rs", &asks)?;
+        let error = check_names_of_wanting(&root).expect_err("three say nothing").to_string();
+        for (file, prefix) in [
+            ("votekit-cli/tests/registry.rs", "services_"),
+            ("votekit-node/tests/queues.rs", "engine_services_"),
+            ("votekit-node/tests/direct.rs", "engine_services_"),
+        ] {
+            assert!(error.contains(&format!("{file}: its name should begin with {prefix}")), "{error}");
+        }
+        assert!(!error.contains("load.rs"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_project_keeps_its_own_rules() -> Result<()> {
+        check_lengths(project::root())?;
+        check_test_files(project::root())?;
+        check_names_of_wanting(project::root())
     }
 
     #[test]

@@ -6,7 +6,7 @@ use votekit_core::chronicle::RollContent;
 use votekit_core::id::LawId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::services::registry::{LawMeta, Origin, RedisRegistry};
+use votekit_node::engine::services::registry::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
 use votekit_node::node::AdminError;
 use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
 
@@ -19,42 +19,54 @@ use crate::{office, progress, shared_registry};
 pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
     let data = args.office.data().map(DataFolder::peek).transpose()?;
     let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref()).map_err(AdminError::Roll)?;
+    let origin = RollOrigin::of(&roll.manifest);
     let report = office::run(async {
         let registry = shared_registry::open(url).await?;
-        let findings = registry.check_settings().await?;
-        shared_registry::refuse(&findings)?;
-        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
         let mut before = Vec::with_capacity(roll.contents.len());
-        for (law_id, _) in &roll.contents {
+        let mut new = 0;
+        for (law_id, content) in &roll.contents {
             let meta = registry.meta(law_id).await?;
+            registry.check_load(law_id, &origin, electors(content)).await?;
             refuse_other(&roll.manifest, law_id, meta.as_ref())?;
+            if !meta.as_ref().is_some_and(|meta| is_loaded(meta, &origin)) {
+                new += electors(content);
+            }
             before.push(meta);
         }
-        load(&registry, &roll, before).await
+        let findings = registry.check_settings(new).await?;
+        refuse_settings(&findings)?;
+        shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
+        load(&registry, &roll, &origin, before).await
     })?;
     context.output.result(&Report(report))
 }
 
-async fn load(registry: &RedisRegistry, roll: &CheckedRoll, before: Vec<Option<LawMeta>>) -> Result<LoadReport, CommandError> {
-    let origin = Origin::of(&roll.manifest);
+fn is_loaded(meta: &LawMeta, origin: &RollOrigin) -> bool {
+    meta.ready && meta.manifests.contains(&origin.manifest)
+}
+
+async fn load(
+    registry: &RedisRegistry,
+    roll: &CheckedRoll,
+    origin: &RollOrigin,
+    before: Vec<Option<LawMeta>>,
+) -> Result<LoadReport, CommandError> {
     let mut laws = Vec::with_capacity(roll.contents.len());
     for ((law_id, content), meta) in roll.contents.iter().zip(before) {
-        let loaded_before = meta.is_some_and(|meta| meta.ready && meta.manifests.contains(&origin.manifest));
-        // What was loaded before is counted; where Redis has lost some of it, it is loaded again.
-        let whole = match loaded_before {
-            true => Some(registry.survey(law_id).await?).filter(|survey| survey.buckets_missing == 0),
+        let counted = match meta.is_some_and(|meta| is_loaded(&meta, origin)) {
+            true => Some(registry.survey(law_id).await?),
             false => None,
         };
-        let (keys, outcome, registered) = match (content, whole) {
+        let (keys, outcome, registered) = match (content, counted) {
             (content, Some(survey)) => (electors(content), LoadOutcome::Unchanged, survey.registered()),
             (RollContent::Roll(keys), None) => {
                 let bar = progress::count("loading", Some(keys.len() as u64));
-                let loaded = registry.load_roll(law_id, keys, Some(&origin), &|electors| bar.inc(electors)).await;
+                let loaded = registry.load_roll(law_id, keys, Some(origin), &|electors| bar.inc(electors)).await;
                 bar.finish_and_clear();
                 (keys.len() as u64, LoadOutcome::Loaded, loaded?)
             }
             (RollContent::Supplement(changes), None) => {
-                let registered = registry.load_supplement(law_id, &Arc::clone(changes), Some(&origin)).await?;
+                let registered = registry.load_supplement(law_id, &Arc::clone(changes), Some(origin)).await?;
                 (electors(content), LoadOutcome::Loaded, registered)
             }
         };
@@ -70,23 +82,13 @@ fn electors(content: &RollContent) -> u64 {
     }
 }
 
-/// A registry takes the credentials of one pepper, one roll, and its supplements.
+/// A registry takes one roll, and its supplements.
 fn refuse_other(manifest: &Manifest, law_id: &LawId, meta: Option<&LawMeta>) -> Result<(), CommandError> {
-    let origin = Origin::of(manifest);
-    if let Some(scheme) = meta.and_then(|meta| meta.scheme.as_ref())
-        && *scheme != origin.scheme_word()
-    {
-        let text = format!(
-            "the registry holds {law_id} under another pepper or hash scheme ({scheme}) than this roll ({})",
-            origin.scheme_word()
-        );
-        return Err(CommandError::configuration(text)
-            .hint("is it the right registry, and the right roll? Installations that share one differ by ?prefix=NAME"));
-    }
+    let digest = manifest.digest();
     let loaded = meta.map_or(&[][..], |meta| &meta.manifests);
     match manifest.body().parent {
-        _ if loaded.contains(&origin.manifest) => Ok(()),
-        // What nodes load by themselves bears no manifest.
+        _ if loaded.contains(&digest) => Ok(()),
+        // What nodes of an earlier version loaded bears no manifest.
         Some(_) if loaded.is_empty() && meta.is_some_and(|meta| meta.ready) => Ok(()),
         Some(parent) if !loaded.contains(&parent) => Err(CommandError::bad_input(format!(
             "{law_id}: the supplement is made for manifest {parent}, which has not been loaded into this registry"

@@ -66,7 +66,6 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let archive = args.place.data.as_deref().map(|data| args.place.archive(data)).transpose()?;
     let report = office::run(async {
         let registry = shared_registry::open(&args.place.registry).await?;
-        let settings = registry.check_settings().await?.iter().map(ToString::to_string).collect();
         let mut laws = registry.laws().await?;
         if let Some(archive) = &archive {
             laws.extend(archive.elections()?);
@@ -78,6 +77,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         for law_id in laws.iter().filter(|law_id| args.place.is_meant(law_id)) {
             elections.push(check(args, &registry, archive.as_ref(), law_id).await?);
         }
+        let electors = elections.iter().map(|checked| checked.registered + checked.revoked).sum();
+        let settings = registry.check_settings(electors).await?.iter().map(ToString::to_string).collect();
         Ok(Report { cluster: registry.is_cluster(), settings, elections })
     })?;
     context.output.result(&report)?;
@@ -178,9 +179,9 @@ impl Checked {
         for manifest in meta.manifests.iter().filter(|manifest| !log.contains(manifest)) {
             self.faults.push(format!("{law_id}: manifest {manifest} was loaded, and has not taken effect by the log"));
         }
-        // What a node adds by itself bears no manifest: the counts tell whether it is there.
+        // What a node of an earlier version added bears no manifest: the counts tell whether it is there.
         for manifest in log.iter().filter(|manifest| !meta.manifests.contains(manifest)) {
-            self.remarks.push(format!("{law_id}: manifest {manifest} of the log was not loaded with `votekit load --registry`"));
+            self.remarks.push(format!("{law_id}: manifest {manifest} of the log is not among those that were loaded"));
         }
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use votekit_node::engine::services::registry::refuse_settings;
 use votekit_node::log_electors::LogElectors;
 
 use super::Where;
@@ -48,8 +49,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     args.place.refuse_absent(&elections, "the ledger")?;
     let report = office::run(async {
         let registry = shared_registry::open(&args.place.registry).await?;
-        let findings = registry.check_settings().await?;
-        shared_registry::refuse(&findings)?;
+        let findings = registry.check_settings(0).await?;
+        refuse_settings(&findings)?;
         shared_registry::warnings(&findings).for_each(|finding| context.output.warning(finding));
         let mut rebuilt = Vec::new();
         for law_id in elections.iter().filter(|law_id| args.place.is_meant(law_id)) {
@@ -58,7 +59,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
                 context.output.note(format!("{law_id}: no roll has taken effect; left as it is"));
                 continue;
             }
-            let bar = progress::count("rebuilding", Some(log.electors.iter().map(|list| list.keys.len() as u64).sum()));
+            let electors = log.electors.iter().map(|list| list.keys.len() as u64).sum();
+            refuse_settings(&registry.check_settings(electors).await?)?;
+            let bar = progress::count("rebuilding", Some(electors));
             let done = registry.rebuild(law_id, &log.electors, Some(&log.origins), &|electors| bar.inc(electors)).await;
             bar.finish_and_clear();
             done?;

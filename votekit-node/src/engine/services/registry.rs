@@ -22,7 +22,7 @@ mod survey;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -33,11 +33,12 @@ use votekit_core::registry::{Changes, KeyList};
 
 use self::layout::Names;
 pub use self::loading::Progress;
-pub use self::meta::{LawMeta, Origin};
+pub use self::meta::LawMeta;
 use self::server::{Effect, Keyed, Server};
-pub use self::settings::{Finding, Severity};
+pub use self::settings::{Finding, Severity, refuse as refuse_settings};
 pub use self::survey::{Difference, Survey};
 use super::url::ServiceAddress;
+pub use crate::engine::RollOrigin;
 use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry};
 
 const ENGINE: &str = "the registry on Redis";
@@ -59,6 +60,8 @@ struct Inner {
     names: Names,
     /// What was read of elections that are loaded, and when.
     known: Mutex<HashMap<LawId, (Instant, LawMeta)>>,
+    /// Where credentials come from that are added next: see [`Registry::prepare`].
+    prepared: Mutex<HashMap<LawId, RollOrigin>>,
     /// Whether marking has failed, and has not been seen to work again.
     away: AtomicBool,
 }
@@ -86,7 +89,7 @@ impl RedisRegistry {
             refused(format!("the prefix '{prefix}' is none"), hint)
         })?;
         let server = Server::open(address).await?;
-        let inner = Inner { server, names, known: Mutex::default(), away: AtomicBool::new(false) };
+        let inner = Inner { server, names, known: Mutex::default(), prepared: Mutex::default(), away: AtomicBool::new(false) };
         let layout = inner.server.one(Keyed::of("GET", &inner.names.layout()), Effect::Reads, QUESTION_PATIENCE).await;
         let other = || "is another program's data there? Give this installation a name of its own with ?prefix=NAME".to_owned();
         match layout {
@@ -101,9 +104,18 @@ impl RedisRegistry {
             }
             Ok(_) => return Err(refused(format!("the key {} is not votekit's", inner.names.layout()), other())),
             Err(EngineError::Corrupt { reason, .. }) => return Err(refused(reason, other())),
+            Err(EngineError::Misconfigured { reason, hint, .. }) => return Err(refused(reason, hint)),
             Err(error) => return Err(error),
         }
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether a roll or supplement of so many electors can be loaded into what the registry holds of an election: tells before anything changes.
+    ///
+    /// # Errors
+    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are there, and when Redis has lost part of what was loaded.
+    pub async fn check_load(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+        self.inner.check_load(law_id, Some(origin), electors).await
     }
 
     /// Whether it is a cluster.
@@ -113,14 +125,31 @@ impl RedisRegistry {
     }
 }
 
+impl Inner {
+    fn prepared(&self, law_id: &LawId) -> Option<RollOrigin> {
+        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
+    }
+}
+
 #[async_trait]
 impl Registry for RedisRegistry {
+    async fn check_origin(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+        self.meta(law_id).await?.map_or(Ok(()), |meta| meta.refuse_other_scheme(law_id, origin))
+    }
+
+    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+        self.check_load(law_id, origin, electors).await?;
+        settings::refuse(&self.check_settings(electors).await?)?;
+        self.inner.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(law_id.clone(), origin.clone());
+        Ok(())
+    }
+
     async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
-        self.load_roll(law_id, keys, None, &|_| {}).await.map(drop)
+        self.load_roll(law_id, keys, self.inner.prepared(law_id).as_ref(), &|_| {}).await.map(drop)
     }
 
     async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
-        self.load_supplement(law_id, changes, None).await.map(drop)
+        self.load_supplement(law_id, changes, self.inner.prepared(law_id).as_ref()).await.map(drop)
     }
 
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {

@@ -7,10 +7,18 @@ use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
 use super::{Persistent, Unreliable, persist};
-use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry};
+use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry, RollOrigin};
 
 #[async_trait]
 impl<T: Registry + ?Sized> Registry for Unreliable<T> {
+    async fn check_origin(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+        self.read(self.inner.check_origin(law_id, origin)).await
+    }
+
+    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+        self.read(self.inner.prepare(law_id, origin, electors)).await
+    }
+
     async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
         self.write(self.inner.add_roll(law_id, keys)).await
     }
@@ -46,6 +54,14 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
 
 #[async_trait]
 impl<T: Registry> Registry for Persistent<T> {
+    async fn check_origin(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+        persist(|| self.inner.check_origin(law_id, origin)).await
+    }
+
+    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+        persist(|| self.inner.prepare(law_id, origin, electors)).await
+    }
+
     async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
         persist(|| self.inner.add_roll(law_id, keys)).await
     }

@@ -19,7 +19,7 @@ const DEFAULT_SCHEMA: &str = "votekit";
 const MIGRATION_LOCK: i64 = i32::from_be_bytes(*b"VKIT") as i64;
 
 /// The oldest server whose behaviour was looked at, as it numbers itself.
-const OLDEST_SERVER: i32 = 140_000;
+const OLDEST_SERVER: i32 = 150_000;
 
 /// Why a step stopped.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! Loading a roll, and putting an election back as the log tells it.
 //!
 //! A bucket of a roll that is loaded for the first time is written beside its place and then moved there, unless something is there already (`RENAMENX`). Whatever is
-//! there is only added to, credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run twice at once, and never unspends anything.
+//! there is only added to, credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run twice at once, and never unspends anything. Once
+//! a roll is loaded, a bucket that is missing is one that Redis lost, with what it knew of votes: then loading refuses, and only the log brings it back (`rebuild`).
 
 use std::sync::Arc;
 
@@ -11,11 +12,11 @@ use votekit_core::id::LawId;
 use votekit_core::registry::KeyList;
 
 use super::layout::{Buckets, Credentials, Cut};
-use super::meta::{LawMeta, Origin};
+use super::meta::{LawMeta, part_is_gone};
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed, unexpected};
 use super::{CHANGE_PATIENCE, ENGINE, Inner, RedisRegistry};
-use crate::engine::{EngineError, KnownElectors};
+use crate::engine::{EngineError, KnownElectors, RollOrigin};
 
 /// Buckets that go to Redis in one pipeline: some 300 KB.
 const BUCKETS_AT_ONCE: usize = 256;
@@ -29,29 +30,48 @@ impl RedisRegistry {
     /// Loads a roll: adds its credentials, unspent. Those that are there stay as they are. Tells how many credentials are registered now.
     ///
     /// # Errors
-    /// [`EngineError`]: what was loaded stays, and loading again goes on.
+    /// [`EngineError`]: what was loaded stays, and loading again goes on. [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
+    /// there, and when Redis has lost part of what was loaded.
     pub async fn load_roll(
         &self,
         law_id: &LawId,
         keys: &Arc<KeyList>,
-        origin: Option<&Origin>,
+        origin: Option<&RollOrigin>,
         progress: &Progress<'_>,
     ) -> Result<u64, EngineError> {
         let inner = &self.inner;
-        let mut meta = inner.begin(law_id, keys.len() as u64).await?;
+        let count = keys.len() as u64;
+        inner.check_load(law_id, origin, count).await?;
+        let mut meta = inner.begin(law_id, count, origin).await?;
+        if let Some(origin) = origin {
+            // Somebody else may have begun in between.
+            meta.refuse_other(law_id, origin)?;
+        }
         let buckets = inner.names.buckets(law_id, meta.bits);
         let first = !meta.ready;
         let write = if first { Write::First } else { Write::Merge };
         let roll = Credentials { keys: keys.keys(), uses: None };
-        inner.write_all(&buckets, vec![roll], write, progress).await?;
-        // While an election is loaded for the first time nobody can revoke: counting fields is enough, and fast.
-        let registered = if first { inner.count_fields(&buckets).await? } else { inner.count(&buckets).await?.registered() };
-        if first && registered < keys.len() as u64 {
-            return Err(EngineError::Unavailable {
-                engine: ENGINE,
-                reason: format!("of {} credentials of {law_id} {registered} are there: Redis lost some, load again", keys.len()),
-            });
-        }
+        inner.write_all(law_id, &buckets, vec![roll], write, progress).await?;
+        let registered = if first {
+            // While an election is loaded for the first time nobody can revoke: counting fields is enough, and fast.
+            let found = inner.count_fields(&buckets).await?.0;
+            refuse_fewer(law_id, found, count)?;
+            if found > count {
+                return Err(EngineError::Misconfigured {
+                    engine: ENGINE,
+                    reason: format!(
+                        "of {law_id} {found} credentials are there, and this roll has {count}: another was begun before it"
+                    ),
+                    hint: "load into another ?prefix=NAME, or once its election has the roll run `votekit registry rebuild`"
+                        .to_owned(),
+                });
+            }
+            found
+        } else {
+            let found = inner.count(&buckets).await?;
+            refuse_fewer(law_id, found.credentials, count)?;
+            found.registered()
+        };
         meta.registered = registered;
         meta.add_manifest(origin);
         inner.finish(law_id, &meta, origin).await?;
@@ -69,17 +89,17 @@ impl RedisRegistry {
         &self,
         law_id: &LawId,
         electors: &[KnownElectors],
-        origins: Option<&[Origin]>,
+        origins: Option<&[RollOrigin]>,
         progress: &Progress<'_>,
     ) -> Result<(), EngineError> {
         let inner = &self.inner;
         let count: u64 = electors.iter().map(|list| list.keys.len() as u64).sum();
-        let before = inner.begin(law_id, count).await?;
+        let before = inner.begin(law_id, count, None).await?;
         // Buckets that were made for far fewer would be no packed lists any more.
         let bits = before.bits.max(Buckets::bits_for(count).saturating_sub(2));
         let buckets = inner.names.buckets(law_id, bits);
         let lists = electors.iter().map(|list| Credentials { keys: list.keys.keys(), uses: Some(&list.uses) }).collect();
-        inner.write_all(&buckets, lists, Write::Replace, progress).await?;
+        inner.write_all(law_id, &buckets, lists, Write::Replace, progress).await?;
         let found = inner.count(&buckets).await?;
         if found.credentials != count {
             return Err(EngineError::Unavailable {
@@ -94,7 +114,7 @@ impl RedisRegistry {
         if let Some(origins) = origins {
             meta.manifests = origins.iter().map(|origin| origin.manifest).collect();
         }
-        inner.finish(law_id, &meta, origins.and_then(<[Origin]>::last)).await?;
+        inner.finish(law_id, &meta, origins.and_then(<[RollOrigin]>::last)).await?;
         if before.bits != bits {
             inner.remove(&inner.names.buckets(law_id, before.bits)).await?;
         }
@@ -104,7 +124,7 @@ impl RedisRegistry {
 }
 
 impl LawMeta {
-    pub(super) fn add_manifest(&mut self, origin: Option<&Origin>) {
+    pub(super) fn add_manifest(&mut self, origin: Option<&RollOrigin>) {
         if let Some(origin) = origin
             && !self.manifests.contains(&origin.manifest)
         {
@@ -128,6 +148,7 @@ impl Inner {
     /// Writes every bucket, some hundreds in each pipeline.
     async fn write_all(
         &self,
+        law_id: &LawId,
         buckets: &Buckets,
         lists: Vec<Credentials<'_>>,
         write: Write,
@@ -139,7 +160,7 @@ impl Inner {
             let part: Vec<Cut<'_>> = cuts.by_ref().take(BUCKETS_AT_ONCE).collect();
             let more = !part.is_empty();
             if more {
-                under_way.push(self.write_part(buckets, part, write));
+                under_way.push(self.write_part(law_id, buckets, part, write));
             }
             if under_way.len() >= PIPELINES || !more {
                 match under_way.next().await {
@@ -151,11 +172,15 @@ impl Inner {
     }
 
     /// Writes some buckets; tells how many credentials that were.
-    async fn write_part(&self, buckets: &Buckets, part: Vec<Cut<'_>>, write: Write) -> Result<u64, EngineError> {
+    async fn write_part(&self, law_id: &LawId, buckets: &Buckets, part: Vec<Cut<'_>>, write: Write) -> Result<u64, EngineError> {
         let credentials = part.iter().flat_map(|(_, cut)| cut).map(|list| list.keys.len() as u64).sum();
         match write {
             Write::First => self.write_first(buckets, part).await?,
-            Write::Merge => self.merge(buckets, &part).await?,
+            Write::Merge => {
+                if !self.merge(buckets, &part, Missing::Refuse).await? {
+                    return Err(part_is_gone(law_id, "part"));
+                }
+            }
             Write::Replace => self.replace(buckets, &part).await?,
         }
         Ok(credentials)
@@ -179,20 +204,21 @@ impl Inner {
         if taken.is_empty() {
             return Ok(());
         }
-        self.merge(buckets, &taken).await?;
+        self.merge(buckets, &taken, Missing::Make).await?;
         let news: Vec<Keyed> = taken.iter().map(|(bucket, _)| Keyed::of("DEL", &buckets.new_key(*bucket))).collect();
         self.server.run(&news, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
     }
 
-    /// Adds to buckets what is not in them.
-    async fn merge(&self, buckets: &Buckets, part: &[Cut<'_>]) -> Result<(), EngineError> {
+    /// Adds to buckets what is not in them; tells whether all of them were there, or were made.
+    async fn merge(&self, buckets: &Buckets, part: &[Cut<'_>], missing: Missing) -> Result<bool, EngineError> {
         let merge = |(bucket, cut): &Cut<'_>| {
             let key = buckets.key(*bucket);
-            let command = SCRIPTS.merge(&key, cut.iter().flat_map(|list| list.fields()).map(|(field, _)| field));
-            Keyed::new(key, command)
+            let fields = cut.iter().flat_map(|list| list.fields()).map(|(field, _)| field);
+            Keyed::new(key.clone(), SCRIPTS.merge(&key, missing == Missing::Make, fields))
         };
         let commands: Vec<Keyed> = part.iter().map(merge).collect();
-        self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
+        let answers = self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        Ok(answers.iter().all(|answer| *answer != Value::Int(-1)))
     }
 
     async fn replace(&self, buckets: &Buckets, part: &[Cut<'_>]) -> Result<(), EngineError> {
@@ -205,17 +231,41 @@ impl Inner {
         self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
     }
 
-    /// Fields of all buckets, but for the empty ones.
-    async fn count_fields(&self, buckets: &Buckets) -> Result<u64, EngineError> {
-        let mut sum = 0;
+    /// Refuses what a load must not go on with, before anything is written.
+    pub(super) async fn check_load(&self, law_id: &LawId, origin: Option<&RollOrigin>, electors: u64) -> Result<(), EngineError> {
+        let Some(meta) = self.read_meta(law_id).await? else {
+            let buckets = self.names.buckets(law_id, Buckets::bits_for(electors));
+            let (fields, _) = self.count_fields(&buckets).await?;
+            // What is said of an election is written before its first credential, by whomever, and never removed.
+            let lost = fields > 0 && self.read_meta(law_id).await?.is_none();
+            return if lost { Err(part_is_gone(law_id, "what was said")) } else { Ok(()) };
+        };
+        if let Some(origin) = origin {
+            meta.refuse_other(law_id, origin)?;
+        }
+        if meta.ready { self.refuse_gone(law_id, &self.names.buckets(law_id, meta.bits)).await } else { Ok(()) }
+    }
+
+    /// Refuses an election that was loaded and of which Redis lost part.
+    pub(super) async fn refuse_gone(&self, law_id: &LawId, buckets: &Buckets) -> Result<(), EngineError> {
+        match self.count_fields(buckets).await? {
+            (_, 0) => Ok(()),
+            (_, missing) => Err(part_is_gone(law_id, &format!("part ({missing} of {} buckets)", buckets.all().len()))),
+        }
+    }
+
+    /// Fields of all buckets, but for the empty ones, and how many buckets are not there.
+    async fn count_fields(&self, buckets: &Buckets) -> Result<(u64, u64), EngineError> {
+        let (mut sum, mut missing) = (0, 0);
         for part in buckets.parts() {
             let commands: Vec<Keyed> = part.map(|bucket| Keyed::of("HLEN", &buckets.key(bucket))).collect();
             for answer in self.server.run(&commands, Effect::Reads, CHANGE_PATIENCE).await? {
                 let Value::Int(fields) = answer else { return Err(unexpected(&answer)) };
                 sum += u64::try_from(fields).unwrap_or(0).saturating_sub(1);
+                missing += u64::from(fields == 0);
             }
         }
-        Ok(sum)
+        Ok((sum, missing))
     }
 
     /// Removes buckets that nobody reads any more.
@@ -232,6 +282,23 @@ impl Inner {
     pub(super) fn forget(&self, law_id: &LawId) {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(law_id);
     }
+}
+
+/// What an addition makes of a bucket that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+fn refuse_fewer(law_id: &LawId, found: u64, wanted: u64) -> Result<(), EngineError> {
+    if found >= wanted {
+        return Ok(());
+    }
+    Err(EngineError::Unavailable {
+        engine: ENGINE,
+        reason: format!("of {wanted} credentials of {law_id} {found} are there: Redis lost some, load again"),
+    })
 }
 
 /// Two commands a bucket: written beside its place, moved there if nothing is there.

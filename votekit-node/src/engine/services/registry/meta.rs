@@ -4,28 +4,15 @@ use std::sync::Arc;
 
 use redis::Value;
 use tokio::time::{Duration, Instant};
-use votekit_core::credential::HashScheme;
 use votekit_core::id::{Digest, LawId};
-use votekit_core::manifest::{Manifest, PepperMarks};
 
 use super::layout::{Buckets, VERSION};
 use super::server::{Effect, Keyed};
 use super::{ENGINE, Inner, QUESTION_PATIENCE, RedisRegistry};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, RollOrigin};
 
 /// How old what is known of an election may be when its votes are marked.
 const AGE_MAX: Duration = Duration::from_secs(1);
-
-/// Where credentials come from: what must agree before a registry takes more of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The manifest.
-    pub manifest: Digest,
-    /// How credentials are hashed.
-    pub scheme: HashScheme,
-    /// The pepper's marks, when they are hashed under one.
-    pub pepper: Option<PepperMarks>,
-}
 
 /// What a registry says about an election.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,24 +25,43 @@ pub struct LawMeta {
     pub scheme: Option<String>,
     /// The manifests that were loaded to their end, in their order.
     pub manifests: Vec<Digest>,
+    /// The manifest whose load was begun first: while it is not at its end, no other is taken.
+    pub begun: Option<Digest>,
     pub(super) bits: u32,
 }
 
-impl Origin {
-    /// As a manifest tells.
-    #[must_use]
-    pub fn of(manifest: &Manifest) -> Self {
-        let body = manifest.body();
-        Self { manifest: manifest.digest(), scheme: body.scheme, pepper: body.pepper }
+impl LawMeta {
+    /// A registry takes the credentials of one pepper, and one roll to its end before anything else.
+    pub(super) fn refuse_other(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+        self.refuse_other_scheme(law_id, origin)?;
+        match self.begun {
+            Some(begun) if !self.ready && begun != origin.manifest => Err(EngineError::Misconfigured {
+                engine: ENGINE,
+                reason: format!(
+                    "a load of {law_id} from manifest {begun} was begun and did not come to its end, and this roll is of manifest {}",
+                    origin.manifest
+                ),
+                hint: "run that load again; to begin anew give another ?prefix=NAME, or once its election has the roll run \
+                       `votekit registry rebuild`"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
-    /// Scheme and pepper in one word: what a registry keeps to tell its own credentials from others.
-    #[must_use]
-    pub fn scheme_word(&self) -> String {
-        match (&self.scheme, &self.pepper) {
-            (HashScheme::Sha256, _) => "sha256".to_owned(),
-            (HashScheme::HmacSha256, None) => "hmac-sha256".to_owned(),
-            (HashScheme::HmacSha256, Some(pepper)) => format!("hmac-sha256 {} {}", pepper.id, pepper.check),
+    pub(super) fn refuse_other_scheme(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+        match &self.scheme {
+            Some(scheme) if *scheme != origin.scheme_word() => Err(EngineError::Misconfigured {
+                engine: ENGINE,
+                reason: format!(
+                    "it holds {law_id} under another pepper or hash scheme ({scheme}) than this roll ({})",
+                    origin.scheme_word()
+                ),
+                hint: "is it the right registry, and the right roll? Installations that share one differ by ?prefix=NAME; \
+                       `votekit registry rebuild` makes it what the ledger says"
+                    .to_owned(),
+            }),
+            _ => Ok(()),
         }
     }
 }
@@ -119,23 +125,26 @@ impl Inner {
         read(law_id, fields)
     }
 
-    /// Says that an election is being loaded, if nothing is said of it yet, and gives what is.
-    pub(super) async fn begin(&self, law_id: &LawId, electors: u64) -> Result<LawMeta, EngineError> {
+    /// Says that an election is being loaded, and from what, if nothing is said of it yet; gives what is.
+    pub(super) async fn begin(&self, law_id: &LawId, electors: u64, origin: Option<&RollOrigin>) -> Result<LawMeta, EngineError> {
         let key = self.names.meta(law_id);
         let once = |field: &str, value: String| Keyed::of("HSETNX", &key).arg(field).arg(value);
-        let begun = [
+        let mut begun = vec![
             Keyed::of("SETNX", &self.names.layout()).arg(VERSION),
             Keyed::of("SADD", &self.names.laws()).arg(law_id.as_str()),
             once("bits", Buckets::bits_for(electors).to_string()),
             once("registered", "0".to_owned()),
             once("state", "loading".to_owned()),
         ];
+        if let Some(origin) = origin {
+            begun.extend([once("scheme", origin.scheme_word()), once("begun", origin.manifest.to_hex())]);
+        }
         self.server.run(&begun, Effect::Writes, QUESTION_PATIENCE).await?;
         self.read_meta(law_id).await?.ok_or_else(|| damaged("what was just written is gone"))
     }
 
     /// Says that an election is loaded, and from what.
-    pub(super) async fn finish(&self, law_id: &LawId, meta: &LawMeta, origin: Option<&Origin>) -> Result<(), EngineError> {
+    pub(super) async fn finish(&self, law_id: &LawId, meta: &LawMeta, origin: Option<&RollOrigin>) -> Result<(), EngineError> {
         let key = self.names.meta(law_id);
         let mut fields = Keyed::of("HSET", &key).arg("bits").arg(meta.bits).arg("registered").arg(meta.registered);
         if let Some(origin) = origin {
@@ -163,6 +172,7 @@ fn read(law_id: &LawId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
             registered: field("registered")?.parse().ok()?,
             scheme: field("scheme").map(str::to_owned),
             manifests: manifests.map(|digest| digest.parse().ok()).collect::<Option<_>>()?,
+            begun: field("begun").map(|digest| digest.parse().ok()).map_or(Some(None), |digest| digest.map(Some))?,
             bits,
         })
     };
@@ -176,6 +186,16 @@ fn not_loaded(law_id: &LawId, begun: bool) -> EngineError {
         format!("no roll of {law_id} is loaded: see `votekit load --registry` and `votekit registry rebuild`")
     };
     EngineError::Unavailable { engine: ENGINE, reason }
+}
+
+/// Nobody but the log knows who has voted of the electors that are gone.
+pub(super) fn part_is_gone(law_id: &LawId, what: &str) -> EngineError {
+    EngineError::Misconfigured {
+        engine: ENGINE,
+        reason: format!("{what} of {law_id} is gone: loading again would count who has voted as unused"),
+        hint: "`votekit registry rebuild` brings it back from the ledger, with every vote; `votekit registry check` tells what is gone"
+            .to_owned(),
+    }
 }
 
 pub(super) fn damaged(what: &str) -> EngineError {

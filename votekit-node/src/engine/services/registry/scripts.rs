@@ -31,11 +31,16 @@ end
 return before + 2
 ";
 
-/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: fields. Answers how many were added.
+/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: 1 to make the bucket if it is not there, fields. Answers how many were added; -1 when the bucket is
+/// not there and is not to be made.
 const MERGE: &str = "
-redis.call('HSETNX', KEYS[1], '', 'v1')
+if ARGV[1] == '1' then
+  redis.call('HSETNX', KEYS[1], '', 'v1')
+elseif redis.call('HEXISTS', KEYS[1], '') == 0 then
+  return -1
+end
 local added = 0
-for place = 1, #ARGV do added = added + redis.call('HSETNX', KEYS[1], ARGV[place], '0') end
+for place = 2, #ARGV do added = added + redis.call('HSETNX', KEYS[1], ARGV[place], '0') end
 return added
 ";
 
@@ -103,8 +108,9 @@ impl Scripts {
         })
     }
 
-    pub(super) fn merge<'a>(&self, bucket: &str, fields: impl Iterator<Item = &'a [u8]>) -> Cmd {
+    pub(super) fn merge<'a>(&self, bucket: &str, make: bool, fields: impl Iterator<Item = &'a [u8]>) -> Cmd {
         call(&self.merge, &[bucket], |command| {
+            command.arg(u8::from(make));
             fields.for_each(|field| {
                 command.arg(field);
             });

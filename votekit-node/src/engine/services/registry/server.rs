@@ -22,6 +22,10 @@ use crate::retry::Backoff;
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// What to do for a user whose rights do not do.
+const RIGHTS_HINT: &str =
+    "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
+
 /// A command and the key that says where it goes.
 #[derive(Debug, Clone)]
 pub(super) struct Keyed {
@@ -94,7 +98,7 @@ impl Server {
                 Ok(Err(error)) => error,
                 Err(_) => RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)),
             };
-            in_doubt |= effect == Effect::Writes && may_have_happened(&error);
+            in_doubt |= effect == Effect::Writes && may_have_happened(&error, commands.len());
             if !is_passing(&error) || Instant::now() >= deadline {
                 return Err(failure(&error, in_doubt));
             }
@@ -135,6 +139,14 @@ impl Server {
                 let _ = tokio::time::timeout(patience, self.mend(&error)).await;
                 Err(failure(&error, false))
             }
+        }
+    }
+
+    /// Runs one command on every replica that the cluster tells of. Each answer with the address of its server, as it is named to people.
+    pub(super) async fn on_replicas(&self, command: &Cmd, patience: Duration) -> Vec<(String, RedisResult<Value>)> {
+        match &self.0 {
+            Kind::Single(_) => Vec::new(),
+            Kind::Cluster(cluster) => cluster.on_replicas(command, patience).await,
         }
     }
 
@@ -238,9 +250,23 @@ fn is_passing(error: &RedisError) -> bool {
     )
 }
 
-/// Whether the server may have done what it was asked, or part of it. It has not when no connection came about.
-fn may_have_happened(error: &RedisError) -> bool {
-    error.kind() != ErrorKind::ClusterConnectionNotFound && !error.is_connection_refusal()
+/// Whether the server may have done what it was asked, or part of it. It has not when no connection came about, or when it said no to the only command.
+fn may_have_happened(error: &RedisError, commands: usize) -> bool {
+    let said_no = commands == 1 && matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
+    !said_no && error.kind() != ErrorKind::ClusterConnectionNotFound && !error.is_connection_refusal()
+}
+
+/// What an operator has to do before the server does what it is asked; `None` when it may do it by itself.
+fn refusal_hint(error: &RedisError) -> Option<&'static str> {
+    let in_script = |text: &str| error.to_string().contains(text);
+    match error.code() {
+        Some("OOM") => Some("the server is at its maxmemory: set it higher, or add masters, then run the command again"),
+        Some("NOPERM") => Some(RIGHTS_HINT),
+        Some("MISCONF") => Some("the server cannot save to its disk: its log says why. Make room, then run the command again"),
+        // A user who may run scripts and not what is in them.
+        _ if in_script("can't run this command") => Some(RIGHTS_HINT),
+        _ => None,
+    }
 }
 
 fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
@@ -250,6 +276,9 @@ fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
             engine: ENGINE,
             reason: format!("a key of this registry holds something else ({reason})"),
         };
+    }
+    if let Some(hint) = refusal_hint(error) {
+        return EngineError::Misconfigured { engine: ENGINE, reason, hint: hint.to_owned() };
     }
     if in_doubt {
         EngineError::OutcomeUnknown { engine: ENGINE, reason }

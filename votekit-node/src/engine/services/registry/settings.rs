@@ -5,13 +5,16 @@ use std::fmt;
 
 use redis::Value;
 
-use super::{QUESTION_PATIENCE, RedisRegistry};
+use super::{ENGINE, QUESTION_PATIENCE, RedisRegistry};
 use crate::engine::EngineError;
 
 /// Most electors that a bucket comes to hold when supplements double the roll, with room for chance.
 const PACKED_ENTRIES_MIN: u64 = 256;
 /// Bytes of the longest field or value: 16.
 const PACKED_VALUE_BYTES_MIN: u64 = 16;
+
+/// Memory of an elector who has voted.
+const ELECTOR_BYTES: u64 = 28;
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,25 +43,36 @@ impl fmt::Display for Finding {
 }
 
 impl RedisRegistry {
-    /// Looks at the settings of every master.
+    /// Looks at the settings of every server, and at the room that each has for its share of so many electors. Replicas too: one of them may be a master tomorrow.
     ///
     /// # Errors
-    /// [`EngineError`] when a server does not answer. One that does not tell its settings is a finding.
-    pub async fn check_settings(&self) -> Result<Vec<Finding>, EngineError> {
+    /// [`EngineError`] when a master does not answer. One that does not tell its settings is a finding, and so is a replica that does not answer.
+    pub async fn check_settings(&self, electors: u64) -> Result<Vec<Finding>, EngineError> {
+        let server = &self.inner.server;
         let mut findings = Vec::new();
-        for (server, told) in self.inner.server.on_each(&redis::cmd("INFO"), QUESTION_PATIENCE).await? {
+        let masters = server.on_each(&redis::cmd("INFO"), QUESTION_PATIENCE).await?;
+        let share = electors.div_ceil((masters.len() as u64).max(1));
+        let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
+        let (answered, silent): (Vec<_>, Vec<_>) = replicas.into_iter().partition(|(_, told)| told.is_ok());
+        for (server, told) in
+            masters.into_iter().chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
+        {
             let told = redis::from_redis_value::<String>(told).unwrap_or_default();
-            let mut add = |found: Option<(Severity, String)>| {
-                findings.extend(found.map(|(severity, text)| Finding { server: server.clone(), severity, text }));
-            };
-            add(eviction(&told));
-            add(persistence(&told));
+            for (severity, text) in [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten() {
+                findings.push(Finding { server: server.clone(), severity, text });
+            }
+        }
+        for (server, _) in silent {
+            let text = "does not answer: it could not take over from its master, and its settings were not looked at".to_owned();
+            findings.push(Finding { server, severity: Severity::Warning, text });
         }
         let mut command = redis::cmd("CONFIG");
         command.arg("GET").arg("hash-max-listpack-*");
-        match self.inner.server.on_each(&command, QUESTION_PATIENCE).await {
+        match server.on_each(&command, QUESTION_PATIENCE).await {
             Ok(answers) => {
-                for (server, told) in answers {
+                let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
+                let replicas = replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
+                for (server, told) in answers.into_iter().chain(replicas) {
                     let told: HashMap<String, String> = read(told);
                     findings.extend(packed(&told).map(|(severity, text)| Finding { server: server.clone(), severity, text }));
                 }
@@ -73,6 +87,23 @@ impl RedisRegistry {
         }
         Ok(findings)
     }
+}
+
+/// Refuses settings under which a registry would not fit, or would lose electors.
+///
+/// # Errors
+/// [`EngineError::Misconfigured`] with all of them, a line each.
+pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
+    let refusals: Vec<String> =
+        findings.iter().filter(|finding| finding.severity == Severity::Refusal).map(ToString::to_string).collect();
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Misconfigured {
+        engine: ENGINE,
+        reason: refusals.join("\n"),
+        hint: "set it with CONFIG SET and in redis.conf on every server, then run the command again".to_owned(),
+    })
 }
 
 fn read(told: Value) -> HashMap<String, String> {
@@ -100,6 +131,19 @@ fn persistence(told: &str) -> Option<(Severity, String)> {
     })
 }
 
+/// Whether a server has room for its share of the electors.
+fn room(told: &str, share: u64) -> Option<(Severity, String)> {
+    let most: u64 = field(told, "maxmemory")?.parse().ok()?;
+    let wanted = share * ELECTOR_BYTES;
+    (most != 0 && most < wanted).then(|| {
+        let text = format!(
+            "maxmemory is {most} bytes: its {share} electors take {wanted} once they have voted, and further attempts and Redis itself \
+             are not counted in that. Set it higher, or add masters"
+        );
+        (Severity::Refusal, text)
+    })
+}
+
 fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
     let check = |name: &str, least: u64| {
         let found: u64 = told.get(name)?.parse().ok()?;
@@ -121,6 +165,10 @@ mod tests {
         assert!(eviction("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n").expect("found").1.contains("allkeys-lru"));
         assert_eq!(persistence("aof_enabled:1\r\n"), None);
         assert_eq!(persistence("aof_enabled:0\r\n").expect("found").0, Severity::Warning);
+        assert_eq!(room("maxmemory:0\r\n", u64::MAX / ELECTOR_BYTES), None);
+        assert_eq!(room("maxmemory:28000\r\nmaxmemory_policy:noeviction\r\n", 1000), None);
+        let (severity, text) = room("maxmemory:27999\r\n", 1000).expect("too little");
+        assert!(severity == Severity::Refusal && text.contains("1000 electors take 28000"), "{text}");
         let settings = |entries: &str, value: &str| {
             HashMap::from([
                 ("hash-max-listpack-entries".to_owned(), entries.to_owned()),

@@ -9,11 +9,10 @@ use votekit_core::id::LawId;
 use votekit_core::registry::Changes;
 
 use super::layout::{Buckets, field, stored};
-use super::meta::Origin;
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed};
 use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
-use crate::engine::{EngineError, FirstUse};
+use crate::engine::{EngineError, FirstUse, RollOrigin};
 
 /// Changes that go to Redis at once.
 const AT_ONCE: usize = 4096;
@@ -25,10 +24,19 @@ impl RedisRegistry {
     ///
     /// # Errors
     /// [`EngineError`]: what was applied stays, and applying again goes on.
-    pub async fn load_supplement(&self, law_id: &LawId, changes: &Changes, origin: Option<&Origin>) -> Result<u64, EngineError> {
+    pub async fn load_supplement(
+        &self,
+        law_id: &LawId,
+        changes: &Changes,
+        origin: Option<&RollOrigin>,
+    ) -> Result<u64, EngineError> {
         let inner = &self.inner;
         let mut meta = inner.loaded_now(law_id).await?;
+        if let Some(origin) = origin {
+            meta.refuse_other(law_id, origin)?;
+        }
         let buckets = inner.names.buckets(law_id, meta.bits);
+        inner.refuse_gone(law_id, &buckets).await?;
         for part in changes.replace.chunks(AT_ONCE) {
             inner.replace_unused(&buckets, part).await?;
         }

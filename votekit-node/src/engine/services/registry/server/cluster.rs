@@ -89,6 +89,25 @@ impl Cluster {
         Ok(answers)
     }
 
+    pub(super) async fn on_replicas(&self, command: &Cmd, patience: Duration) -> Vec<(String, RedisResult<Value>)> {
+        let State { connection, topology } = self.state.read().await.clone();
+        let is_replica = |(host, port): &&(String, u16)| {
+            let name = format!("{host}:{port}");
+            topology.masters.iter().all(|(master, _)| *master != name)
+        };
+        let asked = topology.nodes.iter().filter(is_replica).map(|(host, port)| {
+            let (mut connection, command) = (connection.clone(), command.clone());
+            async move {
+                let way = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+                let answer =
+                    tokio::time::timeout(patience, connection.route_command(command, RoutingInfo::SingleNode(way))).await;
+                let answer = answer.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
+                (format!("{host}:{port} (a replica)"), answer.and_then(Value::extract_error))
+            }
+        });
+        join_all(asked).await
+    }
+
     /// Finds out anew who has which slots.
     pub(super) async fn mend(&self, _error: &RedisError) {
         let State { mut connection, topology } = self.state.read().await.clone();

@@ -189,7 +189,7 @@ fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
     misconfigured(address, &reason, hint)
 }
 
-const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better, with ?password_file=FILE; the user may run EVALSHA, SCRIPT, H*, CLUSTER and INFO";
+const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better, with ?password_file=FILE; the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that the user needs";
 
 fn no_database(address: &ServiceAddress) -> EngineError {
     let reason = format!("it is a cluster, which has no database {}", address.path());

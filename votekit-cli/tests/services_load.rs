@@ -27,7 +27,7 @@ fn a_roll_is_loaded_and_loading_it_again_changes_nothing() {
 }
 
 #[test]
-fn an_interrupted_load_is_run_again_and_lost_electors_come_back() {
+fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused() {
     let (desk, _) = poll::hashed(300);
     let (url, prefix) = registry();
     load(&desk, &url).succeeds();
@@ -40,8 +40,29 @@ fn an_interrupted_load_is_run_again_and_lost_electors_come_back() {
     assert_eq!(redis(&["DEL", &bucket]), ":1");
     desk.run(&["registry", "check", "--registry", &url])
         .fails(5, &["1 of 64 buckets are gone", "hint: `votekit registry rebuild`"]);
-    assert!(load(&desk, &url).succeeds().contains("loaded, 300 electors"));
+    load(&desk, &url).fails(4, &["part (1 of 64 buckets) of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
+    // What is said about the election is lost too.
+    redis(&["DEL", &meta]);
+    load(&desk, &url).fails(4, &["what was said of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
+    // The way back.
+    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act", "--data", "node"]).succeeds();
+    desk.run(&["registry", "rebuild", "--registry", &url, "--data", "node"]).succeeds();
+    assert!(load(&desk, &url).succeeds().contains("loaded before, nothing changed (300 electors)"));
     assert_eq!(registered(&desk, &url), 300);
+}
+
+#[test]
+fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
+    let (desk, _) = poll::hashed(30);
+    let (url, prefix) = registry();
+    load(&desk, &url).succeeds();
+    redis(&["HSET", &format!("{prefix}:{{{LAW}}}"), "state", "loading", "manifests", ""]);
+    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"]).succeeds();
+    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"])
+        .fails(4, &["was begun and did not come to its end", "hint: run that load again"]);
+    assert!(load(&desk, &url).succeeds().contains("loaded, 30 electors"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn each_bad_address_is_told_with_a_hint() {
         ("amqp://guest:secret-no@127.0.0.1:1?queue=4", "there is no parameter queue"),
     ] {
         let outcome = desk.run(&["dead-letters", "list", "--ballot-box", address]);
-        outcome.fails(4, &[told]);
+        outcome.fails(4, &[told, "hint: "]);
         assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
     }
     desk.run(&["dead-letters", "drive", "--ballot-box", "amqp://127.0.0.1:1"]).fails(4, &["hint: check host and port"]);

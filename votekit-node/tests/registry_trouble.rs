@@ -1,0 +1,78 @@
+//! Whatever is wrong with the registry, votes are decided and the node goes on: it is a hint.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use support::{Place, create_request, law, vote};
+use votekit_core::decision::Decision;
+use votekit_core::id::LawId;
+use votekit_core::registry::{Changes, KeyList};
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::engine::embedded::EmbeddedEngine;
+use votekit_node::engine::{EngineError, Expectation, KnownElectors, Mark, Registry, Roles};
+use votekit_node::node::Node;
+use votekit_node::{OpenElection, VoteStatus};
+
+/// Takes rolls, and fails every mark in its way.
+struct Failing(fn() -> EngineError);
+
+#[async_trait]
+impl Registry for Failing {
+    async fn add_roll(&self, _: &LawId, _: &Arc<KeyList>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn apply(&self, _: &LawId, _: &Changes) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn mark(&self, _: &LawId, _: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+        Err(self.0())
+    }
+
+    async fn restore_all(&self, _: &LawId, _: Vec<KnownElectors>) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    async fn registered(&self, _: &LawId) -> Result<u64, EngineError> {
+        Err(self.0())
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        Err(self.0())
+    }
+}
+
+const ENGINE: &str = "the registry of this test";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_fails_stops_nobody() {
+    let errors: [fn() -> EngineError; 4] = [
+        || EngineError::Corrupt { engine: ENGINE, reason: "a key holds something else".to_owned() },
+        || EngineError::Misconfigured { engine: ENGINE, reason: "OOM".to_owned(), hint: "more memory".to_owned() },
+        || EngineError::Fatal { engine: ENGINE, reason: "for good".to_owned() },
+        || EngineError::Unavailable { engine: ENGINE, reason: "it is away".to_owned() },
+    ];
+    for error in errors {
+        let place = Place::new(3);
+        let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+        let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
+        let roles = Roles { registry: Arc::new(Failing(error)), ballot_box: engine.ballot_box, ledger: engine.ledger };
+        let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
+        node.load(&place.path("hashes"), None).await.expect("loaded");
+        node.create(create_request()).await.expect("created");
+        node.open(&law(), OpenElection::default()).await.expect("opened");
+        for place in 0..2 {
+            let request = node.submit(&vote(place, "oui"), None, None).await.expect("taken");
+            let status = node.wait(request, Duration::from_secs(30)).await.expect("looked at");
+            assert!(matches!(status, Some(VoteStatus::Decided(Decision::Accepted { .. }))), "{}: {status:?}", error());
+        }
+        assert_eq!(node.failure(), None, "{}", error());
+        assert_eq!(node.close(&law()).await.expect("closed").accepted, 2);
+        node.shutdown().await;
+    }
+}
