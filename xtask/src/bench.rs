@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
+pub(crate) use self::paired::median;
 use self::row::Row;
 use crate::project;
 

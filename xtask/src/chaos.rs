@@ -38,10 +38,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
     /// Faults in all, on services.
-    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 130, value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
     /// How long PostgreSQL is away once, on services; 0: never.
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=3600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=3600))]
     outage_seconds: u64,
     /// Votes a second, on services, unless the roll would be too large for the length of the run.
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]

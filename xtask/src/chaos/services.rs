@@ -99,6 +99,7 @@ fn play(plan: &Plan, rig: Rig, folder: &Path, tally: &mut Tally, kept: &mut Opti
     println!("the close waited for a node that was gone, and said: {}", said.lines().next().unwrap_or_default());
     let report = installation.check().context("the check")?;
     tally.come_back = installation.told_to_come_back()?;
+    tally.takeovers = std::mem::take(&mut installation.takeovers);
     let violations = report.violations.clone();
     tally.report = Some(report);
     violations.iter().take(10).for_each(|violation| println!("  {violation}"));
@@ -119,6 +120,7 @@ fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
 struct Tally {
     faults: BTreeMap<Fault, (u64, Duration)>,
     outage: Option<Duration>,
+    takeovers: Vec<Duration>,
     loaded: Duration,
     come_back: usize,
     report: Option<Report>,
@@ -145,6 +147,15 @@ impl Tally {
         }
         if let Some(recovery) = self.outage {
             println!("  {:<20} {:>4} {:>7.1} s", format!("{} s outage", plan.outage.as_secs()), 1, recovery.as_secs_f64());
+        }
+        if let Some(longest) = self.takeovers.iter().max() {
+            let seconds = self.takeovers.iter().map(Duration::as_secs_f64).collect();
+            let middle = crate::bench::median(seconds);
+            let count = self.takeovers.len();
+            println!(
+                "leader killed {count} times: another sealed after {middle:.1} s (median), {:.1} s at the most",
+                longest.as_secs_f64()
+            );
         }
         if let Some(report) = &self.report {
             println!(

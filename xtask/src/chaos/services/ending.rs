@@ -9,9 +9,14 @@ use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
 use super::installation::Installation;
+use super::link::Wire;
+use super::member::Service;
 use crate::chaos::LAW;
 use crate::chaos::load::Load;
 use crate::chaos::node::{PATIENCE, wait};
+
+/// How long a node publishes without hearing of it.
+const UNCONFIRMED: Duration = Duration::from_millis(500);
 
 impl Installation {
     /// Closes the poll under load. One of the nodes that take votes stands still when the close begins and dies before it could end its epoch: the close waits for
@@ -21,6 +26,9 @@ impl Installation {
         let lost_name = self.members[lost].name.clone();
         let leader = self.leader()?;
         let admin = format!("http://{}", self.members[leader].addresses.admin());
+        // It publishes and hears of no confirm: when it dies, some of its batches are confirmed and it does not know.
+        self.members[lost].wire(Service::BallotBox, Wire::Deaf);
+        std::thread::sleep(UNCONFIRMED);
         self.members[lost].signal(Signal::STOP)?;
         let mut closing = self.spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
         self.reaches("closing")?;
@@ -85,6 +93,11 @@ impl Installation {
         let ledger = self.rig.site().ledger_url();
         self.command(&["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"])?;
         self.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
+        // The registry forgot marks more than once. It can be made to say again what the log says.
+        let registry = self.rig.site().registry_url();
+        let place = ["--registry", &registry, "--data", "shared", "--ledger", &ledger];
+        self.command(&[&["registry", "rebuild"], &place[..]].concat())?;
+        self.command(&[&["registry", "check", "--full"], &place[..]].concat())?;
         Ok(())
     }
 

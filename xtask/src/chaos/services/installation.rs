@@ -27,6 +27,8 @@ pub(super) struct Installation {
     pub(super) members: Vec<Member>,
     /// Checkpoints that were seen.
     pub(super) seen: Vec<PathBuf>,
+    /// From the death of a leader to the next leaf, by another.
+    pub(super) takeovers: Vec<Duration>,
 }
 
 impl Installation {
@@ -44,7 +46,7 @@ impl Installation {
             }
         }
         let (votekit, folder) = (votekit.to_owned(), folder.to_owned());
-        let mut installation = Self { votekit, folder, rig, members, seen: Vec::new() };
+        let mut installation = Self { votekit, folder, rig, members, seen: Vec::new(), takeovers: Vec::new() };
         installation.prepare(plan)?;
         Ok(installation)
     }

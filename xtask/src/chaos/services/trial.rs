@@ -64,7 +64,13 @@ impl Installation {
             place = self.leader()?;
         }
         let leads = self.members[place].leads();
+        let (begun, before) = (Instant::now(), self.log_size());
         self.members[place].kill()?;
+        if leads {
+            // Counted from the kill, and nobody helps.
+            ensure!(wait(PATIENCE, || self.log_size() > before), "nobody seals without {}", self.members[place].name);
+            self.takeovers.push(begun.elapsed());
+        }
         std::thread::sleep(chance.milliseconds(0, 500));
         let alone = chance.once_in(2);
         if alone {
