@@ -152,7 +152,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         channel.basic_cancel(queue.into(), lapin::options::BasicCancelOptions::default()).await.expect("left");
     }
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
-    assert!(error.contains("1 undecided batches") && error.contains("votekit dead-letters drive"), "{error}");
+    assert!(error.contains("undecided batches were put aside") && error.contains("votekit dead-letters drive"), "{error}");
     // Looking changes nothing.
     for _ in 0..2 {
         let letters = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed");
@@ -166,10 +166,68 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     assert!(DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed").is_empty());
     pass_on(&ballot_box, &BTreeSet::from([batch.digest().to_string()])).await;
     drop(channel);
-    let working = tokio::spawn({
+    let working = work(&ballot_box);
+    ballot_box.settle().await.expect("settled");
+    working.abort();
+}
+
+/// Passes on whatever comes.
+fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
+    let ballot_box = Arc::clone(ballot_box);
+    tokio::spawn(async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_that_somebody_holds_blocks_settling() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let working = work(&ballot_box);
+    ballot_box.settle().await.expect("nothing was put aside");
+    let (_connection, channel) = corner.channel().await;
+    put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
+    // To the broker's own count the queue is empty now.
+    let options = BasicConsumeOptions::default();
+    let mut holder = channel
+        .basic_consume(corner.name("dead-letters").into(), "holder".into(), options, FieldTable::default())
+        .await
+        .expect("looking");
+    let _held = holder.next().await.expect("a letter").expect("whole");
+    let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
+    assert!(error.contains("somebody looks at the dead letters") && error.contains("votekit dead-letters"), "{error}");
+    let error = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect_err("one at a time").to_string();
+    assert!(error.contains("somebody looks at the dead letters"), "{error}");
+    channel.close(200, "looked".into()).await.expect("closed");
+    let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
+    assert!(error.contains("undecided batches were put aside"), "{error}");
+    DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven");
+    ballot_box.settle().await.expect("settled");
+    working.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let settling = tokio::spawn({
         let ballot_box = Arc::clone(&ballot_box);
-        async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await }
+        async move { ballot_box.settle().await }
     });
+    // Nobody works: the barriers lie in their queues.
+    let (_connection, channel) = corner.channel().await;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    for queue in ["validation-0", "validation-1"] {
+        let name = corner.name(queue);
+        while channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("there").message_count()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
+    assert_eq!(DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven").len(), 1);
+    let working = work(&ballot_box);
+    let error = settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
+    assert!(error.contains("sent on their way again meanwhile"), "{error}");
     ballot_box.settle().await.expect("settled");
     working.abort();
 }

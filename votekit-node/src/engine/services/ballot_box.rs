@@ -11,6 +11,7 @@
 mod barrier;
 pub mod dead_letters;
 mod link;
+mod look;
 mod message;
 mod publisher;
 mod review;

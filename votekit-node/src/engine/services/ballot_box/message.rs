@@ -18,6 +18,9 @@ pub(super) const LABELLED: &str = "labelled-batch";
 /// The type of a barrier: see [`super::barrier`].
 pub(super) const BARRIER: &str = "barrier";
 
+/// The type of a probe: see [`super::look`].
+pub(super) const PROBE: &str = "probe";
+
 /// The type of a note for reviewers.
 pub(super) const REVIEW: &str = "review";
 

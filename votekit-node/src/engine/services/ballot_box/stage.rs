@@ -324,7 +324,8 @@ impl Drop for Subscription {
     }
 }
 
-async fn end(channel: Channel, consumer: Consumer) {
+/// Ends a subscription by the end of its channel: what it holds is given back before anybody else gets something.
+pub(super) async fn end(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);
 }

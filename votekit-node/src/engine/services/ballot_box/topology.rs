@@ -7,7 +7,7 @@
 //! ```
 //!
 //! All queues are durable quorum queues. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
-//! process takes over when that one dies.
+//! process takes over when that one dies; in dead letters one looks at a time, so that nobody takes for empty what another one holds.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -71,7 +71,11 @@ impl Names {
             ("x-max-length", AMQPValue::LongLongInt(REVIEW_MESSAGES_MAX)),
             ("x-overflow", text("drop-head")),
         ]);
-        let dead_letters = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX))]);
+        let dead_letters = table([
+            ("x-queue-type", text("quorum")),
+            ("x-single-active-consumer", AMQPValue::Boolean(true)),
+            ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
+        ]);
         let mut queues: Vec<_> = self.validation.iter().map(|queue| (queue, passed_through())).collect();
         queues.push((&self.aggregation, passed_through()));
         queues.push((&self.review, review));
