@@ -7,7 +7,7 @@ use votekit_node::engine::unreliable::Odds;
 
 use rabbitmq::Corner;
 
-const BALLOT_BOX_CASES: usize = 17;
+const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 
 /// As [`Odds::BAD_DAY`], with fewer lost acknowledgements: the broker gives a consumer so many messages at once and no more. On a real day an acknowledgement is

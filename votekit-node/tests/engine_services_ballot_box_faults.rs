@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel};
 use rabbitmq::server::Server;
@@ -132,6 +132,28 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
         assert_eq!((&note["format"], &note["kind"]), (&"votekit-review/1".into(), &"refused".into()), "{note}");
         assert!(note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")), "{note}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rejected_is_kept_whole_and_noted() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let batch = batch_of(1, 2);
+    ballot_box.publish(&batch).await.expect("published");
+    let delivery = ballot_box.receive().await.expect("delivered");
+    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    let labelled = ballot_box.collect().await.expect("collected");
+    ballot_box.reject(&labelled, "its number is another one's").await.expect("rejected");
+    let (_connection, channel) = corner.channel().await;
+    let kept = channel.basic_get(corner.name("rejected").into(), BasicGetOptions::default()).await.expect("asked").expect("kept");
+    assert_eq!((kept.data.as_slice(), kept.message_count), (batch.as_bytes(), 0));
+    assert_eq!(kept.properties.kind().as_ref().map(|kind| kind.as_str()), Some("rejected-batch"));
+    let headers = format!("{:?}", kept.properties.headers());
+    assert!(headers.contains("law-id") && headers.contains("its number is another one's"), "{headers}");
+    let note = channel.basic_get(corner.name("review").into(), BasicGetOptions::default()).await.expect("asked").expect("noted");
+    let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
+    assert_eq!((&note["kind"], &note["reason"]), (&"refused".into(), &"its number is another one's".into()), "{note}");
+    assert_eq!(note["digest"], batch.digest().to_string(), "{note}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

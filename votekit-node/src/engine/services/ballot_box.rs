@@ -3,7 +3,8 @@
 //! ```text
 //! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation ─▶ collect … acknowledge
 //!                                              │                                            │
-//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┘
+//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┤
+//!                                                               votes.rejected ◀──── reject ┘
 //! ```
 //!
 //! A message is acknowledged when its next holder has it for good. With the broker away everything waits: nothing is put back by hand.
@@ -30,7 +31,7 @@ use tokio::time::timeout;
 use votekit_core::batch::Batch;
 
 use self::link::Link;
-use self::message::{BATCH, LABELLED, carrying, write_labelled};
+use self::message::{BATCH, LABELLED, carrying, rejected, write_labelled};
 use self::publisher::{Destination, Outbox};
 use self::settings::Settings;
 use self::stage::{Stage, Step};
@@ -135,6 +136,18 @@ impl BallotBox for RabbitMqBallotBox {
     }
 
     async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+        self.aggregation.let_go(labelled.tag).await;
+        Ok(())
+    }
+
+    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+        if !self.aggregation.holds(labelled.tag) {
+            return Ok(());
+        }
+        let batch = &labelled.batch;
+        self.outbox.publish(Destination::Rejected, rejected(batch, reason), batch.as_bytes()).await?;
+        let (properties, note) = review::refused(batch, reason);
+        self.outbox.publish(Destination::Review, properties, &note).await?;
         self.aggregation.let_go(labelled.tag).await;
         Ok(())
     }

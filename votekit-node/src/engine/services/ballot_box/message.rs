@@ -15,6 +15,9 @@ pub(super) const BATCH: &str = "batch";
 /// The type of a message that is a batch behind its labels.
 pub(super) const LABELLED: &str = "labelled-batch";
 
+/// The type of a message that is a batch which was not staged.
+const REJECTED: &str = "rejected-batch";
+
 /// The type of a barrier: see [`super::barrier`].
 pub(super) const BARRIER: &str = "barrier";
 
@@ -36,6 +39,13 @@ const DUPLICATE: u8 = 3;
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
     let law: FieldTable = table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
     persistent(kind, "application/octet-stream").with_message_id(batch.number().to_string().into()).with_headers(law)
+}
+
+/// The properties of a message that carries a batch which was not staged.
+pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
+    let law_id = batch.header().law_id.as_str();
+    let headers = table([("law-id", AMQPValue::LongString(law_id.into())), ("reason", AMQPValue::LongString(reason.into()))]);
+    carrying(batch, REJECTED).with_headers(headers)
 }
 
 /// The properties of a message that outlives the broker.

@@ -30,6 +30,8 @@ pub(super) enum Destination {
     Aggregation,
     /// To outside auditors.
     Review,
+    /// To officials: what was not staged.
+    Rejected,
     /// Beside what was put aside.
     DeadLetters,
 }
@@ -42,6 +44,7 @@ pub(super) struct Publishers {
     validation: Vec<Channel>,
     aggregation: Channel,
     review: Channel,
+    rejected: Channel,
     dead_letters: Channel,
     control: Channel,
 }
@@ -56,6 +59,7 @@ impl Publishers {
             validation,
             aggregation: confirming(connection).await?,
             review: confirming(connection).await?,
+            rejected: confirming(connection).await?,
             dead_letters: confirming(connection).await?,
             control: connection.create_channel().await?,
         })
@@ -104,6 +108,7 @@ impl Outbox {
             Destination::Validation(queue) => (&publishers.validation[queue], &names.validation[queue]),
             Destination::Aggregation => (&publishers.aggregation, &names.aggregation),
             Destination::Review => (&publishers.review, &names.review),
+            Destination::Rejected => (&publishers.rejected, &names.rejected),
             Destination::DeadLetters => (&publishers.dead_letters, &names.dead_letters),
         };
         if session.connection.status().blocked() {

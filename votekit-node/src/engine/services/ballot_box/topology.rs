@@ -3,6 +3,7 @@
 //! ```text
 //!                         ┌─▶ votes.validation-0 … N-1 ─┐ rejected too often
 //! votes.exchange (topic) ─┼─▶ votes.aggregation ────────┴──▶ votes.exchange ──▶ votes.dead-letters
+//!                         ├─▶ votes.rejected
 //!                         └─▶ votes.review   (bounded: the oldest go first)
 //! ```
 //!
@@ -19,7 +20,7 @@ const DELIVERIES_MAX: i64 = 20;
 /// Messages for reviewers that are kept.
 const REVIEW_MESSAGES_MAX: i64 = 100_000;
 
-/// In dead letters nothing is ever dropped for having been looked at.
+/// Among dead letters and rejected batches nothing is ever dropped for having been looked at.
 const LOOKS_MAX: i64 = 1_000_000_000;
 
 /// What everything is called.
@@ -29,6 +30,8 @@ pub(super) struct Names {
     pub(super) validation: Vec<ShortString>,
     pub(super) aggregation: ShortString,
     pub(super) review: ShortString,
+    /// Batches that were not staged. They are kept for good, and may be browsed.
+    pub(super) rejected: ShortString,
     pub(super) dead_letters: ShortString,
     /// A queue that stays empty: whoever validates consumes it, and is counted.
     pub(super) validators: ShortString,
@@ -46,6 +49,7 @@ impl Names {
             validation: (0..queues).map(|queue| name(&format!("validation-{queue}"))).collect(),
             aggregation: name("aggregation"),
             review: name("review"),
+            rejected: name("rejected"),
             dead_letters: name("dead-letters"),
             validators: name("validators"),
             beyond: name(&format!("validation-{queues}")),
@@ -71,6 +75,7 @@ impl Names {
             ("x-max-length", AMQPValue::LongLongInt(REVIEW_MESSAGES_MAX)),
             ("x-overflow", text("drop-head")),
         ]);
+        let rejected = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX))]);
         let dead_letters = table([
             ("x-queue-type", text("quorum")),
             ("x-single-active-consumer", AMQPValue::Boolean(true)),
@@ -79,6 +84,7 @@ impl Names {
         let mut queues: Vec<_> = self.validation.iter().map(|queue| (queue, passed_through())).collect();
         queues.push((&self.aggregation, passed_through()));
         queues.push((&self.review, review));
+        queues.push((&self.rejected, rejected));
         queues.push((&self.dead_letters, dead_letters));
         queues
     }
