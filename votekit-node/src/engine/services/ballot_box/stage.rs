@@ -200,7 +200,9 @@ impl Consumption {
         }
         if queues.len() > 1 {
             let (consumption, session) = (Arc::clone(self), Arc::clone(session));
-            tasks.spawn(async move { spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await });
+            tasks.spawn(
+                async move { match spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await {} },
+            );
         }
         // Any of them ends with the session alone.
         if let Some(Ok(Err(error))) = tasks.join_next().await {
