@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use rabbitmq::server::Server;
 use rabbitmq::{Corner, address, batch_of, broker};
@@ -69,6 +69,38 @@ async fn fewer_queues_than_others_use_are_told() {
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(1)).await;
     assert!(reason.contains("more than 1 validation queues") && hint.contains("?queues=N"), "{reason}; {hint}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_queues_than_others_use_are_told() {
+    let corner = Corner::new();
+    let _box = corner.ballot_box().await;
+    let (reason, hint) = misconfigured(&corner.address_with_queues(3)).await;
+    assert!(reason.contains("fewer than 3 validation queues") && reason.contains("validation-2 is missing"), "{reason}");
+    assert!(hint.contains("?queues=N"), "{hint}");
+    // Nothing was declared on the way to that answer.
+    assert!(RabbitMqBallotBox::open(&corner.address()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
+    let (corner, elsewhere) = (Corner::new(), Corner::new());
+    let _box = corner.ballot_box().await;
+    for (address, told, hinted) in [
+        (elsewhere.address(), "no ballot box of this prefix is there", "?prefix="),
+        (corner.address_with_queues(1), "more than 1 validation queues", "?queues=N"),
+        (corner.address_with_queues(3), "fewer than 3 validation queues", "?queues=N"),
+    ] {
+        match DeadLetters::open(&address).await {
+            Err(EngineError::Misconfigured { reason, hint, .. }) => {
+                assert!(reason.contains(told) && hint.contains(hinted), "{reason}; {hint}");
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("opened, and should have told {told:?}"),
+        }
+    }
+    // Asking did not make one.
+    assert!(DeadLetters::open(&elsewhere.address()).await.is_err());
 }
 
 async fn put(channel: &Channel, queue: &str, kind: &str, bytes: &[u8]) {
@@ -148,8 +180,9 @@ async fn what_is_rejected_is_kept_whole_and_noted() {
     let kept = channel.basic_get(corner.name("rejected").into(), BasicGetOptions::default()).await.expect("asked").expect("kept");
     assert_eq!((kept.data.as_slice(), kept.message_count), (batch.as_bytes(), 0));
     assert_eq!(kept.properties.kind().as_ref().map(|kind| kind.as_str()), Some("rejected-batch"));
-    let headers = format!("{:?}", kept.properties.headers());
-    assert!(headers.contains("law-id") && headers.contains("its number is another one's"), "{headers}");
+    let headers = kept.properties.headers().as_ref().expect("headers").inner();
+    assert_eq!(headers.get("law-id"), Some(&AMQPValue::LongString("L1".into())));
+    assert_eq!(headers.get("reason"), Some(&AMQPValue::LongString("its number is another one's".into())));
     let note = channel.basic_get(corner.name("review").into(), BasicGetOptions::default()).await.expect("asked").expect("noted");
     let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
     assert_eq!((&note["kind"], &note["reason"]), (&"refused".into(), &"its number is another one's".into()), "{note}");
@@ -316,6 +349,24 @@ async fn a_second_process_takes_its_share() {
     tokio::time::timeout(Duration::from_secs(60), both).await.expect("both processes receive");
     publishing.abort();
     receivers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
+    let corner = Corner::new();
+    let (_connection, channel) = corner.channel().await;
+    // The broker refuses to declare it otherwise, as it does when the queue's own broker is away.
+    let name = corner.name("validators");
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("declared");
+    let ballot_box = corner.ballot_box().await;
+    ballot_box.publish(&batch_of(1, 2)).await.expect("published");
+    let delivery = ballot_box.receive().await.expect("delivered");
+    let again = tokio::time::timeout(Duration::from_secs(3), ballot_box.receive()).await;
+    assert!(again.is_err(), "the session ended: {again:?}");
+    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    assert_eq!(ballot_box.collect().await.expect("collected").batch, delivery.batch);
+    channel.queue_delete(name.into(), lapin::options::QueueDeleteOptions::default()).await.expect("deleted");
 }
 
 /// Run with `--ignored --nocapture`, in release.

@@ -14,6 +14,7 @@ pub mod dead_letters;
 mod link;
 mod look;
 mod message;
+mod opening;
 mod publisher;
 mod review;
 mod settings;
@@ -27,13 +28,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 use votekit_core::batch::Batch;
 
 use self::link::Link;
 use self::message::{BATCH, LABELLED, carrying, rejected, write_labelled};
+use self::opening::IfAbsent;
 use self::publisher::{Destination, Outbox};
-use self::settings::Settings;
 use self::stage::{Stage, Step};
 use super::url::ServiceAddress;
 use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
@@ -56,28 +56,7 @@ impl RabbitMqBallotBox {
     /// # Errors
     /// [`EngineError::Misconfigured`], within 5 seconds, with what an operator must mend.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let settings = Arc::new(Settings::read(address)?);
-        let opening = async {
-            let connection = link::connect(&settings).await?;
-            let beyond = topology::one_too_many(&connection, &settings.names).await?;
-            if beyond.is_none() {
-                topology::declare(&connection, &settings.names).await?;
-            }
-            Ok((connection, beyond))
-        };
-        let (connection, beyond) = timeout(link::OPENING_MAX, opening)
-            .await
-            .unwrap_or_else(|_| Err(trouble::too_late()))
-            .map_err(|error| trouble::explain(&settings, &error))?;
-        if let Some(queue) = beyond {
-            return Err(trouble::misconfigured(
-                format!(
-                    "{address}: there are more than {} validation queues, the next one is {queue}",
-                    settings.names.validation.len()
-                ),
-                "give every process the same ?queues=N, or delete that queue once it is empty",
-            ));
-        }
+        let (settings, connection) = opening::open(address, IfAbsent::Make).await?;
         let publishing = Link::keep((*settings).clone(), "publishing", Some(connection));
         let outbox = Arc::new(Outbox::new(publishing.view(), settings));
         Ok(Self {

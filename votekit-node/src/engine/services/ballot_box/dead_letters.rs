@@ -1,23 +1,18 @@
 //! What was put aside: messages that were delivered too often and never done with. They can be looked at, and sent on their way again.
 
-use std::sync::Arc;
-
 use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
 use lapin::types::{AMQPValue, FieldTable};
-use tokio::time::timeout;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, LawId};
 use votekit_core::instant::UnixSeconds;
 
-use super::link::{self, Link};
+use super::link::Link;
 use super::look::{Found, Look};
 use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_labelled};
+use super::opening::{self, IfAbsent};
 use super::publisher::Outbox;
-use super::settings::Settings;
-use super::topology::declare;
 use super::track::acknowledge;
-use super::trouble::{explain, too_late};
 use crate::engine::EngineError;
 use crate::engine::services::url::ServiceAddress;
 
@@ -71,21 +66,12 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// Connects to a ballot box.
+    /// Connects to a ballot box that is there.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] with what an operator must mend.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let settings = Arc::new(Settings::read(address)?);
-        let opening = async {
-            let connection = link::connect(&settings).await?;
-            declare(&connection, &settings.names).await?;
-            Ok(connection)
-        };
-        let connection = timeout(link::OPENING_MAX, opening)
-            .await
-            .unwrap_or_else(|_| Err(too_late()))
-            .map_err(|error| explain(&settings, &error))?;
+        let (settings, connection) = opening::open(address, IfAbsent::Refuse).await?;
         let publishing = Link::keep((*settings).clone(), "dead letters", Some(connection));
         let outbox = Outbox::new(publishing.view(), settings);
         Ok(Self { outbox, _publishing: publishing })

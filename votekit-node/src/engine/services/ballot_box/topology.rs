@@ -7,7 +7,7 @@
 //!                         └─▶ votes.review   (bounded: the oldest go first)
 //! ```
 //!
-//! All queues are durable quorum queues. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
+//! All queues are durable quorum queues, but `votes.validators`: that one holds nothing, lies on one broker and is there while somebody validates. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
 //! process takes over when that one dies; in dead letters one looks at a time, so that nobody takes for empty what another one holds.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
@@ -56,7 +56,7 @@ impl Names {
         }
     }
 
-    /// Every queue.
+    /// Every queue, that of dead letters last: where it is, all of them are, which [`survey`] relies on.
     fn queues(&self) -> Vec<(&ShortString, FieldTable)> {
         let passed_through = || {
             table([
@@ -103,13 +103,41 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
     channel.close(200, "declared".into()).await
 }
 
-/// The queue behind the last one, if there is one: others were told of more queues, and nobody would take what lies in it.
-pub(super) async fn one_too_many(connection: &Connection, names: &Names) -> lapin::Result<Option<ShortString>> {
+/// The validation queues of a broker, held against those that somebody was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody has declared any, or not come to the end of it.
+    Absent,
+    /// As many as there should be.
+    Whole,
+    /// Others were told of more: nobody would take what lies in this one.
+    TooMany(ShortString),
+    /// Others were told of fewer: nobody would take what was put into this one.
+    TooFew(ShortString),
+}
+
+/// Looks which validation queues there are, and declares none.
+pub(super) async fn survey(connection: &Connection, names: &Names) -> lapin::Result<Standing> {
+    if !is_missing(connection, &names.beyond).await? {
+        return Ok(Standing::TooMany(names.beyond.clone()));
+    }
+    if is_missing(connection, &names.dead_letters).await? {
+        return Ok(Standing::Absent);
+    }
+    for queue in &names.validation {
+        if is_missing(connection, queue).await? {
+            return Ok(Standing::TooFew(queue.clone()));
+        }
+    }
+    Ok(Standing::Whole)
+}
+
+async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Result<bool> {
+    // The broker ends the channel with the answer that a queue is missing.
     let channel = connection.create_channel().await?;
-    match count(&channel, &names.beyond).await {
-        Ok(_) => Ok(Some(names.beyond.clone())),
-        // The broker ends the channel with that answer.
-        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => Ok(None),
+    match count(&channel, queue).await {
+        Ok(_) => channel.close(200, "asked".into()).await.map(|()| false),
+        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => Ok(true),
         Err(error) => Err(error),
     }
 }
