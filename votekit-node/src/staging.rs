@@ -39,24 +39,24 @@ async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> 
     let batch = &labelled.batch;
     // Whoever can write to the queues could put something between validation and here, and take a number that is somebody's.
     if let Err(reason) = validation::check(shared, batch).await? {
-        tracing::error!(batch = %batch.number(), reason, "alarm: a batch is not staged");
-        metrics::batch(Step::Refused);
-        return until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await;
+        return reject(shared, labelled, &reason).await;
     }
     match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
-        // Somebody signed two batches with one number. The first stands, nothing of the second is sealed, and the alarm says which.
-        Err(error @ EngineError::Conflict(_)) => {
-            tracing::error!(batch = %batch.number(), %error, "alarm: a batch is not staged");
-            metrics::batch(Step::Refused);
-        }
-        staged => {
-            staged?;
-            metrics::batch(Step::Staged);
-        }
-    }
+        // Somebody signed two batches with one number. The first stands, nothing of the second is sealed.
+        Err(error @ EngineError::Conflict(_)) => return reject(shared, labelled, &error.to_string()).await,
+        staged => staged?,
+    };
+    metrics::batch(Step::Staged);
     until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;
     if let Some(cell) = shared.election(&batch.header().law_id) {
         cell.staged.notify_one();
     }
     Ok(())
+}
+
+/// Votes were answered for, perhaps: what is not staged is kept for officials to look at.
+async fn reject(shared: &Shared, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+    tracing::error!(batch = %labelled.batch.number(), reason, "alarm: a batch is not staged");
+    metrics::batch(Step::Refused);
+    until_definite("staging", || shared.ballot_box.reject(labelled, reason)).await
 }

@@ -10,7 +10,7 @@ use votekit_node::engine::unreliable::Odds;
 
 const REGISTRY_CASES: usize = 19;
 const REGISTRY_CASES_RETRY_SAFE: usize = 18;
-const BALLOT_BOX_CASES: usize = 17;
+const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 const LEDGER_CASES: usize = 42;
 const LEDGER_CASES_RETRY_SAFE: usize = 40;

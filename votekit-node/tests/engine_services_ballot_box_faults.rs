@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
+use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use rabbitmq::server::Server;
 use rabbitmq::{Corner, address, batch_of, broker};
@@ -69,6 +69,38 @@ async fn fewer_queues_than_others_use_are_told() {
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(1)).await;
     assert!(reason.contains("more than 1 validation queues") && hint.contains("?queues=N"), "{reason}; {hint}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_queues_than_others_use_are_told() {
+    let corner = Corner::new();
+    let _box = corner.ballot_box().await;
+    let (reason, hint) = misconfigured(&corner.address_with_queues(3)).await;
+    assert!(reason.contains("fewer than 3 validation queues") && reason.contains("validation-2 is missing"), "{reason}");
+    assert!(hint.contains("?queues=N"), "{hint}");
+    // Nothing was declared on the way to that answer.
+    assert!(RabbitMqBallotBox::open(&corner.address()).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
+    let (corner, elsewhere) = (Corner::new(), Corner::new());
+    let _box = corner.ballot_box().await;
+    for (address, told, hinted) in [
+        (elsewhere.address(), "no ballot box of this prefix is there", "?prefix="),
+        (corner.address_with_queues(1), "more than 1 validation queues", "?queues=N"),
+        (corner.address_with_queues(3), "fewer than 3 validation queues", "?queues=N"),
+    ] {
+        match DeadLetters::open(&address).await {
+            Err(EngineError::Misconfigured { reason, hint, .. }) => {
+                assert!(reason.contains(told) && hint.contains(hinted), "{reason}; {hint}");
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(_) => panic!("opened, and should have told {told:?}"),
+        }
+    }
+    // Asking did not make one.
+    assert!(DeadLetters::open(&elsewhere.address()).await.is_err());
 }
 
 async fn put(channel: &Channel, queue: &str, kind: &str, bytes: &[u8]) {
@@ -135,6 +167,29 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_rejected_is_kept_whole_and_noted() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let batch = batch_of(1, 2);
+    ballot_box.publish(&batch).await.expect("published");
+    let delivery = ballot_box.receive().await.expect("delivered");
+    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    let labelled = ballot_box.collect().await.expect("collected");
+    ballot_box.reject(&labelled, "its number is another one's").await.expect("rejected");
+    let (_connection, channel) = corner.channel().await;
+    let kept = channel.basic_get(corner.name("rejected").into(), BasicGetOptions::default()).await.expect("asked").expect("kept");
+    assert_eq!((kept.data.as_slice(), kept.message_count), (batch.as_bytes(), 0));
+    assert_eq!(kept.properties.kind().as_ref().map(|kind| kind.as_str()), Some("rejected-batch"));
+    let headers = kept.properties.headers().as_ref().expect("headers").inner();
+    assert_eq!(headers.get("law-id"), Some(&AMQPValue::LongString("L1".into())));
+    assert_eq!(headers.get("reason"), Some(&AMQPValue::LongString("its number is another one's".into())));
+    let note = channel.basic_get(corner.name("review").into(), BasicGetOptions::default()).await.expect("asked").expect("noted");
+    let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
+    assert_eq!((&note["kind"], &note["reason"]), (&"refused".into(), &"its number is another one's".into()), "{note}");
+    assert_eq!(note["digest"], batch.digest().to_string(), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
@@ -152,7 +207,7 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
         channel.basic_cancel(queue.into(), lapin::options::BasicCancelOptions::default()).await.expect("left");
     }
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
-    assert!(error.contains("1 undecided batches") && error.contains("votekit dead-letters drive"), "{error}");
+    assert!(error.contains("undecided batches were put aside") && error.contains("votekit dead-letters drive"), "{error}");
     // Looking changes nothing.
     for _ in 0..2 {
         let letters = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed");
@@ -166,10 +221,68 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     assert!(DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed").is_empty());
     pass_on(&ballot_box, &BTreeSet::from([batch.digest().to_string()])).await;
     drop(channel);
-    let working = tokio::spawn({
+    let working = work(&ballot_box);
+    ballot_box.settle().await.expect("settled");
+    working.abort();
+}
+
+/// Passes on whatever comes.
+fn work(ballot_box: &Arc<RabbitMqBallotBox>) -> tokio::task::JoinHandle<()> {
+    let ballot_box = Arc::clone(ballot_box);
+    tokio::spawn(async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_that_somebody_holds_blocks_settling() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let working = work(&ballot_box);
+    ballot_box.settle().await.expect("nothing was put aside");
+    let (_connection, channel) = corner.channel().await;
+    put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
+    // To the broker's own count the queue is empty now.
+    let options = BasicConsumeOptions::default();
+    let mut holder = channel
+        .basic_consume(corner.name("dead-letters").into(), "holder".into(), options, FieldTable::default())
+        .await
+        .expect("looking");
+    let _held = holder.next().await.expect("a letter").expect("whole");
+    let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
+    assert!(error.contains("somebody looks at the dead letters") && error.contains("votekit dead-letters"), "{error}");
+    let error = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect_err("one at a time").to_string();
+    assert!(error.contains("somebody looks at the dead letters"), "{error}");
+    channel.close(200, "looked".into()).await.expect("closed");
+    let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
+    assert!(error.contains("undecided batches were put aside"), "{error}");
+    DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven");
+    ballot_box.settle().await.expect("settled");
+    working.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
+    let corner = Corner::new();
+    let ballot_box = corner.ballot_box().await;
+    let settling = tokio::spawn({
         let ballot_box = Arc::clone(&ballot_box);
-        async move { pass_on(&ballot_box, &BTreeSet::from(["never".to_owned()])).await }
+        async move { ballot_box.settle().await }
     });
+    // Nobody works: the barriers lie in their queues.
+    let (_connection, channel) = corner.channel().await;
+    let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    for queue in ["validation-0", "validation-1"] {
+        let name = corner.name(queue);
+        while channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("there").message_count()
+            == 0
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
+    assert_eq!(DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven").len(), 1);
+    let working = work(&ballot_box);
+    let error = settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
+    assert!(error.contains("sent on their way again meanwhile"), "{error}");
     ballot_box.settle().await.expect("settled");
     working.abort();
 }
@@ -236,6 +349,24 @@ async fn a_second_process_takes_its_share() {
     tokio::time::timeout(Duration::from_secs(60), both).await.expect("both processes receive");
     publishing.abort();
     receivers.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
+    let corner = Corner::new();
+    let (_connection, channel) = corner.channel().await;
+    // The broker refuses to declare it otherwise, as it does when the queue's own broker is away.
+    let name = corner.name("validators");
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("declared");
+    let ballot_box = corner.ballot_box().await;
+    ballot_box.publish(&batch_of(1, 2)).await.expect("published");
+    let delivery = ballot_box.receive().await.expect("delivered");
+    let again = tokio::time::timeout(Duration::from_secs(3), ballot_box.receive()).await;
+    assert!(again.is_err(), "the session ended: {again:?}");
+    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    assert_eq!(ballot_box.collect().await.expect("collected").batch, delivery.batch);
+    channel.queue_delete(name.into(), lapin::options::QueueDeleteOptions::default()).await.expect("deleted");
 }
 
 /// Run with `--ignored --nocapture`, in release.

@@ -94,7 +94,7 @@ async fn rabbitmq_is_believed_by_its_certificate() {
     refused(RabbitMqBallotBox::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");
     refused(RabbitMqBallotBox::open(&at("localhost", &trusted)).await, "localhost", "host");
     let plain = server.address().replace("amqps://", "amqp://");
-    refused(RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await, "", "amqps://");
+    refused(RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await, "nobody answers", "a port for TLS wants amqps://");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +127,7 @@ async fn redis_is_believed(as_cluster: bool) {
     refused(RedisRegistry::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");
     refused(RedisRegistry::open(&at("localhost", &trusted)).await, "localhost", "host");
     let plain = parsed(Service::Redis, &format!("redis://127.0.0.1:{}", server.port));
-    refused(RedisRegistry::open(&plain).await, "", "rediss://");
+    refused(RedisRegistry::open(&plain).await, "it does not speak as Redis does", "rediss://");
 }
 
 /// A Redis that speaks TLS alone; it ends with this value.

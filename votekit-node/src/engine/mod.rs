@@ -323,13 +323,13 @@ pub struct Labelled {
     pub batch: Arc<Batch>,
     /// What to expect of its envelopes.
     pub labels: Labels,
-    /// Names it to [`BallotBox::acknowledge`].
+    /// Names it to [`BallotBox::acknowledge`] and [`BallotBox::reject`].
     pub tag: u64,
 }
 
 /// The durable way from ingestion to staging, in two steps: to whoever validates, and from there to whoever stages.
 ///
-/// Each published batch is delivered at least once, until it is forwarded or refused; each forwarded batch is collected at least once, until it is acknowledged. A
+/// Each published batch is delivered at least once, until it is forwarded or refused; each forwarded batch is collected at least once, until it is acknowledged or rejected. A
 /// holder lets go only when the next one has it for good. Batches of one node may arrive in another order than they were published in.
 #[async_trait]
 pub trait BallotBox: Send + Sync + 'static {
@@ -352,7 +352,11 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Lets go of a validated batch that is staged. Safe to repeat.
     async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError>;
 
-    /// Waits until every batch whose publication was confirmed before this call is staged or refused. Others must be receiving, forwarding, collecting and
+    /// Lets go of a validated batch that cannot be staged, once it is kept, whole, where officials can look at it. Safe to repeat. A node answered for what is in it:
+    /// nothing that came this far is thrown away.
+    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError>;
+
+    /// Waits until every batch whose publication was confirmed before this call is staged, refused or rejected. Others must be receiving, forwarding, collecting and
     /// acknowledging meanwhile. An undecided batch that was put aside (a dead letter) is an [`EngineError::Unavailable`] that says so.
     async fn settle(&self) -> Result<(), EngineError>;
 

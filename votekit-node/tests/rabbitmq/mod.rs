@@ -140,7 +140,7 @@ impl Corner {
 
 impl Drop for Corner {
     fn drop(&mut self) {
-        let mut names: Vec<String> = ["aggregation", "review", "dead-letters"].map(|name| self.name(name)).into();
+        let mut names: Vec<String> = ["aggregation", "review", "rejected", "dead-letters"].map(|name| self.name(name)).into();
         names.extend((0..QUEUES).map(|queue| self.name(&format!("validation-{queue}"))));
         let (broker, exchange) = (self.broker.clone(), self.name("exchange"));
         // What is left behind costs the broker of the tests some memory, no more.

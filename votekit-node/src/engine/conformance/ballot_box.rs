@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case!(labels_travel_with_their_batch),
     case!(what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart),
     exact_case!(what_is_refused_does_not_come_again),
+    exact_case!(what_is_rejected_does_not_come_again),
     case!(settling_an_empty_box_returns),
     case!(settling_waits_for_what_was_published_before),
     case!(settling_again_and_again_harms_nothing),
@@ -305,6 +306,26 @@ async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
         roles.ballot_box.acknowledge(&labelled).await?;
     }
     Ok(())
+}
+
+async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 2);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    pass(&roles, &batches[0], &Labels::new()).await?;
+    let labelled = next_labelled(&*roles.ballot_box).await?;
+    for _ in 0..3 {
+        roles.ballot_box.reject(&labelled, "a sample").await?;
+    }
+    // Nor does it hold up what comes behind it, nor settling.
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    pass(&roles, &batches[1], &Labels::new()).await?;
+    let labelled = next_labelled(&*roles.ballot_box).await?;
+    ensure!(labelled.batch == batches[1], "a batch that was rejected was collected again");
+    roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
+    roles.ballot_box.acknowledge(&labelled).await?;
+    let _working = work(&roles);
+    settle(&roles).await
 }
 
 /// Validates and stages for as long as the case runs. Ends with the set it is in.

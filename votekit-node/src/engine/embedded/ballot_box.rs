@@ -144,6 +144,11 @@ impl BallotBox for EmbeddedBallotBox {
         Ok(())
     }
 
+    /// What is published is staged: it is kept there.
+    async fn reject(&self, labelled: &Labelled, _reason: &str) -> Result<(), EngineError> {
+        self.acknowledge(labelled).await
+    }
+
     /// What is published is staged.
     async fn settle(&self) -> Result<(), EngineError> {
         self.ping().await

@@ -3,7 +3,8 @@
 //! ```text
 //! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation ─▶ collect … acknowledge
 //!                                              │                                            │
-//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┘
+//!                                       refuse └──────────────▶ votes.review ◀── unreadable ┤
+//!                                                               votes.rejected ◀──── reject ┘
 //! ```
 //!
 //! A message is acknowledged when its next holder has it for good. With the broker away everything waits: nothing is put back by hand.
@@ -11,7 +12,9 @@
 mod barrier;
 pub mod dead_letters;
 mod link;
+mod look;
 mod message;
+mod opening;
 mod publisher;
 mod review;
 mod settings;
@@ -25,13 +28,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::time::timeout;
 use votekit_core::batch::Batch;
 
 use self::link::Link;
-use self::message::{BATCH, LABELLED, carrying, write_labelled};
+use self::message::{BATCH, LABELLED, carrying, rejected, write_labelled};
+use self::opening::IfAbsent;
 use self::publisher::{Destination, Outbox};
-use self::settings::Settings;
 use self::stage::{Stage, Step};
 use super::url::ServiceAddress;
 use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
@@ -54,28 +56,7 @@ impl RabbitMqBallotBox {
     /// # Errors
     /// [`EngineError::Misconfigured`], within 5 seconds, with what an operator must mend.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let settings = Arc::new(Settings::read(address)?);
-        let opening = async {
-            let connection = link::connect(&settings).await?;
-            let beyond = topology::one_too_many(&connection, &settings.names).await?;
-            if beyond.is_none() {
-                topology::declare(&connection, &settings.names).await?;
-            }
-            Ok((connection, beyond))
-        };
-        let (connection, beyond) = timeout(link::OPENING_MAX, opening)
-            .await
-            .unwrap_or_else(|_| Err(trouble::too_late()))
-            .map_err(|error| trouble::explain(&settings, &error))?;
-        if let Some(queue) = beyond {
-            return Err(trouble::misconfigured(
-                format!(
-                    "{address}: there are more than {} validation queues, the next one is {queue}",
-                    settings.names.validation.len()
-                ),
-                "give every process the same ?queues=N, or delete that queue once it is empty",
-            ));
-        }
+        let (settings, connection) = opening::open(address, IfAbsent::Make).await?;
         let publishing = Link::keep((*settings).clone(), "publishing", Some(connection));
         let outbox = Arc::new(Outbox::new(publishing.view(), settings));
         Ok(Self {
@@ -134,6 +115,18 @@ impl BallotBox for RabbitMqBallotBox {
     }
 
     async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+        self.aggregation.let_go(labelled.tag).await;
+        Ok(())
+    }
+
+    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+        if !self.aggregation.holds(labelled.tag) {
+            return Ok(());
+        }
+        let batch = &labelled.batch;
+        self.outbox.publish(Destination::Rejected, rejected(batch, reason), batch.as_bytes()).await?;
+        let (properties, note) = review::refused(batch, reason);
+        self.outbox.publish(Destination::Review, properties, &note).await?;
         self.aggregation.let_go(labelled.tag).await;
         Ok(())
     }

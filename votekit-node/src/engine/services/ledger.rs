@@ -10,7 +10,6 @@
 
 mod connections;
 mod fault;
-mod labels;
 mod queries;
 mod rows;
 mod schema;

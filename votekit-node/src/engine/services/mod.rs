@@ -8,6 +8,7 @@
 //! ```
 
 pub mod ballot_box;
+mod labels;
 pub mod ledger;
 pub mod registry;
 pub mod url;

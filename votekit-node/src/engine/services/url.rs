@@ -267,7 +267,7 @@ mod tests {
         for (service, text, told) in [
             (Service::Redis, "http://:secret@localhost", "begins with http://"),
             (Service::Redis, "localhost:6379", "begins with localhost://"),
-            (Service::RabbitMq, "amqp://", "no"),
+            (Service::RabbitMq, "amqp://", "it names no host"),
             (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is no URL"),
             (Service::PostgreSql, "postgres://a:secret@h/d?password_file=/nowhere", "leave one out"),
             (Service::PostgreSql, "postgres://a@h/d?password_file=/nowhere", "does not read"),

@@ -37,6 +37,10 @@ impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
         self.write(self.inner.acknowledge(labelled)).await
     }
 
+    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+        self.write(self.inner.reject(labelled, reason)).await
+    }
+
     async fn settle(&self) -> Result<(), EngineError> {
         self.read(self.inner.settle()).await
     }
@@ -70,6 +74,10 @@ impl<T: BallotBox> BallotBox for Persistent<T> {
 
     async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
         persist(|| self.inner.acknowledge(labelled)).await
+    }
+
+    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+        persist(|| self.inner.reject(labelled, reason)).await
     }
 
     async fn settle(&self) -> Result<(), EngineError> {

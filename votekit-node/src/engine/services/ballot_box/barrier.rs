@@ -15,16 +15,20 @@ use lapin::{BasicProperties, Channel, Consumer};
 use tokio::time::timeout;
 
 use super::link::Session;
+use super::look::{Found, Look, Probe};
 use super::message::{BARRIER, persistent};
 use super::publisher::{Destination, Outbox};
 use super::stage::Step;
-use super::topology::{Names, count};
+use super::track::acknowledge;
 use super::trouble::{too_late, unavailable};
 use crate::engine::EngineError;
 use crate::retry::until_definite;
 
 /// How long the answers are waited for: whoever asks may ask again.
 const ANSWERS_MAX: Duration = Duration::from_secs(60);
+
+/// Probes of others that lie among the dead letters at most: each settling leaves one for as long as it lasts.
+const PROBES_MAX: u16 = 10_000;
 
 /// How long the broker may take for an answer of its own.
 const BROKER_MAX: Duration = Duration::from_secs(5);
@@ -33,7 +37,7 @@ const BROKER_MAX: Duration = Duration::from_secs(5);
 pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
     let session = outbox.session()?;
     let names = &outbox.settings().names;
-    no_dead_letters(&session, names).await?;
+    let probe = no_dead_letters(outbox).await?;
     let (channel, reply_to, mut answers) = within(BROKER_MAX, answer_queue(&session)).await?;
     let mut missing = BTreeSet::new();
     for queue in 0..names.validation.len() {
@@ -67,8 +71,8 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
             )));
         }
     }
-    // Once more: a batch may have been put aside meanwhile.
-    no_dead_letters(&session, names).await
+    // Once more: a batch may have been put aside meanwhile, and even sent on its way again behind the barriers.
+    still_no_dead_letters(outbox, &probe).await
 }
 
 /// Passes a barrier on, to the next step or to whoever waits for it.
@@ -122,20 +126,43 @@ async fn answer_queue(session: &Session) -> lapin::Result<(Channel, ShortString,
     Ok((channel, name, answers))
 }
 
-async fn no_dead_letters(session: &Session, names: &Names) -> Result<(), EngineError> {
-    let counted = async {
-        let channel = session.connection.create_channel().await?;
-        let (messages, _) = count(&channel, &names.dead_letters).await?;
-        channel.close(200, "counted".into()).await?;
-        Ok(messages)
-    };
-    match within(BROKER_MAX, counted).await? {
-        0 => Ok(()),
-        messages => Err(unavailable(format!(
-            "{messages} undecided batches were put aside in {}: see votekit dead-letters list, and have them tried again with votekit dead-letters drive",
-            names.dead_letters
-        ))),
+/// Leaves a probe where dead letters would be.
+async fn no_dead_letters(outbox: &Outbox) -> Result<Probe, EngineError> {
+    let mut look = Look::begin(outbox, PROBES_MAX).await?;
+    if look.begins_with_a_letter() {
+        return Err(put_aside(outbox));
     }
+    while let Some(found) = look.next().await? {
+        if let Found::Letter(_) = found {
+            return Err(put_aside(outbox));
+        }
+    }
+    look.leave_probe().await.ok_or_else(|| put_aside(outbox))
+}
+
+/// Takes the probe away again, which says that nobody drove dead letters meanwhile.
+async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), EngineError> {
+    let mut look = Look::begin(outbox, PROBES_MAX).await?;
+    let mut undisturbed = false;
+    while let Some(found) = look.next().await? {
+        match found {
+            Found::Letter(_) => return Err(put_aside(outbox)),
+            Found::Probe(found, acker) if found == *probe => {
+                acknowledge(&acker).await;
+                undisturbed = true;
+            }
+            Found::Probe(..) => {}
+        }
+    }
+    look.end().await;
+    if undisturbed { Ok(()) } else { Err(unavailable("dead letters were sent on their way again meanwhile: to be asked again")) }
+}
+
+fn put_aside(outbox: &Outbox) -> EngineError {
+    unavailable(format!(
+        "undecided batches were put aside in {}: see votekit dead-letters list, and have them tried again with votekit dead-letters drive",
+        outbox.settings().names.dead_letters
+    ))
 }
 
 async fn within<T>(limit: Duration, call: impl Future<Output = lapin::Result<T>>) -> Result<T, EngineError> {

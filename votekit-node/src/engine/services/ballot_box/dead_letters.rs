@@ -1,28 +1,26 @@
 //! What was put aside: messages that were delivered too often and never done with. They can be looked at, and sent on their way again.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use lapin::message::BasicGetMessage;
-use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::BasicProperties;
+use lapin::message::Delivery as Message;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel};
-use tokio::time::timeout;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, LawId};
 use votekit_core::instant::UnixSeconds;
 
-use super::link::{self, Link};
+use super::link::Link;
+use super::look::{Found, Look};
 use super::message::{BARRIER, BATCH, carrying, is_of, persistent, read_batch, read_labelled};
+use super::opening::{self, IfAbsent};
 use super::publisher::Outbox;
-use super::settings::Settings;
-use super::topology::declare;
-use super::trouble::{explain, too_late, unavailable};
+use super::track::acknowledge;
 use crate::engine::EngineError;
 use crate::engine::services::url::ServiceAddress;
 
-/// How long the broker may take for one answer.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Letters that are listed at most: the broker lets nobody hold more than 65,535 messages unacknowledged.
+const LISTED_MAX: usize = 65_000;
+
+/// Letters that are on their way to here while one is driven.
+const DRIVEN_AT_ONCE: u16 = 16;
 
 /// A message that was put aside.
 #[derive(Debug, Clone)]
@@ -63,73 +61,64 @@ pub enum DeadContent {
 
 /// The dead letters of a ballot box.
 pub struct DeadLetters {
-    settings: Arc<Settings>,
     outbox: Outbox,
-    channel: Channel,
     _publishing: Link,
 }
 
 impl DeadLetters {
-    /// Connects to a ballot box.
+    /// Connects to a ballot box that is there.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] with what an operator must mend.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let settings = Arc::new(Settings::read(address)?);
-        let opening = async {
-            let connection = link::connect(&settings).await?;
-            declare(&connection, &settings.names).await?;
-            let channel = connection.create_channel().await?;
-            Ok((connection, channel))
-        };
-        let (connection, channel) = timeout(link::OPENING_MAX, opening)
-            .await
-            .unwrap_or_else(|_| Err(too_late()))
-            .map_err(|error| explain(&settings, &error))?;
+        let (settings, connection) = opening::open(address, IfAbsent::Refuse).await?;
         let publishing = Link::keep((*settings).clone(), "dead letters", Some(connection));
-        let outbox = Outbox::new(publishing.view(), Arc::clone(&settings));
-        Ok(Self { settings, outbox, channel, _publishing: publishing })
+        let outbox = Outbox::new(publishing.view(), settings);
+        Ok(Self { outbox, _publishing: publishing })
     }
 
-    /// All of them, the oldest first. They stay where they are.
+    /// All of them, the oldest first; of more than 65,000 the oldest. They stay where they are. Nobody settles meanwhile.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`].
+    /// [`EngineError::Unavailable`], also when somebody else looks.
     pub async fn list(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut letters = Vec::new();
-        while let Some(message) = self.next().await? {
-            letters.push(describe(&message));
+        let mut look = Look::begin(&self.outbox, u16::MAX).await?;
+        while letters.len() < LISTED_MAX
+            && let Some(found) = look.next().await?
+        {
+            if let Found::Letter(message) = found {
+                letters.push(describe(&message));
+            }
         }
-        // What was taken and not acknowledged lies there again as soon as the channel ends.
-        within(self.channel.close(200, "looked".into())).await?;
+        look.end().await;
         Ok(letters)
     }
 
     /// Publishes each batch again to validation, and removes it once it is durable there. Barriers are removed. Messages that are no batch are published too: validation
-    /// refuses them and tells the reviewers. Takes those alone that are there when it begins.
+    /// refuses them and tells the reviewers. Takes those alone that are there when it begins. Nobody settles meanwhile, and who had begun to has to begin again.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`], [`EngineError::OutcomeUnknown`]: what was not driven is still there, and driving again is safe.
+    /// [`EngineError::Unavailable`], also when somebody else looks; [`EngineError::OutcomeUnknown`]: what was not driven is still there, and driving again is safe.
     pub async fn drive(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut driven = Vec::new();
-        let mut remaining = u32::MAX;
-        while remaining > 0
-            && let Some(message) = self.next().await?
-        {
-            remaining = remaining.min(message.message_count + 1) - 1;
-            self.publish_again(&message).await?;
-            within(message.delivery.ack(BasicAckOptions::default())).await?;
-            driven.push(describe(&message));
+        let mut look = Look::begin(&self.outbox, DRIVEN_AT_ONCE).await?;
+        while let Some(found) = look.next().await? {
+            match found {
+                Found::Letter(message) => {
+                    self.publish_again(&message).await?;
+                    acknowledge(&message.acker).await;
+                    driven.push(describe(&message));
+                }
+                // Whoever left it there must hear that what it saw is no longer so.
+                Found::Probe(_, acker) => acknowledge(&acker).await,
+            }
         }
-        within(self.channel.close(200, "driven".into())).await?;
+        look.end().await;
         Ok(driven)
     }
 
-    async fn next(&self) -> Result<Option<BasicGetMessage>, EngineError> {
-        within(self.channel.basic_get(self.settings.names.dead_letters.clone(), BasicGetOptions::default())).await
-    }
-
-    async fn publish_again(&self, message: &BasicGetMessage) -> Result<(), EngineError> {
+    async fn publish_again(&self, message: &Message) -> Result<(), EngineError> {
         let queue = self.outbox.next_in_turn();
         match read(&message.data) {
             Some(batch) => self.outbox.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await,
@@ -144,7 +133,7 @@ fn read(bytes: &[u8]) -> Option<Batch> {
     read_batch(bytes).or_else(|_| read_labelled(bytes).map(|(batch, _)| batch)).ok()
 }
 
-fn describe(message: &BasicGetMessage) -> DeadLetter {
+fn describe(message: &Message) -> DeadLetter {
     let (content, digest) = match read(&message.data) {
         Some(batch) => {
             let law_id = batch.header().law_id.clone();
@@ -193,8 +182,4 @@ fn number(table: &FieldTable, name: &str) -> Option<u64> {
         AMQPValue::Timestamp(seconds) => Some(*seconds),
         _ => None,
     }
-}
-
-async fn within<T>(call: impl Future<Output = lapin::Result<T>>) -> Result<T, EngineError> {
-    timeout(ANSWER_MAX, call).await.unwrap_or_else(|_| Err(too_late())).map_err(|error| unavailable(error.to_string()))
 }

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tokio::sync::{OnceCell, watch};
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::publisher::Publishers;
 use super::settings::Settings;
@@ -31,6 +31,9 @@ const CONNECTING_MAX: Duration = Duration::from_secs(4);
 
 /// How long an orderly end is waited for.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// A session that lasted so long did not end for a reason that will end the next one at once.
+const LIVED: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether a connection still says that it lives.
 const LOOKING_EVERY: Duration = Duration::from_secs(1);
@@ -144,6 +147,8 @@ impl Session {
                     return told.ok().and_then(|told| told.clone()).unwrap_or_default();
                 }
                 event = events.next() => match event {
+                    // That ends a channel alone: whoever uses it hears of it, and knows whether the session can go on without.
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(%error, "a channel was ended"),
                     Some(Event::Error(error)) => return error.to_string(),
                     Some(Event::ConnectionBlocked(reason)) => tracing::warn!(reason, "the broker takes no messages for now"),
                     Some(Event::ConnectionUnblocked) => tracing::info!("the broker takes messages again"),
@@ -177,14 +182,22 @@ async fn keep_up(settings: Settings, purpose: &'static str, first: Option<Arc<Se
         Some(session) => session,
         None => come_back(&settings, purpose, &state).await,
     };
+    let mut backoff = Backoff::new();
     loop {
         state.send_replace(State::Up(Arc::clone(&session)));
+        let begun = Instant::now();
         let reason = session.over().await;
         tracing::warn!(purpose, reason, "the broker is away");
         state.send_replace(State::Away(reason.clone()));
         session.give_up(reason);
         // If it does live, the broker gives what it had delivered to somebody else at once.
         let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
+        // Each end of a session gives back what it held, and what was given back too often is put aside: so one that ends soon is not followed at once.
+        if begun.elapsed() >= LIVED {
+            backoff = Backoff::new();
+        } else {
+            backoff.pause().await;
+        }
         session = come_back(&settings, purpose, &state).await;
         tracing::info!(purpose, "the broker is back");
     }

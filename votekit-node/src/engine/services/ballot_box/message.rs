@@ -7,7 +7,8 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use votekit_core::batch::Batch;
 
 use super::topology::table;
-use crate::engine::{Expectation, Labels};
+use crate::engine::Labels;
+use crate::engine::services::labels;
 
 /// The type of a message that is a batch.
 pub(super) const BATCH: &str = "batch";
@@ -15,8 +16,14 @@ pub(super) const BATCH: &str = "batch";
 /// The type of a message that is a batch behind its labels.
 pub(super) const LABELLED: &str = "labelled-batch";
 
+/// The type of a message that is a batch which was not staged.
+const REJECTED: &str = "rejected-batch";
+
 /// The type of a barrier: see [`super::barrier`].
 pub(super) const BARRIER: &str = "barrier";
+
+/// The type of a probe: see [`super::look`].
+pub(super) const PROBE: &str = "probe";
 
 /// The type of a note for reviewers.
 pub(super) const REVIEW: &str = "review";
@@ -24,15 +31,17 @@ pub(super) const REVIEW: &str = "review";
 const PERSISTENT: u8 = 2;
 const MAGIC: &[u8; 8] = b"VKLABEL1";
 
-const ACCEPTED: u8 = 0;
-const UNKNOWN: u8 = 1;
-const REVOKED: u8 = 2;
-const DUPLICATE: u8 = 3;
-
 /// The properties of a message that carries a batch.
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
     let law: FieldTable = table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
     persistent(kind, "application/octet-stream").with_message_id(batch.number().to_string().into()).with_headers(law)
+}
+
+/// The properties of a message that carries a batch which was not staged.
+pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
+    let law_id = batch.header().law_id.as_str();
+    let headers = table([("law-id", AMQPValue::LongString(law_id.into())), ("reason", AMQPValue::LongString(reason.into()))]);
+    carrying(batch, REJECTED).with_headers(headers)
 }
 
 /// The properties of a message that outlives the broker.
@@ -54,40 +63,22 @@ pub(super) fn write_labelled(batch: &Batch, labels: &Labels) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + labels.len() + batch.as_bytes().len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&u32::try_from(labels.len()).unwrap_or(u32::MAX).to_be_bytes());
-    for label in labels {
-        match label {
-            Expectation::Accepted => bytes.push(ACCEPTED),
-            Expectation::Unknown => bytes.push(UNKNOWN),
-            Expectation::Revoked => bytes.push(REVOKED),
-            Expectation::Duplicate { attempt } => {
-                bytes.push(DUPLICATE);
-                bytes.extend_from_slice(&attempt.to_be_bytes());
-            }
-        }
-    }
+    bytes.extend_from_slice(&labels::encode(labels));
     bytes.extend_from_slice(batch.as_bytes());
     bytes
 }
 
 /// Reads a batch behind its labels, or says which rule is broken.
 pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Labels), String> {
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
-    let count = u32::from_be_bytes(take(&mut rest)?) as usize;
+    let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
+    let (count, mut rest) = rest.split_first_chunk().ok_or("it ends before the labels")?;
+    let count = u32::from_be_bytes(*count) as usize;
     if count > Batch::COUNT_MAX {
         return Err(format!("{count} labels are announced"));
     }
     let mut labels = Labels::with_capacity(count);
     for _ in 0..count {
-        labels.push(match take::<1>(&mut rest)? {
-            [ACCEPTED] => Expectation::Accepted,
-            [UNKNOWN] => Expectation::Unknown,
-            [REVOKED] => Expectation::Revoked,
-            [DUPLICATE] => match u32::from_be_bytes(take(&mut rest)?) {
-                attempt @ 2.. => Expectation::Duplicate { attempt },
-                attempt => return Err(format!("a label says that a duplicate is attempt {attempt}")),
-            },
-            [other] => return Err(format!("there is no label {other}")),
-        });
+        labels.push(labels::take(&mut rest)?);
     }
     let batch = read_batch(rest)?;
     if count != 0 && count != batch.count() {
@@ -99,12 +90,6 @@ pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Labels), String> {
 /// Reads a batch, or says which rule is broken.
 pub(super) fn read_batch(bytes: &[u8]) -> Result<Batch, String> {
     Batch::parse(bytes.to_vec()).map_err(|error| error.to_string())
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], String> {
-    let (taken, after) = rest.split_first_chunk::<N>().ok_or("it ends among the labels")?;
-    *rest = after;
-    Ok(*taken)
 }
 
 #[cfg(test)]

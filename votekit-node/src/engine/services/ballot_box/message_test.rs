@@ -6,6 +6,7 @@ use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::*;
+use crate::engine::Expectation;
 use crate::random::SystemRandom;
 
 fn batch(count: u8) -> Batch {

@@ -30,6 +30,10 @@ pub(super) enum Destination {
     Aggregation,
     /// To outside auditors.
     Review,
+    /// To officials: what was not staged.
+    Rejected,
+    /// Beside what was put aside.
+    DeadLetters,
 }
 
 /// One channel a destination.
@@ -40,6 +44,8 @@ pub(super) struct Publishers {
     validation: Vec<Channel>,
     aggregation: Channel,
     review: Channel,
+    rejected: Channel,
+    dead_letters: Channel,
     control: Channel,
 }
 
@@ -49,8 +55,14 @@ impl Publishers {
         for _ in &names.validation {
             validation.push(confirming(connection).await?);
         }
-        let (aggregation, review) = (confirming(connection).await?, confirming(connection).await?);
-        Ok(Self { validation, aggregation, review, control: connection.create_channel().await? })
+        Ok(Self {
+            validation,
+            aggregation: confirming(connection).await?,
+            review: confirming(connection).await?,
+            rejected: confirming(connection).await?,
+            dead_letters: confirming(connection).await?,
+            control: connection.create_channel().await?,
+        })
     }
 }
 
@@ -96,6 +108,8 @@ impl Outbox {
             Destination::Validation(queue) => (&publishers.validation[queue], &names.validation[queue]),
             Destination::Aggregation => (&publishers.aggregation, &names.aggregation),
             Destination::Review => (&publishers.review, &names.review),
+            Destination::Rejected => (&publishers.rejected, &names.rejected),
+            Destination::DeadLetters => (&publishers.dead_letters, &names.dead_letters),
         };
         if session.connection.status().blocked() {
             return Err(unavailable("the broker is short of memory or disk, and takes no messages"));

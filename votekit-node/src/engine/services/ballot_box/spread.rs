@@ -3,6 +3,7 @@
 //! The broker does not tell a consumer that it is the active one. What comes does: so only queues in which something moves are shared out, which are the ones that
 //! matter. Nor does it count those who wait for a queue: so each process consumes one more queue, in which nothing ever comes, and whose consumers it counts.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use super::track::Track;
 
 /// How often shares are looked at; up to half as long again is added, so that processes do not act at once.
 const EVERY: Duration = Duration::from_secs(3);
+
+/// How long it is left at that when they cannot be looked at.
+const AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// The subscriptions of a step.
 pub(super) struct Shares(Mutex<Vec<Option<Arc<Track>>>>);
@@ -35,8 +39,18 @@ impl Shares {
     }
 }
 
-/// Gives up a queue at a time while this process has more than its share, until the session ends.
-pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> lapin::Result<()> {
+/// Gives up a queue at a time while this process has more than its share, for as long as the session lasts.
+///
+/// Without it queues are consumed all the same, by whoever came first: so its queue, which one broker of a cluster has alone, may be away.
+pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> Infallible {
+    loop {
+        let Err(error) = watch(session, names, shares).await;
+        tracing::warn!(%error, "validation queues are not shared out for now; trying again");
+        tokio::time::sleep(AGAIN_AFTER + jitter()).await;
+    }
+}
+
+async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Result<Infallible> {
     let channel = session.connection.create_channel().await?;
     let options = QueueDeclareOptions::durable().auto_delete();
     channel.queue_declare(names.validators.clone(), options, FieldTable::default()).await?;

@@ -200,7 +200,9 @@ impl Consumption {
         }
         if queues.len() > 1 {
             let (consumption, session) = (Arc::clone(self), Arc::clone(session));
-            tasks.spawn(async move { spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await });
+            tasks.spawn(
+                async move { match spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await {} },
+            );
         }
         // Any of them ends with the session alone.
         if let Some(Ok(Err(error))) = tasks.join_next().await {
@@ -324,7 +326,8 @@ impl Drop for Subscription {
     }
 }
 
-async fn end(channel: Channel, consumer: Consumer) {
+/// Ends a subscription by the end of its channel: what it holds is given back before anybody else gets something.
+pub(super) async fn end(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);
 }

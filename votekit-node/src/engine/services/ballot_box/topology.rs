@@ -3,11 +3,12 @@
 //! ```text
 //!                         ┌─▶ votes.validation-0 … N-1 ─┐ rejected too often
 //! votes.exchange (topic) ─┼─▶ votes.aggregation ────────┴──▶ votes.exchange ──▶ votes.dead-letters
+//!                         ├─▶ votes.rejected
 //!                         └─▶ votes.review   (bounded: the oldest go first)
 //! ```
 //!
-//! All queues are durable quorum queues. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
-//! process takes over when that one dies.
+//! All queues are durable quorum queues, but `votes.validators`: that one holds nothing, lies on one broker and is there while somebody validates. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
+//! process takes over when that one dies; in dead letters one looks at a time, so that nobody takes for empty what another one holds.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -19,7 +20,7 @@ const DELIVERIES_MAX: i64 = 20;
 /// Messages for reviewers that are kept.
 const REVIEW_MESSAGES_MAX: i64 = 100_000;
 
-/// In dead letters nothing is ever dropped for having been looked at.
+/// Among dead letters and rejected batches nothing is ever dropped for having been looked at.
 const LOOKS_MAX: i64 = 1_000_000_000;
 
 /// What everything is called.
@@ -29,6 +30,8 @@ pub(super) struct Names {
     pub(super) validation: Vec<ShortString>,
     pub(super) aggregation: ShortString,
     pub(super) review: ShortString,
+    /// Batches that were not staged. They are kept for good, and may be browsed.
+    pub(super) rejected: ShortString,
     pub(super) dead_letters: ShortString,
     /// A queue that stays empty: whoever validates consumes it, and is counted.
     pub(super) validators: ShortString,
@@ -46,13 +49,14 @@ impl Names {
             validation: (0..queues).map(|queue| name(&format!("validation-{queue}"))).collect(),
             aggregation: name("aggregation"),
             review: name("review"),
+            rejected: name("rejected"),
             dead_letters: name("dead-letters"),
             validators: name("validators"),
             beyond: name(&format!("validation-{queues}")),
         }
     }
 
-    /// Every queue.
+    /// Every queue, that of dead letters last: where it is, all of them are, which [`survey`] relies on.
     fn queues(&self) -> Vec<(&ShortString, FieldTable)> {
         let passed_through = || {
             table([
@@ -71,10 +75,16 @@ impl Names {
             ("x-max-length", AMQPValue::LongLongInt(REVIEW_MESSAGES_MAX)),
             ("x-overflow", text("drop-head")),
         ]);
-        let dead_letters = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX))]);
+        let rejected = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX))]);
+        let dead_letters = table([
+            ("x-queue-type", text("quorum")),
+            ("x-single-active-consumer", AMQPValue::Boolean(true)),
+            ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
+        ]);
         let mut queues: Vec<_> = self.validation.iter().map(|queue| (queue, passed_through())).collect();
         queues.push((&self.aggregation, passed_through()));
         queues.push((&self.review, review));
+        queues.push((&self.rejected, rejected));
         queues.push((&self.dead_letters, dead_letters));
         queues
     }
@@ -93,13 +103,41 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
     channel.close(200, "declared".into()).await
 }
 
-/// The queue behind the last one, if there is one: others were told of more queues, and nobody would take what lies in it.
-pub(super) async fn one_too_many(connection: &Connection, names: &Names) -> lapin::Result<Option<ShortString>> {
+/// The validation queues of a broker, held against those that somebody was told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nobody has declared any, or not come to the end of it.
+    Absent,
+    /// As many as there should be.
+    Whole,
+    /// Others were told of more: nobody would take what lies in this one.
+    TooMany(ShortString),
+    /// Others were told of fewer: nobody would take what was put into this one.
+    TooFew(ShortString),
+}
+
+/// Looks which validation queues there are, and declares none.
+pub(super) async fn survey(connection: &Connection, names: &Names) -> lapin::Result<Standing> {
+    if !is_missing(connection, &names.beyond).await? {
+        return Ok(Standing::TooMany(names.beyond.clone()));
+    }
+    if is_missing(connection, &names.dead_letters).await? {
+        return Ok(Standing::Absent);
+    }
+    for queue in &names.validation {
+        if is_missing(connection, queue).await? {
+            return Ok(Standing::TooFew(queue.clone()));
+        }
+    }
+    Ok(Standing::Whole)
+}
+
+async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Result<bool> {
+    // The broker ends the channel with the answer that a queue is missing.
     let channel = connection.create_channel().await?;
-    match count(&channel, &names.beyond).await {
-        Ok(_) => Ok(Some(names.beyond.clone())),
-        // The broker ends the channel with that answer.
-        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => Ok(None),
+    match count(&channel, queue).await {
+        Ok(_) => channel.close(200, "asked".into()).await.map(|()| false),
+        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => Ok(true),
         Err(error) => Err(error),
     }
 }

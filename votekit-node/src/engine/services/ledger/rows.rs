@@ -8,7 +8,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
 
 use super::fault::corrupt;
-use super::labels;
+use crate::engine::services::labels;
 use crate::engine::stored_log::{head_digest, holds_leaves};
 use crate::engine::{EngineError, Head, Staged, StagingId};
 
@@ -91,6 +91,6 @@ pub(super) fn staged(row: &Row, law: &LawId) -> Result<Staged, EngineError> {
         return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
     }
     let labels: Option<&[u8]> = value(row, "labels")?;
-    let labels = labels::decode(labels.unwrap_or_default()).ok_or_else(|| damage("its labels do not read".to_owned()))?;
+    let labels = labels::decode(labels.unwrap_or_default()).map_err(|rule| damage(format!("its labels do not read: {rule}")))?;
     Ok(Staged { id: StagingId(id), batch: Arc::new(batch), labels })
 }

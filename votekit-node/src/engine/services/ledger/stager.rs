@@ -8,8 +8,8 @@ use votekit_core::id::Digest;
 
 use super::connections::Connections;
 use super::fault::{corrupt, malformed, unavailable};
-use super::labels;
 use super::rows::{column, value};
+use crate::engine::services::labels;
 use crate::engine::{Conflict, EngineError, Labels, StagingId};
 
 /// Batches that wait; whoever comes next waits to be queued.

@@ -1,0 +1,80 @@
+//! `votekit dead-letters` over a ballot box in which a dead letter lies: it is listed, driven, and gone.
+#![cfg(feature = "services")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use support::Desk;
+use votekit_core::batch::Batch;
+use votekit_node::engine::BallotBox as _;
+use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
+use votekit_node::engine::services::url::{Service, ServiceAddress};
+
+/// More than the broker gives a batch back.
+const DIED_MAX: usize = 40;
+
+#[test]
+fn a_dead_letter_is_listed_and_driven() {
+    let desk = Desk::new();
+    let broker = std::env::var("VOTEKIT_TEST_AMQP")
+        .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
+    let address = format!("{broker}?prefix=test-driven-{}&queues=1", std::process::id());
+    desk.run(&["dead-letters", "list", "--ballot-box", &address])
+        .fails(4, &["no ballot box of this prefix is there", "hint: give the address that the nodes have"]);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let parsed = ServiceAddress::parse(Service::RabbitMq, &address).expect("an address");
+    let batch = batch();
+    runtime.block_on(publish_and_die(&parsed, &batch));
+
+    for verb in ["list", "drive"] {
+        let report = desk.run(&["dead-letters", verb, "--ballot-box", &address, "--json"]).json();
+        assert_eq!(report["driven"], verb == "drive", "{report}");
+        let [letter] = report["dead_letters"].as_array().expect("a list").as_slice() else { panic!("{report}") };
+        assert_eq!(
+            (&letter["content"], &letter["law_id"]),
+            (&"batch".into(), &batch.header().law_id.as_str().into()),
+            "{letter}"
+        );
+        assert_eq!((&letter["batch"], &letter["votes"]), (&batch.number().to_string().into(), &batch.count().into()), "{letter}");
+        assert_eq!(
+            (&letter["digest"], &letter["reason"]),
+            (&batch.digest().to_string().into(), &"delivery_limit".into()),
+            "{letter}"
+        );
+    }
+    assert_eq!(desk.run(&["dead-letters", "list", "--ballot-box", &address]).succeeds(), "0 dead letters\n");
+    let more = address.replace("queues=1", "queues=2");
+    desk.run(&["dead-letters", "drive", "--ballot-box", &more]).fails(4, &["there are fewer than 2 validation queues"]);
+
+    let delivery = runtime.block_on(async {
+        let ballot_box = RabbitMqBallotBox::open(&parsed).await.expect("opened");
+        let delivery = ballot_box.receive().await.expect("it is on its way again");
+        ballot_box.refuse(&delivery, "a sample").await.expect("refused");
+        delivery
+    });
+    assert_eq!(delivery.batch, batch);
+}
+
+/// Publishes a batch, and takes it and dies until the broker puts it aside.
+async fn publish_and_die(address: &ServiceAddress, batch: &Arc<Batch>) {
+    let ballot_box = RabbitMqBallotBox::open(address).await.expect("opened");
+    ballot_box.publish(batch).await.expect("published");
+    for _ in 0..DIED_MAX {
+        let taker = RabbitMqBallotBox::open(address).await.expect("opened");
+        let taken = tokio::time::timeout(Duration::from_secs(3), taker.receive()).await;
+        if taken.is_err() {
+            return;
+        }
+    }
+    panic!("the broker gives it back for ever");
+}
+
+/// A batch of the golden election.
+fn batch() -> Arc<Batch> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/election/evidence/89cf1ad4856d3844.1.1.batch");
+    Arc::new(Batch::parse(std::fs::read(file).expect("the golden batch")).expect("it parses"))
+}
