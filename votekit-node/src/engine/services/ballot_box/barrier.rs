@@ -38,7 +38,8 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
     let session = outbox.session()?;
     let names = &outbox.settings().names;
     let probe = no_dead_letters(outbox).await?;
-    let (channel, reply_to, mut answers) = within(BROKER_MAX, answer_queue(&session)).await?;
+    let (channel, reply_to, mut answers) =
+        within(BROKER_MAX, answer_queue(&session, outbox.settings().names.for_answers())).await?;
     let mut missing = BTreeSet::new();
     for queue in 0..names.validation.len() {
         let properties = persistent(BARRIER, "application/octet-stream")
@@ -116,11 +117,10 @@ async fn answer(outbox: &Outbox, reply_to: &ShortString, properties: BasicProper
 }
 
 /// A queue of this connection alone, for answers.
-async fn answer_queue(session: &Session) -> lapin::Result<(Channel, ShortString, Consumer)> {
+async fn answer_queue(session: &Session, name: ShortString) -> lapin::Result<(Channel, ShortString, Consumer)> {
     let channel = session.connection.create_channel().await?;
     let options = QueueDeclareOptions::exclusive().auto_delete();
-    let queue = channel.queue_declare(ShortString::default(), options, FieldTable::default()).await?;
-    let name = queue.name().clone();
+    channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let answers = channel.basic_consume(name.clone(), ShortString::default(), options, FieldTable::default()).await?;
     Ok((channel, name, answers))

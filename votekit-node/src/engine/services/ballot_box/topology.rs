@@ -35,11 +35,26 @@ pub(super) struct Names {
     pub(super) dead_letters: ShortString,
     /// A queue that stays empty: whoever validates consumes it, and is counted.
     pub(super) validators: ShortString,
+    /// What the names of queues for answers begin with. They are within what a user may be held to.
+    answers: ShortString,
     /// The queue that would come next if there were one more for validation.
     beyond: ShortString,
 }
 
 impl Names {
+    /// What a user must be allowed, as `rabbitmqctl set_permissions` takes it: everything of these names, and answers through the exchange of the broker's own.
+    pub(super) fn permissions(&self) -> String {
+        let ours = self.exchange.as_str().trim_end_matches("exchange").replace('.', "\\.");
+        format!("'^{ours}' '^({ours}|amq\\.default$)' '^{ours}'")
+    }
+
+    /// A name for a queue of one connection, which nobody else has.
+    pub(super) fn for_answers(&self) -> ShortString {
+        // Taken twice, the second queue is refused, and its owner asks again.
+        let drawn = getrandom::u64().unwrap_or_else(|_| std::process::id().into());
+        format!("{}.{drawn:016x}", self.answers).into()
+    }
+
     pub(super) fn new(prefix: &str, queues: usize) -> Self {
         let name = |name: &str| -> ShortString {
             if prefix.is_empty() { format!("votes.{name}") } else { format!("{prefix}.votes.{name}") }.into()
@@ -50,6 +65,7 @@ impl Names {
             aggregation: name("aggregation"),
             review: name("review"),
             rejected: name("rejected"),
+            answers: name("answers"),
             dead_letters: name("dead-letters"),
             validators: name("validators"),
             beyond: name(&format!("validation-{queues}")),

@@ -38,7 +38,7 @@ pub(super) fn explain(settings: &Settings, error: &lapin::Error) -> EngineError 
             match told.get_id() {
                 403 if text.contains("access to") => misconfigured(
                     format!("{shown}: the user {user} may not set up what is needed ({text})"),
-                    format!("rabbitmqctl set_permissions -p {} {user} '.*' '.*' '.*'", settings.uri.vhost),
+                    format!("rabbitmqctl set_permissions -p {} {user} {}", settings.uri.vhost, settings.names.permissions()),
                 ),
                 403 => misconfigured(
                     format!("{shown}: the broker refuses the user {user} or the password"),
