@@ -19,8 +19,11 @@ use super::wrk::{Load, Mix, Requests, Seen};
 use crate::project;
 use crate::services::{self, Rig, Server, Site};
 
-/// Connections of the generator.
-const CONNECTIONS: u32 = 256;
+/// Connections of the generator: enough that the node never waits for voters. What a batch costs the servers hardly depends on what is in it.
+const CONNECTIONS: u32 = 512;
+
+/// Votes in a block that are wanted under load, on average.
+const VOTES_A_BLOCK_MIN: f64 = 100.0;
 
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
@@ -32,6 +35,7 @@ const RATIO_MIN: f64 = 20.0;
 struct Run {
     per_second: f64,
     seen: Seen,
+    votes_a_block: f64,
     /// Processor time a vote, in microseconds, by who used it.
     processor_us: [(&'static str, f64); 5],
 }
@@ -72,6 +76,13 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
     }
     let latency = format!("at that rate; median to 202 {:.1} ms", of(&|run| run.seen.p50_ms));
     rows.push(Row::told("services vote: p99 to 202, ms", ours.iter().map(|run| run.seen.p99_ms).collect(), latency));
+    let blocks = ours.iter().map(|run| run.votes_a_block).collect();
+    rows.push(Row::at_least(
+        "services vote: votes a block",
+        blocks,
+        VOTES_A_BLOCK_MIN,
+        "leaves, rather: a few are of batches".to_owned(),
+    ));
     rows
 }
 
@@ -103,13 +114,15 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     let decided = node.decided()?;
     // Votes whose answer wrk did not wait for at its end are decided too.
     ensure!(decided >= seen.requests, "{decided} of {} answered votes are decided", seen.requests);
+    let rows = rig.ask_postgresql("select avg(leaf_count) from votekit.block")?;
+    let votes_a_block = rows.first().and_then(|row| row.parse().ok()).with_context(|| format!("{rows:?} is no average"))?;
     node.stop()?;
     rig.end()?;
     fs::remove_dir_all(&data)?;
     let a_vote = |seconds: f64| seconds * 1e6 / decided as f64;
     let used = |part: usize| (after[part].0, a_vote(after[part].1 - before[part].1));
     let processor_us = [used(0), used(1), used(2), used(3), ("generator", a_vote(seen.processor_seconds))];
-    Ok(Run { per_second: decided as f64 / seconds, seen, processor_us })
+    Ok(Run { per_second: decided as f64 / seconds, seen, votes_a_block, processor_us })
 }
 
 /// Processor time used so far, by who used it.
@@ -156,8 +169,8 @@ mod tests {
     fn a_ratio_is_told_only_beside_another() {
         let seen = Seen { requests: 1, refused: 0, seconds: 1.0, p50_ms: 1.0, p99_ms: 2.0, processor_seconds: 1.0 };
         let processor_us = [("node", 1.0), ("Redis", 2.0), ("RabbitMQ", 3.0), ("PostgreSQL", 4.0), ("generator", 5.0)];
-        let ours = [Run { per_second: 30_000.0, seen, processor_us }];
-        assert_eq!(rows(&ours, &[]).len(), 2);
+        let ours = [Run { per_second: 30_000.0, seen, votes_a_block: 800.0, processor_us }];
+        assert_eq!(rows(&ours, &[]).len(), 3);
         let with_other: Vec<String> = rows(&ours, &[1_000.0]).iter().map(ToString::to_string).collect();
         assert!(with_other[0].contains("node 1.0, Redis 2.0, RabbitMQ 3.0, PostgreSQL 4.0, generator 5.0"), "{with_other:?}");
         assert!(with_other[1].contains("30.000") && with_other[1].contains("yes"), "{with_other:?}");

@@ -21,7 +21,7 @@ use crate::project;
 use crate::services::{self as servers, Rig, Server};
 
 /// Connections of the generator.
-const CONNECTIONS: u32 = 256;
+const CONNECTIONS: u32 = 512;
 
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
