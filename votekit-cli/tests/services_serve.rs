@@ -1,0 +1,104 @@
+//! `votekit serve --roles`, on real servers: a process a role, another one that comes and goes while the poll is open.
+#![cfg(feature = "services")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::http::Http;
+use support::node::Node;
+use support::poll::{self, Elector, LAW};
+use support::{Desk, Outcome};
+
+/// An end for waits, not a target.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The options that name a corner of the servers that nobody else uses.
+fn corner() -> Vec<String> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
+    let name = format!("serve_{}_{now}", std::process::id());
+    let server = |variable: &str| {
+        std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` starts the servers"))
+    };
+    let with = |option: &str, variable: &str, parameter: &str| {
+        [option.to_owned(), format!("{}?{parameter}={name}", server(variable).trim_end_matches('/'))]
+    };
+    [
+        with("--registry", "VOTEKIT_TEST_REDIS", "prefix"),
+        with("--ballot-box", "VOTEKIT_TEST_AMQP", "prefix"),
+        with("--ledger", "VOTEKIT_TEST_POSTGRES", "schema"),
+    ]
+    .concat()
+}
+
+fn serve(desk: &Desk, corner: &[String], name: &str, role: &str) -> Node {
+    let mut options = vec!["--name", name, "--roles", role, "--rate-limit", "0", "--base", "elections.example"];
+    options.extend(corner.iter().map(String::as_str));
+    Node::serve_with(desk, &options)
+}
+
+/// Asks until it is done: a leader leads a moment after its start, and the log comes to the others a moment after it grew.
+fn insist(what: &str, mut done: impl FnMut() -> Option<Outcome>) -> Outcome {
+    let begun = Instant::now();
+    loop {
+        if let Some(outcome) = done() {
+            return outcome;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn office(desk: &Desk, sealer: &Node, arguments: &[&str]) -> Outcome {
+    let arguments = [arguments, &["--node", &sealer.admin, "--data", "node"]].concat();
+    insist(&format!("{arguments:?}"), || Some(desk.run(&arguments)).filter(|outcome| !outcome.stderr.contains("lead")))
+}
+
+/// Waits until a node takes votes, and hands in one of each elector.
+fn cast(desk: &Desk, node: &Node, electors: &[Elector]) {
+    let http = Http::new();
+    let begun = Instant::now();
+    let ready = || {
+        let results = http.get(&format!("{}/api/v1/results/{LAW}", node.public));
+        let health = http.get(&format!("{}/api/v1/health", node.public));
+        health.status == 200 && results.status == 200 && results.json()["state"] == "open"
+    };
+    while !ready() {
+        assert!(begun.elapsed() < PATIENCE, "a node does not take votes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
+    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+}
+
+#[test]
+fn each_role_is_a_process_and_processes_come_and_go() {
+    let (desk, electors) = poll::hashed(60);
+    let corner = corner();
+    let sealer = serve(&desk, &corner, "sealer-1", "seal");
+    let validator = serve(&desk, &corner, "validator-1", "validate");
+    let first = serve(&desk, &corner, "ingest-1", "ingest");
+    office(&desk, &sealer, &["load", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
+    office(&desk, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"]).succeeds();
+    office(&desk, &sealer, &["election", "open", LAW]).succeeds();
+    cast(&desk, &first, &electors[..20]);
+
+    // One more, while the poll is open: no other is restarted for it.
+    let second = serve(&desk, &corner, "ingest-2", "ingest");
+    let health = Http::new().get(&format!("{}/api/v1/health", second.public));
+    assert!(health.status == 503 && health.body.contains("does not admit it"), "{}", health.body);
+    office(&desk, &sealer, &["node", "admit", LAW, "ingest-2"]).succeeds();
+    cast(&desk, &second, &electors[20..40]);
+    second.stop();
+
+    // And one of another kind, in place of the first.
+    let other = serve(&desk, &corner, "validator-2", "validate");
+    validator.stop();
+    cast(&desk, &first, &electors[40..]);
+
+    let closed = office(&desk, &sealer, &["election", "close", LAW]);
+    assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
+    [first, other, sealer].into_iter().for_each(Node::stop);
+    // Forgotten options do not make a new installation of its folder.
+    desk.run(&["serve", "--data", "node", "--name", "ingest-1"]).fails(4, &["its ledger is on services", "hint: "]);
+}
