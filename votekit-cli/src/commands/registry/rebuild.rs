@@ -15,8 +15,8 @@ use crate::{office, progress, shared_registry};
 /// Make the registry anew from the ledger and the rolls that a node keeps
 ///
 /// Every election of the ledger is put back as its log tells it: who is registered, who is revoked, who has voted and by which request. Whatever the
-/// registry held of it goes. It can be interrupted and run again, and nodes may go on taking votes meanwhile; a vote that is marked while its
-/// part is rebuilt may be expected to be accepted twice, and the log decides as ever.
+/// registry held of it goes. It can be interrupted and run again, and nodes may go on taking votes meanwhile; votes that are marked
+/// while it runs may be expected to be accepted twice, and the log decides as ever.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
