@@ -15,7 +15,7 @@ use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 
-use crate::engine::EngineError;
+use crate::engine::{Conflict, EngineError};
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
 use crate::roll_store::RollError;
@@ -427,7 +427,10 @@ impl From<AdminError> for Problem {
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(
-                EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } | EngineError::Misconfigured { .. },
+                EngineError::Unavailable { .. }
+                | EngineError::OutcomeUnknown { .. }
+                | EngineError::Misconfigured { .. }
+                | EngineError::Conflict(Conflict::Late { .. }),
             ) => &UNAVAILABLE,
             AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
