@@ -27,7 +27,7 @@ impl DataFolder {
     /// Holds a folder to the ledger that it was first used with.
     ///
     /// # Errors
-    /// [`FolderError::OtherLedger`], before anything is written into the folder or any ledger.
+    /// [`FolderError::OtherLedger`]; nothing is written into the folder then.
     pub fn belong_to(&self, belonging: &Belonging) -> Result<(), FolderError> {
         let path = self.path().join(FILE);
         let written = match fs::read_to_string(&path) {

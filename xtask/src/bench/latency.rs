@@ -46,9 +46,7 @@ fn measure(
     start: impl Fn(&Path, &Path) -> Result<(Node, Option<Rig>)>,
 ) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
-    let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
-    node::sample_roll(&workbench.votekit, 2 * RATE * SECONDS, &roll)?;
-    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    let (roll, hashes) = node::hashed_roll(&workbench.votekit, 2 * RATE * SECONDS, folder)?;
     let mut figures: [Vec<f64>; 4] = Default::default();
     for number in 0..workbench.runs {
         let data = folder.join(format!("data-{number}"));

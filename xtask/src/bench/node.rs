@@ -28,6 +28,15 @@ pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<
     project::succeed(sample.arg(roll).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
+/// Makes a roll of so many electors in a folder, and its hashes; gives the paths of both.
+pub(crate) fn hashed_roll(votekit: &Path, electors: u64, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+    let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
+    sample_roll(votekit, electors, &roll)?;
+    let mut hashgen = Command::new(votekit);
+    project::succeed(hashgen.arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stdout(Stdio::null()).stderr(Stdio::null()))?;
+    Ok((roll, hashes))
+}
+
 /// A data folder with an open election over a roll.
 pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Result<()> {
     load(votekit, hashes, data, None)?;

@@ -16,7 +16,6 @@ use super::node::{self, Node, ServeOption};
 use super::paired::median;
 use super::row::Row;
 use super::wrk::{Load, Mix, Requests, Seen};
-use crate::project;
 use crate::services::{self, Rig, Server, Site};
 
 /// Connections of the generator: enough that the node never waits for voters. What a batch costs the servers hardly depends on what is in it.
@@ -42,9 +41,7 @@ struct Run {
 
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
-    let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
-    node::sample_roll(&workbench.votekit, workbench.electors, &roll)?;
-    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    let (roll, hashes) = node::hashed_roll(&workbench.votekit, workbench.electors, folder)?;
     let requests = Requests::write(&roll, workbench.electors, Mix::default(), folder)?;
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
     for number in 0..workbench.runs {

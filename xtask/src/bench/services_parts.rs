@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -17,7 +16,6 @@ use super::profile::Recording;
 use super::row::Row;
 use super::wrk::{Load, Mix, Requests};
 use super::{Workbench, services};
-use crate::project;
 use crate::services::{self as servers, Rig, Server};
 
 /// Connections of the generator.
@@ -61,9 +59,7 @@ struct Run {
 /// Measures what each used a vote.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
-    let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
-    node::sample_roll(&workbench.votekit, workbench.electors, &roll)?;
-    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    let (roll, hashes) = node::hashed_roll(&workbench.votekit, workbench.electors, folder)?;
     let requests = Requests::write(&roll, workbench.electors, Mix::default(), folder)?;
     let runs: Vec<Run> = (0..workbench.runs).map(|_| measure(workbench, &hashes, &requests)).collect::<Result<_>>()?;
     let all = median(runs.iter().map(|run| run.used.iter().sum()).collect());

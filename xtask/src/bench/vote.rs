@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -31,10 +31,8 @@ struct Run {
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-loadtests", "--example", "bare_handler"]))?;
     let electors = workbench.electors.max(1_000_000);
-    let (roll, hashes, ready) =
-        (workbench.folder.join("roll.csv"), workbench.folder.join("hashes"), workbench.folder.join("ready"));
-    node::sample_roll(&workbench.votekit, electors, &roll)?;
-    project::succeed(Command::new(&workbench.votekit).arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stderr(Stdio::null()))?;
+    let (roll, hashes) = node::hashed_roll(&workbench.votekit, electors, &workbench.folder)?;
+    let ready = workbench.folder.join("ready");
     node::open_election(&workbench.votekit, &hashes, &ready)?;
     let requests = Requests::write(&roll, electors, Mix::default(), &workbench.folder)?;
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
