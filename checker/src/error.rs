@@ -35,7 +35,9 @@ impl fmt::Display for ReadError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, source } => write!(formatter, "{}: {source}", path.display()),
-            Self::Form { path, line, problem } => write!(formatter, "{}:{line}: {problem}", path.display()),
+            Self::Form { path, line, problem } => {
+                write!(formatter, "{}:{line}: {problem}", path.display())
+            }
         }
     }
 }
@@ -51,5 +53,6 @@ impl std::error::Error for ReadError {
 
 /// A file's text.
 pub(crate) fn read_text(path: &Path) -> Result<String, ReadError> {
-    std::fs::read_to_string(path).map_err(|source| ReadError::File { path: path.to_owned(), source })
+    std::fs::read_to_string(path)
+        .map_err(|source| ReadError::File { path: path.to_owned(), source })
 }

@@ -49,7 +49,8 @@ pub(crate) enum Fate {
 }
 
 impl Vote {
-    /// What the voter knows in the end: the best that was heard. A vote that nothing was heard of was perhaps sent.
+    /// What the voter knows in the end: the best that was heard. A vote that nothing was heard of
+    /// was perhaps sent.
     pub(crate) fn fate(&self) -> Fate {
         self.sendings.iter().map(|sending| sending.fate).max().unwrap_or(Fate::Unknown)
     }
@@ -68,11 +69,14 @@ pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
     for (place, line_text) in whole.lines().enumerate() {
         let line = place + 1;
         let malformed = |problem: &str| ReadError::form(path, line, problem);
-        let value: Value = serde_json::from_str(line_text).map_err(|error| malformed(&error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(line_text).map_err(|error| malformed(&error.to_string()))?;
         let text_of = |name: &str| value[name].as_str().map(str::to_owned);
         let kind = value["line"].as_str().unwrap_or_default();
         if (kind == "start") != (line == 1) || (line == 1 && value["format"] != "votekit-load/1") {
-            return Err(malformed("expected one line of kind start, of the format votekit-load/1, at the beginning"));
+            return Err(malformed(
+                "expected one line of kind start, of the format votekit-load/1, at the beginning",
+            ));
         }
         let known = value["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok());
         match kind {
@@ -84,14 +88,20 @@ pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
                 let choice = text_of("choice").ok_or_else(|| malformed("a vote has a choice"))?;
                 let row = value["row"].as_u64();
                 if row.is_none() != (value["kind"] == "unknown") {
-                    return Err(malformed("a vote has a row of the roll unless its credential is invented"));
+                    return Err(malformed(
+                        "a vote has a row of the roll unless its credential is invented",
+                    ));
                 }
                 votes.push(Vote { line, row, choice, sendings: Vec::new(), decisions: Vec::new() });
             }
             "outcome" | "decision" => {
-                let vote = known.and_then(|seq| votes.get_mut(seq)).ok_or_else(|| malformed("no such vote was announced"))?;
+                let vote = known
+                    .and_then(|seq| votes.get_mut(seq))
+                    .ok_or_else(|| malformed("no such vote was announced"))?;
                 let (request, state) = (text_of("request_id"), text_of("state"));
-                if let (Some(request), Some(state)) = (&request, state.filter(|state| state != "pending")) {
+                if let (Some(request), Some(state)) =
+                    (&request, state.filter(|state| state != "pending"))
+                {
                     vote.decisions.push((line, request.clone(), state));
                 }
                 if kind == "outcome" {
@@ -108,7 +118,9 @@ pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
 fn fate(outcome: &Value) -> Fate {
     match outcome["status"].as_u64() {
         Some(200 | 202) if outcome["request_id"].is_string() => Fate::Durable,
-        Some(503) if outcome["code"] == "busy" || outcome["code"] == "unavailable" => Fate::NotStored,
+        Some(503) if outcome["code"] == "busy" || outcome["code"] == "unavailable" => {
+            Fate::NotStored
+        }
         Some(400 | 404 | 409 | 413 | 415 | 429) => Fate::NotStored,
         Some(_) => Fate::Unknown,
         // Told of as never seen by the node.

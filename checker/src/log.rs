@@ -42,7 +42,8 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
     let (leaves_path, results_path) = (bundle.join("leaves.jsonl"), bundle.join("results.json"));
     let text = read_text(&leaves_path)?;
     let results = read_text(&results_path)?;
-    let results = serde_json::from_str(&results).map_err(|error| ReadError::form(&results_path, 1, error.to_string()))?;
+    let results = serde_json::from_str(&results)
+        .map_err(|error| ReadError::form(&results_path, 1, error.to_string()))?;
     let mut log = Log {
         leaves_path: leaves_path.clone(),
         results_path,
@@ -57,11 +58,19 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
     for (place, leaf) in text.strip_suffix('\n').unwrap_or(&text).split('\n').enumerate() {
         log.leaf_hashes.push(leaf_hash(leaf.as_bytes()));
         let malformed = |problem: &str| ReadError::form(&leaves_path, place + 1, problem);
-        let value: Value = serde_json::from_str(leaf).map_err(|error| malformed(&error.to_string()))?;
+        let value: Value =
+            serde_json::from_str(leaf).map_err(|error| malformed(&error.to_string()))?;
         match value["leaf"].as_str() {
-            Some("entry") => log.push(place + 1, &value).ok_or_else(|| malformed("an entry has a request and a decision"))?,
-            Some("batch") => log.received += value["count"].as_u64().ok_or_else(|| malformed("a batch has a count"))?,
-            Some("election") if value["state"] == "closed" => log.close_report = Some(value["report"].clone()),
+            Some("entry") => log
+                .push(place + 1, &value)
+                .ok_or_else(|| malformed("an entry has a request and a decision"))?,
+            Some("batch") => {
+                log.received +=
+                    value["count"].as_u64().ok_or_else(|| malformed("a batch has a count"))?
+            }
+            Some("election") if value["state"] == "closed" => {
+                log.close_report = Some(value["report"].clone())
+            }
             Some(_) => {}
             None => return Err(malformed("a leaf names its kind")),
         }
@@ -72,7 +81,12 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
 impl Log {
     fn push(&mut self, line: usize, value: &Value) -> Option<()> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
-        let entry = Entry { line, request: text("request")?, decision: text("decision")?, hash: text("hash") };
+        let entry = Entry {
+            line,
+            request: text("request")?,
+            decision: text("decision")?,
+            hash: text("hash"),
+        };
         self.by_request.entry(entry.request.clone()).or_default().push(self.entries.len());
         self.entries.push(entry);
         Some(())

@@ -1,15 +1,21 @@
 //! `votekit-checker`: the check from the command line.
 //!
-//! Exit codes: 0 everything holds, 1 something does not, 2 a file or the command is not as it should be.
+//! Exit codes: 0 everything holds, 1 something does not, 2 a file or the command is not as it
+//! should be.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to the person who runs it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command speaks to the person who runs it"
+)]
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use votekit_checker::{Inputs, check};
 
-const USAGE: &str = "usage: votekit-checker --bundle DIR --roll FILE --policy FILE [--checkpoint FILE]… JOURNAL…";
+const USAGE: &str =
+    "usage: votekit-checker --bundle DIR --roll FILE --policy FILE [--checkpoint FILE]… JOURNAL…";
 
 fn main() -> ExitCode {
     let Some(inputs) = inputs(std::env::args_os().skip(1)) else {

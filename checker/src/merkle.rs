@@ -17,7 +17,12 @@ pub(crate) fn root(leaves: &[Hash]) -> Hash {
         _ => {
             let left = leaves.len().next_power_of_two() / 2;
             let (left, right) = leaves.split_at(left);
-            Sha256::new().chain_update([1]).chain_update(root(left)).chain_update(root(right)).finalize().into()
+            Sha256::new()
+                .chain_update([1])
+                .chain_update(root(left))
+                .chain_update(root(right))
+                .finalize()
+                .into()
         }
     }
 }
@@ -29,8 +34,18 @@ mod tests {
     /// The test vectors of Certificate Transparency's reference implementation.
     #[test]
     fn the_roots_are_those_of_certificate_transparency() {
-        let inputs = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
-        let leaves: Vec<Hash> = inputs.iter().map(|leaf| leaf_hash(&const_hex::decode(leaf).expect("hex"))).collect();
+        let inputs = [
+            "",
+            "00",
+            "10",
+            "2021",
+            "3031",
+            "40414243",
+            "5051525354555657",
+            "606162636465666768696a6b6c6d6e6f",
+        ];
+        let leaves: Vec<Hash> =
+            inputs.iter().map(|leaf| leaf_hash(&const_hex::decode(leaf).expect("hex"))).collect();
         for (size, expected) in [
             (0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
             (1, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),

@@ -38,13 +38,18 @@ fn log_key(text: &str) -> Option<LogKey> {
     let (hash, encoded) = rest.split_once('+')?;
     let bytes = STANDARD.decode(encoded).ok()?;
     let public: [u8; 32] = bytes.strip_prefix(&[ED25519])?.try_into().ok()?;
-    let key = LogKey { name: name.to_owned(), key: VerifyingKey::from_bytes(&public).ok()?, public };
+    let key =
+        LogKey { name: name.to_owned(), key: VerifyingKey::from_bytes(&public).ok()?, public };
     (const_hex::encode(key.hash()) == hash).then_some(key)
 }
 
 impl LogKey {
     fn hash(&self) -> [u8; 4] {
-        let digest = Sha256::new().chain_update(&self.name).chain_update([b'\n', ED25519]).chain_update(self.public).finalize();
+        let digest = Sha256::new()
+            .chain_update(&self.name)
+            .chain_update([b'\n', ED25519])
+            .chain_update(self.public)
+            .finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
 
@@ -53,7 +58,10 @@ impl LogKey {
         let prefix = format!("— {} ", self.name);
         signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|encoded| {
             let bytes = STANDARD.decode(encoded).unwrap_or_default();
-            let Some(signature) = bytes.strip_prefix(&self.hash()).and_then(|bytes| Signature::from_slice(bytes).ok()) else {
+            let Some(signature) = bytes
+                .strip_prefix(&self.hash())
+                .and_then(|bytes| Signature::from_slice(bytes).ok())
+            else {
                 return false;
             };
             self.key.verify_strict(text.as_bytes(), &signature).is_ok()
@@ -74,7 +82,11 @@ pub(crate) fn checkpoint(note: &str, keys: &[LogKey]) -> Result<Checkpoint, &'st
     if key.is_none() {
         return Err("no log key of the policy signed it");
     }
-    let size = lines.next().and_then(|size| size.parse().ok()).ok_or("its second line is no size")?;
-    let root = lines.next().and_then(|root| STANDARD.decode(root).ok()).and_then(|root| root.try_into().ok());
+    let size =
+        lines.next().and_then(|size| size.parse().ok()).ok_or("its second line is no size")?;
+    let root = lines
+        .next()
+        .and_then(|root| STANDARD.decode(root).ok())
+        .and_then(|root| root.try_into().ok());
     Ok(Checkpoint { size, root: root.ok_or("its third line is no root")? })
 }

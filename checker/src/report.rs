@@ -45,7 +45,13 @@ impl Report {
         self.violations.iter().filter(|violation| violation.rule == rule).count() as u64
     }
 
-    pub(crate) fn violated(&mut self, rule: Rule, path: &Path, line: usize, what: impl Into<String>) {
+    pub(crate) fn violated(
+        &mut self,
+        rule: Rule,
+        path: &Path,
+        line: usize,
+        what: impl Into<String>,
+    ) {
         self.violations.push(Violation::new(rule, path, line, what));
     }
 }
@@ -63,7 +69,13 @@ impl fmt::Display for Report {
         writeln!(
             formatter,
             "log: decided {}: accepted {}, duplicate {}, invalid {}; replayed {}; decisions told {}, checkpoints {}",
-            self.decided, self.accepted, self.duplicate, self.invalid, self.replayed, self.told, self.checkpoints
+            self.decided,
+            self.accepted,
+            self.duplicate,
+            self.invalid,
+            self.replayed,
+            self.told,
+            self.checkpoints
         )?;
         write!(formatter, "violations {}", self.violations.len())
     }

@@ -13,13 +13,16 @@ pub(crate) struct Roll {
     pub(crate) row_by_hash: HashMap<String, u64>,
 }
 
-/// Reads `nas,code,law_id` as `votekit roll sample` writes it: this order, no quotes, canonical values, plain SHA-256.
+/// Reads `nas,code,law_id` as `votekit roll sample` writes it: this order, no quotes, canonical
+/// values, plain SHA-256.
 pub(crate) fn read(path: &Path) -> Result<Roll, ReadError> {
     let text = read_text(path)?;
     let mut roll = Roll::default();
     for (place, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split(',').collect();
-        let [nas, code, law] = fields[..] else { return Err(ReadError::form(path, place + 1, "expected nas,code,law_id")) };
+        let [nas, code, law] = fields[..] else {
+            return Err(ReadError::form(path, place + 1, "expected nas,code,law_id"));
+        };
         if place == 0 {
             if (nas, code, law) != ("nas", "code", "law_id") {
                 return Err(ReadError::form(path, 1, "expected the header nas,code,law_id"));

@@ -27,7 +27,8 @@ struct Evidence<'a> {
     behind: HashMap<usize, Told<'a>>,
     /// Places of the entries of a row, in log order.
     entries_of_row: BTreeMap<u64, Vec<usize>>,
-    /// Votes that may be in the log under a request id that nobody heard. `None` stands for all invented credentials.
+    /// Votes that may be in the log under a request id that nobody heard. `None` stands for all
+    /// invented credentials.
     perhaps: HashMap<Option<u64>, Vec<&'a Vote>>,
 }
 
@@ -42,8 +43,16 @@ pub(crate) fn check(journals: &[Journal], roll: &Roll, log: &Log, report: &mut R
     check_accounts(log, report);
 }
 
-/// Checks that a checkpoint is signed, and that what it signed is still there. The bundle's own covers every leaf.
-pub(crate) fn check_checkpoint(path: &Path, text: &str, keys: &[LogKey], log: &Log, whole: bool, report: &mut Report) {
+/// Checks that a checkpoint is signed, and that what it signed is still there. The bundle's own
+/// covers every leaf.
+pub(crate) fn check_checkpoint(
+    path: &Path,
+    text: &str,
+    keys: &[LogKey],
+    log: &Log,
+    whole: bool,
+    report: &mut Report,
+) {
     report.checkpoints += 1;
     let leaves = log.leaf_hashes.len();
     match note::checkpoint(text, keys) {
@@ -53,7 +62,8 @@ pub(crate) fn check_checkpoint(path: &Path, text: &str, keys: &[LogKey], log: &L
             report.violated(Rule::WrongRoot, path, 2, what);
         }
         Ok(checkpoint) if merkle::root(&log.leaf_hashes[..checkpoint.size]) != checkpoint.root => {
-            let what = format!("the first {} leaves have another root than was signed", checkpoint.size);
+            let what =
+                format!("the first {} leaves have another root than was signed", checkpoint.size);
             report.violated(Rule::WrongRoot, path, 3, what);
         }
         Ok(_) => {}
@@ -66,26 +76,39 @@ fn count(journals: &[Journal], log: &Log, report: &mut Report) {
         report.sendings += vote.sendings.len() as u64;
         report.told += vote.decisions.len() as u64;
         let fate = vote.fate();
-        report.sent += u64::from(vote.sendings.is_empty() || vote.sendings.iter().any(|sending| sending.left));
+        report.sent +=
+            u64::from(vote.sendings.is_empty() || vote.sendings.iter().any(|sending| sending.left));
         match fate {
             Fate::Durable => report.answered += 1,
             Fate::Unknown => report.unanswered += 1,
             Fate::NotStored => report.refused += 1,
         }
     }
-    let decided = |decision: &str| log.entries.iter().filter(|entry| entry.decision == decision).count() as u64;
-    (report.accepted, report.duplicate, report.invalid) = (decided("accepted"), decided("duplicate"), decided("invalid"));
+    let decided = |decision: &str| {
+        log.entries.iter().filter(|entry| entry.decision == decision).count() as u64
+    };
+    (report.accepted, report.duplicate, report.invalid) =
+        (decided("accepted"), decided("duplicate"), decided("invalid"));
     report.decided = log.entries.len() as u64;
     report.replayed = log.received.saturating_sub(report.decided);
 }
 
 impl<'a> Evidence<'a> {
-    /// Finds the votes behind the entries. Ids that stand for two votes, and votes that have two ids, are found here.
+    /// Finds the votes behind the entries. Ids that stand for two votes, and votes that have two
+    /// ids, are found here.
     fn gather(journals: &'a [Journal], roll: &'a Roll, log: &'a Log, report: &mut Report) -> Self {
-        let votes: Vec<Told<'a>> =
-            journals.iter().flat_map(|journal| journal.votes.iter().map(move |vote| Told { journal, vote })).collect();
-        let mut evidence =
-            Self { roll, log, votes, behind: HashMap::new(), entries_of_row: BTreeMap::new(), perhaps: HashMap::new() };
+        let votes: Vec<Told<'a>> = journals
+            .iter()
+            .flat_map(|journal| journal.votes.iter().map(move |vote| Told { journal, vote }))
+            .collect();
+        let mut evidence = Self {
+            roll,
+            log,
+            votes,
+            behind: HashMap::new(),
+            entries_of_row: BTreeMap::new(),
+            perhaps: HashMap::new(),
+        };
         let mut owners: HashMap<&str, Told<'a>> = HashMap::new();
         for &told in &evidence.votes {
             let mut ids: Vec<(&str, usize)> = told.vote.requests().collect();
@@ -124,29 +147,40 @@ impl<'a> Evidence<'a> {
     fn check_answers(&self, report: &mut Report) {
         for told in &self.votes {
             let path = &told.journal.path;
-            for sending in told.vote.sendings.iter().filter(|sending| sending.fate == Fate::Durable) {
+            for sending in told.vote.sendings.iter().filter(|sending| sending.fate == Fate::Durable)
+            {
                 let request = sending.request.as_deref().unwrap_or_default();
                 if !self.log.by_request.contains_key(request) {
                     let line = told.vote.line;
-                    let what = format!("request {request}, sent by line {line}, was answered as stored and is not in the log");
+                    let what = format!(
+                        "request {request}, sent by line {line}, was answered as stored and is not in the log"
+                    );
                     report.violated(Rule::Lost, path, sending.line, what);
                     break;
                 }
             }
             for (line, request, state) in &told.vote.decisions {
-                let decided = self.log.by_request.get(request).map(|places| &self.log.entries[places[0]]);
+                let decided =
+                    self.log.by_request.get(request).map(|places| &self.log.entries[places[0]]);
                 if decided.is_none_or(|entry| entry.decision != *state) {
                     let decided = decided.map_or("nothing", |entry| &entry.decision);
-                    let what = format!("request {request} was told to be {state}; the log says {decided}");
+                    let what =
+                        format!("request {request} was told to be {state}; the log says {decided}");
                     report.violated(Rule::ToldOtherwise, path, *line, what);
                 }
             }
         }
-        let mut again: Vec<_> = self.log.by_request.iter().filter(|(_, places)| places.len() > 1).collect();
+        let mut again: Vec<_> =
+            self.log.by_request.iter().filter(|(_, places)| places.len() > 1).collect();
         again.sort();
         for (request, places) in again {
             let entry = &self.log.entries[places[1]];
-            report.violated(Rule::Doubled, &self.log.leaves_path, entry.line, format!("request {request} was decided before"));
+            report.violated(
+                Rule::Doubled,
+                &self.log.leaves_path,
+                entry.line,
+                format!("request {request} was decided before"),
+            );
         }
     }
 
@@ -157,35 +191,45 @@ impl<'a> Evidence<'a> {
             let row = entry.hash.as_ref().map(|hash| self.roll.row_by_hash.get(hash).copied());
             let behind = self.behind.get(&place).map(|told| told.vote.row);
             let what = match (entry.decision.as_str(), row, behind) {
-                ("accepted" | "duplicate", Some(None) | None, _) => "a vote counts whose credential is in no roll".to_owned(),
+                ("accepted" | "duplicate", Some(None) | None, _) => {
+                    "a vote counts whose credential is in no roll".to_owned()
+                }
                 ("accepted" | "duplicate", Some(Some(row)), Some(sent)) if sent != Some(row) => {
                     format!(
                         "a vote sent for {} counts for row {row}",
                         sent.map_or("nobody".to_owned(), |sent| format!("row {sent}"))
                     )
                 }
-                ("invalid", _, Some(Some(row))) => format!("a vote of row {row}, which is registered, is invalid"),
+                ("invalid", _, Some(Some(row))) => {
+                    format!("a vote of row {row}, which is registered, is invalid")
+                }
                 ("accepted" | "duplicate" | "invalid", ..) => continue,
                 (other, ..) => format!("'{other}' is no decision"),
             };
             report.violated(Rule::WrongDecision, leaves, entry.line, what);
         }
         for (row, places) in &self.entries_of_row {
-            let entries: Vec<&Entry> = places.iter().map(|place| &self.log.entries[*place]).collect();
+            let entries: Vec<&Entry> =
+                places.iter().map(|place| &self.log.entries[*place]).collect();
             let mut accepted = entries.iter().filter(|entry| entry.decision == "accepted");
             if let (Some(first), Some(second)) = (accepted.next(), accepted.next()) {
-                let what = format!("row {row} has a second accepted vote; the first is on line {}", first.line);
+                let what = format!(
+                    "row {row} has a second accepted vote; the first is on line {}",
+                    first.line
+                );
                 report.violated(Rule::AcceptedTwice, leaves, second.line, what);
             }
             if entries[0].decision != "accepted" {
-                let what = format!("the first vote of row {row} in the log is {}", entries[0].decision);
+                let what =
+                    format!("the first vote of row {row} in the log is {}", entries[0].decision);
                 report.violated(Rule::WrongDecision, leaves, entries[0].line, what);
             }
         }
         for told in &self.votes {
             let Some(row) = told.vote.row else { continue };
             let counted = self.entries_of_row.get(&row).into_iter().flatten();
-            let counted = counted.filter(|place| self.log.entries[**place].decision == "accepted").count();
+            let counted =
+                counted.filter(|place| self.log.entries[**place].decision == "accepted").count();
             if told.vote.fate() == Fate::Durable && counted == 0 {
                 let what = format!("a vote of row {row} was answered as stored, and none counts");
                 report.violated(Rule::NotCounted, &told.journal.path, told.vote.line, what);
@@ -193,9 +237,11 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// An entry whose request id nobody heard comes from a vote that was not answered: each may have one.
+    /// An entry whose request id nobody heard comes from a vote that was not answered: each may
+    /// have one.
     fn check_unexplained(&self, report: &mut Report) {
-        let mut left: HashMap<Option<u64>, usize> = self.perhaps.iter().map(|(row, votes)| (*row, votes.len())).collect();
+        let mut left: HashMap<Option<u64>, usize> =
+            self.perhaps.iter().map(|(row, votes)| (*row, votes.len())).collect();
         for (place, entry) in self.log.entries.iter().enumerate() {
             if self.behind.contains_key(&place) {
                 continue;
@@ -204,22 +250,35 @@ impl<'a> Evidence<'a> {
             match left.get_mut(&row) {
                 Some(left) if *left > 0 => *left -= 1,
                 _ => {
-                    let who = row.map_or("an unknown credential".to_owned(), |row| format!("row {row}"));
-                    let what = format!("request {} of {who}: no journal has a vote that it could be", entry.request);
+                    let who =
+                        row.map_or("an unknown credential".to_owned(), |row| format!("row {row}"));
+                    let what = format!(
+                        "request {} of {who}: no journal has a vote that it could be",
+                        entry.request
+                    );
                     report.violated(Rule::Unexplained, &self.log.leaves_path, entry.line, what);
                 }
             }
         }
     }
 
-    /// Each choice has at least the votes that are known to count for it, and at most those and the ones that may.
+    /// Each choice has at least the votes that are known to count for it, and at most those and the
+    /// ones that may.
     fn check_counts(&self, report: &mut Report) {
         let mut bounds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (place, entry) in self.log.entries.iter().enumerate().filter(|(_, entry)| entry.decision == "accepted") {
+        for (place, entry) in
+            self.log.entries.iter().enumerate().filter(|(_, entry)| entry.decision == "accepted")
+        {
             let row = entry.hash.as_ref().and_then(|hash| self.roll.row_by_hash.get(hash)).copied();
             let mut choices: Vec<&str> = match self.behind.get(&place) {
                 Some(told) => vec![&told.vote.choice],
-                None => self.perhaps.get(&row).into_iter().flatten().map(|vote| vote.choice.as_str()).collect(),
+                None => self
+                    .perhaps
+                    .get(&row)
+                    .into_iter()
+                    .flatten()
+                    .map(|vote| vote.choice.as_str())
+                    .collect(),
             };
             choices.sort_unstable();
             choices.dedup();
@@ -239,12 +298,15 @@ impl<'a> Evidence<'a> {
         for (choice, (at_least, at_most)) in bounds {
             let count = published.get(choice).copied().unwrap_or(0);
             if !(at_least..=at_most).contains(&count) {
-                let what = format!("'{choice}' is said to have {count} votes; the journals know of {at_least} to {at_most}");
+                let what = format!(
+                    "'{choice}' is said to have {count} votes; the journals know of {at_least} to {at_most}"
+                );
                 report.violated(Rule::WrongCount, &self.log.results_path, 1, what);
             }
         }
         if results["spoiled"] != 0 {
-            let what = format!("{} votes are said to be spoiled; none was sent", results["spoiled"]);
+            let what =
+                format!("{} votes are said to be spoiled; none was sent", results["spoiled"]);
             report.violated(Rule::WrongCount, &self.log.results_path, 1, what);
         }
     }
@@ -259,15 +321,22 @@ fn check_accounts(log: &Log, report: &mut Report) {
         ("invalid", report.invalid),
         ("replayed", report.replayed),
     ];
-    let said = [(&log.results_path, Some(&log.results)), (&log.leaves_path, log.close_report.as_ref())];
+    let said =
+        [(&log.results_path, Some(&log.results)), (&log.leaves_path, log.close_report.as_ref())];
     for (path, said) in said {
         let Some(said) = said else {
-            report.violated(Rule::Accounts, path, log.leaf_hashes.len(), "the election was not closed");
+            report.violated(
+                Rule::Accounts,
+                path,
+                log.leaf_hashes.len(),
+                "the election was not closed",
+            );
             continue;
         };
         for (name, count) in counted {
             if said[name].as_u64() != Some(count) {
-                let what = format!("{name} is said to be {}; the leaves add up to {count}", said[name]);
+                let what =
+                    format!("{name} is said to be {}; the leaves add up to {count}", said[name]);
                 report.violated(Rule::Accounts, path, 1, what);
             }
         }

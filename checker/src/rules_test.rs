@@ -16,7 +16,10 @@ fn finds(sample: &Sample, rules: &[Rule]) -> Report {
 fn what_agrees_has_no_violation_and_is_counted() {
     let report = finds(&Sample::good(), &[]);
     assert_eq!((report.votes, report.sent, report.answered, report.unanswered), (7, 7, 5, 2));
-    assert_eq!((report.decided, report.accepted, report.duplicate, report.invalid, report.replayed), (6, 4, 1, 1, 1));
+    assert_eq!(
+        (report.decided, report.accepted, report.duplicate, report.invalid, report.replayed),
+        (6, 4, 1, 1, 1)
+    );
     assert_eq!((report.sendings, report.told, report.checkpoints), (9, 1, 1));
 }
 
@@ -36,7 +39,8 @@ fn a_request_that_is_decided_twice_is_found() {
     sample.leaves.insert(6, entry(101, "duplicate", Some(2)));
     sample.results["duplicate"] = 2.into();
     sample.results["replayed"] = 0.into();
-    sample.leaves[9]["report"] = json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});
+    sample.leaves[9]["report"] =
+        json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});
     let report = finds(&sample, &[Rule::Doubled]);
     assert_eq!(report.violations[0].line, 7);
 }
@@ -96,7 +100,8 @@ fn an_invented_entry_is_found() {
 #[test]
 fn votes_that_were_refused_explain_nothing() {
     let mut sample = Sample::good();
-    sample.journal[14] = json!({"line": "outcome", "seq": 5, "at_us": 1, "status": 503, "code": "unavailable"});
+    sample.journal[14] =
+        json!({"line": "outcome", "seq": 5, "at_us": 1, "status": 503, "code": "unavailable"});
     finds(&sample, &[Rule::Unexplained, Rule::WrongCount]);
     // One sending that nobody answered is enough to explain it.
     sample.journal.push(unanswered(5));
@@ -109,11 +114,19 @@ fn a_wrong_decision_is_found() {
     sample.leaves[6] = entry(104, "accepted", Some(5));
     sample.leaves[7] = entry(105, "invalid", None);
     let report = sample.check();
-    assert_eq!(report.violations_of(Rule::WrongDecision), 1, "somebody's vote counts for row 5: {report}");
+    assert_eq!(
+        report.violations_of(Rule::WrongDecision),
+        1,
+        "somebody's vote counts for row 5: {report}"
+    );
     let mut sample = Sample::good();
     sample.leaves[3] = entry(102, "invalid", None);
     let report = sample.check();
-    assert_eq!((report.violations_of(Rule::WrongDecision), report.violations_of(Rule::NotCounted)), (1, 1), "{report}");
+    assert_eq!(
+        (report.violations_of(Rule::WrongDecision), report.violations_of(Rule::NotCounted)),
+        (1, 1),
+        "{report}"
+    );
 }
 
 #[test]
@@ -126,7 +139,8 @@ fn a_wrong_count_is_found() {
     finds(&sample, &[Rule::WrongCount]);
 }
 
-/// Which of two unanswered votes of one row counted cannot be known: both counts are possible, and no third.
+/// Which of two unanswered votes of one row counted cannot be known: both counts are possible, and
+/// no third.
 #[test]
 fn unanswered_votes_give_bounds() {
     let mut sample = Sample::good();
@@ -149,7 +163,11 @@ fn accounts_that_do_not_add_up_are_found() {
     let mut sample = Sample::good();
     sample.leaves[4]["count"] = 5.into();
     let report = sample.check();
-    assert_eq!(report.violations_of(Rule::Accounts), 4, "received and replayed, in two places: {report}");
+    assert_eq!(
+        report.violations_of(Rule::Accounts),
+        4,
+        "received and replayed, in two places: {report}"
+    );
 }
 
 #[test]

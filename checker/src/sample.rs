@@ -48,7 +48,8 @@ pub(crate) fn unanswered(seq: u64) -> Value {
 }
 
 pub(crate) fn entry(number: u64, decision: &str, row: Option<u64>) -> Value {
-    let mut leaf = json!({"leaf": "entry", "request": request(number), "decision": decision, "minute": 1});
+    let mut leaf =
+        json!({"leaf": "entry", "request": request(number), "decision": decision, "minute": 1});
     if let Some(row) = row {
         leaf["hash"] = const_hex::encode(Sha256::digest(credential(row).replace(',', "|"))).into();
     }
@@ -60,8 +61,9 @@ fn credential(row: u64) -> String {
 }
 
 impl Sample {
-    /// Rows 1 to 3 vote oui, oui and non and are answered; row 1 votes again; somebody invents a credential; row 4 hears nothing, and
-    /// its vote counts; row 5 hears nothing, and it is not there. One envelope was a replay.
+    /// Rows 1 to 3 vote oui, oui and non and are answered; row 1 votes again; somebody invents a
+    /// credential; row 4 hears nothing, and its vote counts; row 5 hears nothing, and it is not
+    /// there. One envelope was a replay.
     pub(crate) fn good() -> Self {
         let votes = [
             (Some(1), "oui"),
@@ -72,14 +74,23 @@ impl Sample {
             (Some(4), "non"),
             (Some(5), "oui"),
         ];
-        let mut journal =
-            vec![json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []})];
+        let mut journal = vec![
+            json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []}),
+        ];
         journal.extend((0..).zip(votes).map(|(seq, (row, choice))| vote(seq, row, choice)));
         // The second vote is answered when it is sent again.
-        journal.extend([unanswered(1), answered(0, 100), answered(1, 101), answered(2, 102), answered(3, 103), answered(4, 104)]);
+        journal.extend([
+            unanswered(1),
+            answered(0, 100),
+            answered(1, 101),
+            answered(2, 102),
+            answered(3, 103),
+            answered(4, 104),
+        ]);
         journal.extend([unanswered(5), unanswered(6), answered(0, 100)]);
         journal.push(json!({"line": "decision", "seq": 3, "at_us": 1, "request_id": request(103), "state": "duplicate"}));
-        let report = json!({"received": 7, "accepted": 4, "duplicate": 1, "invalid": 1, "replayed": 1});
+        let report =
+            json!({"received": 7, "accepted": 4, "duplicate": 1, "invalid": 1, "replayed": 1});
         let leaves = vec![
             json!({"leaf": "batch", "count": 3}),
             entry(100, "accepted", Some(1)),
@@ -94,14 +105,22 @@ impl Sample {
         let mut results = report;
         results["spoiled"] = 0.into();
         results["choices"] = json!([{"id": "oui", "count": 2}, {"id": "non", "count": 2}]);
-        Self { journal, leaves, results, key: SigningKey::from_bytes(&[7; 32]), root: None, seen: None }
+        Self {
+            journal,
+            leaves,
+            results,
+            key: SigningKey::from_bytes(&[7; 32]),
+            root: None,
+            seen: None,
+        }
     }
 
     /// Writes the files and checks them.
     pub(crate) fn check(&self) -> Report {
         let folder = TempDir::new().expect("a folder");
         let path = |name: &str| folder.path().join(name);
-        let lines = |values: &[Value]| values.iter().map(|value| format!("{value}\n")).collect::<String>();
+        let lines =
+            |values: &[Value]| values.iter().map(|value| format!("{value}\n")).collect::<String>();
         fs::create_dir(path("bundle")).expect("a folder");
         fs::write(path("journal"), lines(&self.journal)).expect("written");
         fs::write(path("bundle/leaves.jsonl"), lines(&self.leaves)).expect("written");
@@ -110,8 +129,11 @@ impl Sample {
         fs::write(path("roll.csv"), format!("nas,code,law_id\n{rows}")).expect("written");
         let policy_key = SigningKey::from_bytes(&[7; 32]).verifying_key().to_bytes();
         let encoded = STANDARD.encode([&[1][..], &policy_key].concat());
-        fs::write(path("policy"), format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key))))
-            .expect("written");
+        fs::write(
+            path("policy"),
+            format!("log {ORIGIN}+{}+{encoded}\n", const_hex::encode(key_hash(&policy_key))),
+        )
+        .expect("written");
         self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
         let mut checkpoints = Vec::new();
         if let Some(seen) = &self.seen {
@@ -119,15 +141,18 @@ impl Sample {
             checkpoints.push(path("seen"));
         }
         let (bundle, roll, policy) = (path("bundle"), path("roll.csv"), path("policy"));
-        check(&Inputs { journals: vec![path("journal")], bundle, roll, policy, checkpoints }).expect("everything reads")
+        check(&Inputs { journals: vec![path("journal")], bundle, roll, policy, checkpoints })
+            .expect("everything reads")
     }
 
     fn write_checkpoint(&self, path: &Path, leaves: &[Value], root: Option<merkle::Hash>) {
-        let hashes: Vec<_> = leaves.iter().map(|leaf| merkle::leaf_hash(leaf.to_string().as_bytes())).collect();
+        let hashes: Vec<_> =
+            leaves.iter().map(|leaf| merkle::leaf_hash(leaf.to_string().as_bytes())).collect();
         let root = root.unwrap_or_else(|| merkle::root(&hashes));
         let text = format!("{ORIGIN}\n{}\n{}\n", leaves.len(), STANDARD.encode(root));
         let hash = key_hash(&self.key.verifying_key().to_bytes());
-        let signature = STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
+        let signature =
+            STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
         fs::write(path, format!("{text}\n— {ORIGIN} {signature}\n")).expect("written");
     }
 }

@@ -72,6 +72,13 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}: {}: {}", self.path.display(), self.line, self.rule.name(), self.what)
+        write!(
+            formatter,
+            "{}:{}: {}: {}",
+            self.path.display(),
+            self.line,
+            self.rule.name(),
+            self.what
+        )
     }
 }

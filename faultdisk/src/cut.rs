@@ -1,4 +1,5 @@
-//! A power cut: files and names are set back to what is durable, and some of the rest is done again.
+//! A power cut: files and names are set back to what is durable, and some of the rest is done
+//! again.
 
 mod content;
 mod names;
@@ -30,12 +31,17 @@ pub(crate) fn cut_power(root: &Path, journal: &Path, loss: Loss) -> Result<CutRe
     };
     let names_path = Journal::names(journal);
     let names = match fs::read(&names_path) {
-        Ok(log) => NameRecord::parse_log(&log).map_err(|rule| DiskError::Journal { path: names_path.clone(), rule })?.0,
+        Ok(log) => {
+            NameRecord::parse_log(&log)
+                .map_err(|rule| DiskError::Journal { path: names_path.clone(), rule })?
+                .0
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(source) => return Err(DiskError::Io { path: names_path, source }),
     };
     let mut report = CutReport::default();
-    // While every name is where the program left it, each log finds its file: on the disk, or held back when it was removed.
+    // While every name is where the program left it, each log finds its file: on the disk, or held
+    // back when it was removed.
     let mut files = BTreeMap::new();
     for folder in [root, &Journal::held(journal)] {
         for file in files_below(folder)? {
@@ -51,9 +57,15 @@ pub(crate) fn cut_power(root: &Path, journal: &Path, loss: Loss) -> Result<CutRe
             continue;
         }
         let log = fs::read(&log_path).map_err(DiskError::io(&log_path))?;
-        let (records, _) = FileRecord::parse_log(&log).map_err(|rule| DiskError::Journal { path: log_path, rule })?;
+        let (records, _) = FileRecord::parse_log(&log)
+            .map_err(|rule| DiskError::Journal { path: log_path, rule })?;
         let shown = file.strip_prefix(root).or_else(|_| file.strip_prefix(journal)).unwrap_or(file);
-        report.files.extend(content::set_back(file, &shown.to_string_lossy(), records, chance.as_mut())?);
+        report.files.extend(content::set_back(
+            file,
+            &shown.to_string_lossy(),
+            records,
+            chance.as_mut(),
+        )?);
     }
     report.names = names::set_back(root, journal, NameRecord::pending(names), chance.as_mut())?;
     for folder in [Journal::files(journal), Journal::held(journal)] {

@@ -19,7 +19,8 @@ pub mod environment {
     pub const JOURNAL: &str = "FAULTDISK_JOURNAL";
     /// The file of the faults that are on order.
     pub const CONTROL: &str = "FAULTDISK_CONTROL";
-    /// `0`: a sync is recorded and not done. The kernel outlives the process, so nothing but real power cuts needs it.
+    /// `0`: a sync is recorded and not done. The kernel outlives the process, so nothing but real
+    /// power cuts needs it.
     pub const REAL_SYNC: &str = "FAULTDISK_REAL_SYNC";
 }
 
@@ -96,9 +97,9 @@ pub struct FaultDisk {
 }
 
 impl FaultDisk {
-    /// Puts the folder `root`, made if it is not there, on such a disk. What it holds already is durable. `state` is the disk's own
-    /// folder: on the same file system, not below `root`. No faults are on order. Taking up an earlier state folder goes on
-    /// with its journal.
+    /// Puts the folder `root`, made if it is not there, on such a disk. What it holds already is
+    /// durable. `state` is the disk's own folder: on the same file system, not below `root`. No
+    /// faults are on order. Taking up an earlier state folder goes on with its journal.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -109,11 +110,19 @@ impl FaultDisk {
         }
         let (root, state, library) = (whole(root)?, whole(state)?, whole(preload_library)?);
         if state.starts_with(&root) {
-            return Err(DiskError::State { path: state, rule: "the disk's own folder must not lie on the disk" });
+            return Err(DiskError::State {
+                path: state,
+                rule: "the disk's own folder must not lie on the disk",
+            });
         }
-        let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev()).map_err(DiskError::io(path));
+        let device = |path: &Path| {
+            fs::metadata(path).map(|metadata| metadata.dev()).map_err(DiskError::io(path))
+        };
         if device(&root)? != device(&state)? {
-            return Err(DiskError::State { path: state, rule: "it must be on the same file system as what it serves" });
+            return Err(DiskError::State {
+                path: state,
+                rule: "it must be on the same file system as what it serves",
+            });
         }
         let disk = Self { root, state, library, real_sync: false };
         Journal::create(&disk.journal_path()).map_err(DiskError::io(&disk.journal_path()))?;
@@ -121,7 +130,8 @@ impl FaultDisk {
         Ok(disk)
     }
 
-    /// Whether a sync is really done too. It is not, unless asked for: only the journal counts here, and tests are faster.
+    /// Whether a sync is really done too. It is not, unless asked for: only the journal counts
+    /// here, and tests are faster.
     #[must_use]
     pub fn with_real_sync(mut self, real_sync: bool) -> Self {
         self.real_sync = real_sync;
@@ -143,20 +153,27 @@ impl FaultDisk {
         &self.root
     }
 
-    /// Orders faults, in place of those that were on order: counts begin anew. A running program meets them at its next call.
+    /// Orders faults, in place of those that were on order: counts begin anew. A running program
+    /// meets them at its next call.
     ///
     /// # Errors
     /// [`DiskError`].
     pub fn set_faults(&self, faults: &Faults) -> Result<(), DiskError> {
         let path = self.control_path();
         let write = || {
-            let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
+            let file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(&path)?;
             let mut page = [0; CONTROL_BYTES];
             let mut generation = 0;
             if file.read_exact_at(&mut page, 0).is_ok() {
                 generation = Faults::generation(&page);
             }
-            // A program that looks while the page is written sees that it is, and keeps to its earlier orders.
+            // A program that looks while the page is written sees that it is, and keeps to its
+            // earlier orders.
             file.write_all_at(&0_u64.to_le_bytes(), 0)?;
             let page = faults.encode(generation + 1)?;
             file.write_all_at(&page[8..], 8)?;
@@ -165,7 +182,8 @@ impl FaultDisk {
         write().map_err(DiskError::io(&path))
     }
 
-    /// Which faults the program has met since the disk was set up, a line each, such as `ENOSPC write ledger.sqlite-wal`.
+    /// Which faults the program has met since the disk was set up, a line each, such as `ENOSPC
+    /// write ledger.sqlite-wal`.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -178,8 +196,9 @@ impl FaultDisk {
         }
     }
 
-    /// Cuts the power, after the program was killed: rewrites the files to what a disk could hold. The seed decides what of the
-    /// unsynced is there. What is there then is durable, and the journal is empty.
+    /// Cuts the power, after the program was killed: rewrites the files to what a disk could hold.
+    /// The seed decides what of the unsynced is there. What is there then is durable, and the
+    /// journal is empty.
     ///
     /// # Errors
     /// [`DiskError`]. The files are then in no defined state.

@@ -22,20 +22,25 @@ const NO_LIMIT: u64 = u64::MAX;
 /// Faults on order. The default is a disk without faults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// After this many more bytes every write says ENOSPC, until other faults are ordered. A write that reaches the end is cut short.
+    /// After this many more bytes every write says ENOSPC, until other faults are ordered. A write
+    /// that reaches the end is cut short.
     pub space_bytes: Option<u64>,
-    /// The sync that fails with EIO, counted from the next one as 1: the syncs of [`Faults::file`], or all of them when none is named,
-    /// folders' included. What it was to write is lost for good, and later syncs say that all is well.
+    /// The sync that fails with EIO, counted from the next one as 1: the syncs of [`Faults::file`],
+    /// or all of them when none is named, folders' included. What it was to write is lost for good,
+    /// and later syncs say that all is well.
     pub failing_sync: Option<u64>,
-    /// Whether what a failed sync was to write is gone at once, as on Btrfs. Otherwise it can be read until the power goes, as on ext4 and XFS.
+    /// Whether what a failed sync was to write is gone at once, as on Btrfs. Otherwise it can be
+    /// read until the power goes, as on ext4 and XFS.
     pub failing_sync_takes_back: bool,
-    /// How long each sync of a file takes, in microseconds, besides the sync itself: a slow disk, and time for a power cut to fall into.
+    /// How long each sync of a file takes, in microseconds, besides the sync itself: a slow disk,
+    /// and time for a power cut to fall into.
     pub sync_micros: u64,
     /// Reads of [`Faults::file`] say EIO.
     pub failing_reads: bool,
     /// Writes to [`Faults::file`] say EIO.
     pub failing_writes: bool,
-    /// The file whose reads, writes or syncs fail: its path below the root, such as `ledger.sqlite`. The file need not exist yet.
+    /// The file whose reads, writes or syncs fail: its path below the root, such as
+    /// `ledger.sqlite`. The file need not exist yet.
     pub file: String,
 }
 

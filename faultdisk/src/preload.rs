@@ -18,12 +18,23 @@ pub fn preload_library() -> Result<PathBuf, DiskError> {
 fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "faultdisk-preload", "--message-format", "json-render-diagnostics"]);
+    command.args([
+        "build",
+        "--quiet",
+        "--package",
+        "faultdisk-preload",
+        "--message-format",
+        "json-render-diagnostics",
+    ]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Cargo hands tests variables about their own package; build scripts that watch them would run again.
+    // Cargo hands tests variables about their own package; build scripts that watch them would run
+    // again.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| text.starts_with(prefix)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|prefix| text.starts_with(prefix))
+        {
             command.env_remove(&name);
         }
     }
@@ -31,14 +42,26 @@ fn build() -> Result<PathBuf, String> {
     if !output.status.success() {
         return Err(format!("cargo build failed: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    messages.filter_map(|message| library_of(&message)).next_back().ok_or_else(|| "cargo built no library".to_owned())
+    let messages = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice(line).ok());
+    messages
+        .filter_map(|message| library_of(&message))
+        .next_back()
+        .ok_or_else(|| "cargo built no library".to_owned())
 }
 
 /// The library that a message of cargo's tells of, if it does.
 fn library_of(message: &serde_json::Value) -> Option<PathBuf> {
-    if message["reason"] != "compiler-artifact" || message["target"]["name"] != "faultdisk_preload" {
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != "faultdisk_preload"
+    {
         return None;
     }
-    message["filenames"].as_array()?.iter().filter_map(|name| name.as_str()).find(|name| name.ends_with(".so")).map(PathBuf::from)
+    message["filenames"]
+        .as_array()?
+        .iter()
+        .filter_map(|name| name.as_str())
+        .find(|name| name.ends_with(".so"))
+        .map(PathBuf::from)
 }

@@ -1,7 +1,8 @@
 //! The records of the journal, as bytes. The preloaded library writes them, a power cut reads them.
 //!
-//! Every log is a row of records: the length of the body (8 bytes, as all numbers little-endian), then the body. A record is
-//! there before the change that it tells of, so a last record that is cut short tells of a change that was not made.
+//! Every log is a row of records: the length of the body (8 bytes, as all numbers little-endian),
+//! then the body. A record is there before the change that it tells of, so a last record that is
+//! cut short tells of a change that was not made.
 //!
 //! ```text
 //! a file's log    1  write    offset, length, file length before, bytes that were overwritten
@@ -137,7 +138,11 @@ impl FileRecord {
                     file_length: body.number()?,
                     before: body.rest().to_vec(),
                 },
-                2 => Self::Resize { length: body.number()?, file_length: body.number()?, before: body.rest().to_vec() },
+                2 => Self::Resize {
+                    length: body.number()?,
+                    file_length: body.number()?,
+                    before: body.rest().to_vec(),
+                },
                 3 => Self::Synced,
                 4 => Self::Lost,
                 _ => return None,
@@ -157,12 +162,21 @@ impl NameRecord {
             record
         };
         match self {
-            Self::Made { number, inode, folder, name } => with_names(1, &[*number, *inode, *folder], &[name]),
+            Self::Made { number, inode, folder, name } => {
+                with_names(1, &[*number, *inode, *folder], &[name])
+            }
             Self::Removed { number, inode, folder, folder_mode, name } => {
                 with_names(2, &[*number, *inode, *folder, u64::from(*folder_mode)], &[name])
             }
             Self::Renamed { number, inode, folder, new_folder, replaces, name, new_name } => {
-                let numbers = [*number, *inode, *folder, *new_folder, u64::from(*replaces), name.len() as u64];
+                let numbers = [
+                    *number,
+                    *inode,
+                    *folder,
+                    *new_folder,
+                    u64::from(*replaces),
+                    name.len() as u64,
+                ];
                 with_names(3, &numbers, &[name, new_name])
             }
             Self::Synced { folder } => head(4, &[*folder], 0),
@@ -177,7 +191,12 @@ impl NameRecord {
     pub fn parse_log(log: &[u8]) -> Result<(Vec<Self>, usize), String> {
         parse(log, |kind, body| {
             Some(match kind {
-                1 => Self::Made { number: body.number()?, inode: body.number()?, folder: body.number()?, name: body.name() },
+                1 => Self::Made {
+                    number: body.number()?,
+                    inode: body.number()?,
+                    folder: body.number()?,
+                    name: body.name(),
+                },
                 2 => Self::Removed {
                     number: body.number()?,
                     inode: body.number()?,
@@ -186,11 +205,20 @@ impl NameRecord {
                     name: body.name(),
                 },
                 3 => {
-                    let [number, inode, folder, new_folder] = [body.number()?, body.number()?, body.number()?, body.number()?];
+                    let [number, inode, folder, new_folder] =
+                        [body.number()?, body.number()?, body.number()?, body.number()?];
                     let replaces = body.number()? == 1;
                     let length = usize::try_from(body.number()?).ok()?;
                     let name = OsString::from_vec(body.take(length)?.to_vec());
-                    Self::Renamed { number, inode, folder, new_folder, replaces, name, new_name: body.name() }
+                    Self::Renamed {
+                        number,
+                        inode,
+                        folder,
+                        new_folder,
+                        replaces,
+                        name,
+                        new_name: body.name(),
+                    }
                 }
                 4 => Self::Synced { folder: body.number()? },
                 5 => Self::Undone { number: body.number()? },
@@ -201,7 +229,8 @@ impl NameRecord {
 
     /// What is not durable: the changes that came about and were not synced, in order.
     ///
-    /// A name is made or removed for good when its folder is synced; a move, when the folder is that it leads to.
+    /// A name is made or removed for good when its folder is synced; a move, when the folder is
+    /// that it leads to.
     #[must_use]
     pub fn pending(records: Vec<Self>) -> Vec<Self> {
         let mut pending: Vec<Self> = Vec::new();
@@ -220,7 +249,9 @@ impl NameRecord {
     pub fn decided_by(&self) -> u64 {
         match self {
             Self::Renamed { new_folder, .. } => *new_folder,
-            Self::Made { folder, .. } | Self::Removed { folder, .. } | Self::Synced { folder } => *folder,
+            Self::Made { folder, .. } | Self::Removed { folder, .. } | Self::Synced { folder } => {
+                *folder
+            }
             Self::Undone { .. } => 0,
         }
     }
@@ -229,7 +260,9 @@ impl NameRecord {
     #[must_use]
     pub fn number(&self) -> u64 {
         match self {
-            Self::Made { number, .. } | Self::Removed { number, .. } | Self::Renamed { number, .. } => *number,
+            Self::Made { number, .. }
+            | Self::Removed { number, .. }
+            | Self::Renamed { number, .. } => *number,
             Self::Synced { .. } | Self::Undone { .. } => 0,
         }
     }
@@ -267,14 +300,19 @@ impl<'a> Body<'a> {
     }
 }
 
-fn parse<T>(log: &[u8], mut one: impl FnMut(u8, &mut Body<'_>) -> Option<T>) -> Result<(Vec<T>, usize), String> {
+fn parse<T>(
+    log: &[u8],
+    mut one: impl FnMut(u8, &mut Body<'_>) -> Option<T>,
+) -> Result<(Vec<T>, usize), String> {
     let mut records = Vec::new();
     let mut rest = Body(log);
     loop {
         let place = log.len() - rest.0.len();
         let Some(length) = rest.number() else { return Ok((records, place)) };
         let wrong = || format!("no record at byte {place}");
-        let Some(body) = rest.take(usize::try_from(length).map_err(|_| wrong())?) else { return Ok((records, place)) };
+        let Some(body) = rest.take(usize::try_from(length).map_err(|_| wrong())?) else {
+            return Ok((records, place));
+        };
         let mut body = Body(body);
         let kind = body.take(1).ok_or_else(wrong)?[0];
         records.push(one(kind, &mut body).filter(|_| body.0.is_empty()).ok_or_else(wrong)?);
@@ -295,16 +333,26 @@ mod tests {
         let whole = log.len();
         log.extend(&FileRecord::write_head(0, 4, 4, 4)[..20]);
         let (records, length) = FileRecord::parse_log(&log).expect("a log");
-        let write = FileRecord::Write { offset: 5, length: 9, file_length: 7, before: b"ab".to_vec() };
+        let write =
+            FileRecord::Write { offset: 5, length: 9, file_length: 7, before: b"ab".to_vec() };
         let resize = FileRecord::Resize { length: 3, file_length: 14, before: Vec::new() };
-        assert_eq!((records, length), (vec![write, FileRecord::Synced, resize, FileRecord::Lost], whole));
+        assert_eq!(
+            (records, length),
+            (vec![write, FileRecord::Synced, resize, FileRecord::Lost], whole)
+        );
         assert!(FileRecord::parse_log(&head(9, &[], 0)).is_err());
     }
 
     #[test]
     fn a_names_log_reads_back_and_tells_what_is_pending() {
         let made = |number, folder| NameRecord::Made { number, inode: 1, folder, name: "a".into() };
-        let removed = NameRecord::Removed { number: 3, inode: 9, folder: 2, folder_mode: 0o40700, name: "gone".into() };
+        let removed = NameRecord::Removed {
+            number: 3,
+            inode: 9,
+            folder: 2,
+            folder_mode: 0o40700,
+            name: "gone".into(),
+        };
         let renamed = NameRecord::Renamed {
             number: 4,
             inode: 5,

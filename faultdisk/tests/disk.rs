@@ -1,4 +1,5 @@
-//! A program under the preloaded library: what it synced is there after a power cut, what it did not may be lost in every way.
+//! A program under the preloaded library: what it synced is there after a power cut, what it did
+//! not may be lost in every way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +27,9 @@ impl Bench {
     fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
         let library = faultdisk::preload_library().expect("it builds");
-        let disk = FaultDisk::new(&folder.path().join("root"), &folder.path().join("state"), &library).expect("a disk");
+        let disk =
+            FaultDisk::new(&folder.path().join("root"), &folder.path().join("state"), &library)
+                .expect("a disk");
         Self { folder, disk }
     }
 
@@ -35,7 +38,10 @@ impl Bench {
         self.disk.apply(&mut command);
         command.current_dir(self.disk.root()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
-        let (input, output) = (child.stdin.take().expect("piped"), BufReader::new(child.stdout.take().expect("piped")));
+        let (input, output) = (
+            child.stdin.take().expect("piped"),
+            BufReader::new(child.stdout.take().expect("piped")),
+        );
         Program { child, input, output }
     }
 
@@ -80,7 +86,9 @@ impl Drop for Program {
 }
 
 fn list(root: &Path, folder: &Path, found: &mut Vec<String>) {
-    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+    for entry in
+        fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+    {
         let name = entry.strip_prefix(root).expect("below").display().to_string();
         if entry.is_dir() {
             found.push(format!("{name}/"));
@@ -93,7 +101,9 @@ fn list(root: &Path, folder: &Path, found: &mut Vec<String>) {
 
 fn in_short(bytes: &[u8]) -> String {
     let runs = bytes.chunk_by(|a, b| a == b);
-    runs.map(|run| format!("{}{}", if run[0] == 0 { '0' } else { char::from(run[0]) }, run.len())).collect::<Vec<_>>().join(" ")
+    runs.map(|run| format!("{}{}", if run[0] == 0 { '0' } else { char::from(run[0]) }, run.len()))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[test]
@@ -112,28 +122,54 @@ fn what_was_synced_stays_and_what_was_not_goes() {
         "write late 0 d 5",
         "sync late",
     ]);
-    assert_eq!(bench.files(), ["kept a100", "late d5", "lost c10", "old o2 x3 o5 y20"], "a kill alone loses nothing");
+    assert_eq!(
+        bench.files(),
+        ["kept a100", "late d5", "lost c10", "old o2 x3 o5 y20"],
+        "a kill alone loses nothing"
+    );
     let report = bench.lose();
     // The bytes of `late` were synced and its name was not.
     assert_eq!(bench.files(), ["kept a1000", "lost ", "old o10"]);
-    assert_eq!((report.changes().dropped, report.changes().kept, report.names.dropped), (5, 0, 1), "{report}");
+    assert_eq!(
+        (report.changes().dropped, report.changes().kept, report.names.dropped),
+        (5, 0, 1),
+        "{report}"
+    );
     assert_eq!(bench.lose(), CutReport::default(), "what is there after a cut is durable");
 }
 
 #[test]
 fn names_go_back_until_their_folder_is_synced() {
     let bench = Bench::new();
-    bench.run(&["mkdir folder", "write folder/a 0 a 1", "write folder/b 0 b 1", "sync folder/a", "sync folder/b"]);
+    bench.run(&[
+        "mkdir folder",
+        "write folder/a 0 a 1",
+        "write folder/b 0 b 1",
+        "sync folder/a",
+        "sync folder/b",
+    ]);
     bench.run(&["sync folder", "sync ."]);
     let durable = ["folder/", "folder/a a1", "folder/b b1"];
     bench.run(&["rename folder/a folder/b"]);
     assert_eq!(bench.files(), ["folder/", "folder/b a1"]);
     bench.lose();
     assert_eq!(bench.files(), durable, "the file that was replaced is back");
-    bench.run(&["remove folder/a", "remove folder/b", "rmdir folder", "mkdir folder", "write folder/c 0 c 1"]);
+    bench.run(&[
+        "remove folder/a",
+        "remove folder/b",
+        "rmdir folder",
+        "mkdir folder",
+        "write folder/c 0 c 1",
+    ]);
     bench.lose();
     assert_eq!(bench.files(), durable);
-    bench.run(&["rename folder/a folder/c", "sync folder", "rename folder moved", "link moved/b moved/d", "remove moved/c"]);
+    bench.run(&[
+        "rename folder/a folder/c",
+        "sync folder",
+        "rename folder moved",
+        "link moved/b moved/d",
+        "remove moved/c",
+    ]);
     bench.lose();
     assert_eq!(bench.files(), ["folder/", "folder/b b1", "folder/c a1"]);
     // A whole folder is gone with all that was synced in it, when its own name was not.
@@ -182,7 +218,12 @@ fn chance_keeps_tears_and_drops_and_the_seed_decides() {
     for seed in 0..40 {
         let run = || {
             bench.run(&["write a 0 a 2048", "sync a", "sync ."]);
-            bench.run(&["write a 0 b 1500", "write a 1500 c 3000", "write new 0 d 700", "sync new"]);
+            bench.run(&[
+                "write a 0 b 1500",
+                "write a 1500 c 3000",
+                "write new 0 d 700",
+                "sync new",
+            ]);
             let report = bench.disk.cut_power(seed).expect("cut");
             let files = bench.files();
             bench.run(&["write new 0 x 1", "remove a", "remove new", "sync ."]);
@@ -195,7 +236,11 @@ fn chance_keeps_tears_and_drops_and_the_seed_decides() {
         unnamed += report.names.dropped;
         outcomes.insert(files);
     }
-    assert!(outcomes.len() > 10 && torn > 0 && unnamed > 0, "{} outcomes, {torn} torn, {unnamed} unnamed", outcomes.len());
+    assert!(
+        outcomes.len() > 10 && torn > 0 && unnamed > 0,
+        "{} outcomes, {torn} torn, {unnamed} unnamed",
+        outcomes.len()
+    );
 }
 
 #[test]
@@ -223,10 +268,13 @@ fn a_failed_sync_loses_what_it_was_to_write_for_good() {
 fn a_failed_sync_may_take_back_at_once() {
     let bench = Bench::new();
     let mut program = bench.program();
-    for line in ["write a 0 a 10", "sync a", "sync .", "write a 5 b 10", "resize a 3", "write a 2 c 9"] {
+    for line in
+        ["write a 0 a 10", "sync a", "sync .", "write a 5 b 10", "resize a 3", "write a 2 c 9"]
+    {
         program.ok(line);
     }
-    let faults = Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
+    let faults =
+        Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
     bench.disk.set_faults(&faults).expect("ordered");
     assert_eq!(program.answer("sync a"), "error 5");
     assert_eq!(program.answer("read a"), "aaaaaaaaaa");
@@ -265,7 +313,10 @@ fn reads_and_writes_of_one_file_fail() {
     assert_eq!(program.answer("read folder/a"), "error 5");
     assert_eq!(program.answer("read b"), "bbb");
     program.ok("write folder/a 0 c 1");
-    bench.disk.set_faults(&Faults { failing_reads: false, failing_writes: true, ..faults }).expect("ordered");
+    bench
+        .disk
+        .set_faults(&Faults { failing_reads: false, failing_writes: true, ..faults })
+        .expect("ordered");
     assert_eq!(program.answer("read folder/a"), "caa");
     assert_eq!(program.answer("write folder/a 0 d 1"), "error 5");
     assert_eq!(bench.files(), ["b b3", "folder/", "folder/a c1 a2"]);
@@ -276,7 +327,11 @@ fn what_cannot_be_followed_ends_the_program() {
     let bench = Bench::new();
     let mut command = Command::new("ln");
     bench.disk.apply(&mut command);
-    let output = command.args(["-s", "x", "link"]).current_dir(bench.disk.root()).output().expect("it starts");
+    let output = command
+        .args(["-s", "x", "link"])
+        .current_dir(bench.disk.root())
+        .output()
+        .expect("it starts");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.starts_with("faultdisk: link is to be a symbolic link"), "{said}");

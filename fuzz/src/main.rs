@@ -14,7 +14,8 @@ static TARGET: OnceLock<targets::Target> = OnceLock::new();
 
 fn chosen() -> targets::Target {
     let name = std::env::var("VOTEKIT_FUZZ_TARGET").expect("VOTEKIT_FUZZ_TARGET names a target");
-    let (_, target) = targets::TARGETS.iter().find(|(known, _)| *known == name).expect("a known target");
+    let (_, target) =
+        targets::TARGETS.iter().find(|(known, _)| *known == name).expect("a known target");
     *target
 }
 

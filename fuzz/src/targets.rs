@@ -1,8 +1,8 @@
-//! One function a parser of outside bytes. Each checks a property of what was read, not only that nothing panics, and returns
-//! whether the bytes were read at all.
+//! One function a parser of outside bytes. Each checks a property of what was read, not only that
+//! nothing panics, and returns whether the bytes were read at all.
 //!
-//! To add a target: a function here, its line in [`TARGETS`], and seeds in `fuzz/corpus/<name>/`, at least one that is read and
-//! one that is refused.
+//! To add a target: a function here, its line in [`TARGETS`], and seeds in `fuzz/corpus/<name>/`,
+//! at least one that is read and one that is refused.
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
@@ -39,7 +39,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("tile_path", tile_path),
 ];
 
-/// A batch keeps its bytes, holds as many envelopes as it says, and opens to as many choices under any key.
+/// A batch keeps its bytes, holds as many envelopes as it says, and opens to as many choices under
+/// any key.
 fn batch(data: &[u8]) -> bool {
     let Ok(batch) = Batch::parse(data.to_vec()) else { return false };
     assert_eq!(batch.as_bytes(), data);
@@ -76,14 +77,19 @@ fn entry_bundle(data: &[u8]) -> bool {
     true
 }
 
-/// A vote in canonical form reads as the same vote; a refusal names a field and repeats no number long enough to be a secret.
+/// A vote in canonical form reads as the same vote; a refusal names a field and repeats no number
+/// long enough to be a secret.
 fn http_vote(data: &[u8]) -> bool {
     match VoteRequest::parse(data) {
         Ok(vote) => {
-            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("canonical fields are ASCII");
-            let (nas, code) = (text(vote.credential.nas.as_bytes()), text(vote.credential.code.as_bytes()));
+            let text = |bytes: &[u8]| {
+                String::from_utf8(bytes.to_vec()).expect("canonical fields are ASCII")
+            };
+            let (nas, code) =
+                (text(vote.credential.nas.as_bytes()), text(vote.credential.code.as_bytes()));
             let (law, choice) = (vote.credential.law_id.as_str(), vote.choice.as_str());
-            let canonical = format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{law}","vote":"{choice}"}}"#);
+            let canonical =
+                format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{law}","vote":"{choice}"}}"#);
             assert_eq!(VoteRequest::parse(canonical.as_bytes()).as_ref(), Ok(&vote));
             let printed = format!("{vote:?}");
             assert!(!printed.contains(&nas), "a NAS was printed");
@@ -124,7 +130,8 @@ fn note(data: &[u8]) -> bool {
     true
 }
 
-/// A policy keeps its bytes; everyone together is a quorum, and nobody is one only where none is asked for.
+/// A policy keeps its bytes; everyone together is a quorum, and nobody is one only where none is
+/// asked for.
 fn policy(data: &[u8]) -> bool {
     let Ok(policy) = Policy::parse(data) else { return false };
     assert_eq!(policy.as_bytes(), data);
@@ -139,12 +146,14 @@ fn policy(data: &[u8]) -> bool {
 fn proof(data: &[u8]) -> bool {
     let Ok(proof) = Proof::parse(data) else { return false };
     assert_eq!(proof.to_string().as_bytes(), data);
-    let again = Proof::new(proof.extra(), proof.index(), proof.path().to_vec(), proof.checkpoint().clone());
+    let again =
+        Proof::new(proof.extra(), proof.index(), proof.path().to_vec(), proof.checkpoint().clone());
     assert_eq!(again, proof);
     true
 }
 
-/// A roll in canonical form reads as the same electors, on ascending lines; a refusal repeats no number long enough to be a secret.
+/// A roll in canonical form reads as the same electors, on ascending lines; a refusal repeats no
+/// number long enough to be a secret.
 fn roll(data: &[u8]) -> bool {
     let rows = match read_roll(data) {
         Ok(rows) => rows,
@@ -157,7 +166,14 @@ fn roll(data: &[u8]) -> bool {
     let mut canonical = b"nas,code,law_id\n".to_vec();
     for row in &rows {
         let law = row.credential.law_id.as_str().as_bytes();
-        let line = [row.credential.nas.as_bytes(), b",".as_slice(), row.credential.code.as_bytes(), b",", law, b"\n"];
+        let line = [
+            row.credential.nas.as_bytes(),
+            b",".as_slice(),
+            row.credential.code.as_bytes(),
+            b",",
+            law,
+            b"\n",
+        ];
         canonical.extend(line.concat());
     }
     // A header alone is refused or not by a rule of its own.
@@ -186,7 +202,10 @@ fn shard(format: ShardFormat, data: &[u8]) -> bool {
 
 /// A tile has one path.
 fn tile_path(data: &[u8]) -> bool {
-    let Some(path) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<TilePath>().ok()) else { return false };
+    let Some(path) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<TilePath>().ok())
+    else {
+        return false;
+    };
     assert_eq!(path.to_string().as_bytes(), data);
     true
 }

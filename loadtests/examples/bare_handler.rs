@@ -1,7 +1,9 @@
-//! What a node is measured against: an axum handler that parses a vote, hashes its credential, answers 202 and keeps nothing.
+//! What a node is measured against: an axum handler that parses a vote, hashes its credential,
+//! answers 202 and keeps nothing.
 //!
-//! `cargo run --release --package votekit-loadtests --example bare_handler 127.0.0.1:8090` serves `POST /api/v1/vote` until it is killed. Whatever a node's
-//! rate lacks to this one's is the price of keeping votes: encryption, disk, decision and log.
+//! `cargo run --release --package votekit-loadtests --example bare_handler 127.0.0.1:8090` serves
+//! `POST /api/v1/vote` until it is killed. Whatever a node's rate lacks to this one's is the price
+//! of keeping votes: encryption, disk, decision and log.
 
 use std::error::Error;
 
@@ -24,8 +26,10 @@ struct Vote {
 async fn vote(Json(vote): Json<Vote>) -> impl IntoResponse {
     let hash = Sha256::digest(format!("{}|{}|{}", vote.nas, vote.code, vote.law_id));
     let request = const_hex::encode(&hash[..16]);
-    let body =
-        format!("{{\"request_id\":\"{request}\",\"status\":\"{}\"}}", if vote.vote.is_empty() { "empty" } else { "pending" });
+    let body = format!(
+        "{{\"request_id\":\"{request}\",\"status\":\"{}\"}}",
+        if vote.vote.is_empty() { "empty" } else { "pending" }
+    );
     (StatusCode::ACCEPTED, [(CONTENT_TYPE, "application/json")], body)
 }
 

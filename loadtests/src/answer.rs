@@ -1,4 +1,5 @@
-//! What a node answers, read from bytes: the status, the request id, the state of the vote, the problem's code.
+//! What a node answers, read from bytes: the status, the request id, the state of the vote, the
+//! problem's code.
 
 use serde::{Deserialize, Serialize};
 use votekit_core::id::RequestId;
@@ -30,7 +31,8 @@ pub enum VoteState {
     Invalid,
 }
 
-/// The stable code of a problem: at most 40 of `a-z0-9-`. Whatever else a server sends is dropped, so that no report repeats it.
+/// The stable code of a problem: at most 40 of `a-z0-9-`. Whatever else a server sends is dropped,
+/// so that no report repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ProblemCode(String);
@@ -38,7 +40,8 @@ pub struct ProblemCode(String);
 impl ProblemCode {
     fn parse(text: &str) -> Option<Self> {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        (!text.is_empty() && text.len() <= 40 && text.bytes().all(known)).then(|| Self(text.to_owned()))
+        (!text.is_empty() && text.len() <= 40 && text.bytes().all(known))
+            .then(|| Self(text.to_owned()))
     }
 
     /// The code as text.
@@ -52,8 +55,9 @@ impl NodeAnswer {
     /// Reads an answer's body. A body that is no JSON object gives the status alone.
     pub(crate) fn parse(status: u16, body: &[u8]) -> Self {
         let members: Members<'_> = serde_json::from_slice(body).unwrap_or_default();
-        let text =
-            |member: Option<&serde_json::value::RawValue>| member.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+        let text = |member: Option<&serde_json::value::RawValue>| {
+            member.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok())
+        };
         Self {
             status,
             request_id: text(members.request_id).and_then(|id| id.parse().ok()),
@@ -63,7 +67,8 @@ impl NodeAnswer {
     }
 }
 
-/// The members that matter, raw, so that one of an unexpected type (a problem's numeric `status`) spoils no other.
+/// The members that matter, raw, so that one of an unexpected type (a problem's numeric `status`)
+/// spoils no other.
 #[derive(Default, Deserialize)]
 struct Members<'body> {
     #[serde(borrow)]
@@ -81,10 +86,15 @@ mod tests {
     #[test]
     fn the_contracts_answers_are_read() {
         let id = "000102030405060708090a0b0c0d0e0f";
-        let accepted = NodeAnswer::parse(202, format!(r#"{{"request_id":"{id}","status":"pending","x":[1]}}"#).as_bytes());
+        let accepted = NodeAnswer::parse(
+            202,
+            format!(r#"{{"request_id":"{id}","status":"pending","x":[1]}}"#).as_bytes(),
+        );
         assert_eq!(accepted.request_id.map(|id| id.to_hex()).as_deref(), Some(id));
         assert_eq!(accepted.state, Some(VoteState::Pending));
-        let problem = format!(r#"{{"type":"about:blank","status":503,"code":"outcome-unknown","request_id":"{id}"}}"#);
+        let problem = format!(
+            r#"{{"type":"about:blank","status":503,"code":"outcome-unknown","request_id":"{id}"}}"#
+        );
         let problem = NodeAnswer::parse(503, problem.as_bytes());
         assert_eq!(problem.code.as_ref().map(ProblemCode::as_str), Some("outcome-unknown"));
         assert!(problem.request_id.is_some() && problem.state.is_none());
@@ -93,10 +103,20 @@ mod tests {
     #[test]
     fn anything_else_leaves_the_status() {
         let only_status = NodeAnswer { status: 502, request_id: None, state: None, code: None };
-        for body in
-            [b"".as_slice(), b"<html>", b"[]", b"{\"code\":7}", b"{\"code\":\"123456789 SECRET\"}", b"{\"request_id\":\"zz\"}"]
-        {
-            assert_eq!(NodeAnswer::parse(502, body), only_status, "{}", String::from_utf8_lossy(body));
+        for body in [
+            b"".as_slice(),
+            b"<html>",
+            b"[]",
+            b"{\"code\":7}",
+            b"{\"code\":\"123456789 SECRET\"}",
+            b"{\"request_id\":\"zz\"}",
+        ] {
+            assert_eq!(
+                NodeAnswer::parse(502, body),
+                only_status,
+                "{}",
+                String::from_utf8_lossy(body)
+            );
         }
     }
 }

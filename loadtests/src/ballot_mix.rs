@@ -1,8 +1,10 @@
-//! Who votes what: vote `n` of a run is a function of the roll, the mix and the seed, so that a run repeats.
+//! Who votes what: vote `n` of a run is a function of the roll, the mix and the seed, so that a run
+//! repeats.
 //!
-//! Kinds are spread evenly and add up exactly: with 5% duplicates every twentieth vote is one. First votes go through the roll
-//! in shuffled order, each row once; a duplicate repeats the credential of an earlier first vote, perhaps one that is still
-//! under way; an unknown vote has a well-formed credential that is in no roll.
+//! Kinds are spread evenly and add up exactly: with 5% duplicates every twentieth vote is one.
+//! First votes go through the roll in shuffled order, each row once; a duplicate repeats the
+//! credential of an earlier first vote, perhaps one that is still under way; an unknown vote has a
+//! well-formed credential that is in no roll.
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,7 +37,8 @@ pub struct MixOptions {
 
 impl Default for MixOptions {
     fn default() -> Self {
-        let choices = ["oui", "non"].map(|id| WeightedChoice { id: id.to_owned(), weight: 1 }).into();
+        let choices =
+            ["oui", "non"].map(|id| WeightedChoice { id: id.to_owned(), weight: 1 }).into();
         Self { choices, blank: Share::NONE, duplicates: Share::NONE, unknown: Share::NONE, seed: 1 }
     }
 }
@@ -57,7 +60,9 @@ pub enum MixError {
     #[error("at least one choice is needed")]
     NoChoice,
     /// A choice's text is malformed.
-    #[error("a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000")]
+    #[error(
+        "a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000"
+    )]
     Choice,
     /// No first vote is left.
     #[error("duplicates and unknown votes together must stay below 100%")]
@@ -71,14 +76,19 @@ impl FromStr for WeightedChoice {
         let (id, weight) = text.split_once('=').unwrap_or((text, "1"));
         let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let weight: u32 = weight.parse().map_err(|_| MixError::Choice)?;
-        if id.is_empty() || id.len() > 50 || !id.bytes().all(known) || !(1..=1_000_000).contains(&weight) {
+        if id.is_empty()
+            || id.len() > 50
+            || !id.bytes().all(known)
+            || !(1..=1_000_000).contains(&weight)
+        {
             return Err(MixError::Choice);
         }
         Ok(Self { id: id.to_owned(), weight })
     }
 }
 
-/// What a vote is meant to be. What becomes of it is the node's to say: a duplicate may well arrive first.
+/// What a vote is meant to be. What becomes of it is the node's to say: a duplicate may well arrive
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BallotKind {
@@ -136,7 +146,11 @@ impl Ballot<'_> {
 
 impl fmt::Debug for Ballot<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Ballot({} {:?} row {:?} {} {})", self.sequence, self.kind, self.row, self.law_id, self.choice)
+        write!(
+            formatter,
+            "Ballot({} {:?} row {:?} {} {})",
+            self.sequence, self.kind, self.row, self.law_id, self.choice
+        )
     }
 }
 
@@ -161,7 +175,8 @@ impl BallotMix {
     /// # Errors
     /// [`LoadError::Mix`] when the options contradict themselves.
     pub fn new(roll: RollSource, options: MixOptions) -> Result<Self, LoadError> {
-        let [duplicates, unknown] = [options.duplicates, options.unknown].map(|share| u64::from(share.parts_per_million()));
+        let [duplicates, unknown] =
+            [options.duplicates, options.unknown].map(|share| u64::from(share.parts_per_million()));
         let all = u64::from(Share::ALL.parts_per_million());
         if options.choices.is_empty() {
             return Err(MixError::NoChoice.into());
@@ -169,7 +184,8 @@ impl BallotMix {
         if duplicates + unknown >= all {
             return Err(MixError::NoFirstVote.into());
         }
-        // Rounded up, so that no more rows are needed than the shares say; below everything, so that somebody votes first.
+        // Rounded up, so that no more rows are needed than the shares say; below everything, so
+        // that somebody votes first.
         let of_known = (duplicates * all).div_ceil(all - unknown).min(all - 1);
         let of_known = u32::try_from(of_known).unwrap_or(0);
         let duplicates_of_known = Share::from_parts_per_million(of_known).unwrap_or_default();
@@ -181,10 +197,20 @@ impl BallotMix {
                 Some(*sum)
             })
             .collect();
-        let choice_ids: Vec<String> =
-            options.choices.iter().map(|choice| choice.id.clone()).chain([BLANK_CHOICE.to_owned()]).collect();
-        let tail = |law: &str, choice: &str| format!("\",\"law_id\":\"{law}\",\"vote\":\"{choice}\"}}").into_bytes();
-        let tails = roll.laws().iter().flat_map(|law| choice_ids.iter().map(move |choice| tail(law.as_str(), choice))).collect();
+        let choice_ids: Vec<String> = options
+            .choices
+            .iter()
+            .map(|choice| choice.id.clone())
+            .chain([BLANK_CHOICE.to_owned()])
+            .collect();
+        let tail = |law: &str, choice: &str| {
+            format!("\",\"law_id\":\"{law}\",\"vote\":\"{choice}\"}}").into_bytes()
+        };
+        let tails = roll
+            .laws()
+            .iter()
+            .flat_map(|law| choice_ids.iter().map(move |choice| tail(law.as_str(), choice)))
+            .collect();
         let shuffle = Shuffle::new(options.seed, roll.len());
         Ok(Self { roll, shuffle, options, duplicates_of_known, weights_through, choice_ids, tails })
     }
@@ -219,10 +245,15 @@ impl BallotMix {
     pub fn capacity(&self) -> u64 {
         // At least one vote in a million is a first one; `first_votes` never falls.
         let mut possible = 0;
-        let mut impossible = (self.rows() + 2).saturating_mul(u64::from(Share::ALL.parts_per_million()));
+        let mut impossible =
+            (self.rows() + 2).saturating_mul(u64::from(Share::ALL.parts_per_million()));
         while impossible - possible > 1 {
             let middle = possible + (impossible - possible) / 2;
-            if self.first_votes(middle) <= self.rows() { possible = middle } else { impossible = middle }
+            if self.first_votes(middle) <= self.rows() {
+                possible = middle
+            } else {
+                impossible = middle
+            }
         }
         possible
     }
@@ -246,7 +277,9 @@ impl BallotMix {
         let firsts = self.first_votes(sequence);
         let (kind, credential) = if self.options.unknown.takes(sequence) {
             (BallotKind::Unknown, None)
-        } else if self.duplicates_of_known.takes(sequence - self.options.unknown.of(sequence)) && firsts > 0 {
+        } else if self.duplicates_of_known.takes(sequence - self.options.unknown.of(sequence))
+            && firsts > 0
+        {
             (BallotKind::Duplicate, Some(draw_below(seed, Stream::Repeat, sequence, firsts)))
         } else {
             (BallotKind::First, Some(firsts))
@@ -272,13 +305,14 @@ impl BallotMix {
         })
     }
 
-    /// A NAS that is issued to nobody (its first digit is 0) with 10 random characters: no roll holds the pair, but for a
-    /// chance of one in 36^10 a row.
+    /// A NAS that is issued to nobody (its first digit is 0) with 10 random characters: no roll
+    /// holds the pair, but for a chance of one in 36^10 a row.
     fn invented(&self, sequence: u64) -> (Option<u32>, u32, Code<'static>, usize) {
         const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
         let seed = self.options.seed;
         let nas = draw_below(seed, Stream::Invented(0), sequence, 100_000_000) as u32;
-        let law_place = draw_below(seed, Stream::Invented(1), sequence, self.roll.laws().len() as u64) as usize;
+        let law_place =
+            draw_below(seed, Stream::Invented(1), sequence, self.roll.laws().len() as u64) as usize;
         let mut word = draw(seed, Stream::Invented(2), sequence);
         let code = std::array::from_fn(|_| {
             let character = ALPHABET[(word % 36) as usize];
@@ -291,7 +325,9 @@ impl BallotMix {
     fn choice_place(&self, sequence: u64) -> usize {
         let seed = self.options.seed;
         let word = draw(seed, Stream::Choice, sequence);
-        if word % u64::from(Share::ALL.parts_per_million()) < u64::from(self.options.blank.parts_per_million()) {
+        if word % u64::from(Share::ALL.parts_per_million())
+            < u64::from(self.options.blank.parts_per_million())
+        {
             return self.choice_ids.len() - 1;
         }
         let weight_all = self.weights_through.last().copied().unwrap_or(1);

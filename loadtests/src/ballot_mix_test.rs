@@ -15,7 +15,12 @@ fn roll(rows: u32) -> RollSource {
 
 fn options(duplicates: &str, unknown: &str, blank: &str) -> MixOptions {
     let share = |text: &str| text.parse().expect("share");
-    MixOptions { duplicates: share(duplicates), unknown: share(unknown), blank: share(blank), ..MixOptions::default() }
+    MixOptions {
+        duplicates: share(duplicates),
+        unknown: share(unknown),
+        blank: share(blank),
+        ..MixOptions::default()
+    }
 }
 
 fn body(ballot: &Ballot<'_>) -> serde_json::Value {
@@ -49,8 +54,12 @@ fn each_row_votes_first_once() {
     for ballot in (0..votes).map(|sequence| mix.ballot(sequence).expect("enough rows")) {
         *kinds.entry(ballot.kind).or_insert(0_u64) += 1;
         match ballot.kind {
-            BallotKind::First => assert!(rows.insert(ballot.row.expect("a row")), "{ballot:?} votes first twice"),
-            BallotKind::Duplicate => assert!(rows.contains(&ballot.row.expect("a row")), "{ballot:?} repeats nobody"),
+            BallotKind::First => {
+                assert!(rows.insert(ballot.row.expect("a row")), "{ballot:?} votes first twice")
+            }
+            BallotKind::Duplicate => {
+                assert!(rows.contains(&ballot.row.expect("a row")), "{ballot:?} repeats nobody")
+            }
             BallotKind::Unknown => assert_eq!(ballot.row, None),
         }
     }
@@ -63,7 +72,10 @@ fn each_row_votes_first_once() {
 fn a_roll_that_is_too_small_is_refused_with_the_numbers() {
     let mix = BallotMix::new(roll(10), options("50%", "0", "0")).expect("mix");
     assert!(mix.check_capacity(20).is_ok());
-    assert!(matches!(mix.check_capacity(22), Err(LoadError::RollTooSmall { needed: 11, available: 10 })));
+    assert!(matches!(
+        mix.check_capacity(22),
+        Err(LoadError::RollTooSmall { needed: 11, available: 10 })
+    ));
 }
 
 #[test]
@@ -79,7 +91,8 @@ fn the_capacity_is_the_last_run_that_fits() {
 #[test]
 fn choices_follow_their_weights() {
     let choices = vec!["oui=3".parse().expect("choice"), "non".parse().expect("choice")];
-    let mix = BallotMix::new(roll(20_000), MixOptions { choices, ..options("0", "0", "10%") }).expect("mix");
+    let mix = BallotMix::new(roll(20_000), MixOptions { choices, ..options("0", "0", "10%") })
+        .expect("mix");
     let mut counts = BTreeMap::new();
     for sequence in 0..20_000 {
         *counts.entry(mix.ballot(sequence).expect("enough rows").choice).or_insert(0) += 1;
@@ -93,8 +106,11 @@ fn choices_follow_their_weights() {
 fn runs_repeat_by_seed() {
     let first = BallotMix::new(roll(50), options("10%", "10%", "10%")).expect("mix");
     let again = BallotMix::new(roll(50), options("10%", "10%", "10%")).expect("mix");
-    let other = BallotMix::new(roll(50), MixOptions { seed: 2, ..options("10%", "10%", "10%") }).expect("mix");
-    let bodies = |mix: &BallotMix| (0..50).map(|sequence| body(&mix.ballot(sequence).expect("rows"))).collect::<Vec<_>>();
+    let other = BallotMix::new(roll(50), MixOptions { seed: 2, ..options("10%", "10%", "10%") })
+        .expect("mix");
+    let bodies = |mix: &BallotMix| {
+        (0..50).map(|sequence| body(&mix.ballot(sequence).expect("rows"))).collect::<Vec<_>>()
+    };
     assert_eq!(bodies(&first), bodies(&again));
     assert_ne!(bodies(&first), bodies(&other));
 }
@@ -103,7 +119,9 @@ fn runs_repeat_by_seed() {
 fn impossible_mixes_are_refused() {
     let refused = |options| BallotMix::new(roll(1), options).expect_err("refused").to_string();
     assert!(refused(options("60%", "40%", "0")).contains("below 100%"));
-    assert!(refused(MixOptions { choices: Vec::new(), ..MixOptions::default() }).contains("choice"));
+    assert!(
+        refused(MixOptions { choices: Vec::new(), ..MixOptions::default() }).contains("choice")
+    );
     for text in ["", "=3", "oui=0", "oui=x", "o\"ui", "oui=1000001"] {
         assert_eq!(text.parse::<WeightedChoice>(), Err(MixError::Choice), "{text:?}");
     }

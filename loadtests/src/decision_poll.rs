@@ -1,4 +1,5 @@
-//! Follows a sample of votes to their decision by asking again and again, on a connection of its own.
+//! Follows a sample of votes to their decision by asking again and again, on a connection of its
+//! own.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -69,7 +70,12 @@ impl DecisionPoll {
         self.recorder.borrow_mut().record_decision(state, now.saturating_sub(sample.intended));
         if let Some(notes) = &self.notes {
             let at_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-            let line = JournalLine::Decision { seq: sample.sequence, at_us, request_id: sample.request_id, state };
+            let line = JournalLine::Decision {
+                seq: sample.sequence,
+                at_us,
+                request_id: sample.request_id,
+                state,
+            };
             // A journal that failed says so when it is finished.
             let _ = notes.send(line);
         }

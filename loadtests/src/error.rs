@@ -6,7 +6,8 @@ use votekit_core::credential::CredentialError;
 
 use crate::ballot_mix::MixError;
 
-/// Why a load test cannot start, or had to end. Failures of single requests are no errors: the report counts them by kind.
+/// Why a load test cannot start, or had to end. Failures of single requests are no errors: the
+/// report counts them by kind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -54,7 +55,8 @@ pub enum LoadError {
         /// Whether laws were asked for.
         filtered: bool,
     },
-    /// The roll holds more than the generator can address: 2^32 rows, 4 GiB of access codes, or 65,535 laws.
+    /// The roll holds more than the generator can address: 2^32 rows, 4 GiB of access codes, or
+    /// 65,535 laws.
     #[error("{}: the roll is too large for one generator: split it", path.display())]
     RollTooLarge {
         /// The roll.

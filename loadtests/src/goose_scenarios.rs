@@ -1,7 +1,9 @@
-//! Voters as goose users: each votes, perhaps asks what became of the vote, perhaps looks at the results, and starts again.
+//! Voters as goose users: each votes, perhaps asks what became of the vote, perhaps looks at the
+//! results, and starts again.
 //!
-//! Goose is a closed loop: a user waits for the answer before it goes on, so the rate is whatever the node allows. It is the tool
-//! for "how many voters at once", with goose's own reports; for latency at a given rate use the [open loop](crate::open_loop).
+//! Goose is a closed loop: a user waits for the answer before it goes on, so the rate is whatever
+//! the node allows. It is the tool for "how many voters at once", with goose's own reports; for
+//! latency at a given rate use the [open loop](crate::open_loop).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +14,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use goose::GooseAttack;
 use goose::config::GooseConfiguration;
-use goose::goose::{GooseMethod, GooseRequest, GooseUser, Scenario, Transaction, TransactionFunction, TransactionResult};
+use goose::goose::{
+    GooseMethod, GooseRequest, GooseUser, Scenario, Transaction, TransactionFunction,
+    TransactionResult,
+};
 use goose::metrics::GooseMetrics;
 use serde::Serialize;
 use votekit_core::id::RequestId;
@@ -92,13 +97,19 @@ impl fmt::Display for GooseSummary {
     }
 }
 
-/// Lets goose's users vote on `node` until their time is over, the roll is used up, or the user interrupts. Blocks.
+/// Lets goose's users vote on `node` until their time is over, the roll is used up, or the user
+/// interrupts. Blocks.
 ///
-/// What goose prints on standard output meanwhile goes to standard error: the result is the summary.
+/// What goose prints on standard output meanwhile goes to standard error: the result is the
+/// summary.
 ///
 /// # Errors
 /// [`LoadError::Goose`] with what goose said, [`LoadError::Thread`] when the runtime cannot start.
-pub fn run_goose(node: &NodeUrl, options: &GooseOptions, mix: Arc<BallotMix>) -> Result<GooseSummary, LoadError> {
+pub fn run_goose(
+    node: &NodeUrl,
+    options: &GooseOptions,
+    mix: Arc<BallotMix>,
+) -> Result<GooseSummary, LoadError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -111,19 +122,36 @@ pub fn run_goose(node: &NodeUrl, options: &GooseOptions, mix: Arc<BallotMix>) ->
         next: AtomicU64::new(0),
         tallies: Mutex::default(),
     });
-    let aside = StdoutAside::begin().map_err(|error| LoadError::Goose { problem: error.to_string() })?;
-    let metrics =
-        runtime.block_on(attack(node, options, &booth)).map_err(|error| LoadError::Goose { problem: error.to_string() })?;
+    let aside =
+        StdoutAside::begin().map_err(|error| LoadError::Goose { problem: error.to_string() })?;
+    let metrics = runtime
+        .block_on(attack(node, options, &booth))
+        .map_err(|error| LoadError::Goose { problem: error.to_string() })?;
     drop(aside);
     Ok(summarise(node, &metrics, &booth))
 }
 
-async fn attack(node: &NodeUrl, options: &GooseOptions, booth: &Arc<Booth>) -> Result<GooseMetrics, goose::GooseError> {
+async fn attack(
+    node: &NodeUrl,
+    options: &GooseOptions,
+    booth: &Arc<Booth>,
+) -> Result<GooseMetrics, goose::GooseError> {
     let scenario = Scenario::new("Voter")
-        .register_transaction(transaction(booth, "vote", |booth, user| Box::pin(vote(booth, user))).set_weight(10)?)
-        .register_transaction(transaction(booth, "follow", |booth, user| Box::pin(follow(booth, user))).set_weight(3)?)
-        .register_transaction(transaction(booth, "results", |booth, user| Box::pin(results(booth, user))).set_weight(1)?);
-    GooseAttack::initialize_with_config(configuration(node, options))?.register_scenario(scenario).execute().await
+        .register_transaction(
+            transaction(booth, "vote", |booth, user| Box::pin(vote(booth, user))).set_weight(10)?,
+        )
+        .register_transaction(
+            transaction(booth, "follow", |booth, user| Box::pin(follow(booth, user)))
+                .set_weight(3)?,
+        )
+        .register_transaction(
+            transaction(booth, "results", |booth, user| Box::pin(results(booth, user)))
+                .set_weight(1)?,
+        );
+    GooseAttack::initialize_with_config(configuration(node, options))?
+        .register_scenario(scenario)
+        .execute()
+        .await
 }
 
 fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
@@ -139,7 +167,8 @@ fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
     configuration.report_file = options.report_files.iter().map(text).collect();
     configuration.request_log = options.request_log.as_ref().map(text);
     configuration.timeout = options.timeout_s.map(|seconds| seconds.to_string());
-    // Counts include the time while users start, so that they agree with the votes sent; goose forbids it with iterations.
+    // Counts include the time while users start, so that they agree with the votes sent; goose
+    // forbids it with iterations.
     configuration.no_reset_metrics = options.iterations.is_none();
     configuration.quiet = u8::from(!options.verbose);
     // The tables are handed back: printing is the command line's work.
@@ -199,10 +228,13 @@ async fn vote(booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
     };
     let mut body = Vec::with_capacity(256);
     ballot.write_body(&mut body);
-    let mut request =
-        user.get_request_builder(&GooseMethod::Post, "api/v1/vote")?.header("content-type", "application/json").body(body);
+    let mut request = user
+        .get_request_builder(&GooseMethod::Post, "api/v1/vote")?
+        .header("content-type", "application/json")
+        .body(body);
     if booth.idempotency_keys {
-        request = request.header("idempotency-key", idempotency_key(booth.mix.seed(), ballot.sequence));
+        request =
+            request.header("idempotency-key", idempotency_key(booth.mix.seed(), ballot.sequence));
     }
     if let Some(wait) = booth.wait_s {
         request = request.header("prefer", format!("wait={wait}"));
@@ -223,7 +255,11 @@ async fn vote(booth: Arc<Booth>, user: &mut GooseUser) -> TransactionResult {
     let answer = match user.request(request).await?.response {
         Ok(response) => {
             let status = response.status().as_u16();
-            response.bytes().await.map(|body| NodeAnswer::parse(status, &body)).map_err(|_| ExchangeError::Closed)
+            response
+                .bytes()
+                .await
+                .map(|body| NodeAnswer::parse(status, &body))
+                .map_err(|_| ExchangeError::Closed)
         }
         Err(error) if error.is_timeout() => Err(ExchangeError::Timeout),
         Err(error) if error.is_connect() => Err(ExchangeError::Connect),
@@ -261,8 +297,16 @@ fn summarise(node: &NodeUrl, metrics: &GooseMetrics, booth: &Booth) -> GooseSumm
         .requests
         .values()
         .map(|request| {
-            let by_status = request.status_code_counts.iter().map(|(status, count)| (*status, *count)).collect();
-            let counts = RequestCounts { succeeded: request.success_count, failed: request.fail_count, by_status };
+            let by_status = request
+                .status_code_counts
+                .iter()
+                .map(|(status, count)| (*status, *count))
+                .collect();
+            let counts = RequestCounts {
+                succeeded: request.success_count,
+                failed: request.fail_count,
+                by_status,
+            };
             (format!("{} {}", format!("{:?}", request.method).to_uppercase(), request.path), counts)
         })
         .collect();

@@ -1,7 +1,9 @@
-//! What is done to a node beside the honest votes: a storm of guessed credentials, connections that say nothing, connections that trickle.
+//! What is done to a node beside the honest votes: a storm of guessed credentials, connections that
+//! say nothing, connections that trickle.
 //!
-//! It runs in threads of its own for as long as the honest run, and is reported apart from it: honest latencies stay those of honest votes. Over plain HTTP
-//! only. From a node on this machine's loopback it can come from many addresses (127.1.0.0/16), as from many clients.
+//! It runs in threads of its own for as long as the honest run, and is reported apart from it:
+//! honest latencies stay those of honest votes. Over plain HTTP only. From a node on this machine's
+//! loopback it can come from many addresses (127.1.0.0/16), as from many clients.
 
 mod guesses;
 mod held;
@@ -60,25 +62,42 @@ impl HostilePlan {
 
     /// Threads that it takes.
     pub(crate) fn threads(&self) -> usize {
-        usize::from(self.guesses_per_second > 0) + usize::from(self.idle_connections + self.slow_connections > 0)
+        usize::from(self.guesses_per_second > 0)
+            + usize::from(self.idle_connections + self.slow_connections > 0)
     }
 
-    pub(crate) fn check(&self, nodes: &[NodeUrl], addresses: &[SocketAddr]) -> Result<(), LoadError> {
-        let refused = |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
+    pub(crate) fn check(
+        &self,
+        nodes: &[NodeUrl],
+        addresses: &[SocketAddr],
+    ) -> Result<(), LoadError> {
+        let refused =
+            |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
         if self.is_empty() {
             return Ok(());
         }
         if nodes.iter().any(NodeUrl::is_tls) {
-            return refused("--guesses, --idle-connections, --slow-connections", "they are for http:// only");
+            return refused(
+                "--guesses, --idle-connections, --slow-connections",
+                "they are for http:// only",
+            );
         }
         if self.idle_connections + self.slow_connections > Self::CONNECTIONS_MAX {
-            return refused("--idle-connections, --slow-connections", "expected at most 50000 in all");
+            return refused(
+                "--idle-connections, --slow-connections",
+                "expected at most 50000 in all",
+            );
         }
         if self.addresses > Self::ADDRESSES_MAX {
             return refused("--hostile-addresses", "expected at most 65000");
         }
-        if self.addresses > 0 && !addresses.iter().all(|address| address.ip().is_loopback() && address.is_ipv4()) {
-            return refused("--hostile-addresses", "the node must be on this machine, at 127.0.0.1");
+        if self.addresses > 0
+            && !addresses.iter().all(|address| address.ip().is_loopback() && address.is_ipv4())
+        {
+            return refused(
+                "--hostile-addresses",
+                "the node must be on this machine, at 127.0.0.1",
+            );
         }
         Ok(())
     }
@@ -129,7 +148,9 @@ impl HostileRun {
             async move {
                 while !control.is_stopped() {
                     // Told, or time to look whether the whole run was stopped.
-                    if let Ok(Ok(_)) = tokio::time::timeout(LOOK_INTERVAL, told.wait_for(|stopped| *stopped)).await {
+                    if let Ok(Ok(_)) =
+                        tokio::time::timeout(LOOK_INTERVAL, told.wait_for(|stopped| *stopped)).await
+                    {
                         break;
                     }
                 }
@@ -139,13 +160,17 @@ impl HostileRun {
             .then(|| {
                 let bodies = guesses::GuessBody::new(mix);
                 let (targets, stopped) = (Arc::clone(&targets), stopped());
-                spawn("guesses", move |runtime| runtime.block_on(guesses::run(plan, targets, bodies, start, stopped)))
+                spawn("guesses", move |runtime| {
+                    runtime.block_on(guesses::run(plan, targets, bodies, start, stopped))
+                })
             })
             .transpose()?;
         let held = (plan.idle_connections + plan.slow_connections > 0)
             .then(|| {
                 let stopped = stopped();
-                spawn("held connections", move |runtime| runtime.block_on(held::run(plan, targets, start, stopped)))
+                spawn("held connections", move |runtime| {
+                    runtime.block_on(held::run(plan, targets, start, stopped))
+                })
             })
             .transpose()?;
         Ok(Self { stop: Some(stop), guesses, held })
@@ -157,7 +182,8 @@ impl HostileRun {
         stop.send_replace(true);
         let panicked = |_| LoadError::Thread { problem: "one panicked".to_owned() };
         let guesses = self.guesses.map(JoinHandle::join).transpose().map_err(panicked)?;
-        let [idle, slow] = self.held.map_or(Ok([None, None]), JoinHandle::join).map_err(panicked)?;
+        let [idle, slow] =
+            self.held.map_or(Ok([None, None]), JoinHandle::join).map_err(panicked)?;
         Ok(Some(HostileReport { addresses: plan.addresses.max(1), guesses, idle, slow }))
     }
 }
@@ -169,7 +195,8 @@ fn spawn<T: Send + 'static>(
     work: impl FnOnce(tokio::runtime::Runtime) -> T + Send + 'static,
 ) -> Result<JoinHandle<T>, LoadError> {
     let failed = |error: std::io::Error| LoadError::Thread { problem: error.to_string() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     std::thread::Builder::new().name(name.to_owned()).spawn(move || work(runtime)).map_err(failed)
 }
 

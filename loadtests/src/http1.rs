@@ -1,7 +1,8 @@
-//! One keep-alive connection that speaks just enough HTTP/1.1 (RFC 9112) as a client: one request at a time, no pipelining.
+//! One keep-alive connection that speaks just enough HTTP/1.1 (RFC 9112) as a client: one request
+//! at a time, no pipelining.
 //!
-//! Written by hand because the generator shares a machine with the node it measures: a request costs one write, one read and a
-//! parse of the head.
+//! Written by hand because the generator shares a machine with the node it measures: a request
+//! costs one write, one read and a parse of the head.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,7 +23,10 @@ pub(crate) struct Connection {
 }
 
 /// Connects from an address of this machine, or from the one that the system chooses.
-pub(crate) async fn connect_from(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect_from(
+    source: Option<IpAddr>,
+    address: SocketAddr,
+) -> std::io::Result<TcpStream> {
     let Some(source) = source else { return TcpStream::connect(address).await };
     let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.bind(SocketAddr::new(source, 0))?;
@@ -58,15 +62,22 @@ impl Connection {
         Ok(Self { stream, received: Vec::with_capacity(2048), reusable: true })
     }
 
-    /// Whether another request may be sent: the last answer allowed it, and the node has not closed since.
+    /// Whether another request may be sent: the last answer allowed it, and the node has not closed
+    /// since.
     pub(crate) fn is_open(&self) -> bool {
         let mut probe = [0];
-        // An idle connection has nothing to read: an end, an error or unasked bytes all mean that it is of no more use.
-        self.reusable && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
+        // An idle connection has nothing to read: an end, an error or unasked bytes all mean that
+        // it is of no more use.
+        self.reusable
+            && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Sends `request` as it is and reads the answer. After an error, or when dropped half-way, the connection is not reusable.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<RawAnswer<'_>, ConnectionError> {
+    /// Sends `request` as it is and reads the answer. After an error, or when dropped half-way, the
+    /// connection is not reusable.
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &[u8],
+    ) -> Result<RawAnswer<'_>, ConnectionError> {
         self.reusable = false;
         self.received.clear();
         self.stream.write_all(request).await?;
@@ -75,7 +86,9 @@ impl Connection {
             match Head::parse(&self.received)? {
                 Some(head) if head.is_interim() => drop(self.received.drain(..head.length)),
                 Some(head) => break head,
-                None if self.received.len() > HEAD_LENGTH_MAX => return Err(ConnectionError::Malformed),
+                None if self.received.len() > HEAD_LENGTH_MAX => {
+                    return Err(ConnectionError::Malformed);
+                }
                 None => self.receive().await?,
             }
         };
@@ -90,7 +103,11 @@ impl Connection {
     }
 
     async fn receive(&mut self) -> Result<(), ConnectionError> {
-        if self.stream.read_buf(&mut self.received).await? == 0 { Err(ConnectionError::Closed) } else { Ok(()) }
+        if self.stream.read_buf(&mut self.received).await? == 0 {
+            Err(ConnectionError::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     async fn receive_length(&mut self, length: usize) -> Result<(), ConnectionError> {
@@ -151,7 +168,12 @@ impl Head {
             Err(_) => return Err(ConnectionError::Malformed),
         };
         let status = response.code.ok_or(ConnectionError::Malformed)?;
-        let mut head = Self { status, length, framing: Framing::UntilClose, keep_alive: response.version == Some(1) };
+        let mut head = Self {
+            status,
+            length,
+            framing: Framing::UntilClose,
+            keep_alive: response.version == Some(1),
+        };
         for header in response.headers.iter() {
             head.apply(header)?;
         }
@@ -198,8 +220,10 @@ fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
             Ok(httparse::Status::Partial) => return Ok(None),
             Err(_) => return Err(ConnectionError::Malformed),
         };
-        let size =
-            usize::try_from(size).ok().filter(|size| body.len() + size <= BODY_LENGTH_MAX).ok_or(ConnectionError::Malformed)?;
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|size| body.len() + size <= BODY_LENGTH_MAX)
+            .ok_or(ConnectionError::Malformed)?;
         let Some(chunk) = rest.get(start..start + size + 2) else { return Ok(None) };
         if !chunk.ends_with(b"\r\n") {
             return Err(ConnectionError::Malformed);

@@ -1,4 +1,5 @@
-//! Tests of the client's HTTP/1.1 against a socket that answers with given bytes, whole or in pieces.
+//! Tests of the client's HTTP/1.1 against a socket that answers with given bytes, whole or in
+//! pieces.
 
 use std::time::Duration;
 
@@ -7,7 +8,8 @@ use tokio::net::TcpListener;
 
 use super::*;
 
-/// Answers each request on one connection with the next of `answers`, in pieces of `piece` bytes, then closes.
+/// Answers each request on one connection with the next of `answers`, in pieces of `piece` bytes,
+/// then closes.
 async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
@@ -27,7 +29,8 @@ async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
 }
 
 async fn ask_once(answer: &[u8], piece: usize) -> Result<(u16, Vec<u8>, bool), ConnectionError> {
-    let mut connection = Connection::open(serve(vec![answer.to_vec()], piece).await).await.expect("connect");
+    let mut connection =
+        Connection::open(serve(vec![answer.to_vec()], piece).await).await.expect("connect");
     let answer = connection.exchange(b"GET").await?;
     let (status, body) = (answer.status, answer.body.to_vec());
     Ok((status, body, connection.reusable))
@@ -39,15 +42,29 @@ async fn answers_are_read_however_they_are_cut() {
         .as_slice();
     let cases: [(&[u8], u16, &[u8], bool); 6] = [
         (b"HTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}", 202, b"{}", true),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive, Close\r\n\r\n{}", 200, b"{}", false),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive, Close\r\n\r\n{}",
+            200,
+            b"{}",
+            false,
+        ),
         (chunked, 202, b"{\"a\":1}", true),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n", 404, b"", true),
+        (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+            404,
+            b"",
+            true,
+        ),
         (b"HTTP/1.0 503 Away\r\n\r\nbye", 503, b"bye", false),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", true),
     ];
     for (answer, status, body, reusable) in cases {
         for piece in [1, 7, 4096] {
-            assert_eq!(ask_once(answer, piece).await, Ok((status, body.to_vec(), reusable)), "{piece}");
+            assert_eq!(
+                ask_once(answer, piece).await,
+                Ok((status, body.to_vec(), reusable)),
+                "{piece}"
+            );
         }
     }
 }
@@ -66,9 +83,16 @@ async fn what_is_no_answer_is_refused() {
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\n{}\r\n",
         too_long.as_bytes(),
     ] {
-        assert_eq!(ask_once(answer, 4096).await, Err(ConnectionError::Malformed), "{}", String::from_utf8_lossy(answer));
+        assert_eq!(
+            ask_once(answer, 4096).await,
+            Err(ConnectionError::Malformed),
+            "{}",
+            String::from_utf8_lossy(answer)
+        );
     }
-    for answer in [b"".as_slice(), b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n{}"] {
+    for answer in
+        [b"".as_slice(), b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n{}"]
+    {
         assert_eq!(ask_once(answer, 4096).await, Err(ConnectionError::Closed));
     }
 }
@@ -76,7 +100,8 @@ async fn what_is_no_answer_is_refused() {
 #[tokio::test]
 async fn a_connection_is_kept_and_its_end_is_noticed() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec();
-    let mut connection = Connection::open(serve(vec![answer.clone(), answer], 4096).await).await.expect("connect");
+    let mut connection =
+        Connection::open(serve(vec![answer.clone(), answer], 4096).await).await.expect("connect");
     assert!(connection.is_open());
     for _ in 0..2 {
         assert_eq!(connection.exchange(b"GET").await.map(|answer| answer.status), Ok(200));

@@ -1,4 +1,5 @@
-//! One client of one node: votes and asks, over plain HTTP/1.1 by hand, or over TLS through reqwest.
+//! One client of one node: votes and asks, over plain HTTP/1.1 by hand, or over TLS through
+//! reqwest.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -21,14 +22,19 @@ impl NodeUrl {
     /// Reads an address.
     ///
     /// # Errors
-    /// [`LoadError::NodeAddress`] unless it is an http or https URL with a host, without user, query or fragment.
+    /// [`LoadError::NodeAddress`] unless it is an http or https URL with a host, without user,
+    /// query or fragment.
     pub fn parse(text: &str) -> Result<Self, LoadError> {
         let refused = |problem: &str| LoadError::NodeAddress { problem: problem.to_owned() };
         let url = Url::parse(text).map_err(|error| refused(&error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(refused("expected http:// or https://"));
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err(refused("expected no user, query or fragment"));
         }
         Ok(Self(url))
@@ -55,15 +61,20 @@ impl NodeUrl {
     /// The head of a vote over plain HTTP, up to what differs from vote to vote.
     pub(crate) fn vote_head(&self) -> Vec<u8> {
         let (path, host) = (self.path(), self.authority());
-        format!("POST {path}/api/v1/vote HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n").into_bytes()
+        format!(
+            "POST {path}/api/v1/vote HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        )
+        .into_bytes()
     }
 
     /// The first socket address the host stands for.
     pub(crate) fn resolve(&self) -> Result<SocketAddr, LoadError> {
-        let unreachable = |problem: String| LoadError::Unreachable { node: self.as_str().to_owned(), problem };
+        let unreachable =
+            |problem: String| LoadError::Unreachable { node: self.as_str().to_owned(), problem };
         let host = self.0.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = self.0.port_or_known_default().unwrap_or(80);
-        let mut addresses = (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
+        let mut addresses =
+            (host, port).to_socket_addrs().map_err(|error| unreachable(error.to_string()))?;
         addresses.next().ok_or_else(|| unreachable("the host has no address".to_owned()))
     }
 }
@@ -80,7 +91,8 @@ impl fmt::Debug for NodeUrl {
     }
 }
 
-/// Why a request has no answer. Only [`Connect`](Self::Connect) is sure not to have reached the node.
+/// Why a request has no answer. Only [`Connect`](Self::Connect) is sure not to have reached the
+/// node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -125,19 +137,34 @@ pub(crate) struct Client {
 }
 
 enum Transport {
-    Plain { address: SocketAddr, vote_head: Vec<u8>, ask_head: Vec<u8>, ask_tail: Vec<u8>, connection: Option<Connection> },
-    Tls { client: reqwest::Client, vote_url: Url },
+    Plain {
+        address: SocketAddr,
+        vote_head: Vec<u8>,
+        ask_head: Vec<u8>,
+        ask_tail: Vec<u8>,
+        connection: Option<Connection>,
+    },
+    Tls {
+        client: reqwest::Client,
+        vote_url: Url,
+    },
 }
 
 impl Client {
     /// A client of `node` at `address`. `tls` is used for https only.
-    pub(crate) fn new(node: &NodeUrl, address: SocketAddr, tls: &reqwest::Client, options: ClientOptions) -> Self {
+    pub(crate) fn new(
+        node: &NodeUrl,
+        address: SocketAddr,
+        tls: &reqwest::Client,
+        options: ClientOptions,
+    ) -> Self {
         let transport = if node.is_tls() {
             let mut vote_url = node.0.clone();
             vote_url.set_path(&format!("{}/api/v1/vote", node.path()));
             Transport::Tls { client: tls.clone(), vote_url }
         } else {
-            let prefer = options.wait_s.map_or_else(String::new, |wait| format!("prefer: wait={wait}\r\n"));
+            let prefer =
+                options.wait_s.map_or_else(String::new, |wait| format!("prefer: wait={wait}\r\n"));
             let (path, host) = (node.path(), node.authority());
             Transport::Plain {
                 address,
@@ -150,16 +177,24 @@ impl Client {
         Self { transport, options, wire: SecretBuffer::with_capacity(1024) }
     }
 
-    /// Opens the connection ahead of the first request. TLS connections open with their first request.
+    /// Opens the connection ahead of the first request. TLS connections open with their first
+    /// request.
     pub(crate) async fn connect(&mut self) -> Result<(), ExchangeError> {
-        let Transport::Plain { address, connection, .. } = &mut self.transport else { return Ok(()) };
+        let Transport::Plain { address, connection, .. } = &mut self.transport else {
+            return Ok(());
+        };
         let opened = tokio::time::timeout(self.options.timeout, Connection::open(*address)).await;
-        *connection = Some(opened.map_err(|_| ExchangeError::Timeout)?.map_err(|_| ExchangeError::Connect)?);
+        *connection =
+            Some(opened.map_err(|_| ExchangeError::Timeout)?.map_err(|_| ExchangeError::Connect)?);
         Ok(())
     }
 
     /// Posts a vote whose JSON body is `body`.
-    pub(crate) async fn vote(&mut self, body: &[u8], key: Option<&str>) -> Result<NodeAnswer, ExchangeError> {
+    pub(crate) async fn vote(
+        &mut self,
+        body: &[u8],
+        key: Option<&str>,
+    ) -> Result<NodeAnswer, ExchangeError> {
         match &mut self.transport {
             Transport::Plain { address, vote_head, connection, .. } => {
                 self.wire.clear();
@@ -169,13 +204,19 @@ impl Client {
                     self.wire.extend_from_slice(key.as_bytes());
                     self.wire.extend_from_slice(b"\r\n");
                 }
-                // The body is a few hundred bytes at most: its length never needs more than what a u32 prints.
-                self.wire.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+                // The body is a few hundred bytes at most: its length never needs more than what a
+                // u32 prints.
+                self.wire.extend_from_slice(
+                    format!("content-length: {}\r\n\r\n", body.len()).as_bytes(),
+                );
                 self.wire.extend_from_slice(body);
                 exchange_plain(*address, connection, &self.wire, self.options.timeout).await
             }
             Transport::Tls { client, vote_url } => {
-                let mut request = client.post(vote_url.clone()).header("content-type", "application/json").body(body.to_vec());
+                let mut request = client
+                    .post(vote_url.clone())
+                    .header("content-type", "application/json")
+                    .body(body.to_vec());
                 if let Some(key) = key {
                     request = request.header("idempotency-key", key);
                 }
@@ -234,12 +275,16 @@ async fn exchange_plain(
         };
         Ok((answer, open))
     };
-    let (answer, open) = tokio::time::timeout(timeout, exchange).await.map_err(|_| ExchangeError::Timeout)??;
+    let (answer, open) =
+        tokio::time::timeout(timeout, exchange).await.map_err(|_| ExchangeError::Timeout)??;
     *connection = Some(open);
     Ok(answer)
 }
 
-async fn exchange_tls(request: reqwest::RequestBuilder, timeout: Duration) -> Result<NodeAnswer, ExchangeError> {
+async fn exchange_tls(
+    request: reqwest::RequestBuilder,
+    timeout: Duration,
+) -> Result<NodeAnswer, ExchangeError> {
     let kind = |error: reqwest::Error| match () {
         () if error.is_timeout() => ExchangeError::Timeout,
         () if error.is_connect() => ExchangeError::Connect,
@@ -257,11 +302,21 @@ mod tests {
 
     #[test]
     fn addresses_are_checked() {
-        for text in ["127.0.0.1:8080", "ftp://host", "http://user@host", "http://host/?q", "http://", "https://host/#x"] {
+        for text in [
+            "127.0.0.1:8080",
+            "ftp://host",
+            "http://user@host",
+            "http://host/?q",
+            "http://",
+            "https://host/#x",
+        ] {
             assert!(matches!(NodeUrl::parse(text), Err(LoadError::NodeAddress { .. })), "{text}");
         }
         let node = NodeUrl::parse("http://[::1]:8080/prefix/").expect("address");
-        assert_eq!((node.as_str(), node.path(), node.authority()), ("http://[::1]:8080/prefix", "/prefix", "[::1]:8080"));
+        assert_eq!(
+            (node.as_str(), node.path(), node.authority()),
+            ("http://[::1]:8080/prefix", "/prefix", "[::1]:8080")
+        );
         assert_eq!(node.resolve().expect("address").port(), 8080);
     }
 }

@@ -10,10 +10,12 @@
 //! | `decision` | `seq`, `at_us`, `request_id`, `state` | for votes that were followed |
 //! | `end` | `votes`, `outcomes` | last, after an orderly end |
 //!
-//! `seq` counts from 0. `row` is the row of the roll, from 1, not counting the header; absent for an invented credential. `key` is the
-//! idempotency key, absent if none was sent. `at_us` is microseconds from the start of the run. `error` is `connect` or `unsent` (the node
-//! never saw the vote), or `timeout`, `closed` or `malformed` (it may have). A vote that is sent again goes under the same key. Votes are written ahead of their time in groups, so a
-//! vote without an outcome was perhaps sent. No line holds a NAS, an access code or a digest of either.
+//! `seq` counts from 0. `row` is the row of the roll, from 1, not counting the header; absent for
+//! an invented credential. `key` is the idempotency key, absent if none was sent. `at_us` is
+//! microseconds from the start of the run. `error` is `connect` or `unsent` (the node never saw the
+//! vote), or `timeout`, `closed` or `malformed` (it may have). A vote that is sent again goes under
+//! the same key. Votes are written ahead of their time in groups, so a vote without an outcome was
+//! perhaps sent. No line holds a NAS, an access code or a digest of either.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
@@ -114,8 +116,8 @@ pub enum JournalLine<'text> {
     },
 }
 
-/// The idempotency key of vote `sequence`. The same seed gives the same keys, so that a run that is repeated against the same
-/// election is a retry of the first.
+/// The idempotency key of vote `sequence`. The same seed gives the same keys, so that a run that is
+/// repeated against the same election is a retry of the first.
 #[must_use]
 pub fn idempotency_key(seed: u64, sequence: u64) -> String {
     format!("load-{seed:016x}-{sequence}")
@@ -178,7 +180,8 @@ impl Journal {
     /// Creates the file, which must not exist, and makes the first votes durable.
     pub(crate) fn start(mix: Arc<BallotMix>, options: JournalOptions) -> Result<Self, LoadError> {
         let failed = |source| LoadError::File { path: options.path.clone(), source };
-        let file = OpenOptions::new().write(true).create_new(true).open(&options.path).map_err(failed)?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).open(&options.path).map_err(failed)?;
         sync_folder(&options.path).map_err(failed)?;
         let (notes, receiver) = mpsc::channel();
         let shared = Arc::new(Shared::default());
@@ -196,7 +199,8 @@ impl Journal {
         Watermark(Arc::clone(&self.shared))
     }
 
-    /// A handle for outcomes and decisions. Lines sent after a failure are dropped; [`finish`](Self::finish) tells of the failure.
+    /// A handle for outcomes and decisions. Lines sent after a failure are dropped;
+    /// [`finish`](Self::finish) tells of the failure.
     pub(crate) fn notes(&self) -> Sender<JournalLine<'static>> {
         self.notes.clone()
     }
@@ -216,7 +220,10 @@ impl Journal {
 
 /// Makes the file's name durable too.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -236,13 +243,26 @@ impl Writer {
     const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
     fn new(file: File, mix: Arc<BallotMix>, options: JournalOptions, shared: Arc<Shared>) -> Self {
-        Self { file: BufWriter::with_capacity(1 << 18, file), mix, options, shared, outcomes: 0, unsynced_since: None }
+        Self {
+            file: BufWriter::with_capacity(1 << 18, file),
+            mix,
+            options,
+            shared,
+            outcomes: 0,
+            unsynced_since: None,
+        }
     }
 
     fn begin(&mut self) -> io::Result<()> {
         let nodes = self.options.nodes.iter().cloned().map(Cow::Owned).collect();
         let (seed, rows) = (self.mix.seed(), self.mix.rows());
-        self.write(&JournalLine::Start { format: FORMAT.into(), seed, votes: self.options.votes, rows, nodes })?;
+        self.write(&JournalLine::Start {
+            format: FORMAT.into(),
+            seed,
+            votes: self.options.votes,
+            rows,
+            nodes,
+        })?;
         self.write_ahead()
     }
 
@@ -258,7 +278,8 @@ impl Writer {
             match notes.recv_timeout(Self::LOOK_INTERVAL) {
                 Ok(note) => {
                     self.write_note(&note)?;
-                    // Bounded, so that a flood of outcomes never delays the votes that must be written ahead.
+                    // Bounded, so that a flood of outcomes never delays the votes that must be
+                    // written ahead.
                     for note in notes.try_iter().take(10_000) {
                         self.write_note(&note)?;
                     }
@@ -275,12 +296,14 @@ impl Writer {
         }
     }
 
-    /// Keeps enough votes durable ahead of the pacer, a good part of them at once: one sync covers many.
+    /// Keeps enough votes durable ahead of the pacer, a good part of them at once: one sync covers
+    /// many.
     fn write_ahead(&mut self) -> io::Result<()> {
         let durable = self.shared.durable.load(Ordering::Relaxed);
         let released = self.shared.released.load(Ordering::Acquire);
         let goal = self.options.votes.min(released + self.options.ahead);
-        if durable >= goal || (goal < self.options.votes && goal - durable < self.options.ahead / 4) {
+        if durable >= goal || (goal < self.options.votes && goal - durable < self.options.ahead / 4)
+        {
             return Ok(());
         }
         let mix = Arc::clone(&self.mix);
@@ -291,9 +314,17 @@ impl Writer {
                 BallotKind::Duplicate => "duplicate",
                 BallotKind::Unknown => "unknown",
             };
-            let key = self.options.idempotency_keys.then(|| idempotency_key(mix.seed(), seq).into());
+            let key =
+                self.options.idempotency_keys.then(|| idempotency_key(mix.seed(), seq).into());
             let (law_id, choice) = (ballot.law_id.into(), ballot.choice.into());
-            self.write(&JournalLine::Vote { seq, kind: kind.into(), row: ballot.row, law_id, choice, key })?;
+            self.write(&JournalLine::Vote {
+                seq,
+                kind: kind.into(),
+                row: ballot.row,
+                law_id,
+                choice,
+                key,
+            })?;
         }
         self.sync()?;
         self.shared.durable.store(goal, Ordering::Release);

@@ -1,4 +1,5 @@
-//! Load against votekit nodes: who votes what, sent at a rate nobody can slow down, and measured honestly.
+//! Load against votekit nodes: who votes what, sent at a rate nobody can slow down, and measured
+//! honestly.
 //!
 //! Two generators share one source of ballots:
 //!
@@ -10,13 +11,16 @@
 //!                                                       journal               recorder ─▶ report
 //! ```
 //!
-//! Goose's users wait for an answer before they send again, so a node that stalls is asked less and looks better than it is
-//! (*coordinated omission*). Claims about latency therefore come from the **open loop**: vote `n` has an intended send time, fixed
-//! before the run, and its latency is measured from then, whether or not a connection was free to carry it.
+//! Goose's users wait for an answer before they send again, so a node that stalls is asked less and
+//! looks better than it is (*coordinated omission*). Claims about latency therefore come from the
+//! **open loop**: vote `n` has an intended send time, fixed before the run, and its latency is
+//! measured from then, whether or not a connection was free to carry it.
 //!
-//! Beside the open loop [`hostile`] can guess credentials by the thousand and hold slow connections, reported apart.
+//! Beside the open loop [`hostile`] can guess credentials by the thousand and hold slow
+//! connections, reported apart.
 //!
-//! Secrets of the roll stay in memory. Journals, reports and errors name an elector by the row of the roll only.
+//! Secrets of the roll stay in memory. Journals, reports and errors name an elector by the row of
+//! the roll only.
 
 mod error;
 mod share;

@@ -1,8 +1,10 @@
-//! The open loop: votes leave at a given rate, and their latency counts from when they were meant to leave.
+//! The open loop: votes leave at a given rate, and their latency counts from when they were meant
+//! to leave.
 //!
-//! A thread of its own releases votes by the schedule; a fixed number of keep-alive connections carries them, one vote at a time
-//! each. When the node stalls, released votes wait for a connection and their clock runs on. What the generator itself costs and
-//! how late it was is measured beside, so that a saturated generator is not taken for a slow node.
+//! A thread of its own releases votes by the schedule; a fixed number of keep-alive connections
+//! carries them, one vote at a time each. When the node stalls, released votes wait for a
+//! connection and their clock runs on. What the generator itself costs and how late it was is
+//! measured beside, so that a saturated generator is not taken for a slow node.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -46,17 +48,20 @@ pub struct OpenLoopPlan {
     pub threads: usize,
     /// The longest time from sending a vote to its whole answer.
     pub timeout: Duration,
-    /// After the last intended send time, votes that still wait for a connection leave for this long; then they count as unsent.
+    /// After the last intended send time, votes that still wait for a connection leave for this
+    /// long; then they count as unsent.
     pub drain: Duration,
-    /// `Prefer: wait=N`, in seconds: the 202 then comes with the decision, or when the time is over.
+    /// `Prefer: wait=N`, in seconds: the 202 then comes with the decision, or when the time is
+    /// over.
     pub wait_s: Option<u32>,
     /// Whether each vote carries an `Idempotency-Key`.
     pub idempotency_keys: bool,
-    /// Whether a vote without an answer, or with one that asks to come back (408, 429, 503), is sent again under its key, until it
-    /// is answered or the drain is over. The run then outlives a node that dies and comes back. Wants `idempotency_keys`.
+    /// Whether a vote without an answer, or with one that asks to come back (408, 429, 503), is
+    /// sent again under its key, until it is answered or the drain is over. The run then outlives a
+    /// node that dies and comes back. Wants `idempotency_keys`.
     pub retry: bool,
-    /// Which share of the votes that were taken to send once more under their key, as by voters who missed the answer. Wants
-    /// `idempotency_keys`.
+    /// Which share of the votes that were taken to send once more under their key, as by voters who
+    /// missed the answer. Wants `idempotency_keys`.
     pub resend: Share,
     /// Which share of the votes to follow to their decision by asking.
     pub follow: Share,
@@ -97,7 +102,8 @@ impl OpenLoopPlan {
     }
 
     fn check(&self, mix: &BallotMix) -> Result<(), LoadError> {
-        let refused = |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
+        let refused =
+            |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });
         if self.nodes.is_empty() {
             return refused("--node", "at least one is needed");
         }
@@ -108,32 +114,47 @@ impl OpenLoopPlan {
             return refused("--threads", "expected 1 to 64, and no more than connections");
         }
         if (self.retry || self.resend > Share::NONE) && !self.idempotency_keys {
-            return refused("--retry and --resend", "they want --idempotency-keys: another sending would be another vote");
+            return refused(
+                "--retry and --resend",
+                "they want --idempotency-keys: another sending would be another vote",
+            );
         }
         mix.check_capacity(self.schedule.total())
     }
 }
 
-/// Runs `plan` with the votes of `mix` to its end, or until `control` stops it. Blocks; starts its own threads.
+/// Runs `plan` with the votes of `mix` to its end, or until `control` stops it. Blocks; starts its
+/// own threads.
 ///
 /// # Errors
-/// [`LoadError`] when the run cannot start (nothing was sent then), or when the journal could not be written. Votes that fail are
-/// no error: the report counts them.
-pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunControl>) -> Result<OpenLoopReport, LoadError> {
+/// [`LoadError`] when the run cannot start (nothing was sent then), or when the journal could not
+/// be written. Votes that fail are no error: the report counts them.
+pub fn run_open_loop(
+    plan: &OpenLoopPlan,
+    mix: Arc<BallotMix>,
+    control: Arc<RunControl>,
+) -> Result<OpenLoopReport, LoadError> {
     plan.check(&mix)?;
     let addresses = plan.nodes.iter().map(NodeUrl::resolve).collect::<Result<Vec<_>, _>>()?;
     plan.hostile.check(&plan.nodes, &addresses)?;
     check_reachable(plan, &addresses)?;
     raise_file_descriptor_limit();
-    let journal = plan.journal.clone().map(|path| Journal::start(Arc::clone(&mix), journal_options(plan, path))).transpose()?;
+    let journal = plan
+        .journal
+        .clone()
+        .map(|path| Journal::start(Arc::clone(&mix), journal_options(plan, path)))
+        .transpose()?;
 
-    let started_at_ms = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
+    let started_at_ms =
+        std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
     let releases = Arc::new(Releases::new(plan.schedule.total()));
     let cpu_before = process_cpu_time();
     // Threads connect before the clock starts.
     let start = Instant::now() + Duration::from_millis(100);
-    let hostile = HostileRun::start(plan.hostile, &targets(plan, &addresses), &mix, &control, start)?;
-    let carriers = spawn_carriers(plan, &mix, &control, &releases, &addresses, journal.as_ref(), start)?;
+    let hostile =
+        HostileRun::start(plan.hostile, &targets(plan, &addresses), &mix, &control, start)?;
+    let carriers =
+        spawn_carriers(plan, &mix, &control, &releases, &addresses, journal.as_ref(), start)?;
     let pacer = Pacer {
         schedule: plan.schedule,
         start,
@@ -158,13 +179,22 @@ pub fn run_open_loop(plan: &OpenLoopPlan, mix: Arc<BallotMix>, control: Arc<RunC
     if let Some(journal) = journal {
         journal.finish()?;
     }
-    let facts = RunFacts { plan, mix: &mix, started_at_ms, wall, cpu, stopped: control.is_stopped(), hostile };
+    let facts = RunFacts {
+        plan,
+        mix: &mix,
+        started_at_ms,
+        wall,
+        cpu,
+        stopped: control.is_stopped(),
+        hostile,
+    };
     Ok(OpenLoopReport::new(&facts, recorder, &pacing))
 }
 
 fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
     let rate = plan.schedule.rate();
-    // Half a second of votes, so that a slow disk delays no vote and a crash leaves few that were written and never sent.
+    // Half a second of votes, so that a slow disk delays no vote and a crash leaves few that were
+    // written and never sent.
     let ahead = (rate.from.max(rate.to) / 2.0) as u64;
     JournalOptions {
         path,
@@ -175,13 +205,22 @@ fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
     }
 }
 
-/// A wrong address is told at once rather than as a million failed votes. One node that answers is enough.
-fn check_reachable(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> Result<(), LoadError> {
+/// A wrong address is told at once rather than as a million failed votes. One node that answers is
+/// enough.
+fn check_reachable(
+    plan: &OpenLoopPlan,
+    addresses: &[std::net::SocketAddr],
+) -> Result<(), LoadError> {
     let mut last = None;
     for (node, address) in plan.nodes.iter().zip(addresses) {
         match std::net::TcpStream::connect_timeout(address, plan.timeout) {
             Ok(_) => return Ok(()),
-            Err(error) => last = Some(LoadError::Unreachable { node: node.to_string(), problem: error.to_string() }),
+            Err(error) => {
+                last = Some(LoadError::Unreachable {
+                    node: node.to_string(),
+                    problem: error.to_string(),
+                })
+            }
         }
     }
     last.map_or(Ok(()), Err)
@@ -189,10 +228,13 @@ fn check_reachable(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> R
 
 fn targets(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> Vec<Target> {
     let targets = plan.nodes.iter().zip(addresses);
-    targets.map(|(node, address)| Target { address: *address, vote_head: node.vote_head() }).collect()
+    targets
+        .map(|(node, address)| Target { address: *address, vote_head: node.vote_head() })
+        .collect()
 }
 
-/// Connections by the thousand want as many file descriptors. Where the limit cannot be raised, connections that fail are counted.
+/// Connections by the thousand want as many file descriptors. Where the limit cannot be raised,
+/// connections that fail are counted.
 fn raise_file_descriptor_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -206,7 +248,10 @@ fn process_cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, LoadError> {
+fn spawn<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, LoadError> {
     let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     spawned.map_err(|error| LoadError::Thread { problem: error.to_string() })
 }
@@ -278,7 +323,8 @@ impl Carrier {
         };
         local.spawn_local(poll.run());
         let mine = (thread..self.plan.connections).step_by(self.plan.threads);
-        let clients: Vec<Vec<Client>> = mine.map(|connection| self.clients(connection, &tls)).collect();
+        let clients: Vec<Vec<Client>> =
+            mine.map(|connection| self.clients(connection, &tls)).collect();
         let carrier = Rc::new(self);
         for clients in clients {
             let connection = Connection {
@@ -295,7 +341,8 @@ impl Carrier {
         Ok(recorder.take())
     }
 
-    /// The node of a connection, and then the others, which a vote is sent to when that one gives no answer.
+    /// The node of a connection, and then the others, which a vote is sent to when that one gives
+    /// no answer.
     fn clients(&self, connection: usize, tls: &reqwest::Client) -> Vec<Client> {
         let nodes = if self.plan.retry { self.plan.nodes.len() } else { 1 };
         (0..nodes).map(|further| self.client(connection + further, tls, self.plan.wait_s)).collect()
@@ -305,15 +352,23 @@ impl Carrier {
         let place = connection % self.plan.nodes.len();
         // A node that waits for the decision may take that long on purpose.
         let timeout = self.plan.timeout + Duration::from_secs(u64::from(wait_s.unwrap_or(0)));
-        Client::new(&self.plan.nodes[place], self.addresses[place], tls, ClientOptions { timeout, wait_s })
+        Client::new(
+            &self.plan.nodes[place],
+            self.addresses[place],
+            tls,
+            ClientOptions { timeout, wait_s },
+        )
     }
 }
 
 fn tls_client(ca_pem: Option<&[u8]>) -> Result<reqwest::Client, LoadError> {
-    let refused = |error: reqwest::Error| LoadError::Plan { option: "--tls-ca", problem: error.to_string() };
-    let mut builder = reqwest::Client::builder().http1_only().redirect(reqwest::redirect::Policy::none());
+    let refused =
+        |error: reqwest::Error| LoadError::Plan { option: "--tls-ca", problem: error.to_string() };
+    let mut builder =
+        reqwest::Client::builder().http1_only().redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = ca_pem {
-        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(refused)?);
+        builder =
+            builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem).map_err(refused)?);
     }
     builder.build().map_err(refused)
 }
@@ -330,7 +385,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Between two sendings of a vote: short, so that a node that comes back finds its voters waiting, as on a polling day.
+    /// Between two sendings of a vote: short, so that a node that comes back finds its voters
+    /// waiting, as on a polling day.
     const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
     async fn run(mut self) {
@@ -350,7 +406,10 @@ impl Connection {
             } else {
                 body.clear();
                 ballot.write_body(&mut body);
-                let key = carrier.plan.idempotency_keys.then(|| idempotency_key(carrier.mix.seed(), sequence));
+                let key = carrier
+                    .plan
+                    .idempotency_keys
+                    .then(|| idempotency_key(carrier.mix.seed(), sequence));
                 VoteEnd::Sent(self.send(sequence, &body, key.as_deref(), unsent_from).await)
             };
             let times = VoteTimes { intended, sent, ended: carrier.start.elapsed() };
@@ -358,10 +417,14 @@ impl Connection {
             self.note(sequence, times.ended, &end);
             if let Some(answer) = end.answer() {
                 carrier.control.count_answer();
-                if let (202, Some(id), Some(VoteState::Pending)) = (answer.status, answer.request_id, answer.state) {
+                if let (202, Some(id), Some(VoteState::Pending)) =
+                    (answer.status, answer.request_id, answer.state)
+                {
                     self.follow(sequence, id, times);
                 }
-                if matches!(answer.status, 200 | 202) && self.draws(Stream::Resend, sequence, carrier.plan.resend) {
+                if matches!(answer.status, 200 | 202)
+                    && self.draws(Stream::Resend, sequence, carrier.plan.resend)
+                {
                     let key = idempotency_key(carrier.mix.seed(), sequence);
                     let again = VoteEnd::Sent(self.clients[self.at].vote(&body, Some(&key)).await);
                     self.note(sequence, carrier.start.elapsed(), &again);
@@ -370,7 +433,8 @@ impl Connection {
         }
     }
 
-    /// Sends a vote, and with `retry` again, to the nodes in turn, until it is answered for good. All endings but the last are noted here.
+    /// Sends a vote, and with `retry` again, to the nodes in turn, until it is answered for good.
+    /// All endings but the last are noted here.
     async fn send(
         &mut self,
         sequence: u64,
@@ -410,7 +474,9 @@ impl Connection {
             status: answer.map(|answer| answer.status),
             request_id: answer.and_then(|answer| answer.request_id),
             state: answer.and_then(|answer| answer.state),
-            code: answer.and_then(|answer| answer.code.as_ref()).map(|code| code.as_str().to_owned().into()),
+            code: answer
+                .and_then(|answer| answer.code.as_ref())
+                .map(|code| code.as_str().to_owned().into()),
             error: end.error_name().map(Into::into),
         };
         // A journal that failed says so when it is finished.
@@ -421,7 +487,8 @@ impl Connection {
         if !self.draws(Stream::Follow, sequence, self.carrier.plan.follow) {
             return;
         }
-        let sample = Followed { sequence, request_id, intended: times.intended, answered: times.ended };
+        let sample =
+            Followed { sequence, request_id, intended: times.intended, answered: times.ended };
         let followed = self.follow.try_send(sample).is_ok();
         let mut recorder = self.recorder.borrow_mut();
         recorder.follows += u64::from(followed);
@@ -430,7 +497,12 @@ impl Connection {
 
     /// Whether vote `sequence` is of a share that is drawn for one purpose.
     fn draws(&self, stream: Stream, sequence: u64, share: Share) -> bool {
-        let point = draw_below(self.carrier.mix.seed(), stream, sequence, u64::from(Share::ALL.parts_per_million()));
+        let point = draw_below(
+            self.carrier.mix.seed(),
+            stream,
+            sequence,
+            u64::from(Share::ALL.parts_per_million()),
+        );
         point < u64::from(share.parts_per_million())
     }
 }

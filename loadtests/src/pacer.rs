@@ -1,7 +1,8 @@
-//! The pacer: releases votes at their intended times, from a thread of its own, whatever the connections are doing.
+//! The pacer: releases votes at their intended times, from a thread of its own, whatever the
+//! connections are doing.
 //!
-//! Connections wait on a semaphore and take the next vote when one is released. A permit that waits is a vote whose time has
-//! come and that no connection was free to carry: the backlog.
+//! Connections wait on a semaphore and take the next vote when one is released. A permit that waits
+//! is a vote whose time has come and that no connection was free to carry: the backlog.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -122,7 +123,8 @@ impl Pacer {
 
     fn release_due(&self, pacing: &mut Pacing) -> u64 {
         let first = pacing.released;
-        let limit = self.watermark.as_ref().map_or(u64::MAX, Watermark::durable).min(self.schedule.total());
+        let limit =
+            self.watermark.as_ref().map_or(u64::MAX, Watermark::durable).min(self.schedule.total());
         let now = self.start.elapsed();
         while pacing.released < limit {
             let offset = self.schedule.offset(pacing.released);
@@ -138,7 +140,8 @@ impl Pacer {
                 watermark.released(pacing.released);
             }
             self.releases.permits.add_permits((pacing.released - first) as usize);
-            pacing.backlog_max = pacing.backlog_max.max(self.releases.permits.available_permits() as u64);
+            pacing.backlog_max =
+                pacing.backlog_max.max(self.releases.permits.available_permits() as u64);
         }
         pacing.released
     }

@@ -1,4 +1,5 @@
-//! What one thread of connections saw. Recorders are merged at the end: nothing is shared while votes fly.
+//! What one thread of connections saw. Recorders are merged at the end: nothing is shared while
+//! votes fly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,7 +67,8 @@ impl VoteEnd {
 /// A kind of failure: no answer, or an answer other than 202.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FailureKind {
-    /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than 202.
+    /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than
+    /// 202.
     pub kind: &'static str,
     /// The HTTP status.
     pub status: Option<u16>,
@@ -176,14 +178,16 @@ impl Recorder {
     fn record_second(&mut self, intended: Duration, latency_202: Option<Duration>) {
         let second = intended.as_secs();
         while self.seconds.len() as u64 <= second {
-            self.seconds.push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
+            self.seconds
+                .push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
         }
         let row = &mut self.seconds[second as usize];
         row.votes += 1;
         match latency_202 {
             Some(latency) => {
                 row.answered_202 += 1;
-                row.to_202_us_max = row.to_202_us_max.max(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+                row.to_202_us_max =
+                    row.to_202_us_max.max(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
             }
             None => row.failed += 1,
         }
@@ -218,7 +222,8 @@ impl Recorder {
         }
         for row in other.seconds {
             while self.seconds.len() as u64 <= row.second {
-                self.seconds.push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
+                self.seconds
+                    .push(SecondRow { second: self.seconds.len() as u64, ..SecondRow::default() });
             }
             let mine = &mut self.seconds[row.second as usize];
             mine.votes += row.votes;
@@ -240,7 +245,9 @@ impl FailureKind {
     pub(crate) fn of(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
         let (kind, status, code) = match answer {
             Ok(answer) if answer.status == 202 && answer.request_id.is_some() => return None,
-            Ok(answer) if answer.status == 202 => (ExchangeError::Malformed.name(), Some(202), None),
+            Ok(answer) if answer.status == 202 => {
+                (ExchangeError::Malformed.name(), Some(202), None)
+            }
             Ok(answer) => ("http", Some(answer.status), answer.code.clone()),
             Err(error) => (error.name(), None, None),
         };
@@ -267,7 +274,11 @@ mod tests {
     fn time_counts_from_the_intended_send() {
         let mut recorder = Recorder::default();
         recorder.record(BallotKind::First, times(1_000, 3_000, 3_010), &answer(202, PENDING));
-        assert!((2_005_000..=2_015_000).contains(&recorder.to_202.max()), "{}", recorder.to_202.max());
+        assert!(
+            (2_005_000..=2_015_000).contains(&recorder.to_202.max()),
+            "{}",
+            recorder.to_202.max()
+        );
         assert!((9_900..=10_100).contains(&recorder.service.max()));
         assert!((1_990_000..=2_010_000).contains(&recorder.send_lag.max()));
         assert_eq!(recorder.seconds[1].answered_202, 1);
@@ -277,13 +288,30 @@ mod tests {
     fn failures_are_told_apart_and_bounded() {
         let mut recorder = Recorder::default();
         for number in 0..500 {
-            recorder.record(BallotKind::First, times(0, 0, 1), &answer(400, &format!("{{\"code\":\"made-up-{number}\"}}")));
+            recorder.record(
+                BallotKind::First,
+                times(0, 0, 1),
+                &answer(400, &format!("{{\"code\":\"made-up-{number}\"}}")),
+            );
         }
-        recorder.record(BallotKind::Unknown, times(0, 0, 1), &VoteEnd::Sent(Err(ExchangeError::Timeout)));
+        recorder.record(
+            BallotKind::Unknown,
+            times(0, 0, 1),
+            &VoteEnd::Sent(Err(ExchangeError::Timeout)),
+        );
         recorder.record(BallotKind::Unknown, times(0, 0, 1), &answer(202, "{}"));
-        assert!(recorder.failures.len() <= Recorder::FAILURE_KINDS_MAX + 3, "{}", recorder.failures.len());
+        assert!(
+            recorder.failures.len() <= Recorder::FAILURE_KINDS_MAX + 3,
+            "{}",
+            recorder.failures.len()
+        );
         assert_eq!(recorder.failures.values().sum::<u64>(), 502);
-        assert!(recorder.failures.keys().any(|failure| failure.kind == "malformed" && failure.status == Some(202)));
+        assert!(
+            recorder
+                .failures
+                .keys()
+                .any(|failure| failure.kind == "malformed" && failure.status == Some(202))
+        );
         assert_eq!(recorder.to_202.len(), 0);
     }
 
@@ -292,7 +320,11 @@ mod tests {
         let mut merged = Recorder::default();
         for second in [0, 5] {
             let mut recorder = Recorder::default();
-            recorder.record(BallotKind::First, times(second * 1_000, second * 1_000, second * 1_000 + 1), &answer(202, PENDING));
+            recorder.record(
+                BallotKind::First,
+                times(second * 1_000, second * 1_000, second * 1_000 + 1),
+                &answer(202, PENDING),
+            );
             merged.merge(recorder);
         }
         assert_eq!((merged.to_202.len(), merged.seconds.len(), merged.seconds[5].votes), (2, 6, 1));

@@ -1,8 +1,9 @@
 //! The open loop's report: numbers for a machine as JSON, and a short text for a reader.
 //!
-//! How to read it: `to_202_us` is what a voter waits who came at the intended time; `service_us` leaves out the wait for a free
-//! connection, and is what closed-loop tools call latency. `send_lag_us` is the difference. `generator.release_lag_us` and
-//! `generator.cpu_share` (processor time of this process over wall time; 1 is one core) say whether the generator itself kept up:
+//! How to read it: `to_202_us` is what a voter waits who came at the intended time; `service_us`
+//! leaves out the wait for a free connection, and is what closed-loop tools call latency.
+//! `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share` (processor
+//! time of this process over wall time; 1 is one core) say whether the generator itself kept up:
 //! when `generator.saturated` is true the numbers speak of the generator as much as of the node.
 
 use std::collections::BTreeMap;
@@ -41,7 +42,8 @@ pub struct OpenLoopReport {
     pub rate_asked: String,
     /// Seconds asked for.
     pub duration_asked_s: f64,
-    /// Votes that left, over the time from the first to the end of the schedule or of the last release.
+    /// Votes that left, over the time from the first to the end of the schedule or of the last
+    /// release.
     pub rate_sent: f64,
     /// Votes that got 202, over the time from the start to the last end.
     pub rate_202: f64,
@@ -75,7 +77,8 @@ pub struct OpenLoopReport {
     pub to_end_us: Distribution,
     /// From the actual send time to 202.
     pub service_us: Distribution,
-    /// From the intended to the actual send time: the wait for a free connection, and the generator's own lateness.
+    /// From the intended to the actual send time: the wait for a free connection, and the
+    /// generator's own lateness.
     pub send_lag_us: Distribution,
     /// Decisions, by waiting or by following a sample.
     pub decisions: Decisions,
@@ -86,7 +89,8 @@ pub struct OpenLoopReport {
     pub generator: GeneratorFacts,
     /// Second by second.
     pub seconds: Vec<SecondRow>,
-    /// `to_202_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several generators can be added.
+    /// `to_202_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several
+    /// generators can be added.
     pub to_202_us_hdr: String,
     /// What the reader must know before believing the numbers.
     pub warnings: Vec<String>,
@@ -174,7 +178,12 @@ impl OpenLoopReport {
     pub(crate) fn new(facts: &RunFacts<'_>, recorder: Recorder, pacing: &Pacing) -> Self {
         let plan = facts.plan;
         let recorded: u64 = recorder.kinds.values().sum();
-        let unsent: u64 = recorder.failures.iter().filter(|(failure, _)| failure.kind == UNSENT).map(|(_, count)| *count).sum();
+        let unsent: u64 = recorder
+            .failures
+            .iter()
+            .filter(|(failure, _)| failure.kind == UNSENT)
+            .map(|(_, count)| *count)
+            .sum();
         let sent = recorded - unsent;
         let answered_202 = recorder.to_202.len();
         let schedule_end = plan.schedule.offset(pacing.released).as_secs_f64();
@@ -210,7 +219,8 @@ impl OpenLoopReport {
                 followed: recorder.follows,
                 skipped: recorder.follows_skipped,
                 unresolved: recorder.unresolved,
-                follow_interval_ms: u64::try_from(plan.follow_interval.as_millis()).unwrap_or(u64::MAX),
+                follow_interval_ms: u64::try_from(plan.follow_interval.as_millis())
+                    .unwrap_or(u64::MAX),
                 to_decision_us: Distribution::of(&recorder.to_decision),
             },
             hostile: facts.hostile.clone(),
@@ -234,7 +244,9 @@ impl OpenLoopReport {
             ));
         }
         if unsent > 0 {
-            warnings.push(format!("{unsent} votes never left: to_202_us leaves them out, to_end_us does not"));
+            warnings.push(format!(
+                "{unsent} votes never left: to_202_us leaves them out, to_end_us does not"
+            ));
         }
         if generator.backlog_max > self.connections as u64 && !generator.saturated {
             warnings.push(format!(
@@ -250,7 +262,8 @@ impl OpenLoopReport {
 }
 
 impl GeneratorFacts {
-    /// A generator whose own thread releases one vote in a hundred this late is not keeping its schedule.
+    /// A generator whose own thread releases one vote in a hundred this late is not keeping its
+    /// schedule.
     const RELEASE_LAG_US_MAX: u64 = 5_000;
 
     fn new(facts: &RunFacts<'_>, pacing: &Pacing) -> Self {
@@ -259,13 +272,25 @@ impl GeneratorFacts {
         // Each thread that carries is one core at most: near that, the generator is the bottleneck.
         let busy = cpu_share > 0.95 * (facts.plan.threads + facts.plan.hostile.threads()) as f64;
         let saturated = busy || release_lag_us.p99 > Self::RELEASE_LAG_US_MAX;
-        Self { cpu_s: facts.cpu.as_secs_f64(), cpu_share, release_lag_us, backlog_max: pacing.backlog_max, saturated }
+        Self {
+            cpu_s: facts.cpu.as_secs_f64(),
+            cpu_share,
+            release_lag_us,
+            backlog_max: pacing.backlog_max,
+            saturated,
+        }
     }
 }
 
 impl Distribution {
     fn of(histogram: &Histogram<u64>) -> Self {
-        let at = |quantile| if histogram.is_empty() { 0 } else { histogram.value_at_quantile(quantile).min(histogram.max()) };
+        let at = |quantile| {
+            if histogram.is_empty() {
+                0
+            } else {
+                histogram.value_at_quantile(quantile).min(histogram.max())
+            }
+        };
         Self {
             count: histogram.len(),
             min: if histogram.is_empty() { 0 } else { histogram.min() },
@@ -291,15 +316,18 @@ fn per_second_f64(amount: f64, seconds: f64) -> f64 {
 /// The failures, most frequent first.
 pub(crate) fn failures_by_count(failures: &BTreeMap<FailureKind, u64>) -> Vec<FailureCount> {
     let failures = failures.iter();
-    let mut failures: Vec<_> =
-        failures.map(|(failure, count)| FailureCount { failure: failure.clone(), count: *count }).collect();
+    let mut failures: Vec<_> = failures
+        .map(|(failure, count)| FailureCount { failure: failure.clone(), count: *count })
+        .collect();
     failures.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.failure.cmp(&b.failure)));
     failures
 }
 
 fn encode(histogram: &Histogram<u64>) -> String {
     let mut bytes = Vec::new();
-    V2Serializer::new().serialize(histogram, &mut bytes).expect("writing into memory cannot fail for bounded counts");
+    V2Serializer::new()
+        .serialize(histogram, &mut bytes)
+        .expect("writing into memory cannot fail for bounded counts");
     STANDARD.encode(bytes)
 }
 
@@ -318,7 +346,11 @@ impl fmt::Display for Microseconds {
 
 impl fmt::Display for OpenLoopReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "asked     {} votes/s for {} s: {} votes", self.rate_asked, self.duration_asked_s, self.planned)?;
+        writeln!(
+            formatter,
+            "asked     {} votes/s for {} s: {} votes",
+            self.rate_asked, self.duration_asked_s, self.planned
+        )?;
         writeln!(
             formatter,
             "sent      {} ({:.1}/s), answered {}, 202: {} ({:.1}/s)",
@@ -330,7 +362,10 @@ impl fmt::Display for OpenLoopReport {
             let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", code.as_str()));
             writeln!(formatter, "  {:>8}  {kind}{status}{code}", error.count)?;
         }
-        writeln!(formatter, "            p50        p90        p95        p99        p99.9      max")?;
+        writeln!(
+            formatter,
+            "            p50        p90        p95        p99        p99.9      max"
+        )?;
         line(formatter, "to 202", &self.to_202_us)?;
         line(formatter, "service", &self.service_us)?;
         line(formatter, "send lag", &self.send_lag_us)?;

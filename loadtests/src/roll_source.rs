@@ -1,6 +1,8 @@
-//! The roll in memory, packed: 10 bytes and the access code a row, so that 8 million electors fit in about 150 MB.
+//! The roll in memory, packed: 10 bytes and the access code a row, so that 8 million electors fit
+//! in about 150 MB.
 //!
-//! Rows keep the order of the file and are named by their number: row 1 is the first record after the header.
+//! Rows keep the order of the file and are named by their number: row 1 is the first record after
+//! the header.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -56,7 +58,8 @@ impl RollSource {
     /// # Errors
     /// [`LoadError`] naming file, line and field; the first problem ends the reading.
     pub fn open(path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
-        let file = File::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
+        let file =
+            File::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
         Self::read(file, path, laws)
     }
 
@@ -65,7 +68,8 @@ impl RollSource {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn read(reader: impl Read, path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
-        let mut csv = ReaderBuilder::new().has_headers(false).buffer_capacity(1 << 20).from_reader(reader);
+        let mut csv =
+            ReaderBuilder::new().has_headers(false).buffer_capacity(1 << 20).from_reader(reader);
         let mut record = ByteRecord::new();
         if !csv.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
             return Err(LoadError::RollColumn { path: path.to_owned(), column: "nas" });
@@ -75,15 +79,22 @@ impl RollSource {
         let mut row = 0_u32;
         while csv.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
             let line = record.position().map_or(0, csv::Position::line);
-            row = row.checked_add(1).ok_or_else(|| LoadError::RollTooLarge { path: path.to_owned() })?;
-            builder.push(row, [columns.nas, columns.code, columns.law].map(|column| &record[column])).map_err(|problem| {
-                match problem {
-                    RowProblem::Field(source) => LoadError::RollField { path: path.to_owned(), line, source },
+            row = row
+                .checked_add(1)
+                .ok_or_else(|| LoadError::RollTooLarge { path: path.to_owned() })?;
+            builder
+                .push(row, [columns.nas, columns.code, columns.law].map(|column| &record[column]))
+                .map_err(|problem| match problem {
+                    RowProblem::Field(source) => {
+                        LoadError::RollField { path: path.to_owned(), line, source }
+                    }
                     RowProblem::TooLarge => LoadError::RollTooLarge { path: path.to_owned() },
-                }
-            })?;
+                })?;
         }
-        builder.finish().ok_or_else(|| LoadError::RollEmpty { path: path.to_owned(), filtered: !laws.is_empty() })
+        builder.finish().ok_or_else(|| LoadError::RollEmpty {
+            path: path.to_owned(),
+            filtered: !laws.is_empty(),
+        })
     }
 
     /// Rows to vote with; at least one.
@@ -134,9 +145,14 @@ fn csv_error(path: &Path, error: &csv::Error) -> LoadError {
     let line = error.position().map_or(0, csv::Position::line);
     let problem = match error.kind() {
         ErrorKind::Io(source) => {
-            return LoadError::File { path: path.to_owned(), source: std::io::Error::new(source.kind(), source.to_string()) };
+            return LoadError::File {
+                path: path.to_owned(),
+                source: std::io::Error::new(source.kind(), source.to_string()),
+            };
         }
-        ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} fields where the header has {expected_len}"),
+        ErrorKind::UnequalLengths { expected_len, len, .. } => {
+            format!("{len} fields where the header has {expected_len}")
+        }
         _ => "not a CSV record".to_owned(),
     };
     LoadError::RollFormat { path: path.to_owned(), line, problem }
@@ -151,8 +167,10 @@ struct Columns {
 impl Columns {
     fn find(header: &ByteRecord, path: &Path) -> Result<Self, LoadError> {
         let place = |column: &'static str| {
-            let mut places =
-                header.iter().enumerate().filter(|(_, name)| column_name(name).eq_ignore_ascii_case(column.as_bytes()));
+            let mut places = header
+                .iter()
+                .enumerate()
+                .filter(|(_, name)| column_name(name).eq_ignore_ascii_case(column.as_bytes()));
             match (places.next(), places.next()) {
                 (Some((place, _)), None) => Ok(place),
                 _ => Err(LoadError::RollColumn { path: path.to_owned(), column }),
@@ -201,14 +219,18 @@ impl<'filter> Builder<'filter> {
         let nas = Nas::parse(nas)?;
         let code = AccessCode::parse(code)?;
         LawId::check(law).map_err(CredentialError::Law)?;
-        if !self.wanted.is_empty() && !self.wanted.iter().any(|wanted| wanted.as_str().as_bytes() == law) {
+        if !self.wanted.is_empty()
+            && !self.wanted.iter().any(|wanted| wanted.as_str().as_bytes() == law)
+        {
             return Ok(());
         }
         let law_place = self.law_place(law)?;
         let source = &mut self.source;
         source.codes.extend_from_slice(code.as_bytes());
         source.code_ends.push(u32::try_from(source.codes.len()).map_err(|_| RowProblem::TooLarge)?);
-        source.numbers.push(nas.as_bytes().iter().fold(0, |number, digit| 10 * number + u32::from(digit - b'0')));
+        source.numbers.push(
+            nas.as_bytes().iter().fold(0, |number, digit| 10 * number + u32::from(digit - b'0')),
+        );
         source.law_places.push(law_place);
         if let Some(numbers) = &mut source.row_numbers {
             numbers.push(number);
@@ -259,14 +281,19 @@ mod tests {
 
     #[test]
     fn a_filter_keeps_the_rows_numbers() {
-        let roll = read(b"nas,code,law_id\n000000001,AAAA,L1\n000000002,BBBB,L2\n000000003,CCCC,L1\n", &["L1"]).expect("roll");
+        let roll = read(
+            b"nas,code,law_id\n000000001,AAAA,L1\n000000002,BBBB,L2\n000000003,CCCC,L1\n",
+            &["L1"],
+        )
+        .expect("roll");
         assert_eq!((0..roll.len()).map(|index| roll.row(index).number).collect::<Vec<_>>(), [1, 3]);
         assert_eq!(roll.laws().len(), 1);
     }
 
     #[test]
     fn errors_name_the_line_and_repeat_no_secret() {
-        let error = read(b"nas,code,law_id\n000000001,AAAA,L1\n12345678X,BBBB,L1\n", &[]).expect_err("letter");
+        let error = read(b"nas,code,law_id\n000000001,AAAA,L1\n12345678X,BBBB,L1\n", &[])
+            .expect_err("letter");
         assert!(matches!(error, LoadError::RollField { line: 3, .. }), "{error}");
         assert!(!error.to_string().contains("12345678"), "{error}");
         let error = read(b"nas,code,law_id\n000000001,SECRET99\n", &[]).expect_err("short row");
@@ -277,9 +304,18 @@ mod tests {
     #[test]
     fn a_roll_needs_its_columns_and_rows() {
         assert!(matches!(read(b"", &[]), Err(LoadError::RollColumn { column: "nas", .. })));
-        assert!(matches!(read(b"nas,law_id\n", &[]), Err(LoadError::RollColumn { column: "code", .. })));
-        assert!(matches!(read(b"nas,code,code,law_id\n", &[]), Err(LoadError::RollColumn { column: "code", .. })));
-        assert!(matches!(read(b"nas,code,law_id\n", &[]), Err(LoadError::RollEmpty { filtered: false, .. })));
+        assert!(matches!(
+            read(b"nas,law_id\n", &[]),
+            Err(LoadError::RollColumn { column: "code", .. })
+        ));
+        assert!(matches!(
+            read(b"nas,code,code,law_id\n", &[]),
+            Err(LoadError::RollColumn { column: "code", .. })
+        ));
+        assert!(matches!(
+            read(b"nas,code,law_id\n", &[]),
+            Err(LoadError::RollEmpty { filtered: false, .. })
+        ));
         let other = read(b"nas,code,law_id\n000000001,AAAA,L1\n", &["L2"]);
         assert!(matches!(other, Err(LoadError::RollEmpty { filtered: true, .. })));
     }

@@ -1,4 +1,5 @@
-//! When each vote is meant to leave: fixed before the run, so that nothing the node does can move it.
+//! When each vote is meant to leave: fixed before the run, so that nothing the node does can move
+//! it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use crate::error::LoadError;
 
-/// Votes a second, constant or rising (or falling) evenly over the run. Written `5000` or `100..5000`.
+/// Votes a second, constant or rising (or falling) evenly over the run. Written `5000` or
+/// `100..5000`.
 ///
 /// ```
 /// use votekit_loadtests::schedule::Rate;
@@ -27,7 +29,10 @@ pub struct Rate {
 #[non_exhaustive]
 pub enum ScheduleError {
     /// Not a rate.
-    #[error("expected votes a second such as 5000, or a ramp such as 100..5000, each above 0 and at most {}", Rate::MAX)]
+    #[error(
+        "expected votes a second such as 5000, or a ramp such as 100..5000, each above 0 and at most {}",
+        Rate::MAX
+    )]
     Rate,
     /// Not a duration.
     #[error("expected a duration such as 30s, 5m, 1h30m or 500ms, above 0 and at most 48h")]
@@ -56,7 +61,11 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.from == self.to { write!(formatter, "{}", self.from) } else { write!(formatter, "{}..{}", self.from, self.to) }
+        if self.from == self.to {
+            write!(formatter, "{}", self.from)
+        } else {
+            write!(formatter, "{}..{}", self.from, self.to)
+        }
     }
 }
 
@@ -105,7 +114,10 @@ impl Schedule {
     pub fn new(rate: Rate, duration: Duration) -> Result<Self, LoadError> {
         let total = ((rate.from + rate.to) / 2.0 * duration.as_secs_f64()).round() as u64;
         if total == 0 {
-            return Err(LoadError::Plan { option: "--rate", problem: "no vote falls into the duration".to_owned() });
+            return Err(LoadError::Plan {
+                option: "--rate",
+                problem: "no vote falls into the duration".to_owned(),
+            });
         }
         Ok(Self { rate, duration, total })
     }
@@ -128,12 +140,14 @@ impl Schedule {
         self.duration
     }
 
-    /// When vote `sequence`, from 0, is meant to leave, counted from the start: the time by which `sequence` votes have left.
+    /// When vote `sequence`, from 0, is meant to leave, counted from the start: the time by which
+    /// `sequence` votes have left.
     #[must_use]
     pub fn offset(&self, sequence: u64) -> Duration {
         let (votes, from) = (sequence as f64, self.rate.from);
         let acceleration = (self.rate.to - from) / self.duration.as_secs_f64();
-        // The root of from·t + acceleration·t²/2 = votes, in the form that loses no digits when the acceleration is small.
+        // The root of from·t + acceleration·t²/2 = votes, in the form that loses no digits when the
+        // acceleration is small.
         let root = (from * from + 2.0 * acceleration * votes).max(0.0).sqrt();
         Duration::from_secs_f64((2.0 * votes / (from + root)).max(0.0))
     }
@@ -144,7 +158,8 @@ mod tests {
     use super::*;
 
     fn schedule(rate: &str, duration: &str) -> Schedule {
-        Schedule::new(rate.parse().expect("rate"), parse_duration(duration).expect("duration")).expect("schedule")
+        Schedule::new(rate.parse().expect("rate"), parse_duration(duration).expect("duration"))
+            .expect("schedule")
     }
 
     #[test]
@@ -159,20 +174,25 @@ mod tests {
     fn a_ramp_covers_its_duration_and_never_turns_back() {
         for rate in ["100..5000", "5000..100", "1..2"] {
             let schedule = schedule(rate, "10s");
-            let offsets: Vec<Duration> = (0..schedule.total()).map(|sequence| schedule.offset(sequence)).collect();
+            let offsets: Vec<Duration> =
+                (0..schedule.total()).map(|sequence| schedule.offset(sequence)).collect();
             assert!(offsets.is_sorted(), "{rate}");
             assert!(offsets.iter().all(|offset| *offset <= Duration::from_secs(10)), "{rate}");
         }
         let rising = schedule("100..5000", "10s");
         assert_eq!(rising.total(), 25_500);
-        let in_first_half = (0..rising.total()).filter(|sequence| rising.offset(*sequence) < Duration::from_secs(5)).count();
+        let in_first_half = (0..rising.total())
+            .filter(|sequence| rising.offset(*sequence) < Duration::from_secs(5))
+            .count();
         // 100 a second for 5 seconds, and half of 490 a second each second over 5 seconds.
         assert!((6_624..=6_626).contains(&in_first_half), "{in_first_half}");
     }
 
     #[test]
     fn durations_read_as_written() {
-        for (text, milliseconds) in [("30s", 30_000), ("5m", 300_000), ("1h30m", 5_400_000), ("500ms", 500), ("7", 7_000)] {
+        for (text, milliseconds) in
+            [("30s", 30_000), ("5m", 300_000), ("1h30m", 5_400_000), ("500ms", 500), ("7", 7_000)]
+        {
             assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in ["", "0s", "s", "5x", "-1s", "49h", "1.5s", "99999999999999999999s"] {

@@ -40,7 +40,8 @@ impl Share {
         self.0
     }
 
-    /// How many of the first `count` things belong to this share when they are spread evenly: `floor(count × share)`.
+    /// How many of the first `count` things belong to this share when they are spread evenly:
+    /// `floor(count × share)`.
     ///
     /// Thing `n`, from 0, is one of them when `of(n + 1) > of(n)`.
     #[must_use]
@@ -66,7 +67,12 @@ impl FromStr for Share {
         };
         let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
         let digits_only = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || whole.len() > 3 || decimals.len() > decimals_max || !digits_only(whole) || !digits_only(decimals) {
+        if whole.is_empty()
+            || whole.len() > 3
+            || decimals.len() > decimals_max
+            || !digits_only(whole)
+            || !digits_only(decimals)
+        {
             return Err(ShareError);
         }
         let digits = format!("{whole}{decimals:0<decimals_max$}");
@@ -96,7 +102,8 @@ mod tests {
 
     #[test]
     fn what_is_no_share_is_refused() {
-        for text in ["", "%", "101%", "1.1", "-1%", "5 percent", "0.00001%", ".5", "9999%", "1e-2"] {
+        for text in ["", "%", "101%", "1.1", "-1%", "5 percent", "0.00001%", ".5", "9999%", "1e-2"]
+        {
             assert_eq!(text.parse::<Share>(), Err(ShareError), "{text:?}");
         }
     }

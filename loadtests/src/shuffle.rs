@@ -1,4 +1,5 @@
-//! Chance that repeats: a shuffle of `0..n` that needs no memory, and numbers drawn by (seed, stream, index).
+//! Chance that repeats: a shuffle of `0..n` that needs no memory, and numbers drawn by (seed,
+//! stream, index).
 
 /// What a number is drawn for, so that draws for one vote are independent of one another.
 #[derive(Clone, Copy)]
@@ -40,7 +41,8 @@ pub(crate) fn draw_below(seed: u64, stream: Stream, index: u64, bound: u64) -> u
     ((u128::from(draw(seed, stream, index)) * u128::from(bound)) >> 64) as u64
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+/// generators", 2014).
 fn mix(mut word: u64) -> u64 {
     word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -48,7 +50,8 @@ fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// A permutation of `0..count`: a Feistel network over the next even power of two, walked until it lands inside.
+/// A permutation of `0..count`: a Feistel network over the next even power of two, walked until it
+/// lands inside.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shuffle {
     seed: u64,
@@ -69,7 +72,8 @@ impl Shuffle {
     pub(crate) fn place(&self, index: u64) -> u64 {
         debug_assert!(index < self.count, "an index below the count");
         let mut place = self.round_trip(index);
-        // The domain is less than four times the count, so this takes few steps; a permutation's cycle returns inside.
+        // The domain is less than four times the count, so this takes few steps; a permutation's
+        // cycle returns inside.
         while place >= self.count {
             place = self.round_trip(place);
         }
@@ -106,8 +110,9 @@ mod tests {
 
     #[test]
     fn seeds_differ() {
-        let orders: Vec<Vec<u64>> =
-            (0..3).map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).place(index)).collect()).collect();
+        let orders: Vec<Vec<u64>> = (0..3)
+            .map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).place(index)).collect())
+            .collect();
         assert!(orders[0] != orders[1] && orders[1] != orders[2]);
         assert_ne!(orders[0], (0..50).collect::<Vec<_>>());
     }

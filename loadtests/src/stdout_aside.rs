@@ -21,8 +21,8 @@ impl StdoutAside {
 
 impl Drop for StdoutAside {
     fn drop(&mut self) {
-        // What is left in the buffer still belongs to the library. Neither call can be reported from here, and a standard output
-        // that is broken shows itself with the next result.
+        // What is left in the buffer still belongs to the library. Neither call can be reported
+        // from here, and a standard output that is broken shows itself with the next result.
         let _ = io::stdout().flush();
         let _ = rustix::stdio::dup2_stdout(&self.stdout);
     }

@@ -7,7 +7,8 @@ use zeroize::Zeroize;
 
 /// A growing buffer of bytes that may hold a NAS or an access code.
 ///
-/// Growth leaves the old allocation behind as the allocator freed it; give a capacity that lasts where the size is known.
+/// Growth leaves the old allocation behind as the allocator freed it; give a capacity that lasts
+/// where the size is known.
 #[derive(Default)]
 pub(crate) struct SecretBuffer(Vec<u8>);
 

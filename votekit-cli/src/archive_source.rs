@@ -11,7 +11,9 @@ use crate::error::CommandError;
 /// Where the ledger is, unless it is in the data folder
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct LedgerArgs {
-    /// The ledger of an installation on PostgreSQL, such as postgres://votekit@db:5432/votekit?password_file=FILE; read with --data, whose folder has the keys
+    /// The ledger of an installation on PostgreSQL, such as
+    /// postgres://votekit@db:5432/votekit?password_file=FILE; read with --data, whose folder has
+    /// the keys
     #[cfg(feature = "services")]
     #[arg(long, env = "VOTEKIT_LEDGER", hide_env_values = true, value_name = "URL")]
     ledger: Option<String>,

@@ -1,8 +1,8 @@
 //! Files and folders that appear whole or not at all, and never replace what is there.
 //!
-//! A folder is written beside its target as `.<name>.partial`, synced and renamed. A run that was killed leaves that folder
-//! behind; the next run to the same target finds it unlocked and removes it. A run that is interrupted may clean up after itself: see
-//! `interruption`.
+//! A folder is written beside its target as `.<name>.partial`, synced and renamed. A run that was
+//! killed leaves that folder behind; the next run to the same target finds it unlocked and removes
+//! it. A run that is interrupted may clean up after itself: see `interruption`.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -77,7 +77,8 @@ impl StagedFolder {
     /// When it cannot be made.
     pub(crate) fn create_file(&self, name: &str) -> Result<File, CommandError> {
         let _staged = Staged::lock();
-        File::create_new(self.staging.join(name)).map_err(|error| CommandError::writing(&self.target.join(name), &error))
+        File::create_new(self.staging.join(name))
+            .map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
     /// Waits until the disk holds a file that was made by [`StagedFolder::create_file`].
@@ -97,26 +98,33 @@ impl StagedFolder {
         self.commit_with(None)
     }
 
-    /// Makes the folder appear together with a file: both or none, whatever interrupts it, short of a power cut.
+    /// Makes the folder appear together with a file: both or none, whatever interrupts it, short of
+    /// a power cut.
     ///
     /// # Errors
     /// As [`StagedFolder::commit`].
     pub(crate) fn commit_with(mut self, file: Option<StagedFile>) -> Result<(), CommandError> {
         let failed = |error: &io::Error| CommandError::writing(&self.target, error);
-        File::open(&self.staging).and_then(|staging| staging.sync_all()).map_err(|error| failed(&error))?;
+        File::open(&self.staging)
+            .and_then(|staging| staging.sync_all())
+            .map_err(|error| failed(&error))?;
         file.as_ref().map_or(Ok(()), StagedFile::sync)?;
         let mut staged = Staged::lock();
         let beside = file.map(|file| file.appear(&mut staged)).transpose()?;
         if let Err(error) = fs::rename(&self.staging, &self.target) {
-            // Nothing can be done about a file that cannot be removed: the error below is what matters.
+            // Nothing can be done about a file that cannot be removed: the error below is what
+            // matters.
             beside.map(fs::remove_file);
             return Err(failed(&error));
         }
         staged.remove(&self.staging);
         drop(staged);
-        let parents = [Some(&self.target), beside.as_ref()].into_iter().flatten().map(|path| parent_of(path));
+        let parents =
+            [Some(&self.target), beside.as_ref()].into_iter().flatten().map(|path| parent_of(path));
         for parent in parents {
-            File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| failed(&error))?;
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(|error| failed(&error))?;
         }
         self.committed = true;
         Ok(())
@@ -146,8 +154,11 @@ pub(crate) fn refuse_occupied(target: &Path) -> Result<(), CommandError> {
     if !occupied {
         return Ok(());
     }
-    Err(CommandError::configuration(format!("{} already exists and is not an empty folder", target.display()))
-        .hint("name another folder, or move that one away first: votekit never overwrites"))
+    Err(CommandError::configuration(format!(
+        "{} already exists and is not an empty folder",
+        target.display()
+    ))
+    .hint("name another folder, or move that one away first: votekit never overwrites"))
 }
 
 fn create_locked(staging: &Path) -> Result<File, CommandError> {
@@ -166,7 +177,9 @@ fn create_locked(staging: &Path) -> Result<File, CommandError> {
         Ok(lock)
     };
     create().map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => CommandError::configuration(format!("another votekit is writing {}", staging.display())),
+        io::ErrorKind::WouldBlock => {
+            CommandError::configuration(format!("another votekit is writing {}", staging.display()))
+        }
         _ => CommandError::writing(staging, &error),
     })
 }

@@ -46,7 +46,9 @@ pub(crate) async fn cast(
     key: &str,
     wait_seconds: u64,
 ) -> Result<Result<VoteAnswer, Answer>, CommandError> {
-    let body = Zeroizing::new(serde_json::to_vec(ballot).map_err(|error| CommandError::internal(error.to_string()))?);
+    let body = Zeroizing::new(
+        serde_json::to_vec(ballot).map_err(|error| CommandError::internal(error.to_string()))?,
+    );
     let prefer = format!("wait={wait_seconds}");
     let mut headers = vec![("idempotency-key", key)];
     if wait_seconds > 0 {
@@ -54,24 +56,29 @@ pub(crate) async fn cast(
     }
     let mut attempt = 1;
     loop {
-        let answer = client.send(Method::POST, "/api/v1/vote", &headers, Some(body.to_vec())).await?;
+        let answer =
+            client.send(Method::POST, "/api/v1/vote", &headers, Some(body.to_vec())).await?;
         if let 200 | 202 = answer.status {
             let read = serde_json::from_slice(&answer.body);
-            return read
-                .map(Ok)
-                .map_err(|error| CommandError::configuration(format!("the node's answer to a vote does not read: {error}")));
+            return read.map(Ok).map_err(|error| {
+                CommandError::configuration(format!(
+                    "the node's answer to a vote does not read: {error}"
+                ))
+            });
         }
         if !matches!(answer.status, 429 | 503) || attempt == ATTEMPTS_MAX {
             return Ok(Err(answer));
         }
         attempt += 1;
-        tokio::time::sleep(answer.retry_after.unwrap_or(Duration::from_secs(1)).min(PAUSE_MAX)).await;
+        tokio::time::sleep(answer.retry_after.unwrap_or(Duration::from_secs(1)).min(PAUSE_MAX))
+            .await;
     }
 }
 
 /// A fresh idempotency key.
 pub(crate) fn fresh_key() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| CommandError::internal(format!("no random numbers: {error}")))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CommandError::internal(format!("no random numbers: {error}")))?;
     Ok(const_hex::encode(bytes))
 }

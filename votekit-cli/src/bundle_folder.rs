@@ -10,7 +10,8 @@ use votekit_core::bundle::Source;
 use crate::error::CommandError;
 use crate::progress;
 
-/// Folders inside folders are followed this deep: a bundle has one, a deeper file is named as not belonging there.
+/// Folders inside folders are followed this deep: a bundle has one, a deeper file is named as not
+/// belonging there.
 const DEPTH_MAX: usize = 4;
 
 /// The files of a folder, and a bar that shows how much of them has been read.
@@ -29,7 +30,8 @@ impl BundleFolder {
     pub(crate) fn open(root: &Path, label: &'static str) -> Result<Self, CommandError> {
         let mut names = Vec::new();
         let mut size = 0;
-        list(root, "", 0, &mut names, &mut size).map_err(|error| CommandError::reading(root, &error))?;
+        list(root, "", 0, &mut names, &mut size)
+            .map_err(|error| CommandError::reading(root, &error))?;
         Ok(Self { root: root.to_owned(), names, bar: progress::bytes(label, Some(size)) })
     }
 
@@ -55,7 +57,13 @@ impl Source for BundleFolder {
 }
 
 /// Lists files below a folder, with `/` between folder and file. Links to folders are not followed.
-fn list(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>, size: &mut u64) -> io::Result<()> {
+fn list(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    names: &mut Vec<String>,
+    size: &mut u64,
+) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());

@@ -1,4 +1,5 @@
-//! The verbs of the command line and the options common to all. Help texts are the documentation: man pages come from them.
+//! The verbs of the command line and the options common to all. Help texts are the documentation:
+//! man pages come from them.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,7 +12,13 @@ use crate::output::Output;
 
 /// Hold a referendum or an election among millions of electors, and let anyone verify it
 #[derive(Debug, Parser)]
-#[command(name = "votekit", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "votekit",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Print results (and errors) as JSON, for programs
@@ -73,7 +80,8 @@ pub(crate) enum Command {
     Man(commands::man::Args),
 }
 
-/// Parses the command line. Help and version are printed here; a command that is not understood is told on standard error.
+/// Parses the command line. Help and version are printed here; a command that is not understood is
+/// told on standard error.
 ///
 /// # Errors
 /// The exit code to leave with: 0 after help or version, 2 after a mistake.

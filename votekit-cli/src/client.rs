@@ -51,7 +51,8 @@ impl Client {
     /// A client of the node at `url`, such as `http://127.0.0.1:8080`.
     pub(crate) fn new(url: &str) -> Result<Self, CommandError> {
         let bad = |rule: String| {
-            CommandError::usage(format!("'{url}' is no address of a node: {rule}")).hint("such as http://127.0.0.1:8080")
+            CommandError::usage(format!("'{url}' is no address of a node: {rule}"))
+                .hint("such as http://127.0.0.1:8080")
         };
         let base = Url::parse(url).map_err(|error| bad(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
@@ -59,25 +60,32 @@ impl Client {
         }
         // Another part of the tree may have installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        // A vote or a token goes where it was meant to go: to no other address, and through no proxy that the surroundings name.
+        // A vote or a token goes where it was meant to go: to no other address, and through no
+        // proxy that the surroundings name.
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(Duration::from_secs(600))
             .build()
-            .map_err(|error| CommandError::configuration(format!("no HTTP client can be made: {error}")))?;
+            .map_err(|error| {
+                CommandError::configuration(format!("no HTTP client can be made: {error}"))
+            })?;
         Ok(Self { http, base, token: None })
     }
 
     /// The same client, for secrets: refuses to send them through a network in clear.
     pub(crate) fn for_secrets(self) -> Result<Self, CommandError> {
         let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let here = host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        let here = host == "localhost"
+            || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
         if self.base.scheme() == "https" || here {
             return Ok(self);
         }
-        Err(CommandError::usage(format!("{} would carry secrets through the network in clear", self.base))
-            .hint("give the node's https:// address"))
+        Err(CommandError::usage(format!(
+            "{} would carry secrets through the network in clear",
+            self.base
+        ))
+        .hint("give the node's https:// address"))
     }
 
     /// The same client, as the administrator.
@@ -100,8 +108,12 @@ impl Client {
         if !(200..300).contains(&answer.status) {
             return Err(answer.refusal());
         }
-        serde_json::from_slice(&answer.body)
-            .map_err(|error| CommandError::configuration(format!("{} did not answer as a votekit node does: {error}", self.base)))
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            CommandError::configuration(format!(
+                "{} did not answer as a votekit node does: {error}",
+                self.base
+            ))
+        })
     }
 
     /// Sends a request as it is.
@@ -112,7 +124,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer, CommandError> {
-        let url = self.base.join(path).map_err(|error| CommandError::internal(error.to_string()))?;
+        let url =
+            self.base.join(path).map_err(|error| CommandError::internal(error.to_string()))?;
         let mut request = self.http.request(method, url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -124,13 +137,20 @@ impl Client {
             request = request.header("content-type", "application/json").body(body);
         }
         let unreachable = |error: reqwest::Error| {
-            CommandError::configuration(format!("the node at {} cannot be reached: {}", self.base, causes(&error)))
-                .hint("is it running, and is the address right?")
+            CommandError::configuration(format!(
+                "the node at {} cannot be reached: {}",
+                self.base,
+                causes(&error)
+            ))
+            .hint("is it running, and is the address right?")
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let retry_after =
-            response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let retry_after = response
+            .headers()
+            .get("retry-after")
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
         let body = response.bytes().await.map_err(unreachable)?.to_vec();
         Ok(Answer { status, retry_after, body })
     }

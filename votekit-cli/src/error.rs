@@ -46,7 +46,8 @@ impl ErrorKind {
     }
 }
 
-/// A failed command: what kind, what happened, what to do about it, and details for programs. Never holds a NAS or a code.
+/// A failed command: what kind, what happened, what to do about it, and details for programs. Never
+/// holds a NAS or a code.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     /// Decides the exit code.
@@ -102,20 +103,25 @@ impl CommandError {
 
     /// A file or folder cannot be written. Says so when the disk is full.
     pub(crate) fn writing(path: &Path, error: &io::Error) -> Self {
-        Self::configuration(format!("cannot write {}: {}", path.display(), plain_words(error))).hint_of_room(error)
+        Self::configuration(format!("cannot write {}: {}", path.display(), plain_words(error)))
+            .hint_of_room(error)
     }
 
-    /// A file or folder of the data folder can be neither read nor written. Says so when the disk is full.
+    /// A file or folder of the data folder can be neither read nor written. Says so when the disk
+    /// is full.
     #[cfg(feature = "node")]
     pub(crate) fn using(path: &Path, error: &io::Error) -> Self {
-        Self::configuration(format!("cannot use {}: {}", path.display(), plain_words(error))).hint_of_room(error)
+        Self::configuration(format!("cannot use {}: {}", path.display(), plain_words(error)))
+            .hint_of_room(error)
     }
 
     fn hint_of_room(self, error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                self.hint("make room on that disk or choose another folder, then run the command again")
-            }
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => self.hint(
+                "make room on that disk or choose another folder, then run the command again",
+            ),
             _ => self,
         }
     }

@@ -1,7 +1,8 @@
-//! Ctrl-C while files are in the making: they are removed, and the process ends as if nobody had caught the signal.
+//! Ctrl-C while files are in the making: they are removed, and the process ends as if nobody had
+//! caught the signal.
 //!
-//! What is in the making is listed here, and changes its state only under the list's lock. Whoever is interrupted takes the lock for good: from then
-//! on nothing is made and nothing appears.
+//! What is in the making is listed here, and changes its state only under the list's lock. Whoever
+//! is interrupted takes the lock for good: from then on nothing is made and nothing appears.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -38,8 +39,9 @@ impl Staged {
     }
 }
 
-/// From here on an interrupted process leaves nothing behind that was in the making. For verbs that are done whole or not at all; one that keeps
-/// what it has when it is interrupted does not call this.
+/// From here on an interrupted process leaves nothing behind that was in the making. For verbs that
+/// are done whole or not at all; one that keeps what it has when it is interrupted does not call
+/// this.
 ///
 /// # Errors
 /// When the operating system has no handles or threads left.
@@ -48,7 +50,8 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
         let (mut wake, waker) = io::pipe()?;
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
-            // Handlers run in the order of their registration: first it is noted which signal it was.
+            // Handlers run in the order of their registration: first it is noted which signal it
+            // was.
             flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
             low_level::pipe::register(signal, OwnedFd::from(waker.try_clone()?))?;
         }
@@ -59,7 +62,9 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
         })?;
         Ok(())
     };
-    install().map_err(|error| CommandError::configuration(format!("cannot prepare for interruptions: {error}")))
+    install().map_err(|error| {
+        CommandError::configuration(format!("cannot prepare for interruptions: {error}"))
+    })
 }
 
 /// Removes what is in the making and lets the signal do what it does.
@@ -73,9 +78,11 @@ fn end(signal: usize) {
     let _ = low_level::emulate_default_handler(signal as i32);
 }
 
-/// Whether whoever started this process had the signal ignored, as `nohup` does. Where the system does not tell, it is not.
+/// Whether whoever started this process had the signal ignored, as `nohup` does. Where the system
+/// does not tell, it is not.
 fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

@@ -1,4 +1,5 @@
-//! Where the public log of an election is read from: the data folder of a node, or a running node's tiles.
+//! Where the public log of an election is read from: the data folder of a node, or a running node's
+//! tiles.
 
 use std::path::PathBuf;
 
@@ -80,7 +81,8 @@ impl LogSource {
         }
     }
 
-    /// Reads the whole log into a bundle's writer; `lines` is handed pieces of `leaves.jsonl` as they come.
+    /// Reads the whole log into a bundle's writer; `lines` is handed pieces of `leaves.jsonl` as
+    /// they come.
     pub(crate) async fn read(
         &self,
         writer: &mut Writer,
@@ -89,7 +91,8 @@ impl LogSource {
         let mut out = Vec::new();
         match &self.kind {
             Kind::Folder(archive) => {
-                let unknown = || CommandError::bad_input(format!("there is no election {}", self.law_id));
+                let unknown =
+                    || CommandError::bad_input(format!("there is no election {}", self.law_id));
                 let checkpoint = archive.head(&self.law_id)?.ok_or_else(unknown)?.checkpoint;
                 archive.for_each_leaf(&self.law_id, |leaf| {
                     out.clear();
@@ -107,10 +110,14 @@ impl LogSource {
                 let log = format!("/log/{}", self.law_id);
                 let checkpoint = get(client, &format!("{log}/checkpoint")).await?;
                 let policy = get(client, &format!("{log}/policy")).await?;
-                let size = SignedCheckpoint::parse(&checkpoint).map_err(|_| not_a_node())?.unverified().size();
+                let size = SignedCheckpoint::parse(&checkpoint)
+                    .map_err(|_| not_a_node())?
+                    .unverified()
+                    .size();
                 let mut next = 0;
                 while next < size {
-                    let width = u16::try_from((size - next).min(u64::from(TILE_WIDTH))).unwrap_or(TILE_WIDTH);
+                    let width = u16::try_from((size - next).min(u64::from(TILE_WIDTH)))
+                        .unwrap_or(TILE_WIDTH);
                     let path = TilePath::Entries { index: next / u64::from(TILE_WIDTH), width };
                     let bundle = get(client, &format!("{log}/{path}")).await?;
                     for leaf in tile::entries(&bundle) {
@@ -144,10 +151,10 @@ pub(crate) fn choose(archive: &Archive, wanted: Option<&LawId>) -> Result<LawId,
 fn only(mut elections: Vec<LawId>) -> Result<LawId, CommandError> {
     match elections.len() {
         1 => Ok(elections.remove(0)),
-        0 => Err(CommandError::bad_input("there is no election yet").hint("`votekit election create` makes one")),
-        _ => {
-            Err(CommandError::usage("there are several elections").hint(format!("choose with --election: {}", names(&elections))))
-        }
+        0 => Err(CommandError::bad_input("there is no election yet")
+            .hint("`votekit election create` makes one")),
+        _ => Err(CommandError::usage("there are several elections")
+            .hint(format!("choose with --election: {}", names(&elections)))),
     }
 }
 
@@ -161,12 +168,14 @@ async fn get(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {
 }
 
 fn not_a_node() -> CommandError {
-    CommandError::configuration("the answers are not those of a votekit node").hint("is the address right?")
+    CommandError::configuration("the answers are not those of a votekit node")
+        .hint("is the address right?")
 }
 
 impl From<WriteError> for CommandError {
     fn from(error: WriteError) -> Self {
-        Self::verification_failed(error.to_string()).hint("the log does not read as it should: tell whoever runs the node")
+        Self::verification_failed(error.to_string())
+            .hint("the log does not read as it should: tell whoever runs the node")
     }
 }
 

@@ -1,7 +1,8 @@
 //! The votekit command line: hold a referendum or an election, and let anyone verify it.
 //!
-//! `cli` describes the verbs, `commands/<verb>.rs` holds each verb's arguments and what it does, `error` maps what went wrong
-//! to exit codes. Data goes to standard output, everything else to standard error.
+//! `cli` describes the verbs, `commands/<verb>.rs` holds each verb's arguments and what it does,
+//! `error` maps what went wrong to exit codes. Data goes to standard output, everything else to
+//! standard error.
 
 #[cfg(feature = "node")]
 mod archive_source;

@@ -1,4 +1,5 @@
-//! Where administrative verbs are carried out: on a running node through its administration listener, or in the data folder of a stopped one.
+//! Where administrative verbs are carried out: on a running node through its administration
+//! listener, or in the data folder of a stopped one.
 
 use std::path::{Path, PathBuf};
 
@@ -65,20 +66,32 @@ impl Office {
             CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
         })?;
         if !data.exists() {
-            return Err(CommandError::bad_input(format!("there is no data folder {}", data.display()))
-                .hint("`votekit load` makes one; is the path right?"));
+            return Err(CommandError::bad_input(format!(
+                "there is no data folder {}",
+                data.display()
+            ))
+            .hint("`votekit load` makes one; is the path right?"));
         }
         Ok(Self::Here(start(data, None, config).await?))
     }
 
-    pub(crate) async fn create(&self, request: CreateElection) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn create(
+        &self,
+        request: CreateElection,
+    ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await,
+            Self::Running(client) => {
+                client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await
+            }
             Self::Here(node) => node.create(request).await.map_err(CommandError::from),
         }
     }
 
-    pub(crate) async fn open_poll(&self, law_id: &LawId, request: OpenElection) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn open_poll(
+        &self,
+        law_id: &LawId,
+        request: OpenElection,
+    ) -> Result<ElectionView, CommandError> {
         match self {
             Self::Running(client) => act(client, law_id, "open", Some(&request)).await,
             Self::Here(node) => node.open(law_id, request).await.map_err(CommandError::from),
@@ -112,47 +125,75 @@ impl Office {
     pub(crate) async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, CommandError> {
         match self {
             Self::Running(client) => {
-                client.call(Method::GET, &format!("/api/v1/admin/elections/{law_id}/nodes"), None::<&()>).await
+                client
+                    .call(
+                        Method::GET,
+                        &format!("/api/v1/admin/elections/{law_id}/nodes"),
+                        None::<&()>,
+                    )
+                    .await
             }
             Self::Here(node) => node.nodes(law_id).await.map_err(CommandError::from),
         }
     }
 
-    pub(crate) async fn admit_node(&self, law_id: &LawId, key: NodePublicKey) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn admit_node(
+        &self,
+        law_id: &LawId,
+        key: NodePublicKey,
+    ) -> Result<ElectionView, CommandError> {
         #[derive(Serialize)]
         struct Admit {
             public_key: String,
         }
         match self {
-            Self::Running(client) => act(client, law_id, "nodes", Some(&Admit { public_key: key.to_string() })).await,
+            Self::Running(client) => {
+                act(client, law_id, "nodes", Some(&Admit { public_key: key.to_string() })).await
+            }
             Self::Here(node) => node.admit_node(law_id, key).await.map_err(CommandError::from),
         }
     }
 
-    pub(crate) async fn retire_node(&self, law_id: &LawId, id: NodeId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn retire_node(
+        &self,
+        law_id: &LawId,
+        id: NodeId,
+    ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, &format!("nodes/{id}/retire"), None::<&()>).await,
+            Self::Running(client) => {
+                act(client, law_id, &format!("nodes/{id}/retire"), None::<&()>).await
+            }
             Self::Here(node) => node.retire_node(law_id, id).await.map_err(CommandError::from),
         }
     }
 
     pub(crate) async fn elections(&self) -> Result<Vec<ElectionView>, CommandError> {
         match self {
-            Self::Running(client) => client.call(Method::GET, "/api/v1/admin/elections", None::<&()>).await,
+            Self::Running(client) => {
+                client.call(Method::GET, "/api/v1/admin/elections", None::<&()>).await
+            }
             Self::Here(node) => Ok(node.elections()),
         }
     }
 
     pub(crate) async fn election(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => client.call(Method::GET, &format!("/api/v1/admin/elections/{law_id}"), None::<&()>).await,
-            Self::Here(node) => {
-                node.election(law_id).ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() }.into())
+            Self::Running(client) => {
+                client
+                    .call(Method::GET, &format!("/api/v1/admin/elections/{law_id}"), None::<&()>)
+                    .await
             }
+            Self::Here(node) => node
+                .election(law_id)
+                .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() }.into()),
         }
     }
 
-    pub(crate) async fn load(&self, folder: &Path, pepper_file: Option<&Path>) -> Result<LoadReport, CommandError> {
+    pub(crate) async fn load(
+        &self,
+        folder: &Path,
+        pepper_file: Option<&Path>,
+    ) -> Result<LoadReport, CommandError> {
         #[derive(Serialize)]
         struct Roll<'a> {
             folder: &'a Path,
@@ -160,7 +201,9 @@ impl Office {
         }
         match self {
             Self::Running(client) => {
-                let absolute = |path: &Path| std::path::absolute(path).map_err(|error| CommandError::reading(path, &error));
+                let absolute = |path: &Path| {
+                    std::path::absolute(path).map_err(|error| CommandError::reading(path, &error))
+                };
                 let (folder, pepper) = (absolute(folder)?, pepper_file.map(absolute).transpose()?);
                 let roll = Roll { folder: &folder, pepper_file: pepper.as_deref() };
                 client.call(Method::POST, "/api/v1/admin/rolls", Some(&roll)).await
@@ -177,16 +220,24 @@ impl Office {
     }
 }
 
-async fn act<A: Serialize>(client: &Client, law_id: &LawId, verb: &str, body: Option<&A>) -> Result<ElectionView, CommandError> {
+async fn act<A: Serialize>(
+    client: &Client,
+    law_id: &LawId,
+    verb: &str,
+    body: Option<&A>,
+) -> Result<ElectionView, CommandError> {
     client.call(Method::POST, &format!("/api/v1/admin/elections/{law_id}/{verb}"), body).await
 }
 
 /// Opens a data folder, making it if need be, and starts the node in it without listeners.
-pub(crate) async fn start(data: &Path, base: Option<&str>, config: Config) -> Result<Node, CommandError> {
-    let base = base
-        .map(str::parse)
-        .transpose()
-        .map_err(|error| CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca"))?;
+pub(crate) async fn start(
+    data: &Path,
+    base: Option<&str>,
+    config: Config,
+) -> Result<Node, CommandError> {
+    let base = base.map(str::parse).transpose().map_err(|error| {
+        CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca")
+    })?;
     let folder = match &config.name {
         None => DataFolder::open(data, base.as_ref())?,
         Some(name) => DataFolder::open_named(data, base.as_ref(), name)?,
@@ -207,11 +258,13 @@ fn token(args: &OfficeArgs) -> Result<Zeroizing<String>, CommandError> {
 }
 
 /// Runs asynchronous work to its end on this thread's runtime.
-pub(crate) fn run<T>(work: impl Future<Output = Result<T, CommandError>>) -> Result<T, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| CommandError::configuration(format!("the system gives no threads: {error}")))?;
+pub(crate) fn run<T>(
+    work: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            CommandError::configuration(format!("the system gives no threads: {error}"))
+        })?;
     runtime.block_on(work)
 }
 
@@ -273,7 +326,8 @@ impl From<NodeError> for CommandError {
 #[cfg(feature = "services")]
 impl From<AddressError> for CommandError {
     fn from(error: AddressError) -> Self {
-        Self::configuration(error.to_string()).hint("docs/operations.md tells the forms of addresses")
+        Self::configuration(error.to_string())
+            .hint("docs/operations.md tells the forms of addresses")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where words go: results to standard output, notes, warnings, hints and errors to standard error.
 //!
-//! A reader that closes the pipe early (`votekit … | head`) ends the printing, not the command: its exit code stays the
-//! command's own.
+//! A reader that closes the pipe early (`votekit … | head`) ends the printing, not the command: its
+//! exit code stays the command's own.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -28,13 +28,15 @@ impl Output {
         self.json
     }
 
-    /// The result of a command: its `Display` for people, its `Serialize` as one line of JSON for programs.
+    /// The result of a command: its `Display` for people, its `Serialize` as one line of JSON for
+    /// programs.
     ///
     /// # Errors
     /// When standard output cannot be written, except that its reader has gone.
     pub(crate) fn result<T: Serialize + Display>(&self, result: &T) -> Result<(), CommandError> {
         let text = if self.json {
-            serde_json::to_string(result).map_err(|error| CommandError::internal(format!("cannot write JSON: {error}")))?
+            serde_json::to_string(result)
+                .map_err(|error| CommandError::internal(format!("cannot write JSON: {error}")))?
         } else {
             result.to_string()
         };

@@ -1,10 +1,13 @@
-//! The recount: decrypts the evidence and counts it again, by code that shares nothing with the tally.
+//! The recount: decrypts the evidence and counts it again, by code that shares nothing with the
+//! tally.
 //!
-//! It reads leaves and batches by itself, from `docs/formats.md`, uses the `hpke` crate directly, and counts into a plain list. From the core it takes no
-//! decision, tally, batch, registry or commitment: should one of those be wrong, the recount is not wrong in the same way.
+//! It reads leaves and batches by itself, from `docs/formats.md`, uses the `hpke` crate directly,
+//! and counts into a plain list. From the core it takes no decision, tally, batch, registry or
+//! commitment: should one of those be wrong, the recount is not wrong in the same way.
 //!
-//! For each batch of the log it asks for the batch's bytes, holds them against the digest and the entries that follow in the log, opens the sealed choices,
-//! and counts those of accepted entries. Totals are compared where the log opens them.
+//! For each batch of the log it asks for the batch's bytes, holds them against the digest and the
+//! entries that follow in the log, opens the sealed choices, and counts those of accepted entries.
+//! Totals are compared where the log opens them.
 
 mod batch;
 mod line;
@@ -68,7 +71,8 @@ pub(crate) enum Difference {
     Totals { line: u64, published: Vec<u64>, counted: Vec<u64> },
 }
 
-/// Counts again: `leaves` is the log, a leaf a line; `evidence` gives the bytes of a batch, or none if it has been lost.
+/// Counts again: `leaves` is the log, a leaf a line; `evidence` gives the bytes of a batch, or none
+/// if it has been lost.
 ///
 /// # Errors
 /// When the log or the evidence cannot be read. What does not agree is in [`Recount::differences`].
@@ -142,7 +146,10 @@ impl<'a> Counting<'a> {
         if let Line::Entry(entry) = line {
             match &mut self.open {
                 Some(open) => open.entries.push((number, entry)),
-                None => self.found.differences.push(Difference::Log { line: number, what: "an entry of no batch".to_owned() }),
+                None => self.found.differences.push(Difference::Log {
+                    line: number,
+                    what: "an entry of no batch".to_owned(),
+                }),
             }
             return Ok(());
         }
@@ -167,7 +174,10 @@ impl<'a> Counting<'a> {
     }
 
     /// Decrypts the batch whose entries have all been read, and counts it.
-    fn count_batch(&mut self, evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>) -> io::Result<()> {
+    fn count_batch(
+        &mut self,
+        evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
+    ) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let accepted = open.entries.iter().filter(|(_, entry)| entry.accepted).count() as u64;
         self.found.accepted += accepted;
@@ -179,7 +189,12 @@ impl<'a> Counting<'a> {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 let BatchName { node, epoch, sequence } = open.name;
-                self.found.differences.push(Difference::Missing { line: open.line, node, epoch, sequence });
+                self.found.differences.push(Difference::Missing {
+                    line: open.line,
+                    node,
+                    epoch,
+                    sequence,
+                });
                 return Ok(());
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
@@ -189,7 +204,9 @@ impl<'a> Counting<'a> {
             Err(error) => return Err(error),
         };
         let law_id = self.definition.as_ref().map_or("", |definition| definition.law_id.as_str());
-        match EvidenceBatch::read(&bytes).and_then(|batch| batch.agrees(law_id, &open.name, &open.digest, open.count)) {
+        match EvidenceBatch::read(&bytes)
+            .and_then(|batch| batch.agrees(law_id, &open.name, &open.digest, open.count))
+        {
             Ok(batch) => self.count_envelopes(&open, &batch),
             Err(what) => self.found.differences.push(damaged(what)),
         }
@@ -203,7 +220,9 @@ impl<'a> Counting<'a> {
         let choices = batch.decrypt(self.ballot_key);
         let mut place = 0;
         for (line, entry) in &open.entries {
-            let Some(skipped) = (place..batch.count()).position(|place| batch.request(place) == entry.request) else {
+            let Some(skipped) =
+                (place..batch.count()).position(|place| batch.request(place) == entry.request)
+            else {
                 self.found.differences.push(Difference::Entry { line: *line });
                 continue;
             };
@@ -225,12 +244,20 @@ impl<'a> Counting<'a> {
     }
 
     fn compare(&mut self, line: u64, through: u64, published: Vec<u64>) {
-        let counted = if self.height.checked_add(1) == Some(through) { Some(&self.counts) } else { self.history.get(&through) };
+        let counted = if self.height.checked_add(1) == Some(through) {
+            Some(&self.counts)
+        } else {
+            self.history.get(&through)
+        };
         match counted {
             Some(counted) if *counted == published => {}
             Some(counted) => {
                 let counted = counted.clone();
-                self.found.differences.push(Difference::Totals { line, published: published.clone(), counted });
+                self.found.differences.push(Difference::Totals {
+                    line,
+                    published: published.clone(),
+                    counted,
+                });
             }
             None => {
                 let what = format!("totals through block {through}, which is not there");
@@ -243,7 +270,9 @@ impl<'a> Counting<'a> {
 
     fn finish(mut self) -> Recount {
         let Some((spoiled, choices)) = self.counts.split_last() else {
-            self.found.differences.push(Difference::Log { line: 1, what: "the log defines no election".to_owned() });
+            self.found
+                .differences
+                .push(Difference::Log { line: 1, what: "the log defines no election".to_owned() });
             return self.found;
         };
         let ids = self.definition.into_iter().flat_map(|definition| definition.choices);

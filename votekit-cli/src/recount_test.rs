@@ -43,28 +43,42 @@ fn other_totals_are_told() {
     let log = leaves();
     let totals = log.lines().rfind(|line| line.contains(r#""leaf":"totals""#)).expect("totals");
     let forged = log.replace(totals, &totals.replace("[4,2,1,1]", "[3,3,1,1]"));
-    assert!(matches!(differences(&forged)[..], [Difference::Totals { .. }]), "{:?}", differences(&forged));
+    assert!(
+        matches!(differences(&forged)[..], [Difference::Totals { .. }]),
+        "{:?}",
+        differences(&forged)
+    );
 }
 
 #[test]
 fn a_vote_turned_invalid_or_another_elector_is_told() {
     let log = leaves();
-    let accepted = log.lines().find(|line| line.contains(r#""decision":"accepted""#)).expect("an accepted vote");
+    let accepted = log
+        .lines()
+        .find(|line| line.contains(r#""decision":"accepted""#))
+        .expect("an accepted vote");
     let invalid = log.replacen(accepted, &accepted.replace("accepted", "duplicate"), 1);
-    assert!(differences(&invalid).iter().all(|difference| matches!(difference, Difference::Totals { .. })));
+    assert!(
+        differences(&invalid)
+            .iter()
+            .all(|difference| matches!(difference, Difference::Totals { .. }))
+    );
     assert!(!differences(&invalid).is_empty());
     let hash = accepted.split(r#""hash":""#).nth(1).expect("a hash");
     let other = log.replacen(&hash[..8], "00000000", 1);
     assert!(matches!(differences(&other)[..], [Difference::Entry { .. }]));
     let request = accepted.split(r#""request":""#).nth(1).expect("a request");
     let other = log.replacen(&request[..8], "00000000", 1);
-    assert!(differences(&other).iter().any(|difference| matches!(difference, Difference::Entry { .. })));
+    assert!(
+        differences(&other).iter().any(|difference| matches!(difference, Difference::Entry { .. }))
+    );
 }
 
 #[test]
 fn lost_and_changed_evidence_is_told() {
     let lost = |name: &BatchName| if name.sequence == 1 { Ok(None) } else { evidence(name) };
-    let found = recount(leaves().as_bytes(), lost, &ballot_key()).expect("fixtures read").differences;
+    let found =
+        recount(leaves().as_bytes(), lost, &ballot_key()).expect("fixtures read").differences;
     assert!(found.iter().any(|difference| matches!(difference, Difference::Missing { .. })));
     for position in [0, 9, 20, 60, 120, 300] {
         let changed = |name: &BatchName| {
@@ -74,8 +88,13 @@ fn lost_and_changed_evidence_is_told() {
             }
             Ok(Some(bytes))
         };
-        let found = recount(leaves().as_bytes(), changed, &ballot_key()).expect("fixtures read").differences;
-        assert!(found.iter().any(|difference| matches!(difference, Difference::Batch { .. })), "byte {position}");
+        let found = recount(leaves().as_bytes(), changed, &ballot_key())
+            .expect("fixtures read")
+            .differences;
+        assert!(
+            found.iter().any(|difference| matches!(difference, Difference::Batch { .. })),
+            "byte {position}"
+        );
     }
 }
 

@@ -26,7 +26,8 @@ impl ServicesArgs {
         config.ledger = self.ledger.clone().or(config.ledger.take());
     }
 
-    /// The three addresses as variables of the environment, in a corner of the services that nobody else uses. `None` when one is missing.
+    /// The three addresses as variables of the environment, in a corner of the services that nobody
+    /// else uses. `None` when one is missing.
     #[cfg(feature = "services")]
     pub(crate) fn corner(&self, name: &str) -> Option<Vec<(&'static str, String)>> {
         let within = |address: &str, parameter: &str| {

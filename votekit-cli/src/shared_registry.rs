@@ -1,4 +1,5 @@
-//! The registry on Redis that verbs work on: reaching it, and what its servers' settings mean for it.
+//! The registry on Redis that verbs work on: reaching it, and what its servers' settings mean for
+//! it.
 
 use votekit_node::engine::services::registry::{Finding, RedisRegistry, Severity};
 use votekit_node::engine::services::url::{Service, ServiceAddress};

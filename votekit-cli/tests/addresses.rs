@@ -1,4 +1,5 @@
-//! Every verb that is given the address of a service says in one line what is wrong with it, with a hint, and leaves with 4.
+//! Every verb that is given the address of a service says in one line what is wrong with it, with a
+//! hint, and leaves with 4.
 #![cfg(feature = "services")]
 
 mod support;
@@ -12,11 +13,23 @@ const POSTGRES: &str = "mysql://votekit:geheim@127.0.0.1:5432/votekit";
 #[test]
 fn each_verb_says_what_is_wrong_with_an_address() {
     let (desk, _) = poll::drafted(3, &[]);
-    let good = ["redis://127.0.0.1:1", "amqp://127.0.0.1:1", "postgres://votekit@127.0.0.1:1/votekit"];
+    let good =
+        ["redis://127.0.0.1:1", "amqp://127.0.0.1:1", "postgres://votekit@127.0.0.1:1/votekit"];
     let serve = |[registry, ballot_box, ledger]: [&'static str; 3]| {
-        vec!["serve", "--data", "node", "--registry", registry, "--ballot-box", ballot_box, "--ledger", ledger]
+        vec![
+            "serve",
+            "--data",
+            "node",
+            "--registry",
+            registry,
+            "--ballot-box",
+            ballot_box,
+            "--ledger",
+            ledger,
+        ]
     };
-    let ledger = |words: &[&'static str]| [words, &["--data", "node", "--ledger", POSTGRES]].concat();
+    let ledger =
+        |words: &[&'static str]| [words, &["--data", "node", "--ledger", POSTGRES]].concat();
     let redis = "begins with http:// and not with redis:// or rediss://";
     let amqp = "begins with http:// and not with amqp:// or amqps://";
     let postgres = "begins with mysql:// and not with postgres:// or postgresql://";

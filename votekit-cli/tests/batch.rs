@@ -8,7 +8,8 @@ use support::Desk;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
-/// A poll in which three have voted, and the number of the one batch that holds the votes or of the first that does.
+/// A poll in which three have voted, and the number of the one batch that holds the votes or of the
+/// first that does.
 fn voted() -> (Desk, Vec<Elector>, String) {
     let (desk, electors) = poll::opened(5);
     let node = Node::serve(&desk);
@@ -17,9 +18,15 @@ fn voted() -> (Desk, Vec<Elector>, String) {
     node.stop();
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
     let leaves = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
-    let leaves: Vec<Value> = leaves.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let leaves: Vec<Value> =
+        leaves.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let first = leaves.iter().find(|leaf| leaf["leaf"] == "batch").expect("a batch");
-    let number = format!("{}/{}/{}", first["node"].as_str().expect("a node"), first["epoch"], first["sequence"]);
+    let number = format!(
+        "{}/{}/{}",
+        first["node"].as_str().expect("a node"),
+        first["epoch"],
+        first["sequence"]
+    );
     (desk, electors, number)
 }
 
@@ -27,7 +34,11 @@ fn voted() -> (Desk, Vec<Elector>, String) {
 fn a_batch_is_shown_by_its_number_and_from_a_file() {
     let (desk, _, number) = voted();
     let stored = desk.run(&["batch", "show", &number, "--data", "node", "-o", "saved.batch"]);
-    assert!(stored.succeeds().starts_with(&format!("batch {number} of {LAW}")), "{}", stored.stdout);
+    assert!(
+        stored.succeeds().starts_with(&format!("batch {number} of {LAW}")),
+        "{}",
+        stored.stdout
+    );
     assert!(stored.stdout.contains("envelopes, choices sealed\n"));
     assert_eq!(desk.run(&["batch", "show", "saved.batch"]).succeeds(), stored.stdout);
     let json = desk.run(&["batch", "show", "saved.batch", "--json"]).json();
@@ -48,19 +59,24 @@ fn a_cut_file_is_refused() {
         desk.run(&["batch", "show", "cut.batch"]).fails(3, &["cut.batch: "]);
     }
     desk.write("cut.batch", [&whole[..], b"x"].concat());
-    desk.run(&["batch", "show", "cut.batch"]).fails(3, &["cut.batch: a batch of", "bytes was announced"]);
+    desk.run(&["batch", "show", "cut.batch"])
+        .fails(3, &["cut.batch: a batch of", "bytes was announced"]);
     desk.run(&["batch", "show", "nothing.batch"]).fails(3, &["cannot read nothing.batch"]);
 }
 
 #[test]
 fn numbers_that_name_no_batch_are_told() {
     let (desk, _, number) = voted();
-    for wrong in ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"] {
+    for wrong in
+        ["7", "3f1c9a0b7e55d2c4/1", "3f1c9a0b7e55d2c4/1/7/9", "3F1C9A0B7E55D2C4/1/7", "x/1/1"]
+    {
         desk.run(&["batch", "show", wrong, "--data", "node"])
             .fails(2, &["is no number of a batch", "hint: such as 3f1c9a0b7e55d2c4/1/7"]);
     }
     let absent = format!("{}/9/9", number.split('/').next().expect("a node"));
-    desk.run(&["batch", "show", &absent, "--data", "node"]).fails(3, &["there is no batch", &absent]);
-    desk.run(&["batch", "show", &number, "--data", "node", "--election", "NOPE"]).fails(3, &["no election NOPE"]);
+    desk.run(&["batch", "show", &absent, "--data", "node"])
+        .fails(3, &["there is no batch", &absent]);
+    desk.run(&["batch", "show", &number, "--data", "node", "--election", "NOPE"])
+        .fails(3, &["no election NOPE"]);
     desk.run(&["batch", "show", &number, "--election", LAW]).fails(2, &["--data"]);
 }

@@ -13,7 +13,10 @@ use support::poll::{self, Elector, LAW};
 use support::{Desk, Outcome};
 
 fn one(desk: &Desk, node: &str, input: &str, more: &[&str]) -> Outcome {
-    desk.run_with_input(&[&["cast", "--node", node, "--law", LAW][..], more].concat(), input.as_bytes())
+    desk.run_with_input(
+        &[&["cast", "--node", node, "--law", LAW][..], more].concat(),
+        input.as_bytes(),
+    )
 }
 
 fn lines(elector: &Elector, vote: &str) -> String {
@@ -22,7 +25,8 @@ fn lines(elector: &Elector, vote: &str) -> String {
 
 /// An address at which nobody listens.
 fn nobody() -> String {
-    let address = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let address =
+        TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     format!("http://{address}")
 }
 
@@ -31,18 +35,45 @@ fn one_vote_is_cast_from_standard_input() {
     let (desk, electors) = poll::opened(5);
     let node = Node::serve(&desk);
     let said = one(&desk, &node.public, &lines(&electors[0], "oui"), &["--receipt", "receipt"]);
-    let request =
-        said.succeeds().strip_prefix("Your vote is recorded and counts.\nrequest ").expect("accepted").trim().to_owned();
-    assert!(said.stderr.contains("Loi sur l’eau / Water Act") && said.stderr.contains("Oui / Yes"), "{}", said.stderr);
-    assert_eq!(Http::new().get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"], "accepted");
+    let request = said
+        .succeeds()
+        .strip_prefix("Your vote is recorded and counts.\nrequest ")
+        .expect("accepted")
+        .trim()
+        .to_owned();
+    assert!(
+        said.stderr.contains("Loi sur l’eau / Water Act") && said.stderr.contains("Oui / Yes"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(
+        Http::new().get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"],
+        "accepted"
+    );
     let bundle = desk.run(&["export", "bundle", "bundle", "--node", &node.public, "--json"]).json();
     let fingerprint = bundle["policy_fingerprint"].as_str().expect("a fingerprint");
-    let receipt = desk.run(&["verify", "receipt", "receipt", "--fingerprint", fingerprint, "--bundle", "bundle"]);
-    assert!(receipt.succeeds().contains(&request) && receipt.stdout.contains("accepted: the vote counts"));
+    let receipt = desk.run(&[
+        "verify",
+        "receipt",
+        "receipt",
+        "--fingerprint",
+        fingerprint,
+        "--bundle",
+        "bundle",
+    ]);
+    assert!(
+        receipt.succeeds().contains(&request)
+            && receipt.stdout.contains("accepted: the vote counts")
+    );
     // However NAS and code are written.
-    let spaced = format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
+    let spaced =
+        format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
     let input = format!("{spaced}\n  {}\nnon\n", electors[1].code.to_lowercase());
-    assert!(one(&desk, &node.public, &input, &[]).succeeds().starts_with("Your vote is recorded and counts."));
+    assert!(
+        one(&desk, &node.public, &input, &[])
+            .succeeds()
+            .starts_with("Your vote is recorded and counts.")
+    );
     // The law can come first on standard input.
     let input = format!("{LAW}\n{}", lines(&electors[2], "blanc"));
     let asked = desk.run_with_input(&["cast", "--node", &node.public, "--json"], input.as_bytes());
@@ -58,11 +89,21 @@ fn a_vote_that_does_not_count_is_told_as_such() {
     let node = Node::serve(&desk);
     one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
     let again = one(&desk, &node.public, &lines(&electors[0], "non"), &[]);
-    assert!(again.succeeds().starts_with("This credential has voted before (attempt 2). The first vote counts"));
+    assert!(
+        again
+            .succeeds()
+            .starts_with("This credential has voted before (attempt 2). The first vote counts")
+    );
     let revoked = one(&desk, &node.public, &lines(&electors[4], "oui"), &[]);
-    assert!(revoked.succeeds().starts_with("This vote does not count: this access code was replaced"));
-    let unknown = one(&desk, &node.public, &format!("{}\nZZGUESS1\noui\n", electors[1].nas), &["--json"]);
-    assert_eq!((&unknown.json()["status"], &unknown.json()["reason"]), (&"invalid".into(), &"unknown".into()));
+    assert!(
+        revoked.succeeds().starts_with("This vote does not count: this access code was replaced")
+    );
+    let unknown =
+        one(&desk, &node.public, &format!("{}\nZZGUESS1\noui\n", electors[1].nas), &["--json"]);
+    assert_eq!(
+        (&unknown.json()["status"], &unknown.json()["reason"]),
+        (&"invalid".into(), &"unknown".into())
+    );
 }
 
 #[test]
@@ -73,7 +114,10 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
     for (input, said) in [
         (format!("98765432\n{code}\noui\n"), "a NAS has exactly 9 digits, this one has 8"),
         (format!("98765432x\n{code}\noui\n"), "character 9 is something else"),
-        (format!("{nas}\nZZ|GUESS\noui\n"), "an access code is made of letters A-Z and digits: character 3"),
+        (
+            format!("{nas}\nZZ|GUESS\noui\n"),
+            "an access code is made of letters A-Z and digits: character 3",
+        ),
         (format!("{nas}\nZZ1\noui\n"), "an access code has 4 to 32 characters, this one has 3"),
         (format!("{nas}\n{code}\npeut-etre\n"), "hint: choose one of: oui, non, blanc"),
         (format!("{nas}\n{code}\n"), "Vote is missing: the input ended"),
@@ -85,11 +129,16 @@ fn what_is_malformed_is_refused_before_it_is_sent() {
             assert!(!refused.stderr.contains(secret), "{}", refused.stderr);
         }
     }
-    let received = desk.run(&["election", "show", LAW, "--node", &node.admin, "--data", "node", "--json"]).json();
+    let received = desk
+        .run(&["election", "show", LAW, "--node", &node.admin, "--data", "node", "--json"])
+        .json();
     assert_eq!(received["received"], 0);
-    desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"").fails(3, &["election"]);
-    one(&desk, &nobody(), &lines(&electors[0], "oui"), &[]).fails(4, &["cannot be reached", "hint: is it running"]);
-    one(&desk, "127.0.0.1", "", &[]).fails(2, &["is no address of a node", "hint: such as http://127.0.0.1:8080"]);
+    desk.run_with_input(&["cast", "--node", &node.public, "--law", "NOPE"], b"")
+        .fails(3, &["election"]);
+    one(&desk, &nobody(), &lines(&electors[0], "oui"), &[])
+        .fails(4, &["cannot be reached", "hint: is it running"]);
+    one(&desk, "127.0.0.1", "", &[])
+        .fails(2, &["is no address of a node", "hint: such as http://127.0.0.1:8080"]);
     desk.run(&["cast", "--node", &node.public, nas, code]).fails(2, &["unexpected argument"]);
     desk.run(&["cast", "--node", &node.public, "--at-once", "5"]).fails(2, &["--from"]);
 }
@@ -112,7 +161,11 @@ fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome>
     let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
     desk.write("votes.csv", poll::votes(electors[..3].iter().zip(["oui", "non", "blanc"])));
     said.push(desk.run(&[&cast[..], &["-o", "outcomes-1.csv"]].concat()));
-    let again = poll::votes([(&electors[0], "non"), (electors.last().expect("one"), "oui"), (&electors[3], "peut-etre")]);
+    let again = poll::votes([
+        (&electors[0], "non"),
+        (electors.last().expect("one"), "oui"),
+        (&electors[3], "peut-etre"),
+    ]);
     let (nas, code) = (&electors[3].nas, &electors[3].code);
     let rest = [
         format!("{nas},ZZGUESS1,{LAW},oui\n"),
@@ -138,11 +191,17 @@ fn each_row_of_a_file_has_its_outcome() {
     let outcomes = |name: &str| -> Vec<Vec<String>> {
         let text = String::from_utf8(desk.read(name)).expect("UTF-8");
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        assert_eq!(reader.headers().expect("a header"), vec!["line", "outcome", "detail", "request_id"]);
+        assert_eq!(
+            reader.headers().expect("a header"),
+            vec!["line", "outcome", "detail", "request_id"]
+        );
         reader.records().map(|row| row.expect("CSV").iter().map(str::to_owned).collect()).collect()
     };
     for (place, row) in outcomes("outcomes-1.csv").iter().enumerate() {
-        assert_eq!((row[0].as_str(), row[1].as_str(), row[3].len()), (["2", "3", "4"][place], "accepted", 32));
+        assert_eq!(
+            (row[0].as_str(), row[1].as_str(), row[3].len()),
+            (["2", "3", "4"][place], "accepted", 32)
+        );
     }
     let expected = [
         ("2", "duplicate", "attempt 2"),
@@ -168,22 +227,40 @@ fn files_that_cannot_be_cast_are_refused_whole() {
     let node = Node::serve(&desk);
     let Elector { nas, code } = &electors[0];
     for (bytes, said) in [
-        (format!("nas,code,vote\n{nas},{code},oui\n").into_bytes(), "votes.csv, line 1: the column law_id is missing"),
-        (format!("nas,code,law_id,vote\n{nas},{code},{LAW}\n").into_bytes(), "line 2: 3 fields where the header has 4"),
+        (
+            format!("nas,code,vote\n{nas},{code},oui\n").into_bytes(),
+            "votes.csv, line 1: the column law_id is missing",
+        ),
+        (
+            format!("nas,code,law_id,vote\n{nas},{code},{LAW}\n").into_bytes(),
+            "line 2: 3 fields where the header has 4",
+        ),
         (b"nas,code,law_id,vote\n1,\xff,L,oui\n".to_vec(), "line 2: this is not UTF-8"),
         (Vec::new(), "the column nas is missing"),
     ] {
         desk.write("votes.csv", bytes);
-        let refused = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv", "-o", "out.csv"]);
+        let refused =
+            desk.run(&["cast", "--node", &node.public, "--from", "votes.csv", "-o", "out.csv"]);
         refused.fails(3, &[said]);
-        assert!(!refused.stderr.contains(nas.as_str()) && !refused.stderr.contains(code.as_str()), "{}", refused.stderr);
+        assert!(
+            !refused.stderr.contains(nas.as_str()) && !refused.stderr.contains(code.as_str()),
+            "{}",
+            refused.stderr
+        );
         assert!(!desk.exists("out.csv"));
     }
     desk.run(&["cast", "--node", &node.public, "--from", "nothing.csv"]).fails(3, &["nothing.csv"]);
     // Columns in any order and case, after a byte-order mark.
-    desk.write("votes.csv", format!("\u{feff}Vote,LAW_ID,note,CODE,nas\r\noui,{LAW},x,{code},{nas}\r\n"));
+    desk.write(
+        "votes.csv",
+        format!("\u{feff}Vote,LAW_ID,note,CODE,nas\r\noui,{LAW},x,{code},{nas}\r\n"),
+    );
     let printed = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]);
-    assert!(printed.succeeds().starts_with("line,outcome,detail,request_id\n2,accepted,,"), "{}", printed.stdout);
+    assert!(
+        printed.succeeds().starts_with("line,outcome,detail,request_id\n2,accepted,,"),
+        "{}",
+        printed.stdout
+    );
 }
 
 #[test]
@@ -191,9 +268,16 @@ fn a_node_that_is_not_there_loses_no_outcome() {
     let (desk, electors) = poll::opened(3);
     desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
     let gone = desk.run(&["cast", "--node", &nobody(), "--from", "votes.csv", "-o", "out.csv"]);
-    gone.fails(4, &["3 of 3 votes got no answer", "cannot be reached", "hint: cast those rows again"]);
+    gone.fails(
+        4,
+        &["3 of 3 votes got no answer", "cannot be reached", "hint: cast those rows again"],
+    );
     let outcomes = String::from_utf8(desk.read("out.csv")).expect("UTF-8");
-    assert_eq!(outcomes.lines().filter(|line| line.contains(",no-answer,")).count(), 3, "{outcomes}");
+    assert_eq!(
+        outcomes.lines().filter(|line| line.contains(",no-answer,")).count(),
+        3,
+        "{outcomes}"
+    );
 }
 
 #[test]
@@ -213,24 +297,35 @@ fn no_nas_and_no_code_is_left_behind() {
     // While the node runs, its write-ahead log is there too.
     let mut places = vec![("metrics".to_owned(), metrics.into_bytes())];
     places.extend(
-        said.iter().flat_map(|outcome| [&outcome.stdout, &outcome.stderr]).map(|text| ("output".to_owned(), text.clone().into())),
+        said.iter()
+            .flat_map(|outcome| [&outcome.stdout, &outcome.stderr])
+            .map(|text| ("output".to_owned(), text.clone().into())),
     );
     places.extend(files_below(&desk.path("")).into_iter().map(|path| {
         let name = path.strip_prefix(desk.path("")).expect("below").to_string_lossy().into_owned();
         (name, fs::read(path).expect("readable"))
     }));
     places.retain(|(name, _)| !["roll.csv", "votes.csv", "lost.csv"].contains(&name.as_str()));
-    for expected in
-        ["node.log", "node/ledger.sqlite", "node/ledger.sqlite-wal", "outcomes-2.csv", "bundle/leaves.jsonl", "receipt"]
-    {
+    for expected in [
+        "node.log",
+        "node/ledger.sqlite",
+        "node/ledger.sqlite-wal",
+        "outcomes-2.csv",
+        "bundle/leaves.jsonl",
+        "receipt",
+    ] {
         assert!(
-            places.iter().any(|(name, bytes)| name == expected && (name == "node.log" || !bytes.is_empty())),
+            places
+                .iter()
+                .any(|(name, bytes)| name == expected && (name == "node.log" || !bytes.is_empty())),
             "{expected} was not looked into"
         );
     }
     let guesses = ["98765432", "ZZGUESS1", "ZZ|GUESS"].map(str::to_owned);
-    let secrets =
-        electors.iter().flat_map(|Elector { nas, code }| [nas.clone(), code.clone(), code.to_lowercase()]).chain(guesses);
+    let secrets = electors
+        .iter()
+        .flat_map(|Elector { nas, code }| [nas.clone(), code.clone(), code.to_lowercase()])
+        .chain(guesses);
     for secret in secrets {
         for (name, bytes) in &places {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());

@@ -1,4 +1,5 @@
-//! Power cuts: the node is killed under load and in the middle of a close, and no vote that was answered is lost or counted twice.
+//! Power cuts: the node is killed under load and in the middle of a close, and no vote that was
+//! answered is lost or counted twice.
 #![cfg(feature = "node")]
 
 mod support;
@@ -28,7 +29,8 @@ fn killed_under_load(seed: u64) {
     for _ in 0..3 {
         let node = Node::serve(&desk);
         let until = answered.load(Ordering::Relaxed) + 1 + numbers.below(70) as usize;
-        let (public, known, answered, electors) = (node.public.clone(), &mut known, &answered, &electors);
+        let (public, known, answered, electors) =
+            (node.public.clone(), &mut known, &answered, &electors);
         std::thread::scope(|scope| {
             let casting = scope.spawn(move || cast(&public, electors, known, answered));
             while answered.load(Ordering::Relaxed) < until && !casting.is_finished() {
@@ -39,23 +41,35 @@ fn killed_under_load(seed: u64) {
             casting.join().expect("no panic");
         });
     }
-    let taken_before: Vec<Known> = known.values().filter(|known| matches!(known, Known::Taken(_))).cloned().collect();
+    let taken_before: Vec<Known> =
+        known.values().filter(|known| matches!(known, Known::Taken(_))).cloned().collect();
     let node = Node::serve(&desk);
     let http = Http::new();
     for known in &taken_before {
         let Known::Taken(request) = known else { continue };
         let status = http.get(&format!("{}/api/v1/vote/{request}", node.public));
-        assert_eq!(status.status, 200, "seed {seed}: {request} was answered and is gone: {}", status.body);
+        assert_eq!(
+            status.status, 200,
+            "seed {seed}: {request} was answered and is gone: {}",
+            status.body
+        );
     }
-    // Those whose connection broke send the same vote under the same key, as the answer told them to.
+    // Those whose connection broke send the same vote under the same key, as the answer told them
+    // to.
     cast(&node.public, &electors, &mut known, &answered);
-    assert!(known.len() == electors.len() && known.values().all(|known| matches!(known, Known::Taken(_))));
+    assert!(
+        known.len() == electors.len()
+            && known.values().all(|known| matches!(known, Known::Taken(_)))
+    );
     desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
     // A connection left open is waited for.
     drop(http);
     node.stop();
     holds_once(&desk, &known);
-    assert_eq!(desk.run(&["results", "--data", "node", "--json"]).json()["accepted"], electors.len());
+    assert_eq!(
+        desk.run(&["results", "--data", "node", "--json"]).json()["accepted"],
+        electors.len()
+    );
 }
 
 #[test]
@@ -68,7 +82,8 @@ fn a_node_killed_under_load_keeps_every_answered_vote_once() {
 /// Closes over HTTP and gives no heed to the answer: the node dies under it.
 fn ask_to_close(admin: &str, token: &str) {
     let http = Http::new();
-    let request = http.request(Method::POST, &format!("{admin}/api/v1/admin/elections/{LAW}/close"));
+    let request =
+        http.request(Method::POST, &format!("{admin}/api/v1/admin/elections/{LAW}/close"));
     let _ = http.send(request.bearer_auth(token));
 }
 
@@ -78,7 +93,8 @@ fn killed_while_closing(seed: u64) {
     let (desk, electors) = poll::opened(200);
     let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
     let node = Node::serve(&desk);
-    let token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text").trim().to_owned();
+    let token =
+        String::from_utf8(desk.read("node/keys/admin-token")).expect("text").trim().to_owned();
     let (public, admin) = (node.public.clone(), node.admin.clone());
     std::thread::scope(|scope| {
         let (known, answered, electors) = (&mut known, &answered, &electors);
@@ -107,7 +123,11 @@ fn killed_while_closing(seed: u64) {
     }
     let started = Instant::now();
     while state(&http, &node) != "closed" {
-        assert!(started.elapsed() < PATIENCE, "seed {seed}: the close does not go on by itself: {}", node.log());
+        assert!(
+            started.elapsed() < PATIENCE,
+            "seed {seed}: the close does not go on by itself: {}",
+            node.log()
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     drop(http);

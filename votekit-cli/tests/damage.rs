@@ -1,4 +1,5 @@
-//! Damaged data folders: the node says what is wrong, or what it serves is what was stored. It never serves anything else.
+//! Damaged data folders: the node says what is wrong, or what it serves is what was stored. It
+//! never serves anything else.
 #![cfg(feature = "node")]
 
 mod support;
@@ -37,7 +38,9 @@ impl Truth {
         let mut requests = Vec::new();
         for (place, elector) in electors.iter().take(VOTES).enumerate() {
             let vote = if place % 3 == 0 { "non" } else { "oui" };
-            let answer = http.vote(&node.public, elector, vote, &format!("key-{place}"), 10).expect("an answer");
+            let answer = http
+                .vote(&node.public, elector, vote, &format!("key-{place}"), 10)
+                .expect("an answer");
             assert_eq!(answer.status, 200, "{}", answer.body);
             requests.push(answer.request_id());
         }
@@ -57,7 +60,8 @@ impl Truth {
         Self { desk, requests, leaves, tile: tile.body, fingerprint, results }
     }
 
-    /// Starts a node on a damaged folder. What it said if it refused; `None` if all that it serves is true.
+    /// Starts a node on a damaged folder. What it said if it refused; `None` if all that it serves
+    /// is true.
     fn refusal(&self, desk: &Desk, disk: Option<&FaultDisk>, place: &str) -> Option<String> {
         let node = match Node::try_serve(desk, disk) {
             Ok(node) => node,
@@ -69,7 +73,13 @@ impl Truth {
             if status.status >= 500 {
                 return Some(format!("status: {} {}", status.body, node.log()));
             }
-            assert_eq!(status.json()["status"], "accepted", "{place}: {} {}", status.status, status.body);
+            assert_eq!(
+                status.json()["status"],
+                "accepted",
+                "{place}: {} {}",
+                status.status,
+                status.body
+            );
         }
         assert_eq!(results(&http, &node), self.results, "{place}");
         let tile = http.get(&format!("{}/log/{LAW}/tile/0/000", node.public));
@@ -84,7 +94,10 @@ impl Truth {
             return Some(format!("export: {}", bundle.stderr));
         }
         let served = leaves(desk);
-        assert!(served.starts_with(&self.leaves), "{place}: a log that is not the one that was signed");
+        assert!(
+            served.starts_with(&self.leaves),
+            "{place}: a log that is not the one that was signed"
+        );
         desk.run(&["verify", "bundle", "bundle", "--fingerprint", &self.fingerprint]).succeeds();
         None
     }
@@ -93,16 +106,29 @@ impl Truth {
 fn results(http: &Http, node: &Node) -> Value {
     let results = http.get(&format!("{}/api/v1/results/{LAW}", node.public)).json();
     // The rest tells the log, which grows when a restarted node ends its earlier epoch.
-    let names = ["state", "received", "accepted", "duplicate", "invalid", "oui_count", "non_count", "registered"];
+    let names = [
+        "state",
+        "received",
+        "accepted",
+        "duplicate",
+        "invalid",
+        "oui_count",
+        "non_count",
+        "registered",
+    ];
     names.iter().map(|name| results[name].clone()).collect()
 }
 
 fn leaves(desk: &Desk) -> Vec<String> {
-    String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8").lines().map(str::to_owned).collect()
+    String::from_utf8(desk.read("bundle/leaves.jsonl"))
+        .expect("UTF-8")
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
-/// A desk with a copy of another's data folder, without its snapshots: so everything is read at the start. What is found behind a snapshot, and when, is for
-/// the node's own tests.
+/// A desk with a copy of another's data folder, without its snapshots: so everything is read at the
+/// start. What is found behind a snapshot, and when, is for the node's own tests.
 fn copy_of(desk: &Desk) -> Desk {
     let copy = Desk::new();
     copy_folder(&desk.path("node"), &copy.path("node"));
@@ -138,12 +164,17 @@ fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
 fn files_of(desk: &Desk) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![desk.path("node")]);
     while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+        for path in
+            fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
             if path.is_dir() { folders.push(path) } else { files.push(path) }
         }
     }
     files.sort();
-    files.iter().map(|file| file.strip_prefix(desk.path("node")).expect("below").to_owned()).collect()
+    files
+        .iter()
+        .map(|file| file.strip_prefix(desk.path("node")).expect("below").to_owned())
+        .collect()
 }
 
 #[test]
@@ -153,8 +184,13 @@ fn damage_in_the_ledger_is_told_or_changes_nothing() {
     let (mut numbers, mut told) = (Numbers(1), 0);
     for _ in 0..24 {
         let at = 100 + numbers.below(bytes.len() as u64 - 200) as usize;
-        let place = format!("ledger.sqlite, byte {at} (page {}, byte {})", at / 4096 + 1, at % 4096);
-        if let Some(said) = truth.refusal(&damaged(&truth, Path::new("ledger.sqlite"), at, numbers.below(8)), None, &place) {
+        let place =
+            format!("ledger.sqlite, byte {at} (page {}, byte {})", at / 4096 + 1, at % 4096);
+        if let Some(said) = truth.refusal(
+            &damaged(&truth, Path::new("ledger.sqlite"), at, numbers.below(8)),
+            None,
+            &place,
+        ) {
             assert!(said.contains("damaged") || said.contains("L2025-001"), "{place}: {said}");
             told += 1;
         }
@@ -170,9 +206,17 @@ fn damage_in_the_write_ahead_log_is_told() {
     // Damage to the last transaction cannot be told from a write that a power cut tore.
     let random = (0..8).map(|_| numbers.below(length as u64 * 9 / 10) as usize);
     for at in [0, 9, 20, 31, 32, 40, 60].into_iter().chain(random.collect::<Vec<_>>()) {
-        let said = truth.refusal(&damaged(&truth, Path::new("ledger.sqlite-wal"), at, at as u64 % 8), None, "the log");
-        let said = said.unwrap_or_else(|| panic!("byte {at} of {length} was flipped, and the node serves"));
-        assert!(said.starts_with("exit status: 4") && said.contains("ledger.sqlite-wal: "), "byte {at}: {said}");
+        let said = truth.refusal(
+            &damaged(&truth, Path::new("ledger.sqlite-wal"), at, at as u64 % 8),
+            None,
+            "the log",
+        );
+        let said = said
+            .unwrap_or_else(|| panic!("byte {at} of {length} was flipped, and the node serves"));
+        assert!(
+            said.starts_with("exit status: 4") && said.contains("ledger.sqlite-wal: "),
+            "byte {at}: {said}"
+        );
     }
 }
 
@@ -184,13 +228,15 @@ fn damage_in_any_other_file_is_told() {
     let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
     let files = files_of(&truth.desk);
     let is_other = |file: &Path| {
-        !file.starts_with("snapshots") && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name))
+        !file.starts_with("snapshots")
+            && ![&harmless[..], &ledger].concat().iter().any(|name| file == Path::new(name))
     };
     let files: Vec<_> = files.iter().filter(|file| is_other(file)).collect();
     // The format; node, log, cosigner, ballot and request keys, pepper; manifest and shard.
     assert_eq!(files.len(), 9, "{files:?}");
     for file in files {
-        let length = fs::metadata(truth.desk.path("node").join(file)).expect("a file").len() as usize;
+        let length =
+            fs::metadata(truth.desk.path("node").join(file)).expect("a file").len() as usize;
         for (at, bit) in [(0, 0), (length / 2, 0), (length / 2, 6), (length - 2, 1)] {
             let place = format!("{}, byte {at} of {length}, bit {bit}", file.display());
             let said = truth.refusal(&damaged(&truth, file, at, bit), None, &place);
@@ -210,12 +256,19 @@ fn a_ledger_that_cannot_be_read_is_told() {
     for file in ["ledger.sqlite", "keys/node", "votekit.toml"] {
         let desk = copy_of(&truth.desk);
         let library = faultdisk::preload_library().expect("it builds");
-        let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
-        disk.set_faults(&Faults { failing_reads: true, file: file.into(), ..Faults::default() }).expect("ordered");
-        let said =
-            truth.refusal(&desk, Some(&disk), file).unwrap_or_else(|| panic!("{file} cannot be read, and the node serves"));
+        let disk =
+            FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+        disk.set_faults(&Faults { failing_reads: true, file: file.into(), ..Faults::default() })
+            .expect("ordered");
+        let said = truth
+            .refusal(&desk, Some(&disk), file)
+            .unwrap_or_else(|| panic!("{file} cannot be read, and the node serves"));
         assert!(said.starts_with("exit status: 4"), "{said}");
-        assert!(said.contains("disk I/O error") || said.contains(&format!("{file}: input/output error")), "{said}");
+        assert!(
+            said.contains("disk I/O error")
+                || said.contains(&format!("{file}: input/output error")),
+            "{said}"
+        );
         // Nothing was changed: with the disk mended the node serves as before.
         disk.set_faults(&Faults::default()).expect("lifted");
         assert_eq!(truth.refusal(&desk, Some(&disk), file), None);

@@ -29,12 +29,19 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
     ] {
         assert!(demo.succeeds().contains(part), "no {part:?} in {}", demo.stdout);
     }
-    for part in ["$ votekit hashgen ", "$ votekit verify bundle ", "the published totals are confirmed", "VERIFIED"] {
+    for part in [
+        "$ votekit hashgen ",
+        "$ votekit verify bundle ",
+        "the published totals are confirmed",
+        "VERIFIED",
+    ] {
         assert!(demo.stderr.contains(part), "no {part:?} in {}", demo.stderr);
     }
     // What it shows can be given again.
-    desk.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"]).succeeds();
-    let receipt = ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
+    desk.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"])
+        .succeeds();
+    let receipt =
+        ["verify", "receipt", "votekit-demo/receipt.tlog-proof", "--policy", "votekit-demo/policy"];
     desk.run(&[&receipt[..], &["--bundle", "votekit-demo/bundle"]].concat()).succeeds();
     desk.run(&["demo"]).fails(4, &["votekit-demo already exists", "hint: name another folder"]);
     desk.run(&["demo", "--electors", "3"]).fails(2, &["20.."]);
@@ -51,7 +58,11 @@ fn its_json_says_the_same_in_one_line() {
     assert_eq!(report["log_leaves"], bundle.lines().count());
     let results = desk.run(&["results", "--data", "there/node", "--json"]).json();
     for row in report["results"].as_array().expect("rows") {
-        let count = results["choices"].as_array().into_iter().flatten().find(|choice| choice["id"] == row[0]);
+        let count = results["choices"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|choice| choice["id"] == row[0]);
         assert_eq!(count.expect("the choice")["count"], row[1]);
     }
     assert_eq!(demo.stderr, "");
@@ -61,7 +72,9 @@ fn its_json_says_the_same_in_one_line() {
 fn with_keep_the_node_serves_until_it_is_told_to_stop() {
     let desk = Desk::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
-    command.args(["demo", "--electors", "20", "--dir", "there", "--keep", "--json"]).current_dir(desk.path(""));
+    command
+        .args(["demo", "--electors", "20", "--dir", "there", "--keep", "--json"])
+        .current_dir(desk.path(""));
     let mut demo = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(demo.stdout.take().expect("piped")).read_line(&mut line).expect("readable");

@@ -16,7 +16,23 @@ fn election(desk: &Desk, verb: &str, more: &[&str]) -> support::Outcome {
 }
 
 fn create(desk: &Desk, law: &str, more: &[&str]) -> support::Outcome {
-    desk.run(&[&["election", "create", law, "--title-fr", "Eau", "--title-en", "Water", "--data", "node"][..], more].concat())
+    desk.run(
+        &[
+            &[
+                "election",
+                "create",
+                law,
+                "--title-fr",
+                "Eau",
+                "--title-en",
+                "Water",
+                "--data",
+                "node",
+            ][..],
+            more,
+        ]
+        .concat(),
+    )
 }
 
 #[test]
@@ -26,29 +42,48 @@ fn the_states_follow_one_another_offline() {
     let lines: Vec<&str> = drafted.succeeds().lines().collect();
     assert_eq!(
         lines[..4],
-        ["L2025-001: Eau / Water", "  state        draft (not binding)", "  choices      oui, non", "  results      live"]
+        [
+            "L2025-001: Eau / Water",
+            "  state        draft (not binding)",
+            "  choices      oui, non",
+            "  results      live"
+        ]
     );
-    assert_eq!(lines[4..7], ["  opens        not set", "  closes       not set", "  registered   3"]);
+    assert_eq!(
+        lines[4..7],
+        ["  opens        not set", "  closes       not set", "  registered   3"]
+    );
     create(&desk, LAW, &[]).fails(3, &["there is an election L2025-001 already"]);
-    let log_size = |desk: &Desk| election(desk, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64();
+    let log_size = |desk: &Desk| {
+        election(desk, "show", &[&DATA[..], &["--json"]].concat()).json()["log_size"].as_u64()
+    };
     for (wrong, wanted) in [("close", "closed"), ("certify", "certified"), ("purge", "purged")] {
         let before = log_size(&desk);
         election(&desk, wrong, &DATA).fails(3, &["the election is draft", wanted]);
         assert_eq!(log_size(&desk), before, "{wrong} left something in the log");
     }
-    assert!(election(&desk, "open", &DATA).succeeds().contains("  state        open (not binding)"));
+    assert!(
+        election(&desk, "open", &DATA).succeeds().contains("  state        open (not binding)")
+    );
     for wrong in ["open", "certify", "purge"] {
         election(&desk, wrong, &DATA).fails(3, &["the election is open"]);
     }
-    assert!(election(&desk, "close", &DATA).succeeds().contains("  state        closed (not binding)"));
+    assert!(
+        election(&desk, "close", &DATA).succeeds().contains("  state        closed (not binding)")
+    );
     for wrong in ["open", "close", "purge"] {
         election(&desk, wrong, &DATA).fails(3, &["the election is closed"]);
     }
-    assert!(election(&desk, "certify", &DATA).succeeds().contains("  state        certified (not binding)"));
+    assert!(
+        election(&desk, "certify", &DATA)
+            .succeeds()
+            .contains("  state        certified (not binding)")
+    );
     for wrong in ["open", "close", "certify"] {
         election(&desk, wrong, &DATA).fails(3, &["the election is certified"]);
     }
-    desk.run(&["election", "purge", LAW, "--data", "node"]).fails(2, &["cannot be undone", "--yes"]);
+    desk.run(&["election", "purge", LAW, "--data", "node"])
+        .fails(2, &["cannot be undone", "--yes"]);
     election(&desk, "purge", &DATA).succeeds();
     election(&desk, "show", &DATA).succeeds();
 }
@@ -59,7 +94,11 @@ fn what_breaks_a_rule_is_not_created() {
     for (more, code, said) in [
         (&["--opens", "2026-11-21T08:00:00"][..], 3, "opens: expected a time with its offset"),
         (&["--closes", "tomorrow"], 3, "closes: expected a time with its offset"),
-        (&["--opens", "2026-11-22T08:00:00-05:00", "--closes", "2026-11-22T13:00:00Z"], 3, "no later than it opens"),
+        (
+            &["--opens", "2026-11-22T08:00:00-05:00", "--closes", "2026-11-22T13:00:00Z"],
+            3,
+            "no later than it opens",
+        ),
         (&["--choice", "seul"], 3, "2 to 100 choices, this one has 1"),
         (&["--choice", "a", "--choice", "a"], 3, "the choice 'a' is given twice"),
         (&["--choice", "a|b", "--choice", "c"], 3, "choices: a choice has 1 to 50 characters"),
@@ -69,15 +108,18 @@ fn what_breaks_a_rule_is_not_created() {
     ] {
         create(&desk, LAW, more).fails(code, &[said]);
     }
-    desk.run(&["election", "create", LAW, "--title-fr", "", "--title-en", "W", "--data", "node"]).fails(3, &["title"]);
+    desk.run(&["election", "create", LAW, "--title-fr", "", "--title-en", "W", "--data", "node"])
+        .fails(3, &["title"]);
     create(&desk, &"x".repeat(51), &[]).fails(2, &["a law id has 1 to 50 characters"]);
     create(&desk, "a|b", &[]).fails(2, &["<LAW_ID>"]);
     create(&desk, LAW, &["--node", "ftp://x"]).fails(2, &["hint: such as http://127.0.0.1:8080"]);
     let list = desk.run(&["election", "list", "--data", "node"]);
     assert_eq!(list.succeeds(), "no elections\n");
     assert_eq!(support::names_in(&desk.path("node/keys/ballot")), Vec::<String>::new());
-    election(&desk, "show", &DATA).fails(3, &["there is no election L2025-001", "hint: `votekit election list`"]);
-    election(&desk, "show", &["--data", "elsewhere"]).fails(3, &["there is no data folder elsewhere", "hint: "]);
+    election(&desk, "show", &DATA)
+        .fails(3, &["there is no election L2025-001", "hint: `votekit election list`"]);
+    election(&desk, "show", &["--data", "elsewhere"])
+        .fails(3, &["there is no data folder elsewhere", "hint: "]);
     assert!(!desk.exists("elsewhere"));
     election(&desk, "show", &[]).fails(2, &["--data"]);
 }
@@ -85,10 +127,27 @@ fn what_breaks_a_rule_is_not_created() {
 #[test]
 fn choices_have_labels_and_times_are_shown_in_utc() {
     let (desk, _) = poll::loaded(3);
-    let choices = ["--choice", "tremblay=Alice Tremblay", "--choice", "roy=Jean Roy|John Roy", "--choice", "aucun", "--blank"];
+    let choices = [
+        "--choice",
+        "tremblay=Alice Tremblay",
+        "--choice",
+        "roy=Jean Roy|John Roy",
+        "--choice",
+        "aucun",
+        "--blank",
+    ];
     let times = ["--opens", "2036-11-21T08:00:00-05:00", "--closes", "2036-11-22T08:00:00-05:00"];
-    let texts =
-        ["--description-fr", "Qui?", "--description-en", "Who?", "--results", "after_vote", "--publish-every", "5", "--json"];
+    let texts = [
+        "--description-fr",
+        "Qui?",
+        "--description-en",
+        "Who?",
+        "--results",
+        "after_vote",
+        "--publish-every",
+        "5",
+        "--json",
+    ];
     let made = create(&desk, "MAIRE-2025", &[&choices[..], &times, &texts].concat()).json();
     assert_eq!(
         made["choices"],
@@ -99,21 +158,32 @@ fn choices_have_labels_and_times_are_shown_in_utc() {
             { "id": "blanc", "fr": "Bulletin blanc", "en": "Blank ballot" },
         ])
     );
-    assert_eq!((&made["opens"], &made["closes"]), (&"2036-11-21T13:00:00Z".into(), &"2036-11-22T13:00:00Z".into()));
+    assert_eq!(
+        (&made["opens"], &made["closes"]),
+        (&"2036-11-21T13:00:00Z".into(), &"2036-11-22T13:00:00Z".into())
+    );
     assert_eq!(made["description"], serde_json::json!({ "fr": "Qui?", "en": "Who?" }));
-    assert_eq!((&made["results"], &made["state"], &made["binding"]), (&"after_vote".into(), &"draft".into(), &false.into()));
+    assert_eq!(
+        (&made["results"], &made["state"], &made["binding"]),
+        (&"after_vote".into(), &"draft".into(), &false.into())
+    );
     create(&desk, LAW, &[]).succeeds();
     let list = desk.run(&["election", "list", "--data", "node"]);
-    let rows: Vec<&str> = list.succeeds().lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    let rows: Vec<&str> =
+        list.succeeds().lines().map(|line| line.split(' ').next().unwrap_or_default()).collect();
     assert_eq!(rows, [LAW, "MAIRE-2025"]);
-    assert_eq!(desk.run(&["election", "list", "--data", "node", "--json"]).json().as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        desk.run(&["election", "list", "--data", "node", "--json"]).json().as_array().map(Vec::len),
+        Some(2)
+    );
 }
 
 #[test]
 fn no_poll_opens_without_a_roll() {
     let (desk, _) = poll::loaded(3);
     create(&desk, "L2", &[]).succeeds();
-    desk.run(&["election", "open", "L2", "--data", "node"]).fails(3, &["no roll has been loaded for this election"]);
+    desk.run(&["election", "open", "L2", "--data", "node"])
+        .fails(3, &["no roll has been loaded for this election"]);
 }
 
 #[test]
@@ -122,7 +192,8 @@ fn a_binding_election_names_every_rule_it_lacks() {
     desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
     desk.run(&["load", "plain", "--data", "node"]).succeeds();
     create(&desk, LAW, &["--binding", "--results", "live"]).succeeds();
-    let (pepper, results, tls) = ("hashed under a pepper", "shown after the close only", "reach the node by TLS");
+    let (pepper, results, tls) =
+        ("hashed under a pepper", "shown after the close only", "reach the node by TLS");
     let refused = |desk: &Desk, more: &[&str], missing: &[&str], met: &[&str]| {
         let outcome = election(desk, "open", &[&DATA[..], more].concat());
         outcome.fails(3, &["a binding election cannot open"]);
@@ -132,18 +203,26 @@ fn a_binding_election_names_every_rule_it_lacks() {
     refused(&desk, &[], &[pepper, results, tls, "must be named after you"], &[]);
     refused(&desk, &["--waive", "results"], &[pepper, tls], &[results]);
     refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
-    election(&desk, "open", &["--waive", "tls", "--data", "node"]).fails(3, &["'tls' is no rule that can be waived"]);
+    election(&desk, "open", &["--waive", "tls", "--data", "node"])
+        .fails(3, &["'tls' is no rule that can be waived"]);
     // Its default is after_close, so with a pepper only TLS is missing.
     let (desk, _) = poll::drafted(3, &["--binding"]);
     refused(&desk, &[], &[tls], &[pepper, results]);
     let opened = election(&desk, "open", &["--behind-tls-proxy", "--data", "node"]);
     assert!(opened.succeeds().contains("  state        open (binding)"));
-    assert!(opened.stdout.contains("leaves, elections.example/L2025-001\n"), "a binding log is not under /test/");
+    assert!(
+        opened.stdout.contains("leaves, elections.example/L2025-001\n"),
+        "a binding log is not under /test/"
+    );
     // A waiver is written in the public log.
     let (desk, _) = poll::drafted(3, &["--binding", "--results", "live"]);
-    election(&desk, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"]).succeeds();
+    election(&desk, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"])
+        .succeeds();
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
-    assert!(String::from_utf8_lossy(&desk.read("bundle/leaves.jsonl")).contains("\"waivers\":[\"results\"]"));
+    assert!(
+        String::from_utf8_lossy(&desk.read("bundle/leaves.jsonl"))
+            .contains("\"waivers\":[\"results\"]")
+    );
 }
 
 #[test]
@@ -151,24 +230,39 @@ fn a_running_node_is_administered_with_its_token() {
     let (desk, electors) = poll::drafted(3, &[]);
     let node = Node::serve(&desk);
     let office = ["--node", &node.admin, "--data", "node"];
-    election(&desk, "open", &DATA).fails(4, &["node is in use by another votekit process", "hint: ", "--node"]);
-    election(&desk, "show", &["--node", &node.admin]).fails(2, &["administrator's token", "hint: ", "--token-file"]);
+    election(&desk, "open", &DATA)
+        .fails(4, &["node is in use by another votekit process", "hint: ", "--node"]);
+    election(&desk, "show", &["--node", &node.admin])
+        .fails(2, &["administrator's token", "hint: ", "--token-file"]);
     desk.write("token", "00".repeat(32));
     let wrong = election(&desk, "open", &["--node", &node.admin, "--token-file", "token"]);
     wrong.fails(4, &["administrator's token of its own data folder", "hint: "]);
     assert!(!wrong.stderr.contains("0000"), "{}", wrong.stderr);
-    assert_eq!(election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"], "draft");
+    assert_eq!(
+        election(&desk, "show", &[&office[..], &["--json"]].concat()).json()["state"],
+        "draft"
+    );
     election(&desk, "open", &["--node", &node.public, "--data", "node"]).fails(3, &[]);
-    let closed_port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let closed_port = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("an address");
     let nobody = format!("http://{closed_port}");
-    election(&desk, "open", &["--node", &nobody, "--data", "node"]).fails(4, &["cannot be reached", "hint: is it running"]);
+    election(&desk, "open", &["--node", &nobody, "--data", "node"])
+        .fails(4, &["cannot be reached", "hint: is it running"]);
     assert!(election(&desk, "open", &office).succeeds().contains("  state        open"));
     election(&desk, "open", &office).fails(3, &["it cannot be"]);
     desk.run(&[&["election", "close", "NOPE"][..], &office].concat()).fails(3, &["election"]);
     let http = Http::new();
-    assert_eq!(http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer").json()["status"], "accepted");
+    assert_eq!(
+        http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer").json()["status"],
+        "accepted"
+    );
     let closed = election(&desk, "close", &[&office[..], &["--json"]].concat()).json();
-    assert_eq!((&closed["state"], &closed["accepted"], &closed["received"]), (&"closed".into(), &1.into(), &1.into()));
+    assert_eq!(
+        (&closed["state"], &closed["accepted"], &closed["received"]),
+        (&"closed".into(), &1.into(), &1.into())
+    );
     let late = http.vote(&node.public, &electors[1], "oui", "k", 10).expect("an answer");
     assert_eq!((late.status, &late.json()["code"]), (409, &"closed".into()));
     assert_eq!(support::mode_of(&desk.path("node/keys/admin-token")), 0o600);
@@ -189,21 +283,37 @@ fn a_close_under_way_leaves_no_vote_behind() {
                 let public = node.public.clone();
                 scope.spawn(move || {
                     let http = Http::new();
-                    let answers = share.iter().map(|elector| http.vote(&public, elector, "oui", "k", 0).expect("an answer"));
+                    let answers = share.iter().map(|elector| {
+                        http.vote(&public, elector, "oui", "k", 0).expect("an answer")
+                    });
                     answers.map(|answer| (answer.status, answer.body)).collect::<Vec<_>>()
                 })
             })
             .collect();
         let http = Http::new();
-        while http.get(&format!("{}/api/v1/elections/{LAW}", node.public)).json()["accepted"].as_u64() < Some(20) {}
+        while http.get(&format!("{}/api/v1/elections/{LAW}", node.public)).json()["accepted"]
+            .as_u64()
+            < Some(20)
+        {}
         election(&desk, "close", &["--node", &node.admin, "--data", "node"]).succeeds();
         casting.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
     });
     let taken = answered.iter().filter(|(status, _)| *status == 202).count();
-    let refused = answered.iter().filter(|(status, body)| *status == 409 && body.contains("votekit:closed")).count();
+    let refused = answered
+        .iter()
+        .filter(|(status, body)| *status == 409 && body.contains("votekit:closed"))
+        .count();
     assert_eq!(taken + refused, 300, "an answer was neither: {:?}", answered.last());
-    let closed = election(&desk, "show", &["--node", &node.admin, "--data", "node", "--json"]).json();
-    assert_eq!((&closed["state"], &closed["received"], &closed["accepted"]), (&"closed".into(), &taken.into(), &taken.into()));
-    assert!(desk.run(&["recount", "--data", "node"]).succeeds().contains("the published totals are confirmed"));
+    let closed =
+        election(&desk, "show", &["--node", &node.admin, "--data", "node", "--json"]).json();
+    assert_eq!(
+        (&closed["state"], &closed["received"], &closed["accepted"]),
+        (&"closed".into(), &taken.into(), &taken.into())
+    );
+    assert!(
+        desk.run(&["recount", "--data", "node"])
+            .succeeds()
+            .contains("the published totals are confirmed")
+    );
     node.stop();
 }

@@ -44,9 +44,12 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 fn results_are_written_in_each_format() {
     let desk = certified();
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
-    for (format, bundled) in [("csv", "results.csv"), ("json", "results.json"), ("nist", "results.nist.json")] {
+    for (format, bundled) in
+        [("csv", "results.csv"), ("json", "results.json"), ("nist", "results.nist.json")]
+    {
         let printed = desk.run(&["export", "results", "--format", format, "--data", "node"]);
-        desk.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"]).succeeds();
+        desk.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"])
+            .succeeds();
         let text = |name: &str| String::from_utf8(desk.read(name)).expect("UTF-8");
         assert_eq!(printed.succeeds(), text("out"), "{format}");
         assert_eq!(text("out"), text(&format!("bundle/{bundled}")), "{format}");
@@ -65,15 +68,21 @@ fn results_are_written_in_each_format() {
     ] {
         assert!(csv.contains(row), "{row} in {csv}");
     }
-    desk.run(&["export", "results", "--format", "xml", "--data", "node"]).fails(2, &["csv, json, nist"]);
-    desk.run(&["export", "results", "--format", "csv", "--data", "node", "-o", "no/such/folder"]).fails(4, &["no/such/folder"]);
+    desk.run(&["export", "results", "--format", "xml", "--data", "node"])
+        .fails(2, &["csv, json, nist"]);
+    desk.run(&["export", "results", "--format", "csv", "--data", "node", "-o", "no/such/folder"])
+        .fails(4, &["no/such/folder"]);
 }
 
 #[test]
 fn a_bundle_is_the_same_from_the_node_and_from_its_data() {
     let desk = certified();
     let offline = desk.run(&["export", "bundle", "offline", "--data", "node"]);
-    assert!(offline.succeeds().contains("offline: ") && offline.stdout.contains("leaves (certified)"), "{}", offline.stdout);
+    assert!(
+        offline.succeeds().contains("offline: ") && offline.stdout.contains("leaves (certified)"),
+        "{}",
+        offline.stdout
+    );
     let node = Node::serve(&desk);
     let report = desk.run(&["export", "bundle", "online", "--node", &node.public, "--json"]).json();
     desk.run(&["export", "bundle", "beside", "--data", "node"]).succeeds();
@@ -83,7 +92,8 @@ fn a_bundle_is_the_same_from_the_node_and_from_its_data() {
     assert_eq!(files(&desk.path("beside")), written);
     assert_eq!(report["files"], written.len());
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
-    desk.run(&["verify", "bundle", "online", "--fingerprint", fingerprint, "--shards", "hashes"]).succeeds();
+    desk.run(&["verify", "bundle", "online", "--fingerprint", fingerprint, "--shards", "hashes"])
+        .succeeds();
     desk.run(&["verify", "bundle", "online"]).fails(6, &["hint: "]);
     desk.run(&["verify", "bundle", "online", "--fingerprint", &"0".repeat(64)]).fails(5, &[]);
 }
@@ -113,12 +123,17 @@ fn an_occupied_folder_is_refused_and_stays_as_it_is() {
     assert_eq!(desk.read("bundle"), b"a file");
     std::fs::create_dir(desk.path("publication")).expect("made");
     desk.write("publication/notes.txt", "mine");
-    desk.run(&["export", "bundle", "publication", "--data", "node"]).fails(4, &["publication already exists"]);
+    desk.run(&["export", "bundle", "publication", "--data", "node"])
+        .fails(4, &["publication already exists"]);
     assert_eq!(support::names_in(&desk.path("publication")), ["notes.txt"]);
     let before = desk.names();
-    desk.run(&["export", "bundle", "new", "--data", "node", "--election", "NOPE"]).fails(3, &["no election NOPE"]);
+    desk.run(&["export", "bundle", "new", "--data", "node", "--election", "NOPE"])
+        .fails(3, &["no election NOPE"]);
     let node = Node::serve(&desk);
-    let limited = format!("trap '' XFSZ; ulimit -f 2; exec \"$VOTEKIT\" export bundle new --node {}", node.public);
+    let limited = format!(
+        "trap '' XFSZ; ulimit -f 2; exec \"$VOTEKIT\" export bundle new --node {}",
+        node.public
+    );
     desk.shell(&limited).fails(4, &["cannot write new/", "hint: make room"]);
     node.stop();
     assert_eq!(desk.names(), before, "something half-written stayed");

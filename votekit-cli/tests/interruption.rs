@@ -11,11 +11,16 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use support::Desk;
 
-/// Starts `votekit` in the folder of a desk, as from a terminal: whoever runs this test in the background has the signal ignored.
+/// Starts `votekit` in the folder of a desk, as from a terminal: whoever runs this test in the
+/// background has the signal ignored.
 fn start(desk: &Desk, arguments: &[&str]) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_votekit")]).args(arguments);
-    command.current_dir(desk.path("")).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .current_dir(desk.path(""))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     command.spawn().expect("the command starts")
 }
 
@@ -24,9 +29,16 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process as soon as a desk holds what is hidden while it is in the making, and interrupts it there. `None` when it was faster.
-fn interrupted(desk: &Desk, mut child: Child, signal: Signal, hidden: &[&str]) -> Option<ExitStatus> {
-    let in_the_making = || hidden.iter().all(|prefix| desk.names().iter().any(|name| name.starts_with(prefix)));
+/// Stops a process as soon as a desk holds what is hidden while it is in the making, and interrupts
+/// it there. `None` when it was faster.
+fn interrupted(
+    desk: &Desk,
+    mut child: Child,
+    signal: Signal,
+    hidden: &[&str],
+) -> Option<ExitStatus> {
+    let in_the_making =
+        || hidden.iter().all(|prefix| desk.names().iter().any(|name| name.starts_with(prefix)));
     while !in_the_making() {
         if child.try_wait().expect("it can be asked").is_some() {
             return None;
@@ -50,14 +62,26 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
         let desk = loop {
             let desk = Desk::new();
             let roll = format!("{electors}");
-            desk.run(&["roll", "sample", "--electors", &roll, "--law", "L1", "-o", "roll.csv"]).succeeds();
+            desk.run(&["roll", "sample", "--electors", &roll, "--law", "L1", "-o", "roll.csv"])
+                .succeeds();
             let mut roll = fs::read(desk.path("roll.csv")).expect("just made");
             roll.extend_from_slice(b"1,ABCD1234,L1\n");
             desk.write("roll.csv", roll);
             // Small shards take long to write: there is time to interrupt it.
-            let arguments = ["hashgen", "roll.csv", "--out", "hashes", "--shard-size", "2", "--on-error", "skip"];
+            let arguments = [
+                "hashgen",
+                "roll.csv",
+                "--out",
+                "hashes",
+                "--shard-size",
+                "2",
+                "--on-error",
+                "skip",
+            ];
             let child = start(&desk, &arguments);
-            if let Some(ended) = interrupted(&desk, child, signal, &[".hashes.partial", ".votekit-"]) {
+            if let Some(ended) =
+                interrupted(&desk, child, signal, &[".hashes.partial", ".votekit-"])
+            {
                 assert_eq!(ended.signal(), Some(signal.as_raw()), "{ended}");
                 break desk;
             }
@@ -66,7 +90,17 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
         };
         assert_eq!(desk.names(), ["roll.csv"]);
         // And nothing is in the way of another run.
-        desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--shard-size", "1000", "--on-error", "skip"]).succeeds();
+        desk.run(&[
+            "hashgen",
+            "roll.csv",
+            "--out",
+            "hashes",
+            "--shard-size",
+            "1000",
+            "--on-error",
+            "skip",
+        ])
+        .succeeds();
         assert_eq!(desk.names(), ["hashes", "hashes-rejects.csv", "roll.csv"]);
     }
 }
@@ -88,7 +122,8 @@ fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let desk = Desk::new();
-    // As nohup does it. The roll goes on after the signal. A shell gives what runs in the background no input but what is named.
+    // As nohup does it. The roll goes on after the signal. A shell gives what runs in the
+    // background no input but what is named.
     let line = "trap '' HUP; { echo nas,code,law_id; sleep 0.5; echo 123456789,ABCD1234,L1; } | \
         { exec 3<&0; \"$VOTEKIT\" hashgen - --out hashes <&3 & id=$!; sleep 0.2; kill -HUP $id; wait $id; }";
     desk.shell(line).succeeds();

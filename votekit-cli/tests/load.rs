@@ -40,9 +40,17 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
     assert_eq!(names_in(&desk.path("node")), ["notes"]);
     let named = [&LOAD[..], &PEPPER, &["--base", "elections.example"]].concat();
     assert!(desk.run(&named).succeeds().starts_with("L2025-001: 30 credentials kept"));
-    assert!(String::from_utf8(desk.read("node/votekit.toml")).expect("UTF-8").contains("elections.example"));
+    assert!(
+        String::from_utf8(desk.read("node/votekit.toml"))
+            .expect("UTF-8")
+            .contains("elections.example")
+    );
     desk.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
-    assert_eq!(names_in(&desk.path("node/rolls")).len(), 1, "a data folder that was there is left alone");
+    assert_eq!(
+        names_in(&desk.path("node/rolls")).len(),
+        1,
+        "a data folder that was there is left alone"
+    );
 }
 
 fn change(desk: &Desk, name: &str, from: &str, to: &str) {
@@ -55,19 +63,41 @@ fn change(desk: &Desk, name: &str, from: &str, to: &str) {
 fn a_roll_waits_for_its_election_and_is_loaded_once() {
     let (desk, _) = poll::hashed(30);
     let kept = load(&desk);
-    let manifest = kept.succeeds().lines().last().and_then(|line| line.strip_prefix("manifest: ")).expect("a digest").to_owned();
+    let manifest = kept
+        .succeeds()
+        .lines()
+        .last()
+        .and_then(|line| line.strip_prefix("manifest: "))
+        .expect("a digest")
+        .to_owned();
     assert_eq!(
         kept.stdout,
-        format!("L2025-001: 30 credentials kept; they take effect when the election is created\nmanifest: {manifest}\n")
+        format!(
+            "L2025-001: 30 credentials kept; they take effect when the election is created\nmanifest: {manifest}\n"
+        )
     );
     assert_eq!(names_in(&desk.path("node/rolls")), [manifest.as_str()]);
-    desk.run(&["election", "create", LAW, "--title-fr", "Eau", "--title-en", "Water", "--data", "node"]).succeeds();
+    desk.run(&[
+        "election",
+        "create",
+        LAW,
+        "--title-fr",
+        "Eau",
+        "--title-en",
+        "Water",
+        "--data",
+        "node",
+    ])
+    .succeeds();
     let show = ["election", "show", LAW, "--data", "node", "--json"];
     let before = desk.run(&show).json();
     assert_eq!(before["registered"], 30);
     // The pepper is known by now.
     let again = desk.run(&LOAD);
-    assert_eq!(again.succeeds(), format!("L2025-001: loaded before, nothing changed (30 electors)\nmanifest: {manifest}\n"));
+    assert_eq!(
+        again.succeeds(),
+        format!("L2025-001: loaded before, nothing changed (30 electors)\nmanifest: {manifest}\n")
+    );
     assert_eq!(desk.run(&show).json(), before);
     let json = desk.run(&[&LOAD[..], &["--json"]].concat()).json();
     assert_eq!(
@@ -85,7 +115,11 @@ fn loading_again_never_unspends() {
     desk.write("votes.csv", poll::votes([(&electors[0], "oui")]));
     assert!(desk.run(&cast).succeeds().contains("\n2,accepted,,"));
     let office = ["--node", &node.admin, "--data", "node"];
-    assert!(desk.run(&[&["load", "hashes"][..], &office].concat()).succeeds().contains("nothing changed (5 electors)"));
+    assert!(
+        desk.run(&[&["load", "hashes"][..], &office].concat())
+            .succeeds()
+            .contains("nothing changed (5 electors)")
+    );
     assert!(desk.run(&cast).succeeds().contains("\n2,duplicate,attempt 2,"));
 }
 
@@ -94,13 +128,32 @@ fn a_supplement_follows_its_roll() {
     let (desk, electors) = poll::hashed(30);
     poll::revoke(&desk, &electors[0]);
     let supplement = ["load", "supplement", "--data", "node", "--pepper-file", "referendum.pepper"];
-    desk.run(&supplement).fails(3, &["the supplement is made for manifest", "which has not been loaded"]);
+    desk.run(&supplement)
+        .fails(3, &["the supplement is made for manifest", "which has not been loaded"]);
     no_roll_is_there(&desk);
     load(&desk).succeeds();
     desk.run(&supplement).succeeds();
-    desk.run(&["election", "create", LAW, "--title-fr", "Eau", "--title-en", "Water", "--data", "node"]).succeeds();
-    assert_eq!(desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json()["registered"], 29);
-    assert!(desk.run(&supplement).succeeds().starts_with("L2025-001: loaded before, nothing changed (29 electors)\n"));
+    desk.run(&[
+        "election",
+        "create",
+        LAW,
+        "--title-fr",
+        "Eau",
+        "--title-en",
+        "Water",
+        "--data",
+        "node",
+    ])
+    .succeeds();
+    assert_eq!(
+        desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json()["registered"],
+        29
+    );
+    assert!(
+        desk.run(&supplement)
+            .succeeds()
+            .starts_with("L2025-001: loaded before, nothing changed (29 electors)\n")
+    );
 }
 
 #[test]
@@ -111,7 +164,10 @@ fn a_shard_with_one_byte_changed_is_refused() {
     let place = damaged.len() - 10;
     damaged[place] = if damaged[place] == b'0' { b'1' } else { b'0' };
     desk.write("hashes/L2025-001.0001.json", &damaged);
-    load(&desk).fails(3, &["hashes/L2025-001.0001.json", "has been changed: its SHA-256 is", "the manifest states"]);
+    load(&desk).fails(
+        3,
+        &["hashes/L2025-001.0001.json", "has been changed: its SHA-256 is", "the manifest states"],
+    );
     desk.write("hashes/L2025-001.0001.json", &whole);
     nothing_was_loaded(&desk);
     // Once loaded, a damaged copy is refused all the same.
@@ -124,8 +180,16 @@ fn a_manifest_with_a_wrong_count_is_refused() {
     let (desk, _) = poll::hashed(30);
     let whole = desk.read("hashes/manifest.json");
     for (from, to, said) in [
-        ("\"registered\": 30", "\"registered\": 31", "the manifest states 31 keys for the law L2025-001, its files add up to 30"),
-        ("\"rows\": 30", "\"rows\": 29", "the manifest states 29 rows of the roll, its parts add up to 30"),
+        (
+            "\"registered\": 30",
+            "\"registered\": 31",
+            "the manifest states 31 keys for the law L2025-001, its files add up to 30",
+        ),
+        (
+            "\"rows\": 30",
+            "\"rows\": 29",
+            "the manifest states 29 rows of the roll, its parts add up to 30",
+        ),
         ("  \"date\"", "\"date\"", "not in canonical form"),
         ("\"votekit-manifest/1\"", "\"votekit-manifest/9\"", "manifest.json"),
     ] {
@@ -151,7 +215,8 @@ fn files_that_are_not_there_are_named() {
     std::fs::rename(desk.path("aside"), desk.path("hashes/L2025-001.0001.json")).expect("moved");
     nothing_was_loaded(&desk);
     desk.run(&["load", "hashes"]).fails(2, &["--data"]);
-    desk.run(&["load", "hashes", "--node", "http://127.0.0.1:1"]).fails(2, &["administrator's token", "hint: "]);
+    desk.run(&["load", "hashes", "--node", "http://127.0.0.1:1"])
+        .fails(2, &["administrator's token", "hint: "]);
 }
 
 #[test]
@@ -159,11 +224,14 @@ fn the_pepper_must_be_that_of_the_manifest() {
     let (desk, _) = poll::hashed(30);
     desk.run(&LOAD).fails(3, &["the manifest was made with the pepper", "none was given"]);
     desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
-    desk.run(&[&LOAD[..], &["--pepper-file", "other.pepper"]].concat()).fails(3, &["made with the pepper", "the one given is"]);
+    desk.run(&[&LOAD[..], &["--pepper-file", "other.pepper"]].concat())
+        .fails(3, &["made with the pepper", "the one given is"]);
     desk.write("bad.pepper", "votekit-pepper/1 00\n");
-    desk.run(&[&LOAD[..], &["--pepper-file", "bad.pepper"]].concat()).fails(3, &["bad.pepper", "not a pepper file"]);
+    desk.run(&[&LOAD[..], &["--pepper-file", "bad.pepper"]].concat())
+        .fails(3, &["bad.pepper", "not a pepper file"]);
     desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
-    desk.run(&[&["load", "plain", "--data", "node"][..], &PEPPER].concat()).fails(3, &["made without a pepper; one was given"]);
+    desk.run(&[&["load", "plain", "--data", "node"][..], &PEPPER].concat())
+        .fails(3, &["made without a pepper; one was given"]);
     nothing_was_loaded(&desk);
 }
 
@@ -171,7 +239,14 @@ fn the_pepper_must_be_that_of_the_manifest() {
 fn where_officials_are_named_a_roll_must_be_signed() {
     let (desk, _) = poll::hashed(30);
     let vkey = |name: &str| {
-        let made = desk.run(&["manifest", "keygen", "--name", &format!("elections.example/{name}"), "-o", name]);
+        let made = desk.run(&[
+            "manifest",
+            "keygen",
+            "--name",
+            &format!("elections.example/{name}"),
+            "-o",
+            name,
+        ]);
         made.succeeds().trim().to_owned()
     };
     let (marie, jean, _other) = (vkey("marie"), vkey("jean"), vkey("other"));
@@ -199,7 +274,8 @@ fn a_folder_in_use_is_reached_through_its_node() {
     let office = ["--node", &node.admin, "--data", "node"];
     let loaded = desk.run(&[&["load", "hashes"][..], &PEPPER, &office].concat());
     assert!(loaded.succeeds().starts_with("L2025-001: 30 credentials kept"));
-    desk.run(&[&["load", "elsewhere"][..], &office].concat()).fails(3, &["elsewhere/manifest.json"]);
+    desk.run(&[&["load", "elsewhere"][..], &office].concat())
+        .fails(3, &["elsewhere/manifest.json"]);
 }
 
 #[test]
@@ -207,12 +283,19 @@ fn a_data_folder_of_a_newer_version_is_left_alone() {
     let (desk, _) = poll::loaded(30);
     let identity = desk.read("node/votekit.toml");
     desk.write("node/votekit.toml", "format = 99\nfuture = true\n");
-    load(&desk).fails(4, &["written by a newer votekit (format 99, this one knows 1)", "hint: use the votekit that wrote it"]);
+    load(&desk).fails(
+        4,
+        &[
+            "written by a newer votekit (format 99, this one knows 1)",
+            "hint: use the votekit that wrote it",
+        ],
+    );
     assert_eq!(desk.read("node/votekit.toml"), b"format = 99\nfuture = true\n");
     desk.run(&["results", "--data", "node"]).fails(4, &["newer votekit"]);
     desk.write("node/votekit.toml", identity);
     let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
-    let version: i32 = ledger.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
+    let version: i32 =
+        ledger.pragma_query_value(None, "user_version", |row| row.get(0)).expect("a version");
     ledger.pragma_update(None, "user_version", 99).expect("set");
     drop(ledger);
     load(&desk).fails(4, &["written by a newer version of votekit (schema 99"]);
@@ -226,7 +309,19 @@ fn a_data_folder_of_a_newer_version_is_left_alone() {
 #[test]
 fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     let (desk, _) = poll::hashed(30);
-    desk.run(&["roll", "sample", "--electors", "4000", "--law", LAW, "--seed", "7", "-o", "big.csv"]).succeeds();
+    desk.run(&[
+        "roll",
+        "sample",
+        "--electors",
+        "4000",
+        "--law",
+        LAW,
+        "--seed",
+        "7",
+        "-o",
+        "big.csv",
+    ])
+    .succeeds();
     desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
     desk.run(&["election", "list", "--data", "node"])
         .fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
@@ -236,6 +331,10 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     let limited = desk.shell("trap '' XFSZ; ulimit -f 256; exec \"$VOTEKIT\" load big --data node");
     limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: make room"]);
     assert_eq!(names_in(&desk.path("node/rolls")), kept);
-    assert!(desk.run(&["load", "big", "--data", "node"]).succeeds().starts_with("L2025-001: 4000 credentials kept"));
+    assert!(
+        desk.run(&["load", "big", "--data", "node"])
+            .succeeds()
+            .starts_with("L2025-001: 4000 credentials kept")
+    );
     assert!(load(&desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
 }

@@ -21,10 +21,14 @@ fn serve() -> String {
 /// Each request of the generators is small and comes whole, one at a time: one read is one request.
 fn answer(mut stream: TcpStream) {
     let body = r#"{"request_id":"000102030405060708090a0b0c0d0e0f","status":"pending"}"#;
-    let answer =
-        format!("HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let answer = format!(
+        "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     let mut request = [0; 4096];
-    while matches!(stream.read(&mut request), Ok(1..)) && stream.write_all(answer.as_bytes()).is_ok() {}
+    while matches!(stream.read(&mut request), Ok(1..))
+        && stream.write_all(answer.as_bytes()).is_ok()
+    {}
 }
 
 fn write_roll(folder: &Path, rows: u32) -> PathBuf {
@@ -36,23 +40,42 @@ fn write_roll(folder: &Path, rows: u32) -> PathBuf {
 
 fn loadtest(url: &str, roll: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
-    command.args(["loadtest", "--node", url, "--roll"]).arg(roll).args(more).output().expect("run votekit")
+    command
+        .args(["loadtest", "--node", url, "--roll"])
+        .arg(roll)
+        .args(more)
+        .output()
+        .expect("run votekit")
 }
 
 #[test]
 fn a_rate_gives_a_report_in_json() {
     let folder = tempfile::tempdir().expect("folder");
     let roll = write_roll(folder.path(), 100);
-    let (report, journal) = (folder.path().join("report.json"), folder.path().join("journal.jsonl"));
+    let (report, journal) =
+        (folder.path().join("report.json"), folder.path().join("journal.jsonl"));
     let [report_text, journal_text] = [&report, &journal].map(|path| path.to_str().expect("text"));
-    let more = ["--rate", "100", "--duration", "1s", "--json", "--report", report_text, "--journal", journal_text];
+    let more = [
+        "--rate",
+        "100",
+        "--duration",
+        "1s",
+        "--json",
+        "--report",
+        report_text,
+        "--journal",
+        journal_text,
+    ];
     let output = loadtest(&serve(), &roll, &more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&printed["planned"], &printed["answered_202"]), (&100.into(), &100.into()));
     assert_eq!(printed["to_202_us"]["count"], 100);
-    assert!(printed["generator"]["cpu_share"].is_number() && printed["to_202_us"]["p99.9"].is_number());
-    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).expect("the report")).expect("JSON");
+    assert!(
+        printed["generator"]["cpu_share"].is_number() && printed["to_202_us"]["p99.9"].is_number()
+    );
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&report).expect("the report")).expect("JSON");
     assert_eq!(written, printed);
     let journal = std::fs::read_to_string(journal).expect("the journal");
     assert!(journal.lines().count() == 202 && !journal.contains("SECRET"), "{journal}");
@@ -65,16 +88,32 @@ fn mistakes_have_their_exit_codes() {
     let code = |url: &str, more: &[&str]| loadtest(url, &roll, more).status.code();
     let url = serve();
     assert_eq!(code(&url, &["--rate", "100"]), Some(2), "a rate needs a duration");
-    assert_eq!(code(&url, &["--rate", "10", "--duration", "1s", "--users", "3"]), Some(2), "a rate has no users");
+    assert_eq!(
+        code(&url, &["--rate", "10", "--duration", "1s", "--users", "3"]),
+        Some(2),
+        "a rate has no users"
+    );
     assert_eq!(code(&url, &["--rate", "10", "--duration", "1s", "--duplicates", "100%"]), Some(2));
     assert_eq!(code("ftp://127.0.0.1", &[]), Some(2));
-    assert_eq!(code(&url, &["--rate", "100", "--duration", "1s"]), Some(3), "the roll is too small");
+    assert_eq!(
+        code(&url, &["--rate", "100", "--duration", "1s"]),
+        Some(3),
+        "the roll is too small"
+    );
     let existing = folder.path().join("journal.jsonl");
     std::fs::write(&existing, "kept").expect("write");
     let existing = existing.to_str().expect("text");
-    assert_eq!(code(&url, &["--rate", "10", "--duration", "1s", "--journal", existing]), Some(4), "the journal exists");
+    assert_eq!(
+        code(&url, &["--rate", "10", "--duration", "1s", "--journal", existing]),
+        Some(4),
+        "the journal exists"
+    );
     let closed = TcpListener::bind("127.0.0.1:0").expect("bind").local_addr().expect("address");
-    assert_eq!(code(&format!("http://{closed}"), &["--rate", "10", "--duration", "1s"]), Some(4), "nobody is there");
+    assert_eq!(
+        code(&format!("http://{closed}"), &["--rate", "10", "--duration", "1s"]),
+        Some(4),
+        "nobody is there"
+    );
 }
 
 #[test]
@@ -83,10 +122,21 @@ fn goose_writes_its_reports() {
     let roll = write_roll(folder.path(), 500);
     let report = folder.path().join("report.json");
     let report_text = report.to_str().expect("text");
-    let more = ["--users", "2", "--hatch-rate", "10", "--iterations", "3", "--report-file", report_text, "--json"];
+    let more = [
+        "--users",
+        "2",
+        "--hatch-rate",
+        "10",
+        "--iterations",
+        "3",
+        "--report-file",
+        report_text,
+        "--json",
+    ];
     let output = loadtest(&serve(), &roll, &more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).expect("only JSON on standard output");
+    let summary: serde_json::Value =
+        serde_json::from_slice(&output.stdout).expect("only JSON on standard output");
     assert!(summary["votes_by_kind"]["first"].as_u64().is_some_and(|votes| votes > 0), "{summary}");
     assert!(report.exists());
 }

@@ -11,23 +11,39 @@ fn hashed() -> Desk {
 }
 
 fn keygen(desk: &Desk, name: &str) -> String {
-    let made = desk.run(&["manifest", "keygen", "--name", &format!("elections.example/{name}"), "-o", name]);
+    let made = desk.run(&[
+        "manifest",
+        "keygen",
+        "--name",
+        &format!("elections.example/{name}"),
+        "-o",
+        name,
+    ]);
     made.succeeds().trim().to_owned()
 }
 
 #[test]
 fn officials_sign_one_after_the_other_and_anyone_verifies() {
     let desk = hashed();
-    let (marie, jean, other) = (keygen(&desk, "marie"), keygen(&desk, "jean"), keygen(&desk, "other"));
+    let (marie, jean, other) =
+        (keygen(&desk, "marie"), keygen(&desk, "jean"), keygen(&desk, "other"));
     assert_eq!(mode_of(&desk.path("marie")), 0o600);
     desk.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
-    desk.run(&["manifest", "sign", "hashes", "--key", "jean", "--name", "elections.example/jean"]).succeeds();
-    desk.run(&["manifest", "sign", "hashes", "--key", "jean"]).fails(3, &["already signed by elections.example/jean"]);
-    desk.run(&["manifest", "sign", "hashes", "--key", "other", "--name", "x"]).fails(3, &["the key of elections.example/other"]);
+    desk.run(&["manifest", "sign", "hashes", "--key", "jean", "--name", "elections.example/jean"])
+        .succeeds();
+    desk.run(&["manifest", "sign", "hashes", "--key", "jean"])
+        .fails(3, &["already signed by elections.example/jean"]);
+    desk.run(&["manifest", "sign", "hashes", "--key", "other", "--name", "x"])
+        .fails(3, &["the key of elections.example/other"]);
 
     let verified = desk.run(&["manifest", "verify", "hashes", "--vkey", &marie, "--vkey", &jean]);
-    assert!(verified.succeeds().contains("signed by elections.example/jean\n"), "{}", verified.stdout);
-    desk.run(&["manifest", "verify", "hashes", "--vkey", &other]).fails(5, &["elections.example/other: no signature"]);
+    assert!(
+        verified.succeeds().contains("signed by elections.example/jean\n"),
+        "{}",
+        verified.stdout
+    );
+    desk.run(&["manifest", "verify", "hashes", "--vkey", &other])
+        .fails(5, &["elections.example/other: no signature"]);
     desk.run(&["manifest", "verify", "hashes", "--vkey", "nonsense"]).fails(2, &["--vkey"]);
 }
 
@@ -44,10 +60,13 @@ fn a_signature_is_of_one_manifest() {
     let desk = hashed();
     let marie = keygen(&desk, "marie");
     desk.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "other", "--law", "L2025-001"]).succeeds();
+    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "other", "--law", "L2025-001"])
+        .succeeds();
     desk.write("other/manifest.note", desk.read("hashes/manifest.note"));
-    desk.run(&["manifest", "verify", "other", "--vkey", &marie]).fails(5, &["signs another manifest"]);
-    desk.run(&["manifest", "sign", "other", "--key", "marie"]).fails(3, &["signs another manifest"]);
+    desk.run(&["manifest", "verify", "other", "--vkey", &marie])
+        .fails(5, &["signs another manifest"]);
+    desk.run(&["manifest", "sign", "other", "--key", "marie"])
+        .fails(3, &["signs another manifest"]);
 }
 
 #[test]
@@ -59,7 +78,11 @@ fn every_changed_byte_of_a_shard_is_found_and_all_findings_are_listed() {
     std::fs::remove_file(desk.path("hashes/L2025-002.0001.json")).expect("there");
     desk.write("hashes/extra.json", "{}");
     let refused = desk.run(&["manifest", "verify", "hashes"]);
-    let texts = ["L2025-001.0001.json has been changed", "cannot read L2025-002.0001.json", "extra.json is not in the manifest"];
+    let texts = [
+        "L2025-001.0001.json has been changed",
+        "cannot read L2025-002.0001.json",
+        "extra.json is not in the manifest",
+    ];
     refused.fails(5, &texts);
     let marie = keygen(&desk, "marie");
     assert!(!marie.is_empty());
@@ -72,7 +95,8 @@ fn a_wrong_count_is_found() {
     let desk = hashed();
     let text = String::from_utf8(desk.read("hashes/manifest.json")).expect("UTF-8");
     desk.write("hashes/manifest.json", text.replace("\"registered\": 3", "\"registered\": 4"));
-    desk.run(&["manifest", "verify", "hashes"]).fails(5, &["states 4 keys for the law L2025-001, its files add up to 3"]);
+    desk.run(&["manifest", "verify", "hashes"])
+        .fails(5, &["states 4 keys for the law L2025-001, its files add up to 3"]);
     desk.write("hashes/manifest.json", text.replace("\"rows\": 4", "\"rows\": 5"));
     desk.run(&["manifest", "verify", "hashes"]).fails(5, &["states 5 rows"]);
     desk.write("hashes/manifest.json", text.replace("  \"date\"", "\t\"date\""));
@@ -85,9 +109,11 @@ fn another_pepper_is_found() {
     for name in ["p", "q"] {
         desk.run(&["pepper", "generate", "-o", name]).succeeds();
     }
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes", "--pepper-file", "p"]).succeeds();
+    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes", "--pepper-file", "p"])
+        .succeeds();
     desk.run(&["manifest", "verify", "hashes", "--pepper-file", "p"]).succeeds();
-    desk.run(&["manifest", "verify", "hashes", "--pepper-file", "q"]).fails(5, &["made with the pepper"]);
+    desk.run(&["manifest", "verify", "hashes", "--pepper-file", "q"])
+        .fails(5, &["made with the pepper"]);
 }
 
 #[test]

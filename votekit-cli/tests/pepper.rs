@@ -11,7 +11,12 @@ fn a_pepper_is_private_named_and_never_overwritten() {
     let id = made.succeeds().trim().to_owned();
     assert_eq!((id.len(), mode_of(&desk.path("p"))), (16, 0o600));
     let before = desk.read("p");
-    let secret = String::from_utf8(before.clone()).expect("text").trim().rsplit(' ').next().map(str::to_owned);
+    let secret = String::from_utf8(before.clone())
+        .expect("text")
+        .trim()
+        .rsplit(' ')
+        .next()
+        .map(str::to_owned);
     let secret = secret.expect("a word");
     assert!(!made.stdout.contains(&secret) && !made.stderr.contains(&secret));
 

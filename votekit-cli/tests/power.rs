@@ -1,4 +1,5 @@
-//! Power cuts and bad disks under the real node: what was answered is there, once; what is damaged is told and never served.
+//! Power cuts and bad disks under the real node: what was answered is there, once; what is damaged
+//! is told and never served.
 #![cfg(feature = "node")]
 
 mod support;
@@ -28,7 +29,12 @@ fn opened(electors: u32) -> (Desk, Vec<Elector>, FaultDisk) {
 }
 
 /// Casts until some votes more are answered, and a little longer, then kills the node.
-fn kill_under_load(node: Node, electors: &[Elector], known: &mut BTreeMap<usize, Known>, numbers: &mut Numbers) {
+fn kill_under_load(
+    node: Node,
+    electors: &[Elector],
+    known: &mut BTreeMap<usize, Known>,
+    numbers: &mut Numbers,
+) {
     let answered = AtomicUsize::new(0);
     let until = 1 + numbers.below(60) as usize;
     let public = node.public.clone();
@@ -43,23 +49,34 @@ fn kill_under_load(node: Node, electors: &[Elector], known: &mut BTreeMap<usize,
     });
 }
 
-/// Lets everyone vote who does not know that theirs was taken, closes, and holds the log against what the voters know.
+/// Lets everyone vote who does not know that theirs was taken, closes, and holds the log against
+/// what the voters know.
 fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
     let node = Node::serve(desk);
     let http = Http::new();
     for (elector, known) in known.iter() {
         let Known::Taken(request) = known else { continue };
         let status = http.get(&format!("{}/api/v1/vote/{request}", node.public));
-        assert_eq!(status.status, 200, "elector {elector}: {request} was answered and is gone: {}", status.body);
+        assert_eq!(
+            status.status, 200,
+            "elector {elector}: {request} was answered and is gone: {}",
+            status.body
+        );
     }
     // A connection left open is waited for.
     drop(http);
     cast(&node.public, electors, known, &AtomicUsize::new(0));
-    assert!(known.len() == electors.len() && known.values().all(|known| matches!(known, Known::Taken(_))));
+    assert!(
+        known.len() == electors.len()
+            && known.values().all(|known| matches!(known, Known::Taken(_)))
+    );
     desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
     node.stop();
     holds_once(desk, known);
-    assert_eq!(desk.run(&["results", "--data", "node", "--json"]).json()["accepted"], electors.len());
+    assert_eq!(
+        desk.run(&["results", "--data", "node", "--json"]).json()["accepted"],
+        electors.len()
+    );
 }
 
 /// Three lives of a node, each ended by a power cut. Gives how many unsynced changes the cuts met.
@@ -84,7 +101,8 @@ fn power_is_cut(seed: Option<u64>) -> u64 {
 
 #[test]
 fn a_node_that_loses_power_keeps_every_answered_vote_once() {
-    // A cut that meets nothing unsynced proves nothing; where each falls is chance, so they are taken together.
+    // A cut that meets nothing unsynced proves nothing; where each falls is chance, so they are
+    // taken together.
     let unsynced: u64 = [1, 2, 3, 4].into_iter().map(|seed| power_is_cut(Some(seed))).sum();
     assert!(unsynced > 0, "no cut met anything that was not synced");
 }
@@ -103,15 +121,28 @@ fn what_a_command_has_done_is_there_after_a_power_cut() {
         disk.lose_everything_unsynced().expect("cut");
         desk.run(&["election", "list", "--json", "--data", "volume/node"]).json()
     };
-    let nothing = run(&["load", "hashes", "--base", "elections.example", "--pepper-file", "referendum.pepper"]);
+    let nothing = run(&[
+        "load",
+        "hashes",
+        "--base",
+        "elections.example",
+        "--pepper-file",
+        "referendum.pepper",
+    ]);
     assert_eq!(nothing, serde_json::json!([]));
     let token = desk.read("volume/node/keys/admin-token");
-    assert_eq!(run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])[0]["state"], "draft");
+    assert_eq!(
+        run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])[0]["state"],
+        "draft"
+    );
     assert_eq!(run(&["election", "open", LAW])[0]["state"], "open");
     assert_eq!(run(&["election", "close", LAW])[0]["state"], "closed");
     run(&["election", "certify", LAW]);
     run(&["election", "purge", LAW, "--yes"]);
-    assert!(!desk.exists(&format!("volume/node/keys/ballot/{LAW}")), "a key that was destroyed is back");
+    assert!(
+        !desk.exists(&format!("volume/node/keys/ballot/{LAW}")),
+        "a key that was destroyed is back"
+    );
     assert_eq!(desk.read("volume/node/keys/admin-token"), token);
 }
 
@@ -123,18 +154,28 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..40], &mut known, &answered);
         assert_eq!(answered.load(Ordering::Relaxed), 40);
-        disk.set_faults(&Faults { space_bytes: Some(space_bytes), ..Faults::default() }).expect("ordered");
+        disk.set_faults(&Faults { space_bytes: Some(space_bytes), ..Faults::default() })
+            .expect("ordered");
         cast(&node.public, &electors, &mut known, &answered);
         let last = &electors[electors.len() - 1];
         let refused = Http::new().vote(&node.public, last, "oui", "another", 0).expect("an answer");
         assert_eq!(refused.status, 503, "{}", refused.body);
         assert_eq!(refused.json()["detail"], "nothing was stored; try again");
         assert!(node.log().contains("the disk is full"), "{}", node.log());
-        assert!(disk.faults_met().expect("read").iter().any(|met| met.starts_with("ENOSPC write ledger.sqlite")));
+        assert!(
+            disk.faults_met()
+                .expect("read")
+                .iter()
+                .any(|met| met.starts_with("ENOSPC write ledger.sqlite"))
+        );
         disk.set_faults(&Faults::default()).expect("lifted");
         let before = answered.load(Ordering::Relaxed);
         cast(&node.public, &electors, &mut known, &answered);
-        assert!(answered.load(Ordering::Relaxed) > before, "it does not recover by itself: {}", node.log());
+        assert!(
+            answered.load(Ordering::Relaxed) > before,
+            "it does not recover by itself: {}",
+            node.log()
+        );
         assert!(known.values().all(|known| matches!(known, Known::Taken(_))));
         node.cut_off();
         disk.cut_power(space_bytes).expect("cut");
@@ -149,7 +190,11 @@ fn a_failed_sync_stops_the_node_and_loses_nothing_that_was_answered() {
         let node = Node::serve_from(&desk, &disk);
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..30], &mut known, &answered);
-        let faults = Faults { failing_sync: Some(failing_sync), failing_sync_takes_back, ..Faults::default() };
+        let faults = Faults {
+            failing_sync: Some(failing_sync),
+            failing_sync_takes_back,
+            ..Faults::default()
+        };
         disk.set_faults(&faults).expect("ordered");
         cast(&node.public, &electors, &mut known, &answered);
         let log = node.log_path();
@@ -172,7 +217,13 @@ fn a_sync_that_fails_while_the_log_is_emptied_loses_nothing() {
         let (mut known, answered) = (BTreeMap::new(), AtomicUsize::new(0));
         cast(&node.public, &electors[..30], &mut known, &answered);
         let file = "ledger.sqlite".to_owned();
-        disk.set_faults(&Faults { failing_sync: Some(1), failing_sync_takes_back, file, ..Faults::default() }).expect("ordered");
+        disk.set_faults(&Faults {
+            failing_sync: Some(1),
+            failing_sync_takes_back,
+            file,
+            ..Faults::default()
+        })
+        .expect("ordered");
         let log = node.log_path();
         node.stop();
         let log = std::fs::read_to_string(log).expect("a log");

@@ -1,4 +1,5 @@
-//! Runs the README's examples as they stand, in their order, and holds what they print against the answers shown.
+//! Runs the README's examples as they stand, in their order, and holds what they print against the
+//! answers shown.
 //!
 //! The words after a block's fence say what it is:
 //!
@@ -29,7 +30,8 @@ fn every_example_of_the_readme_answers_as_shown() {
         curl.is_ok_and(|output| output.status.success()),
         "curl is not on this machine, and the README's examples are made with it: install the package 'curl'"
     );
-    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).expect("the README");
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"))
+        .expect("the README");
     let desk = Desk::new();
     let mut shell = Shell::start(&desk);
     let mut node = None;
@@ -42,18 +44,29 @@ fn every_example_of_the_readme_answers_as_shown() {
             }
             "sh node" => node = Some(NodeProcess::start(&block, &desk)),
             "sh set" => {
-                let text = node.as_ref().expect("a node is started before its addresses are set").variables(&block);
+                let text = node
+                    .as_ref()
+                    .expect("a node is started before its addresses are set")
+                    .variables(&block);
                 shell.run(&Block { text, ..block });
             }
             "text answer" => {
-                assert!(fits(block.text.trim(), printed.trim()), "{} shows\n{}\nprinted:\n{printed}", block.place(), block.text);
+                assert!(
+                    fits(block.text.trim(), printed.trim()),
+                    "{} shows\n{}\nprinted:\n{printed}",
+                    block.place(),
+                    block.text
+                );
                 compared += 1;
             }
             "json answer" => {
                 let read = |text: &str| -> Value {
-                    serde_json::from_str(text).unwrap_or_else(|error| panic!("{}: {error} in\n{text}", block.place()))
+                    serde_json::from_str(text)
+                        .unwrap_or_else(|error| panic!("{}: {error} in\n{text}", block.place()))
                 };
-                if let Some(difference) = difference(&read(&block.text), &read(&printed), "the answer") {
+                if let Some(difference) =
+                    difference(&read(&block.text), &read(&printed), "the answer")
+                {
                     panic!("{}: {difference}\nprinted:\n{printed}", block.place());
                 }
                 compared += 1;
@@ -61,9 +74,16 @@ fn every_example_of_the_readme_answers_as_shown() {
             _ => {}
         }
     }
-    assert!(run >= 20 && compared >= 15, "{run} blocks run, {compared} answers compared: has the README lost its marks?");
+    assert!(
+        run >= 20 && compared >= 15,
+        "{run} blocks run, {compared} answers compared: has the README lost its marks?"
+    );
     let node = node.expect("the README starts a node");
-    let document = shell.run(&Block { info: "sh run", line: 0, text: "curl -s $NODE/api/v1/openapi.json\n".to_owned() });
+    let document = shell.run(&Block {
+        info: "sh run",
+        line: 0,
+        text: "curl -s $NODE/api/v1/openapi.json\n".to_owned(),
+    });
     every_call_is_listed(&readme, &serde_json::from_str(&document).expect("an OpenAPI document"));
     node.stop();
 }
@@ -76,7 +96,10 @@ fn every_call_is_listed(readme: &str, interface: &Value) {
         for method in methods.as_object().expect("methods").keys() {
             let call = format!("`{} {path}`", method.to_uppercase());
             let shortened = format!("`…/{}`", path.rsplit('/').next().unwrap_or_default());
-            assert!(readme.contains(&call) || readme.contains(&shortened), "the README does not list {call}");
+            assert!(
+                readme.contains(&call) || readme.contains(&shortened),
+                "the README does not list {call}"
+            );
         }
     }
 }
@@ -113,7 +136,9 @@ fn blocks(readme: &str) -> Vec<Block<'_>> {
 /// Whether a text is the one shown, `…` standing for anything, line breaks too.
 fn fits(shown: &str, found: &str) -> bool {
     let mut pieces = shown.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| found.strip_prefix(first)) else { return false };
+    let Some(mut rest) = pieces.next().and_then(|first| found.strip_prefix(first)) else {
+        return false;
+    };
     let mut pieces = pieces.peekable();
     if pieces.peek().is_none() {
         return rest.is_empty();
@@ -130,24 +155,30 @@ fn fits(shown: &str, found: &str) -> bool {
     true
 }
 
-/// The first difference between a JSON value shown and the one found. A text shown is matched by [`fits`], the text `…` by any value, and a member named
-/// `…` allows further members.
+/// The first difference between a JSON value shown and the one found. A text shown is matched by
+/// [`fits`], the text `…` by any value, and a member named `…` allows further members.
 fn difference(shown: &Value, found: &Value, place: &str) -> Option<String> {
     match (shown, found) {
         (Value::String(shown), _) if shown == "…" => None,
         (Value::String(shown), Value::String(found)) if fits(shown, found) => None,
         (Value::Array(shown), Value::Array(found)) if shown.len() == found.len() => {
             let pairs = shown.iter().zip(found).enumerate();
-            pairs.into_iter().find_map(|(index, (shown, found))| difference(shown, found, &format!("{place}[{index}]")))
+            pairs.into_iter().find_map(|(index, (shown, found))| {
+                difference(shown, found, &format!("{place}[{index}]"))
+            })
         }
         (Value::Object(shown), Value::Object(found)) => {
-            let unshown = found.keys().find(|key| !shown.contains_key(*key) && !shown.contains_key("…"));
+            let unshown =
+                found.keys().find(|key| !shown.contains_key(*key) && !shown.contains_key("…"));
             if let Some(key) = unshown {
                 return Some(format!("{place}.{key} is not shown"));
             }
             shown.iter().filter(|(key, _)| *key != "…").find_map(|(key, value)| {
                 let place = format!("{place}.{key}");
-                found.get(key).map_or_else(|| Some(format!("{place} is missing")), |found| difference(value, found, &place))
+                found.get(key).map_or_else(
+                    || Some(format!("{place} is missing")),
+                    |found| difference(value, found, &place),
+                )
             })
         }
         _ if shown == found => None,
@@ -166,7 +197,8 @@ impl Desk {
         let folder = || TempDir::new().expect("a temporary folder");
         let (desk, aside) = (folder(), folder());
         // What curl says of a failure is seen, and no call lasts for ever.
-        fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n").expect("a writable folder");
+        fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n")
+            .expect("a writable folder");
         Self { desk, aside }
     }
 
@@ -176,7 +208,8 @@ impl Desk {
 
     /// A POSIX shell in the folder, with `votekit` on its path.
     fn command(&self) -> Command {
-        let built = Path::new(env!("CARGO_BIN_EXE_votekit")).parent().expect("a binary lies in a folder");
+        let built =
+            Path::new(env!("CARGO_BIN_EXE_votekit")).parent().expect("a binary lies in a folder");
         let mut path = OsString::from(built);
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -210,13 +243,18 @@ impl<'a> Shell<'a> {
         Self { desk, child, stdin, stdout }
     }
 
-    /// Runs a block to its end and gives what it printed on standard output. A command that fails ends the test.
+    /// Runs a block to its end and gives what it printed on standard output. A command that fails
+    /// ends the test.
     fn run(&mut self, block: &Block<'_>) -> String {
         let script = self.desk.aside("block.sh");
         fs::write(&script, &block.text).expect("a writable folder");
         // Read from a file, so that no command in it takes the shell's own input for its own.
-        writeln!(self.stdin, "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{MARK}'", script.display())
-            .expect("the shell reads on");
+        writeln!(
+            self.stdin,
+            "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{MARK}'",
+            script.display()
+        )
+        .expect("the shell reads on");
         let mut printed = String::new();
         loop {
             let before = printed.len();
@@ -227,7 +265,11 @@ impl<'a> Shell<'a> {
             }
             if read == 0 {
                 let said = fs::read_to_string(self.desk.aside("stderr")).unwrap_or_default();
-                panic!("{} failed:\n{}\nprinted:\n{printed}\nsaid:\n{said}", block.place(), block.text);
+                panic!(
+                    "{} failed:\n{}\nprinted:\n{printed}\nsaid:\n{said}",
+                    block.place(),
+                    block.text
+                );
             }
         }
     }
@@ -250,32 +292,41 @@ struct NodeProcess {
 
 impl NodeProcess {
     fn start(block: &Block<'_>, desk: &Desk) -> Self {
-        let free = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json";
+        let free =
+            "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --json";
         let log = desk.aside("node.log");
         let mut command = desk.command();
         command.args(["-c", &format!("exec {} {free}", block.text.trim())]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&log).expect("a writable folder"));
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a writable folder"));
         let mut child = command.spawn().expect("a shell starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("the node prints text");
         let mut node = Self { child, listening: Value::Null, log };
-        node.listening = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("{}: the node did not start:\n{line}{}", block.place(), node.said()));
+        node.listening = serde_json::from_str(&line).unwrap_or_else(|_| {
+            panic!("{}: the node did not start:\n{line}{}", block.place(), node.said())
+        });
         node
     }
 
     /// The block's variables, set to this node's addresses.
     fn variables(&self, block: &Block<'_>) -> String {
         let set = block.text.lines().map(|line| {
-            let (name, _) = line.split_once('=').unwrap_or_else(|| panic!("{}: '{line}' sets nothing", block.place()));
+            let (name, _) = line
+                .split_once('=')
+                .unwrap_or_else(|| panic!("{}: '{line}' sets nothing", block.place()));
             let address = match name {
                 "NODE" => &self.listening["public"],
                 "ADMIN" => &self.listening["admin"],
                 "METRICS" => &self.listening["metrics"],
                 _ => panic!("{}: {name} is no address of a node", block.place()),
             };
-            let address = address.as_str().unwrap_or_else(|| panic!("the node tells no {name}: {}", self.listening));
+            let address = address
+                .as_str()
+                .unwrap_or_else(|| panic!("the node tells no {name}: {}", self.listening));
             format!("{name}={}\n", address.trim_end_matches("/metrics"))
         });
         set.collect()
@@ -287,7 +338,10 @@ impl NodeProcess {
 
     /// Ends the node as an operator does, with SIGTERM: it must end well and without an alarm.
     fn stop(mut self) {
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a process has an id");
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .expect("a process has an id");
         rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("the node runs");
         let ended = self.child.wait().expect("the node ends");
         assert!(ended.success(), "the node ended with {ended}:\n{}", self.said());

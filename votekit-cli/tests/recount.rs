@@ -15,12 +15,18 @@ fn closed() -> Desk {
     let (desk, electors) = poll::opened(9);
     let node = Node::serve(&desk);
     let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
-    desk.write("votes.csv", poll::votes(electors.iter().zip(["oui", "oui", "oui", "non", "non", "blanc"])));
+    desk.write(
+        "votes.csv",
+        poll::votes(electors.iter().zip(["oui", "oui", "oui", "non", "non", "blanc"])),
+    );
     desk.run(&cast).succeeds();
     desk.write("votes.csv", poll::votes([(&electors[0], "non")]));
     assert!(desk.run(&cast).succeeds().contains("duplicate"));
     node.stop();
-    assert!(desk.run(&RECOUNT).succeeds().contains("the published totals are confirmed"), "live totals are confirmed too");
+    assert!(
+        desk.run(&RECOUNT).succeeds().contains("the published totals are confirmed"),
+        "live totals are confirmed too"
+    );
     desk.run(&["election", "close", LAW, "--data", "node"]).succeeds();
     desk
 }
@@ -35,7 +41,10 @@ fn the_published_totals_are_confirmed() {
     }
     assert!(counted.stdout.ends_with("the published totals are confirmed\n"));
     let json = desk.run(&[&RECOUNT[..], &["--json"]].concat()).json();
-    assert_eq!((&json["accepted"], &json["envelopes"], &json["spoiled"]), (&6.into(), &7.into(), &0.into()));
+    assert_eq!(
+        (&json["accepted"], &json["envelopes"], &json["spoiled"]),
+        (&6.into(), &7.into(), &0.into())
+    );
     assert_eq!(json["published"], serde_json::json!([3, 2, 1, 0]));
     assert_eq!(json["differences"], serde_json::json!([]));
     // It reads beside a running node as well.
@@ -52,10 +61,16 @@ fn before_the_close_there_may_be_nothing_to_confirm() {
 
 /// The stored batches: row, number as the log writes it, bytes.
 fn batches(ledger: &Connection) -> Vec<(i64, String, Vec<u8>)> {
-    let mut statement =
-        ledger.prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id").expect("SQL");
+    let mut statement = ledger
+        .prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id")
+        .expect("SQL");
     let rows = statement.query_map([], |row| {
-        let number = format!("{}/{}/{}", row.get::<_, String>(1)?, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?);
+        let number = format!(
+            "{}/{}/{}",
+            row.get::<_, String>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, i64>(3)?
+        );
         Ok((row.get(0)?, number, row.get(4)?))
     });
     rows.expect("rows").collect::<Result<_, _>>().expect("readable")
@@ -67,14 +82,22 @@ fn an_altered_batch_is_named() {
     let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
     let stored = batches(&ledger);
     let (id, number, bytes) = stored.first().expect("a batch");
-    let put = |bytes: &[u8]| ledger.execute("UPDATE batch SET bytes = ?1 WHERE id = ?2", (bytes, id)).expect("written");
-    // The last byte is of the signature, one further in of the sealed choices, one early of the envelopes.
+    let put = |bytes: &[u8]| {
+        ledger.execute("UPDATE batch SET bytes = ?1 WHERE id = ?2", (bytes, id)).expect("written")
+    };
+    // The last byte is of the signature, one further in of the sealed choices, one early of the
+    // envelopes.
     for place in [bytes.len() - 70, 120] {
         let mut altered = bytes.clone();
         altered[place] ^= 1;
         put(&altered);
-        desk.run(&RECOUNT)
-            .fails(5, &["the recount does not agree with the log", &format!("the evidence of batch {number} is damaged")]);
+        desk.run(&RECOUNT).fails(
+            5,
+            &[
+                "the recount does not agree with the log",
+                &format!("the evidence of batch {number} is damaged"),
+            ],
+        );
     }
     put(&bytes[..bytes.len() - 1]);
     desk.run(&RECOUNT).fails(5, &[number]);
@@ -90,10 +113,15 @@ fn after_the_purge_it_says_why_it_cannot() {
     desk.run(&["election", "certify", LAW, "--data", "node"]).succeeds();
     desk.run(&RECOUNT).succeeds();
     desk.run(&["election", "purge", LAW, "--yes", "--data", "node"]).succeeds();
-    let gone = ["the ballot key of L2025-001 is not in the data folder", "hint: it is destroyed by `votekit election purge`"];
+    let gone = [
+        "the ballot key of L2025-001 is not in the data folder",
+        "hint: it is destroyed by `votekit election purge`",
+    ];
     desk.run(&RECOUNT).fails(3, &gone);
     let ledger = Connection::open(desk.path("node/ledger.sqlite")).expect("the ledger");
-    let left: i64 = ledger.query_row("SELECT count(*) FROM batch WHERE bytes IS NOT NULL", [], |row| row.get(0)).expect("SQL");
+    let left: i64 = ledger
+        .query_row("SELECT count(*) FROM batch WHERE bytes IS NOT NULL", [], |row| row.get(0))
+        .expect("SQL");
     assert_eq!(left, 0);
     drop(ledger);
     // Log, results and bundle stay, and a node still serves them.

@@ -18,13 +18,21 @@ fn live_results_are_seen_while_voting() {
     let shown = desk.run(&["results", "--node", &node.public]);
     let row = |name: &str, count: u32| format!("  {name:<24} {count:>10}\n");
     let counts = [row("oui", 3), row("non", 1), row("blanc", 1), row("total", 5)].concat();
-    let table = format!("L2025-001: Loi sur l’eau / Water Act (open)\n{counts}  turnout 55.55 % of 9 registered\n");
+    let table = format!(
+        "L2025-001: Loi sur l’eau / Water Act (open)\n{counts}  turnout 55.55 % of 9 registered\n"
+    );
     assert_eq!(shown.succeeds(), table);
     // The data folder is read beside the node that holds it.
     assert_eq!(desk.run(&RESULTS).succeeds(), table);
     let json = desk.run(&["results", "--node", &node.public, "--json"]).json();
-    assert_eq!((&json["oui_count"], &json["non_count"], &json["blank_count"]), (&3.into(), &1.into(), &1.into()));
-    assert_eq!((&json["total_votes"], &json["turnout"], &json["state"]), (&5.into(), &"55.55".into(), &"open".into()));
+    assert_eq!(
+        (&json["oui_count"], &json["non_count"], &json["blank_count"]),
+        (&3.into(), &1.into(), &1.into())
+    );
+    assert_eq!(
+        (&json["total_votes"], &json["turnout"], &json["state"]),
+        (&5.into(), &"55.55".into(), &"open".into())
+    );
     node.stop();
     assert_eq!(desk.run(&RESULTS).succeeds(), table);
 }
@@ -36,11 +44,13 @@ fn withheld_results_are_not_to_be_had_before_the_close() {
     let node = Node::serve(&desk);
     desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
     desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
-    let withheld = ["the results of L2025-001 have not been opened", "hint: they are opened at the close"];
+    let withheld =
+        ["the results of L2025-001 have not been opened", "hint: they are opened at the close"];
     desk.run(&["results", "--node", &node.public]).fails(3, &withheld);
     desk.run(&RESULTS).fails(3, &withheld);
     for format in ["csv", "json", "nist"] {
-        desk.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"]).fails(3, &withheld);
+        desk.run(&["export", "results", "--format", format, "--data", "node", "-o", "out"])
+            .fails(3, &withheld);
     }
     assert!(!desk.exists("out"));
     desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
@@ -51,8 +61,20 @@ fn withheld_results_are_not_to_be_had_before_the_close() {
 #[test]
 fn among_several_elections_one_is_chosen() {
     let (desk, _) = poll::opened(3);
-    desk.run(&["election", "create", "L2", "--title-fr", "Air", "--title-en", "Air", "--data", "node"]).succeeds();
-    desk.run(&RESULTS).fails(2, &["there are several elections", "hint: choose with --election: L2025-001, L2"]);
+    desk.run(&[
+        "election",
+        "create",
+        "L2",
+        "--title-fr",
+        "Air",
+        "--title-en",
+        "Air",
+        "--data",
+        "node",
+    ])
+    .succeeds();
+    desk.run(&RESULTS)
+        .fails(2, &["there are several elections", "hint: choose with --election: L2025-001, L2"]);
     desk.run(&[&RESULTS[..], &["--election", "L3"]].concat())
         .fails(3, &["no election L3", "hint: those there are: L2025-001, L2"]);
     let node = Node::serve(&desk);
@@ -62,6 +84,7 @@ fn among_several_elections_one_is_chosen() {
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).fails(2, &["several elections"]);
     desk.run(&["recount", "--data", "node"]).fails(2, &["several elections"]);
     desk.run(&["results"]).fails(2, &["--node"]);
-    desk.run(&["results", "--node", &node.public, "--data", "node"]).fails(2, &["cannot be used with"]);
+    desk.run(&["results", "--node", &node.public, "--data", "node"])
+        .fails(2, &["cannot be used with"]);
     desk.run(&["results", "--data", "hashes"]).fails(4, &["hashes", "data folder of a node"]);
 }

@@ -7,7 +7,8 @@ use support::Desk;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// A desk whose stopped node has three accepted votes, two further attempts of the first elector, and a vote of no credential.
+/// A desk whose stopped node has three accepted votes, two further attempts of the first elector,
+/// and a vote of no credential.
 fn reviewed() -> Desk {
     let (desk, electors) = poll::opened(4);
     let mut nobody = electors[3].clone();
@@ -15,7 +16,11 @@ fn reviewed() -> Desk {
     let first = &electors[0];
     let votes = [(first, "oui"), (&electors[1], "oui"), (&electors[2], "non")];
     let node = Node::serve(&desk);
-    for (name, rows) in [("first.csv", &votes[..]), ("again.csv", &[(first, "non")]), ("third.csv", &[(first, "oui")])] {
+    for (name, rows) in [
+        ("first.csv", &votes[..]),
+        ("again.csv", &[(first, "non")]),
+        ("third.csv", &[(first, "oui")]),
+    ] {
         desk.write(name, poll::votes(rows.iter().copied()));
         desk.run(&["cast", "--node", &node.public, "--from", name]);
     }
@@ -34,8 +39,10 @@ fn list(desk: &Desk, more: &[&str]) -> Vec<serde_json::Value> {
 fn what_did_not_count_is_listed_shown_and_proven() {
     let desk = reviewed();
     let all = list(&desk, &[]);
-    let decisions: Vec<_> =
-        all.iter().map(|case| (case["decision"].clone(), case["attempt"].clone(), case["reason"].clone())).collect();
+    let decisions: Vec<_> = all
+        .iter()
+        .map(|case| (case["decision"].clone(), case["attempt"].clone(), case["reason"].clone()))
+        .collect();
     let none = serde_json::Value::Null;
     assert_eq!(
         decisions,
@@ -50,21 +57,36 @@ fn what_did_not_count_is_listed_shown_and_proven() {
     assert!(list(&desk, &["--reason", "late"]).is_empty());
     assert!(list(&desk, &["--from-node", "0000000000000000"]).is_empty());
     let table = desk.run(&["review", "list", "--data", "node"]);
-    assert!(table.succeeds().contains("attempt 2") && table.stdout.ends_with("3 requests\n"), "{}", table.stdout);
+    assert!(
+        table.succeeds().contains("attempt 2") && table.stdout.ends_with("3 requests\n"),
+        "{}",
+        table.stdout
+    );
 
     let request = all[0]["request"].as_str().expect("a request");
-    let shown = desk.run(&["review", "show", request, "--data", "node", "--json", "-o", "request.receipt"]).json();
-    assert_eq!((&shown["attempts"], &shown["attempt"], &shown["law_id"]), (&3.into(), &2.into(), &LAW.into()));
+    let shown = desk
+        .run(&["review", "show", request, "--data", "node", "--json", "-o", "request.receipt"])
+        .json();
+    assert_eq!(
+        (&shown["attempts"], &shown["attempt"], &shown["law_id"]),
+        (&3.into(), &2.into(), &LAW.into())
+    );
     let accepted = shown["accepted_request"].as_str().expect("the request that counts");
     assert!(accepted != request && !shown.to_string().contains("oui"), "{shown}");
     let people = desk.run(&["review", "show", request, "--data", "node"]);
-    assert!(people.succeeds().contains(&format!("the request that counts is {accepted}")), "{}", people.stdout);
+    assert!(
+        people.succeeds().contains(&format!("the request that counts is {accepted}")),
+        "{}",
+        people.stdout
+    );
 
     // The proof is a receipt like any other: it holds against the policy of the published bundle.
     desk.run(&["export", "bundle", "publication", "--data", "node"]).succeeds();
-    desk.run(&["verify", "receipt", "request.receipt", "--policy", "publication/policy"]).succeeds();
+    desk.run(&["verify", "receipt", "request.receipt", "--policy", "publication/policy"])
+        .succeeds();
     let never = "00".repeat(16);
-    desk.run(&["review", "show", &never, "--data", "node"]).fails(3, &["has no request 0000", "hint: `votekit review list`"]);
+    desk.run(&["review", "show", &never, "--data", "node"])
+        .fails(3, &["has no request 0000", "hint: `votekit review list`"]);
     desk.run(&["review", "show", "nonsense", "--data", "node"]).fails(2, &[]);
 }
 
@@ -72,25 +94,42 @@ fn what_did_not_count_is_listed_shown_and_proven() {
 fn remarks_are_kept_beside_the_log() {
     let desk = reviewed();
     let request = list(&desk, &[])[0]["request"].as_str().expect("a request").to_owned();
-    let mark = |text: &str| desk.run(&["review", "mark", &request, "--by", "M. Roy", "--text", text, "--data", "node"]);
+    let mark = |text: &str| {
+        desk.run(&["review", "mark", &request, "--by", "M. Roy", "--text", text, "--data", "node"])
+    };
     mark("letter returned").succeeds();
     mark("new code sent, \"in time\"").succeeds();
     mark("NAS 123 456 789").fails(3, &["nine digits"]);
     mark(&"x".repeat(2001)).fails(3, &["at most 2000 bytes"]);
     let never = "00".repeat(16);
-    desk.run(&["review", "mark", &never, "--by", "M. Roy", "--text", "what?", "--data", "node"]).fails(3, &["has no request"]);
+    desk.run(&["review", "mark", &never, "--by", "M. Roy", "--text", "what?", "--data", "node"])
+        .fails(3, &["has no request"]);
 
     let marked = &list(&desk, &[])[0];
-    let texts: Vec<_> = marked["remarks"].as_array().expect("remarks").iter().map(|remark| remark["text"].clone()).collect();
+    let texts: Vec<_> = marked["remarks"]
+        .as_array()
+        .expect("remarks")
+        .iter()
+        .map(|remark| remark["text"].clone())
+        .collect();
     assert_eq!(texts, ["letter returned", "new code sent, \"in time\""]);
     assert_eq!(list(&desk, &["--unmarked"]).len(), 2);
 
     let exported = desk.run(&["review", "export", "--format", "csv", "--data", "node"]);
     let mut rows = exported.succeeds().lines();
-    assert_eq!(rows.next(), Some("request_id,status,attempt,reason,minute,batch,leaf_index,remarks"));
-    assert!(rows.next().is_some_and(|row| row.starts_with(&format!("{request},duplicate,2,,"))), "{}", exported.stdout);
-    desk.run(&["review", "export", "--format", "json", "--data", "node", "-o", "review.json"]).succeeds();
-    let exported: serde_json::Value = serde_json::from_slice(&desk.read("review.json")).expect("JSON");
+    assert_eq!(
+        rows.next(),
+        Some("request_id,status,attempt,reason,minute,batch,leaf_index,remarks")
+    );
+    assert!(
+        rows.next().is_some_and(|row| row.starts_with(&format!("{request},duplicate,2,,"))),
+        "{}",
+        exported.stdout
+    );
+    desk.run(&["review", "export", "--format", "json", "--data", "node", "-o", "review.json"])
+        .succeeds();
+    let exported: serde_json::Value =
+        serde_json::from_slice(&desk.read("review.json")).expect("JSON");
     assert_eq!(exported, serde_json::Value::Array(list(&desk, &[])));
 
     // A node that is started on the folder again reads its log as before.

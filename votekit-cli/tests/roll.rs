@@ -9,16 +9,22 @@ use support::Desk;
 #[test]
 fn a_sample_is_repeatable_distinct_and_passes_its_own_checks() {
     let desk = Desk::new();
-    let arguments = ["roll", "sample", "--electors", "500", "--law", "L1", "--law", "L2", "--seed", "7", "-o"];
+    let arguments =
+        ["roll", "sample", "--electors", "500", "--law", "L1", "--law", "L2", "--seed", "7", "-o"];
     desk.run(&[&arguments[..], &["a.csv"]].concat()).succeeds();
     let again = desk.run(&[&arguments[..], &["-"]].concat());
     assert_eq!(desk.read("a.csv"), again.succeeds().as_bytes());
-    let numbers: HashSet<&str> = again.stdout.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    let numbers: HashSet<&str> =
+        again.stdout.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
     assert_eq!(numbers.len(), 500);
     assert!(numbers.iter().all(|number| number.starts_with('0')));
 
-    let hashed = desk.run(&["hashgen", "a.csv", "--out", "hashes", "--check-digit", "--json"]).json();
-    assert_eq!((hashed["rows"].as_u64(), hashed["laws"][1]["registered"].as_u64()), (Some(1000), Some(500)));
+    let hashed =
+        desk.run(&["hashgen", "a.csv", "--out", "hashes", "--check-digit", "--json"]).json();
+    assert_eq!(
+        (hashed["rows"].as_u64(), hashed["laws"][1]["registered"].as_u64()),
+        (Some(1000), Some(500))
+    );
 }
 
 #[test]
@@ -33,9 +39,12 @@ fn a_sample_never_overwrites() {
 #[test]
 fn mistakes_in_arguments_leave_with_2() {
     let desk = Desk::new();
-    desk.run(&["roll", "sample", "--electors", "0", "--law", "L1", "-o", "x"]).fails(2, &["--electors"]);
-    desk.run(&["roll", "sample", "--electors", "5", "--law", "L 1", "-o", "x"]).fails(2, &["character 2"]);
-    desk.run(&["roll", "sample", "--electors", "5", "--law", "L1", "--law", "L1", "-o", "x"]).fails(2, &["twice"]);
+    desk.run(&["roll", "sample", "--electors", "0", "--law", "L1", "-o", "x"])
+        .fails(2, &["--electors"]);
+    desk.run(&["roll", "sample", "--electors", "5", "--law", "L 1", "-o", "x"])
+        .fails(2, &["character 2"]);
+    desk.run(&["roll", "sample", "--electors", "5", "--law", "L1", "--law", "L1", "-o", "x"])
+        .fails(2, &["twice"]);
     desk.run(&["frobnicate", "--json"]).fails(2, &["{\"error\":{", "\"kind\":\"usage\""]);
     assert!(desk.names().is_empty());
 }

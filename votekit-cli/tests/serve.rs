@@ -11,11 +11,14 @@ use support::node::{Node, terminate};
 use support::poll::{self, LAW};
 use support::{Desk, Outcome, mode_of};
 
-const ANY_PORTS: &str = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
+const ANY_PORTS: &str =
+    "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
 
 /// Runs a node that is to refuse; one that serves instead is ended after a while.
 fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
-    desk.shell(&format!("{environment} exec timeout 30 \"$VOTEKIT\" serve --new --data node {arguments}"))
+    desk.shell(&format!(
+        "{environment} exec timeout 30 \"$VOTEKIT\" serve --new --data node {arguments}"
+    ))
 }
 
 #[test]
@@ -24,7 +27,10 @@ fn a_node_makes_its_folder_and_tells_where_it_listens() {
     let node = Node::serve(&desk);
     let http = Http::new();
     assert_eq!(http.get(&format!("{}/api/v1/health", node.public)).status, 200);
-    assert_eq!(http.get(&format!("{}/api/v1/elections", node.public)).json(), serde_json::json!([]));
+    assert_eq!(
+        http.get(&format!("{}/api/v1/elections", node.public)).json(),
+        serde_json::json!([])
+    );
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.admin)).status, 401);
     // Each listener serves its own routes only.
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.public)).status, 404);
@@ -32,7 +38,10 @@ fn a_node_makes_its_folder_and_tells_where_it_listens() {
     assert_eq!(mode_of(&desk.path("node/keys")), 0o700);
     assert_eq!(mode_of(&desk.path("node/keys/admin-token")), 0o600);
     for line in node.log().lines() {
-        assert!(serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()), "no line of JSON: {line}");
+        assert!(
+            serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
+            "no line of JSON: {line}"
+        );
     }
     node.stop();
 }
@@ -41,10 +50,16 @@ fn a_node_makes_its_folder_and_tells_where_it_listens() {
 fn a_second_node_on_the_same_data_is_refused() {
     let desk = Desk::new();
     let node = Node::serve(&desk);
-    refused(&desk, "", ANY_PORTS).fails(4, &["node is in use by another votekit process", "hint: "]);
+    refused(&desk, "", ANY_PORTS)
+        .fails(4, &["node is in use by another votekit process", "hint: "]);
     assert_eq!(Http::new().get(&format!("{}/api/v1/health", node.public)).status, 200);
-    let taken = format!("{} --listen {}", ANY_PORTS.replacen("--listen 127.0.0.1:0 ", "", 1), node.public.replace("http://", ""));
-    let other = desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --new --data other {taken}"));
+    let taken = format!(
+        "{} --listen {}",
+        ANY_PORTS.replacen("--listen 127.0.0.1:0 ", "", 1),
+        node.public.replace("http://", "")
+    );
+    let other =
+        desk.shell(&format!("exec timeout 30 \"$VOTEKIT\" serve --new --data other {taken}"));
     other.fails(4, &["cannot listen on 127.0.0.1:"]);
     node.stop();
     // The folder is free again.
@@ -61,9 +76,12 @@ fn beyond_this_machine_it_wants_tls() {
     // Administration and metrics stay, whatever proxy stands before the votes.
     let stays = "only admin_beyond_loopback = true";
     refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
-    refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5").fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
-    refused(&desk, "", "--tls-proxy 10.0.0.5/24").fails(2, &["--tls-proxy", "bits behind the network's length"]);
-    refused(&desk, "", "--behind-tls-proxy").fails(2, &["no option any more", "hint: ", "--tls-proxy 10.0.0.5"]);
+    refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5")
+        .fails(4, &["metrics_listen = 0.0.0.0:0", stays]);
+    refused(&desk, "", "--tls-proxy 10.0.0.5/24")
+        .fails(2, &["--tls-proxy", "bits behind the network's length"]);
+    refused(&desk, "", "--behind-tls-proxy")
+        .fails(2, &["no option any more", "hint: ", "--tls-proxy 10.0.0.5"]);
     refused(&desk, "", "--tls-cert cert.pem").fails(2, &["--tls-key"]);
     assert!(!desk.exists("node"), "a refused node made its folder");
 }
@@ -72,7 +90,10 @@ fn beyond_this_machine_it_wants_tls() {
 fn a_configuration_is_read_and_its_faults_are_placed() {
     let desk = Desk::new();
     for (text, said) in [
-        ("listen = \"127.0.0.1:0\"\nlistn = \"127.0.0.1:0\"\n", &["node.toml: ", "line 2", "listn"][..]),
+        (
+            "listen = \"127.0.0.1:0\"\nlistn = \"127.0.0.1:0\"\n",
+            &["node.toml: ", "line 2", "listn"][..],
+        ),
         ("\n\nrate_limit_per_second = \"many\"\n", &["node.toml: ", "line 3"]),
         ("[throttle]\nfree = 3\n", &["node.toml: ", "line 2", "free"]),
         ("listen = \n", &["node.toml: ", "line 1"]),
@@ -84,16 +105,22 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
         refused(&desk, "", "--config node.toml").fails(4, said);
     }
     refused(&desk, "", "--config nothing.toml").fails(3, &["cannot read nothing.toml"]);
-    refused(&desk, "", "--log-level loud").fails(2, &["--log-level: a log level is one of error, warn, info"]);
+    refused(&desk, "", "--log-level loud")
+        .fails(2, &["--log-level: a log level is one of error, warn, info"]);
     refused(&desk, "", "--rate-limit few").fails(2, &["--rate-limit"]);
     refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
     assert!(!desk.exists("node"));
-    // Flag over environment over file: the file's address is not this machine's to take, the flags' are.
-    desk.write("node.toml", "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n");
+    // Flag over environment over file: the file's address is not this machine's to take, the flags'
+    // are.
+    desk.write(
+        "node.toml",
+        "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n",
+    );
     let node = Node::serve_with(&desk, &["--config", "node.toml", "--base", "elections.example"]);
     assert!(node.public.contains("127.0.0.1:"));
     node.stop();
-    refused(&desk, "", "--base other.example").fails(4, &["named under 'elections.example'", "hint: leave --base out"]);
+    refused(&desk, "", "--base other.example")
+        .fails(4, &["named under 'elections.example'", "hint: leave --base out"]);
 }
 
 #[test]
@@ -130,7 +157,9 @@ fn sigterm_under_load_loses_nothing() {
                 scope.spawn(move || {
                     let http = Http::new();
                     // From the first broken connection on nobody is there.
-                    let answers = share.iter().map_while(|elector| http.vote(&public, elector, "oui", "k", 0).ok());
+                    let answers = share
+                        .iter()
+                        .map_while(|elector| http.vote(&public, elector, "oui", "k", 0).ok());
                     let taken = answers.filter(|answer| answer.status == 202).map(|answer| {
                         answered.fetch_add(1, Ordering::Relaxed);
                         answer.request_id()
@@ -143,7 +172,10 @@ fn sigterm_under_load_loses_nothing() {
             std::thread::yield_now();
         }
         terminate(node.id());
-        let taken = casting.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>();
+        let taken = casting
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("no panic"))
+            .collect::<Vec<_>>();
         (taken, node.ended())
     });
     assert!(ended.success(), "{ended}");
@@ -153,7 +185,10 @@ fn sigterm_under_load_loses_nothing() {
     let node = Node::serve(&desk);
     let http = Http::new();
     for request in &taken {
-        assert_eq!(http.get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"], "accepted");
+        assert_eq!(
+            http.get(&format!("{}/api/v1/vote/{request}", node.public)).json()["status"],
+            "accepted"
+        );
     }
     node.stop();
 }
@@ -164,7 +199,12 @@ fn the_metrics_have_their_names() {
     let node = Node::serve(&desk);
     let http = Http::new();
     for (elector, vote) in [(0, "oui"), (1, "non"), (0, "non")] {
-        assert_eq!(http.vote(&node.public, &electors[elector], vote, &format!("k-{vote}"), 10).expect("an answer").status, 200);
+        assert_eq!(
+            http.vote(&node.public, &electors[elector], vote, &format!("k-{vote}"), 10)
+                .expect("an answer")
+                .status,
+            200
+        );
     }
     let metrics = http.get(&node.metrics).body;
     for line in [

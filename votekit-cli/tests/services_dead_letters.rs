@@ -13,10 +13,16 @@ fn broker() -> String {
 #[test]
 fn a_box_that_is_not_there_is_not_made() {
     let desk = Desk::new();
-    let address = format!("{}?prefix=test-dead-letters-cli-{}&queues=1", broker(), std::process::id());
+    let address =
+        format!("{}?prefix=test-dead-letters-cli-{}&queues=1", broker(), std::process::id());
     for verb in ["list", "drive", "list"] {
-        desk.run(&["dead-letters", verb, "--ballot-box", &address])
-            .fails(4, &["no ballot box of this prefix is there", "hint: give the address that the nodes have"]);
+        desk.run(&["dead-letters", verb, "--ballot-box", &address]).fails(
+            4,
+            &[
+                "no ballot box of this prefix is there",
+                "hint: give the address that the nodes have",
+            ],
+        );
     }
 }
 
@@ -32,5 +38,6 @@ fn each_bad_address_is_told_with_a_hint() {
         outcome.fails(4, &[told, "hint: "]);
         assert!(!outcome.stderr.contains("secret"), "{}", outcome.stderr);
     }
-    desk.run(&["dead-letters", "drive", "--ballot-box", "amqp://127.0.0.1:1"]).fails(4, &["hint: check host and port"]);
+    desk.run(&["dead-letters", "drive", "--ballot-box", "amqp://127.0.0.1:1"])
+        .fails(4, &["hint: check host and port"]);
 }

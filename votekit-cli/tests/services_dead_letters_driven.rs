@@ -1,4 +1,5 @@
-//! `votekit dead-letters` over a ballot box in which a dead letter lies: it is listed, driven, and gone.
+//! `votekit dead-letters` over a ballot box in which a dead letter lies: it is listed, driven, and
+//! gone.
 #![cfg(feature = "services")]
 
 mod support;
@@ -22,10 +23,16 @@ fn a_dead_letter_is_listed_and_driven() {
     let broker = std::env::var("VOTEKIT_TEST_AMQP")
         .expect("VOTEKIT_TEST_AMQP is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
     let address = format!("{broker}?prefix=test-driven-{}&queues=1", std::process::id());
-    desk.run(&["dead-letters", "list", "--ballot-box", &address])
-        .fails(4, &["no ballot box of this prefix is there", "hint: give the address that the nodes have"]);
+    desk.run(&["dead-letters", "list", "--ballot-box", &address]).fails(
+        4,
+        &["no ballot box of this prefix is there", "hint: give the address that the nodes have"],
+    );
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let parsed = ServiceAddress::parse(Service::RabbitMq, &address).expect("an address");
     let batch = batch();
     runtime.block_on(publish_and_die(&parsed, &batch));
@@ -33,22 +40,32 @@ fn a_dead_letter_is_listed_and_driven() {
     for verb in ["list", "drive"] {
         let report = desk.run(&["dead-letters", verb, "--ballot-box", &address, "--json"]).json();
         assert_eq!(report["driven"], verb == "drive", "{report}");
-        let [letter] = report["dead_letters"].as_array().expect("a list").as_slice() else { panic!("{report}") };
+        let [letter] = report["dead_letters"].as_array().expect("a list").as_slice() else {
+            panic!("{report}")
+        };
         assert_eq!(
             (&letter["content"], &letter["law_id"]),
             (&"batch".into(), &batch.header().law_id.as_str().into()),
             "{letter}"
         );
-        assert_eq!((&letter["batch"], &letter["votes"]), (&batch.number().to_string().into(), &batch.count().into()), "{letter}");
+        assert_eq!(
+            (&letter["batch"], &letter["votes"]),
+            (&batch.number().to_string().into(), &batch.count().into()),
+            "{letter}"
+        );
         assert_eq!(
             (&letter["digest"], &letter["reason"]),
             (&batch.digest().to_string().into(), &"delivery_limit".into()),
             "{letter}"
         );
     }
-    assert_eq!(desk.run(&["dead-letters", "list", "--ballot-box", &address]).succeeds(), "0 dead letters\n");
+    assert_eq!(
+        desk.run(&["dead-letters", "list", "--ballot-box", &address]).succeeds(),
+        "0 dead letters\n"
+    );
     let more = address.replace("queues=1", "queues=2");
-    desk.run(&["dead-letters", "drive", "--ballot-box", &more]).fails(4, &["there are fewer than 2 validation queues"]);
+    desk.run(&["dead-letters", "drive", "--ballot-box", &more])
+        .fails(4, &["there are fewer than 2 validation queues"]);
 
     let delivery = runtime.block_on(async {
         let ballot_box = RabbitMqBallotBox::open(&parsed).await.expect("opened");
@@ -75,6 +92,7 @@ async fn publish_and_die(address: &ServiceAddress, batch: &Arc<Batch>) {
 
 /// A batch of the golden election.
 fn batch() -> Arc<Batch> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/election/evidence/89cf1ad4856d3844.1.1.batch");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../fixtures/election/evidence/89cf1ad4856d3844.1.1.batch");
     Arc::new(Batch::parse(std::fs::read(file).expect("the golden batch")).expect("it parses"))
 }

@@ -1,4 +1,5 @@
-//! `votekit demo --engine services`, on real servers: the same referendum as on the embedded engine, and the same report.
+//! `votekit demo --engine services`, on real servers: the same referendum as on the embedded
+//! engine, and the same report.
 #![cfg(feature = "services")]
 
 mod support;
@@ -7,7 +8,11 @@ use serde_json::Value;
 use support::Desk;
 
 fn server(variable: &str) -> String {
-    let unset = |_| panic!("{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`");
+    let unset = |_| {
+        panic!(
+            "{variable} is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`"
+        )
+    };
     std::env::var(variable).unwrap_or_else(unset)
 }
 
@@ -16,15 +21,26 @@ fn the_report_is_that_of_the_embedded_engine() {
     let desk = Desk::new();
     let demo = ["demo", "--electors", "60", "--json"];
     let embedded = desk.run(&[&demo[..], &["--dir", "embedded"]].concat()).json();
-    let [registry, ballot_box, ledger] = ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"].map(server);
-    let services = ["--engine", "services", "--registry", &registry, "--ballot-box", &ballot_box, "--ledger", &ledger];
+    let [registry, ballot_box, ledger] =
+        ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"].map(server);
+    let services = [
+        "--engine",
+        "services",
+        "--registry",
+        &registry,
+        "--ballot-box",
+        &ballot_box,
+        "--ledger",
+        &ledger,
+    ];
     let services = desk.run(&[&demo[..], &["--dir", "services"], &services].concat()).json();
     // Not the size of the log: votes come in other batches, and each batch is a leaf.
     for part in ["electors", "outcomes", "results", "turnout", "node"] {
         assert_eq!(services[part], embedded[part], "{part}");
     }
-    let names =
-        |report: &Value| -> Vec<Value> { report["files"].as_array().into_iter().flatten().map(|file| file[0].clone()).collect() };
+    let names = |report: &Value| -> Vec<Value> {
+        report["files"].as_array().into_iter().flatten().map(|file| file[0].clone()).collect()
+    };
     assert_eq!(names(&services), names(&embedded));
     desk.run(&["verify", "bundle", "services/bundle", "--policy", "services/policy"]).succeeds();
 }

@@ -21,8 +21,16 @@ fn a_roll_is_loaded_and_loading_it_again_changes_nothing() {
     let (desk, _) = poll::hashed(300);
     let (url, _) = registry();
     let first = load(&desk, &url);
-    assert!(first.succeeds().starts_with("L2025-001: loaded, 300 electors registered\nmanifest: "), "{}", first.stdout);
-    assert!(load(&desk, &url).succeeds().starts_with("L2025-001: loaded before, nothing changed (300 electors)\n"));
+    assert!(
+        first.succeeds().starts_with("L2025-001: loaded, 300 electors registered\nmanifest: "),
+        "{}",
+        first.stdout
+    );
+    assert!(
+        load(&desk, &url)
+            .succeeds()
+            .starts_with("L2025-001: loaded before, nothing changed (300 electors)\n")
+    );
     assert_eq!(registered(&desk, &url), 300);
 }
 
@@ -40,13 +48,29 @@ fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused()
     assert_eq!(redis(&["DEL", &bucket]), ":1");
     desk.run(&["registry", "check", "--registry", &url])
         .fails(5, &["1 of 64 buckets are gone", "hint: `votekit registry rebuild`"]);
-    load(&desk, &url).fails(4, &["part (1 of 64 buckets) of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
+    load(&desk, &url).fails(
+        4,
+        &["part (1 of 64 buckets) of L2025-001 is gone", "hint: `votekit registry rebuild`"],
+    );
     // What is said about the election is lost too.
     redis(&["DEL", &meta]);
-    load(&desk, &url).fails(4, &["what was said of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
+    load(&desk, &url)
+        .fails(4, &["what was said of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
     // The way back.
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
-    desk.run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act", "--data", "node"]).succeeds();
+    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"])
+        .succeeds();
+    desk.run(&[
+        "election",
+        "create",
+        LAW,
+        "--title-fr",
+        "Loi",
+        "--title-en",
+        "Act",
+        "--data",
+        "node",
+    ])
+    .succeeds();
     desk.run(&["registry", "rebuild", "--registry", &url, "--data", "node"]).succeeds();
     assert!(load(&desk, &url).succeeds().contains("loaded before, nothing changed (300 electors)"));
     assert_eq!(registered(&desk, &url), 300);
@@ -58,8 +82,10 @@ fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
     let (url, prefix) = registry();
     load(&desk, &url).succeeds();
     redis(&["HSET", &format!("{prefix}:{{{LAW}}}"), "state", "loading", "manifests", ""]);
-    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"]).succeeds();
-    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+        .succeeds();
+    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
+        .succeeds();
     desk.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"])
         .fails(4, &["was begun and did not come to its end", "hint: run that load again"]);
     assert!(load(&desk, &url).succeeds().contains("loaded, 30 electors"));
@@ -72,12 +98,16 @@ fn loading_again_never_unspends() {
     load(&desk, &url).succeeds();
     let (meta, bucket) = (format!("{prefix}:{{{LAW}}}"), format!("{prefix}:{{{LAW}:6:1}}"));
     // Some elector of the bucket has voted.
-    let spend = "local f = redis.call('HKEYS', KEYS[1])[2]; redis.call('HSET', KEYS[1], f, '77'); return 1";
+    let spend =
+        "local f = redis.call('HKEYS', KEYS[1])[2]; redis.call('HSET', KEYS[1], f, '77'); return 1";
     assert_eq!(redis(&["EVAL", spend, "1", &bucket]), ":1");
     redis(&["HSET", &meta, "state", "loading"]);
     load(&desk, &url).succeeds();
     let json = desk.run(&["registry", "check", "--registry", &url, "--json"]).json();
-    assert_eq!((&json["elections"][0]["used"], &json["elections"][0]["registered"]), (&1.into(), &300.into()));
+    assert_eq!(
+        (&json["elections"][0]["used"], &json["elections"][0]["registered"]),
+        (&1.into(), &300.into())
+    );
 }
 
 #[test]
@@ -85,11 +115,15 @@ fn a_supplement_follows_its_roll() {
     let (desk, electors) = poll::hashed(30);
     let (url, _) = registry();
     poll::revoke(&desk, &electors[0]);
-    let supplement = ["load", "supplement", "--registry", &url, "--pepper-file", "referendum.pepper"];
-    desk.run(&supplement).fails(3, &["which has not been loaded into this registry", "hint: load that one first"]);
+    let supplement =
+        ["load", "supplement", "--registry", &url, "--pepper-file", "referendum.pepper"];
+    desk.run(&supplement)
+        .fails(3, &["which has not been loaded into this registry", "hint: load that one first"]);
     load(&desk, &url).succeeds();
     assert!(desk.run(&supplement).succeeds().contains("loaded, 29 electors registered"));
-    assert!(desk.run(&supplement).succeeds().contains("loaded before, nothing changed (29 electors)"));
+    assert!(
+        desk.run(&supplement).succeeds().contains("loaded before, nothing changed (29 electors)")
+    );
     assert!(load(&desk, &url).succeeds().contains("nothing changed (29 electors)"));
 }
 
@@ -99,12 +133,17 @@ fn another_pepper_or_another_roll_is_refused() {
     let (url, _) = registry();
     load(&desk, &url).succeeds();
     desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
-    desk.run(&["load", "plain", "--registry", &url]).fails(4, &["under another pepper or hash scheme", "hint: ", "prefix"]);
+    desk.run(&["load", "plain", "--registry", &url])
+        .fails(4, &["under another pepper or hash scheme", "hint: ", "prefix"]);
     desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "other", "--pepper-file", "other.pepper"]).succeeds();
-    desk.run(&["load", "other", "--registry", &url, "--pepper-file", "other.pepper"]).fails(4, &["under another pepper"]);
-    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"]).succeeds();
-    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["hashgen", "roll.csv", "--out", "other", "--pepper-file", "other.pepper"])
+        .succeeds();
+    desk.run(&["load", "other", "--registry", &url, "--pepper-file", "other.pepper"])
+        .fails(4, &["under another pepper"]);
+    desk.run(&["roll", "sample", "--electors", "40", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+        .succeeds();
+    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "referendum.pepper"])
+        .succeeds();
     desk.run(&["load", "new", "--registry", &url, "--pepper-file", "referendum.pepper"])
         .fails(3, &["the registry holds another roll", "hint: changes to a roll are supplements"]);
     assert_eq!(registered(&desk, &url), 30);
@@ -114,20 +153,34 @@ fn another_pepper_or_another_roll_is_refused() {
 fn the_roll_is_checked_before_anything_changes() {
     let (desk, _) = poll::hashed(30);
     let (url, _) = registry();
-    desk.run(&["load", "hashes", "--registry", &url]).fails(3, &["the manifest was made with the pepper", "none was given"]);
+    desk.run(&["load", "hashes", "--registry", &url])
+        .fails(3, &["the manifest was made with the pepper", "none was given"]);
     desk.run(&["pepper", "generate", "-o", "other.pepper"]).succeeds();
-    desk.run(&["load", "hashes", "--registry", &url, "--pepper-file", "other.pepper"]).fails(3, &["the one given is"]);
+    desk.run(&["load", "hashes", "--registry", &url, "--pepper-file", "other.pepper"])
+        .fails(3, &["the one given is"]);
     let whole = desk.read("hashes/L2025-001.0001.json");
-    desk.write("hashes/L2025-001.0001.json", String::from_utf8_lossy(&whole).replacen('0', "1", 20));
+    desk.write(
+        "hashes/L2025-001.0001.json",
+        String::from_utf8_lossy(&whole).replacen('0', "1", 20),
+    );
     load(&desk, &url).fails(3, &["L2025-001.0001.json", "has been changed"]);
     desk.write("hashes/L2025-001.0001.json", whole);
     // The rule of a node's folder, when it is named.
-    let vkey = desk.run(&["manifest", "keygen", "--name", "elections.example/marie", "-o", "marie"]).succeeds().trim().to_owned();
-    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"]).succeeds();
+    let vkey = desk
+        .run(&["manifest", "keygen", "--name", "elections.example/marie", "-o", "marie"])
+        .succeeds()
+        .trim()
+        .to_owned();
+    desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"])
+        .succeeds();
     desk.write("node/officials", format!("{vkey}\n"));
     let with_data = ["load", "hashes", "--registry", &url, "--data", "node"];
     desk.run(&with_data).fails(3, &["signed manifests only"]);
-    assert!(desk.run(&["registry", "check", "--registry", &url]).succeeds().contains("no roll is loaded"));
+    assert!(
+        desk.run(&["registry", "check", "--registry", &url])
+            .succeeds()
+            .contains("no roll is loaded")
+    );
     desk.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
     // The pepper is known to the folder.
     assert!(desk.run(&with_data).succeeds().contains("loaded, 30 electors"));
@@ -152,5 +205,6 @@ fn each_bad_address_is_one_line_with_a_hint() {
         assert_eq!(failed.stderr.trim_end().lines().count(), 2, "{}", failed.stderr);
         assert!(!failed.stderr.contains("geheim"), "{}", failed.stderr);
     }
-    desk.run(&["load", "hashes", "--registry", &url, "--node", "http://127.0.0.1:1"]).fails(2, &["--node"]);
+    desk.run(&["load", "hashes", "--registry", &url, "--node", "http://127.0.0.1:1"])
+        .fails(2, &["--node"]);
 }

@@ -16,7 +16,8 @@ fn rebuild(desk: &Desk, url: &str) -> Outcome {
     desk.run(&["registry", "rebuild", "--registry", url, "--data", "node"])
 }
 
-/// A node with 30 electors of whom one was revoked and two have voted, and its electors' registry at an address.
+/// A node with 30 electors of whom one was revoked and two have voted, and its electors' registry
+/// at an address.
 fn voted() -> (Desk, String, String) {
     let (desk, electors) = poll::opened(30);
     poll::revoke(&desk, &electors[0]);
@@ -33,14 +34,20 @@ fn a_registry_is_rebuilt_from_the_ledger_and_its_rolls() {
     let (desk, url, prefix) = voted();
     check(&desk, &url, &["--data", "node"])
         .fails(5, &["L2025-001: no roll is loaded to its end", "hint: `votekit registry rebuild`"]);
-    assert_eq!(rebuild(&desk, &url).succeeds(), "L2025-001: rebuilt, 29 electors registered, 2 of them have voted\n");
+    assert_eq!(
+        rebuild(&desk, &url).succeeds(),
+        "L2025-001: rebuilt, 29 electors registered, 2 of them have voted\n"
+    );
     let checked = check(&desk, &url, &["--data", "node", "--full", "--json"]).json();
     let election = &checked["elections"][0];
     assert_eq!(
         [&election["registered"], &election["used"], &election["revoked"], &election["compared"]],
         [&29.into(), &2.into(), &1.into(), &serde_json::json!(30)]
     );
-    assert_eq!((election["faults"].clone(), election["remarks"].clone()), (serde_json::json!([]), serde_json::json!([])));
+    assert_eq!(
+        (election["faults"].clone(), election["remarks"].clone()),
+        (serde_json::json!([]), serde_json::json!([]))
+    );
     assert_eq!(election["manifests"].as_array().expect("a list").len(), 2);
     assert_eq!(checked["cluster"], true);
     // Loading the very rolls again is known to have happened.
@@ -48,7 +55,9 @@ fn a_registry_is_rebuilt_from_the_ledger_and_its_rolls() {
     assert!(again.succeeds().contains("loaded before, nothing changed (29 electors)"));
     // A whole election is lost, with what is said about it.
     redis(&["DEL", &format!("{prefix}:{{{LAW}}}")]);
-    assert!(rebuild(&desk, &url).succeeds().contains("29 electors registered, 2 of them have voted"));
+    assert!(
+        rebuild(&desk, &url).succeeds().contains("29 electors registered, 2 of them have voted")
+    );
     check(&desk, &url, &["--data", "node", "--full"]).succeeds();
 }
 
@@ -65,7 +74,9 @@ fn what_differs_from_the_log_is_told() {
     }
     let told = check(&desk, &url, &["--data", "node"]);
     assert!(
-        told.succeeds().contains("remark: L2025-001: 2 of 30 credentials: voted in the log, unmarked in the registry"),
+        told.succeeds().contains(
+            "remark: L2025-001: 2 of 30 credentials: voted in the log, unmarked in the registry"
+        ),
         "{}",
         told.stdout
     );
@@ -74,8 +85,10 @@ fn what_differs_from_the_log_is_told() {
     for bucket in 0..64 {
         redis(&["EVAL", &unrevoke, "1", &format!("{prefix}:{{{LAW}:6:{bucket:x}}}")]);
     }
-    check(&desk, &url, &["--data", "node"])
-        .fails(5, &["30 electors are registered, 29 by the log", "revoked by the log, not in the registry"]);
+    check(&desk, &url, &["--data", "node"]).fails(
+        5,
+        &["30 electors are registered, 29 by the log", "revoked by the log, not in the registry"],
+    );
     rebuild(&desk, &url).succeeds();
     check(&desk, &url, &["--data", "node"]).succeeds();
 }
@@ -88,6 +101,7 @@ fn without_a_ledger_there_is_nothing_to_rebuild_from() {
     assert!(rebuild(&desk, &url).succeeds().contains("nothing to rebuild"));
     desk.run(&["registry", "rebuild", "--registry", &url, "--data", "node", "--election", "L9"])
         .fails(3, &["there is no election L9 in the ledger"]);
-    desk.run(&["registry", "check", "--registry", "redis://127.0.0.1:1"]).fails(4, &["nothing listens there", "hint: "]);
+    desk.run(&["registry", "check", "--registry", "redis://127.0.0.1:1"])
+        .fails(4, &["nothing listens there", "hint: "]);
     assert!(check(&desk, &url, &[]).succeeds().contains("no roll is loaded"));
 }

@@ -1,4 +1,5 @@
-//! `votekit serve --roles`, on real servers: a process a role, another one that comes and goes while the poll is open.
+//! `votekit serve --roles`, on real servers: a process a role, another one that comes and goes
+//! while the poll is open.
 #![cfg(feature = "services")]
 
 mod support;
@@ -15,13 +16,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The options that name a corner of the servers that nobody else uses.
 fn corner() -> Vec<String> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos();
     let name = format!("serve_{}_{now}", std::process::id());
     let server = |variable: &str| {
-        std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` starts the servers"))
+        std::env::var(variable).unwrap_or_else(|_| {
+            panic!("{variable} is not set: `cargo xtask test` starts the servers")
+        })
     };
     let with = |option: &str, variable: &str, parameter: &str| {
-        [option.to_owned(), format!("{}?{parameter}={name}", server(variable).trim_end_matches('/'))]
+        [
+            option.to_owned(),
+            format!("{}?{parameter}={name}", server(variable).trim_end_matches('/')),
+        ]
     };
     [
         with("--registry", "VOTEKIT_TEST_REDIS", "prefix"),
@@ -32,12 +41,14 @@ fn corner() -> Vec<String> {
 }
 
 fn serve(desk: &Desk, corner: &[String], name: &str, role: &str) -> Node {
-    let mut options = vec!["--name", name, "--roles", role, "--rate-limit", "0", "--base", "elections.example"];
+    let mut options =
+        vec!["--name", name, "--roles", role, "--rate-limit", "0", "--base", "elections.example"];
     options.extend(corner.iter().map(String::as_str));
     Node::serve_with(desk, &options)
 }
 
-/// Asks until it is done: a leader leads a moment after its start, and the log comes to the others a moment after it grew.
+/// Asks until it is done: a leader leads a moment after its start, and the log comes to the others
+/// a moment after it grew.
 fn insist(what: &str, mut done: impl FnMut() -> Option<Outcome>) -> Outcome {
     let begun = Instant::now();
     loop {
@@ -51,7 +62,9 @@ fn insist(what: &str, mut done: impl FnMut() -> Option<Outcome>) -> Outcome {
 
 fn office(desk: &Desk, sealer: &Node, arguments: &[&str]) -> Outcome {
     let arguments = [arguments, &["--node", &sealer.admin, "--data", "node"]].concat();
-    insist(&format!("{arguments:?}"), || Some(desk.run(&arguments)).filter(|outcome| !outcome.stderr.contains("lead")))
+    insist(&format!("{arguments:?}"), || {
+        Some(desk.run(&arguments)).filter(|outcome| !outcome.stderr.contains("lead"))
+    })
 }
 
 /// Waits until a node takes votes, and hands in one of each elector.
@@ -79,7 +92,8 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     let validator = serve(&desk, &corner, "validator-1", "validate");
     let first = serve(&desk, &corner, "ingest-1", "ingest");
     office(&desk, &sealer, &["load", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
-    office(&desk, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"]).succeeds();
+    office(&desk, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])
+        .succeeds();
     office(&desk, &sealer, &["election", "open", LAW]).succeeds();
     cast(&desk, &first, &electors[..20]);
 
@@ -100,5 +114,6 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
     [first, other, sealer].into_iter().for_each(Node::stop);
     // Forgotten options do not make a new installation of its folder.
-    desk.run(&["serve", "--data", "node", "--name", "ingest-1"]).fails(4, &["its ledger is on services", "hint: "]);
+    desk.run(&["serve", "--data", "node", "--name", "ingest-1"])
+        .fails(4, &["its ledger is on services", "hint: "]);
 }

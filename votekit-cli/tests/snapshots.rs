@@ -1,4 +1,5 @@
-//! Snapshots under a served node: written while it votes, killed at any moment, damaged, switched off.
+//! Snapshots under a served node: written while it votes, killed at any moment, damaged, switched
+//! off.
 #![cfg(feature = "node")]
 
 mod support;
@@ -24,7 +25,9 @@ fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     let mut taken = Vec::new();
     for (place, elector) in electors.iter().enumerate() {
         match http.vote(node, elector, "oui", &format!("key-{place}"), 0) {
-            Ok(answer) if matches!(answer.status, 200 | 202) => taken.push((place, answer.request_id())),
+            Ok(answer) if matches!(answer.status, 200 | 202) => {
+                taken.push((place, answer.request_id()))
+            }
             _ => break,
         }
     }
@@ -56,9 +59,17 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
     let http = Http::new();
     for (place, request) in &taken {
         let status = http.get(&format!("{}/api/v1/vote/{request}?", node.public));
-        assert_eq!(status.status, 200, "elector {place}: {request} was answered and is gone: {}", status.body);
+        assert_eq!(
+            status.status, 200,
+            "elector {place}: {request} was answered and is gone: {}",
+            status.body
+        );
     }
-    assert!(!node.log().contains("alarm: a snapshot is not used"), "one that was cut off was believed: {}", node.log());
+    assert!(
+        !node.log().contains("alarm: a snapshot is not used"),
+        "one that was cut off was believed: {}",
+        node.log()
+    );
     desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
     drop(http);
     node.stop();
@@ -66,8 +77,16 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
     // The last vote of a round may have been taken and its answer lost.
     let accepted = shown["accepted"].as_u64().expect("a number") as usize;
-    assert!(accepted >= places.len() && accepted <= electors.len(), "{accepted} of {}", places.len());
-    assert!(desk.run(&["recount", "--data", "node"]).succeeds().contains("the published totals are confirmed"));
+    assert!(
+        accepted >= places.len() && accepted <= electors.len(),
+        "{accepted} of {}",
+        places.len()
+    );
+    assert!(
+        desk.run(&["recount", "--data", "node"])
+            .succeeds()
+            .contains("the published totals are confirmed")
+    );
 }
 
 #[test]
@@ -82,7 +101,11 @@ fn a_damaged_snapshot_is_said_aloud() {
     bytes[100] ^= 1;
     fs::write(&head, bytes).expect("written");
     let node = serve(&desk, &[]);
-    assert!(node.log().contains("alarm: a snapshot is not used") && node.log().contains("SHA-256"), "{}", node.log());
+    assert!(
+        node.log().contains("alarm: a snapshot is not used") && node.log().contains("SHA-256"),
+        "{}",
+        node.log()
+    );
     let http = Http::new();
     assert!(http.get(&node.metrics).body.contains("\nsnapshots_refused_total 1"), "it is counted");
     for (_, request) in &taken {

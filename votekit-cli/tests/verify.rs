@@ -34,7 +34,8 @@ fn copy() -> tempfile::TempDir {
         for entry in fs::read_dir(golden("bundle").join(sub)).expect("the golden bundle") {
             let entry = entry.expect("an entry");
             if entry.file_type().expect("a type").is_file() {
-                fs::copy(entry.path(), folder.path().join(sub).join(entry.file_name())).expect("copied");
+                fs::copy(entry.path(), folder.path().join(sub).join(entry.file_name()))
+                    .expect("copied");
             }
         }
     }
@@ -42,17 +43,32 @@ fn copy() -> tempfile::TempDir {
 }
 
 fn fingerprint() -> String {
-    let output = votekit(&["--json", "verify", "bundle", &path("bundle"), "--policy", &path("bundle.policy")]);
+    let output = votekit(&[
+        "--json",
+        "verify",
+        "bundle",
+        &path("bundle"),
+        "--policy",
+        &path("bundle.policy"),
+    ]);
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     report["policy_fingerprint"].as_str().expect("a fingerprint").to_owned()
 }
 
 #[test]
 fn the_golden_bundle_is_verified_for_a_citizen() {
-    let output = votekit(&["verify", "bundle", &path("bundle"), "--policy", &path("bundle.policy")]);
+    let output =
+        votekit(&["verify", "bundle", &path("bundle"), "--policy", &path("bundle.policy")]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
-    for part in ["VERIFIED", "L2025-001", "certified", "4  Oui / Yes", "1  Bulletin blanc / Blank ballot", "12 registered"] {
+    for part in [
+        "VERIFIED",
+        "L2025-001",
+        "certified",
+        "4  Oui / Yes",
+        "1  Bulletin blanc / Blank ballot",
+        "12 registered",
+    ] {
         assert!(text.contains(part), "{part} in {text}");
     }
     let output = votekit(&["verify", "bundle", &path("bundle"), "--fingerprint", &fingerprint()]);
@@ -64,7 +80,18 @@ fn with_the_shards_every_hash_is_looked_up() {
     let (roll, supplement) = (path("shards"), path("shards-supplement"));
     let bundle = path("bundle");
     let policy = path("bundle.policy");
-    let arguments = ["--json", "verify", "bundle", &bundle, "--policy", &policy, "--shards", &roll, "--shards", &supplement];
+    let arguments = [
+        "--json",
+        "verify",
+        "bundle",
+        &bundle,
+        "--policy",
+        &policy,
+        "--shards",
+        &roll,
+        "--shards",
+        &supplement,
+    ];
     let output = votekit(&arguments);
     assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
@@ -97,12 +124,21 @@ fn damage_is_told_with_its_file() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&file, bytes).expect("written");
-        let output =
-            votekit(&["--json", "verify", "bundle", folder.path().to_str().expect("text"), "--policy", &path("bundle.policy")]);
+        let output = votekit(&[
+            "--json",
+            "verify",
+            "bundle",
+            folder.path().to_str().expect("text"),
+            "--policy",
+            &path("bundle.policy"),
+        ]);
         assert_eq!(output.status.code(), Some(5), "{name}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let failures = report["failures"].as_array().expect("a list");
-        assert!(failures.iter().any(|failure| failure["file"] == name && failure["rule"] == rule), "{name}: {failures:?}");
+        assert!(
+            failures.iter().any(|failure| failure["file"] == name && failure["rule"] == rule),
+            "{name}: {failures:?}"
+        );
     }
 }
 
@@ -111,20 +147,37 @@ fn files_too_many_and_too_few_are_told() {
     let folder = copy();
     fs::write(folder.path().join("notes.txt"), "more").expect("written");
     fs::remove_file(folder.path().join("results.csv")).expect("removed");
-    let output = votekit(&["verify", "bundle", folder.path().to_str().expect("text"), "--policy", &path("bundle.policy")]);
+    let output = votekit(&[
+        "verify",
+        "bundle",
+        folder.path().to_str().expect("text"),
+        "--policy",
+        &path("bundle.policy"),
+    ]);
     assert_eq!(output.status.code(), Some(5));
     let text = stdout(&output);
-    assert!(text.contains("notes.txt: ") && text.contains("results.csv: ") && text.contains("FAILED"), "{text}");
+    assert!(
+        text.contains("notes.txt: ") && text.contains("results.csv: ") && text.contains("FAILED"),
+        "{text}"
+    );
 }
 
 #[test]
 fn what_cannot_be_read_is_bad_input() {
     assert_eq!(votekit(&["verify", "bundle", &path("nowhere")]).status.code(), Some(3));
     let bundle = path("bundle");
-    assert_eq!(votekit(&["verify", "bundle", &bundle, "--policy", &path("receipt.txt")]).status.code(), Some(3));
-    assert_eq!(votekit(&["verify", "bundle", &bundle, "--fingerprint", "12"]).status.code(), Some(2));
     assert_eq!(
-        votekit(&["verify", "receipt", &path("bundle.policy"), "--policy", &path("bundle.policy")]).status.code(),
+        votekit(&["verify", "bundle", &bundle, "--policy", &path("receipt.txt")]).status.code(),
+        Some(3)
+    );
+    assert_eq!(
+        votekit(&["verify", "bundle", &bundle, "--fingerprint", "12"]).status.code(),
+        Some(2)
+    );
+    assert_eq!(
+        votekit(&["verify", "receipt", &path("bundle.policy"), "--policy", &path("bundle.policy")])
+            .status
+            .code(),
         Some(3)
     );
 }
@@ -132,14 +185,19 @@ fn what_cannot_be_read_is_bad_input() {
 #[test]
 fn a_receipt_says_the_decision_in_words() {
     let (receipt, policy, bundle) = (path("receipt.txt"), path("bundle.policy"), path("bundle"));
-    let output = votekit(&["verify", "receipt", &receipt, "--policy", &policy, "--bundle", &bundle]);
+    let output =
+        votekit(&["verify", "receipt", &receipt, "--policy", &policy, "--bundle", &bundle]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let text = stdout(&output);
     assert!(text.contains("accepted: the vote counts") && text.contains("VERIFIED"), "{text}");
-    assert_eq!(votekit(&["verify", "receipt", &receipt, "--bundle", &bundle]).status.code(), Some(6));
+    assert_eq!(
+        votekit(&["verify", "receipt", &receipt, "--bundle", &bundle]).status.code(),
+        Some(6)
+    );
     assert_eq!(votekit(&["verify", "receipt", &receipt]).status.code(), Some(2));
     let fingerprint = fingerprint();
-    let arguments = ["verify", "receipt", &receipt, "--fingerprint", &fingerprint, "--bundle", &bundle];
+    let arguments =
+        ["verify", "receipt", &receipt, "--fingerprint", &fingerprint, "--bundle", &bundle];
     assert_eq!(votekit(&arguments).status.code(), Some(0));
 }
 
@@ -153,8 +211,13 @@ fn no_byte_of_a_receipt_can_change() {
         let mut changed = bytes.clone();
         changed[position] ^= 1;
         fs::write(&file, changed).expect("written");
-        let output = votekit(&["verify", "receipt", file.to_str().expect("text"), "--policy", &policy]);
-        assert!(matches!(output.status.code(), Some(3 | 5)), "byte {position}: {}", stdout(&output));
+        let output =
+            votekit(&["verify", "receipt", file.to_str().expect("text"), "--policy", &policy]);
+        assert!(
+            matches!(output.status.code(), Some(3 | 5)),
+            "byte {position}: {}",
+            stdout(&output)
+        );
     }
 }
 
@@ -163,9 +226,18 @@ fn a_receipt_of_another_log_is_not_in_the_bundle() {
     let folder = copy();
     let file = folder.path().join("leaves.jsonl");
     let log = fs::read_to_string(&file).expect("there");
-    fs::write(&file, log.replacen("\"decision\":\"accepted\"", "\"decision\":\"rejected\"", 1)).expect("written");
+    fs::write(&file, log.replacen("\"decision\":\"accepted\"", "\"decision\":\"rejected\"", 1))
+        .expect("written");
     let bundle = folder.path().to_str().expect("text");
-    let output = votekit(&["verify", "receipt", &path("receipt.txt"), "--policy", &path("bundle.policy"), "--bundle", bundle]);
+    let output = votekit(&[
+        "verify",
+        "receipt",
+        &path("receipt.txt"),
+        "--policy",
+        &path("bundle.policy"),
+        "--bundle",
+        bundle,
+    ]);
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("leaves.jsonl, line "), "{}", stderr(&output));
 }

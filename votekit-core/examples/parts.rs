@@ -1,5 +1,5 @@
-//! What each part of the way of a vote costs by itself, on one core and in microseconds a vote, beside the least that it could cost: the bare operations
-//! that nobody could leave out.
+//! What each part of the way of a vote costs by itself, on one core and in microseconds a vote,
+//! beside the least that it could cost: the bare operations that nobody could leave out.
 //!
 //! `cargo run --release -p votekit-core --example parts`
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
@@ -63,7 +63,8 @@ fn reading(sha256: f64) -> Outcome {
     tell("read the vote's JSON", parse, copy, "copying its bytes");
     let vote = VoteRequest::parse(body).map_err(|_| "the vote does not read")?;
     let (hasher, credential) = (CredentialHasher::plain(), vote.credential);
-    let hash = time(VOTES, |_| hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id));
+    let hash =
+        time(VOTES, |_| hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id));
     tell("hash the credential", hash, sha256, "one block of SHA-256");
     Ok(())
 }
@@ -77,11 +78,16 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     let seal = time(BATCHES * BLOCKS, |number| {
         let header = BatchHeader {
             law_id: Clone::clone(&law_id),
-            number: BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(number + 1) },
+            number: BatchNumber {
+                node: node.node_id(),
+                epoch: Epoch(1),
+                sequence: Sequence(number + 1),
+            },
             confirmed_through: Sequence(number),
             last: false,
         };
-        let envelopes: Vec<Envelope> = (number * BATCH..(number + 1) * BATCH).map(envelope).collect();
+        let envelopes: Vec<Envelope> =
+            (number * BATCH..(number + 1) * BATCH).map(envelope).collect();
         match Batch::seal(header, &envelopes, &public, node, &mut Random) {
             Ok(batch) => sealed.push(batch.as_bytes().to_vec()),
             Err(error) => failed = Some(error),
@@ -98,7 +104,8 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
         "a signature and two X25519",
     );
     let public_key = node.public_key();
-    let parsed: Vec<Batch> = sealed.iter().map(|bytes| Batch::parse(bytes.clone())).collect::<Result<_, _>>()?;
+    let parsed: Vec<Batch> =
+        sealed.iter().map(|bytes| Batch::parse(bytes.clone())).collect::<Result<_, _>>()?;
     let verify = time(BATCHES * BLOCKS, |number| parsed[number as usize].verify(&public_key));
     let verifying = key.verifying_key();
     let signature = key.sign(b"message");
@@ -112,7 +119,9 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
 /// Decides and seals blocks of batches that were verified before.
 fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256: f64) -> Outcome {
     let public = node.public_key();
-    let mut keys: Vec<RegistryKey> = (0..VOTES).map(|elector| HashScheme::Sha256.registry_key(&envelope(elector).hash)).collect();
+    let mut keys: Vec<RegistryKey> = (0..VOTES)
+        .map(|elector| HashScheme::Sha256.registry_key(&envelope(elector).hash))
+        .collect();
     keys.sort_unstable();
     let keys = Arc::new(KeyList::new(keys)?);
     let text = Bilingual { fr: "Loi".to_owned(), en: "Law".to_owned() };
@@ -120,7 +129,10 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         law_id: "L2025-001".parse()?,
         title: text.clone(),
         description: text,
-        choices: vec![Choice::with_customary_labels("oui".parse()?), Choice::with_customary_labels("non".parse()?)],
+        choices: vec![
+            Choice::with_customary_labels("oui".parse()?),
+            Choice::with_customary_labels("non".parse()?),
+        ],
         binding: false,
         results: ResultsPolicy::AfterClose,
         publish_every: 1,
@@ -136,9 +148,20 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         scheme: HashScheme::Sha256,
         content: RollContent::Roll(Arc::clone(&keys)),
     };
-    chronicle.record(&[Act::Load(load), Act::Admit(public), Act::Open { opens: UnixSeconds(100), waivers: vec![] }], &maker)?;
-    let parsed = batches.iter().map(|bytes| Batch::parse(bytes.clone()).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
-    let find = time(VOTES, |elector| keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)));
+    chronicle.record(
+        &[
+            Act::Load(load),
+            Act::Admit(public),
+            Act::Open { opens: UnixSeconds(100), waivers: vec![] },
+        ],
+        &maker,
+    )?;
+    let parsed = batches
+        .iter()
+        .map(|bytes| Batch::parse(bytes.clone()).map(Arc::new))
+        .collect::<Result<Vec<_>, _>>()?;
+    let find =
+        time(VOTES, |elector| keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)));
     let (mut leaves, mut refused) = (0, 0);
     let began = Instant::now();
     for block in parsed.chunks(BATCHES as usize) {
@@ -148,7 +171,9 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     }
     let seal = began.elapsed().as_secs_f64() * 1e6 / VOTES as f64;
     if refused > 0 || chronicle.report().accepted != VOTES {
-        return Err(format!("{} of {VOTES} votes were accepted", chronicle.report().accepted).into());
+        return Err(
+            format!("{} of {VOTES} votes were accepted", chronicle.report().accepted).into()
+        );
     }
     tell(
         "decide and make blocks (with the opening)",
@@ -161,11 +186,17 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         tree.append(leaf_hash(black_box(&leaf)), &mut tiles);
         tiles.clear();
     });
-    tell("  of that the Merkle tree", merkle, 5.0 * sha256, "three blocks for the leaf, two for its node");
+    tell(
+        "  of that the Merkle tree",
+        merkle,
+        5.0 * sha256,
+        "three blocks for the leaf, two for its node",
+    );
     Ok(())
 }
 
-/// A sync of what a batch stores, to a file that is written over and over: what SQLite could not leave out.
+/// A sync of what a batch stores, to a file that is written over and over: what SQLite could not
+/// leave out.
 fn syncs(batch_bytes: usize) -> Outcome {
     let path = std::env::temp_dir().join(format!("votekit-parts-{}", std::process::id()));
     let mut file = File::create(&path)?;
@@ -175,7 +206,8 @@ fn syncs(batch_bytes: usize) -> Outcome {
     file.sync_all()?;
     let mut failed = None;
     let sync = time(500, |_| {
-        let written = file.rewind().and_then(|()| file.write_all(&bytes)).and_then(|()| file.sync_data());
+        let written =
+            file.rewind().and_then(|()| file.write_all(&bytes)).and_then(|()| file.sync_data());
         failed = written.err().or(failed.take());
     });
     std::fs::remove_file(&path)?;

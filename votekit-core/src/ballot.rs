@@ -1,7 +1,8 @@
 //! The ballot key of an election, and the sealing of choices under it.
 //!
-//! Choices are encrypted at ingest with HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256,
-//! ChaCha20Poly1305, one encapsulation a batch. Who holds only the public key cannot read a choice, not even one it sealed a moment ago.
+//! Choices are encrypted at ingest with HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256),
+//! HKDF-SHA256, ChaCha20Poly1305, one encapsulation a batch. Who holds only the public key cannot
+//! read a choice, not even one it sealed a moment ago.
 
 use std::fmt;
 
@@ -30,7 +31,8 @@ pub struct ChoiceIndex(pub u16);
 /// Bytes that sealing adds to the choices: the Poly1305 tag.
 pub const SEAL_OVERHEAD: usize = 16;
 
-/// Bytes of one choice in the plaintext: fixed, so that the length of a sealed batch tells no choice.
+/// Bytes of one choice in the plaintext: fixed, so that the length of a sealed batch tells no
+/// choice.
 pub const CHOICE_LENGTH: usize = 2;
 
 /// Why sealing failed.
@@ -95,9 +97,16 @@ impl BallotSecretKey {
         BallotPublicKey::from_bytes(Suite::sk_to_pk(&self.hpke_key()).to_bytes().into())
     }
 
-    /// Opens the sealed choices of one batch. `None` when they do not decrypt: then every choice of the batch is spoiled.
+    /// Opens the sealed choices of one batch. `None` when they do not decrypt: then every choice of
+    /// the batch is spoiled.
     #[must_use]
-    pub fn open(&self, law_id: &LawId, encapsulated: &[u8; 32], associated: &[u8], sealed: &[u8]) -> Option<Vec<ChoiceIndex>> {
+    pub fn open(
+        &self,
+        law_id: &LawId,
+        encapsulated: &[u8; 32],
+        associated: &[u8],
+        sealed: &[u8],
+    ) -> Option<Vec<ChoiceIndex>> {
         let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
         let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Suite>(
             &OpModeR::Base,
@@ -108,12 +117,18 @@ impl BallotSecretKey {
         .ok()?;
         let plain = Zeroizing::new(context.open(sealed, associated).ok()?);
         let (choices, rest) = plain.as_chunks::<CHOICE_LENGTH>();
-        rest.is_empty().then(|| choices.iter().map(|bytes| ChoiceIndex(u16::from_be_bytes(*bytes))).collect())
+        rest.is_empty()
+            .then(|| choices.iter().map(|bytes| ChoiceIndex(u16::from_be_bytes(*bytes))).collect())
     }
 
     /// Opens what [`BallotPublicKey::seal_sums`] sealed. `None` when it does not decrypt.
     #[must_use]
-    pub(crate) fn open_sums(&self, law_id: &LawId, associated: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open_sums(
+        &self,
+        law_id: &LawId,
+        associated: &[u8],
+        sealed: &[u8],
+    ) -> Option<Zeroizing<Vec<u8>>> {
         let (encapsulated, sealed) = sealed.split_first_chunk::<32>()?;
         let encapsulated = <Suite as Kem>::EncappedKey::from_bytes(encapsulated).ok()?;
         let mut context = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, Suite>(
@@ -127,7 +142,8 @@ impl BallotSecretKey {
     }
 
     fn hpke_key(&self) -> <Suite as Kem>::PrivateKey {
-        <Suite as Kem>::PrivateKey::from_bytes(self.bytes.as_slice()).expect("any 32 bytes are an X25519 private key")
+        <Suite as Kem>::PrivateKey::from_bytes(self.bytes.as_slice())
+            .expect("any 32 bytes are an X25519 private key")
     }
 }
 
@@ -143,10 +159,16 @@ impl BallotPublicKey {
         plain: &[u8],
         rng: &mut impl CryptoRng,
     ) -> Result<Vec<u8>, SealError> {
-        let key = <Suite as Kem>::PublicKey::from_bytes(self.as_bytes()).map_err(|_| SealError::Key)?;
-        let (encapsulated, mut context) =
-            hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(&OpModeS::Base, &key, &info_of_sums(law_id), rng)
-                .map_err(|_| SealError::Key)?;
+        let key =
+            <Suite as Kem>::PublicKey::from_bytes(self.as_bytes()).map_err(|_| SealError::Key)?;
+        let (encapsulated, mut context) = hpke::setup_sender_with_rng::<
+            ChaCha20Poly1305,
+            HkdfSha256,
+            Suite,
+        >(
+            &OpModeS::Base, &key, &info_of_sums(law_id), rng
+        )
+        .map_err(|_| SealError::Key)?;
         let sealed = context.seal(plain, associated).map_err(|_| SealError::Key)?;
         Ok([&encapsulated.to_bytes()[..], &sealed].concat())
     }
@@ -158,7 +180,8 @@ impl fmt::Debug for BallotSecretKey {
     }
 }
 
-/// The sealing of one batch under way: first the encapsulated key, which the associated data must contain, then the choices.
+/// The sealing of one batch under way: first the encapsulated key, which the associated data must
+/// contain, then the choices.
 pub struct Sealing {
     encapsulated: [u8; 32],
     context: hpke::aead::AeadCtxS<ChaCha20Poly1305, HkdfSha256, Suite>,
@@ -169,11 +192,19 @@ impl Sealing {
     ///
     /// # Errors
     /// [`SealError::Key`] when the public key is a point of small order.
-    pub fn start(key: &BallotPublicKey, law_id: &LawId, rng: &mut impl CryptoRng) -> Result<Self, SealError> {
-        let key = <Suite as Kem>::PublicKey::from_bytes(key.as_bytes()).map_err(|_| SealError::Key)?;
-        let (encapsulated, context) =
-            hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, Suite>(&OpModeS::Base, &key, &info(law_id), rng)
-                .map_err(|_| SealError::Key)?;
+    pub fn start(
+        key: &BallotPublicKey,
+        law_id: &LawId,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Self, SealError> {
+        let key =
+            <Suite as Kem>::PublicKey::from_bytes(key.as_bytes()).map_err(|_| SealError::Key)?;
+        let (encapsulated, context) = hpke::setup_sender_with_rng::<
+            ChaCha20Poly1305,
+            HkdfSha256,
+            Suite,
+        >(&OpModeS::Base, &key, &info(law_id), rng)
+        .map_err(|_| SealError::Key)?;
         Ok(Self { encapsulated: encapsulated.to_bytes().into(), context })
     }
 
@@ -186,9 +217,15 @@ impl Sealing {
     /// Encrypts the choices, bound to the associated data.
     ///
     /// # Errors
-    /// [`SealError::Key`] should the cipher refuse, which one message of a batch's length cannot cause.
-    pub fn finish(mut self, choices: &[ChoiceIndex], associated: &[u8]) -> Result<Vec<u8>, SealError> {
-        let plain: Zeroizing<Vec<u8>> = Zeroizing::new(choices.iter().flat_map(|choice| choice.0.to_be_bytes()).collect());
+    /// [`SealError::Key`] should the cipher refuse, which one message of a batch's length cannot
+    /// cause.
+    pub fn finish(
+        mut self,
+        choices: &[ChoiceIndex],
+        associated: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let plain: Zeroizing<Vec<u8>> =
+            Zeroizing::new(choices.iter().flat_map(|choice| choice.0.to_be_bytes()).collect());
         self.context.seal(&plain, associated).map_err(|_| SealError::Key)
     }
 }

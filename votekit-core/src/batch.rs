@@ -1,7 +1,7 @@
 //! The batch: envelopes of one election from one ingest node, numbered, signed, choices encrypted.
 //!
-//! The unit of transport, storage, retry and proof. Whole batches travel; nobody splits or reorders one. The bytes are
-//! specified in `docs/formats.md`, section 5.
+//! The unit of transport, storage, retry and proof. Whole batches travel; nobody splits or reorders
+//! one. The bytes are specified in `docs/formats.md`, section 5.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 
-use crate::ballot::{BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing};
+use crate::ballot::{
+    BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
+};
 use crate::credential::CredentialHash;
 use crate::envelope::Envelope;
 use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence, hex_bytes};
@@ -118,7 +120,8 @@ pub struct Batch {
     count: usize,
     digest: Digest,
     bytes: Vec<u8>,
-    /// The key under which the signature was found good: it is checked once, by whoever comes first.
+    /// The key under which the signature was found good: it is checked once, by whoever comes
+    /// first.
     verified: OnceLock<NodePublicKey>,
 }
 
@@ -160,9 +163,14 @@ impl Batch {
         node_key: &NodeKey,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, SealError> {
-        assert!(envelopes.len() <= Self::COUNT_MAX, "a batch holds at most {} envelopes", Self::COUNT_MAX);
+        assert!(
+            envelopes.len() <= Self::COUNT_MAX,
+            "a batch holds at most {} envelopes",
+            Self::COUNT_MAX
+        );
         let sealing = Sealing::start(ballot_key, &header.law_id, rng)?;
-        let mut bytes = Vec::with_capacity(batch_length(header.law_id.as_str().len(), envelopes.len()));
+        let mut bytes =
+            Vec::with_capacity(batch_length(header.law_id.as_str().len(), envelopes.len()));
         write_header(&mut bytes, &header, envelopes.len());
         bytes.extend_from_slice(&sealing.encapsulated_key());
         for envelope in envelopes {
@@ -189,7 +197,8 @@ impl Batch {
         Ok(Self { header, count, digest, bytes, verified: OnceLock::new() })
     }
 
-    /// Checks the node's signature. Asked again about a key under which it was good, it answers from memory.
+    /// Checks the node's signature. Asked again about a key under which it was good, it answers
+    /// from memory.
     ///
     /// # Errors
     /// [`BatchError::Node`] for another node's key, [`BatchError::Signature`] for a bad signature.
@@ -201,8 +210,12 @@ impl Batch {
         if self.verified.get() == Some(key) {
             return Ok(());
         }
-        let verifying = VerifyingKey::from_bytes(key.as_bytes()).map_err(|_| BatchError::Signature { number })?;
-        let (_, signature) = self.bytes.split_last_chunk::<SIGNATURE_LENGTH>().ok_or(BatchError::Signature { number })?;
+        let verifying = VerifyingKey::from_bytes(key.as_bytes())
+            .map_err(|_| BatchError::Signature { number })?;
+        let (_, signature) = self
+            .bytes
+            .split_last_chunk::<SIGNATURE_LENGTH>()
+            .ok_or(BatchError::Signature { number })?;
         verifying
             .verify_strict(&signed_message(&self.digest), &Signature::from_bytes(signature))
             .map_err(|_| BatchError::Signature { number })?;
@@ -244,11 +257,15 @@ impl Batch {
     /// The envelopes in their order.
     pub fn envelopes(&self) -> impl ExactSizeIterator<Item = SealedEnvelope> + '_ {
         let start = self.associated_end() - self.count * ENVELOPE_LENGTH;
-        let (envelopes, _) = self.bytes[start..self.associated_end()].as_chunks::<ENVELOPE_LENGTH>();
+        let (envelopes, _) =
+            self.bytes[start..self.associated_end()].as_chunks::<ENVELOPE_LENGTH>();
         envelopes.iter().map(|bytes| SealedEnvelope {
             request: RequestId::from_bytes(take(bytes, 0)),
             hash: CredentialHash::from_bytes(take(bytes, RequestId::LENGTH)),
-            received: UnixMillis(u64::from_be_bytes(take(bytes, RequestId::LENGTH + CredentialHash::LENGTH))),
+            received: UnixMillis(u64::from_be_bytes(take(
+                bytes,
+                RequestId::LENGTH + CredentialHash::LENGTH,
+            ))),
         })
     }
 
@@ -272,7 +289,11 @@ impl Batch {
 
 impl fmt::Debug for Batch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "Batch({} of {}, {} envelopes, {})", self.header.number, self.header.law_id, self.count, self.digest)
+        write!(
+            formatter,
+            "Batch({} of {}, {} envelopes, {})",
+            self.header.number, self.header.law_id, self.count, self.digest
+        )
     }
 }
 
@@ -298,7 +319,9 @@ fn write_header(bytes: &mut Vec<u8>, header: &BatchHeader, count: usize) {
     bytes.extend_from_slice(&header.number.sequence.0.to_be_bytes());
     bytes.extend_from_slice(&header.confirmed_through.0.to_be_bytes());
     bytes.push(if header.last { FLAG_LAST } else { 0 });
-    bytes.extend_from_slice(&u32::try_from(count).expect("a batch has at most 65,536 envelopes").to_be_bytes());
+    bytes.extend_from_slice(
+        &u32::try_from(count).expect("a batch has at most 65,536 envelopes").to_be_bytes(),
+    );
 }
 
 fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), BatchError> {
@@ -309,7 +332,10 @@ fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), BatchError> {
     reader.position = MAGIC.len();
     let [law_length] = reader.take()?;
     let law = reader.slice(usize::from(law_length))?;
-    let law_id = std::str::from_utf8(law).ok().and_then(|law| law.parse().ok()).ok_or(BatchError::Field { field: "law id" })?;
+    let law_id = std::str::from_utf8(law)
+        .ok()
+        .and_then(|law| law.parse().ok())
+        .ok_or(BatchError::Field { field: "law id" })?;
     let node = NodeId::from_bytes(reader.take()?);
     let epoch = Epoch(u32::from_be_bytes(reader.take()?));
     let sequence = Sequence(u64::from_be_bytes(reader.take()?));
@@ -344,7 +370,10 @@ impl<'a> Reader<'a> {
     fn slice(&mut self, length: usize) -> Result<&'a [u8], BatchError> {
         let end = self.position + length;
         let found = self.bytes.len();
-        let slice = self.bytes.get(self.position..end).ok_or(BatchError::Length { expected: batch_length(1, 0), found })?;
+        let slice = self
+            .bytes
+            .get(self.position..end)
+            .ok_or(BatchError::Length { expected: batch_length(1, 0), found })?;
         self.position = end;
         Ok(slice)
     }

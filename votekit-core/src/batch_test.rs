@@ -21,7 +21,8 @@ fn seal(envelopes: &[Envelope], last: bool) -> Batch {
     let number = BatchNumber { node: node.node_id(), epoch: Epoch(3), sequence: Sequence(7) };
     let law_id = "L2025-001".parse().expect("law id");
     let header = BatchHeader { law_id, number, confirmed_through: Sequence(6), last };
-    Batch::seal(header, envelopes, &ballot.public_key(), &node, &mut FixedRng::new(5)).expect("sealed")
+    Batch::seal(header, envelopes, &ballot.public_key(), &node, &mut FixedRng::new(5))
+        .expect("sealed")
 }
 
 proptest! {

@@ -1,4 +1,5 @@
-//! The publication bundle: one folder with which anyone checks an election offline, and the verifier that does it.
+//! The publication bundle: one folder with which anyone checks an election offline, and the
+//! verifier that does it.
 //!
 //! ```text
 //! leaves.jsonl  checkpoint  policy  manifests/<sha256>.json      what happened, and who vouches for it
@@ -6,8 +7,9 @@
 //!       └─▶ Account ─▶ results.json  results.csv  results.nist.json  README.md  index.json      follow from the log alone
 //! ```
 //!
-//! [`Writer`] makes the files; [`verify`](verify::verify) reads them back through a [`Source`], makes every derived file again, and lists everything that is
-//! wrong. Neither touches a disk. The format is sections 9 to 13 of `docs/formats.md`.
+//! [`Writer`] makes the files; [`verify`](verify::verify) reads them back through a [`Source`],
+//! makes every derived file again, and lists everything that is wrong. Neither touches a disk. The
+//! format is sections 9 to 13 of `docs/formats.md`.
 
 mod account;
 mod failure;

@@ -1,10 +1,12 @@
 //! The state of one election, as its log tells it, and the making of the next block.
 //!
-//! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`], [`Chronicle::seal`], [`Chronicle::close`]) and by
-//! reading them back ([`Chronicle::replay`]), the whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle, the batches and the times handed in: every authority
-//! that has the same log makes the same bytes.
+//! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`],
+//! [`Chronicle::seal`], [`Chronicle::close`]) and by reading them back ([`Chronicle::replay`]), the
+//! whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle,
+//! the batches and the times handed in: every authority that has the same log makes the same bytes.
 //!
-//! Long because the acts that move a chronicle and the questions it answers share its private state; blocks, replay, snapshots and scrubbing have files of their own.
+//! Long because the acts that move a chronicle and the questions it answers share its private
+//! state; blocks, replay, snapshots and scrubbing have files of their own.
 
 mod block;
 mod replay;
@@ -21,7 +23,10 @@ use crate::decision::{Fold, OrderError};
 use crate::election::{Definition, ResultsPolicy, State, Window};
 use crate::id::{Digest, Epoch, NodeId};
 use crate::instant::UnixSeconds;
-use crate::log::leaf::{BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
+use crate::log::leaf::{
+    BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf, LeafError, NodeEvent,
+    RollEvent,
+};
 use crate::log::merkle::TreeBuilder;
 use crate::reconcile::{Imbalance, Report};
 use crate::registry::{Changes, Electorate, ElectorateError, KeyList};
@@ -74,7 +79,8 @@ pub enum Act {
     Load(RollLoad),
     /// An ingest node is admitted.
     Admit(NodePublicKey),
-    /// An epoch of a node that is gone for good is ended: its numbers above what the log holds are void.
+    /// An epoch of a node that is gone for good is ended: its numbers above what the log holds are
+    /// void.
     Retire {
         /// The node.
         node: NodeId,
@@ -105,7 +111,9 @@ pub enum Act {
 #[non_exhaustive]
 pub enum ChronicleError {
     /// The act is not possible in this state.
-    #[error("the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified")]
+    #[error(
+        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
+    )]
     State {
         /// The state it is in.
         state: State,
@@ -254,7 +262,8 @@ impl Chronicle {
     /// Records acts in one block.
     ///
     /// # Errors
-    /// [`ChronicleError`] when one does not fit. Then the chronicle may hold part of the acts and must be read back from the log.
+    /// [`ChronicleError`] when one does not fit. Then the chronicle may hold part of the acts and
+    /// must be read back from the log.
     pub fn record(&mut self, acts: &[Act], maker: &BlockMaker) -> Result<Block, ChronicleError> {
         let mut block = BlockBuilder::new(self.tree.size());
         for act in acts {
@@ -264,7 +273,8 @@ impl Chronicle {
         Ok(self.finish(block, maker))
     }
 
-    /// Checks whether a batch could be sealed next, without moving anything: right election, admitted node, good signature, next number.
+    /// Checks whether a batch could be sealed next, without moving anything: right election,
+    /// admitted node, good signature, next number.
     ///
     /// # Errors
     /// [`ChronicleError`] with the first rule it breaks.
@@ -277,7 +287,8 @@ impl Chronicle {
         Ok(batch.verify(key)?)
     }
 
-    /// Decides batches and seals them in one block. Each must have passed [`Chronicle::check_batch`] and be the next of its epoch; those that are not are left out and
+    /// Decides batches and seals them in one block. Each must have passed
+    /// [`Chronicle::check_batch`] and be the next of its epoch; those that are not are left out and
     /// given back with the reason.
     ///
     /// # Errors
@@ -326,7 +337,8 @@ impl Chronicle {
     /// Closes the election: reconciles, opens the totals, records both.
     ///
     /// # Errors
-    /// [`ChronicleError`] while an epoch is open or an account does not add up; nothing has changed then.
+    /// [`ChronicleError`] while an epoch is open or an account does not add up; nothing has changed
+    /// then.
     pub fn close(&mut self, maker: &BlockMaker) -> Result<Block, ChronicleError> {
         if self.state != State::Closing {
             return Err(ChronicleError::State { state: self.state, wanted: "closed" });
@@ -356,7 +368,10 @@ impl Chronicle {
                     return Err(ChronicleError::NotAdmitted { node: *node });
                 }
                 if !matches!(self.state, State::Open | State::Closing) {
-                    return Err(ChronicleError::State { state: self.state, wanted: "freed of a node" });
+                    return Err(ChronicleError::State {
+                        state: self.state,
+                        wanted: "freed of a node",
+                    });
                 }
                 if self.fold.progress(*node, *epoch).ended {
                     return Err(ChronicleError::EpochEnded { node: *node, epoch: epoch.0 });
@@ -430,7 +445,8 @@ impl Chronicle {
                     return Err(ChronicleError::Scheme);
                 }
                 let applied = self.electorate.apply(changes);
-                (event.added, event.revoked, event.refused) = (applied.added, applied.revoked, applied.refused);
+                (event.added, event.revoked, event.refused) =
+                    (applied.added, applied.revoked, applied.refused);
             }
         }
         self.scheme = Some(load.scheme);
@@ -440,7 +456,11 @@ impl Chronicle {
     }
 
     fn expect_state(&self, expected: State, wanted: &'static str) -> Result<(), ChronicleError> {
-        if self.state == expected { Ok(()) } else { Err(ChronicleError::State { state: self.state, wanted }) }
+        if self.state == expected {
+            Ok(())
+        } else {
+            Err(ChronicleError::State { state: self.state, wanted })
+        }
     }
 
     fn open_at(&mut self, opens: UnixSeconds) {
@@ -455,8 +475,9 @@ impl Chronicle {
         self.window.closes = Some(closes);
     }
 
-    /// Moves what may be shown: everything with `publish_every` 1; else sums that at least so many votes are new in, while as many newer ones are held back.
-    /// Under `live` the sums are opened in the log.
+    /// Moves what may be shown: everything with `publish_every` 1; else sums that at least so many
+    /// votes are new in, while as many newer ones are held back. Under `live` the sums are opened
+    /// in the log.
     fn publish(&mut self) -> Option<Totals> {
         let every = self.definition.publish_every;
         let now = self.tally.counts().total();
@@ -472,7 +493,8 @@ impl Chronicle {
             (due.counts().total() >= self.published.counts().total() + every).then_some(due)
         };
         self.published = due?;
-        (self.definition.results == ResultsPolicy::Live).then(|| self.published.open(self.published.height()))
+        (self.definition.results == ResultsPolicy::Live)
+            .then(|| self.published.open(self.published.height()))
     }
 
     fn finish(&mut self, mut block: BlockBuilder, maker: &BlockMaker) -> Block {
@@ -591,7 +613,8 @@ impl Chronicle {
         self.updated_at
     }
 
-    /// Whether evidence was missing when the log was read back: only right after it has been purged.
+    /// Whether evidence was missing when the log was read back: only right after it has been
+    /// purged.
     #[must_use]
     pub fn evidence_missing(&self) -> bool {
         self.evidence_missing

@@ -1,7 +1,8 @@
 //! Commitments to the counts of a block: Pedersen commitments in ristretto255 (RFC 9496).
 //!
-//! A block does not state its counts, or one vote sealed alone would be told. It commits to them; the close, and under `live` some moments
-//! before, open only sums. Anyone can check that a published total is the sum of all blocks; nobody can read one block's.
+//! A block does not state its counts, or one vote sealed alone would be told. It commits to them;
+//! the close, and under `live` some moments before, open only sums. Anyone can check that a
+//! published total is the sum of all blocks; nobody can read one block's.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -27,12 +28,14 @@ hex_bytes! {
 }
 
 hex_bytes! {
-    /// A blinding factor, or a sum of them, as an opening publishes it: a canonical scalar, little-endian.
+    /// A blinding factor, or a sum of them, as an opening publishes it: a canonical scalar,
+    /// little-endian.
     Blinding, 32
 }
 
 impl Blinding {
-    /// The blinding of choice `choice` in block `height`, derived from the ballot key, so that nothing is stored.
+    /// The blinding of choice `choice` in block `height`, derived from the ballot key, so that
+    /// nothing is stored.
     #[must_use]
     pub fn derive(key: &BallotSecretKey, law_id: &LawId, height: u64, choice: u16) -> Self {
         let law = law_id.as_str().as_bytes();
@@ -69,7 +72,8 @@ impl Commitment {
     /// Commits to a value. `None` when the blinding is no canonical scalar.
     #[must_use]
     pub fn to_value(value: u64, blinding: &Blinding) -> Option<Self> {
-        let point = &Scalar::from(value) * RISTRETTO_BASEPOINT_TABLE + &blinding.scalar()? * &*SECOND_BASE;
+        let point =
+            &Scalar::from(value) * RISTRETTO_BASEPOINT_TABLE + &blinding.scalar()? * &*SECOND_BASE;
         Some(Self::from_bytes(point.compress().to_bytes()))
     }
 }
@@ -124,7 +128,10 @@ impl CommitmentSum {
     /// [`CommitmentError`]; the sum is then unchanged.
     pub fn add(&mut self, commitments: &[Commitment]) -> Result<(), CommitmentError> {
         if commitments.len() != self.points.len() {
-            return Err(CommitmentError::Count { expected: self.points.len(), found: commitments.len() });
+            return Err(CommitmentError::Count {
+                expected: self.points.len(),
+                found: commitments.len(),
+            });
         }
         let mut points = Vec::with_capacity(commitments.len());
         for (index, commitment) in commitments.iter().enumerate() {
@@ -142,10 +149,13 @@ impl CommitmentSum {
     pub fn opens_to(&self, values: &[u64], blindings: &[Blinding]) -> bool {
         values.len() == self.points.len()
             && blindings.len() == self.points.len()
-            && self.points.iter().zip(values.iter().zip(blindings)).all(|(point, (value, blinding))| {
-                Commitment::to_value(*value, blinding)
-                    .is_some_and(|commitment| commitment.as_bytes() == point.compress().as_bytes())
-            })
+            && self.points.iter().zip(values.iter().zip(blindings)).all(
+                |(point, (value, blinding))| {
+                    Commitment::to_value(*value, blinding).is_some_and(|commitment| {
+                        commitment.as_bytes() == point.compress().as_bytes()
+                    })
+                },
+            )
     }
 }
 
@@ -206,7 +216,8 @@ mod tests {
         let lines: String = (0..3)
             .map(|choice| {
                 let factor = blinding(7, choice);
-                let commitment = Commitment::to_value(1000 * u64::from(choice), &factor).expect("canonical");
+                let commitment =
+                    Commitment::to_value(1000 * u64::from(choice), &factor).expect("canonical");
                 format!("{choice} {} {factor} {commitment}\n", 1000 * u64::from(choice))
             })
             .collect();

@@ -1,7 +1,9 @@
-//! Credentials and their hashes: what an official hashes offline and a node hashes on arrival, byte for byte the same.
+//! Credentials and their hashes: what an official hashes offline and a node hashes on arrival, byte
+//! for byte the same.
 //!
-//! The hashed message is `NAS|CODE|LAW_ID` in canonical form. Under a pepper the credential hash is HMAC-SHA-256 (RFC 2104)
-//! of it, else SHA-256 (FIPS 180-4). Secrets print as redacted and are zeroed on drop.
+//! The hashed message is `NAS|CODE|LAW_ID` in canonical form. Under a pepper the credential hash is
+//! HMAC-SHA-256 (RFC 2104) of it, else SHA-256 (FIPS 180-4). Secrets print as redacted and are
+//! zeroed on drop.
 
 mod key_batch;
 
@@ -22,13 +24,14 @@ hex_bytes! {
 }
 
 hex_bytes! {
-    /// T: what shards and registry hold. H itself for plain SHA-256; SHA-256(H) under a pepper, so that whoever reads the
-    /// registry cannot vote for an abstainer.
+    /// T: what shards and registry hold. H itself for plain SHA-256; SHA-256(H) under a pepper, so
+    /// that whoever reads the registry cannot vote for an abstainer.
     RegistryKey, 32
 }
 
 hex_bytes! {
-    /// Names a pepper without telling it: the first 8 bytes of SHA-256 of `votekit-pepper-id/1`, a line feed and the key.
+    /// Names a pepper without telling it: the first 8 bytes of SHA-256 of `votekit-pepper-id/1`, a
+    /// line feed and the key.
     PepperId, 8
 }
 
@@ -58,7 +61,9 @@ pub enum CredentialError {
         length: usize,
     },
     /// An access code is made of letters A-Z and digits.
-    #[error("an access code is made of letters A-Z and digits: character {position} is something else")]
+    #[error(
+        "an access code is made of letters A-Z and digits: character {position} is something else"
+    )]
     CodeCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
@@ -92,7 +97,11 @@ impl Nas {
                 _ => return Err(CredentialError::NasCharacter { position: index + 1 }),
             }
         }
-        if count == 9 { Ok(Self(digits)) } else { Err(CredentialError::NasLength { digits: count }) }
+        if count == 9 {
+            Ok(Self(digits))
+        } else {
+            Err(CredentialError::NasLength { digits: count })
+        }
     }
 
     /// Whether the number passes the Luhn check (ISO/IEC 7812-1) that issued numbers pass.
@@ -218,7 +227,8 @@ impl Credential {
 /// How H is computed; written in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashScheme {
-    /// H = SHA-256(message), T = H. For tests and consultations: a stolen registry can be searched in seconds a voter.
+    /// H = SHA-256(message), T = H. For tests and consultations: a stolen registry can be searched
+    /// in seconds a voter.
     #[serde(rename = "sha256")]
     Sha256,
     /// H = HMAC-SHA-256(pepper, message), T = SHA-256(H).
@@ -245,7 +255,9 @@ pub struct Pepper(Zeroizing<[u8; 32]>);
 
 /// A text is no pepper file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case hexadecimal digits")]
+#[error(
+    "not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case hexadecimal digits"
+)]
 pub struct PepperError;
 
 impl Pepper {
@@ -282,13 +294,17 @@ impl Pepper {
     /// Names this pepper in manifests.
     #[must_use]
     pub fn id(&self) -> PepperId {
-        let digest = Sha256::new().chain_update(b"votekit-pepper-id/1\n").chain_update(self.0.as_slice()).finalize();
+        let digest = Sha256::new()
+            .chain_update(b"votekit-pepper-id/1\n")
+            .chain_update(self.0.as_slice())
+            .finalize();
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         PepperId::from_bytes(id)
     }
 
-    /// The check value of manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Proves the key without telling it.
+    /// The check value of manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Proves the key
+    /// without telling it.
     #[must_use]
     pub fn check_value(&self) -> crate::id::Digest {
         let mac = self.mac().chain_update(b"votekit-pepper-check/1");
@@ -327,7 +343,10 @@ impl CredentialHasher {
     /// HMAC-SHA-256 under a pepper.
     #[must_use]
     pub fn peppered(pepper: &Pepper) -> Self {
-        Self { keyed: Some(pepper.mac()), keyed_states: Some(key_batch::KeyedStates::new(&pepper.0)) }
+        Self {
+            keyed: Some(pepper.mac()),
+            keyed_states: Some(key_batch::KeyedStates::new(&pepper.0)),
+        }
     }
 
     /// The scheme this hasher follows.
@@ -347,7 +366,9 @@ impl CredentialHasher {
     pub fn hash_parts(&self, nas: &Nas, code: &AccessCode, law_id: &LawId) -> CredentialHash {
         let mut message = Zeroizing::new([0; MESSAGE_LENGTH_MAX]);
         let mut length = 0;
-        for part in [nas.as_bytes(), b"|".as_slice(), code.as_bytes(), b"|", law_id.as_str().as_bytes()] {
+        for part in
+            [nas.as_bytes(), b"|".as_slice(), code.as_bytes(), b"|", law_id.as_str().as_bytes()]
+        {
             message[length..length + part.len()].copy_from_slice(part);
             length += part.len();
         }
@@ -378,7 +399,8 @@ mod tests {
 
     #[test]
     fn the_designs_vector_holds() {
-        let credential = Credential::parse(b"123456789", b"ABC123", b"L2025-001").expect("well formed");
+        let credential =
+            Credential::parse(b"123456789", b"ABC123", b"L2025-001").expect("well formed");
         let expected = crate::id::Digest::of(b"123456789|ABC123|L2025-001");
         assert_eq!(CredentialHasher::plain().hash(&credential).as_bytes(), expected.as_bytes());
     }
@@ -393,9 +415,18 @@ mod tests {
     #[test]
     fn errors_say_where() {
         assert_eq!(Nas::parse(b"12345678").unwrap_err(), CredentialError::NasLength { digits: 8 });
-        assert_eq!(Nas::parse(b"12345678O").unwrap_err(), CredentialError::NasCharacter { position: 9 });
-        assert_eq!(AccessCode::parse(b"AB|C").unwrap_err(), CredentialError::CodeCharacter { position: 3 });
-        assert_eq!(AccessCode::parse(b"ABC").unwrap_err(), CredentialError::CodeLength { length: 3 });
+        assert_eq!(
+            Nas::parse(b"12345678O").unwrap_err(),
+            CredentialError::NasCharacter { position: 9 }
+        );
+        assert_eq!(
+            AccessCode::parse(b"AB|C").unwrap_err(),
+            CredentialError::CodeCharacter { position: 3 }
+        );
+        assert_eq!(
+            AccessCode::parse(b"ABC").unwrap_err(),
+            CredentialError::CodeLength { length: 3 }
+        );
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! What counts: the rules, and the state they are applied to.
 //!
-//! [`Fold::decide`] is a pure function of (batch, roll, window, fold of the log so far): every authority that has the same log and the same batch comes to
-//! the same entries. The registry of an engine is only a hint; this is the truth.
+//! [`Fold::decide`] is a pure function of (batch, roll, window, fold of the log so far): every
+//! authority that has the same log and the same batch comes to the same entries. The registry of an
+//! engine is only a hint; this is the truth.
 //!
-//! The order of the rules: a request that the log has already decided is a replay and gets no entry; a stamp outside the window is `early` or `late`; a
-//! credential that no roll holds is `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate, with its attempt counted; what remains is accepted.
+//! The order of the rules: a request that the log has already decided is a replay and gets no
+//! entry; a stamp outside the window is `early` or `late`; a credential that no roll holds is
+//! `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate, with its
+//! attempt counted; what remains is accepted.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +74,9 @@ impl InvalidReason {
     /// Reads a reason.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        [Self::Unknown, Self::Revoked, Self::Early, Self::Late].into_iter().find(|reason| reason.as_str().as_bytes() == text)
+        [Self::Unknown, Self::Revoked, Self::Early, Self::Late]
+            .into_iter()
+            .find(|reason| reason.as_str().as_bytes() == text)
     }
 }
 
@@ -121,7 +126,8 @@ pub struct EpochProgress {
     pub ended: bool,
 }
 
-/// The state of an election that follows from its log alone: who has voted, which requests are decided, which batches are in.
+/// The state of an election that follows from its log alone: who has voted, which requests are
+/// decided, which batches are in.
 #[derive(Debug, Default)]
 pub struct Fold {
     requests: RequestIndex,
@@ -135,8 +141,8 @@ impl Fold {
         Self { requests: RequestIndex::with_capacity(requests), ..Self::default() }
     }
 
-    /// Decides every envelope of a batch, in order, and moves the fold. `None` stands for a replay, which has no entry.
-    /// `first_entry` is the index in the log of the first entry there will be.
+    /// Decides every envelope of a batch, in order, and moves the fold. `None` stands for a replay,
+    /// which has no entry. `first_entry` is the index in the log of the first entry there will be.
     ///
     /// # Errors
     /// [`OrderError`] when the batch is not the next of its epoch; nothing has changed then.
@@ -159,7 +165,8 @@ impl Fold {
                 Timing::Late => (Decision::Invalid { reason: InvalidReason::Late }, None),
                 Timing::InTime => decide_in_time(&envelope.hash, electorate, scheme),
             };
-            let entry = Entry { request: envelope.request, decision, minute: envelope.received.minutes() };
+            let entry =
+                Entry { request: envelope.request, decision, minute: envelope.received.minutes() };
             self.requests.insert(Decided::new(envelope.request, index, elector));
             index += 1;
             Some(entry)
@@ -168,9 +175,17 @@ impl Fold {
     }
 
     /// Applies an entry read back from the log, where it stands at `index`.
-    pub fn replay(&mut self, entry: &Entry, electorate: &mut Electorate, scheme: HashScheme, index: u64) {
+    pub fn replay(
+        &mut self,
+        entry: &Entry,
+        electorate: &mut Electorate,
+        scheme: HashScheme,
+        index: u64,
+    ) {
         let elector = match &entry.decision {
-            Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => electorate.find(&scheme.registry_key(hash)),
+            Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
+                electorate.find(&scheme.registry_key(hash))
+            }
             Decision::Invalid { .. } => None,
         };
         if let Some(elector) = elector {
@@ -195,7 +210,8 @@ impl Fold {
         if number.sequence != expected {
             return Err(OrderError::Gap { number, expected });
         }
-        self.epochs.insert((number.node, number.epoch), EpochProgress { through: expected, ended: last });
+        self.epochs
+            .insert((number.node, number.epoch), EpochProgress { through: expected, ended: last });
         Ok(())
     }
 
@@ -230,13 +246,23 @@ impl Fold {
     }
 
     /// The fold that was so told.
-    pub(crate) fn restore(requests: RequestIndex, epochs: impl Iterator<Item = (NodeId, Epoch, EpochProgress)>) -> Self {
-        Self { requests, epochs: epochs.map(|(node, epoch, progress)| ((node, epoch), progress)).collect() }
+    pub(crate) fn restore(
+        requests: RequestIndex,
+        epochs: impl Iterator<Item = (NodeId, Epoch, EpochProgress)>,
+    ) -> Self {
+        Self {
+            requests,
+            epochs: epochs.map(|(node, epoch, progress)| ((node, epoch), progress)).collect(),
+        }
     }
 }
 
 /// Decides a vote that came in time, and says for which elector it counts as an attempt.
-fn decide_in_time(hash: &CredentialHash, electorate: &mut Electorate, scheme: HashScheme) -> (Decision, Option<Elector>) {
+fn decide_in_time(
+    hash: &CredentialHash,
+    electorate: &mut Electorate,
+    scheme: HashScheme,
+) -> (Decision, Option<Elector>) {
     let elector = electorate.find(&scheme.registry_key(hash));
     match elector.map_or(Standing::Unknown, |elector| electorate.attempt_by(elector)) {
         Standing::Unknown => (Decision::Invalid { reason: InvalidReason::Unknown }, None),

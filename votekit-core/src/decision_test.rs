@@ -41,8 +41,14 @@ fn envelope(request: u8, elector: u8, second: u64) -> Envelope {
 
 fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> Batch {
     let node = NodeKey::from_seed(&[2; 32]);
-    let number = BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: "L1".parse().expect("law id"), number, confirmed_through: Sequence(sequence - 1), last };
+    let number =
+        BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let header = BatchHeader {
+        law_id: "L1".parse().expect("law id"),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last,
+    };
     let ballot = BallotSecretKey::from_seed(&[1; 32]).public_key();
     Batch::seal(header, envelopes, &ballot, &node, &mut FixedRng::new(1)).expect("sealed")
 }
@@ -68,8 +74,10 @@ fn every_rule_in_its_order() {
             envelope(7, 2, 199),
         ],
     );
-    let decisions: Vec<_> =
-        decide(&mut fold, &mut electorate, &batch).into_iter().map(|entry| entry.map(|entry| entry.decision)).collect();
+    let decisions: Vec<_> = decide(&mut fold, &mut electorate, &batch)
+        .into_iter()
+        .map(|entry| entry.map(|entry| entry.decision))
+        .collect();
     let invalid = |reason| Some(Decision::Invalid { reason });
     assert_eq!(
         decisions,
@@ -89,8 +97,13 @@ fn every_rule_in_its_order() {
 #[test]
 fn numbers_must_follow() {
     let (mut fold, mut electorate) = (Fold::default(), electorate());
-    let mut attempt = |batch: &Batch| fold.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len());
-    assert!(matches!(attempt(&batch(2, false, &[])), Err(OrderError::Gap { expected: Sequence(1), .. })));
+    let mut attempt = |batch: &Batch| {
+        fold.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len())
+    };
+    assert!(matches!(
+        attempt(&batch(2, false, &[])),
+        Err(OrderError::Gap { expected: Sequence(1), .. })
+    ));
     assert_eq!(attempt(&batch(1, false, &[envelope(1, 1, 150)])), Ok(1));
     assert!(matches!(attempt(&batch(1, false, &[])), Err(OrderError::Sealed { .. })));
     assert_eq!(attempt(&batch(2, true, &[])), Ok(0));

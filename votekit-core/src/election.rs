@@ -30,8 +30,14 @@ impl ChoiceId {
     }
 
     fn check(text: &str) -> Result<(), ChoiceIdError> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-');
-        if (1..=50).contains(&text.len()) && text.bytes().all(allowed) { Ok(()) } else { Err(ChoiceIdError) }
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
+        };
+        if (1..=50).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(())
+        } else {
+            Err(ChoiceIdError)
+        }
     }
 }
 
@@ -92,7 +98,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// A choice by id, with the customary labels of `oui`, `non` and `blanc`, and the id itself for any other.
+    /// A choice by id, with the customary labels of `oui`, `non` and `blanc`, and the id itself for
+    /// any other.
     #[must_use]
     pub fn with_customary_labels(id: ChoiceId) -> Self {
         let (fr, en) = match id.as_str() {
@@ -132,7 +139,8 @@ impl ResultsPolicy {
 
 /// What is put to the vote. Published whole in the first leaf of the election's log.
 ///
-/// A value of this type obeys the rules of [`Definition::check`] when it came through [`Definition::checked`] or out of a leaf.
+/// A value of this type obeys the rules of [`Definition::check`] when it came through
+/// [`Definition::checked`] or out of a leaf.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
@@ -148,7 +156,8 @@ pub struct Definition {
     pub binding: bool,
     /// Who sees results when.
     pub results: ResultsPolicy,
-    /// Under `live`: how many accepted votes must be new, and as many newer ones held back, before totals are opened again.
+    /// Under `live`: how many accepted votes must be new, and as many newer ones held back, before
+    /// totals are opened again.
     pub publish_every: u64,
     /// When votes start to count, if planned.
     pub opens: Option<UnixSeconds>,
@@ -204,7 +213,8 @@ pub enum DefinitionError {
 }
 
 impl Definition {
-    /// The longest definition as canonical JSON, in bytes: with what stands around it, it fits in a leaf.
+    /// The longest definition as canonical JSON, in bytes: with what stands around it, it fits in a
+    /// leaf.
     pub const LENGTH_MAX: usize = 65_000;
 
     /// The most choices on a ballot.
@@ -241,7 +251,9 @@ impl Definition {
             check_text("the description", text, 0, 2000, "at most 2000 are allowed")?;
         }
         match (self.opens, self.closes) {
-            (Some(opens), Some(closes)) if closes <= opens => Err(DefinitionError::Times { opens, closes }),
+            (Some(opens), Some(closes)) if closes <= opens => {
+                Err(DefinitionError::Times { opens, closes })
+            }
             _ if self.publish_every == 0 => Err(DefinitionError::PublishEvery),
             _ => self.check_length(),
         }
@@ -260,9 +272,19 @@ impl Definition {
     }
 }
 
-fn check_text(what: &'static str, text: &str, minimum: usize, maximum: usize, rule: &'static str) -> Result<(), DefinitionError> {
+fn check_text(
+    what: &'static str,
+    text: &str,
+    minimum: usize,
+    maximum: usize,
+    rule: &'static str,
+) -> Result<(), DefinitionError> {
     let length = text.chars().count();
-    if (minimum..=maximum).contains(&length) { Ok(()) } else { Err(DefinitionError::TextLength { what, length, rule }) }
+    if (minimum..=maximum).contains(&length) {
+        Ok(())
+    } else {
+        Err(DefinitionError::TextLength { what, length, rule })
+    }
 }
 
 /// Where an election stands. It only ever moves to the next.
@@ -337,7 +359,9 @@ mod tests {
             law_id: "L2025-001".parse().expect("law id"),
             title: bilingual("Loi"),
             description: bilingual(""),
-            choices: ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).to_vec(),
+            choices: ["oui", "non"]
+                .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
+                .to_vec(),
             binding: false,
             results: ResultsPolicy::Live,
             publish_every: 1,
@@ -352,9 +376,14 @@ mod tests {
         assert_eq!(definition().check(), Ok(()));
         let one = Definition { choices: definition().choices[..1].to_vec(), ..definition() };
         assert_eq!(one.check(), Err(DefinitionError::ChoiceCount { count: 1 }));
-        let twice = Definition { choices: vec![definition().choices[0].clone(); 2], ..definition() };
+        let twice =
+            Definition { choices: vec![definition().choices[0].clone(); 2], ..definition() };
         assert!(matches!(twice.check(), Err(DefinitionError::ChoiceTwice { .. })));
-        let backwards = Definition { opens: Some(UnixSeconds(5)), closes: Some(UnixSeconds(5)), ..definition() };
+        let backwards = Definition {
+            opens: Some(UnixSeconds(5)),
+            closes: Some(UnixSeconds(5)),
+            ..definition()
+        };
         assert!(matches!(backwards.check(), Err(DefinitionError::Times { .. })));
         let choices = (0..100).map(|place| Choice {
             id: format!("choix-{place}").parse().expect("choice id"),

@@ -14,7 +14,8 @@ use crate::election::ChoiceId;
 use crate::id::{LawId, RequestId, hex_bytes};
 use crate::instant::UnixMillis;
 
-/// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only sealed.
+/// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only
+/// sealed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
     /// The request, as told to the voter.
@@ -43,7 +44,8 @@ pub struct FieldError {
     pub rule: String,
 }
 
-/// The body of `POST /api/v1/vote`, checked: `{"nas":…,"code":…,"law_id":…,"vote":…}` and nothing else.
+/// The body of `POST /api/v1/vote`, checked: `{"nas":…,"code":…,"law_id":…,"vote":…}` and nothing
+/// else.
 ///
 /// ```
 /// use votekit_core::envelope::VoteRequest;
@@ -80,16 +82,21 @@ impl VoteRequest {
     /// # Errors
     /// Every field that is wrong, not only the first; or the one thing that is wrong with the JSON.
     pub fn parse(body: &[u8]) -> Result<Self, Vec<FieldError>> {
-        let body: Body<'_> = serde_json::from_slice(body).map_err(|error| vec![json_error(&error)])?;
+        let body: Body<'_> =
+            serde_json::from_slice(body).map_err(|error| vec![json_error(&error)])?;
         let nas = Nas::parse(body.nas.as_bytes()).map_err(|error| field_error("nas", &error));
-        let code = AccessCode::parse(body.code.as_bytes()).map_err(|error| field_error("code", &error));
+        let code =
+            AccessCode::parse(body.code.as_bytes()).map_err(|error| field_error("code", &error));
         let law_id = body.law_id.parse::<LawId>().map_err(|error| field_error("law_id", &error));
         let choice = body.vote.parse::<ChoiceId>().map_err(|error| field_error("vote", &error));
         match (nas, code, law_id, choice) {
-            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) => Ok(Self { credential: Credential { nas, code, law_id }, choice }),
-            (nas, code, law_id, choice) => {
-                Err([nas.err(), code.err(), law_id.err(), choice.err()].into_iter().flatten().collect())
+            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) => {
+                Ok(Self { credential: Credential { nas, code, law_id }, choice })
             }
+            (nas, code, law_id, choice) => Err([nas.err(), code.err(), law_id.err(), choice.err()]
+                .into_iter()
+                .flatten()
+                .collect()),
         }
     }
 }
@@ -98,7 +105,8 @@ fn field_error(field: &'static str, error: &dyn fmt::Display) -> FieldError {
     FieldError { field, rule: error.to_string() }
 }
 
-/// Says what is wrong with the JSON without repeating any of it: serde's own messages quote values and unknown keys.
+/// Says what is wrong with the JSON without repeating any of it: serde's own messages quote values
+/// and unknown keys.
 fn json_error(error: &serde_json::Error) -> FieldError {
     let text = error.to_string();
     let known = |prefix: &str, rule: &dyn Fn(&'static str) -> String| {
@@ -115,9 +123,13 @@ fn json_error(error: &serde_json::Error) -> FieldError {
     }
     let (line, column) = (error.line(), error.column());
     let rule = if text.starts_with("unknown field") {
-        format!("holds a field other than nas, code, law_id and vote, at line {line}, column {column}")
+        format!(
+            "holds a field other than nas, code, law_id and vote, at line {line}, column {column}"
+        )
     } else if error.is_data() {
-        format!("must be a JSON object of four texts, which it is not at line {line}, column {column}")
+        format!(
+            "must be a JSON object of four texts, which it is not at line {line}, column {column}"
+        )
     } else if error.is_eof() {
         "is cut short: the JSON does not end".to_owned()
     } else {
@@ -126,10 +138,11 @@ fn json_error(error: &serde_json::Error) -> FieldError {
     FieldError { field: "body", rule }
 }
 
-/// A secret shared by the ingest nodes of one installation, from which the ids of idempotent requests are derived.
+/// A secret shared by the ingest nodes of one installation, from which the ids of idempotent
+/// requests are derived.
 ///
-/// It must be secret: the log publishes request ids and credential hashes, and an id that anyone could compute from hash, choice and a guessable
-/// key would tell the choice.
+/// It must be secret: the log publishes request ids and credential hashes, and an id that anyone
+/// could compute from hash, choice and a guessable key would tell the choice.
 #[derive(Clone)]
 pub struct RequestKey(Zeroizing<[u8; 32]>);
 
@@ -140,10 +153,16 @@ impl RequestKey {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The id of a request with an `Idempotency-Key`: the first 16 bytes of HMAC-SHA-256(key, `votekit-request/1` LF, H, choice (2), idempotency key).
-    /// The same credential, choice and key give the same request on any node.
+    /// The id of a request with an `Idempotency-Key`: the first 16 bytes of HMAC-SHA-256(key,
+    /// `votekit-request/1` LF, H, choice (2), idempotency key). The same credential, choice and key
+    /// give the same request on any node.
     #[must_use]
-    pub fn request_id(&self, hash: &CredentialHash, choice: ChoiceIndex, idempotency_key: &[u8]) -> RequestId {
+    pub fn request_id(
+        &self,
+        hash: &CredentialHash,
+        choice: ChoiceIndex,
+        idempotency_key: &[u8],
+    ) -> RequestId {
         let tag = self
             .mac()
             .chain_update(b"votekit-request/1\n")
@@ -159,15 +178,22 @@ impl RequestKey {
 }
 
 hex_bytes! {
-    /// Shows that its holder sent a request that was answered: the id alone is public once it is in the log.
+    /// Shows that its holder sent a request that was answered: the id alone is public once it is in
+    /// the log.
     VoterToken, 16
 }
 
 impl RequestKey {
-    /// The token of a request: the first 16 bytes of HMAC-SHA-256(key, `votekit-voter/1` LF, request id).
+    /// The token of a request: the first 16 bytes of HMAC-SHA-256(key, `votekit-voter/1` LF,
+    /// request id).
     #[must_use]
     pub fn voter_token(&self, request: &RequestId) -> VoterToken {
-        let tag = self.mac().chain_update(b"votekit-voter/1\n").chain_update(request.as_bytes()).finalize().into_bytes();
+        let tag = self
+            .mac()
+            .chain_update(b"votekit-voter/1\n")
+            .chain_update(request.as_bytes())
+            .finalize()
+            .into_bytes();
         let mut token = [0; 16];
         token.copy_from_slice(&tag[..16]);
         VoterToken::from_bytes(token)
@@ -203,7 +229,10 @@ mod tests {
     #[test]
     fn json_faults_are_told_without_quoting_the_body() {
         assert_eq!(errors(r#"{"nas":"123456789"}"#), ["code: is missing"]);
-        assert_eq!(errors(r#"{"nas":"123456789","nas":"123456789"}"#), ["nas: is given more than once"]);
+        assert_eq!(
+            errors(r#"{"nas":"123456789","nas":"123456789"}"#),
+            ["nas: is given more than once"]
+        );
         for body in [
             r#"{"nas":"123456789","code":"ABC123","law_id":"L1","vote":"oui","123456789":1}"#,
             r#"{"nas":123456789,"code":"ABC123","law_id":"L1","vote":"oui"}"#,

@@ -1,4 +1,5 @@
-//! A generator that is no generator: it gives bytes from a counter hashed with a seed, so that vectors and tests repeat.
+//! A generator that is no generator: it gives bytes from a counter hashed with a seed, so that
+//! vectors and tests repeat.
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +30,10 @@ impl rand_core::TryRng for FixedRng {
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
         for chunk in out.chunks_mut(32) {
-            let block = Sha256::new().chain_update(self.seed).chain_update(self.counter.to_be_bytes()).finalize();
+            let block = Sha256::new()
+                .chain_update(self.seed)
+                .chain_update(self.counter.to_be_bytes())
+                .finalize();
             self.counter += 1;
             chunk.copy_from_slice(&block[..chunk.len()]);
         }

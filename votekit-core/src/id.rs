@@ -1,7 +1,7 @@
 //! Names and numbers that travel: laws, requests, nodes, epochs, sequences, digests.
 //!
-//! Each is a newtype with one checked constructor, so that a law id is never mistaken for a file name, nor a request id for
-//! a credential hash. Digests and ids print as lower-case hexadecimal.
+//! Each is a newtype with one checked constructor, so that a law id is never mistaken for a file
+//! name, nor a request id for a credential hash. Digests and ids print as lower-case hexadecimal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Why a text is no identifier. The text itself is not repeated: it may be a secret pasted in the wrong place.
+/// Why a text is no identifier. The text itself is not repeated: it may be a secret pasted in the
+/// wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {
@@ -20,7 +21,9 @@ pub enum IdError {
         length: usize,
     },
     /// A law id is made of `A-Z a-z 0-9 . _ -`.
-    #[error("a law id is made of A-Z, a-z, 0-9, '.', '_' and '-': character {position} is something else")]
+    #[error(
+        "a law id is made of A-Z, a-z, 0-9, '.', '_' and '-': character {position} is something else"
+    )]
     LawCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
@@ -216,7 +219,8 @@ hex_bytes! {
 }
 
 hex_bytes! {
-    /// A node, named by its ingest key: the first 8 bytes of SHA-256 of `votekit-node/1`, a line feed and the Ed25519 public key.
+    /// A node, named by its ingest key: the first 8 bytes of SHA-256 of `votekit-node/1`, a line
+    /// feed and the Ed25519 public key.
     NodeId, 8
 }
 
@@ -224,14 +228,16 @@ impl NodeId {
     /// The id that belongs to an Ed25519 public key.
     #[must_use]
     pub fn of_public_key(public_key: &[u8; 32]) -> Self {
-        let digest = Sha256::new().chain_update(b"votekit-node/1\n").chain_update(public_key).finalize();
+        let digest =
+            Sha256::new().chain_update(b"votekit-node/1\n").chain_update(public_key).finalize();
         let mut id = [0; 8];
         id.copy_from_slice(&digest[..8]);
         Self(id)
     }
 }
 
-/// One life of an ingest node for one election. The ledger allocates epochs, from 1, so that no two lives share a number.
+/// One life of an ingest node for one election. The ledger allocates epochs, from 1, so that no two
+/// lives share a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u32);

@@ -16,7 +16,8 @@ pub struct UnixMillis(pub u64);
 #[serde(transparent)]
 pub struct UnixSeconds(pub u64);
 
-/// Whole minutes since 1970-01-01T00:00:00Z: all that an entry tells of its hour, so that a log is no record of who stood where.
+/// Whole minutes since 1970-01-01T00:00:00Z: all that an entry tells of its hour, so that a log is
+/// no record of who stood where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMinutes(pub u64);
@@ -42,7 +43,8 @@ impl UnixSeconds {
         UnixMillis(self.0 * 1000)
     }
 
-    /// RFC 3339 in UTC, such as `2026-11-21T08:00:00Z`. A second past the year 9999 prints as its number.
+    /// RFC 3339 in UTC, such as `2026-11-21T08:00:00Z`. A second past the year 9999 prints as its
+    /// number.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         i64::try_from(self.0)
@@ -70,7 +72,9 @@ impl fmt::Display for UnixSeconds {
 
 /// A text is no RFC 3339 time with its offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected a time with its offset, such as 2026-11-21T08:00:00-05:00 or 2026-11-21T13:00:00Z")]
+#[error(
+    "expected a time with its offset, such as 2026-11-21T08:00:00-05:00 or 2026-11-21T13:00:00Z"
+)]
 pub struct TimeError;
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! The pure heart of votekit: everything that decides what a vote is, whether it counts, and how anyone can check it.
+//! The pure heart of votekit: everything that decides what a vote is, whether it counts, and how
+//! anyone can check it.
 //!
-//! Nothing here touches a network, a clock, the environment or a terminal: the core is handed bytes and times, and gives
-//! back values and bytes. Data flows one way:
+//! Nothing here touches a network, a clock, the environment or a terminal: the core is handed bytes
+//! and times, and gives back values and bytes. Data flows one way:
 //!
 //! ```text
 //! roll ─▶ credential ─▶ shard + manifest ─▶ registry            offline, then loaded

@@ -1,8 +1,9 @@
-//! The manifest: what a hashed roll consists of, so that nothing can be left out, added or changed unseen.
+//! The manifest: what a hashed roll consists of, so that nothing can be left out, added or changed
+//! unseen.
 //!
-//! Specified in `docs/formats.md` section 4. [`Manifest::parse`] accepts only canonical bytes whose counts and names agree
-//! with one another, so a `Manifest` in hand is consistent; the files it lists are held against it with
-//! [`Manifest::read_shard`] and [`Manifest::read_changes`].
+//! Specified in `docs/formats.md` section 4. [`Manifest::parse`] accepts only canonical bytes whose
+//! counts and names agree with one another, so a `Manifest` in hand is consistent; the files it
+//! lists are held against it with [`Manifest::read_shard`] and [`Manifest::read_changes`].
 
 mod check;
 mod error;
@@ -15,7 +16,8 @@ use crate::credential::{CredentialHasher, HashScheme, Pepper, PepperId, Registry
 use crate::id::{Digest, LawId};
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
-/// The content of a `manifest.json`. Built by [`Manifest::new`] or [`Manifest::parse`], which check it.
+/// The content of a `manifest.json`. Built by [`Manifest::new`] or [`Manifest::parse`], which check
+/// it.
 ///
 /// ```
 /// use votekit_core::credential::HashScheme;
@@ -91,13 +93,14 @@ pub struct RollFacts {
     pub duplicates: u64,
     /// Bad rows left out.
     pub rejects: u64,
-    /// Characters of the shortest access code that was hashed or added; 0 when there is none. Binding elections want 8.
+    /// Characters of the shortest access code that was hashed or added; 0 when there is none.
+    /// Binding elections want 8.
     pub code_length_min: u32,
 }
 
 impl RollFacts {
-    /// The `sha256` of a supplement: SHA-256 of the digests of the file of additions and the file of revocations, 64 bytes;
-    /// a file that was not given counts as an empty one.
+    /// The `sha256` of a supplement: SHA-256 of the digests of the file of additions and the file
+    /// of revocations, 64 bytes; a file that was not given counts as an empty one.
     #[must_use]
     pub fn supplement_digest(add: Option<Digest>, revoke: Option<Digest>) -> Digest {
         let empty = Digest::of(b"");
@@ -170,11 +173,12 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] with the first thing that is wrong.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        let wire: Wire<ManifestBody> = serde_json::from_slice(bytes).map_err(|error| ManifestError::Json {
-            line: error.line(),
-            column: error.column(),
-            reason: error.to_string(),
-        })?;
+        let wire: Wire<ManifestBody> =
+            serde_json::from_slice(bytes).map_err(|error| ManifestError::Json {
+                line: error.line(),
+                column: error.column(),
+                reason: error.to_string(),
+            })?;
         let manifest = Self::new(wire.body)?;
         if manifest.encode() == bytes { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
@@ -183,7 +187,8 @@ impl Manifest {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: Format::Manifest1, body: &self.0 };
-        let mut bytes = serde_json::to_vec_pretty(&wire).expect("a manifest has no map with keys other than text");
+        let mut bytes = serde_json::to_vec_pretty(&wire)
+            .expect("a manifest has no map with keys other than text");
         bytes.push(b'\n');
         bytes
     }
@@ -221,8 +226,12 @@ impl Manifest {
             (None, None) => Ok(CredentialHasher::plain()),
             (Some(marks), None) => Err(ManifestError::PepperMissing { id: marks.id }),
             (None, Some(_)) => Err(ManifestError::PepperUnasked),
-            (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => Ok(CredentialHasher::peppered(pepper)),
-            (Some(marks), Some(pepper)) => Err(ManifestError::PepperOther { expected: marks.id, given: pepper.id() }),
+            (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => {
+                Ok(CredentialHasher::peppered(pepper))
+            }
+            (Some(marks), Some(pepper)) => {
+                Err(ManifestError::PepperOther { expected: marks.id, given: pepper.id() })
+            }
         }
     }
 
@@ -230,11 +239,17 @@ impl Manifest {
     ///
     /// # Errors
     /// [`ManifestError`] when digest, head or count differ.
-    pub fn read_shard(&self, row: &FileRow, bytes: &[u8]) -> Result<Vec<RegistryKey>, ManifestError> {
+    pub fn read_shard(
+        &self,
+        row: &FileRow,
+        bytes: &[u8],
+    ) -> Result<Vec<RegistryKey>, ManifestError> {
         check_digest(row, bytes)?;
         let file = || row.file.clone();
-        let format = ShardFormat::of_file_name(&row.file).ok_or_else(|| ManifestError::FileName { file: file() })?;
-        let (head, keys) = ShardHead::decode(format, bytes).map_err(|error| ManifestError::Shard { file: file(), error })?;
+        let format = ShardFormat::of_file_name(&row.file)
+            .ok_or_else(|| ManifestError::FileName { file: file() })?;
+        let (head, keys) = ShardHead::decode(format, bytes)
+            .map_err(|error| ManifestError::Shard { file: file(), error })?;
         let shards = self.law(&row.law_id).map_or(0, |law| law.shards);
         if head != (ShardHead { law_id: row.law_id.clone(), shard: row.shard, shards }) {
             return Err(ManifestError::ShardHead { file: file() });
@@ -249,13 +264,19 @@ impl Manifest {
     /// [`ManifestError`] when digest, law or counts differ.
     pub fn read_changes(&self, row: &FileRow, bytes: &[u8]) -> Result<Changes, ManifestError> {
         check_digest(row, bytes)?;
-        let changes = Changes::decode(bytes).map_err(|error| ManifestError::Changes { file: row.file.clone(), error })?;
+        let changes = Changes::decode(bytes)
+            .map_err(|error| ManifestError::Changes { file: row.file.clone(), error })?;
         if *changes.law_id() != row.law_id {
             return Err(ManifestError::ShardHead { file: row.file.clone() });
         }
         check_count(row, changes.added_count() + changes.revoked_count())?;
         match self.law(&row.law_id) {
-            Some(law) if law.registered == changes.added_count() && law.revoked == changes.revoked_count() => Ok(changes),
+            Some(law)
+                if law.registered == changes.added_count()
+                    && law.revoked == changes.revoked_count() =>
+            {
+                Ok(changes)
+            }
             _ => Err(ManifestError::ChangesCount { file: row.file.clone() }),
         }
     }

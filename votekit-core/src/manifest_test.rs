@@ -26,14 +26,22 @@ fn shard_row(head: &ShardHead, keys: &[RegistryKey]) -> FileRow {
 /// Two laws; the second has two shards.
 fn body() -> ManifestBody {
     let heads = [("L1", 1, 1, 3), ("L2", 1, 2, 2), ("L2", 2, 2, 1)];
-    let shards = heads.map(|(id, shard, shards, count)| shard_row(&ShardHead { law_id: law(id), shard, shards }, &keys(count)));
+    let shards = heads.map(|(id, shard, shards, count)| {
+        shard_row(&ShardHead { law_id: law(id), shard, shards }, &keys(count))
+    });
     ManifestBody {
         tool: "votekit 0.1.0".to_owned(),
         scheme: HashScheme::Sha256,
         pepper: None,
         date: Some("2026-11-21".to_owned()),
         parent: None,
-        roll: RollFacts { sha256: Digest::of(b"roll"), rows: 9, duplicates: 1, rejects: 2, code_length_min: 6 },
+        roll: RollFacts {
+            sha256: Digest::of(b"roll"),
+            rows: 9,
+            duplicates: 1,
+            rejects: 2,
+            code_length_min: 6,
+        },
         laws: vec![
             LawRow { law_id: law("L1"), registered: 3, shards: 1, revoked: 0 },
             LawRow { law_id: law("L2"), registered: 3, shards: 2, revoked: 0 },
@@ -95,9 +103,18 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.shards.swap(1, 2)), "not numbered 1 to 2 for the law L2"),
         (refused(|body| drop(body.shards.remove(2))), "not numbered 1 to 2 for the law L2"),
         (refused(|body| body.laws.truncate(1)), "of a law that it does not list"),
-        (refused(|body| body.shards[0].file = "../L1.0001.json".into()), "not as such files are named"),
-        (refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()), "not as such files are named"),
-        (refused(|body| body.shards[0].file = "L2.0001.json".into()), "not as such files are named"),
+        (
+            refused(|body| body.shards[0].file = "../L1.0001.json".into()),
+            "not as such files are named",
+        ),
+        (
+            refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()),
+            "not as such files are named",
+        ),
+        (
+            refused(|body| body.shards[0].file = "L2.0001.json".into()),
+            "not as such files are named",
+        ),
         (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
         (refused(|body| body.scheme = HashScheme::HmacSha256), "if and only if"),
         (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
@@ -120,7 +137,8 @@ fn a_shard_too_large_is_refused() {
 
 #[test]
 fn only_canonical_bytes_are_read() {
-    let text = String::from_utf8(Manifest::new(body()).expect("consistent").encode()).expect("UTF-8");
+    let text =
+        String::from_utf8(Manifest::new(body()).expect("consistent").encode()).expect("UTF-8");
     for edited in [
         text.replace("  \"tool\"", "  \"note\": 1,\n  \"tool\""),
         text.replace("\"date\": ", "\"date\":  "),
@@ -146,7 +164,8 @@ fn files_are_held_against_their_rows() {
 
     // A row that matches the digest of the wrong shard.
     let mut body = body();
-    let other = ShardHead { law_id: law("L2"), shard: 2, shards: 2 }.encode(ShardFormat::Json, &keys(2));
+    let other =
+        ShardHead { law_id: law("L2"), shard: 2, shards: 2 }.encode(ShardFormat::Json, &keys(2));
     body.shards[1].sha256 = Digest::of(&other);
     let manifest = Manifest::new(body).expect("consistent");
     let row = &manifest.body().shards[1];
@@ -160,7 +179,9 @@ fn change_files_are_held_against_their_rows() {
     let changes = Changes::new(law("L1"), keys(2), Vec::new(), Vec::new()).expect("disjoint");
     assert_eq!(manifest.read_changes(row, &changes.encode()), Ok(changes));
     let mut body = supplement_body();
-    let moved = Changes::new(law("L1"), keys(1), vec![RegistryKey::from_bytes([9; 32])], Vec::new()).expect("disjoint");
+    let moved =
+        Changes::new(law("L1"), keys(1), vec![RegistryKey::from_bytes([9; 32])], Vec::new())
+            .expect("disjoint");
     body.changes[0].sha256 = Digest::of(&moved.encode());
     let manifest = Manifest::new(body).expect("consistent");
     let refused = manifest.read_changes(&manifest.body().changes[0], &moved.encode());
@@ -173,7 +194,11 @@ fn the_pepper_must_be_the_manifests() {
     let plain = Manifest::new(body()).expect("consistent");
     assert!(plain.hasher(None).is_ok());
     assert!(matches!(plain.hasher(Some(&pepper)), Err(ManifestError::PepperUnasked)));
-    let marked = ManifestBody { scheme: HashScheme::HmacSha256, pepper: Some(PepperMarks::of(&pepper)), ..body() };
+    let marked = ManifestBody {
+        scheme: HashScheme::HmacSha256,
+        pepper: Some(PepperMarks::of(&pepper)),
+        ..body()
+    };
     let keyed = Manifest::new(marked).expect("consistent");
     assert!(keyed.hasher(Some(&pepper)).is_ok());
     assert!(matches!(keyed.hasher(Some(&other)), Err(ManifestError::PepperOther { .. })));

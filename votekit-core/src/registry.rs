@@ -1,6 +1,8 @@
-//! The electorate in memory: the sorted registry keys of one election, and a word of 32 bits an elector.
+//! The electorate in memory: the sorted registry keys of one election, and a word of 32 bits an
+//! elector.
 //!
-//! Used by whoever decides. Keys stay sorted as shards hold them; a small table over their leading bits finds one in a step or two. 36 bytes an elector.
+//! Used by whoever decides. Keys stay sorted as shards hold them; a small table over their leading
+//! bits finds one in a step or two. 36 bytes an elector.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ pub enum Standing {
     },
 }
 
-/// The place of an elector in an election, from 0: in the order of the lists, and in each in the order of its keys.
+/// The place of an elector in an election, from 0: in the order of the lists, and in each in the
+/// order of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Elector(pub u32);
 
@@ -45,7 +48,11 @@ pub struct Changes {
 impl From<&crate::shard::Changes> for Changes {
     /// Takes the lists of a change file.
     fn from(file: &crate::shard::Changes) -> Self {
-        Self { add: file.add().to_vec(), revoke: file.revoke().to_vec(), replace: file.replace().to_vec() }
+        Self {
+            add: file.add().to_vec(),
+            revoke: file.revoke().to_vec(),
+            replace: file.replace().to_vec(),
+        }
     }
 }
 
@@ -111,8 +118,9 @@ impl Electorate {
         Ok(())
     }
 
-    /// Applies a supplement: in the order replacements, revocations, additions. A spent credential cannot be revoked, and its replacement is then
-    /// not added. A key that is registered already is not added twice; a revoked one that is added again comes back.
+    /// Applies a supplement: in the order replacements, revocations, additions. A spent credential
+    /// cannot be revoked, and its replacement is then not added. A key that is registered already
+    /// is not added twice; a revoked one that is added again comes back.
     pub fn apply(&mut self, changes: &Changes) -> ChangesApplied {
         let mut applied = ChangesApplied::default();
         let mut additions = Vec::with_capacity(changes.add.len() + changes.replace.len());
@@ -156,7 +164,8 @@ impl Electorate {
         self.find(key).map_or(Standing::Unknown, |elector| self.attempt_by(elector))
     }
 
-    /// Makes an attempt for an elector that was found, or is kept from before. One that there is not is unknown.
+    /// Makes an attempt for an elector that was found, or is kept from before. One that there is
+    /// not is unknown.
     pub fn attempt_by(&mut self, elector: Elector) -> Standing {
         let Some(state) = self.states.get_mut(elector.0 as usize) else {
             return Standing::Unknown;
@@ -200,7 +209,11 @@ impl Electorate {
 
     /// The electors whose credentials are revoked.
     pub fn revoked(&self) -> impl Iterator<Item = Elector> {
-        self.states.iter().zip(0..).filter(|(state, _)| **state & REVOKED != 0).map(|(_, elector)| Elector(elector))
+        self.states
+            .iter()
+            .zip(0..)
+            .filter(|(state, _)| **state & REVOKED != 0)
+            .map(|(_, elector)| Elector(elector))
     }
 
     /// Electors registered: loaded and added, less revoked.
@@ -226,7 +239,8 @@ impl Electorate {
     }
 
     fn push_segment(&mut self, keys: Arc<KeyList>) {
-        let first_elector = u32::try_from(self.states.len()).expect("add_roll keeps the count below 2^32");
+        let first_elector =
+            u32::try_from(self.states.len()).expect("add_roll keeps the count below 2^32");
         self.states.resize(self.states.len() + keys.len(), 0);
         self.segments.push((first_elector, keys));
     }

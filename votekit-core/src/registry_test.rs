@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use super::*;
 
 fn key(value: u16) -> RegistryKey {
-    crate::credential::HashScheme::HmacSha256.registry_key(&crate::credential::CredentialHash::from_bytes(
-        [(value & 0xff) as u8; 32].map(|byte| byte ^ (value >> 8) as u8),
-    ))
+    crate::credential::HashScheme::HmacSha256.registry_key(
+        &crate::credential::CredentialHash::from_bytes(
+            [(value & 0xff) as u8; 32].map(|byte| byte ^ (value >> 8) as u8),
+        ),
+    )
 }
 
 fn sorted(values: impl IntoIterator<Item = u16>) -> Vec<RegistryKey> {
@@ -63,7 +65,8 @@ fn a_spent_credential_is_not_replaced() {
     let mut electorate = Electorate::default();
     electorate.add_roll(Arc::new(KeyList::new(sorted([1, 2])).expect("sorted"))).expect("few");
     assert_eq!(electorate.attempt(&key(1)), Standing::First);
-    let changes = Changes { replace: vec![(key(1), key(11)), (key(2), key(12))], ..Changes::default() };
+    let changes =
+        Changes { replace: vec![(key(1), key(11)), (key(2), key(12))], ..Changes::default() };
     assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 1, refused: 1 });
     assert_eq!(electorate.look_up(&key(11)), Standing::Unknown);
     assert_eq!(electorate.look_up(&key(12)), Standing::First);

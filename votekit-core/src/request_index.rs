@@ -1,7 +1,9 @@
-//! Which requests the log has decided, in the order of the log: each with the index of its entry and the elector it was counted for.
+//! Which requests the log has decided, in the order of the log: each with the index of its entry
+//! and the elector it was counted for.
 //!
-//! One list that only ever grows, and a table of places in it. The list is what a snapshot keeps: whatever is behind a place never changes, so it can be
-//! copied bit by bit while votes go on. 24 bytes a request and 4 bytes a slot of the table, which is at most three quarters full.
+//! One list that only ever grows, and a table of places in it. The list is what a snapshot keeps:
+//! whatever is behind a place never changes, so it can be copied bit by bit while votes go on. 24
+//! bytes a request and 4 bytes a slot of the table, which is at most three quarters full.
 
 use std::fmt;
 
@@ -24,7 +26,8 @@ impl Decided {
     /// Bytes of one in a snapshot.
     pub const LENGTH: usize = RequestId::LENGTH + 4 + 4;
 
-    /// A request whose entry stands at `leaf`. The elector is the one whose attempt it was; `None` for an invalid vote.
+    /// A request whose entry stands at `leaf`. The elector is the one whose attempt it was; `None`
+    /// for an invalid vote.
     ///
     /// # Panics
     /// At 2^32 leaves, 500 times the largest log this system is made for.
@@ -46,7 +49,8 @@ impl Decided {
         u64::from(self.leaf)
     }
 
-    /// The elector whose attempt it was: the first attempt of each was accepted, later ones are duplicates. `None` for an invalid vote.
+    /// The elector whose attempt it was: the first attempt of each was accepted, later ones are
+    /// duplicates. `None` for an invalid vote.
     #[must_use]
     pub fn elector(&self) -> Option<Elector> {
         (self.elector != NO_ELECTOR).then_some(Elector(self.elector))
@@ -67,7 +71,9 @@ impl Decided {
     pub fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
         let mut request = [0; RequestId::LENGTH];
         request.copy_from_slice(&bytes[..16]);
-        let number = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let number = |at: usize| {
+            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         Self { request: RequestId::from_bytes(request), leaf: number(16), elector: number(20) }
     }
 }
@@ -78,12 +84,15 @@ impl fmt::Debug for Decided {
     }
 }
 
-/// An exact map from decided requests to their entries in the log, in the order in which they were decided.
+/// An exact map from decided requests to their entries in the log, in the order in which they were
+/// decided.
 ///
-/// Made with room for every elector it never moves its table while votes come in, and memory that is never used is never touched.
+/// Made with room for every elector it never moves its table while votes come in, and memory that
+/// is never used is never touched.
 pub struct RequestIndex {
     decided: Vec<Decided>,
-    /// `0` for a free slot; else the place in the list, plus one, in the lower `bits`, and above it bits of the request.
+    /// `0` for a free slot; else the place in the list, plus one, in the lower `bits`, and above it
+    /// bits of the request.
     slots: Vec<u32>,
     /// The table has 2^bits slots.
     bits: u32,
@@ -193,8 +202,8 @@ impl RequestIndex {
         self.slots[slot] = tag | number;
     }
 
-    /// Where the search for a request begins, and its bits above a place. Request ids are random or the output of a keyed hash, and no voter can choose
-    /// one: their own bytes are the hash.
+    /// Where the search for a request begins, and its bits above a place. Request ids are random or
+    /// the output of a keyed hash, and no voter can choose one: their own bytes are the hash.
     fn home(&self, request: &RequestId) -> (usize, u32) {
         let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = *request.as_bytes();
         let slot = u32::from_be_bytes([first, second, third, fourth]) >> (32 - self.bits);
@@ -212,7 +221,8 @@ impl RequestIndex {
         self.fill().expect("a request is put in once");
     }
 
-    /// Puts the whole list into an empty table. The slots of a few requests are looked at before they are filled: so many fetches from memory are under way at once.
+    /// Puts the whole list into an empty table. The slots of a few requests are looked at before
+    /// they are filled: so many fetches from memory are under way at once.
     fn fill(&mut self) -> Result<(), Repeated> {
         for start in (0..self.decided.len()).step_by(TOGETHER) {
             let end = (start + TOGETHER).min(self.decided.len());
@@ -267,11 +277,16 @@ mod tests {
     use super::*;
 
     fn decided(number: u32, leaf: u64) -> Decided {
-        // Few leading bits differ, so that slots collide and searches run over the end of the table.
+        // Few leading bits differ, so that slots collide and searches run over the end of the
+        // table.
         let mut bytes = [0xff; 16];
         bytes[3] = (number >> 3) as u8;
         bytes[12..].copy_from_slice(&number.to_be_bytes());
-        Decided::new(RequestId::from_bytes(bytes), leaf, (!number.is_multiple_of(3)).then_some(Elector(number)))
+        Decided::new(
+            RequestId::from_bytes(bytes),
+            leaf,
+            (!number.is_multiple_of(3)).then_some(Elector(number)),
+        )
     }
 
     proptest! {

@@ -42,13 +42,17 @@ impl Results {
     #[must_use]
     pub fn turnout_basis_points(&self) -> u64 {
         let accepted = u128::from(self.report.accepted) * 10_000;
-        u64::try_from(accepted.checked_div(u128::from(self.registered)).unwrap_or(0)).unwrap_or(u64::MAX)
+        u64::try_from(accepted.checked_div(u128::from(self.registered)).unwrap_or(0))
+            .unwrap_or(u64::MAX)
     }
 
     /// The count of a choice by its id; 0 when the ballot lacks it.
     #[must_use]
     pub fn count_of(&self, id: &str) -> u64 {
         let choices = self.definition.choices.iter().zip(&self.counts.choices);
-        choices.into_iter().find(|(choice, _)| choice.id.as_str() == id).map_or(0, |(_, count)| *count)
+        choices
+            .into_iter()
+            .find(|(choice, _)| choice.id.as_str() == id)
+            .map_or(0, |(_, count)| *count)
     }
 }

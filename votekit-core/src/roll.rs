@@ -1,4 +1,5 @@
-//! The electoral roll: a CSV of `nas,code,law_id`, read in large chunks, checked row by row and hashed.
+//! The electoral roll: a CSV of `nas,code,law_id`, read in large chunks, checked row by row and
+//! hashed.
 //!
 //! ```text
 //! reader ─▶ RollChunks ─▶ Chunk ─▶ RollHasher ─▶ HashedChunk ─▶ RollHashes ─▶ HashedRoll ─▶ LawKeys ─▶ shards
@@ -6,12 +7,13 @@
 //!                                  keys in rough order                     conflicts     (any thread)
 //! ```
 //!
-//! [`RollChunks`] cuts the file where records seem to end; whoever parses a chunk finds out, and [`RollHashes`] mends a wrong cut. So
-//! chunks are parsed on as many threads as there are, and no byte is looked at for that alone. Parsing walks the bytes once and
-//! allocates nothing a row. A fault tells the line on which its record starts, the field and the rule, never the value.
+//! [`RollChunks`] cuts the file where records seem to end; whoever parses a chunk finds out, and
+//! [`RollHashes`] mends a wrong cut. So chunks are parsed on as many threads as there are, and no
+//! byte is looked at for that alone. Parsing walks the bytes once and allocates nothing a row. A
+//! fault tells the line on which its record starts, the field and the rule, never the value.
 //!
-//! Keys are brought into the order of their leading bits while a chunk is in the cache, and into their last order when they are handed out:
-//! they are moved twice, and never as a whole.
+//! Keys are brought into the order of their leading bits while a chunk is in the cache, and into
+//! their last order when they are handed out: they are moved twice, and never as a whole.
 //!
 //! Integrators with a small roll read it row by row with [`read_roll`].
 

@@ -13,7 +13,11 @@ fn hasher_of<R: std::io::Read>(chunks: &RollChunks<R>, rules: &RollRules) -> Rol
 }
 
 /// Hashes as threads would: chunks as they are cut, added in another order.
-fn hash_all(roll: &[u8], chunk_size: usize, rules: &RollRules) -> Result<(HashedRoll, Digest), RollError> {
+fn hash_all(
+    roll: &[u8],
+    chunk_size: usize,
+    rules: &RollRules,
+) -> Result<(HashedRoll, Digest), RollError> {
     let mut chunks = RollChunks::with_chunk_size(roll, chunk_size)?;
     let hasher = hasher_of(&chunks, rules);
     let mut hashes = RollHashes::new(&hasher);
@@ -100,7 +104,10 @@ fn faults_tell_line_field_and_rule_and_never_the_value() {
 #[test]
 fn a_line_number_is_that_of_the_records_start() {
     let roll = "note,nas,code,law_id\n\"a\nb\nc\",123456789,ABC123,L1\n\n\"d\ne\",1,ABC123,L1\nf,2,ABC123,L1\n";
-    assert_eq!(hash(roll.as_bytes()).faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [6, 8]);
+    assert_eq!(
+        hash(roll.as_bytes()).faults.iter().map(|fault| fault.line).collect::<Vec<_>>(),
+        [6, 8]
+    );
 }
 
 #[test]
@@ -124,9 +131,18 @@ fn bad_headers_are_told_apart() {
     assert!(matches!(header_error(b"\n\r\n\n"), RollError::Empty));
     assert!(matches!(header_error(b"\xff\xfen\0a\0s\0"), RollError::Utf16));
     assert!(matches!(header_error(b"nas,code,law_id,\xe9\n"), RollError::HeaderText { line: 1 }));
-    assert!(matches!(header_error(b"\nnas,code\n"), RollError::HeaderMissing { line: 2, field: Field::LawId, separator: None }));
-    assert!(matches!(header_error(b"nas;code;law_id\n"), RollError::HeaderMissing { separator: Some(';'), .. }));
-    assert!(matches!(header_error(b"nas,code,law_id,NAS\n"), RollError::HeaderTwice { field: Field::Nas, .. }));
+    assert!(matches!(
+        header_error(b"\nnas,code\n"),
+        RollError::HeaderMissing { line: 2, field: Field::LawId, separator: None }
+    ));
+    assert!(matches!(
+        header_error(b"nas;code;law_id\n"),
+        RollError::HeaderMissing { separator: Some(';'), .. }
+    ));
+    assert!(matches!(
+        header_error(b"nas,code,law_id,NAS\n"),
+        RollError::HeaderTwice { field: Field::Nas, .. }
+    ));
     let without = header_error(b"123456789,ABC123,L1\n");
     assert!(!without.to_string().contains("123456789"), "{without}");
 }
@@ -160,7 +176,10 @@ fn exact_duplicates_are_faults_and_two_codes_are_conflicts() {
         123456780,XYZ123,L1\n\
         123456789,XYZ999,L2\n";
     let hashed = hash(roll.as_bytes());
-    assert_eq!(hashed.faults, [RowFault { line: 4, field: Field::ROW, rule: RowRule::Duplicate { first_line: 2 } }]);
+    assert_eq!(
+        hashed.faults,
+        [RowFault { line: 4, field: Field::ROW, rule: RowRule::Duplicate { first_line: 2 } }]
+    );
     let law_id = "L1".parse().expect("a law id");
     assert_eq!(hashed.conflicts, [Conflict { law_id, first_line: 3, line: 5 }]);
     assert_eq!((hashed.rows, hashed.duplicates, hashed.rejects()), (5, 1, 0));
@@ -194,19 +213,28 @@ fn a_supplement_pairs_a_lost_letter_with_its_replacement() {
         hashes.add(hasher.hash(chunk, &mut HashScratch::default())).expect("short rows");
         hashes.end().expect("short rows")
     };
-    let add = hashes(b"nas,code,law_id\n123456789,NEW123,L1\n111111111,NEW124,L1\n222222222,SAME12,L2\n");
-    let revoke = hashes(b"nas,code,law_id\n123456789,OLD123,L1\n333333333,OLD124,L1\n222222222,SAME12,L2\n");
+    let add =
+        hashes(b"nas,code,law_id\n123456789,NEW123,L1\n111111111,NEW124,L1\n222222222,SAME12,L2\n");
+    let revoke =
+        hashes(b"nas,code,law_id\n123456789,OLD123,L1\n333333333,OLD124,L1\n222222222,SAME12,L2\n");
     let supplement = hash_supplement(add, revoke).expect("consistent");
     let first = &supplement.changes[0];
     assert_eq!((first.add().len(), first.revoke().len(), first.replace().len()), (1, 1, 1));
-    assert_eq!(supplement.unchanged.iter().map(|same| (same.first_line, same.line)).collect::<Vec<_>>(), [(4, 4)]);
+    assert_eq!(
+        supplement.unchanged.iter().map(|same| (same.first_line, same.line)).collect::<Vec<_>>(),
+        [(4, 4)]
+    );
 }
 
 #[test]
 fn a_roll_read_row_by_row_ends_at_the_first_fault() {
     assert_eq!(read_roll(GOOD.as_bytes()).expect("good").len(), 2);
-    let error = read_roll(&b"nas,code,law_id\n123456789,ABC123,L1\n1,ABC123,L1\n"[..]).expect_err("a bad row");
-    assert!(matches!(error, RollError::Row(RowFault { line: 3, field: Field::Nas, .. })), "{error}");
+    let error = read_roll(&b"nas,code,law_id\n123456789,ABC123,L1\n1,ABC123,L1\n"[..])
+        .expect_err("a bad row");
+    assert!(
+        matches!(error, RollError::Row(RowFault { line: 3, field: Field::Nas, .. })),
+        "{error}"
+    );
 }
 
 #[test]
@@ -215,7 +243,9 @@ fn nothing_prints_a_value() {
     let chunk = chunks.next_chunk().expect("readable").expect("rows");
     let mut rows = Rows::new(chunk.bytes(), chunk.line());
     let row = rows.next_row(chunks.header()).expect("a row");
-    for printed in [format!("{chunks:?}"), format!("{chunk:?}"), format!("{rows:?}"), format!("{row:?}")] {
+    for printed in
+        [format!("{chunks:?}"), format!("{chunk:?}"), format!("{rows:?}"), format!("{row:?}")]
+    {
         assert!(!printed.contains("123456") && !printed.contains("ABC12"), "{printed}");
     }
 }
@@ -234,7 +264,8 @@ fn by_us(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let mut fields = Vec::new();
         let rest = rows.rest();
         let found = rows.next_record(|_, field| {
-            // A field that starts behind a quotation mark was quoted: its doubled marks stand for one.
+            // A field that starts behind a quotation mark was quoted: its doubled marks stand for
+            // one.
             let start = field.bytes.as_ptr() as usize - rest.as_ptr() as usize;
             let quoted = start > 0 && rest[start - 1] == b'"';
             fields.push(if quoted { undouble(field.bytes) } else { field.bytes.to_vec() });
@@ -254,13 +285,18 @@ fn undouble(bytes: &[u8]) -> Vec<u8> {
 fn written_field() -> impl Strategy<Value = (String, String)> {
     ("[a-z0-9 ,\"\n\r]{0,8}", any::<bool>()).prop_map(|(value, quote)| {
         let must = value.contains([',', '"', '\n', '\r']);
-        let text = if quote || must { format!("\"{}\"", value.replace('"', "\"\"")) } else { value.clone() };
+        let text = if quote || must {
+            format!("\"{}\"", value.replace('"', "\"\""))
+        } else {
+            value.clone()
+        };
         (value, text)
     })
 }
 
 fn written_roll() -> impl Strategy<Value = String> {
-    let row = (prop::collection::vec(written_field(), 1..5), prop::sample::select(vec!["\n", "\r\n"]));
+    let row =
+        (prop::collection::vec(written_field(), 1..5), prop::sample::select(vec!["\n", "\r\n"]));
     prop::collection::vec(row, 0..12).prop_map(|rows| {
         let line = |(fields, end): (Vec<(String, String)>, &str)| {
             let texts: Vec<String> = fields.into_iter().map(|(_, text)| text).collect();
@@ -278,7 +314,8 @@ fn any_roll() -> impl Strategy<Value = Vec<u8>> {
         1 => "[0-9]{9},\"[A-Z\n]{3,6}\",L1\n",
         1 => "[0-9,\"\n\r]{0,12}",
     ];
-    prop::collection::vec(piece, 0..20).prop_map(|pieces| format!("nas,code,law_id\n{}", pieces.concat()).into_bytes())
+    prop::collection::vec(piece, 0..20)
+        .prop_map(|pieces| format!("nas,code,law_id\n{}", pieces.concat()).into_bytes())
 }
 
 proptest! {

@@ -1,8 +1,8 @@
-//! Shards: sorted files of one law's registry keys, as JSON for people or binary for speed; and the change files of a
-//! supplement. Specified in `docs/formats.md` section 3 and 4.
+//! Shards: sorted files of one law's registry keys, as JSON for people or binary for speed; and the
+//! change files of a supplement. Specified in `docs/formats.md` section 3 and 4.
 //!
-//! Keys are sorted because the order of the roll must not survive: it would tell who is who. A reader accepts exactly the
-//! bytes that the writer makes.
+//! Keys are sorted because the order of the roll must not survive: it would tell who is who. A
+//! reader accepts exactly the bytes that the writer makes.
 
 mod binary;
 mod changes;
@@ -38,9 +38,9 @@ impl ShardFormat {
     /// The format that a file name tells.
     #[must_use]
     pub fn of_file_name(name: &str) -> Option<Self> {
-        [Self::Json, Self::Binary]
-            .into_iter()
-            .find(|format| name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.')))
+        [Self::Json, Self::Binary].into_iter().find(|format| {
+            name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
+        })
     }
 }
 
@@ -114,7 +114,8 @@ impl ShardHead {
         format!("{}.{:04}.{}", self.law_id, self.shard, format.extension())
     }
 
-    /// Writes a shard. `keys` must be ascending and at most [`ShardHead::KEYS_MAX`], or no reader accepts it.
+    /// Writes a shard. `keys` must be ascending and at most [`ShardHead::KEYS_MAX`], or no reader
+    /// accepts it.
     ///
     /// ```
     /// use votekit_core::{credential::RegistryKey, shard::{ShardFormat, ShardHead}};
@@ -139,7 +140,10 @@ impl ShardHead {
     ///
     /// # Errors
     /// [`ShardError`] with the first thing that is wrong.
-    pub fn decode(format: ShardFormat, bytes: &[u8]) -> Result<(Self, Vec<RegistryKey>), ShardError> {
+    pub fn decode(
+        format: ShardFormat,
+        bytes: &[u8],
+    ) -> Result<(Self, Vec<RegistryKey>), ShardError> {
         let (head, keys) = match format {
             ShardFormat::Json => json::decode(bytes)?,
             ShardFormat::Binary => binary::decode(bytes)?,

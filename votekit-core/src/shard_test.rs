@@ -17,17 +17,25 @@ fn key(byte: u8) -> RegistryKey {
 
 #[test]
 fn golden_vectors_hold() {
-    let keys = [b"one".as_slice(), b"two", b"three"].map(|text| RegistryKey::from_bytes(*Digest::of(text).as_bytes()));
+    let keys = [b"one".as_slice(), b"two", b"three"]
+        .map(|text| RegistryKey::from_bytes(*Digest::of(text).as_bytes()));
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     let json = include_bytes!("../../fixtures/vectors/shard/L2025-001.0001.json");
-    let binary = const_hex::decode(include_str!("../../fixtures/vectors/shard/L2025-001.0001.bin.hex").trim()).expect("hex");
+    let binary = const_hex::decode(
+        include_str!("../../fixtures/vectors/shard/L2025-001.0001.bin.hex").trim(),
+    )
+    .expect("hex");
     assert_eq!(head(1, 2).encode(ShardFormat::Json, &keys), json);
     assert_eq!(head(1, 2).encode(ShardFormat::Binary, &keys), binary);
     let empty = include_bytes!("../../fixtures/vectors/shard/L2025-001.0002.json");
     assert_eq!(head(2, 2).encode(ShardFormat::Json, &[]), empty);
-    let changes =
-        Changes::new("L2025-001".parse().expect("a law id"), vec![key(2), key(1)], vec![key(3)], vec![(key(5), key(4))]);
+    let changes = Changes::new(
+        "L2025-001".parse().expect("a law id"),
+        vec![key(2), key(1)],
+        vec![key(3)],
+        vec![(key(5), key(4))],
+    );
     let file = include_bytes!("../../fixtures/vectors/shard/L2025-001.changes.json");
     assert_eq!(changes.expect("disjoint").encode(), file);
 }
@@ -53,24 +61,39 @@ fn order_and_repetition_are_refused() {
 fn numbers_beyond_their_range_are_refused() {
     for format in FORMATS {
         let beyond = head(3, 2).encode(format, &[]);
-        assert_eq!(ShardHead::decode(format, &beyond), Err(ShardError::Number { shard: 3, shards: 2 }));
+        assert_eq!(
+            ShardHead::decode(format, &beyond),
+            Err(ShardError::Number { shard: 3, shards: 2 })
+        );
         let zero = head(0, 2).encode(format, &[]);
-        assert_eq!(ShardHead::decode(format, &zero), Err(ShardError::Number { shard: 0, shards: 2 }));
+        assert_eq!(
+            ShardHead::decode(format, &zero),
+            Err(ShardError::Number { shard: 0, shards: 2 })
+        );
     }
     let json = String::from_utf8(head(1, 1).encode(ShardFormat::Json, &[])).expect("ASCII");
     let many = json.replace("\"count\":0", "\"count\":1000001");
     let refused = ShardHead::decode(ShardFormat::Json, many.as_bytes());
     assert_eq!(refused, Err(ShardError::TooMany { count: 1_000_001 }));
     let leading = json.replace("\"count\":0", "\"count\":00");
-    assert!(matches!(ShardHead::decode(ShardFormat::Json, leading.as_bytes()), Err(ShardError::Malformed { .. })));
+    assert!(matches!(
+        ShardHead::decode(ShardFormat::Json, leading.as_bytes()),
+        Err(ShardError::Malformed { .. })
+    ));
 }
 
 #[test]
 fn capitals_and_white_space_are_refused() {
-    let json = String::from_utf8(head(1, 1).encode(ShardFormat::Json, &[key(0xab)])).expect("ASCII");
+    let json =
+        String::from_utf8(head(1, 1).encode(ShardFormat::Json, &[key(0xab)])).expect("ASCII");
     let capitals = json.replace(&"ab".repeat(32), &"AB".repeat(32));
-    assert_eq!(ShardHead::decode(ShardFormat::Json, capitals.as_bytes()), Err(ShardError::Key { key: 1 }));
-    for edited in [json.replace(",\"shard\"", ", \"shard\""), json.replace("]}\n", "]}"), format!("{json}\n")] {
+    assert_eq!(
+        ShardHead::decode(ShardFormat::Json, capitals.as_bytes()),
+        Err(ShardError::Key { key: 1 })
+    );
+    for edited in
+        [json.replace(",\"shard\"", ", \"shard\""), json.replace("]}\n", "]}"), format!("{json}\n")]
+    {
         assert!(ShardHead::decode(ShardFormat::Json, edited.as_bytes()).is_err(), "{edited:?}");
     }
 }
@@ -78,25 +101,45 @@ fn capitals_and_white_space_are_refused() {
 #[test]
 fn changes_are_disjoint_sorted_and_canonical() {
     let law = || "L1".parse().expect("a law id");
-    assert_eq!(Changes::new(law(), vec![key(1)], vec![key(1)], vec![]), Err(ChangesError::Repeated));
-    assert_eq!(Changes::new(law(), vec![], vec![], vec![(key(1), key(1))]), Err(ChangesError::Repeated));
+    assert_eq!(
+        Changes::new(law(), vec![key(1)], vec![key(1)], vec![]),
+        Err(ChangesError::Repeated)
+    );
+    assert_eq!(
+        Changes::new(law(), vec![], vec![], vec![(key(1), key(1))]),
+        Err(ChangesError::Repeated)
+    );
     let changes = Changes::new(law(), vec![key(1), key(2)], vec![], vec![]).expect("disjoint");
     let text = String::from_utf8(changes.encode()).expect("ASCII");
-    let swapped = text.replace(&"01".repeat(32), "x").replace(&"02".repeat(32), &"01".repeat(32)).replace('x', &"02".repeat(32));
+    let swapped = text
+        .replace(&"01".repeat(32), "x")
+        .replace(&"02".repeat(32), &"01".repeat(32))
+        .replace('x', &"02".repeat(32));
     // The replaced `x` stands in the format's name nowhere.
     assert_eq!(Changes::decode(swapped.as_bytes()), Err(ChangesError::Order { list: "add" }));
     assert_eq!(Changes::decode(text.trim_end().as_bytes()), Err(ChangesError::NotCanonical));
-    assert_eq!(Changes::decode(text.replace(",\"revoke\"", ", \"revoke\"").as_bytes()), Err(ChangesError::NotCanonical));
-    assert!(matches!(Changes::decode(text.replace("\"add\"", "\"more\"").as_bytes()), Err(ChangesError::Json { .. })));
+    assert_eq!(
+        Changes::decode(text.replace(",\"revoke\"", ", \"revoke\"").as_bytes()),
+        Err(ChangesError::NotCanonical)
+    );
+    assert!(matches!(
+        Changes::decode(text.replace("\"add\"", "\"more\"").as_bytes()),
+        Err(ChangesError::Json { .. })
+    ));
 }
 
 fn sorted_keys() -> impl Strategy<Value = Vec<RegistryKey>> {
-    prop::collection::btree_set(any::<[u8; 32]>(), 0..20).prop_map(|keys| keys.into_iter().map(RegistryKey::from_bytes).collect())
+    prop::collection::btree_set(any::<[u8; 32]>(), 0..20)
+        .prop_map(|keys| keys.into_iter().map(RegistryKey::from_bytes).collect())
 }
 
 fn heads() -> impl Strategy<Value = ShardHead> {
     ("[A-Za-z0-9_-]{1,50}", 1_u32..=9_999).prop_flat_map(|(law_id, shards)| {
-        (1..=shards).prop_map(move |shard| ShardHead { law_id: law_id.parse().expect("a law id"), shard, shards })
+        (1..=shards).prop_map(move |shard| ShardHead {
+            law_id: law_id.parse().expect("a law id"),
+            shard,
+            shards,
+        })
     })
 }
 
@@ -109,7 +152,8 @@ proptest! {
         }
     }
 
-    /// A decoder that accepts changed bytes must at least give another value: there is one form of each.
+    /// A decoder that accepts changed bytes must at least give another value: there is one form of
+    /// each.
     #[test]
     fn one_changed_byte_is_refused_or_is_another_shard(
         head in heads(), keys in sorted_keys(), place in any::<prop::sample::Index>(), byte in any::<u8>(),

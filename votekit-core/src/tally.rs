@@ -78,14 +78,21 @@ pub struct Totals {
 
 /// The commitments of one block to its counts, one a choice and one for spoiled votes.
 #[must_use]
-pub fn commit(counts: &Counts, key: &BallotSecretKey, law_id: &LawId, height: u64) -> Vec<Commitment> {
+pub fn commit(
+    counts: &Counts,
+    key: &BallotSecretKey,
+    law_id: &LawId,
+    height: u64,
+) -> Vec<Commitment> {
     let commitments = counts.in_order().into_iter().zip(0_u16..).map(|(value, choice)| {
-        Commitment::to_value(value, &Blinding::derive(key, law_id, height, choice)).expect("derived blindings are canonical")
+        Commitment::to_value(value, &Blinding::derive(key, law_id, height, choice))
+            .expect("derived blindings are canonical")
     });
     commitments.collect()
 }
 
-/// The running tally of an election: the sums over all blocks so far, with the sums of their blindings.
+/// The running tally of an election: the sums over all blocks so far, with the sums of their
+/// blindings.
 #[derive(Debug, Clone)]
 pub struct Tally {
     counts: Counts,
@@ -97,11 +104,21 @@ impl Tally {
     /// Nothing counted, for so many choices.
     #[must_use]
     pub fn new(choices: usize) -> Self {
-        Self { counts: Counts::zero(choices), blindings: vec![Blinding::zero(); choices + 1], height: 0 }
+        Self {
+            counts: Counts::zero(choices),
+            blindings: vec![Blinding::zero(); choices + 1],
+            height: 0,
+        }
     }
 
     /// Adds the counts of a block that has a `counts` leaf.
-    pub fn add_block(&mut self, counts: &Counts, key: &BallotSecretKey, law_id: &LawId, height: u64) {
+    pub fn add_block(
+        &mut self,
+        counts: &Counts,
+        key: &BallotSecretKey,
+        law_id: &LawId,
+        height: u64,
+    ) {
         self.counts.add(counts);
         for (sum, choice) in self.blindings.iter_mut().zip(0_u16..) {
             let blinding = Blinding::derive(key, law_id, height, choice);

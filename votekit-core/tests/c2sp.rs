@@ -1,8 +1,10 @@
-//! The log against code that others wrote: `signed_note` and `tlog_tiles` (Cloudflare's Azul) and `sigsum` (Mullvad's client)
-//! verify what votekit signs, proves and stores. All three were written from the same specifications without knowledge of
-//! votekit, on other versions of the hash and signature libraries.
+//! The log against code that others wrote: `signed_note` and `tlog_tiles` (Cloudflare's Azul) and
+//! `sigsum` (Mullvad's client) verify what votekit signs, proves and stores. All three were written
+//! from the same specifications without knowledge of votekit, on other versions of the hash and
+//! signature libraries.
 //!
-//! The golden vectors of `fixtures/vectors/log/` are made here too, from fixed seeds: see [`vectors`].
+//! The golden vectors of `fixtures/vectors/log/` are made here too, from fixed seeds: see
+//! [`vectors`].
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,9 +13,12 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 use signed_note::{Signer as _, Verifier as _};
 use votekit_core::instant::UnixSeconds;
-use votekit_core::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
+use votekit_core::log::checkpoint::{
+    Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
+};
 use votekit_core::log::merkle::{
-    TileReader, TreeBuilder, TreeHash, leaf_hash, prove_consistency, prove_inclusion, root_of_tiles, verify_consistency,
+    TileReader, TreeBuilder, TreeHash, leaf_hash, prove_consistency, prove_inclusion,
+    root_of_tiles, verify_consistency,
 };
 use votekit_core::log::note::{KeyName, Note, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
@@ -30,7 +35,8 @@ fn name(text: &str) -> KeyName {
 }
 
 fn origin() -> KeyName {
-    origin_of(&name("example.org/vote"), &"L2025-001".parse().expect("a law"), false).expect("a key name")
+    origin_of(&name("example.org/vote"), &"L2025-001".parse().expect("a law"), false)
+        .expect("a key name")
 }
 
 /// Leaf `n` of the sample log is the text `leaf n`.
@@ -38,7 +44,8 @@ fn leaf(index: u64) -> Vec<u8> {
     format!("leaf {index}").into_bytes()
 }
 
-/// An authority whose secrets are one byte repeated: its number for the log key, its number plus 128 for the cosigner key.
+/// An authority whose secrets are one byte repeated: its number for the log key, its number plus
+/// 128 for the cosigner key.
 struct SampleAuthority {
     log_key: SigningKey,
     cosigner: Cosigner,
@@ -50,7 +57,8 @@ fn authorities(origin: &KeyName) -> Vec<SampleAuthority> {
         .map(|number| {
             let authority = format!("a{number}");
             let log_key = SigningKey::from_seed(origin.clone(), &[number; 32]);
-            let cosigner_name = cosigner_name_of(&name("example.org/vote"), &authority).expect("a key name");
+            let cosigner_name =
+                cosigner_name_of(&name("example.org/vote"), &authority).expect("a key name");
             let cosigner = Cosigner::from_seed(cosigner_name, &[number + 128; 32]);
             let (log, witness) = (log_key.verifier().clone(), cosigner.verifier().clone());
             SampleAuthority {
@@ -63,13 +71,17 @@ fn authorities(origin: &KeyName) -> Vec<SampleAuthority> {
 }
 
 fn policy(authorities: &[SampleAuthority]) -> Policy {
-    Policy::of_election(&authorities.iter().map(|authority| authority.public.clone()).collect::<Vec<_>>()).expect("a policy")
+    Policy::of_election(
+        &authorities.iter().map(|authority| authority.public.clone()).collect::<Vec<_>>(),
+    )
+    .expect("a policy")
 }
 
 /// Signed by authority 1, cosigned by authorities 1 and 3.
 fn sign(checkpoint: &Checkpoint, authorities: &[SampleAuthority]) -> SignedCheckpoint {
     let log = checkpoint.sign(&authorities[0].log_key).expect("the log's own key");
-    let cosignatures = [0, 2].map(|place| authorities[place].cosigner.cosign(checkpoint, AT).expect("an honest time"));
+    let cosignatures = [0, 2]
+        .map(|place| authorities[place].cosigner.cosign(checkpoint, AT).expect("an honest time"));
     SignedCheckpoint::new(checkpoint.clone(), log, cosignatures).expect("few signatures")
 }
 
@@ -83,8 +95,10 @@ impl Served {
     fn of_leaves(leaves: impl Iterator<Item = Vec<u8>>) -> Self {
         let (mut builder, mut full_tiles) = (TreeBuilder::new(), Vec::new());
         leaves.for_each(|leaf| builder.append(leaf_hash(&leaf), &mut full_tiles));
-        let full = full_tiles.iter().map(|full| (full.tile.to_string(), encode_hashes(&full.hashes)));
-        let partial = builder.partial_tiles().map(|(tile, hashes)| (tile.to_string(), encode_hashes(hashes)));
+        let full =
+            full_tiles.iter().map(|full| (full.tile.to_string(), encode_hashes(&full.hashes)));
+        let partial =
+            builder.partial_tiles().map(|(tile, hashes)| (tile.to_string(), encode_hashes(hashes)));
         let files = full.chain(partial).collect();
         Self { builder, files }
     }
@@ -124,7 +138,9 @@ fn signed_note_verifies_our_checkpoint() {
     let signed = sign(&checkpoint, &authorities).to_string();
     let verifiers = |authority: &SampleAuthority| -> signed_note::VerifierList {
         let vkey = authority.public.log_key.to_string();
-        signed_note::VerifierList::new(vec![Box::new(signed_note::StandardVerifier::new(&vkey).expect("a verifier key"))])
+        signed_note::VerifierList::new(vec![Box::new(
+            signed_note::StandardVerifier::new(&vkey).expect("a verifier key"),
+        )])
     };
     let note = signed_note::Note::from_bytes(signed.as_bytes()).expect("a note");
     assert_eq!(note.to_bytes(), signed.as_bytes());
@@ -133,7 +149,10 @@ fn signed_note_verifies_our_checkpoint() {
     assert!(note.verify(&verifiers(&authorities[1])).is_err());
 
     let read = tlog_tiles::Checkpoint::from_bytes(note.text()).expect("a checkpoint");
-    assert_eq!((read.origin(), read.size(), read.hash()), (origin().as_str(), SIZE, &theirs(checkpoint.root())));
+    assert_eq!(
+        (read.origin(), read.size(), read.hash()),
+        (origin().as_str(), SIZE, &theirs(checkpoint.root()))
+    );
     assert_eq!(read.to_bytes(), checkpoint.text().as_bytes());
 
     let tampered = signed.replace("70000", "70001");
@@ -145,7 +164,8 @@ fn signed_note_verifies_our_checkpoint() {
 fn we_verify_what_signed_note_signs() {
     let ours = SigningKey::from_seed(name("example.org/official"), &[7; 32]);
     let secret = [&[0x01], &[7; 32][..]].concat();
-    let secret = format!("PRIVATE+KEY+example.org/official+{}+{}", ours.verifier().id(), base64(&secret));
+    let secret =
+        format!("PRIVATE+KEY+example.org/official+{}+{}", ours.verifier().id(), base64(&secret));
     let signer = signed_note::StandardSigner::new(&secret).expect("our name, id and key");
     let mut note = signed_note::Note::new(b"votekit-manifest/1\n\n0123\n", &[]).expect("a text");
     note.add_sigs(&[&signer]).expect("a signature");
@@ -154,7 +174,8 @@ fn we_verify_what_signed_note_signs() {
     // Ed25519 is deterministic: both sign the same bytes.
     assert_eq!(read.signatures()[0], ours.sign(read.text()));
 
-    let verifier = signed_note::StandardVerifier::new(&ours.verifier().to_string()).expect("a verifier key");
+    let verifier =
+        signed_note::StandardVerifier::new(&ours.verifier().to_string()).expect("a verifier key");
     assert_eq!((verifier.name(), verifier.key_id()), (signer.name(), signer.key_id()));
 }
 
@@ -171,7 +192,8 @@ fn tlog_tiles_accepts_our_inclusion_and_consistency_proofs() {
     for first in [1, 255, 256, 257, FIRST_SIZE, 65_535, 65_536, 65_537, SIZE] {
         let first_root = root_of_tiles(&served, first).expect("in the tree");
         let proof = prove_consistency(&served, first, SIZE).expect("in the tree");
-        tlog_tiles::check_tree(&all_theirs(&proof), SIZE, theirs(root), first, theirs(first_root)).expect("our proof");
+        tlog_tiles::check_tree(&all_theirs(&proof), SIZE, theirs(root), first, theirs(first_root))
+            .expect("our proof");
         verify_consistency(first, &first_root, SIZE, &root, &proof).expect("our proof");
     }
 }
@@ -185,10 +207,16 @@ fn tlog_tiles_reads_our_tiles() {
             8
         }
 
-        fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
+        fn read_tiles(
+            &self,
+            tiles: &[tlog_tiles::Tile],
+        ) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
             // Their paths name the tile height, which tlog-tiles fixes at 8 and leaves out.
             let path = |tile: &tlog_tiles::Tile| tile.path().replacen("tile/8/", "tile/", 1);
-            tiles.iter().map(|tile| Ok(self.0.files.get(&path(tile)).expect("a path of ours").clone())).collect()
+            tiles
+                .iter()
+                .map(|tile| Ok(self.0.files.get(&path(tile)).expect("a path of ours").clone()))
+                .collect()
         }
 
         fn save_tiles(&self, _: &[tlog_tiles::Tile], _: &[Vec<u8>]) {}
@@ -196,14 +224,23 @@ fn tlog_tiles_reads_our_tiles() {
     let served = Served::sample();
     let reader = Reader(&served);
     let tiles = tlog_tiles::TileHashReader::new(SIZE, theirs(served.builder.root()), &reader);
-    assert_eq!(tlog_tiles::tree_hash(SIZE, &tiles).expect("authentic tiles"), theirs(served.builder.root()));
+    assert_eq!(
+        tlog_tiles::tree_hash(SIZE, &tiles).expect("authentic tiles"),
+        theirs(served.builder.root())
+    );
     for index in [0, INDEX, 65_536, SIZE - 1] {
         let ours = prove_inclusion(&served, index, SIZE).expect("in the tree");
-        assert_eq!(tlog_tiles::prove_record(SIZE, index, &tiles).expect("in the tree"), all_theirs(&ours));
+        assert_eq!(
+            tlog_tiles::prove_record(SIZE, index, &tiles).expect("in the tree"),
+            all_theirs(&ours)
+        );
     }
     for first in [1, 256, FIRST_SIZE, 65_536, SIZE - 1] {
         let ours = prove_consistency(&served, first, SIZE).expect("in the tree");
-        assert_eq!(tlog_tiles::prove_tree(SIZE, first, &tiles).expect("in the tree"), all_theirs(&ours));
+        assert_eq!(
+            tlog_tiles::prove_tree(SIZE, first, &tiles).expect("in the tree"),
+            all_theirs(&ours)
+        );
     }
     let wrong_root = tlog_tiles::TileHashReader::new(SIZE, theirs(leaf_hash(b"x")), &reader);
     assert!(tlog_tiles::tree_hash(SIZE, &wrong_root).is_err());
@@ -211,7 +248,9 @@ fn tlog_tiles_reads_our_tiles() {
 
 #[test]
 fn our_tile_paths_are_theirs() {
-    for (level, index, width) in [(0, 0, 256), (0, 1_234_067, 8), (1, 999, 1), (63, 1_000, 255), (0, u64::MAX, 256)] {
+    for (level, index, width) in
+        [(0, 0, 256), (0, 1_234_067, 8), (1, 999, 1), (63, 1_000, 255), (0, u64::MAX, 256)]
+    {
         let ours = Tile::new(level, index, width).expect("in range").to_string();
         let theirs = tlog_tiles::Tile::new(8, level, index, u32::from(width), false).path();
         assert_eq!(ours, theirs.replacen("tile/8/", "tile/", 1));
@@ -221,8 +260,9 @@ fn our_tile_paths_are_theirs() {
     }
 }
 
-/// The same key signs as the same log in Sigsum's sense: then its client verifies our log signature, our cosignatures, our quorum
-/// and our inclusion proof, end to end. Only the framing, which Sigsum has of its own, is written here.
+/// The same key signs as the same log in Sigsum's sense: then its client verifies our log
+/// signature, our cosignatures, our quorum and our inclusion proof, end to end. Only the framing,
+/// which Sigsum has of its own, is written here.
 #[test]
 fn sigsum_verifies_a_whole_proof_of_ours() {
     let submitter = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
@@ -234,11 +274,14 @@ fn sigsum_verifies_a_whole_proof_of_ours() {
     let sigsum_leaf = [&checksum[..], &leaf_signature, &leaf_keyhash].concat();
 
     let (index, size) = (300, 1_000);
-    let served = Served::of_leaves((0..size).map(|n| if n == index { sigsum_leaf.clone() } else { leaf(n) }));
+    let served = Served::of_leaves(
+        (0..size).map(|n| if n == index { sigsum_leaf.clone() } else { leaf(n) }),
+    );
     let log_public = *SigningKey::from_seed(name("any"), &[1; 32]).verifier().public_key();
     let log_keyhash = const_hex::encode(Sha256::digest(log_public));
     let authorities = authorities(&name(&format!("sigsum.org/v1/tree/{log_keyhash}")));
-    let checkpoint = Checkpoint::new(authorities[0].public.log_key.name(), size, served.builder.root());
+    let checkpoint =
+        Checkpoint::new(authorities[0].public.log_key.name(), size, served.builder.root());
     let signed = sign(&checkpoint, &authorities);
     policy(&authorities).verify_checkpoint_strict(&signed).expect("our own policy");
 
@@ -254,7 +297,10 @@ fn sigsum_verifies_a_whole_proof_of_ours() {
         let time = u64::from_be_bytes(time.try_into().expect("8 bytes"));
         let key = &authorities[place].public.cosigner_key;
         assert_eq!(time, AT.0);
-        assert_eq!(line.key_id().as_bytes()[..], key_id(key.name().as_str(), 0x04, key.public_key()));
+        assert_eq!(
+            line.key_id().as_bytes()[..],
+            key_id(key.name().as_str(), 0x04, key.public_key())
+        );
         let keyhash = const_hex::encode(Sha256::digest(key.public_key()));
         ascii += &format!("cosignature={keyhash} {time} {}\n", const_hex::encode(signature));
     }
@@ -290,8 +336,11 @@ fn sigsum_policy(policy: &Policy) -> String {
 /// Sigsum's client and we agree on which of seven witnesses are a quorum.
 #[test]
 fn sigsum_agrees_on_quorums() {
-    let keys: Vec<_> = (1..=7u8).map(|number| Cosigner::from_seed(name("w"), &[number; 32]).verifier().clone()).collect();
-    let witnesses: String = keys.iter().enumerate().map(|(place, key)| format!("witness w{place} {key}\n")).collect();
+    let keys: Vec<_> = (1..=7u8)
+        .map(|number| Cosigner::from_seed(name("w"), &[number; 32]).verifier().clone())
+        .collect();
+    let witnesses: String =
+        keys.iter().enumerate().map(|(place, key)| format!("witness w{place} {key}\n")).collect();
     for rules in [
         "quorum none\n",
         "quorum w3\n",
@@ -305,8 +354,13 @@ fn sigsum_agrees_on_quorums() {
         for bits in 0..1u32 << keys.len() {
             let cosigned: Vec<bool> = (0..keys.len()).map(|place| bits >> place & 1 == 1).collect();
             let signers = keys.iter().zip(&cosigned).filter(|(_, cosigned)| **cosigned);
-            let hashes: Vec<_> = signers.map(|(key, _)| sigsum::Hash::new(key.public_key())).collect();
-            assert_eq!(ours.is_quorum(&cosigned), theirs.check_quorum(&hashes), "{bits:07b} of {rules}");
+            let hashes: Vec<_> =
+                signers.map(|(key, _)| sigsum::Hash::new(key.public_key())).collect();
+            assert_eq!(
+                ours.is_quorum(&cosigned),
+                theirs.check_quorum(&hashes),
+                "{bits:07b} of {rules}"
+            );
         }
     }
 }
@@ -338,13 +392,15 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
     let receipt = Proof::new(&leaf(INDEX), INDEX, path, cosigned.clone());
 
     let first_root = root_of_tiles(&served, FIRST_SIZE).expect("in the tree");
-    let mut consistency = format!("first {FIRST_SIZE} {first_root}\nsecond {SIZE} {}\n", checkpoint.root());
+    let mut consistency =
+        format!("first {FIRST_SIZE} {first_root}\nsecond {SIZE} {}\n", checkpoint.root());
     for hash in prove_consistency(&served, FIRST_SIZE, SIZE).expect("in the tree") {
         consistency += &format!("{hash}\n");
     }
     let tile = Tile::in_tree(SIZE, 0, SIZE / 256).expect("the partial tile");
     let mut bundle = Vec::new();
-    (SIZE / 256 * 256..SIZE).for_each(|index| push_entry(&mut bundle, &leaf(index)).expect("short"));
+    (SIZE / 256 * 256..SIZE)
+        .for_each(|index| push_entry(&mut bundle, &leaf(index)).expect("short"));
     let policy = policy(&authorities);
     vec![
         ("policy.txt", policy.as_bytes().to_vec()),
@@ -361,15 +417,32 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
 
 /// A line a tile: size of the tree, level, index, width, path; and the entry bundle beside level 0.
 fn tile_paths() -> String {
-    let places = [(1, 0, 0), (256, 0, 0), (256, 1, 0), (SIZE, 0, 272), (SIZE, 0, 273), (SIZE, 1, 0), (SIZE, 1, 1), (SIZE, 2, 0)];
-    let large =
-        [(400_000_000, 0, 1_234_067), (1_234_067 * 256 + 8, 0, 1_234_067), (u64::MAX, 0, u64::MAX >> 8), (u64::MAX, 7, 0)];
+    let places = [
+        (1, 0, 0),
+        (256, 0, 0),
+        (256, 1, 0),
+        (SIZE, 0, 272),
+        (SIZE, 0, 273),
+        (SIZE, 1, 0),
+        (SIZE, 1, 1),
+        (SIZE, 2, 0),
+    ];
+    let large = [
+        (400_000_000, 0, 1_234_067),
+        (1_234_067 * 256 + 8, 0, 1_234_067),
+        (u64::MAX, 0, u64::MAX >> 8),
+        (u64::MAX, 7, 0),
+    ];
     let mut table = "size level index width path\n".to_owned();
     for (size, level, index) in places.into_iter().chain(large) {
         let tile = Tile::in_tree(size, level, index).expect("in the tree");
         table += &format!("{size} {level} {index} {} {tile}\n", tile.width());
         if level == 0 {
-            table += &format!("{size} entries {index} {} {}\n", tile.width(), TilePath::Entries { index, width: tile.width() });
+            table += &format!(
+                "{size} entries {index} {} {}\n",
+                tile.width(),
+                TilePath::Entries { index, width: tile.width() }
+            );
         }
     }
     table

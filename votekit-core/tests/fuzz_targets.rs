@@ -1,4 +1,5 @@
-//! Replays the committed seeds of every fuzz target, so that each property is checked on every run of the tests.
+//! Replays the committed seeds of every fuzz target, so that each property is checked on every run
+//! of the tests.
 //!
 //! The fuzzer itself is a workspace of its own; it and this test compile the same file of targets.
 
@@ -19,7 +20,8 @@ fn every_target_has_seeds_and_every_folder_a_target() {
         .expect("the corpus")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name in ASCII"))
         .collect();
-    let names: BTreeSet<String> = targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let names: BTreeSet<String> =
+        targets::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(folders, names);
 }
 
@@ -33,7 +35,10 @@ fn every_property_holds_on_the_seeds() {
             if target(&seed) { read += 1 } else { refused += 1 }
         }
         // A target whose seeds are all refused has checked nothing.
-        assert!(read > 0 && refused > 0, "{name}: {read} seeds read and {refused} refused; there must be some of each");
+        assert!(
+            read > 0 && refused > 0,
+            "{name}: {read} seeds read and {refused} refused; there must be some of each"
+        );
     }
 }
 

@@ -1,8 +1,10 @@
-//! Fills a new data folder with an open election in which every elector has voted, without HTTP: for measuring what a node with many votes costs.
+//! Fills a new data folder with an open election in which every elector has voted, without HTTP:
+//! for measuring what a node with many votes costs.
 //!
 //! `cargo run --release -p votekit-node --example fill -- DIR ELECTORS`
 //!
-//! One vote in 20 is a duplicate, one in 100 of nobody. Batches are staged as a node stages them, and a node seals them, a million at a time.
+//! One vote in 20 is a duplicate, one in 100 of nobody. Batches are staged as a node stages them,
+//! and a node seals them, a million at a time.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::error::Error;
@@ -33,11 +35,17 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome {
     let mut arguments = std::env::args_os().skip(1);
-    let (Some(folder), Some(electors), None) = (arguments.next(), arguments.next(), arguments.next()) else {
+    let (Some(folder), Some(electors), None) =
+        (arguments.next(), arguments.next(), arguments.next())
+    else {
         return Err("usage: fill DIR ELECTORS".into());
     };
-    let electors = electors.to_str().and_then(|text| text.parse().ok()).ok_or("ELECTORS is a number")?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(fill(Path::new(&folder), electors))
+    let electors =
+        electors.to_str().and_then(|text| text.parse().ok()).ok_or("ELECTORS is a number")?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(fill(Path::new(&folder), electors))
 }
 
 async fn fill(folder: &Path, electors: u64) -> Outcome {
@@ -73,25 +81,32 @@ async fn fill(folder: &Path, electors: u64) -> Outcome {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         node.shutdown().await;
-        println!("{until} electors have voted; the last {} in {:.1} s", until - done, began.elapsed().as_secs_f64());
+        println!(
+            "{until} electors have voted; the last {} in {:.1} s",
+            until - done,
+            began.elapsed().as_secs_f64()
+        );
         done = until;
     }
     Ok(())
 }
 
 async fn start(data: &Path) -> Outcome<Node> {
-    Ok(Node::start(DataFolder::open(data, None)?, Config { scrub: false, ..Config::default() }).await?)
+    Ok(Node::start(DataFolder::open(data, None)?, Config { scrub: false, ..Config::default() })
+        .await?)
 }
 
 /// Stages the votes of some electors, as a node in an epoch of its own.
 async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
     let folder = DataFolder::open(data, None)?;
     let (node_key, law_id) = (folder.node_key()?, LAW.parse::<LawId>()?);
-    let ballot_key = folder.ballot_key(&law_id)?.ok_or("an election has a ballot key")?.public_key();
+    let ballot_key =
+        folder.ballot_key(&law_id)?.ok_or("an election has a ballot key")?.public_key();
     let engine = EmbeddedEngine::open(data)?;
     let node = node_key.node_id();
     let epoch = engine.ledger.allocate_epoch(&law_id, node).await?;
-    let received = UnixMillis(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?);
+    let received =
+        UnixMillis(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?);
     let batches = (until - from).div_ceil(BATCH);
     for batch in 0..batches {
         let places = from + batch * BATCH..(from + (batch + 1) * BATCH).min(until);
@@ -99,7 +114,12 @@ async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
         for place in places {
             let mut add = |elector: u64, copy: u64| {
                 let choice = ChoiceIndex(u16::try_from(place % 3).unwrap_or(0));
-                envelopes.push(Envelope { request: request(place, copy), hash: hash(elector), received, choice });
+                envelopes.push(Envelope {
+                    request: request(place, copy),
+                    hash: hash(elector),
+                    received,
+                    choice,
+                });
             };
             add(place, 0);
             if place % 20 == 0 {
@@ -124,18 +144,32 @@ async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
 
 fn write_roll(folder: &Path, electors: u64) -> Outcome {
     std::fs::create_dir_all(folder)?;
-    let mut keys: Vec<RegistryKey> = (0..electors).map(|elector| RegistryKey::from_bytes(*hash(elector).as_bytes())).collect();
+    let mut keys: Vec<RegistryKey> =
+        (0..electors).map(|elector| RegistryKey::from_bytes(*hash(elector).as_bytes())).collect();
     keys.sort_unstable();
     let law_id: LawId = LAW.parse()?;
     let shards = u32::try_from(keys.chunks(ShardHead::KEYS_MAX).len())?;
     let mut rows = Vec::new();
     for (shard, keys) in (1..).zip(keys.chunks(ShardHead::KEYS_MAX)) {
         let head = ShardHead { law_id: law_id.clone(), shard, shards };
-        let (file, bytes) = (head.file_name(ShardFormat::Json), head.encode(ShardFormat::Json, keys));
+        let (file, bytes) =
+            (head.file_name(ShardFormat::Json), head.encode(ShardFormat::Json, keys));
         std::fs::write(folder.join(&file), &bytes)?;
-        rows.push(FileRow { file, law_id: law_id.clone(), shard, count: keys.len() as u64, sha256: Digest::of(&bytes) });
+        rows.push(FileRow {
+            file,
+            law_id: law_id.clone(),
+            shard,
+            count: keys.len() as u64,
+            sha256: Digest::of(&bytes),
+        });
     }
-    let roll = RollFacts { sha256: Digest::of(b"roll"), rows: electors, duplicates: 0, rejects: 0, code_length_min: 8 };
+    let roll = RollFacts {
+        sha256: Digest::of(b"roll"),
+        rows: electors,
+        duplicates: 0,
+        rejects: 0,
+        code_length_min: 8,
+    };
     let manifest = Manifest::new(ManifestBody {
         tool: "votekit fill".to_owned(),
         scheme: HashScheme::Sha256,

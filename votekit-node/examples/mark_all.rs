@@ -1,4 +1,5 @@
-//! Lets every elector of a hashed roll use their credential in a registry on Redis, as validation does: in batches, two at a time. For benchmarks.
+//! Lets every elector of a hashed roll use their credential in a registry on Redis, as validation
+//! does: in batches, two at a time. For benchmarks.
 //!
 //! `mark_all URL FOLDER [BATCH]` prints how many were marked, and how long it took, as JSON.
 
@@ -30,7 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut marked = 0;
     for (law_id, content) in &roll.contents {
         let RollContent::Roll(keys) = content else { continue };
-        // Votes do not come in the order of their hashes: every batch goes to all buckets, and to all servers.
+        // Votes do not come in the order of their hashes: every batch goes to all buckets, and to
+        // all servers.
         let batches = keys.len().div_ceil(batch);
         let mut tasks = tokio::task::JoinSet::new();
         for first in 0..batches {
@@ -48,7 +50,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let (registry, law_id) = (registry.clone(), law_id.clone());
             tasks.spawn(async move {
                 let told = registry.mark(&law_id, &marks).await.expect("the registry answers");
-                assert!(told.iter().all(|told| *told == Expectation::Accepted), "a vote was not expected to be accepted");
+                assert!(
+                    told.iter().all(|told| *told == Expectation::Accepted),
+                    "a vote was not expected to be accepted"
+                );
             });
         }
         while let Some(done) = tasks.join_next().await {

@@ -1,4 +1,5 @@
-//! How fast a ledger on PostgreSQL stages and commits: `cargo run --release --example postgres_ledger --features services -- 'postgres://…?schema=bench'`.
+//! How fast a ledger on PostgreSQL stages and commits: `cargo run --release --example
+//! postgres_ledger --features services -- 'postgres://…?schema=bench'`.
 
 // The figures are what it is for.
 #![allow(clippy::print_stdout)]
@@ -21,10 +22,15 @@ const VOTES_A_BATCH: u64 = 100;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("give the address of a ledger")?;
-    let ledger = Arc::new(PostgresLedger::open(&ServiceAddress::parse(Service::PostgreSql, &address)?).await?);
+    let ledger = Arc::new(
+        PostgresLedger::open(&ServiceAddress::parse(Service::PostgreSql, &address)?).await?,
+    );
     let mut tasks = tokio::task::JoinSet::new();
-    let batches: Vec<Vec<_>> =
-        (0..CALLERS).map(|by| (1..=BATCHES_EACH).map(|sequence| batch_of(by, sequence, VOTES_A_BATCH)).collect()).collect();
+    let batches: Vec<Vec<_>> = (0..CALLERS)
+        .map(|by| {
+            (1..=BATCHES_EACH).map(|sequence| batch_of(by, sequence, VOTES_A_BATCH)).collect()
+        })
+        .collect();
     let begin = Instant::now();
     for batches in batches {
         let ledger = Arc::clone(&ledger);
@@ -37,7 +43,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tasks.join_all().await;
     let batches = u64::from(CALLERS) * BATCHES_EACH;
     let seconds = begin.elapsed().as_secs_f64();
-    println!("staged {batches} batches of {VOTES_A_BATCH}: {:.0} votes/s", (batches * VOTES_A_BATCH) as f64 / seconds);
+    println!(
+        "staged {batches} batches of {VOTES_A_BATCH}: {:.0} votes/s",
+        (batches * VOTES_A_BATCH) as f64 / seconds
+    );
     let mut log = Log::new();
     for votes in [100, 1000] {
         let blocks: Vec<_> = (0..100).map(|_| log.block(votes)).collect();

@@ -23,15 +23,22 @@ pub struct AddressRangeError {
 }
 
 impl AddressRange {
-    /// Whether an address lies in this range. An IPv4 address in its IPv6 form is taken for what it is.
+    /// Whether an address lies in this range. An IPv4 address in its IPv6 form is taken for what it
+    /// is.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
-                (network.to_bits() ^ address.to_bits()).checked_shr(32 - self.length_bits).unwrap_or(0) == 0
+                (network.to_bits() ^ address.to_bits())
+                    .checked_shr(32 - self.length_bits)
+                    .unwrap_or(0)
+                    == 0
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
-                (network.to_bits() ^ address.to_bits()).checked_shr(128 - self.length_bits).unwrap_or(0) == 0
+                (network.to_bits() ^ address.to_bits())
+                    .checked_shr(128 - self.length_bits)
+                    .unwrap_or(0)
+                    == 0
             }
             _ => false,
         }
@@ -51,10 +58,12 @@ impl FromStr for AddressRange {
 
     fn from_str(text: &str) -> Result<Self, AddressRangeError> {
         let refused = |rule| AddressRangeError { text: text.to_owned(), rule };
-        let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+        let (address, length) =
+            text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
         let network: IpAddr = address.parse().map_err(|_| refused("the address does not read"))?;
         let Some(length) = length else { return Ok(network.into()) };
-        let length_bits = length.parse().map_err(|_| refused("the length behind the slash is no number"))?;
+        let length_bits =
+            length.parse().map_err(|_| refused("the length behind the slash is no number"))?;
         if length_bits > if network.is_ipv4() { 32 } else { 128 } {
             return Err(refused("the length behind the slash is longer than an address"));
         }

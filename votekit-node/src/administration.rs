@@ -1,4 +1,8 @@
-//! What officials and operators do with elections: create, load a roll, open, close, certify, purge.
+//! What officials and operators do with elections: create, load a roll, open, close, certify,
+//! purge.
+//!
+//! Long because each act of an official stands here with its checks; one file each would share all
+//! of its imports and its private helpers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +14,9 @@ use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollContent, RollLoad};
 use votekit_core::credential::HashScheme;
-use votekit_core::election::{BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State};
+use votekit_core::election::{
+    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State,
+};
 use votekit_core::export;
 use votekit_core::id::{LawId, NodeId};
 use votekit_core::instant::UnixSeconds;
@@ -34,7 +40,8 @@ const CODE_LENGTH_MIN: u32 = 8;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum ChoiceRequest {
-    /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is labelled by its id.
+    /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is
+    /// labelled by its id.
     Id(String),
     /// With its labels.
     Labelled {
@@ -72,11 +79,13 @@ pub struct CreateElection {
     /// Whether the result binds.
     #[serde(default)]
     pub binding: bool,
-    /// `live`, `after_vote` or `after_close`; `live` when not given, and for a binding election `after_close`.
+    /// `live`, `after_vote` or `after_close`; `live` when not given, and for a binding election
+    /// `after_close`.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// Under `live`: how many accepted votes must be new before results are published again. 1 when not given.
+    /// Under `live`: how many accepted votes must be new before results are published again. 1 when
+    /// not given.
     #[serde(default)]
     pub publish_every: Option<u64>,
     /// When the poll opens, in RFC 3339 with its offset.
@@ -133,7 +142,10 @@ pub enum LoadOutcome {
 
 impl CreateElection {
     /// The definition this asks for, with the key its choices are sealed to.
-    fn definition(self, ballot_key: votekit_core::ballot::BallotPublicKey) -> Result<Definition, AdminError> {
+    fn definition(
+        self,
+        ballot_key: votekit_core::ballot::BallotPublicKey,
+    ) -> Result<Definition, AdminError> {
         let mut choices = if self.choices.is_empty() {
             vec![ChoiceRequest::Id("oui".to_owned()), ChoiceRequest::Id("non".to_owned())]
         } else {
@@ -143,7 +155,8 @@ impl CreateElection {
         if self.blank && !has_blank {
             choices.push(ChoiceRequest::Id(BLANK.to_owned()));
         }
-        let default_policy = if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
+        let default_policy =
+            if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
         let definition = Definition {
             law_id: self.law_id.parse().map_err(invalid("law_id"))?,
             title: Bilingual { fr: self.title_fr, en: self.title_en },
@@ -152,8 +165,18 @@ impl CreateElection {
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
             publish_every: self.publish_every.unwrap_or(1),
-            opens: self.opens.as_deref().map(UnixSeconds::from_rfc3339).transpose().map_err(invalid("opens"))?,
-            closes: self.closes.as_deref().map(UnixSeconds::from_rfc3339).transpose().map_err(invalid("closes"))?,
+            opens: self
+                .opens
+                .as_deref()
+                .map(UnixSeconds::from_rfc3339)
+                .transpose()
+                .map_err(invalid("opens"))?,
+            closes: self
+                .closes
+                .as_deref()
+                .map(UnixSeconds::from_rfc3339)
+                .transpose()
+                .map_err(invalid("closes"))?,
             ballot_key,
         };
         Ok(definition.checked()?)
@@ -199,10 +222,14 @@ impl Node {
         let definition = request.definition(secrets.ballot_key.public_key())?;
         let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
         let at = self.now().seconds();
-        let term = self.shared.lead.term().ok_or_else(|| AdminError::NotLeading { leader: self.shared.lead.other_leader() })?;
+        let term =
+            self.shared.lead.term().ok_or_else(|| AdminError::NotLeading {
+                leader: self.shared.lead.other_leader(),
+            })?;
         let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
-        let checkpoint = signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
+        let checkpoint =
+            signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
         let head = Head {
             size: block.size_after(),
@@ -218,7 +245,13 @@ impl Node {
             leaf_count: block.leaf_count,
             leaves: block.leaves,
         };
-        let commit = BlockCommit { law_id: law_id.clone(), block: stored, full_tiles: block.full_tiles, head, not_after: None };
+        let commit = BlockCommit {
+            law_id: law_id.clone(),
+            block: stored,
+            full_tiles: block.full_tiles,
+            head,
+            not_after: None,
+        };
         self.shared.ledger.commit(&Arc::new(commit)).await?;
         let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
@@ -241,11 +274,16 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding elections need.
+    /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding
+    /// elections need.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn open(&self, law_id: &LawId, request: OpenElection) -> Result<ElectionView, AdminError> {
+    pub async fn open(
+        &self,
+        law_id: &LawId,
+        request: OpenElection,
+    ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         if let Some(unknown) = request.waivers.iter().find(|waiver| *waiver != "results") {
@@ -260,32 +298,51 @@ impl Node {
         let mut waivers = request.waivers;
         waivers.dedup();
         let mut acts = vec![Act::Open { opens, waivers }];
-        // Nodes with a name in this folder belong to whoever holds it; others are admitted one by one.
+        // Nodes with a name in this folder belong to whoever holds it; others are admitted one by
+        // one.
         let mut keys = vec![self.shared.folder.node_key()?.public_key()];
         keys.extend(self.shared.folder.named_nodes()?.into_iter().map(|(_, key)| key));
         keys.sort_unstable();
         keys.dedup();
         let chronicle = cell.chronicle().await;
-        acts.extend(keys.into_iter().filter(|key| chronicle.node_key(key.node_id()).is_none()).map(Act::Admit));
+        acts.extend(
+            keys.into_iter()
+                .filter(|key| chronicle.node_key(key.node_id()).is_none())
+                .map(Act::Admit),
+        );
         drop(chronicle);
         self.record(&cell, acts).await?;
         Ok(ElectionView::of(&cell))
     }
 
-    async fn check_binding(&self, cell: &ElectionCell, waivers: &[String]) -> Result<(), AdminError> {
+    async fn check_binding(
+        &self,
+        cell: &ElectionCell,
+        waivers: &[String],
+    ) -> Result<(), AdminError> {
         let mut missing = Vec::new();
         let chronicle = cell.chronicle().await;
         if chronicle.scheme().is_none() {
             return Err(ChronicleError::NoRoll.into());
         }
         if chronicle.scheme() != Some(HashScheme::HmacSha256) {
-            missing.push("its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned());
+            missing.push(
+                "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
+            );
         }
-        if cell.definition.results != ResultsPolicy::AfterClose && !waivers.iter().any(|waiver| waiver == "results") {
-            missing.push("results must be shown after the close only (or waive this rule: --waive results)".to_owned());
+        if cell.definition.results != ResultsPolicy::AfterClose
+            && !waivers.iter().any(|waiver| waiver == "results")
+        {
+            missing.push(
+                "results must be shown after the close only (or waive this rule: --waive results)"
+                    .to_owned(),
+            );
         }
         if !self.shared.config.is_confidential() {
-            missing.push("votes must reach the node by TLS (--tls-cert and --tls-key, or --tls-proxy)".to_owned());
+            missing.push(
+                "votes must reach the node by TLS (--tls-cert and --tls-key, or --tls-proxy)"
+                    .to_owned(),
+            );
         }
         if self.shared.folder.base()?.as_str() == DataFolder::DEFAULT_BASE {
             missing.push(format!(
@@ -305,7 +362,8 @@ impl Node {
         if missing.is_empty() { Ok(()) } else { Err(AdminError::NotSafe { missing }) }
     }
 
-    /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A close that was interrupted goes on.
+    /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A
+    /// close that was interrupted goes on.
     ///
     /// # Errors
     /// [`AdminError`]; the election then stays `closing` and nothing is lost.
@@ -318,11 +376,16 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Admits an ingest node by its public key: from then on its batches are taken. Admitting again changes nothing.
+    /// Admits an ingest node by its public key: from then on its batches are taken. Admitting again
+    /// changes nothing.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn admit_node(&self, law_id: &LawId, key: NodePublicKey) -> Result<ElectionView, AdminError> {
+    pub async fn admit_node(
+        &self,
+        law_id: &LawId,
+        key: NodePublicKey,
+    ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let state = cell.committed().state();
@@ -350,7 +413,8 @@ impl Node {
             node: node.to_string(),
             public_key: key.to_string(),
             name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
-            answering: leases.iter().any(|lease| lease.node == node) || (alone && chronicle.state() == State::Open),
+            answering: leases.iter().any(|lease| lease.node == node)
+                || (alone && chronicle.state() == State::Open),
             epochs: epochs
                 .iter()
                 .filter(|(owner, _)| *owner == node)
@@ -363,16 +427,24 @@ impl Node {
         Ok(nodes.collect())
     }
 
-    /// Retires an ingest node that is gone for good: it may answer nobody any more, what it confirmed is decided, and its numbers above are void in the log.
-    /// Retiring again changes nothing.
+    /// Retires an ingest node that is gone for good: it may answer nobody any more, what it
+    /// confirmed is decided, and its numbers above are void in the log. Retiring again changes
+    /// nothing.
     ///
     /// # Errors
     /// [`AdminError`]; what it could not do is done when it is asked again.
-    pub async fn retire_node(&self, law_id: &LawId, node: NodeId) -> Result<ElectionView, AdminError> {
+    pub async fn retire_node(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+    ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let (reply, retired) = oneshot::channel();
-        cell.sealer.send(SealerCommand::Retire(node, reply)).await.map_err(|_| AdminError::Stopping)?;
+        cell.sealer
+            .send(SealerCommand::Retire(node, reply))
+            .await
+            .map_err(|_| AdminError::Stopping)?;
         retired.await.map_err(|_| AdminError::Stopping)??;
         Ok(ElectionView::of(&cell))
     }
@@ -393,12 +465,17 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature, keeps it, and lets it take effect in each
-    /// election that exists. Loading again changes nothing and never unspends.
+    /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature,
+    /// keeps it, and lets it take effect in each election that exists. Loading again changes
+    /// nothing and never unspends.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn load(&self, folder: &Path, pepper: Option<&Path>) -> Result<LoadReport, AdminError> {
+    pub async fn load(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+    ) -> Result<LoadReport, AdminError> {
         let manifest = roll_store::keep(&self.shared.folder, folder, pepper)?;
         self.shared.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
@@ -410,13 +487,19 @@ impl Node {
                     (outcome, cell.committed().results.registered)
                 }
             };
-            laws.push(LoadedLaw { law_id: row.law_id.to_string(), keys: row.registered, outcome, registered });
+            laws.push(LoadedLaw {
+                law_id: row.law_id.to_string(),
+                keys: row.registered,
+                outcome,
+                registered,
+            });
         }
         let peppered = manifest.body().scheme == HashScheme::HmacSha256;
         Ok(LoadReport { manifest: manifest.digest().to_hex(), peppered, laws })
     }
 
-    /// Destroys the evidence and the ballot key of a certified election. The log and its totals stay.
+    /// Destroys the evidence and the ballot key of a certified election. The log and its totals
+    /// stay.
     ///
     /// # Errors
     /// [`AdminError`].
@@ -437,18 +520,26 @@ impl Node {
     }
 
     fn cell(&self, law_id: &LawId) -> Result<Arc<ElectionCell>, AdminError> {
-        self.shared.election(law_id).ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
+        self.shared
+            .election(law_id)
+            .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
     }
 
     /// One administrative call at a time on an election.
-    fn busy(&self, cell: &Arc<ElectionCell>) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
+    fn busy(
+        &self,
+        cell: &Arc<ElectionCell>,
+    ) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
         let busy = || AdminError::Busy { law_id: cell.law_id().clone() };
         Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
     }
 
     async fn record(&self, cell: &ElectionCell, acts: Vec<Act>) -> Result<(), AdminError> {
         let (reply, recorded) = oneshot::channel();
-        cell.sealer.send(SealerCommand::Record(acts, reply)).await.map_err(|_| AdminError::Stopping)?;
+        cell.sealer
+            .send(SealerCommand::Record(acts, reply))
+            .await
+            .map_err(|_| AdminError::Stopping)?;
         recorded.await.map_err(|_| AdminError::Stopping)?
     }
 
@@ -459,9 +550,9 @@ impl Node {
             waiting.push(roll_store::manifest(&self.shared.folder, &digest)?);
         }
         let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
-        while let Some(next) =
-            waiting.iter().position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
-        {
+        while let Some(next) = waiting.iter().position(|manifest| {
+            manifest.body().parent.is_none_or(|parent| placed.contains(&parent))
+        }) {
             let manifest = waiting.remove(next);
             placed.insert(manifest.digest());
             ordered.push(manifest);
@@ -471,12 +562,17 @@ impl Node {
     }
 
     /// Lets a kept roll take effect in an election, unless it has.
-    async fn take_effect(&self, cell: &ElectionCell, manifest: &Manifest) -> Result<LoadOutcome, AdminError> {
+    async fn take_effect(
+        &self,
+        cell: &ElectionCell,
+        manifest: &Manifest,
+    ) -> Result<LoadOutcome, AdminError> {
         let digest = manifest.digest();
         if cell.chronicle().await.has_manifest(&digest) {
             return Ok(LoadOutcome::Unchanged);
         }
-        let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())? else {
+        let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())?
+        else {
             return Ok(LoadOutcome::Unchanged);
         };
         let load = RollLoad {
@@ -485,11 +581,15 @@ impl Node {
             scheme: manifest.body().scheme,
             content: content.clone(),
         };
-        // What can fail is done before the log says that the roll took effect; the registry is a hint, and asked again until it has it.
+        // What can fail is done before the log says that the roll took effect; the registry is a
+        // hint, and asked again until it has it.
         let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
         let origin = RollOrigin::of(manifest);
         let electors = electors(&content);
-        until_definite("the registry", || self.shared.registry.prepare(cell.law_id(), &origin, electors)).await?;
+        until_definite("the registry", || {
+            self.shared.registry.prepare(cell.law_id(), &origin, electors)
+        })
+        .await?;
         self.record(cell, vec![Act::Load(load)]).await?;
         cell.set_hasher(digest, hasher);
         let add = || add_to_registry(&self.shared, cell.law_id(), &content);

@@ -1,4 +1,5 @@
-//! What is let in to be stored: so many votes a second, and of credentials that nobody holds only a few.
+//! What is let in to be stored: so many votes a second, and of credentials that nobody holds only a
+//! few.
 //!
 //! ```text
 //! votes a second used up?  429, whatever the credential      (looked at, not taken: what is refused below uses up nothing)
@@ -7,9 +8,10 @@
 //! else                     one vote is taken from the second
 //! ```
 //!
-//! Load shedding only: the log decides. Within the budget a mistyped code gets its 202 and its entry as ever; a credential that the registry knows is never
-//! refused by the budget. Who is refused by it hears at once what the status of the request would have said a little later, and it costs as much of the
-//! back-off.
+//! Load shedding only: the log decides. Within the budget a mistyped code gets its 202 and its
+//! entry as ever; a credential that the registry knows is never refused by the budget. Who is
+//! refused by it hears at once what the status of the request would have said a little later, and
+//! it costs as much of the back-off.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,7 +42,8 @@ pub(crate) struct Admission {
 /// For so long after a storm wrong credentials are refused.
 const GUESSES_OWED_MAX: Duration = Duration::from_secs(20);
 
-/// Duplicates that one credential may send at once, and a minute: somebody in doubt tries again, and hears what became of it.
+/// Duplicates that one credential may send at once, and a minute: somebody in doubt tries again,
+/// and hears what became of it.
 const DUPLICATES_BURST: u32 = 10;
 const DUPLICATES_PER_MINUTE: u32 = 1;
 
@@ -53,8 +56,13 @@ impl Admission {
         let throttle = &config.throttle;
         Self {
             votes: RateLimit::new(config.rate_limit_per_second, config.rate_limit_per_second),
-            guesses: throttle.enabled.then(|| RateLimit::new(throttle.guesses_per_second, throttle.guesses_burst)),
-            duplicates: KeyedRateLimit::per_minute(if throttle.enabled { DUPLICATES_PER_MINUTE } else { 0 }, DUPLICATES_BURST),
+            guesses: throttle
+                .enabled
+                .then(|| RateLimit::new(throttle.guesses_per_second, throttle.guesses_burst)),
+            duplicates: KeyedRateLimit::per_minute(
+                if throttle.enabled { DUPLICATES_PER_MINUTE } else { 0 },
+                DUPLICATES_BURST,
+            ),
             start: Instant::now(),
             told_s: AtomicU64::new(0),
         }
@@ -73,10 +81,12 @@ impl Admission {
         self.duplicates.forget_quiet();
     }
 
-    /// Lets a vote in. Gives back its origin if the label is still to tell whether its credential is right; `None` when that was seen here.
+    /// Lets a vote in. Gives back its origin if the label is still to tell whether its credential
+    /// is right; `None` when that was seen here.
     ///
     /// # Errors
-    /// [`SubmitError::RateLimited`], [`SubmitError::Guess`], [`SubmitError::TooManyDuplicates`]: the vote must not be stored.
+    /// [`SubmitError::RateLimited`], [`SubmitError::Guess`], [`SubmitError::TooManyDuplicates`]:
+    /// the vote must not be stored.
     pub(crate) fn admit(
         &self,
         origin: Origin,
@@ -86,7 +96,8 @@ impl Admission {
     ) -> Result<Option<Origin>, SubmitError> {
         let now = Instant::now();
         let limited = |retry_after| SubmitError::RateLimited { retry_after };
-        // Before the credential is looked at: else a spent second would tell the one who asks without voting whether a credential is good.
+        // Before the credential is looked at: else a spent second would tell the one who asks
+        // without voting whether a credential is good.
         self.votes.check(now).map_err(limited)?;
         let mut origin = Some(origin);
         let expected = registry.glance(law_id, mark);
@@ -96,7 +107,8 @@ impl Admission {
         {
             // At once, so that guesses in parallel are counted before the next one is looked at.
             throttle.wrong(&wrong, now);
-            // Refused ones use the budget up too, for some time to come: a storm adds its burst to the log, and then nothing for as long as it lasts.
+            // Refused ones use the budget up too, for some time to come: a storm adds its burst to
+            // the log, and then nothing for as long as it lasts.
             let wait = guesses.pace(now, GUESSES_OWED_MAX);
             if wait > Duration::ZERO {
                 metrics::vote_refused(metrics::Refusal::Guess);
@@ -118,9 +130,14 @@ impl Admission {
         let now_s = now.saturating_duration_since(self.start).as_secs() + 1;
         let told_s = self.told_s.load(Ordering::Relaxed);
         if (told_s == 0 || now_s >= told_s + TELL_INTERVAL_S)
-            && self.told_s.compare_exchange(told_s, now_s, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self
+                .told_s
+                .compare_exchange(told_s, now_s, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
         {
-            tracing::warn!("wrong credentials come faster than their budget: further ones are refused and not stored");
+            tracing::warn!(
+                "wrong credentials come faster than their budget: further ones are refused and not stored"
+            );
         }
     }
 }

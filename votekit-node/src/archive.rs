@@ -1,5 +1,5 @@
-//! A data folder and its ledger, in the folder or on PostgreSQL, read beside the nodes that may be using them: for exports, recounts, results and
-//! reviews. Nothing is written and no lock is taken.
+//! A data folder and its ledger, in the folder or on PostgreSQL, read beside the nodes that may be
+//! using them: for exports, recounts, results and reviews. Nothing is written and no lock is taken.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -56,13 +56,17 @@ impl Archive {
         Ok(Self { folder: DataFolder::peek(path)?, source: Source::Folder(Snapshot::open(path)?) })
     }
 
-    /// Opens the ledger of an installation on PostgreSQL, with the data folder of a node that has the installation's keys.
+    /// Opens the ledger of an installation on PostgreSQL, with the data folder of a node that has
+    /// the installation's keys.
     ///
     /// # Errors
     /// [`NodeError`] when it is no data folder, or the ledger is not to be had.
     #[cfg(feature = "services")]
     pub fn open_services(path: &Path, ledger: &ServiceAddress) -> Result<Self, NodeError> {
-        Ok(Self { folder: DataFolder::peek(path)?, source: Source::Services(PostgresSnapshot::open(ledger)?) })
+        Ok(Self {
+            folder: DataFolder::peek(path)?,
+            source: Source::Services(PostgresSnapshot::open(ledger)?),
+        })
     }
 
     /// The data folder.
@@ -112,7 +116,10 @@ impl Archive {
     /// The log as lines, a leaf a line, as in the `leaves.jsonl` of a bundle.
     #[must_use]
     pub fn lines<'a>(&'a self, law_id: &'a LawId) -> BufReader<Lines<'a>> {
-        BufReader::with_capacity(1 << 20, Lines { archive: self, law_id, height: 1, bytes: Vec::new(), read: 0 })
+        BufReader::with_capacity(
+            1 << 20,
+            Lines { archive: self, law_id, height: 1, bytes: Vec::new(), read: 0 },
+        )
     }
 
     /// A batch of the evidence by its number; `None` when it is not there, or has been destroyed.
@@ -139,7 +146,12 @@ impl Archive {
         ask!(self.source, review_notes(law_id))
     }
 
-    fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         ask!(self.source, blocks(law_id, from_height, limit))
     }
 
@@ -150,7 +162,11 @@ impl Archive {
     pub fn policy(&self, law_id: &LawId) -> Result<Vec<u8>, NodeError> {
         let damaged = || cut_short(law_id, 1);
         let blocks = self.blocks(law_id, 1, 1)?;
-        let first = blocks.first().and_then(|block| leaves_of_block(&block.leaves).next()).flatten().ok_or_else(damaged)?;
+        let first = blocks
+            .first()
+            .and_then(|block| leaves_of_block(&block.leaves).next())
+            .flatten()
+            .ok_or_else(damaged)?;
         let Ok(Leaf::Election(ElectionEvent::Draft { definition, .. })) = Leaf::parse(first) else {
             return Err(damaged().into());
         };
@@ -193,7 +209,9 @@ impl Lines<'_> {
     fn read_on(&mut self) -> Result<(), EngineError> {
         self.bytes.clear();
         self.read = 0;
-        for StoredBlock { height, leaves, .. } in self.archive.blocks(self.law_id, self.height, READ_AT_ONCE)? {
+        for StoredBlock { height, leaves, .. } in
+            self.archive.blocks(self.law_id, self.height, READ_AT_ONCE)?
+        {
             for leaf in leaves_of_block(&leaves) {
                 self.bytes.extend_from_slice(leaf.ok_or_else(|| cut_short(self.law_id, height))?);
                 self.bytes.push(b'\n');
@@ -205,5 +223,8 @@ impl Lines<'_> {
 }
 
 fn cut_short(law_id: &LawId, height: u64) -> EngineError {
-    EngineError::Corrupt { engine: "ledger", reason: format!("block {height} of {law_id} does not read") }
+    EngineError::Corrupt {
+        engine: "ledger",
+        reason: format!("block {height} of {law_id} does not read"),
+    }
 }

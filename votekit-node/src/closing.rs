@@ -18,15 +18,17 @@ use crate::sealing::Sealer;
 /// How long a close waits for other nodes to end their epochs before it says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long the ledger may take to store the closing. Until then other nodes are given leases, so the closing time counts on it: a ledger that was away for longer
-/// refuses it, and the official closes again.
+/// How long the ledger may take to store the closing. Until then other nodes are given leases, so
+/// the closing time counts on it: a ledger that was away for longer refuses it, and the official
+/// closes again.
 const RECORDING: Duration = Duration::from_secs(2);
 
 /// How often it looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 impl Sealer {
-    /// The close, from wherever an earlier one has come to: record the closing, publish what was taken, seal everything, reconcile, open the totals.
+    /// The close, from wherever an earlier one has come to: record the closing, publish what was
+    /// taken, seal everything, reconcile, open the totals.
     pub(crate) async fn close(&mut self) -> Result<(), AdminError> {
         match self.state() {
             State::Open => {
@@ -56,7 +58,8 @@ impl Sealer {
         }
     }
 
-    /// From when on votes do not count, and up to when the ledger may store that: not before the last moment at which any node may have answered a voter.
+    /// From when on votes do not count, and up to when the ledger may store that: not before the
+    /// last moment at which any node may have answered a voter.
     async fn closing_time(&self) -> Result<(UnixSeconds, Option<UnixMillis>), AdminError> {
         let not_after = if self.shared.is_shared {
             let milliseconds = u64::try_from(RECORDING.as_millis()).unwrap_or(u64::MAX);
@@ -71,7 +74,8 @@ impl Sealer {
             closes.0 += RECORDING.as_secs();
         }
         if self.shared.config.name.is_some() {
-            // Other nodes answer until their leases run out, given in the last moment before the closing was stored; and their clocks are not this one.
+            // Other nodes answer until their leases run out, given in the last moment before the
+            // closing was stored; and their clocks are not this one.
             closes.0 += lease::LENGTH.as_secs() + CLOCK_MARGIN.as_secs();
         }
         Ok((closes, not_after))
@@ -92,11 +96,13 @@ impl Sealer {
         self.act(maker, None, move |cell| cell.chronicle_mut().close(&making)).await
     }
 
-    /// Nobody answers voters any more; everything that was answered is in the log; every epoch in it has ended. The log alone cannot tell: it does not know of what
-    /// never came to it.
+    /// Nobody answers voters any more; everything that was answered is in the log; every epoch in
+    /// it has ended. The log alone cannot tell: it does not know of what never came to it.
     async fn nothing_missing(&mut self) -> Result<(), AdminError> {
         let law_id = self.cell.law_id().clone();
-        if let Some(lease) = self.shared.ledger.leases(&law_id).await?.first().filter(|_| self.shared.is_shared) {
+        if let Some(lease) =
+            self.shared.ledger.leases(&law_id).await?.first().filter(|_| self.shared.is_shared)
+        {
             return Err(AdminError::Answering { node: lease.node, epoch: lease.epoch });
         }
         self.shared.ballot_box.settle().await?;
@@ -108,12 +114,20 @@ impl Sealer {
         let Some((node, epoch)) = open else { return Ok(()) };
         let key = self.cell.chronicle().await.node_key(node).cloned();
         let named = self.shared.folder.named_nodes()?;
-        let name = named.iter().find(|(_, named)| Some(named) == key.as_ref()).map(|(name, _)| name.to_string());
+        let name = named
+            .iter()
+            .find(|(_, named)| Some(named) == key.as_ref())
+            .map(|(name, _)| name.to_string());
         Err(AdminError::NotEnded { node, name, epoch })
     }
 
     async fn check_sealed(&self, node: NodeId, epoch: Epoch) -> Result<(), AdminError> {
-        let staged = self.shared.ledger.staged_through(self.cell.law_id(), node, epoch).await?.unwrap_or(Sequence(0));
+        let staged = self
+            .shared
+            .ledger
+            .staged_through(self.cell.law_id(), node, epoch)
+            .await?
+            .unwrap_or(Sequence(0));
         let progress = self.cell.chronicle().await.fold().progress(node, epoch);
         // What came after the retirement is void.
         if staged == progress.through || (progress.ended && staged > progress.through) {
@@ -122,7 +136,8 @@ impl Sealer {
         Err(AdminError::Missing { node, epoch, staged, sealed: progress.through })
     }
 
-    /// Ends every epoch of a node that is gone for good: it is given no lease any more, what it published is sealed, and its numbers above are void.
+    /// Ends every epoch of a node that is gone for good: it is given no lease any more, what it
+    /// published is sealed, and its numbers above are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
@@ -131,10 +146,14 @@ impl Sealer {
             return Err(ChronicleError::NotAdmitted { node }.into());
         }
         if node == self.node {
-            return Err(AdminError::Field { field: "node", rule: "this is the node you are asking: it is not gone".to_owned() });
+            return Err(AdminError::Field {
+                field: "node",
+                rule: "this is the node you are asking: it is not gone".to_owned(),
+            });
         }
         let law_id = self.cell.law_id().clone();
-        // Those of this moment: all of them are fenced. A node that comes back meanwhile begins another epoch, in which its voters are answered.
+        // Those of this moment: all of them are fenced. A node that comes back meanwhile begins
+        // another epoch, in which its voters are answered.
         let mut epochs: BTreeSet<Epoch> = self
             .cell
             .chronicle()
@@ -145,7 +164,13 @@ impl Sealer {
             .map(|(_, epoch)| epoch)
             .collect();
         epochs.extend(
-            self.shared.ledger.epochs(&law_id).await?.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch),
+            self.shared
+                .ledger
+                .epochs(&law_id)
+                .await?
+                .into_iter()
+                .filter(|(owner, _)| *owner == node)
+                .map(|(_, epoch)| epoch),
         );
         self.shared.ledger.fence(&law_id, node).await?;
         let until = Instant::now() + PATIENCE;

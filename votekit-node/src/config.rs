@@ -1,4 +1,5 @@
-//! What a node is told: addresses, limits, names. Flags over environment over file over these defaults.
+//! What a node is told: addresses, limits, names. Flags over environment over file over these
+//! defaults.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -27,17 +28,18 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// PEM private key of the public listener.
     pub tls_key: Option<PathBuf>,
-    /// The proxies in front that terminate TLS. Their `X-Forwarded-For` is believed, nobody else's; and with any of them plain HTTP may leave this
-    /// machine on the public listener.
+    /// The proxies in front that terminate TLS. Their `X-Forwarded-For` is believed, nobody else's;
+    /// and with any of them plain HTTP may leave this machine on the public listener.
     pub tls_proxies: Vec<AddressRange>,
     /// Whether administration and metrics, which speak plain HTTP, may leave this machine.
     pub admin_beyond_loopback: bool,
     /// Votes taken a second by this instance; 0 lifts the limit.
     pub rate_limit_per_second: u32,
-    /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the limit. Unless given it is a fifth of the above.
+    /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the
+    /// limit. Unless given it is a fifth of the above.
     pub rate_limit_per_address_per_second: Option<u32>,
-    /// Votes refused with 429 a second: beyond that a refusal waits for its turn, a second at the most, and its connection with it. So a flood costs no
-    /// more than this. 0 lifts the limit.
+    /// Votes refused with 429 a second: beyond that a refusal waits for its turn, a second at the
+    /// most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
     pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
@@ -47,13 +49,15 @@ pub struct Config {
     pub header_timeout_seconds: u64,
     /// Connections held at once. At the cap the longest idle are closed first.
     pub connections_max: usize,
-    /// Connections held at once from one address prefix; 0 lifts the limit. Those from a proxy are not counted.
+    /// Connections held at once from one address prefix; 0 lifts the limit. Those from a proxy are
+    /// not counted.
     pub connections_per_address_max: usize,
     /// Votes waiting for their batch, an election; beyond that voters are asked to come back.
     pub queue_votes_max: usize,
     /// Votes in one batch at the most.
     pub batch_votes_max: usize,
-    /// A snapshot is written whenever the log of an election has grown by so many leaves, and at the stop; 0: never.
+    /// A snapshot is written whenever the log of an election has grown by so many leaves, and at
+    /// the stop; 0: never.
     pub snapshot_leaves: u64,
     /// Whether a start reads every log from its first leaf, and looks at no snapshot.
     pub replay: bool,
@@ -61,11 +65,13 @@ pub struct Config {
     pub scrub: bool,
     /// The back-off on wrong credentials.
     pub throttle: ThrottleConfig,
-    /// What this node is called among those that share its data folder. Without a name it is alone in it.
+    /// What this node is called among those that share its data folder. Without a name it is alone
+    /// in it.
     pub name: Option<NodeName>,
     /// What this node does: all, unless others do the rest on the same services.
     pub roles: Vec<Role>,
-    /// The registry: `redis://` or `rediss://`. With the two below, in place of the embedded engine.
+    /// The registry: `redis://` or `rediss://`. With the two below, in place of the embedded
+    /// engine.
     pub registry: Option<String>,
     /// The ballot box: `amqp://` or `amqps://`.
     pub ballot_box: Option<String>,
@@ -112,7 +118,10 @@ impl FromStr for Role {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| "a role is ingest, validate or seal".to_owned())
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| "a role is ingest, validate or seal".to_owned())
     }
 }
 
@@ -230,8 +239,14 @@ impl Config {
     /// # Ok::<(), votekit_node::config::ConfigError>(())
     /// ```
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        if text.parse::<toml::Table>().is_ok_and(|settings| settings.contains_key("behind_tls_proxy")) {
-            return Err(ConfigError::Replaced { old: "behind_tls_proxy", instead: INSTEAD_OF_BEHIND_TLS_PROXY });
+        if text
+            .parse::<toml::Table>()
+            .is_ok_and(|settings| settings.contains_key("behind_tls_proxy"))
+        {
+            return Err(ConfigError::Replaced {
+                old: "behind_tls_proxy",
+                instead: INSTEAD_OF_BEHIND_TLS_PROXY,
+            });
         }
         toml::from_str(text).map_err(|error| ConfigError::Syntax { message: error.to_string() })
     }
@@ -244,7 +259,11 @@ impl Config {
         if self.tls_cert.is_some() != self.tls_key.is_some() {
             return Err(ConfigError::HalfTls);
         }
-        let services = [("registry", &self.registry), ("ballot_box", &self.ballot_box), ("ledger", &self.ledger)];
+        let services = [
+            ("registry", &self.registry),
+            ("ballot_box", &self.ballot_box),
+            ("ledger", &self.ledger),
+        ];
         if self.has_services()
             && let Some((missing, _)) = services.iter().find(|(_, address)| address.is_none())
         {
@@ -256,7 +275,9 @@ impl Config {
         if !self.listen.ip().is_loopback() && !self.is_confidential() {
             return Err(ConfigError::PlainBeyondLoopback { address: self.listen });
         }
-        for (setting, address) in [("admin_listen", self.admin_listen), ("metrics_listen", self.metrics_listen)] {
+        for (setting, address) in
+            [("admin_listen", self.admin_listen), ("metrics_listen", self.metrics_listen)]
+        {
             if !address.ip().is_loopback() && !self.admin_beyond_loopback {
                 return Err(ConfigError::InternalBeyondLoopback { setting, address });
             }
@@ -317,7 +338,9 @@ mod tests {
     fn the_old_form_is_told_with_the_new_one() {
         let error = Config::from_toml("behind_tls_proxy = true").expect_err("replaced").to_string();
         assert!(error.contains("tls_proxies = [") && error.contains("--tls-proxy"), "{error}");
-        let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]").expect_err("no network").to_string();
+        let error = Config::from_toml("tls_proxies = [\"10.0.0.5/24\"]")
+            .expect_err("no network")
+            .to_string();
         assert!(error.contains("line 1") && error.contains("bits behind"), "{error}");
     }
 
@@ -331,14 +354,24 @@ mod tests {
         assert!(proxied.is_tls_proxy("192.0.2.7".parse().expect("an address")));
         assert!(!proxied.is_tls_proxy("192.0.2.8".parse().expect("an address")));
         let internal = Config { admin_listen: elsewhere, ..proxied };
-        assert_eq!(internal.check(), Err(ConfigError::InternalBeyondLoopback { setting: "admin_listen", address: elsewhere }));
+        assert_eq!(
+            internal.check(),
+            Err(ConfigError::InternalBeyondLoopback {
+                setting: "admin_listen",
+                address: elsewhere
+            })
+        );
         assert_eq!(Config { admin_beyond_loopback: true, ..internal }.check(), Ok(()));
     }
 
     #[test]
     fn the_share_of_an_address_follows_the_rate_unless_it_is_given() {
         let share = |rate, given| {
-            let config = Config { rate_limit_per_second: rate, rate_limit_per_address_per_second: given, ..Config::default() };
+            let config = Config {
+                rate_limit_per_second: rate,
+                rate_limit_per_address_per_second: given,
+                ..Config::default()
+            };
             config.rate_limit_per_address()
         };
         assert_eq!([share(1000, None), share(1, None), share(0, None)], [200, 1, 0]);

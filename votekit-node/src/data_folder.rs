@@ -15,6 +15,8 @@
 //!   ledger.sqlite     staging, evidence, blocks, tiles, heads
 //! ```
 //!
+//!
+//! Long because the files of a folder, their order of creation and their checks are one contract.
 
 mod belonging;
 mod error;
@@ -74,10 +76,12 @@ pub struct DataFolder {
 }
 
 impl DataFolder {
-    /// The name logs are given when none is chosen. It names nobody: choose one before an election that matters.
+    /// The name logs are given when none is chosen. It names nobody: choose one before an election
+    /// that matters.
     pub const DEFAULT_BASE: &'static str = "votekit.example";
 
-    /// Opens a folder, or makes it. `base` names the logs; `None` takes what the folder says, or [`DataFolder::DEFAULT_BASE`].
+    /// Opens a folder, or makes it. `base` names the logs; `None` takes what the folder says, or
+    /// [`DataFolder::DEFAULT_BASE`].
     ///
     /// # Errors
     /// [`FolderError`].
@@ -90,11 +94,16 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// Opens a folder that several nodes share, each under its name; the first one makes it. While they run nobody opens it without a name.
+    /// Opens a folder that several nodes share, each under its name; the first one makes it. While
+    /// they run nobody opens it without a name.
     ///
     /// # Errors
     /// [`FolderError`], among others when a node of this name is running.
-    pub fn open_named(path: &Path, base: Option<&KeyName>, name: &NodeName) -> Result<Self, FolderError> {
+    pub fn open_named(
+        path: &Path,
+        base: Option<&KeyName>,
+        name: &NodeName,
+    ) -> Result<Self, FolderError> {
         make_private_folder(path)?;
         let own = path.join("nodes").join(name.as_str());
         make_private_folder(&own)?;
@@ -104,14 +113,21 @@ impl DataFolder {
             Ok(lock) => {
                 let folder = Self::prepare(path, base, lock)?;
                 for lock in &folder.locks {
-                    flock(lock, FlockOperation::LockShared)
-                        .map_err(|error| FolderError::Io { path: path.to_owned(), source: error.into() })?;
+                    flock(lock, FlockOperation::LockShared).map_err(|error| FolderError::Io {
+                        path: path.to_owned(),
+                        source: error.into(),
+                    })?;
                 }
                 folder
             }
             Err(FolderError::InUse { .. }) => {
                 let lock = shared_lock(path)?;
-                Self { path: path.to_owned(), identity: identity(path, base)?, own: None, locks: vec![lock] }
+                Self {
+                    path: path.to_owned(),
+                    identity: identity(path, base)?,
+                    own: None,
+                    locks: vec![lock],
+                }
             }
             Err(error) => return Err(error),
         };
@@ -126,14 +142,19 @@ impl DataFolder {
 
     fn prepare(path: &Path, base: Option<&KeyName>, lock: File) -> Result<Self, FolderError> {
         let identity = identity(path, base)?;
-        let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"].map(|name| path.join(name));
+        let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"]
+            .map(|name| path.join(name));
         folders.iter().try_for_each(|folder| make_private_folder(folder))?;
-        folders.iter().filter(|folder| folder.starts_with(path.join("keys"))).try_for_each(|folder| clear_temporary(folder))?;
+        folders
+            .iter()
+            .filter(|folder| folder.starts_with(path.join("keys")))
+            .try_for_each(|folder| clear_temporary(folder))?;
         let folder = Self { path: path.to_owned(), identity, own: None, locks: vec![lock] };
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
         }
-        // An earlier life may have been killed between making a name and syncing it. What is built on it must not outlive it.
+        // An earlier life may have been killed between making a name and syncing it. What is built
+        // on it must not outlive it.
         for folder in folders.iter().map(PathBuf::as_path).chain([path]) {
             sync(folder).map_err(FolderError::io(folder))?;
         }
@@ -150,7 +171,12 @@ impl DataFolder {
             let rule = "this is not there: is the folder the data folder of a node?".to_owned();
             return Err(FolderError::Damaged { path: file, rule });
         }
-        Ok(Self { path: path.to_owned(), identity: identity(path, None)?, own: None, locks: Vec::new() })
+        Ok(Self {
+            path: path.to_owned(),
+            identity: identity(path, None)?,
+            own: None,
+            locks: Vec::new(),
+        })
     }
 
     /// The folder.
@@ -207,7 +233,9 @@ impl DataFolder {
         let mut nodes = Vec::new();
         for entry in entries {
             let entry = entry.map_err(FolderError::io(&path))?;
-            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+                continue;
+            };
             // A node that is being made has none yet.
             if entry.path().join("key").exists() {
                 nodes.push((name, node_key_at(&entry.path().join("key"))?.public_key()));
@@ -233,12 +261,14 @@ impl DataFolder {
         self.secret("cosigner")
     }
 
-    /// The key that the request ids of an election are derived with. `None` when it was never made, or was destroyed.
+    /// The key that the request ids of an election are derived with. `None` when it was never made,
+    /// or was destroyed.
     ///
     /// # Errors
     /// [`FolderError`].
     pub fn request_key(&self, law_id: &LawId) -> Result<Option<RequestKey>, FolderError> {
-        Ok(read_secret(&self.election_key("request", law_id))?.map(|bytes| RequestKey::from_bytes(*bytes)))
+        Ok(read_secret(&self.election_key("request", law_id))?
+            .map(|bytes| RequestKey::from_bytes(*bytes)))
     }
 
     /// Makes the request key of a new election; a key that is there already is taken.
@@ -288,17 +318,20 @@ impl DataFolder {
         Ok(key)
     }
 
-    /// Destroys the ballot key and the request key of an election: puts each file aside, overwrites it and removes it; what is left of it by one who was
-    /// killed meanwhile goes when the folder is opened again. With either, what is public could be
-    /// turned into who chose what.
+    /// Destroys the ballot key and the request key of an election: puts each file aside, overwrites
+    /// it and removes it; what is left of it by one who was killed meanwhile goes when the folder
+    /// is opened again. With either, what is public could be turned into who chose what.
     ///
     /// # Errors
     /// [`FolderError`].
     pub fn destroy_election_keys(&self, law_id: &LawId) -> Result<(), FolderError> {
-        ["ballot", "request"].iter().try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
+        ["ballot", "request"]
+            .iter()
+            .try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
     }
 
-    /// Whether the ballot key of an election is here. It is destroyed by whichever node is told to purge.
+    /// Whether the ballot key of an election is here. It is destroyed by whichever node is told to
+    /// purge.
     #[must_use]
     pub fn has_ballot_key(&self, law_id: &LawId) -> bool {
         self.election_key("ballot", law_id).exists()
@@ -323,7 +356,8 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`].
     pub fn pepper(&self, id: &PepperId) -> Result<Option<Pepper>, FolderError> {
-        Ok(read_secret(&self.path.join("keys/pepper").join(id.to_hex()))?.map(|bytes| Pepper::from_bytes(*bytes)))
+        Ok(read_secret(&self.path.join("keys/pepper").join(id.to_hex()))?
+            .map(|bytes| Pepper::from_bytes(*bytes)))
     }
 
     /// Keeps a pepper. The bytes are read out of its file form.
@@ -338,8 +372,9 @@ impl DataFolder {
         let text = pepper.to_file_text();
         let digits = text.trim_end().rsplit(' ').next().unwrap_or_default();
         let mut bytes = Zeroizing::new([0; 32]);
-        const_hex::decode_to_slice(digits, bytes.as_mut_slice())
-            .map_err(|error| FolderError::Damaged { path: path.clone(), rule: error.to_string() })?;
+        const_hex::decode_to_slice(digits, bytes.as_mut_slice()).map_err(|error| {
+            FolderError::Damaged { path: path.clone(), rule: error.to_string() }
+        })?;
         write_secret(&path, &bytes)
     }
 
@@ -365,7 +400,8 @@ impl DataFolder {
         let mut rolls = Vec::new();
         for entry in entries {
             let name = entry.map_err(FolderError::io(&path))?.file_name();
-            // What is no digest is a copy that was cut short; it is written again when the roll is loaded again.
+            // What is no digest is a copy that was cut short; it is written again when the roll is
+            // loaded again.
             rolls.extend(name.to_str().and_then(|name| name.parse::<Digest>().ok()));
         }
         rolls.sort_unstable();
@@ -381,7 +417,8 @@ impl DataFolder {
         if let Some(bytes) = read_secret(&path)? {
             return Ok(bytes);
         }
-        // A key that is missing beside a ledger was lost: a new one would be a stranger to every log in it.
+        // A key that is missing beside a ledger was lost: a new one would be a stranger to every
+        // log in it.
         if self.locks.is_empty() || self.path.join(LEDGER).exists() {
             let rule = "this key is missing: bring it back from a copy of the folder".to_owned();
             return Err(FolderError::Damaged { path, rule });
@@ -400,15 +437,18 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     let path = path.join("keys/admin-token");
     let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
         path: path.clone(),
-        rule: "there is no administrator's token here: is this the data folder of a node?".to_owned(),
+        rule: "there is no administrator's token here: is this the data folder of a node?"
+            .to_owned(),
     })?;
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
-/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after a power cut.
+/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after
+/// a power cut.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     let make = || {
-        let leading: Vec<&Path> = path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+        let leading: Vec<&Path> =
+            path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
         for folder in leading.into_iter().rev() {
             match fs::DirBuilder::new().mode(0o700).create(folder) {
                 Ok(()) => sync_folder(folder)?,
@@ -442,15 +482,18 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let base = base.map_or(DataFolder::DEFAULT_BASE, KeyName::as_str).to_owned();
             let identity = Identity { format: FORMAT, base, authority: "authority-1".to_owned() };
-            let text = toml::to_string(&identity)
-                .map_err(|error| FolderError::Damaged { path: path.clone(), rule: error.to_string() })?;
+            let text = toml::to_string(&identity).map_err(|error| FolderError::Damaged {
+                path: path.clone(),
+                rule: error.to_string(),
+            })?;
             write_whole(&path, text.as_bytes()).map_err(FolderError::io(&path))?;
             return Ok(identity);
         }
         Err(source) => return Err(FolderError::Io { path, source }),
     };
     let damaged = |rule: String| FolderError::Damaged { path: path.clone(), rule };
-    let FormatOnly { format } = toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    let FormatOnly { format } =
+        toml::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     if format > FORMAT {
         return Err(FolderError::Newer { path: folder.to_owned(), found: format, known: FORMAT });
     }
@@ -465,8 +508,10 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
 
 fn random(path: &Path) -> Result<Zeroizing<[u8; 32]>, FolderError> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice())
-        .map_err(|error| FolderError::Io { path: path.to_owned(), source: io::Error::other(error.to_string()) })?;
+    getrandom::fill(bytes.as_mut_slice()).map_err(|error| FolderError::Io {
+        path: path.to_owned(),
+        source: io::Error::other(error.to_string()),
+    })?;
     Ok(bytes)
 }
 
@@ -477,21 +522,26 @@ fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(FolderError::Io { path: path.to_owned(), source }),
     }
-    let damaged = |rule: &str| FolderError::Damaged { path: path.to_owned(), rule: rule.to_owned() };
+    let damaged =
+        |rule: &str| FolderError::Damaged { path: path.to_owned(), rule: rule.to_owned() };
     let mut words = text.trim_end().split(' ');
     let mut bytes = Zeroizing::new([0; 32]);
     const_hex::decode_to_slice(words.next().unwrap_or_default(), bytes.as_mut_slice())
         .map_err(|_| damaged("a key file is one line that begins with 64 hexadecimal digits"))?;
-    // Most keys would be missed at the start if another stood here, but not all: the node's own, or one that request ids are derived with.
-    // Keys of the first versions, and the token, have no check.
+    // Most keys would be missed at the start if another stood here, but not all: the node's own, or
+    // one that request ids are derived with. Keys of the first versions, and the token, have no
+    // check.
     if words.next().is_some_and(|check| check != key_check(&bytes)) || words.next().is_some() {
-        return Err(damaged("the key does not match its check: bring it back from a copy of the folder"));
+        return Err(damaged(
+            "the key does not match its check: bring it back from a copy of the folder",
+        ));
     }
     Ok(Some(bytes))
 }
 
 fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let check = if path.ends_with(TOKEN) { String::new() } else { format!(" {}", key_check(bytes)) };
+    let check =
+        if path.ends_with(TOKEN) { String::new() } else { format!(" {}", key_check(bytes)) };
     let text = Zeroizing::new(format!("{}{check}\n", const_hex::encode(bytes)));
     write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
 }
@@ -505,7 +555,8 @@ fn key_check(bytes: &[u8; 32]) -> String {
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

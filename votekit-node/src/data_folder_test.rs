@@ -15,7 +15,8 @@ fn keys_are_made_once_and_private() {
     assert_eq!(data.node_key().expect("read").node_id(), node);
     assert_eq!(*data.admin_token().expect("read"), *token);
     assert_eq!(*read_admin_token(temporary.path()).expect("read"), *token);
-    let mode = fs::metadata(temporary.path().join("keys/node")).expect("there").permissions().mode();
+    let mode =
+        fs::metadata(temporary.path().join("keys/node")).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -32,7 +33,13 @@ fn a_damaged_key_is_told() {
             // A digit stays a digit.
             damaged[at] ^= 1;
             fs::write(&path, damaged).expect("written");
-            assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Damaged { .. })), "{name}, byte {at}");
+            assert!(
+                matches!(
+                    DataFolder::open(temporary.path(), None),
+                    Err(FolderError::Damaged { .. })
+                ),
+                "{name}, byte {at}"
+            );
         }
         // As the first versions wrote it.
         fs::write(&path, [&line[..64], b"\n"].concat()).expect("written");
@@ -50,8 +57,12 @@ fn a_second_holder_is_refused() {
 #[test]
 fn a_newer_format_is_refused() {
     let temporary = folder();
-    fs::write(temporary.path().join("votekit.toml"), "format = 2\nsomething = \"new\"\n").expect("written");
-    assert!(matches!(DataFolder::open(temporary.path(), None), Err(FolderError::Newer { found: 2, .. })));
+    fs::write(temporary.path().join("votekit.toml"), "format = 2\nsomething = \"new\"\n")
+        .expect("written");
+    assert!(matches!(
+        DataFolder::open(temporary.path(), None),
+        Err(FolderError::Newer { found: 2, .. })
+    ));
 }
 
 #[test]
@@ -61,7 +72,10 @@ fn the_base_cannot_change() {
     drop(DataFolder::open(temporary.path(), Some(&base)).expect("new"));
     assert!(DataFolder::open(temporary.path(), Some(&base)).is_ok());
     let other = "other.example".parse().expect("a name");
-    assert!(matches!(DataFolder::open(temporary.path(), Some(&other)), Err(FolderError::OtherBase { .. })));
+    assert!(matches!(
+        DataFolder::open(temporary.path(), Some(&other)),
+        Err(FolderError::OtherBase { .. })
+    ));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! One election on this node: its chronicle, its keys, what of it is durable, and the ways to its tasks.
+//! One election on this node: its chronicle, its keys, what of it is durable, and the ways to its
+//! tasks.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,7 +13,9 @@ use votekit_core::election::{Definition, State};
 use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
-use votekit_core::log::checkpoint::{Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
+use votekit_core::log::checkpoint::{
+    Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
+};
 use votekit_core::log::merkle::{TreeBuilder, TreeHash};
 use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
@@ -69,7 +72,10 @@ impl ElectionSecrets {
 
     /// Those of a new election.
     pub(crate) fn make(folder: &DataFolder, law_id: &LawId) -> Result<Self, FolderError> {
-        Ok(Self { ballot_key: folder.make_ballot_key(law_id)?, request_key: folder.make_request_key(law_id)? })
+        Ok(Self {
+            ballot_key: folder.make_ballot_key(law_id)?,
+            request_key: folder.make_request_key(law_id)?,
+        })
     }
 }
 
@@ -83,7 +89,11 @@ pub(crate) struct Position {
 
 impl Position {
     pub(crate) fn of(chronicle: &Chronicle) -> Self {
-        Self { size: chronicle.tree().size(), height: chronicle.height(), root: chronicle.tree().root() }
+        Self {
+            size: chronicle.tree().size(),
+            height: chronicle.height(),
+            root: chronicle.tree().root(),
+        }
     }
 }
 
@@ -97,12 +107,18 @@ pub(crate) struct Committed {
     pub(crate) sealed_through: StagingId,
     pub(crate) closes: Option<UnixSeconds>,
     pub(crate) opens: Option<UnixSeconds>,
-    /// Whether the log admits the ingest key of this node: without that no batch of it would ever be sealed.
+    /// Whether the log admits the ingest key of this node: without that no batch of it would ever
+    /// be sealed.
     pub(crate) admits_this_node: bool,
 }
 
 impl Committed {
-    pub(crate) fn of(chronicle: &Chronicle, node: NodeId, checkpoint: Vec<u8>, sealed_through: StagingId) -> Self {
+    pub(crate) fn of(
+        chronicle: &Chronicle,
+        node: NodeId,
+        checkpoint: Vec<u8>,
+        sealed_through: StagingId,
+    ) -> Self {
         Self {
             results: chronicle.results(),
             height: chronicle.height(),
@@ -124,12 +140,15 @@ impl Committed {
         Position { size: self.tree.size(), height: self.height, root: self.tree.root() }
     }
 
-    /// Fails with a rule unless a head can be one of the same log, here or further on: what was told once is never taken back.
+    /// Fails with a rule unless a head can be one of the same log, here or further on: what was
+    /// told once is never taken back.
     pub(crate) fn check_goes_on(&self, head: &Head) -> Result<(), &'static str> {
         if head.height < self.height || head.size < self.size() {
             return Err("its log is shorter than one that this node has seen");
         }
-        if head.height == self.height && (head.size != self.size() || head.checkpoint != self.checkpoint) {
+        if head.height == self.height
+            && (head.size != self.size() || head.checkpoint != self.checkpoint)
+        {
             return Err("its log ends as one that this node has seen does, and is another");
         }
         Ok(())
@@ -216,7 +235,12 @@ impl ElectionCell {
     }
 
     /// The id of a request with an idempotency key.
-    pub(crate) fn request_id(&self, hash: &CredentialHash, choice: ChoiceIndex, key: &[u8]) -> Option<RequestId> {
+    pub(crate) fn request_id(
+        &self,
+        hash: &CredentialHash,
+        choice: ChoiceIndex,
+        key: &[u8],
+    ) -> Option<RequestId> {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
     }
@@ -233,17 +257,23 @@ impl ElectionCell {
     }
 
     pub(crate) fn hasher(&self) -> Option<CredentialHasher> {
-        self.hasher.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, hasher)| hasher.clone())
+        self.hasher
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .map(|(_, hasher)| hasher.clone())
     }
 
-    /// Whether the hasher in use was taken from another manifest, or is not known to be of this one.
+    /// Whether the hasher in use was taken from another manifest, or is not known to be of this
+    /// one.
     pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
         let hasher = self.hasher.read().unwrap_or_else(PoisonError::into_inner);
         hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))
     }
 
     pub(crate) fn set_hasher(&self, manifest: Digest, hasher: CredentialHasher) {
-        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) = Some((Some(manifest), hasher));
+        *self.hasher.write().unwrap_or_else(PoisonError::into_inner) =
+            Some((Some(manifest), hasher));
     }
 
     /// The epoch in use, with its lease.
@@ -296,11 +326,18 @@ pub(crate) struct CheckpointSigner {
 }
 
 impl CheckpointSigner {
-    pub(crate) fn new(folder: &DataFolder, law_id: &LawId, binding: bool) -> Result<Self, NodeError> {
+    pub(crate) fn new(
+        folder: &DataFolder,
+        law_id: &LawId,
+        binding: bool,
+    ) -> Result<Self, NodeError> {
         let (base, authority) = (folder.base()?, folder.authority()?);
         let origin = origin_of(&base, law_id, binding)?;
         let log_key = SigningKey::from_seed(origin.clone(), &*folder.log_seed()?);
-        let cosigner = Cosigner::from_seed(cosigner_name_of(&base, authority.as_str())?, &*folder.cosigner_seed()?);
+        let cosigner = Cosigner::from_seed(
+            cosigner_name_of(&base, authority.as_str())?,
+            &*folder.cosigner_seed()?,
+        );
         let policy = Policy::of_election(&[Authority {
             name: authority.clone(),
             log_key: log_key.verifier().clone(),
@@ -314,6 +351,8 @@ impl CheckpointSigner {
         let checkpoint = Checkpoint::new(&self.origin, block.size_after(), block.root);
         let log_signature = checkpoint.sign(&self.log_key)?;
         let cosignature = self.cosigner.cosign(&checkpoint, at)?;
-        Ok(SignedCheckpoint::new(checkpoint, log_signature, [cosignature])?.to_string().into_bytes())
+        Ok(SignedCheckpoint::new(checkpoint, log_signature, [cosignature])?
+            .to_string()
+            .into_bytes())
     }
 }

@@ -1,4 +1,5 @@
-//! Ending what an earlier life of this node left open: an epoch ends with a signed last batch, whoever is alive to sign it.
+//! Ending what an earlier life of this node left open: an epoch ends with a signed last batch,
+//! whoever is alive to sign it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,14 @@ use crate::retry::until_definite;
 /// How often it is asked whether what was staged is sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Ends the epochs that earlier lives of this node were given, as a task. The epoch of this life may be open meanwhile: voters do not wait. They are fenced already.
-pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey, epochs: Vec<Epoch>) {
+/// Ends the epochs that earlier lives of this node were given, as a task. The epoch of this life
+/// may be open meanwhile: voters do not wait. They are fenced already.
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    cell: Arc<ElectionCell>,
+    node_key: NodeKey,
+    epochs: Vec<Epoch>,
+) {
     for epoch in epochs {
         if let Err(error) = end(&shared, &cell, &node_key, epoch).await {
             return shared.fail(&error);
@@ -25,11 +32,17 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: 
     }
 }
 
-async fn end(shared: &Shared, cell: &ElectionCell, node_key: &NodeKey, epoch: Epoch) -> Result<(), EngineError> {
+async fn end(
+    shared: &Shared,
+    cell: &ElectionCell,
+    node_key: &NodeKey,
+    epoch: Epoch,
+) -> Result<(), EngineError> {
     let (law_id, node) = (cell.law_id(), node_key.node_id());
     // Whoever held a lease under this key may be another process, on a copy of the folder.
     loop {
-        let leases = until_definite("the end of an earlier epoch", || shared.ledger.leases(law_id)).await?;
+        let leases =
+            until_definite("the end of an earlier epoch", || shared.ledger.leases(law_id)).await?;
         if !leases.iter().any(|lease| lease.node == node && lease.epoch == epoch) {
             break;
         }
@@ -37,7 +50,10 @@ async fn end(shared: &Shared, cell: &ElectionCell, node_key: &NodeKey, epoch: Ep
     }
     // What that life published, and nobody knows how much it was, comes to staging first.
     until_definite("the end of an earlier epoch", || shared.ballot_box.settle()).await?;
-    let staged = until_definite("the end of an earlier epoch", || shared.ledger.staged_through(law_id, node, epoch)).await?;
+    let staged = until_definite("the end of an earlier epoch", || {
+        shared.ledger.staged_through(law_id, node, epoch)
+    })
+    .await?;
     let Some(through) = staged else { return Ok(()) };
     loop {
         let progress = cell.chronicle().await.fold().progress(node, epoch);
@@ -50,9 +66,17 @@ async fn end(shared: &Shared, cell: &ElectionCell, node_key: &NodeKey, epoch: Ep
         tokio::time::sleep(LOOK_EVERY).await;
     }
     let number = BatchNumber { node, epoch, sequence: through.next() };
-    let header = BatchHeader { law_id: law_id.clone(), number, confirmed_through: Sequence(through.0), last: true };
+    let header = BatchHeader {
+        law_id: law_id.clone(),
+        number,
+        confirmed_through: Sequence(through.0),
+        last: true,
+    };
     let sealed = Batch::seal(header, &[], &cell.definition.ballot_key, node_key, &mut SystemRandom);
-    let end = sealed.map_err(|error| EngineError::Corrupt { engine: "encryption", reason: error.to_string() })?;
+    let end = sealed.map_err(|error| EngineError::Corrupt {
+        engine: "encryption",
+        reason: error.to_string(),
+    })?;
     let end = Arc::new(end);
     until_definite("the end of an earlier epoch", || shared.ballot_box.publish(&end)).await
 }

@@ -1,7 +1,8 @@
-//! Following: what another node sealed is read from the ledger, decided again by reading it back, and told here as if it had been sealed here.
+//! Following: what another node sealed is read from the ledger, decided again by reading it back,
+//! and told here as if it had been sealed here.
 //!
-//! Every node of an election holds the state that its log tells. So any of them answers for a decision, a receipt or a result, and any that may seal goes on where the
-//! leader stopped.
+//! Every node of an election holds the state that its log tells. So any of them answers for a
+//! decision, a receipt or a result, and any that may seal goes on where the leader stopped.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,20 +33,28 @@ impl Sealer {
         let law_id = self.cell.law_id().clone();
         let head = until_definite("following", || self.shared.ledger.head(&law_id)).await?;
         let head = head.ok_or_else(|| corrupt("the log has lost its head"))?;
-        self.cell.committed().check_goes_on(&head).map_err(|rule| corrupt(&format!("alarm: {law_id} was put back: {rule}")))?;
+        self.cell
+            .committed()
+            .check_goes_on(&head)
+            .map_err(|rule| corrupt(&format!("alarm: {law_id} was put back: {rule}")))?;
         if head.height > self.cell.committed().height {
             self.come_up_to(head).await?;
         }
         if matches!(self.state(), State::Open | State::Closing) {
             self.read_inbox(READ_AT_ONCE).await?;
         }
-        // Another node may have been told to purge: what is destroyed on the disk must not stay in memory.
-        if self.state() >= State::Certified && self.cell.ballot_key().is_some() && !self.shared.folder.has_ballot_key(&law_id) {
+        // Another node may have been told to purge: what is destroyed on the disk must not stay in
+        // memory.
+        if self.state() >= State::Certified
+            && self.cell.ballot_key().is_some()
+            && !self.shared.folder.has_ballot_key(&law_id)
+        {
             self.cell.forget_secrets();
         }
         if self.state() == State::Closing && self.cell.ask_to_finish() {
             let (reply, finished) = tokio::sync::oneshot::channel();
-            // The intake ends with the node. It says by itself when it cannot finish yet, and is asked again.
+            // The intake ends with the node. It says by itself when it cannot finish yet, and is
+            // asked again.
             let _ = self.cell.intake.try_send(Submission::Finish(reply));
             let cell = Arc::clone(&self.cell);
             tokio::spawn(async move {
@@ -68,17 +77,22 @@ impl Sealer {
     /// Says whether there was anything.
     pub(crate) async fn read_inbox_on(&mut self, limit: usize) -> Result<bool, EngineError> {
         let (law_id, after) = (self.cell.law_id(), self.inbox.read_through());
-        let staged = until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit)).await?;
+        let staged =
+            until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit))
+                .await?;
         if self.shared.is_shared || self.cell.staged_before(after) {
             let chronicle = self.cell.chronicle().await;
-            staged.iter().for_each(|staged| self.take_note(staged, is_decided(&chronicle, &staged.batch.number())));
+            staged.iter().for_each(|staged| {
+                self.take_note(staged, is_decided(&chronicle, &staged.batch.number()))
+            });
         }
         let any = !staged.is_empty();
         self.inbox.put(staged);
         Ok(any)
     }
 
-    /// Takes note of requests that another node issued, or an earlier life of this one, and of labels that another node gave.
+    /// Takes note of requests that another node issued, or an earlier life of this one, and of
+    /// labels that another node gave.
     fn take_note(&self, Staged { batch, labels, .. }: &Staged, is_decided: bool) {
         let number = batch.number();
         let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
@@ -96,8 +110,12 @@ impl Sealer {
             if from > head.height {
                 break;
             }
-            let limit = usize::try_from(head.height - from + 1).unwrap_or(BLOCKS_AT_ONCE).min(BLOCKS_AT_ONCE);
-            let blocks = until_definite("following", || self.shared.ledger.blocks(&law_id, from, limit)).await?;
+            let limit = usize::try_from(head.height - from + 1)
+                .unwrap_or(BLOCKS_AT_ONCE)
+                .min(BLOCKS_AT_ONCE);
+            let blocks =
+                until_definite("following", || self.shared.ledger.blocks(&law_id, from, limit))
+                    .await?;
             if blocks.is_empty() {
                 return Err(corrupt(&format!("block {from} of {law_id} is missing")));
             }
@@ -129,7 +147,9 @@ impl Sealer {
     async fn read_block(&mut self, block: StoredBlock) -> Result<(), EngineError> {
         let batches = batches_of(&block);
         // What a block holds was staged before it.
-        while batches.iter().any(|number| self.inbox.batch(number).is_none()) && self.read_inbox_on(READ_AT_ONCE).await? {}
+        while batches.iter().any(|number| self.inbox.batch(number).is_none())
+            && self.read_inbox_on(READ_AT_ONCE).await?
+        {}
         let shared = Arc::clone(&self.shared);
         let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(crate::engine::StagingId(0)));
         let (inbox, read) = self
@@ -154,7 +174,9 @@ impl Sealer {
         let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
         self.inbox = Inbox::new(committed.sealed_through);
         // What others decided meanwhile is not on its way any more.
-        self.shared.pending.resolve_where(|request| chronicle.fold().requests().get(request).is_some());
+        self.shared
+            .pending
+            .resolve_where(|request| chronicle.fold().requests().get(request).is_some());
         self.blocking(move |cell| *cell.chronicle_mut() = chronicle).await?;
         self.set_committed(committed);
         Ok(())
@@ -198,15 +220,20 @@ fn replay(
 ) -> Result<Vec<Arc<Batch>>, EngineError> {
     let ballot_key = cell.ballot_key();
     let rolls = Rolls::new(&shared.folder, cell.law_id());
-    let mut source = Source { inbox, ballot_key: ballot_key.clone(), rolls: &rolls, batches: Vec::new() };
+    let mut source =
+        Source { inbox, ballot_key: ballot_key.clone(), rolls: &rolls, batches: Vec::new() };
     // Without its key nothing can be counted; what was opened is then all there is.
     let key = ballot_key.unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
     let replayed = cell.chronicle_mut().replay_next(&block.leaves, &key, &mut source);
     let batches = source.batches;
     match (replayed, rolls.failure()) {
         (Ok(()), _) => Ok(batches),
-        (Err(_), Some(roll)) => Err(corrupt(&format!("a roll that the log names is not at hand: {roll}"))),
-        (Err(error), None) => Err(corrupt(&format!("alarm: the log of {} does not read: {error}", cell.law_id()))),
+        (Err(_), Some(roll)) => {
+            Err(corrupt(&format!("a roll that the log names is not at hand: {roll}")))
+        }
+        (Err(error), None) => {
+            Err(corrupt(&format!("alarm: the log of {} does not read: {error}", cell.law_id())))
+        }
     }
 }
 
@@ -224,7 +251,8 @@ impl ReplaySource for Source<'_> {
     }
 
     fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
-        let batch = self.inbox.take(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
+        let batch =
+            self.inbox.take(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
         let choices = self.ballot_key.as_ref().map(|key| batch.open(key));
         let requests: Vec<RequestId> = batch.envelopes().map(|envelope| envelope.request).collect();
         self.batches.push(batch);

@@ -1,7 +1,10 @@
-//! The inbox of a sealer: batches that are staged and not in the log, read once, in the order in which they were staged.
+//! The inbox of a sealer: batches that are staged and not in the log, read once, in the order in
+//! which they were staged.
 //!
-//! Batches of one node may be staged in another order than they were made in, since they travel through several queues. Each waits here for its predecessor; others
-//! are not held up. A leader takes the next block out of the inbox; whoever follows finds the evidence of the leader's block in it.
+//! Batches of one node may be staged in another order than they were made in, since they travel
+//! through several queues. Each waits here for its predecessor; others are not held up. A leader
+//! takes the next block out of the inbox; whoever follows finds the evidence of the leader's block
+//! in it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,10 +20,12 @@ use crate::engine::{Staged, StagingId};
 /// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
 
-/// How long a batch may wait for its predecessor before that is an alarm: the predecessor was confirmed, and is on its way through another queue.
+/// How long a batch may wait for its predecessor before that is an alarm: the predecessor was
+/// confirmed, and is on its way through another queue.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No more is read while so many bytes wait, unless for the evidence of a block, or because all of them wait for something that was not read yet.
+/// No more is read while so many bytes wait, unless for the evidence of a block, or because all of
+/// them wait for something that was not read yet.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Batches that are staged and not in the log.
@@ -55,7 +60,12 @@ enum Turn {
 impl Inbox {
     /// Reads from a place on.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
-        Self { read_through: sealed_through, waiting: BTreeMap::new(), places: HashMap::new(), bytes: 0 }
+        Self {
+            read_through: sealed_through,
+            waiting: BTreeMap::new(),
+            places: HashMap::new(),
+            bytes: 0,
+        }
     }
 
     /// Where to read on.
@@ -97,8 +107,14 @@ impl Inbox {
         }
     }
 
-    /// Takes out the batches of the next block, at most so many, and what is refused or in the log already. What has to wait stays.
-    pub(crate) fn next_block(&mut self, chronicle: &Chronicle, now_millis: u64, most: usize) -> Vec<Arc<Batch>> {
+    /// Takes out the batches of the next block, at most so many, and what is refused or in the log
+    /// already. What has to wait stays.
+    pub(crate) fn next_block(
+        &mut self,
+        chronicle: &Chronicle,
+        now_millis: u64,
+        most: usize,
+    ) -> Vec<Arc<Batch>> {
         let mut block = Vec::new();
         let mut gone = Vec::new();
         let mut expected = BTreeMap::new();
@@ -128,7 +144,10 @@ impl Inbox {
                 }
             }
         }
-        let block = block.iter().filter_map(|id| self.waiting.get(id).map(|waiting| Arc::clone(&waiting.batch))).collect();
+        let block = block
+            .iter()
+            .filter_map(|id| self.waiting.get(id).map(|waiting| Arc::clone(&waiting.batch)))
+            .collect();
         for id in gone {
             self.remove(id);
         }
@@ -163,7 +182,8 @@ fn turn(
         tracing::error!(batch = %number, "alarm: a staged batch is refused: its epoch has ended, and its number is void");
         return Turn::Refused;
     }
-    let next = expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
+    let next =
+        expected.entry((number.node, number.epoch)).or_insert_with(|| progress.through.next());
     if number.sequence > *next {
         if !*told && since.elapsed() > PATIENCE {
             *told = true;

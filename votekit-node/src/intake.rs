@@ -1,7 +1,8 @@
 //! Intake: votes become batches, batches become durable, voters are answered.
 //!
-//! What arrives while the previous write is in flight goes into one batch, so one fsync answers many voters and a lone voter waits for nobody. A batch whose
-//! outcome is unknown is published again, unchanged, until it is confirmed; its voters are told so at once.
+//! What arrives while the previous write is in flight goes into one batch, so one fsync answers
+//! many voters and a lone voter waits for nobody. A batch whose outcome is unknown is published
+//! again, unchanged, until it is confirmed; its voters are told so at once.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,11 +20,13 @@ use crate::node::Shared;
 use crate::random::SystemRandom;
 use crate::retry::Backoff;
 
-/// The longest time for which a batch lets in those who are being served at this moment. It is spent under full load alone: a batch costs signatures and a
-/// sync whatever is in it, and a lone voter waits for nobody.
+/// The longest time for which a batch lets in those who are being served at this moment. It is
+/// spent under full load alone: a batch costs signatures and a sync whatever is in it, and a lone
+/// voter waits for nobody.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
-/// How far the clocks of the nodes may be apart before a vote that was answered in the last moment could come out late.
+/// How far the clocks of the nodes may be apart before a vote that was answered in the last moment
+/// could come out late.
 pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 
 /// What goes into an election's intake.
@@ -64,7 +67,15 @@ type Voter = oneshot::Sender<Result<(), IntakeError>>;
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
-        Self { shared, cell, node_key, epoch: None, confirmed: Sequence(0), finished: false, ended: false }
+        Self {
+            shared,
+            cell,
+            node_key,
+            epoch: None,
+            confirmed: Sequence(0),
+            finished: false,
+            ended: false,
+        }
     }
 
     /// Runs until the node drops the other end.
@@ -78,7 +89,8 @@ impl Intake {
                 match submissions.try_recv() {
                     Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
                     Err(_) if gathering.elapsed() > GATHER_TIME_MAX => break,
-                    // Whatever else can run now runs first. If no vote comes of it, nobody is about to come.
+                    // Whatever else can run now runs first. If no vote comes of it, nobody is about
+                    // to come.
                     Err(_) => {
                         tokio::task::yield_now().await;
                         match submissions.try_recv() {
@@ -123,9 +135,12 @@ impl Intake {
             Ok(batch) => self.publish(&batch, voters).await,
             Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
             // Whatever became of the lease or the epoch that was asked for: no vote was published.
-            Err(error) => Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() }),
+            Err(error) => {
+                Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() })
+            }
         };
-        // What is confirmed counts; but without a lease nobody may be told so, since the close may have passed meanwhile.
+        // What is confirmed counts; but without a lease nobody may be told so, since the close may
+        // have passed meanwhile.
         if published.is_ok() && self.cell.lease().is_none_or(|lease| !lease.lasts()) {
             voters.drain(..).for_each(|voter| drop(voter.send(Err(IntakeError::OutcomeUnknown))));
         }
@@ -148,7 +163,8 @@ impl Intake {
                     let _ = voter.send(Err(IntakeError::Finished));
                 }
             }
-            // The node stops, and what the disk holds is known only after the restart: nobody may be told that nothing was stored.
+            // The node stops, and what the disk holds is known only after the restart: nobody may
+            // be told that nothing was stored.
             Err(_) => {
                 for voter in voters.drain(..) {
                     let _ = voter.send(Err(IntakeError::OutcomeUnknown));
@@ -175,8 +191,11 @@ impl Intake {
             }
             match lease::hold(&self.shared, &self.cell, node, epoch).await {
                 Ok(lease) => self.cell.set_lease(lease),
-                // Somebody took this node for gone. What it confirmed in that epoch counts; it goes on in another.
-                Err(EngineError::Conflict(Conflict::NoLease { reason: NoLease::Fenced, .. })) => {
+                // Somebody took this node for gone. What it confirmed in that epoch counts; it goes
+                // on in another.
+                Err(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::Fenced, ..
+                })) => {
                     tracing::warn!(law_id = %self.cell.law_id(), epoch = epoch.0, "the epoch of this node was fenced: it begins another");
                     self.epoch = None;
                 }
@@ -185,22 +204,46 @@ impl Intake {
         }
     }
 
-    async fn seal(&mut self, envelopes: &[Envelope], last: bool) -> Result<Arc<Batch>, EngineError> {
+    async fn seal(
+        &mut self,
+        envelopes: &[Envelope],
+        last: bool,
+    ) -> Result<Arc<Batch>, EngineError> {
         // The last batch answers nobody, and needs no lease.
         let epoch = match self.epoch {
             Some(epoch) if last => epoch,
             _ => self.epoch().await?,
         };
-        let number = BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
-        let header = BatchHeader { law_id: self.cell.law_id().clone(), number, confirmed_through: self.confirmed, last };
-        Batch::seal(header, envelopes, &self.cell.definition.ballot_key, &self.node_key, &mut SystemRandom)
-            .map(Arc::new)
-            .map_err(|error| EngineError::Unavailable { engine: "encryption", reason: error.to_string() })
+        let number =
+            BatchNumber { node: self.node_key.node_id(), epoch, sequence: self.confirmed.next() };
+        let header = BatchHeader {
+            law_id: self.cell.law_id().clone(),
+            number,
+            confirmed_through: self.confirmed,
+            last,
+        };
+        Batch::seal(
+            header,
+            envelopes,
+            &self.cell.definition.ballot_key,
+            &self.node_key,
+            &mut SystemRandom,
+        )
+        .map(Arc::new)
+        .map_err(|error| EngineError::Unavailable {
+            engine: "encryption",
+            reason: error.to_string(),
+        })
     }
 
-    /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is unknown the voters are told
-    /// and let go, and the same bytes are published again for as long as it takes: their number is spent.
-    async fn publish(&mut self, batch: &Arc<Batch>, voters: &mut Vec<Voter>) -> Result<(), EngineError> {
+    /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is
+    /// unknown the voters are told and let go, and the same bytes are published again for as long
+    /// as it takes: their number is spent.
+    async fn publish(
+        &mut self,
+        batch: &Arc<Batch>,
+        voters: &mut Vec<Voter>,
+    ) -> Result<(), EngineError> {
         let mut backoff = Backoff::new();
         let mut unknown = false;
         loop {
@@ -209,7 +252,11 @@ impl Intake {
                     self.confirmed = batch.number().sequence;
                     return Ok(());
                 }
-                Err(error @ (EngineError::Fatal { .. } | EngineError::Conflict(_) | EngineError::Corrupt { .. })) => {
+                Err(
+                    error @ (EngineError::Fatal { .. }
+                    | EngineError::Conflict(_)
+                    | EngineError::Corrupt { .. }),
+                ) => {
                     tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
                     self.shared.fail(&error);
                     return Err(error);

@@ -1,6 +1,7 @@
 //! Who seals: one of the nodes that may, for as long as it renews its lease in the ledger.
 //!
-//! The lease keeps nodes from working in vain. What keeps the log whole is the term: the ledger refuses the blocks of an earlier one.
+//! The lease keeps nodes from working in vain. What keeps the log whole is the term: the ledger
+//! refuses the blocks of an earlier one.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

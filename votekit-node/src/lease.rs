@@ -1,4 +1,5 @@
-//! The lease under which a node answers voters: without it the close could not know when the last vote was answered.
+//! The lease under which a node answers voters: without it the close could not know when the last
+//! vote was answered.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,8 @@ use crate::election_cell::ElectionCell;
 use crate::engine::EngineError;
 use crate::node::Shared;
 
-/// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger that is away.
+/// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger
+/// that is away.
 pub(crate) const LENGTH: Duration = Duration::from_secs(3);
 
 /// How often it is renewed.
@@ -25,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Lease {
     pub(crate) epoch: Epoch,
     until: Instant,
-    /// The same by the wall clock, which goes on while the machine sleeps. Whichever is over first counts.
+    /// The same by the wall clock, which goes on while the machine sleeps. Whichever is over first
+    /// counts.
     until_by_wall: UnixMillis,
 }
 
@@ -33,7 +36,11 @@ impl Lease {
     /// So much from a moment on, which was the wall clock's `at`.
     fn from(epoch: Epoch, asked: Instant, at: UnixMillis, length: Duration) -> Self {
         let milliseconds = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-        Self { epoch, until: asked + length, until_by_wall: UnixMillis(at.0.saturating_add(milliseconds)) }
+        Self {
+            epoch,
+            until: asked + length,
+            until_by_wall: UnixMillis(at.0.saturating_add(milliseconds)),
+        }
     }
 
     /// Whether voters may be answered under it now.
@@ -43,14 +50,25 @@ impl Lease {
 }
 
 /// Asks for the lease of an epoch, or for more of it.
-pub(crate) async fn hold(shared: &Shared, cell: &ElectionCell, node: NodeId, epoch: Epoch) -> Result<Lease, EngineError> {
+pub(crate) async fn hold(
+    shared: &Shared,
+    cell: &ElectionCell,
+    node: NodeId,
+    epoch: Epoch,
+) -> Result<Lease, EngineError> {
     if !shared.is_shared {
         // Who closes the election asks this process's own intake to finish.
         return Ok(Lease::from(epoch, Instant::now(), clock::now(), Duration::from_secs(3600)));
     }
     let (asked, at) = (Instant::now(), clock::now());
-    let held = tokio::time::timeout(PATIENCE, shared.ledger.hold_lease(cell.law_id(), node, epoch, LENGTH));
-    held.await.map_err(|_| EngineError::Unavailable { engine: "the ledger", reason: "it does not answer".to_owned() })??;
+    let held = tokio::time::timeout(
+        PATIENCE,
+        shared.ledger.hold_lease(cell.law_id(), node, epoch, LENGTH),
+    );
+    held.await.map_err(|_| EngineError::Unavailable {
+        engine: "the ledger",
+        reason: "it does not answer".to_owned(),
+    })??;
     // The ledger counts from when it answers, which is later.
     Ok(Lease::from(epoch, asked, at, LENGTH))
 }
@@ -63,7 +81,9 @@ pub(crate) async fn keep(shared: Arc<Shared>, cell: Arc<ElectionCell>, node: Nod
         match hold(&shared, &cell, node, lease.epoch).await {
             Ok(lease) => cell.set_lease(lease),
             // The intake asks when it needs it, and tells voters.
-            Err(error) => tracing::debug!(law_id = %cell.law_id(), %error, "a lease is not renewed"),
+            Err(error) => {
+                tracing::debug!(law_id = %cell.law_id(), %error, "a lease is not renewed")
+            }
         }
     }
 }

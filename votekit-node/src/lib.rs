@@ -1,4 +1,5 @@
-//! The votekit node: takes votes over HTTP, makes them durable, decides them once, and publishes a log that anyone can check.
+//! The votekit node: takes votes over HTTP, makes them durable, decides them once, and publishes a
+//! log that anyone can check.
 //!
 //! ```text
 //! http ─▶ node.submit ─▶ intake ─▶ ballot box ─▶ validation ─▶ staging (ledger) ─▶ sealing ─▶ log (ledger)
@@ -7,7 +8,8 @@
 //!           └─ 202 once durable               throttle, labels               reading: status, receipts, results, tiles
 //! ```
 //!
-//! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a node hold.
+//! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a
+//! node hold.
 
 pub mod address_range;
 pub mod archive;
@@ -49,7 +51,11 @@ pub mod metrics;
 pub mod server;
 pub mod throttle;
 
-pub use administration::{ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection};
-pub use reading::{DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus};
+pub use administration::{
+    ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+};
+pub use reading::{
+    DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
+};
 pub use roll_store::{CheckedRoll, RollError};
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

@@ -1,6 +1,8 @@
-//! The electors of an election as its log tells them: who is registered, who is revoked, and by which request each credential was first used.
+//! The electors of an election as its log tells them: who is registered, who is revoked, and by
+//! which request each credential was first used.
 //!
-//! What a shared registry is held against, and rebuilt from. The log and the kept rolls are all it takes: no key, no evidence, no running node.
+//! What a shared registry is held against, and rebuilt from. The log and the kept rolls are all it
+//! takes: no key, no evidence, no running node.
 
 use std::sync::Arc;
 
@@ -35,15 +37,23 @@ impl LogElectors {
     /// # Errors
     /// [`NodeError`] when the log or a kept roll does not read.
     pub fn read(archive: &Archive, law_id: &LawId) -> Result<Self, NodeError> {
-        let mut reader =
-            Reader { archive, law_id, electorate: Electorate::default(), uses: Vec::new(), origins: Vec::new(), scheme: None };
+        let mut reader = Reader {
+            archive,
+            law_id,
+            electorate: Electorate::default(),
+            uses: Vec::new(),
+            origins: Vec::new(),
+            scheme: None,
+        };
         archive.for_each_leaf(law_id, |leaf| reader.take(leaf))?;
         Ok(reader.finish())
     }
 
     /// Every credential with its first use.
     pub fn credentials(&self) -> impl Iterator<Item = (RegistryKey, FirstUse)> {
-        self.electors.iter().flat_map(|list| list.keys.keys().iter().copied().zip(list.uses.iter().copied()))
+        self.electors
+            .iter()
+            .flat_map(|list| list.keys.keys().iter().copied().zip(list.uses.iter().copied()))
     }
 
     /// The manifests.
@@ -76,7 +86,9 @@ impl Reader<'_> {
         let folder = self.archive.folder();
         let manifest = roll_store::manifest(folder, digest)?;
         match roll_store::content(folder, digest, self.law_id)? {
-            None => return Err(self.damaged("a roll that took effect has nothing for this election")),
+            None => {
+                return Err(self.damaged("a roll that took effect has nothing for this election"));
+            }
             Some(RollContent::Roll(keys)) => {
                 self.electorate.add_roll(keys).map_err(|error| self.damaged(&error.to_string()))?;
             }
@@ -95,7 +107,8 @@ impl Reader<'_> {
         let Decision::Accepted { hash } = &entry.decision else { return Ok(()) };
         let scheme = self.scheme.ok_or_else(|| self.damaged("entries follow a roll"))?;
         let found = self.electorate.find(&scheme.registry_key(hash));
-        let Elector(elector) = found.ok_or_else(|| self.damaged("a vote was accepted whose credential is on no roll"))?;
+        let Elector(elector) = found
+            .ok_or_else(|| self.damaged("a vote was accepted whose credential is on no roll"))?;
         self.electorate.attempt_by(Elector(elector));
         self.uses[elector as usize] = FirstUse::by(&entry.request);
         Ok(())
@@ -107,7 +120,10 @@ impl Reader<'_> {
         }
         let known = |(Elector(first), keys): (Elector, &Arc<votekit_core::registry::KeyList>)| {
             let first = first as usize;
-            KnownElectors { keys: Arc::clone(keys), uses: self.uses[first..first + keys.len()].to_vec() }
+            KnownElectors {
+                keys: Arc::clone(keys),
+                uses: self.uses[first..first + keys.len()].to_vec(),
+            }
         };
         LogElectors {
             electors: self.electorate.lists().map(known).collect(),
@@ -118,6 +134,10 @@ impl Reader<'_> {
     }
 
     fn damaged(&self, rule: &str) -> NodeError {
-        EngineError::Corrupt { engine: "the ledger", reason: format!("the log of {}: {rule}", self.law_id) }.into()
+        EngineError::Corrupt {
+            engine: "the ledger",
+            reason: format!("the log of {}: {rule}", self.law_id),
+        }
+        .into()
     }
 }

@@ -1,17 +1,24 @@
 //! What the node counts and measures, as Prometheus text.
 //!
-//! Intake, validation and sealing call the functions here once a batch, never once a vote; the handles behind them are made once, so that a call is a
-//! few atomic operations and allocates nothing. What can be read from the node when somebody asks (queue depth, heights, published counts) is not
-//! pushed here at all: `http/exposition.rs` reads it at each scrape.
+//! Intake, validation and sealing call the functions here once a batch, never once a vote; the
+//! handles behind them are made once, so that a call is a few atomic operations and allocates
+//! nothing. What can be read from the node when somebody asks (queue depth, heights, published
+//! counts) is not pushed here at all: `http/exposition.rs` reads it at each scrape.
 //!
-//! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds the node keeps the global one for himself.
+//! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds
+//! the node keeps the global one for himself.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder as _, SharedString, Unit};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics::{
+    Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder as _, SharedString,
+    Unit,
+};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 /// What became of a vote: the `status` label of `votes_validated_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +37,8 @@ pub fn submitted(n: u64) {
     SUBMITTED.fetch_add(n, Ordering::Relaxed);
 }
 
-/// `n` votes got this decision. Duplicates are counted in `duplicate_attempts_total` too. Once a batch and status.
+/// `n` votes got this decision. Duplicates are counted in `duplicate_attempts_total` too. Once a
+/// batch and status.
 pub fn validated(status: Status, n: u64) {
     match status {
         Status::Accepted => METERS.accepted.increment(n),
@@ -42,7 +50,8 @@ pub fn validated(status: Status, n: u64) {
     }
 }
 
-/// `n` votes waited this long from their stamp on arrival to their decision. Once a batch, with the wait of its oldest envelope.
+/// `n` votes waited this long from their stamp on arrival to their decision. Once a batch, with the
+/// wait of its oldest envelope.
 pub fn validation_latency(latency: Duration, n: usize) {
     METERS.validation_latency.record_many(latency.as_secs_f64(), n);
 }
@@ -63,7 +72,8 @@ pub(crate) enum Step {
     Forwarded,
     /// The ledger has it, for the sealer.
     Staged,
-    /// It goes no further: it is not of whom it says it is, or another has its number. An alarm in the log says more.
+    /// It goes no further: it is not of whom it says it is, or another has its number. An alarm in
+    /// the log says more.
     Refused,
 }
 
@@ -170,17 +180,20 @@ impl Drop for OpenConnection {
     }
 }
 
-/// The durations of one route's requests by method and status. Made once a route, when the router is built.
+/// The durations of one route's requests by method and status. Made once a route, when the router
+/// is built.
 pub(crate) struct RouteMeter {
     route: &'static str,
     histograms: [[std::sync::OnceLock<Histogram>; STATUSES.len()]; METHODS.len()],
 }
 
-/// The methods the routes know; anything else, and so everything answered 405, counts under the last.
+/// The methods the routes know; anything else, and so everything answered 405, counts under the
+/// last.
 const METHODS: [&str; 3] = ["GET", "POST", "other"];
 
 /// The statuses the node answers; anything else counts under the last.
-const STATUSES: [u16; 17] = [200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 0];
+const STATUSES: [u16; 17] =
+    [200, 201, 202, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 0];
 
 impl RouteMeter {
     /// A meter for the route of this pattern.
@@ -190,8 +203,10 @@ impl RouteMeter {
 
     /// One request was answered.
     pub(crate) fn answered(&self, method: &axum::http::Method, status: u16, elapsed: Duration) {
-        let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
-        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        let method =
+            METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+        let status =
+            STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
         let histogram = self.histograms[method][status].get_or_init(|| {
             let labels = vec![
                 Label::from_static_parts("route", self.route),
@@ -218,7 +233,8 @@ pub(crate) struct Reading {
 /// Sets gauges to what was read just now.
 pub(crate) fn read(readings: &[Reading]) {
     for reading in readings {
-        let labels: Vec<_> = reading.labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect();
+        let labels: Vec<_> =
+            reading.labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect();
         register_gauge(&RECORDER, reading.name, labels).set(reading.value);
     }
 }
@@ -229,7 +245,8 @@ pub(crate) fn render() -> String {
     HANDLE.render()
 }
 
-/// Keeps the memory of histograms bounded and brings `votes_per_second` up to date. Called every few seconds while a node serves.
+/// Keeps the memory of histograms bounded and brings `votes_per_second` up to date. Called every
+/// few seconds while a node serves.
 pub(crate) fn upkeep(rate: &mut RateWindow, now: Instant) {
     HANDLE.run_upkeep();
     if let Some(votes_per_second) = rate.advance(SUBMITTED.load(Ordering::Relaxed), now) {
@@ -301,11 +318,27 @@ struct Meters {
 
 impl Meters {
     fn register(recorder: &PrometheusRecorder) -> Self {
-        let validated =
-            |status| register_counter(recorder, "votes_validated_total", vec![Label::from_static_parts("status", status)]);
-        let refused =
-            |reason| register_counter(recorder, "votes_refused_total", vec![Label::from_static_parts("reason", reason)]);
-        let batches = |step| register_counter(recorder, "batches_total", vec![Label::from_static_parts("step", step)]);
+        let validated = |status| {
+            register_counter(
+                recorder,
+                "votes_validated_total",
+                vec![Label::from_static_parts("status", status)],
+            )
+        };
+        let refused = |reason| {
+            register_counter(
+                recorder,
+                "votes_refused_total",
+                vec![Label::from_static_parts("reason", reason)],
+            )
+        };
+        let batches = |step| {
+            register_counter(
+                recorder,
+                "batches_total",
+                vec![Label::from_static_parts("step", step)],
+            )
+        };
         Self {
             submitted: register_counter(recorder, "votes_submitted_total", Vec::new()),
             accepted: validated("accepted"),
@@ -313,7 +346,11 @@ impl Meters {
             invalid: validated("invalid"),
             duplicate_attempts: register_counter(recorder, "duplicate_attempts_total", Vec::new()),
             per_second: register_gauge(recorder, "votes_per_second", Vec::new()),
-            validation_latency: register_histogram(recorder, "validation_latency_seconds", Vec::new()),
+            validation_latency: register_histogram(
+                recorder,
+                "validation_latency_seconds",
+                Vec::new(),
+            ),
             batches_marked: batches("marked"),
             batches_forwarded: batches("forwarded"),
             batches_staged: batches("staged"),
@@ -324,8 +361,16 @@ impl Meters {
             sealing: register_histogram(recorder, "sealing_duration_seconds", Vec::new()),
             connections: register_gauge(recorder, "http_connections", Vec::new()),
             leading: register_gauge(recorder, "node_leading", Vec::new()),
-            connections_refused: register_counter(recorder, "http_connections_refused_total", Vec::new()),
-            connections_dismissed: register_counter(recorder, "http_connections_dismissed_total", Vec::new()),
+            connections_refused: register_counter(
+                recorder,
+                "http_connections_refused_total",
+                Vec::new(),
+            ),
+            connections_dismissed: register_counter(
+                recorder,
+                "http_connections_dismissed_total",
+                Vec::new(),
+            ),
             refused_back_off: refused("back-off"),
             refused_address_share: refused("address-share"),
             refused_rate: refused("rate"),
@@ -338,8 +383,10 @@ impl Meters {
     }
 }
 
-/// Bounds of the buckets, in seconds: fine where the targets lie (milliseconds), coarse up to the longest wait.
-const DURATION_BUCKETS_S: [f64; 14] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+/// Bounds of the buckets, in seconds: fine where the targets lie (milliseconds), coarse up to the
+/// longest wait.
+const DURATION_BUCKETS_S: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
 
 fn build_recorder() -> PrometheusRecorder {
     let builder = PrometheusBuilder::new()
@@ -353,45 +400,108 @@ fn build_recorder() -> PrometheusRecorder {
 fn describe(recorder: &PrometheusRecorder) {
     let name = KeyName::from_const_str;
     let text = SharedString::const_str;
-    recorder.describe_counter(name("votes_submitted_total"), None, text("Votes made durable and answered 202."));
-    recorder.describe_counter(name("votes_validated_total"), None, text("Votes decided, by what became of them."));
-    recorder.describe_counter(name("duplicate_attempts_total"), None, text("Votes with a credential that had voted before."));
-    recorder.describe_gauge(name("votes_per_second"), None, text("Votes made durable a second, over the last few seconds."));
+    recorder.describe_counter(
+        name("votes_submitted_total"),
+        None,
+        text("Votes made durable and answered 202."),
+    );
+    recorder.describe_counter(
+        name("votes_validated_total"),
+        None,
+        text("Votes decided, by what became of them."),
+    );
+    recorder.describe_counter(
+        name("duplicate_attempts_total"),
+        None,
+        text("Votes with a credential that had voted before."),
+    );
+    recorder.describe_gauge(
+        name("votes_per_second"),
+        None,
+        text("Votes made durable a second, over the last few seconds."),
+    );
     let latency = text("From a vote's arrival to its decision.");
     recorder.describe_histogram(name("validation_latency_seconds"), Some(Unit::Seconds), latency);
     let duration = text("From the head of a request to its answer.");
-    recorder.describe_histogram(name("api_request_duration_seconds"), Some(Unit::Seconds), duration);
-    recorder.describe_counter(name("batches_total"), None, text("Batches by the step that this node did for them."));
-    recorder.describe_gauge(name("commits_open"), None, text("Commits whose answer from the ledger this node waits for."));
-    recorder.describe_counter(name("blocks_sealed_total"), None, text("Blocks committed by this node."));
-    recorder.describe_counter(name("leaves_sealed_total"), None, text("Leaves in the blocks committed by this node."));
+    recorder.describe_histogram(
+        name("api_request_duration_seconds"),
+        Some(Unit::Seconds),
+        duration,
+    );
+    recorder.describe_counter(
+        name("batches_total"),
+        None,
+        text("Batches by the step that this node did for them."),
+    );
+    recorder.describe_gauge(
+        name("commits_open"),
+        None,
+        text("Commits whose answer from the ledger this node waits for."),
+    );
+    recorder.describe_counter(
+        name("blocks_sealed_total"),
+        None,
+        text("Blocks committed by this node."),
+    );
+    recorder.describe_counter(
+        name("leaves_sealed_total"),
+        None,
+        text("Leaves in the blocks committed by this node."),
+    );
     let sealing = text("From the first decision of a block to its commit.");
     recorder.describe_histogram(name("sealing_duration_seconds"), Some(Unit::Seconds), sealing);
-    recorder.describe_gauge(name("node_leading"), None, text("1 while this node leads: it seals. 0 while another does."));
-    recorder.describe_gauge(name("http_connections"), None, text("Connections open now, on all listeners."));
+    recorder.describe_gauge(
+        name("node_leading"),
+        None,
+        text("1 while this node leads: it seals. 0 while another does."),
+    );
+    recorder.describe_gauge(
+        name("http_connections"),
+        None,
+        text("Connections open now, on all listeners."),
+    );
     let refused = text("Connections over the share of their address, closed at once.");
     recorder.describe_counter(name("http_connections_refused_total"), None, refused);
     let dismissed = text("Idle connections closed to make room for new ones.");
     recorder.describe_counter(name("http_connections_dismissed_total"), None, dismissed);
-    let votes_refused = text("Votes answered 429 for their rate, their address or their credential; nothing was stored.");
+    let votes_refused = text(
+        "Votes answered 429 for their rate, their address or their credential; nothing was stored.",
+    );
     recorder.describe_counter(name("votes_refused_total"), None, votes_refused);
-    recorder.describe_counter(name("snapshots_written_total"), None, text("Snapshots written by this node."));
+    recorder.describe_counter(
+        name("snapshots_written_total"),
+        None,
+        text("Snapshots written by this node."),
+    );
     let refused = text("Snapshots that were found at the start and not used.");
     recorder.describe_counter(name("snapshots_refused_total"), None, refused);
-    recorder.describe_counter(name("leaves_scrubbed_total"), None, text("Leaves read again after the start."));
+    recorder.describe_counter(
+        name("leaves_scrubbed_total"),
+        None,
+        text("Leaves read again after the start."),
+    );
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));
-    recorder.describe_gauge(name("votes_pending"), None, text("Votes issued by this node and not yet decided."));
+    recorder.describe_gauge(
+        name("votes_pending"),
+        None,
+        text("Votes issued by this node and not yet decided."),
+    );
     recorder.describe_gauge(name("block_height"), None, text("Height of the last block."));
     recorder.describe_gauge(name("log_size"), None, text("Leaves in the log."));
     let age = text("Time since the last block was sealed.");
     recorder.describe_gauge(name("checkpoint_age_seconds"), Some(Unit::Seconds), age);
 }
 
-const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
+const METADATA: Metadata<'static> =
+    Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
-fn register_counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
+fn register_counter(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: Vec<Label>,
+) -> Counter {
     recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
 }
 
@@ -399,7 +509,11 @@ fn register_gauge(recorder: &PrometheusRecorder, name: &'static str, labels: Vec
     recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
 }
 
-fn register_histogram(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Histogram {
+fn register_histogram(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: Vec<Label>,
+) -> Histogram {
     recorder.register_histogram(&Key::from_parts(name, labels), &METADATA)
 }
 
@@ -418,7 +532,11 @@ mod tests {
         vote_refused(Refusal::Guess);
         batch(Step::Staged);
         let _commit = OpenCommit::count();
-        RouteMeter::new("/api/v1/vote").answered(&axum::http::Method::POST, 202, Duration::from_millis(1));
+        RouteMeter::new("/api/v1/vote").answered(
+            &axum::http::Method::POST,
+            202,
+            Duration::from_millis(1),
+        );
         read(&[Reading {
             name: "votes_by_law",
             labels: vec![("law_id", "L1".to_owned()), ("choice", "oui".to_owned())],

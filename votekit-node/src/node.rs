@@ -1,7 +1,7 @@
 //! A node: its folder, its engines, its elections, and the tasks that move votes along.
 //!
-//! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line call the methods; [`Node::shutdown`]
-//! publishes what was taken, seals it and stops.
+//! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line
+//! call the methods; [`Node::shutdown`] publishes what was taken, seals it and stops.
 
 mod error;
 
@@ -100,7 +100,8 @@ impl Shared {
         });
     }
 
-    /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still deciding.
+    /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still
+    /// deciding.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(task);
         let end = task.abort_handle();
@@ -117,14 +118,22 @@ impl Shared {
 }
 
 #[cfg(feature = "services")]
-async fn open_services(registry: &str, ballot_box: &str, ledger: &str) -> Result<(Roles, String), NodeError> {
+async fn open_services(
+    registry: &str,
+    ballot_box: &str,
+    ledger: &str,
+) -> Result<(Roles, String), NodeError> {
     use crate::engine::services;
     let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
     Ok(services::open(&addresses).await?)
 }
 
 #[cfg(not(feature = "services"))]
-async fn open_services(_registry: &str, _ballot_box: &str, _ledger: &str) -> Result<(Roles, String), NodeError> {
+async fn open_services(
+    _registry: &str,
+    _ballot_box: &str,
+    _ledger: &str,
+) -> Result<(Roles, String), NodeError> {
     Err(NodeError::NoServices)
 }
 
@@ -141,12 +150,15 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Opens the services that the configuration names, or else the embedded engine in the data folder, reads every log back and starts the tasks.
+    /// Opens the services that the configuration names, or else the embedded engine in the data
+    /// folder, reads every log back and starts the tasks.
     ///
     /// # Errors
     /// [`NodeError`]; nothing runs then.
     pub async fn start(folder: DataFolder, config: Config) -> Result<Self, NodeError> {
-        if let (Some(registry), Some(ballot_box), Some(ledger)) = (&config.registry, &config.ballot_box, &config.ledger) {
+        if let (Some(registry), Some(ballot_box), Some(ledger)) =
+            (&config.registry, &config.ballot_box, &config.ledger)
+        {
             let (roles, installation) = open_services(registry, ballot_box, ledger).await?;
             folder.belong_to(&Belonging::Services { installation })?;
             return Self::start_on(folder, config, roles).await;
@@ -154,7 +166,10 @@ impl Node {
         folder.belong_to(&Belonging::Itself)?;
         let path = folder.path().to_owned();
         let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
-        let engine = opened.map_err(|error| EngineError::Fatal { engine: "SQLite", reason: error.to_string() })??;
+        let engine = opened.map_err(|error| EngineError::Fatal {
+            engine: "SQLite",
+            reason: error.to_string(),
+        })??;
         let EmbeddedEngine { registry, ballot_box, ledger } = engine;
         Self::start_on(folder, config, Roles { registry, ballot_box, ledger }).await
     }
@@ -163,7 +178,11 @@ impl Node {
     ///
     /// # Errors
     /// [`NodeError`]; nothing runs then.
-    pub async fn start_on(folder: DataFolder, config: Config, engine: Roles) -> Result<Self, NodeError> {
+    pub async fn start_on(
+        folder: DataFolder,
+        config: Config,
+        engine: Roles,
+    ) -> Result<Self, NodeError> {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
         let shared = Arc::new(Shared {
@@ -208,7 +227,8 @@ impl Node {
         Ok(node)
     }
 
-    /// Reads back every election of the ledger that this node does not have yet. A node that starts holds the registry against each.
+    /// Reads back every election of the ledger that this node does not have yet. A node that starts
+    /// holds the registry against each.
     async fn take_up_elections(&self, starting: bool) -> Result<(), NodeError> {
         let _creating = self.shared.creating.lock().await;
         for law_id in self.shared.ledger.elections().await? {
@@ -223,9 +243,13 @@ impl Node {
         Ok(())
     }
 
-    /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it. Whatever else is wrong with it, votes are decided without.
+    /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it.
+    /// Whatever else is wrong with it, votes are decided without.
     async fn check_registry(&self, law_id: &LawId, chronicle: &Chronicle) -> Result<(), NodeError> {
-        let Some(digest) = chronicle.last_manifest().filter(|_| chronicle.state() < State::Closed) else { return Ok(()) };
+        let Some(digest) = chronicle.last_manifest().filter(|_| chronicle.state() < State::Closed)
+        else {
+            return Ok(());
+        };
         let origin = RollOrigin::of(&roll_store::manifest(&self.shared.folder, &digest)?);
         match self.shared.registry.check_origin(law_id, &origin).await {
             Ok(()) => Ok(()),
@@ -243,7 +267,8 @@ impl Node {
             tokio::time::sleep(LOOK_FOR_ELECTIONS_EVERY).await;
             match self.take_up_elections(false).await {
                 Ok(()) => {}
-                // It may be there in a moment: its keys are written first, but the folder may be on a network.
+                // It may be there in a moment: its keys are written first, but the folder may be on
+                // a network.
                 Err(error) => tracing::warn!(%error, "an election cannot be taken up yet"),
             }
         }
@@ -273,9 +298,15 @@ impl Node {
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
         let node = node_key.node_id();
-        self.shared.spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
+        self.shared
+            .spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
         self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
-        self.shared.spawn(epoch_end::run(shared(), Arc::clone(&cell), node_key, recovered.earlier_epochs));
+        self.shared.spawn(epoch_end::run(
+            shared(),
+            Arc::clone(&cell),
+            node_key,
+            recovered.earlier_epochs,
+        ));
         if self.shared.is_shared && self.shared.has(Role::Ingest) {
             self.shared.spawn(lease::keep(shared(), Arc::clone(&cell), node));
         }
@@ -347,8 +378,8 @@ impl Node {
         self.shared.folder.admin_token()
     }
 
-    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One with an origin came over the network, and is
-    /// admitted first.
+    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One
+    /// with an origin came over the network, and is admitted first.
     ///
     /// # Errors
     /// [`SubmitError`], which says whether anything was stored.
@@ -359,34 +390,56 @@ impl Node {
         origin: Option<Origin>,
     ) -> Result<RequestId, SubmitError> {
         let received = self.now();
-        let cell = self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
+        let cell =
+            self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
         if !self.shared.has(Role::Ingest) {
-            let reason = "it does not have the role of taking votes: send them to a node that has".to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable { engine: "this node", reason }));
+            let reason = "it does not have the role of taking votes: send them to a node that has"
+                .to_owned();
+            return Err(SubmitError::Unavailable(EngineError::Unavailable {
+                engine: "this node",
+                reason,
+            }));
         }
         let committed = cell.committed();
-        let not_open = || SubmitError::NotOpen { state: committed.state(), opens: committed.opens, closes: committed.closes };
+        let not_open = || SubmitError::NotOpen {
+            state: committed.state(),
+            opens: committed.opens,
+            closes: committed.closes,
+        };
         let window = Window { opens: committed.opens, closes: committed.closes };
         if committed.state() != State::Open || window.timing(received) != Timing::InTime {
             return Err(not_open());
         }
         if !committed.admits_this_node {
-            let reason = "this node's key is not admitted to the election: is this its own data folder?".to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable { engine: "the log", reason }));
+            let reason =
+                "this node's key is not admitted to the election: is this its own data folder?"
+                    .to_owned();
+            return Err(SubmitError::Unavailable(EngineError::Unavailable {
+                engine: "the log",
+                reason,
+            }));
         }
         cell.note_stamp(received);
-        let choice = cell.definition.choice_index(&vote.choice).ok_or(SubmitError::UnknownChoice)?;
+        let choice =
+            cell.definition.choice_index(&vote.choice).ok_or(SubmitError::UnknownChoice)?;
         let hasher = cell.hasher().ok_or_else(not_open)?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
         let request = match idempotency_key {
             Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
             None => random_request_id().map_err(|error| {
-                SubmitError::Unavailable(EngineError::Unavailable { engine: "system", reason: error.to_string() })
+                SubmitError::Unavailable(EngineError::Unavailable {
+                    engine: "system",
+                    reason: error.to_string(),
+                })
             })?,
         };
         let origin = match origin {
-            Some(origin) => self.admit(&cell, origin, Mark { key: hasher.scheme().registry_key(&hash), request })?,
+            Some(origin) => self.admit(
+                &cell,
+                origin,
+                Mark { key: hasher.scheme().registry_key(&hash), request },
+            )?,
             None => None,
         };
         let (reply, durable) = oneshot::channel();
@@ -401,15 +454,27 @@ impl Node {
             Ok(Err(IntakeError::Finished)) => {
                 let committed = cell.committed();
                 let (opens, closes) = (committed.opens, committed.closes);
-                Err(SubmitError::NotOpen { state: committed.state().max(State::Closing), opens, closes })
+                Err(SubmitError::NotOpen {
+                    state: committed.state().max(State::Closing),
+                    opens,
+                    closes,
+                })
             }
             Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
-            Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => Err(SubmitError::OutcomeUnknown { request }),
+            Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => {
+                Err(SubmitError::OutcomeUnknown { request })
+            }
         }
     }
 
-    /// Lets in a vote that came over the network. A full queue is told before the credential is looked at, as a spent rate is.
-    fn admit(&self, cell: &ElectionCell, origin: Origin, mark: Mark) -> Result<Option<Origin>, SubmitError> {
+    /// Lets in a vote that came over the network. A full queue is told before the credential is
+    /// looked at, as a spent rate is.
+    fn admit(
+        &self,
+        cell: &ElectionCell,
+        origin: Origin,
+        mark: Mark,
+    ) -> Result<Option<Origin>, SubmitError> {
         if cell.intake.capacity() == 0 {
             return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
         }
@@ -439,7 +504,9 @@ impl Node {
     /// Ends every task at once, as a kill does: nothing is published, sealed or told any more.
     #[cfg(feature = "test-support")]
     pub fn abandon(self) {
-        for (task, _) in std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner)) {
+        for (task, _) in
+            std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner))
+        {
             task.abort();
         }
     }
@@ -466,7 +533,8 @@ impl Node {
             }
         }
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");
-        let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let tasks =
+            std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         for (task, watched) in tasks {
             task.abort();
             // An aborted task has nothing to say.

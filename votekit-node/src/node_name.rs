@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// What a node is called among those that share its data folder: 1 to 40 of `a-z0-9-`. Its own key, lock and snapshots stand under `nodes/NAME`.
+/// What a node is called among those that share its data folder: 1 to 40 of `a-z0-9-`. Its own key,
+/// lock and snapshots stand under `nodes/NAME`.
 ///
 /// ```
 /// use votekit_node::node_name::NodeName;
@@ -35,7 +36,11 @@ impl FromStr for NodeName {
 
     fn from_str(text: &str) -> Result<Self, NodeNameError> {
         let known = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if (1..=40).contains(&text.len()) && text.bytes().all(known) { Ok(Self(text.to_owned())) } else { Err(NodeNameError) }
+        if (1..=40).contains(&text.len()) && text.bytes().all(known) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NodeNameError)
+        }
     }
 }
 

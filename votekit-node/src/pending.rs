@@ -43,7 +43,8 @@ impl Pending {
         waiting.origin = origin.or(waiting.origin.take());
     }
 
-    /// Notes a request that another node issued, or an earlier life of this one, unless it is noted.
+    /// Notes a request that another node issued, or an earlier life of this one, unless it is
+    /// noted.
     pub(crate) fn adopt(&self, request: RequestId) {
         let mut shard = self.shard(&request);
         shard.entry(request).or_insert_with(|| Waiting { copies: 1, ..Waiting::default() });
@@ -80,8 +81,10 @@ impl Pending {
     /// Lets go of all requests that are decided, and wakes who waits for them.
     pub(crate) fn resolve_where(&self, is_decided: impl Fn(&RequestId) -> bool) {
         for shard in &self.shards {
-            let decided: Vec<Waiting> =
-                lock(shard).extract_if(|request, _| is_decided(request)).map(|(_, waiting)| waiting).collect();
+            let decided: Vec<Waiting> = lock(shard)
+                .extract_if(|request, _| is_decided(request))
+                .map(|(_, waiting)| waiting)
+                .collect();
             for waiter in decided.into_iter().flat_map(|waiting| waiting.waiters) {
                 // Whoever waited may have gone away.
                 let _ = waiter.send(());
@@ -118,7 +121,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Request ids are random or the output of a keyed hash, and no voter can choose one: their own bytes are the hash.
+/// Request ids are random or the output of a keyed hash, and no voter can choose one: their own
+/// bytes are the hash.
 #[derive(Default)]
 struct RequestHasher(u64);
 

@@ -5,7 +5,8 @@ use std::cell::RefCell;
 use rand_core::{TryCryptoRng, TryRng};
 use votekit_core::id::RequestId;
 
-/// The operating system's generator. A node without randomness cannot encrypt, and stops rather than go on.
+/// The operating system's generator. A node without randomness cannot encrypt, and stops rather
+/// than go on.
 pub(crate) struct SystemRandom;
 
 impl TryRng for SystemRandom {
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn no_id_is_given_twice() {
-        let ids: HashSet<_> = (0..10 * STORE_BYTES).map(|_| random_request_id().expect("random bytes")).collect();
+        let ids: HashSet<_> =
+            (0..10 * STORE_BYTES).map(|_| random_request_id().expect("random bytes")).collect();
         assert_eq!(ids.len(), 10 * STORE_BYTES);
         assert!(!ids.contains(&RequestId::from_bytes([0; RequestId::LENGTH])));
     }

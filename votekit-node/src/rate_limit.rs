@@ -1,4 +1,5 @@
-//! A rate with a burst, for the whole process, or for each address prefix or credential. Pure apart from the clock of the latter two.
+//! A rate with a burst, for the whole process, or for each address prefix or credential. Pure apart
+//! from the clock of the latter two.
 
 use std::fmt;
 use std::hash::Hash;
@@ -30,7 +31,8 @@ impl RateLimit {
 
     /// Says when to come back if nothing can be taken now. Takes nothing.
     pub(crate) fn check(&self, now: Instant) -> Result<(), Duration> {
-        self.after_taking(self.earned_at_ns.load(Ordering::Relaxed), self.nanoseconds(now)).map(drop)
+        self.after_taking(self.earned_at_ns.load(Ordering::Relaxed), self.nanoseconds(now))
+            .map(drop)
     }
 
     /// Takes one, or says when to come back. Costs a compare-and-swap.
@@ -39,20 +41,30 @@ impl RateLimit {
         let mut earned_at_ns = self.earned_at_ns.load(Ordering::Relaxed);
         loop {
             let after = self.after_taking(earned_at_ns, now_ns)?;
-            match self.earned_at_ns.compare_exchange_weak(earned_at_ns, after, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.earned_at_ns.compare_exchange_weak(
+                earned_at_ns,
+                after,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(()),
                 Err(other) => earned_at_ns = other,
             }
         }
     }
 
-    /// Takes one in any case, and says how long to wait until it is earned: at most `wait_max`, so that what is taken in vain is forgotten.
+    /// Takes one in any case, and says how long to wait until it is earned: at most `wait_max`, so
+    /// that what is taken in vain is forgotten.
     pub(crate) fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
         let now_ns = self.nanoseconds(now);
-        let latest_ns = now_ns + self.burst_ns + u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX / 2);
-        let after = |earned_at_ns: u64| Some((earned_at_ns.max(now_ns) + self.interval_ns).min(latest_ns));
-        let before_ns =
-            self.earned_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).unwrap_or_else(|before| before);
+        let latest_ns =
+            now_ns + self.burst_ns + u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX / 2);
+        let after =
+            |earned_at_ns: u64| Some((earned_at_ns.max(now_ns) + self.interval_ns).min(latest_ns));
+        let before_ns = self
+            .earned_at_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, after)
+            .unwrap_or_else(|before| before);
         let earned_at_ns = after(before_ns).unwrap_or(now_ns);
         Duration::from_nanos(earned_at_ns.saturating_sub(now_ns).saturating_sub(self.burst_ns))
     }
@@ -70,8 +82,9 @@ impl RateLimit {
     }
 }
 
-/// A rate for each key, with a burst. A key that was quiet until it has its whole burst again is as good as new, and is forgotten by
-/// [`KeyedRateLimit::forget_quiet`]: memory is bounded by the keys of that time.
+/// A rate for each key, with a burst. A key that was quiet until it has its whole burst again is as
+/// good as new, and is forgotten by [`KeyedRateLimit::forget_quiet`]: memory is bounded by the keys
+/// of that time.
 pub(crate) struct KeyedRateLimit<K: Hash + Eq + Clone> {
     limiter: Option<DefaultKeyedRateLimiter<K>>,
     clock: DefaultClock,
@@ -110,7 +123,11 @@ impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
 
 impl<K: Hash + Eq + Clone> fmt::Debug for KeyedRateLimit<K> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "KeyedRateLimit({} keys)", self.limiter.as_ref().map_or(0, DefaultKeyedRateLimiter::len))
+        write!(
+            formatter,
+            "KeyedRateLimit({} keys)",
+            self.limiter.as_ref().map_or(0, DefaultKeyedRateLimiter::len)
+        )
     }
 }
 
@@ -132,7 +149,11 @@ mod tests {
         assert_eq!(limit.take(start + wait), Ok(()));
         assert_eq!(limit.take(start + wait), Err(wait));
         let later = start + Duration::from_secs(60);
-        assert_eq!((0..10).filter(|_| limit.take(later).is_ok()).count(), 3, "a long rest earns one burst");
+        assert_eq!(
+            (0..10).filter(|_| limit.take(later).is_ok()).count(),
+            3,
+            "a long rest earns one burst"
+        );
         let lifted = RateLimit::new(0, 1);
         assert!((0..10_000).all(|_| lifted.take(lifted.start).is_ok()));
     }
@@ -157,7 +178,10 @@ mod tests {
         assert!((5..100).contains(&taken), "{taken}");
         assert_eq!(limit.take(&prefix("192.0.2.2")), Ok(()));
         limit.forget_quiet();
-        assert!((0..100).any(|_| limit.take(&prefix("192.0.2.1")).is_err()), "what is spent is not forgotten");
+        assert!(
+            (0..100).any(|_| limit.take(&prefix("192.0.2.1")).is_err()),
+            "what is spent is not forgotten"
+        );
         let lifted = KeyedRateLimit::per_second(0);
         assert!((0..10_000).all(|_| lifted.take(&prefix("192.0.2.1")).is_ok()));
     }

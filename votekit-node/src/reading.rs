@@ -1,4 +1,5 @@
-//! What anyone may ask of a node: what became of a request, its receipt, results by policy, the log's tiles, health.
+//! What anyone may ask of a node: what became of a request, its receipt, results by policy, the
+//! log's tiles, health.
 //!
 //! Only what is durable is told: decisions come from the ledger.
 
@@ -144,17 +145,23 @@ impl Node {
             let pending = self.shared.pending.expected(&request);
             // It may have been sealed between the two looks.
             return match pending {
-                None if self.find(&request).await.is_some() => Ok(Some(VoteStatus::Pending { expected: None })),
+                None if self.find(&request).await.is_some() => {
+                    Ok(Some(VoteStatus::Pending { expected: None }))
+                }
                 pending => Ok(pending.map(|expected| VoteStatus::Pending { expected })),
             };
         };
         if index >= cell.committed().size() {
             // Decided, and not durable yet.
-            return Ok(Some(VoteStatus::Pending { expected: self.shared.pending.expected(&request).flatten() }));
+            return Ok(Some(VoteStatus::Pending {
+                expected: self.shared.pending.expected(&request).flatten(),
+            }));
         }
         let leaf = self.leaf(&cell, index).await?;
         match Leaf::parse(&leaf) {
-            Ok(Leaf::Entry(entry)) if entry.request == request => Ok(Some(VoteStatus::Decided(entry.decision))),
+            Ok(Leaf::Entry(entry)) if entry.request == request => {
+                Ok(Some(VoteStatus::Decided(entry.decision)))
+            }
             _ => Err(damaged(&cell, index)),
         }
     }
@@ -163,7 +170,11 @@ impl Node {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn wait(&self, request: RequestId, wait: Duration) -> Result<Option<VoteStatus>, EngineError> {
+    pub async fn wait(
+        &self,
+        request: RequestId,
+        wait: Duration,
+    ) -> Result<Option<VoteStatus>, EngineError> {
         if let Some(decided) = self.shared.pending.decided(&request) {
             // Whether it came in time or not, the ledger says how things stand.
             let _ = tokio::time::timeout(wait, decided).await;
@@ -186,7 +197,8 @@ impl Node {
         }
         let leaf = self.leaf(&cell, index).await?;
         let path = self.inclusion_path(&cell, &committed, index).await?;
-        let checkpoint = SignedCheckpoint::parse(&committed.checkpoint).map_err(|_| damaged(&cell, index))?;
+        let checkpoint =
+            SignedCheckpoint::parse(&committed.checkpoint).map_err(|_| damaged(&cell, index))?;
         Ok(Proof::new(&leaf, index, path, checkpoint).to_string().into_bytes())
     }
 
@@ -202,18 +214,26 @@ impl Node {
         self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
     }
 
-    /// The token that a voter is given with the answer under `after_vote`: request ids alone are public in the log. `None` under other policies.
+    /// The token that a voter is given with the answer under `after_vote`: request ids alone are
+    /// public in the log. `None` under other policies.
     #[must_use]
     pub fn voter_token(&self, law_id: &LawId, request: &RequestId) -> Option<VoterToken> {
         let cell = self.shared.election(law_id)?;
-        (cell.definition.results == ResultsPolicy::AfterVote).then(|| cell.voter_token(request)).flatten()
+        (cell.definition.results == ResultsPolicy::AfterVote)
+            .then(|| cell.voter_token(request))
+            .flatten()
     }
 
-    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote and the token given with it are the key.
+    /// Results, if the policy shows them. Under `after_vote` the request id of an accepted vote and
+    /// the token given with it are the key.
     ///
     /// # Errors
     /// [`ResultsError`].
-    pub async fn results(&self, law_id: &LawId, voter: Option<(RequestId, VoterToken)>) -> Result<Results, ResultsError> {
+    pub async fn results(
+        &self,
+        law_id: &LawId,
+        voter: Option<(RequestId, VoterToken)>,
+    ) -> Result<Results, ResultsError> {
         let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
         let committed = cell.committed();
         let (policy, state) = (cell.definition.results, committed.state());
@@ -225,13 +245,20 @@ impl Node {
                     if cell.voter_token(&request) == Some(token)
                         && cell.chronicle().await.fold().requests().contains(&request) =>
                 {
-                    matches!(self.status(request).await?, Some(VoteStatus::Decided(Decision::Accepted { .. })))
+                    matches!(
+                        self.status(request).await?,
+                        Some(VoteStatus::Decided(Decision::Accepted { .. }))
+                    )
                 }
                 _ => false,
             },
             _ => false,
         };
-        if shown { Ok(committed.results.clone()) } else { Err(ResultsError::Withheld { policy, state }) }
+        if shown {
+            Ok(committed.results.clone())
+        } else {
+            Err(ResultsError::Withheld { policy, state })
+        }
     }
 
     /// The signed checkpoint of an election's log.
@@ -250,9 +277,15 @@ impl Node {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn manifest(&self, law_id: &LawId, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+    pub async fn manifest(
+        &self,
+        law_id: &LawId,
+        digest: &Digest,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         match self.shared.election(law_id) {
-            Some(cell) if cell.chronicle().await.has_manifest(digest) => self.shared.ledger.manifest(digest).await,
+            Some(cell) if cell.chronicle().await.has_manifest(digest) => {
+                self.shared.ledger.manifest(digest).await
+            }
             _ => Ok(None),
         }
     }
@@ -277,7 +310,11 @@ impl Node {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn entry_bundle(&self, law_id: &LawId, tile: Tile) -> Result<Option<Vec<u8>>, EngineError> {
+    pub async fn entry_bundle(
+        &self,
+        law_id: &LawId,
+        tile: Tile,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
         let span = tile.index().checked_mul(u64::from(TILE_WIDTH)).and_then(|first| {
             let end = first.checked_add(u64::from(tile.width()))?;
@@ -293,25 +330,35 @@ impl Node {
     /// The state of this node and of what it depends on.
     pub async fn health(&self) -> Health {
         let Shared { ledger, ballot_box, registry, .. } = &*self.shared;
-        let (ledger, ballot_box, registry) = tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
+        let (ledger, ballot_box, registry) =
+            tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
         let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
         Health {
             // Without the registry votes are taken and decided all the same.
             healthy: [&ledger, &ballot_box, &node].iter().all(|state| *state == OK),
-            dependencies: [("ledger", ledger), ("ballot box", ballot_box), ("registry", registry), ("node", node)]
-                .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
-                .to_vec(),
+            dependencies: [
+                ("ledger", ledger),
+                ("ballot box", ballot_box),
+                ("registry", registry),
+                ("node", node),
+            ]
+            .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+            .to_vec(),
             votes_pending: self.shared.pending.len() as u64,
         }
     }
 
-    /// Why a node that is there to take votes would take none, if an open election does not admit it.
+    /// Why a node that is there to take votes would take none, if an open election does not admit
+    /// it.
     fn not_admitted(&self) -> Option<String> {
         let lacking = |cell: &Arc<ElectionCell>| {
             let committed = cell.committed();
             committed.state() == State::Open && !committed.admits_this_node
         };
-        let cell = self.shared.has(Role::Ingest).then(|| self.shared.elections().into_iter().find(lacking))??;
+        let cell = self
+            .shared
+            .has(Role::Ingest)
+            .then(|| self.shared.elections().into_iter().find(lacking))??;
         Some(format!("{} does not admit it: votekit node admit", cell.law_id()))
     }
 
@@ -320,7 +367,8 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         let elections = self.shared.elections().into_iter().map(|cell| {
             let committed = cell.committed();
-            let shown = committed.state() >= State::Closed || cell.definition.results == ResultsPolicy::Live;
+            let shown = committed.state() >= State::Closed
+                || cell.definition.results == ResultsPolicy::Live;
             let counts = cell.definition.choices.iter().zip(&committed.results.counts.choices);
             ElectionGauges {
                 law_id: cell.law_id().clone(),
@@ -328,7 +376,10 @@ impl Node {
                 block_height: committed.height,
                 log_size: committed.size(),
                 checkpoint_at: committed.results.updated_at.0,
-                votes_by_choice: counts.filter(|_| shown).map(|(choice, count)| (choice.id.to_string(), *count)).collect(),
+                votes_by_choice: counts
+                    .filter(|_| shown)
+                    .map(|(choice, count)| (choice.id.to_string(), *count))
+                    .collect(),
             }
         });
         Gauges { votes_pending: self.shared.pending.len() as u64, elections: elections.collect() }
@@ -345,20 +396,39 @@ impl Node {
     }
 
     async fn leaf(&self, cell: &ElectionCell, index: u64) -> Result<Vec<u8>, EngineError> {
-        let bytes = self.shared.ledger.leaves(cell.law_id(), index, 1).await?.ok_or_else(|| damaged(cell, index))?;
+        let bytes = self
+            .shared
+            .ledger
+            .leaves(cell.law_id(), index, 1)
+            .await?
+            .ok_or_else(|| damaged(cell, index))?;
         let leaf = leaves_of_block(&bytes).next().flatten().map(<[u8]>::to_vec);
         leaf.ok_or_else(|| damaged(cell, index))
     }
 
-    /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again, once a level at the most.
-    async fn inclusion_path(&self, cell: &ElectionCell, committed: &Committed, index: u64) -> Result<Vec<TreeHash>, EngineError> {
+    /// The proof walks the tree synchronously; the tiles it misses are fetched and it walks again,
+    /// once a level at the most.
+    async fn inclusion_path(
+        &self,
+        cell: &ElectionCell,
+        committed: &Committed,
+        index: u64,
+    ) -> Result<Vec<TreeHash>, EngineError> {
         let tiles = Fetched { committed, full: RefCell::default() };
         loop {
             match prove_inclusion(&tiles, index, committed.size()) {
                 Ok(path) => return Ok(path),
                 Err(ProveError::Read { tile, .. }) => {
-                    let hashes = self.tile_hashes(cell, committed, tile).await?.ok_or_else(|| damaged(cell, index))?;
-                    if tiles.full.borrow_mut().insert((tile.level(), tile.index()), hashes).is_some() {
+                    let hashes = self
+                        .tile_hashes(cell, committed, tile)
+                        .await?
+                        .ok_or_else(|| damaged(cell, index))?;
+                    if tiles
+                        .full
+                        .borrow_mut()
+                        .insert((tile.level(), tile.index()), hashes)
+                        .is_some()
+                    {
                         return Err(damaged(cell, index));
                     }
                 }
@@ -377,7 +447,11 @@ impl Node {
             return Ok(Some(partial));
         }
         let bytes = self.shared.ledger.tile(cell.law_id(), tile.level(), tile.index()).await?;
-        bytes.map(|bytes| tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))).transpose()
+        bytes
+            .map(|bytes| {
+                tile::decode_hashes(&bytes).map_err(|error| corrupt(format!("{tile}: {error}")))
+            })
+            .transpose()
     }
 }
 

@@ -1,7 +1,10 @@
-//! Starting: the log of an election is read back, its root held against the checkpoint, the registry brought up to it.
+//! Starting: the log of an election is read back, its root held against the checkpoint, the
+//! registry brought up to it.
 //!
-//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged is said aloud, and the log is read from its first leaf.
-//! One that is whole and yet not of this log proves that the ledger was put back: going on would fork the log, so the node does not start.
+//! With a snapshot only the blocks and the evidence after it are read. A snapshot that is damaged
+//! is said aloud, and the log is read from its first leaf. One that is whole and yet not of this
+//! log proves that the ledger was put back: going on would fork the log, so the node does not
+//! start.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +21,9 @@ use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 use votekit_core::registry::Elector;
 
 use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets, Position};
-use crate::engine::{EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock};
+use crate::engine::{
+    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
+};
 use crate::metrics;
 use crate::node::{NodeError, Shared};
 use crate::retry::until_definite;
@@ -44,14 +49,18 @@ pub(crate) struct Recovered {
 }
 
 /// Reads the log of an election back.
-pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(Chronicle, Recovered), NodeError> {
+pub(crate) async fn read_back(
+    shared: &Arc<Shared>,
+    law_id: &LawId,
+) -> Result<(Chronicle, Recovered), NodeError> {
     let began = Instant::now();
     let ledger = &*shared.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&shared.folder, law_id);
-    let log = Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls, known: None };
+    let log =
+        Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls, known: None };
     let (chronicle, written) = log.read().await?;
     if ballot_key.is_none() && chronicle.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
@@ -63,7 +72,10 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     if !shared.registry.is_shared() {
         shared.registry.restore_all(law_id, known_electors(&chronicle)).await?;
     }
-    let hasher = chronicle.last_manifest().map(|manifest| roll_store::hasher(&shared.folder, &manifest)).transpose()?;
+    let hasher = chronicle
+        .last_manifest()
+        .map(|manifest| roll_store::hasher(&shared.folder, &manifest))
+        .transpose()?;
     let node = shared.folder.node_key()?.node_id();
     let scrub = written.is_some().then(|| Scrub::new(&chronicle));
     let from_snapshot = written.as_ref().map_or(0, Written::size);
@@ -75,12 +87,25 @@ pub(crate) async fn read_back(shared: &Arc<Shared>, law_id: &LawId) -> Result<(C
     let staged_at_start = reissue(shared, &chronicle, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
     let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
-    let earlier_epochs: Vec<Epoch> = own.filter(|epoch| !chronicle.fold().progress(node, *epoch).ended).collect();
+    let earlier_epochs: Vec<Epoch> =
+        own.filter(|epoch| !chronicle.fold().progress(node, *epoch).ended).collect();
     if !earlier_epochs.is_empty() && chronicle.state() < State::Closed {
         // Whoever still publishes in them, on a copy of the folder, begins another.
         ledger.fence(law_id, node).await?;
     }
-    Ok((chronicle, Recovered { committed, secrets, signer, hasher, earlier_epochs, staged_at_start, snapshots, scrub }))
+    Ok((
+        chronicle,
+        Recovered {
+            committed,
+            secrets,
+            signer,
+            hasher,
+            earlier_epochs,
+            staged_at_start,
+            snapshots,
+            scrub,
+        },
+    ))
 }
 
 fn damaged(law_id: &LawId, rule: &'static str) -> NodeError {
@@ -123,7 +148,10 @@ impl Log<'_> {
         };
         let chronicle = self.read_on(None, StagingId(0)).await?;
         if may_be_of_another {
-            return Err(self.forked("the log is whole, and does not go on from the snapshot, which is whole too".to_owned()));
+            return Err(self.forked(
+                "the log is whole, and does not go on from the snapshot, which is whole too"
+                    .to_owned(),
+            ));
         }
         Ok((chronicle, None))
     }
@@ -145,8 +173,13 @@ impl Log<'_> {
         tracing::error!(law_id = %self.law_id, %error, "alarm: a snapshot is not used; the whole log is read back instead");
     }
 
-    /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the signed checkpoint.
-    async fn read_on(&self, from: Option<Chronicle>, sealed_through: StagingId) -> Result<Chronicle, NodeError> {
+    /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the
+    /// signed checkpoint.
+    async fn read_on(
+        &self,
+        from: Option<Chronicle>,
+        sealed_through: StagingId,
+    ) -> Result<Chronicle, NodeError> {
         let Self { shared, law_id, head, ballot_key, rolls, known } = self;
         if known.is_some_and(|known| head.height < known.height) {
             return Err(self.forked("the log is shorter than this node has seen it".to_owned()));
@@ -158,7 +191,8 @@ impl Log<'_> {
         let mut chronicle = from;
         while height <= head.height {
             // Another node may be sealing: what comes after this head is followed later.
-            let limit = usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE).min(READ_AT_ONCE);
+            let limit =
+                usize::try_from(head.height - height + 1).unwrap_or(READ_AT_ONCE).min(READ_AT_ONCE);
             let blocks = shared.ledger.blocks(law_id, height, limit).await?;
             if blocks.is_empty() {
                 return Err(damaged(law_id, "blocks are missing"));
@@ -167,16 +201,23 @@ impl Log<'_> {
                 if block.height != height {
                     return Err(damaged(law_id, "blocks are missing"));
                 }
-                let decided = |number: &BatchNumber| chronicle.as_ref().is_some_and(|chronicle| is_decided(chronicle, number));
+                let decided = |number: &BatchNumber| {
+                    chronicle.as_ref().is_some_and(|chronicle| is_decided(chronicle, number))
+                };
                 evidence.read_for(&*shared.ledger, &block, decided).await?;
                 let mut source = evidence.source(ballot_key.clone(), Some(rolls));
-                let replayed = Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
+                let replayed =
+                    Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
                 let replayed = replayed.map_err(|error| match rolls.failure() {
                     Some(roll) => NodeError::Roll(roll),
                     None => NodeError::Log { law_id: (*law_id).clone(), error },
                 })?;
-                if known.is_some_and(|known| known.height == height && known != Position::of(&replayed)) {
-                    return Err(self.forked("the log is another than this node has seen".to_owned()));
+                if known
+                    .is_some_and(|known| known.height == height && known != Position::of(&replayed))
+                {
+                    return Err(
+                        self.forked("the log is another than this node has seen".to_owned())
+                    );
                 }
                 chronicle = Some(replayed);
                 height += 1;
@@ -186,7 +227,8 @@ impl Log<'_> {
         let signer = self.signer(&chronicle)?;
         let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
-        check_head(&chronicle, &head.checkpoint, head.size).map_err(|rule| damaged(law_id, rule))?;
+        check_head(&chronicle, &head.checkpoint, head.size)
+            .map_err(|rule| damaged(law_id, rule))?;
         Ok(chronicle)
     }
 
@@ -195,7 +237,8 @@ impl Log<'_> {
     }
 }
 
-/// Requests that were answered and not yet sealed are on their way again. Gives the last place in staging.
+/// Requests that were answered and not yet sealed are on their way again. Gives the last place in
+/// staging.
 async fn reissue(
     shared: &Shared,
     chronicle: &Chronicle,
@@ -207,7 +250,8 @@ async fn reissue(
         let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
         let Some(Staged { id, .. }) = staged.last() else { return Ok(after) };
         after = *id;
-        let undecided = staged.iter().filter(|staged| !is_decided(chronicle, &staged.batch.number()));
+        let undecided =
+            staged.iter().filter(|staged| !is_decided(chronicle, &staged.batch.number()));
         for envelope in undecided.flat_map(|staged| staged.batch.envelopes()) {
             shared.pending.adopt(envelope.request);
         }
@@ -215,9 +259,15 @@ async fn reissue(
 }
 
 /// Reads the log of an election once more: the state at its head, whatever is in memory.
-pub(crate) async fn read_again(shared: &Arc<Shared>, law_id: &LawId, known: Position) -> Result<(Chronicle, Head), NodeError> {
-    let head = shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
-    let ballot_key = ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
+pub(crate) async fn read_again(
+    shared: &Arc<Shared>,
+    law_id: &LawId,
+    known: Position,
+) -> Result<(Chronicle, Head), NodeError> {
+    let head =
+        shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
+    let ballot_key =
+        ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
     let rolls = Rolls::new(&shared.folder, law_id);
     let log = Log { shared, law_id, head: &head, ballot_key, rolls, known: Some(known) };
     let (chronicle, _) = log.read().await?;
@@ -232,7 +282,11 @@ pub(crate) fn is_decided(chronicle: &Chronicle, number: &BatchNumber) -> bool {
     number.sequence <= chronicle.fold().progress(number.node, number.epoch).through
 }
 
-pub(crate) fn check_head(chronicle: &Chronicle, checkpoint: &[u8], size: u64) -> Result<(), &'static str> {
+pub(crate) fn check_head(
+    chronicle: &Chronicle,
+    checkpoint: &[u8],
+    size: u64,
+) -> Result<(), &'static str> {
     let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
     if chronicle.tree().size() != size || signed.unverified().size() != size {
         return Err("the number of leaves differs");
@@ -262,21 +316,29 @@ fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
     let mut known: Vec<_> = lists
         .into_iter()
         .rev()
-        .map(|(Elector(first), keys)| KnownElectors { keys: Arc::clone(keys), uses: uses.split_off(first as usize) })
+        .map(|(Elector(first), keys)| KnownElectors {
+            keys: Arc::clone(keys),
+            uses: uses.split_off(first as usize),
+        })
         .collect();
     known.reverse();
     known
 }
 
 /// Adds what a roll or a supplement brings to the registry.
-pub(crate) async fn add_to_registry(shared: &Shared, law_id: &LawId, content: &RollContent) -> Result<(), EngineError> {
+pub(crate) async fn add_to_registry(
+    shared: &Shared,
+    law_id: &LawId,
+    content: &RollContent,
+) -> Result<(), EngineError> {
     match content {
         RollContent::Roll(keys) => shared.registry.add_roll(law_id, keys).await,
         RollContent::Supplement(changes) => shared.registry.apply(law_id, changes).await,
     }
 }
 
-/// No more evidence is held that no block has asked for yet: batches lie in staging nearly in the order of the log.
+/// No more evidence is held that no block has asked for yet: batches lie in staging nearly in the
+/// order of the log.
 const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Batches read from the ledger in step with the blocks.
@@ -294,7 +356,8 @@ impl Evidence {
         Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 
-    /// Reads on until every batch of the block is at hand, or the evidence ends. What is decided already is not kept: no block asks for it any more.
+    /// Reads on until every batch of the block is at hand, or the evidence ends. What is decided
+    /// already is not kept: no block asks for it any more.
     pub(crate) async fn read_for(
         &mut self,
         ledger: &dyn Ledger,
@@ -309,14 +372,19 @@ impl Evidence {
                 _ => None,
             })
             .collect();
-        while !self.ended && self.bytes < EVIDENCE_BYTES_MAX && wanted.iter().any(|number| !self.batches.contains_key(number)) {
+        while !self.ended
+            && self.bytes < EVIDENCE_BYTES_MAX
+            && wanted.iter().any(|number| !self.batches.contains_key(number))
+        {
             let read = || ledger.staged(&self.law_id, self.after, READ_AT_ONCE);
             let staged = until_definite("reading the evidence", read).await?;
             match staged.last() {
                 Some(Staged { id, .. }) => self.after = *id,
                 None => self.ended = true,
             }
-            for Staged { batch, .. } in staged.into_iter().filter(|staged| !is_decided(&staged.batch.number())) {
+            for Staged { batch, .. } in
+                staged.into_iter().filter(|staged| !is_decided(&staged.batch.number()))
+            {
                 self.bytes += batch.as_bytes().len();
                 self.batches.insert(batch.number(), batch);
             }

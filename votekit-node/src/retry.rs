@@ -1,4 +1,5 @@
-//! What to do when an engine is away: wait, longer each time, and ask again. Never a loop without a pause.
+//! What to do when an engine is away: wait, longer each time, and ask again. Never a loop without a
+//! pause.
 
 use std::time::Duration;
 
@@ -27,7 +28,10 @@ pub(crate) fn is_passing(error: &EngineError) -> bool {
 }
 
 /// Calls until the answer is definite. For calls that are safe to repeat.
-pub(crate) async fn until_definite<T, F>(what: &'static str, mut call: impl FnMut() -> F) -> Result<T, EngineError>
+pub(crate) async fn until_definite<T, F>(
+    what: &'static str,
+    mut call: impl FnMut() -> F,
+) -> Result<T, EngineError>
 where
     F: Future<Output = Result<T, EngineError>>,
 {

@@ -1,4 +1,5 @@
-//! Rolls in the data folder: checked whole before anything changes, kept under the digest of their manifest.
+//! Rolls in the data folder: checked whole before anything changes, kept under the digest of their
+//! manifest.
 
 use std::collections::HashMap;
 use std::fs;
@@ -16,7 +17,8 @@ use votekit_core::registry::{Changes, KeyList};
 
 use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
 
-/// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must be signed by one of them.
+/// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must
+/// be signed by one of them.
 const OFFICIALS: &str = "officials";
 
 /// Why a roll was not loaded. Nothing has changed then.
@@ -76,12 +78,17 @@ pub struct CheckedRoll {
 }
 
 impl CheckedRoll {
-    /// Reads and checks a folder that `hashgen` made, by the rules under which a node takes it: every digest and count, the pepper's check value, and, when the data
-    /// folder names officials, a signature of one of them. Keeps nothing.
+    /// Reads and checks a folder that `hashgen` made, by the rules under which a node takes it:
+    /// every digest and count, the pepper's check value, and, when the data folder names officials,
+    /// a signature of one of them. Keeps nothing.
     ///
     /// # Errors
     /// [`RollError`] with the file and the rule.
-    pub fn read(source: &Path, data: Option<&DataFolder>, pepper_file: Option<&Path>) -> Result<Self, RollError> {
+    pub fn read(
+        source: &Path,
+        data: Option<&DataFolder>,
+        pepper_file: Option<&Path>,
+    ) -> Result<Self, RollError> {
         let manifest = read_manifest(source)?;
         let mut pepper = pepper_file.map(read_pepper).transpose()?;
         if let Some(data) = data {
@@ -90,9 +97,10 @@ impl CheckedRoll {
                 pepper = stored_pepper(data, &manifest)?;
             }
         }
-        manifest
-            .hasher(pepper.as_ref())
-            .map_err(|error| RollError::Manifest { path: source.join("manifest.json"), source: error })?;
+        manifest.hasher(pepper.as_ref()).map_err(|error| RollError::Manifest {
+            path: source.join("manifest.json"),
+            source: error,
+        })?;
         let mut contents = Vec::with_capacity(manifest.body().laws.len());
         for row in &manifest.body().laws {
             if let Some(content) = content_of(source, &manifest, &row.law_id)? {
@@ -107,16 +115,21 @@ impl CheckedRoll {
 ///
 /// # Errors
 /// [`RollError`] with the file and the rule.
-pub(crate) fn keep(folder: &DataFolder, source: &Path, pepper_file: Option<&Path>) -> Result<Manifest, RollError> {
+pub(crate) fn keep(
+    folder: &DataFolder,
+    source: &Path,
+    pepper_file: Option<&Path>,
+) -> Result<Manifest, RollError> {
     let manifest = read_manifest(source)?;
     check_signature(folder, source, &manifest)?;
     let pepper = match pepper_file {
         Some(path) => Some(read_pepper(path)?),
         None => stored_pepper(folder, &manifest)?,
     };
-    manifest
-        .hasher(pepper.as_ref())
-        .map_err(|error| RollError::Manifest { path: source.join("manifest.json"), source: error })?;
+    manifest.hasher(pepper.as_ref()).map_err(|error| RollError::Manifest {
+        path: source.join("manifest.json"),
+        source: error,
+    })?;
     if let Some(parent) = manifest.body().parent
         && !folder.roll_path(&parent).join("manifest.json").exists()
     {
@@ -151,16 +164,26 @@ pub(crate) fn manifest(folder: &DataFolder, digest: &Digest) -> Result<Manifest,
 ///
 /// # Errors
 /// [`RollError`] when the kept files are damaged.
-pub(crate) fn content(folder: &DataFolder, digest: &Digest, law_id: &LawId) -> Result<Option<RollContent>, RollError> {
+pub(crate) fn content(
+    folder: &DataFolder,
+    digest: &Digest,
+    law_id: &LawId,
+) -> Result<Option<RollContent>, RollError> {
     let path = folder.roll_path(digest);
     content_of(&path, &read_manifest(&path)?, law_id)
 }
 
-fn content_of(path: &Path, manifest: &Manifest, law_id: &LawId) -> Result<Option<RollContent>, RollError> {
+fn content_of(
+    path: &Path,
+    manifest: &Manifest,
+    law_id: &LawId,
+) -> Result<Option<RollContent>, RollError> {
     let body = manifest.body();
     if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
         let (file, bytes) = read_file(path, &row.file)?;
-        let changes = manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })?;
+        let changes = manifest
+            .read_changes(row, &bytes)
+            .map_err(|source| RollError::Manifest { path: file, source })?;
         return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
     }
     if manifest.law(law_id).is_none() {
@@ -169,16 +192,21 @@ fn content_of(path: &Path, manifest: &Manifest, law_id: &LawId) -> Result<Option
     let rows: Vec<_> = body.shards.iter().filter(|row| row.law_id == *law_id).collect();
     let read = |row: &&FileRow| {
         let (file, bytes) = read_file(path, &row.file)?;
-        manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path: file, source })
+        manifest
+            .read_shard(row, &bytes)
+            .map_err(|source| RollError::Manifest { path: file, source })
     };
-    let mut keys = Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
-    // As many at once as there are threads: the shards of a large roll need not all be in memory beside its keys.
+    let mut keys =
+        Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
+    // As many at once as there are threads: the shards of a large roll need not all be in memory
+    // beside its keys.
     for rows in rows.chunks(rayon::current_num_threads()) {
         for shard in rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
             keys.extend(shard);
         }
     }
-    let list = KeyList::new(keys).map_err(|error| FolderError::Damaged { path: path.to_owned(), rule: error.to_string() })?;
+    let list = KeyList::new(keys)
+        .map_err(|error| FolderError::Damaged { path: path.to_owned(), rule: error.to_string() })?;
     Ok(Some(RollContent::Roll(Arc::new(list))))
 }
 
@@ -207,7 +235,8 @@ impl<'a> Rolls<'a> {
         Ok(content)
     }
 
-    /// As [`Rolls::content`], for those who can only say that it is not at hand: the reason is kept.
+    /// As [`Rolls::content`], for those who can only say that it is not at hand: the reason is
+    /// kept.
     pub(crate) fn content_if_whole(&self, digest: &Digest) -> Option<RollContent> {
         match self.content(digest) {
             Ok(content) => content,
@@ -231,9 +260,10 @@ impl<'a> Rolls<'a> {
 pub(crate) fn hasher(folder: &DataFolder, digest: &Digest) -> Result<CredentialHasher, RollError> {
     let manifest = manifest(folder, digest)?;
     let pepper = stored_pepper(folder, &manifest)?;
-    manifest
-        .hasher(pepper.as_ref())
-        .map_err(|source| RollError::Manifest { path: folder.roll_path(digest).join("manifest.json"), source })
+    manifest.hasher(pepper.as_ref()).map_err(|source| RollError::Manifest {
+        path: folder.roll_path(digest).join("manifest.json"),
+        source,
+    })
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, RollError> {
@@ -250,9 +280,11 @@ fn read_file(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), RollError>
 }
 
 fn read_pepper(path: &Path) -> Result<Pepper, RollError> {
-    let text = fs::read_to_string(path).map_err(|source| RollError::Read { path: path.to_owned(), source })?;
+    let text = fs::read_to_string(path)
+        .map_err(|source| RollError::Read { path: path.to_owned(), source })?;
     let text = zeroize::Zeroizing::new(text);
-    Pepper::from_file_text(&text).map_err(|source| RollError::Pepper { path: path.to_owned(), source })
+    Pepper::from_file_text(&text)
+        .map_err(|source| RollError::Pepper { path: path.to_owned(), source })
 }
 
 fn stored_pepper(folder: &DataFolder, manifest: &Manifest) -> Result<Option<Pepper>, RollError> {
@@ -262,7 +294,11 @@ fn stored_pepper(folder: &DataFolder, manifest: &Manifest) -> Result<Option<Pepp
     }
 }
 
-fn check_signature(folder: &DataFolder, source: &Path, manifest: &Manifest) -> Result<(), RollError> {
+fn check_signature(
+    folder: &DataFolder,
+    source: &Path,
+    manifest: &Manifest,
+) -> Result<(), RollError> {
     let officials = folder.path().join(OFFICIALS);
     let keys = match fs::read_to_string(&officials) {
         Ok(text) => text,
@@ -297,7 +333,8 @@ fn check_files(source: &Path, manifest: &Manifest) -> Result<(), RollError> {
 }
 
 fn copy_files(source: &Path, manifest: &Manifest, target: &Path) -> Result<(), RollError> {
-    let io = |path: &Path, source| RollError::Folder(FolderError::Io { path: path.to_owned(), source });
+    let io =
+        |path: &Path, source| RollError::Folder(FolderError::Io { path: path.to_owned(), source });
     if target.exists() {
         fs::remove_dir_all(target).map_err(|error| io(target, error))?;
     }
@@ -330,7 +367,9 @@ fn for_each_file(
     }
     for row in &manifest.body().changes {
         let (path, bytes) = read_file(source, &row.file)?;
-        manifest.read_changes(row, &bytes).map_err(|source| RollError::Manifest { path, source })?;
+        manifest
+            .read_changes(row, &bytes)
+            .map_err(|source| RollError::Manifest { path, source })?;
         each(&row.file, &bytes)?;
     }
     Ok(())

@@ -1,7 +1,9 @@
-//! After a start from a snapshot: the whole log and the evidence are read again beside the voting, at a low pace and with bounded memory.
+//! After a start from a snapshot: the whole log and the evidence are read again beside the voting,
+//! at a low pace and with bounded memory.
 //!
-//! A start that replays a log has read all of it. One that takes a snapshot has not: damage in old leaves or batches, or a snapshot that tells something else than the log,
-//! would show only at the recount. So it is looked for as soon as the node serves, and a node that finds any stops.
+//! A start that replays a log has read all of it. One that takes a snapshot has not: damage in old
+//! leaves or batches, or a snapshot that tells something else than the log, would show only at the
+//! recount. So it is looked for as soon as the node serves, and a node that finds any stops.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,12 +34,19 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scr
         }
         Err(error) => {
             tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
-            shared.fail(&format_args!("the log of {} was read again and is damaged: {error}", cell.law_id()));
+            shared.fail(&format_args!(
+                "the log of {} was read again and is damaged: {error}",
+                cell.law_id()
+            ));
         }
     }
 }
 
-async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scrub) -> Result<u64, String> {
+async fn read_all(
+    shared: &Arc<Shared>,
+    cell: &Arc<ElectionCell>,
+    mut scrub: Scrub,
+) -> Result<u64, String> {
     let told = |error: EngineError| error.to_string();
     let mut evidence = Evidence::new(cell.law_id().clone(), StagingId(0));
     let mut last_told = Instant::now();
@@ -54,7 +63,9 @@ async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scr
         let reading = Arc::clone(cell);
         let blocking = tokio::task::spawn_blocking(move || {
             let before = scrub.size();
-            let read = blocks.iter().try_for_each(|block| read_block(&reading, &mut scrub, &mut evidence, block));
+            let read = blocks
+                .iter()
+                .try_for_each(|block| read_block(&reading, &mut scrub, &mut evidence, block));
             metrics::scrubbed(scrub.size() - before);
             (read, scrub, evidence)
         });
@@ -71,7 +82,12 @@ async fn read_all(shared: &Arc<Shared>, cell: &Arc<ElectionCell>, mut scrub: Scr
 }
 
 /// Reads one block, if it is the next: what was sealed since the start was read when it was made.
-fn read_block(cell: &ElectionCell, scrub: &mut Scrub, evidence: &mut Evidence, block: &StoredBlock) -> Result<(), ScrubError> {
+fn read_block(
+    cell: &ElectionCell,
+    scrub: &mut Scrub,
+    evidence: &mut Evidence,
+    block: &StoredBlock,
+) -> Result<(), ScrubError> {
     if scrub.next_height() != Some(block.height) {
         return Ok(());
     }
@@ -81,7 +97,8 @@ fn read_block(cell: &ElectionCell, scrub: &mut Scrub, evidence: &mut Evidence, b
         all.iter().skip(scrub.decided()).take(block.leaf_count as usize).copied().collect()
     };
     let ballot_key = cell.ballot_key();
-    // Only then may a purge be under way, or have been: key and evidence of any other election must be there.
+    // Only then may a purge be under way, or have been: key and evidence of any other election must
+    // be there.
     let purged = cell.committed().state() >= State::Certified;
     scrub.read(&block.leaves, &decided, purged, &mut evidence.source(ballot_key, None))
 }

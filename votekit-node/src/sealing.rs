@@ -1,10 +1,13 @@
-//! Sealing: staged batches are decided and appended to the log, one block at a time, one task an election.
+//! Sealing: staged batches are decided and appended to the log, one block at a time, one task an
+//! election.
 //!
-//! Part of the log's truth: what is decided here is decided once, by [`Chronicle`](votekit_core::chronicle::Chronicle), and is told to anyone only
-//! when the ledger has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
+//! Part of the log's truth: what is decided here is decided once, by
+//! [`Chronicle`](votekit_core::chronicle::Chronicle), and is told to anyone only when the ledger
+//! has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
 //!
-//! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A leader that lost its lead finds out by the ledger's refusal at
-//! the latest, reads the log again, and follows.
+//! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A
+//! leader that lost its lead finds out by the ledger's refusal at the latest, reads the log again,
+//! and follows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +31,9 @@ use crate::retry::{is_passing, until_definite};
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
 
-/// The least time from one block to the next while votes keep coming. A block costs signatures, commitments and a sync whatever is in it: under load more
-/// votes share them, and after a quiet moment the next vote is sealed at once.
+/// The least time from one block to the next while votes keep coming. A block costs signatures,
+/// commitments and a sync whatever is in it: under load more votes share them, and after a quiet
+/// moment the next vote is sealed at once.
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often a shared ledger is asked for what is new, when nothing rings.
@@ -92,7 +96,11 @@ impl Sealer {
                     self.read_again().await.map(|()| Next::GoOn)
                 }
                 // The lead ran out before anything was made.
-                Err(error) if self.shared.is_shared && is_passing(&error) && self.shared.lead.term().is_none() => {
+                Err(error)
+                    if self.shared.is_shared
+                        && is_passing(&error)
+                        && self.shared.lead.term().is_none() =>
+                {
                     tracing::warn!(law_id = %self.cell.law_id(), %error, "this node stops leading");
                     Ok(Next::GoOn)
                 }
@@ -107,7 +115,11 @@ impl Sealer {
     }
 
     /// Seals for as long as this node leads in this term.
-    async fn lead(&mut self, term: u64, commands: &mut mpsc::Receiver<SealerCommand>) -> Result<Next, EngineError> {
+    async fn lead(
+        &mut self,
+        term: u64,
+        commands: &mut mpsc::Receiver<SealerCommand>,
+    ) -> Result<Next, EngineError> {
         if self.shared.is_shared {
             self.follow().await?;
         }
@@ -129,7 +141,10 @@ impl Sealer {
                     }
                 }
             }
-            if self.shared.is_shared && self.state() == State::Closing && Instant::now() > close_again {
+            if self.shared.is_shared
+                && self.state() == State::Closing
+                && Instant::now() > close_again
+            {
                 self.close_again().await?;
                 close_again = Instant::now() + CLOSE_AGAIN_EVERY;
             }
@@ -155,7 +170,10 @@ impl Sealer {
     }
 
     /// Follows the log while another node leads.
-    async fn wait_and_follow(&mut self, commands: &mut mpsc::Receiver<SealerCommand>) -> Result<Next, EngineError> {
+    async fn wait_and_follow(
+        &mut self,
+        commands: &mut mpsc::Receiver<SealerCommand>,
+    ) -> Result<Next, EngineError> {
         tokio::select! {
             command = commands.recv() => {
                 let not_leading = || AdminError::NotLeading { leader: self.shared.lead.other_leader() };
@@ -180,15 +198,23 @@ impl Sealer {
         self.cell.committed().state()
     }
 
-    /// The term in which this node leads. The lead may be lost at any moment: the ledger has the last word.
+    /// The term in which this node leads. The lead may be lost at any moment: the ledger has the
+    /// last word.
     fn term(&self) -> Result<u64, EngineError> {
-        let not_leading = || EngineError::Unavailable { engine: "sealer", reason: "this node no longer leads".to_owned() };
+        let not_leading = || EngineError::Unavailable {
+            engine: "sealer",
+            reason: "this node no longer leads".to_owned(),
+        };
         self.shared.lead.term().ok_or_else(not_leading)
     }
 
     pub(crate) fn maker(&self) -> Result<BlockMaker, EngineError> {
         let at = self.shared.now().seconds().max(self.cell.committed().results.updated_at);
-        Ok(BlockMaker { term: self.term()?, leader: self.cell.signer.authority.as_str().to_owned(), at })
+        Ok(BlockMaker {
+            term: self.term()?,
+            leader: self.cell.signer.authority.as_str().to_owned(),
+            at,
+        })
     }
 
     pub(crate) async fn record(&mut self, acts: Vec<Act>) -> Result<(), AdminError> {
@@ -196,23 +222,30 @@ impl Sealer {
     }
 
     /// Records acts, unless the ledger comes to it only after a time by its own clock.
-    pub(crate) async fn record_in_time(&mut self, acts: Vec<Act>, not_after: Option<UnixMillis>) -> Result<(), AdminError> {
+    pub(crate) async fn record_in_time(
+        &mut self,
+        acts: Vec<Act>,
+        not_after: Option<UnixMillis>,
+    ) -> Result<(), AdminError> {
         let maker = self.maker()?;
         let making = maker.clone();
         self.act(maker, not_after, move |cell| cell.chronicle_mut().record(&acts, &making)).await
     }
 
-    /// Makes a block of what an official asked for, and commits it. When that fails for good the state in memory is ahead of the ledger: the log is read again, or
-    /// the node stops.
+    /// Makes a block of what an official asked for, and commits it. When that fails for good the
+    /// state in memory is ahead of the ledger: the log is read again, or the node stops.
     pub(crate) async fn act(
         &mut self,
         maker: BlockMaker,
         not_after: Option<UnixMillis>,
-        make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::chronicle::ChronicleError> + Send + 'static,
+        make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::chronicle::ChronicleError>
+        + Send
+        + 'static,
     ) -> Result<(), AdminError> {
         let made = self.blocking(make).await.inspect_err(|error| self.shared.fail(error))?;
         let block = made.map_err(AdminError::Refused)?;
-        let committed = self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
+        let committed =
+            self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
             if !(self.shared.is_shared && must_read_again(error)) {
                 self.shared.fail(error);
@@ -220,13 +253,15 @@ impl Sealer {
         })?)
     }
 
-    /// Seals what is staged, not too soon after the last block. What is staged meanwhile rings again.
+    /// Seals what is staged, not too soon after the last block. What is staged meanwhile rings
+    /// again.
     async fn seal_in_time(&mut self) -> Result<(), EngineError> {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
         if sealed > 0 {
             self.next_block = Instant::now() + BLOCK_INTERVAL;
-            // What did not fit is sealed in the next block, or waits for its predecessor, which rings.
+            // What did not fit is sealed in the next block, or waits for its predecessor, which
+            // rings.
             self.cell.staged.notify_one();
         }
         Ok(())
@@ -246,7 +281,8 @@ impl Sealer {
         self.read_inbox(BLOCK_BATCHES_MAX).await?;
         loop {
             let sealed = self.seal_from_inbox().await?;
-            // What is in the inbox waits for something that is not, and may have been staged after all of it.
+            // What is in the inbox waits for something that is not, and may have been staged after
+            // all of it.
             if sealed > 0 || self.inbox.has_room() || !self.read_inbox_on(READ_AT_ONCE).await? {
                 return Ok(sealed);
             }
@@ -254,7 +290,8 @@ impl Sealer {
     }
 
     async fn seal_from_inbox(&mut self) -> Result<usize, EngineError> {
-        // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads now seals.
+        // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads
+        // now seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
         let now = self.shared.now().0;
         let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(StagingId(0)));
@@ -273,14 +310,16 @@ impl Sealer {
         Ok(batches.len())
     }
 
-    /// Works on the chronicle on a thread that may block: a block under load takes milliseconds, and voters are waiting on the others.
+    /// Works on the chronicle on a thread that may block: a block under load takes milliseconds,
+    /// and voters are waiting on the others.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&ElectionCell) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
         let work = tokio::task::spawn_blocking(move || work(&cell));
-        work.await.map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
+        work.await
+            .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
     }
 
     async fn commit(
@@ -291,7 +330,8 @@ impl Sealer {
         not_after: Option<UnixMillis>,
     ) -> Result<(), EngineError> {
         let started = Instant::now();
-        let checkpoint = self.cell.signer.sign(&block, maker.at).map_err(|error| corrupt(&error.to_string()))?;
+        let checkpoint =
+            self.cell.signer.sign(&block, maker.at).map_err(|error| corrupt(&error.to_string()))?;
         let takes_votes = self.cell.chronicle().await.state() == State::Open;
         let head = Head {
             size: block.size_after(),
@@ -316,7 +356,8 @@ impl Sealer {
         let open = metrics::OpenCommit::count();
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
         drop(open);
-        let committed = Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
+        let committed =
+            Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         self.set_committed(committed);
         Ok(())
@@ -338,7 +379,10 @@ impl Sealer {
         let now = self.shared.now().0;
         for batch in batches {
             if let Some(oldest) = batch.envelopes().map(|envelope| envelope.received.0).min() {
-                metrics::validation_latency(Duration::from_millis(now.saturating_sub(oldest)), batch.count());
+                metrics::validation_latency(
+                    Duration::from_millis(now.saturating_sub(oldest)),
+                    batch.count(),
+                );
             }
             for envelope in batch.envelopes() {
                 self.shared.pending.resolve(&envelope.request);
@@ -359,7 +403,10 @@ impl Sealer {
 }
 
 /// Tells whoever asked; what the task itself must know of it is given back.
-fn answer(reply: oneshot::Sender<Result<(), AdminError>>, done: Result<(), AdminError>) -> Option<EngineError> {
+fn answer(
+    reply: oneshot::Sender<Result<(), AdminError>>,
+    done: Result<(), AdminError>,
+) -> Option<EngineError> {
     let overtaken = match &done {
         Err(AdminError::Engine(error)) if must_read_again(error) => Some(error.clone()),
         _ => None,

@@ -1,7 +1,9 @@
-//! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time, and an orderly end.
+//! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time,
+//! and an orderly end.
 //!
-//! [`Server::bind`] takes the addresses, so that port 0 is known before anything is served; [`Server::run`] serves until it is told to stop, then
-//! accepts no more, lets requests in flight finish, and drops what is left after a deadline.
+//! [`Server::bind`] takes the addresses, so that port 0 is known before anything is served;
+//! [`Server::run`] serves until it is told to stop, then accepts no more, lets requests in flight
+//! finish, and drops what is left after a deadline.
 
 mod activity;
 mod connection;
@@ -126,7 +128,8 @@ impl Server {
         };
         let connections_max = file_descriptors::connections_within_limit(config.connections_max);
         let places = Places::new(connections_max, config.connections_per_address_max);
-        let service = Service { router: http::public(&api), gate: Some(Gate::new(&api)), tls, limits };
+        let service =
+            Service { router: http::public(&api), gate: Some(Gate::new(&api)), tls, limits };
         let public = Listener::bind(config.listen, &node, service, places).await?;
         let internal = |address, router| {
             let service = Service { router, gate: None, tls: None, limits };
@@ -134,7 +137,11 @@ impl Server {
         };
         let administration = internal(config.admin_listen, http::administration(&api)).await?;
         let metrics = internal(config.metrics_listen, http::monitoring(&api)).await?;
-        let addresses = Addresses { public: public.address, administration: administration.address, metrics: metrics.address };
+        let addresses = Addresses {
+            public: public.address,
+            administration: administration.address,
+            metrics: metrics.address,
+        };
         let is_tls = config.tls_cert.is_some();
         Ok(Self { listeners: [public, administration, metrics], api, addresses, is_tls, node })
     }
@@ -151,8 +158,8 @@ impl Server {
         format!("{}://{}", if self.is_tls { "https" } else { "http" }, self.addresses.public)
     }
 
-    /// Serves until `shutdown` resolves or the node fails, then lets requests in flight finish. The node itself is left running: its
-    /// own [`Node::shutdown`] comes after.
+    /// Serves until `shutdown` resolves or the node fails, then lets requests in flight finish. The
+    /// node itself is left running: its own [`Node::shutdown`] comes after.
     ///
     /// # Errors
     /// [`ServeError::NodeFailed`].
@@ -201,11 +208,22 @@ struct Listener {
 }
 
 impl Listener {
-    async fn bind(address: SocketAddr, node: &Node, service: Service, places: Places) -> Result<Self, ServeError> {
+    async fn bind(
+        address: SocketAddr,
+        node: &Node,
+        service: Service,
+        places: Places,
+    ) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, node: node.clone(), service: Arc::new(service), places: Arc::new(places) })
+        Ok(Self {
+            listener,
+            address,
+            node: node.clone(),
+            service: Arc::new(service),
+            places: Arc::new(places),
+        })
     }
 
     /// Accepts until the phase changes, then waits for the connections to end.
@@ -230,18 +248,26 @@ impl Listener {
         self.places.all_free().await;
     }
 
-    /// The next connection, with its place. While it waits for one, whoever comes after it waits in the system's queue.
+    /// The next connection, with its place. While it waits for one, whoever comes after it waits in
+    /// the system's queue.
     async fn next(&self) -> io::Result<(TcpStream, SocketAddr, Result<Place, OverShare>)> {
         let (stream, peer) = self.listener.accept().await?;
         // Behind a proxy are many: its connections have no share.
-        let prefix = (!self.node.config().is_tls_proxy(peer.ip())).then(|| self.node.throttle().prefix(peer.ip()));
+        let prefix = (!self.node.config().is_tls_proxy(peer.ip()))
+            .then(|| self.node.throttle().prefix(peer.ip()));
         let place = self.places.take(prefix).await;
         // Answers are small and complete: none should wait for an acknowledgement.
         stream.set_nodelay(true)?;
         Ok((stream, peer, place))
     }
 
-    fn spawn(&self, stream: TcpStream, peer: SocketAddr, place: Place, phase: watch::Receiver<Phase>) {
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Place,
+        phase: watch::Receiver<Phase>,
+    ) {
         let service = Arc::clone(&self.service);
         tokio::spawn(async move {
             let _open = metrics::OpenConnection::count();
@@ -251,16 +277,23 @@ impl Listener {
     }
 }
 
-/// A connection that is gone before it was accepted is nobody's fault; without file descriptors or memory a short pause gives others time to end.
+/// A connection that is gone before it was accepted is nobody's fault; without file descriptors or
+/// memory a short pause gives others time to end.
 async fn pause_after(error: &io::Error) {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected) {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    ) {
         tracing::error!(%error, "no connection can be accepted");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Writes log lines from a level on (`error`, `warn`, `info`, `debug`, `trace`) to standard error, as JSON, one a line. The first call of a process counts.
+/// Writes log lines from a level on (`error`, `warn`, `info`, `debug`, `trace`) to standard error,
+/// as JSON, one a line. The first call of a process counts.
 ///
 /// ```
 /// assert!(votekit_node::server::init_logging("info").is_ok());
@@ -273,7 +306,11 @@ pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
     let level: tracing::Level = level.parse().map_err(|_| LogLevelError)?;
     // What its client library says of the broker, the ballot box says in words of its own.
     let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(wanted).with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(wanted)
+        .with_writer(io::stderr);
     // A process that logs already goes on as it does.
     let _ = lines.try_init();
     Ok(())

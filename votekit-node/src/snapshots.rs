@@ -6,8 +6,9 @@
 //!   head               everything else, and the digests of the segments; replaced whole
 //! ```
 //!
-//! Written beside the sealing, from what only grows: the list of decided requests is copied part by part, each under a short lock. A snapshot never tells more than
-//! the ledger holds: it is written when what it was taken of is committed. It is a cache: a folder that is deleted is made again.
+//! Written beside the sealing, from what only grows: the list of decided requests is copied part by
+//! part, each under a short lock. A snapshot never tells more than the ledger holds: it is written
+//! when what it was taken of is committed. It is a cache: a folder that is deleted is made again.
 
 mod restore;
 
@@ -31,7 +32,8 @@ pub(crate) use restore::{Refused, Restored, restore};
 /// How often it is asked whether a snapshot is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// How long nothing is tried after a snapshot could not be written: a full disk is not helped by trying.
+/// How long nothing is tried after a snapshot could not be written: a full disk is not helped by
+/// trying.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How long a snapshot waits for what it was taken of to be committed.
@@ -91,13 +93,15 @@ impl Snapshots {
         let committed = cell.committed();
         let Ok(written) = self.written.try_lock() else { return false };
         let grown = committed.size().saturating_sub(written.size);
-        self.leaves > 0 && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
+        self.leaves > 0
+            && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
     }
 
     /// Writes what is new. Blocks.
     fn write(&self, cell: &ElectionCell) -> Result<(), WriteError> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        // First the place in staging, then the chronicle, which may be ahead of it: at worst a restart reads a few batches too many.
+        // First the place in staging, then the chronicle, which may be ahead of it: at worst a
+        // restart reads a few batches too many.
         let sealed_through = cell.committed().sealed_through;
         let snapshot = cell.chronicle_blocking().snapshot();
         if snapshot.size() == written.size {
@@ -111,7 +115,9 @@ impl Snapshots {
             std::thread::sleep(Duration::from_millis(5));
         }
         make_private_folder(&self.folder)?;
-        let copy = |from: usize, to: usize| cell.chronicle_blocking().fold().requests().decided()[from..to].to_vec();
+        let copy = |from: usize, to: usize| {
+            cell.chronicle_blocking().fold().requests().decided()[from..to].to_vec()
+        };
         while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
             let number = written.segments.len();
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);
@@ -120,7 +126,8 @@ impl Snapshots {
             written.segments.push(Digest::of(&bytes));
         }
         let rest = copy(written.segments.len() * SEGMENT_REQUESTS, snapshot.decided());
-        let head = snapshot.encode(&written.segments, &rest, sealed_through.0, &mut SystemRandom)?;
+        let head =
+            snapshot.encode(&written.segments, &rest, sealed_through.0, &mut SystemRandom)?;
         store(&self.folder.join(HEAD), &head)?;
         written.size = snapshot.size();
         metrics::snapshot_written();
@@ -155,10 +162,13 @@ pub(crate) async fn write_last(cell: &Arc<ElectionCell>) {
     }
 }
 
-/// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether it was.
+/// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether
+/// it was.
 async fn write(cell: &Arc<ElectionCell>) -> bool {
     let writing = Arc::clone(cell);
-    let written = tokio::task::spawn_blocking(move || writing.snapshots.write(&writing).map_err(|error| error.to_string()));
+    let written = tokio::task::spawn_blocking(move || {
+        writing.snapshots.write(&writing).map_err(|error| error.to_string())
+    });
     match written.await.map_err(|error| error.to_string()).flatten() {
         Ok(()) => true,
         Err(error) => {

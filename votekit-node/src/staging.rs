@@ -8,10 +8,12 @@ use crate::node::Shared;
 use crate::retry::until_definite;
 use crate::validation;
 
-/// Batches on their way into the ledger at once: it stores in one step all that comes while it stores.
+/// Batches on their way into the ledger at once: it stores in one step all that comes while it
+/// stores.
 const AT_ONCE: usize = 64;
 
-/// Takes validated batches for as long as the node lives. With the ledger away it waits; nothing is put back in a loop.
+/// Takes validated batches for as long as the node lives. With the ledger away it waits; nothing is
+/// put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut staging = tokio::task::JoinSet::new();
     loop {
@@ -37,13 +39,17 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 
 async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> {
     let batch = &labelled.batch;
-    // Whoever can write to the queues could put something between validation and here, and take a number that is somebody's.
+    // Whoever can write to the queues could put something between validation and here, and take a
+    // number that is somebody's.
     if let Err(reason) = validation::check(shared, batch).await? {
         return reject(shared, labelled, &reason).await;
     }
     match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
-        // Somebody signed two batches with one number. The first stands, nothing of the second is sealed.
-        Err(error @ EngineError::Conflict(_)) => return reject(shared, labelled, &error.to_string()).await,
+        // Somebody signed two batches with one number. The first stands, nothing of the second is
+        // sealed.
+        Err(error @ EngineError::Conflict(_)) => {
+            return reject(shared, labelled, &error.to_string()).await;
+        }
         staged => staged?,
     };
     metrics::batch(Step::Staged);

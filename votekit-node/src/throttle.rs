@@ -1,15 +1,18 @@
-//! The back-off on wrong credentials, by address prefix and by NAS, before anything is stored. Pure: it is handed instants.
+//! The back-off on wrong credentials, by address prefix and by NAS, before anything is stored.
+//! Pure: it is handed instants.
 //!
 //! ```text
 //! wrong 1 … free        nothing happens; rights of the same prefix earn further free ones
 //! wrong free + k        the next attempt waits 2^(k-1) seconds, five minutes at the most, and so does every attempt beside it
 //! ```
 //!
-//! A wrong credential is counted when it is admitted, if the registry can tell by a glance; else with its label, some milliseconds after the attempt. Once
-//! the free attempts are spent, an attempt that is let through therefore blocks its prefix (and NAS) at once for as long as if it were wrong; a right one
-//! lifts the block again. So nobody gains by guessing in parallel.
+//! A wrong credential is counted when it is admitted, if the registry can tell by a glance; else
+//! with its label, some milliseconds after the attempt. Once the free attempts are spent, an
+//! attempt that is let through therefore blocks its prefix (and NAS) at once for as long as if it
+//! were wrong; a right one lifts the block again. So nobody gains by guessing in parallel.
 //!
-//! Only keyed digests are kept, under a key that lives and dies with the process, and quiet entries are forgotten: memory has a bound.
+//! Only keyed digests are kept, under a key that lives and dies with the process, and quiet entries
+//! are forgotten: memory has a bound.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +32,8 @@ pub struct ThrottleConfig {
     pub enabled: bool,
     /// Wrong credentials that an address prefix (an IPv4 address, an IPv6 /64) has free.
     pub prefix_free: u32,
-    /// Right credentials, of as many electors, that earn their prefix one more free wrong one; 0: none do.
+    /// Right credentials, of as many electors, that earn their prefix one more free wrong one; 0:
+    /// none do.
     pub prefix_rights_per_wrong: u32,
     /// Wrong credentials that a NAS has free, from anywhere.
     pub nas_free: u32,
@@ -37,11 +41,13 @@ pub struct ThrottleConfig {
     pub delay_seconds_min: u64,
     /// The longest wait, in seconds.
     pub delay_seconds_max: u64,
-    /// After so many seconds without an attempt everything about a prefix or NAS is forgotten; at least twice the longest wait.
+    /// After so many seconds without an attempt everything about a prefix or NAS is forgotten; at
+    /// least twice the longest wait.
     pub quiet_seconds: u64,
     /// The most prefixes, and the most NAS, that are remembered.
     pub entries_max: usize,
-    /// Votes a second with a credential of no roll that are stored, from everywhere together; beyond them they are refused. 0: all are stored.
+    /// Votes a second with a credential of no roll that are stored, from everywhere together;
+    /// beyond them they are refused. 0: all are stored.
     pub guesses_per_second: u32,
     /// How many of them may come at once.
     pub guesses_burst: u32,
@@ -137,7 +143,8 @@ impl Throttle {
         Origin { prefix: prefix.0, nas: self.key.hash_one(nas.as_bytes()) }
     }
 
-    /// Whether a prefix is blocked, whomever its next attempt names. Changes nothing: asked before a body is read.
+    /// Whether a prefix is blocked, whomever its next attempt names. Changes nothing: asked before
+    /// a body is read.
     ///
     /// # Errors
     /// The wait.
@@ -146,7 +153,8 @@ impl Throttle {
             return Ok(());
         }
         let mut shard = self.prefixes.shard(prefix.0);
-        let wait = shard.live(prefix.0, &self.prefixes.rules, now).and_then(|entry| entry.wait(now));
+        let wait =
+            shard.live(prefix.0, &self.prefixes.rules, now).and_then(|entry| entry.wait(now));
         wait.map_or(Ok(()), Err)
     }
 
@@ -185,7 +193,8 @@ impl Throttle {
         }
     }
 
-    /// An attempt turned out right. Its prefix earns credit, once an elector: an accepted request that is only repeated earns nothing.
+    /// An attempt turned out right. Its prefix earns credit, once an elector: an accepted request
+    /// that is only repeated earns nothing.
     pub fn right(&self, origin: &Origin, now: Instant) {
         if !self.config.enabled {
             return;
@@ -196,8 +205,9 @@ impl Throttle {
         shard.touch(origin.prefix, &self.prefixes.rules, now).right(earns);
     }
 
-    /// An attempt that was let through told nothing about guessing: it was a duplicate, or was not stored. It no longer holds up those beside it.
-    /// Whoever guesses gains nothing by it: the next wrong attempt blocks as it would have.
+    /// An attempt that was let through told nothing about guessing: it was a duplicate, or was not
+    /// stored. It no longer holds up those beside it. Whoever guesses gains nothing by it: the next
+    /// wrong attempt blocks as it would have.
     pub fn neither(&self, origin: &Origin) {
         if !self.config.enabled {
             return;
@@ -209,8 +219,9 @@ impl Throttle {
         }
     }
 
-    /// Whether a NAS was not credited lately. A table of fixed size that forgets by overwriting: who has one credential would need the votes of
-    /// tens of thousands of others between two credits.
+    /// Whether a NAS was not credited lately. A table of fixed size that forgets by overwriting:
+    /// who has one credential would need the votes of tens of thousands of others between two
+    /// credits.
     fn is_news(&self, nas: u64) -> bool {
         let mut slots = lock(&self.credited[shard_of(nas)]);
         let slot = &mut slots[(nas >> 32) as usize % CREDITED_SLOTS];
@@ -220,7 +231,9 @@ impl Throttle {
 
 impl fmt::Debug for Throttle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |table: &Table| table.shards.iter().map(|shard| lock(shard).entries.len()).sum::<usize>();
+        let count = |table: &Table| {
+            table.shards.iter().map(|shard| lock(shard).entries.len()).sum::<usize>()
+        };
         write!(formatter, "Throttle({} prefixes, {} NAS)", count(&self.prefixes), count(&self.nas))
     }
 }
@@ -265,7 +278,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Shard {
     entries: HashMap<u64, Entry, BuildHasherDefault<DigestHasher>>,
-    /// Quiet entries are looked for when there are so many: each time about twice as many as the last time remained.
+    /// Quiet entries are looked for when there are so many: each time about twice as many as the
+    /// last time remained.
     sweep_at: usize,
 }
 
@@ -293,9 +307,11 @@ impl Shard {
             self.entries.retain(|_, entry| !entry.is_quiet(rules, now));
             self.sweep_at = 2 * self.entries.len();
         }
-        // Still full: the longest unseen of a few goes, so that a flood of new prefixes costs no more than this.
+        // Still full: the longest unseen of a few goes, so that a flood of new prefixes costs no
+        // more than this.
         if self.entries.len() >= rules.shard_entries_max {
-            let oldest = self.entries.iter().take(EVICTION_SAMPLE).min_by_key(|(_, entry)| entry.seen);
+            let oldest =
+                self.entries.iter().take(EVICTION_SAMPLE).min_by_key(|(_, entry)| entry.seen);
             if let Some(digest) = oldest.map(|(digest, _)| *digest) {
                 self.entries.remove(&digest);
             }

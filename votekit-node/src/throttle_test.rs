@@ -32,9 +32,19 @@ fn free_attempts_pass_and_then_each_wait_doubles() {
     for number in 0..4 {
         assert_eq!(guess(&throttle, number, now), Ok(()), "{number}");
     }
-    for (number, wait) in
-        [(10, 1), (11, 2), (12, 4), (13, 8), (14, 16), (15, 32), (16, 64), (17, 128), (18, 256), (19, 300), (20, 300)]
-    {
+    for (number, wait) in [
+        (10, 1),
+        (11, 2),
+        (12, 4),
+        (13, 8),
+        (14, 16),
+        (15, 32),
+        (16, 64),
+        (17, 128),
+        (18, 256),
+        (19, 300),
+        (20, 300),
+    ] {
         assert_eq!(guess(&throttle, number, now), Err(seconds(wait)));
         now += seconds(wait);
         assert_eq!(guess(&throttle, number, now), Ok(()));
@@ -60,7 +70,9 @@ fn guessing_in_parallel_gains_nothing_once_the_free_attempts_are_spent() {
         assert_eq!(guess(&throttle, number, now), Ok(()));
     }
     now += seconds(1);
-    let passed = (10..110).filter(|number| throttle.check(&from(&throttle, ADDRESS, *number), now).is_ok()).count();
+    let passed = (10..110)
+        .filter(|number| throttle.check(&from(&throttle, ADDRESS, *number), now).is_ok())
+        .count();
     assert_eq!(passed, 1);
 }
 
@@ -91,7 +103,11 @@ fn a_blocked_prefix_is_known_without_an_attempt() {
     }
     assert_eq!(throttle.check_prefix(&prefix(ADDRESS), now), Err(seconds(1)));
     assert_eq!(throttle.check_prefix(&prefix("192.0.2.8"), now), Ok(()));
-    assert_eq!(throttle.check_prefix(&prefix(ADDRESS), now + seconds(1)), Ok(()), "asking has blocked nothing");
+    assert_eq!(
+        throttle.check_prefix(&prefix(ADDRESS), now + seconds(1)),
+        Ok(()),
+        "asking has blocked nothing"
+    );
     assert_eq!(format!("{:?}", prefix(ADDRESS)), "Prefix(redacted)");
 }
 
@@ -120,7 +136,11 @@ fn an_ipv6_network_is_one_prefix_and_a_mapped_address_is_ipv4() {
     assert_eq!(from(&throttle, "2001:db8::1", 1), from(&throttle, "2001:db8::ffff:1", 1));
     assert_ne!(from(&throttle, "2001:db8::1", 1), from(&throttle, "2001:db8:0:1::1", 1));
     assert_eq!(from(&throttle, "::ffff:192.0.2.7", 1), from(&throttle, ADDRESS, 1));
-    assert_ne!(from(&throttle, ADDRESS, 1), from(&Throttle::new(small()), ADDRESS, 1), "each process has its own key");
+    assert_ne!(
+        from(&throttle, ADDRESS, 1),
+        from(&Throttle::new(small()), ADDRESS, 1),
+        "each process has its own key"
+    );
 }
 
 #[test]
@@ -139,7 +159,8 @@ fn memory_has_a_bound_and_the_newest_stay() {
 
 #[test]
 fn switched_off_nothing_waits() {
-    let (throttle, now) = (Throttle::new(ThrottleConfig { enabled: false, ..small() }), Instant::now());
+    let (throttle, now) =
+        (Throttle::new(ThrottleConfig { enabled: false, ..small() }), Instant::now());
     assert!((0..1000).all(|_| guess(&throttle, 1, now).is_ok()));
 }
 

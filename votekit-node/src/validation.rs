@@ -1,7 +1,9 @@
-//! Validation: batches from the ballot box are verified, marked in the registry, labelled, and passed on to staging.
+//! Validation: batches from the ballot box are verified, marked in the registry, labelled, and
+//! passed on to staging.
 //!
-//! The labels are hints for the voter, the throttle and the reviewers. A forged batch goes no further. With the registry away, or damaged, batches go on without labels:
-//! the log decides all the same.
+//! The labels are hints for the voter, the throttle and the reviewers. A forged batch goes no
+//! further. With the registry away, or damaged, batches go on without labels: the log decides all
+//! the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +25,8 @@ const AT_ONCE: usize = 32;
 /// How often it is asked again for an election that this node does not know.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
-/// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is put back in a loop.
+/// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is
+/// put back in a loop.
 pub(crate) async fn run(shared: Arc<Shared>) {
     let mut validating = JoinSet::new();
     loop {
@@ -59,14 +62,19 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     Ok(())
 }
 
-/// The election of a batch that its node signed; else what is wrong with it. A batch of an election that nobody here knows is kept until somebody does: this node may
-/// have been given another ledger than the rest, and whoever acknowledges a batch answers for its votes.
-pub(crate) async fn check(shared: &Shared, batch: &Batch) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
+/// The election of a batch that its node signed; else what is wrong with it. A batch of an election
+/// that nobody here knows is kept until somebody does: this node may have been given another ledger
+/// than the rest, and whoever acknowledges a batch answers for its votes.
+pub(crate) async fn check(
+    shared: &Shared,
+    batch: &Batch,
+) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
     let checked = check_now(shared, batch).await;
     if checked.is_ok() || !shared.is_shared {
         return Ok(checked);
     }
-    // This node may be behind the log: the election, or the admission of the batch's node, may be news to it.
+    // This node may be behind the log: the election, or the admission of the batch's node, may be
+    // news to it.
     let law_id = &batch.header().law_id;
     let mut told = false;
     loop {
@@ -83,14 +91,19 @@ pub(crate) async fn check(shared: &Shared, batch: &Batch) -> Result<Result<Arc<E
 }
 
 async fn check_now(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {
-    let cell = shared.election(&batch.header().law_id).ok_or("it is of an election that this node does not know")?;
+    let cell = shared
+        .election(&batch.header().law_id)
+        .ok_or("it is of an election that this node does not know")?;
     let checked = cell.chronicle().await.check_batch(batch);
     checked.map(|()| cell).map_err(|error| error.to_string())
 }
 
-/// Waits until this node has read the log of an election up to its present head, if there is such a log.
+/// Waits until this node has read the log of an election up to its present head, if there is such a
+/// log.
 async fn catch_up(shared: &Shared, law_id: &LawId) -> Result<(), EngineError> {
-    let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else { return Ok(()) };
+    let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else {
+        return Ok(());
+    };
     while shared.election(law_id).is_none_or(|cell| cell.committed().height < head.height) {
         tokio::time::sleep(LOOK_EVERY).await;
     }
@@ -103,12 +116,18 @@ async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<()
     until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
 }
 
-/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever is wrong with the registry, the batch goes on.
+/// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
+/// is wrong with the registry, the batch goes on.
 async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
     let started = Instant::now();
     let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Labels::new() };
-    let marks: Vec<Mark> =
-        batch.envelopes().map(|envelope| Mark { key: scheme.registry_key(&envelope.hash), request: envelope.request }).collect();
+    let marks: Vec<Mark> = batch
+        .envelopes()
+        .map(|envelope| Mark {
+            key: scheme.registry_key(&envelope.hash),
+            request: envelope.request,
+        })
+        .collect();
     let labels = match shared.registry.mark(cell.law_id(), &marks).await {
         Ok(labels) => labels,
         Err(error) if is_passing(&error) => {
@@ -126,7 +145,11 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
 }
 
 /// Tells voters and throttle what to expect of requests that are on their way here.
-pub(crate) fn tell(shared: &Shared, labels: impl Iterator<Item = (RequestId, Expectation)>, at: Instant) {
+pub(crate) fn tell(
+    shared: &Shared,
+    labels: impl Iterator<Item = (RequestId, Expectation)>,
+    at: Instant,
+) {
     for (request, expected) in labels {
         let Some(origin) = shared.pending.label(&request, expected) else { continue };
         match expected {

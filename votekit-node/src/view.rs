@@ -97,7 +97,11 @@ impl ElectionView {
         let committed = cell.committed();
         let (definition, report) = (&cell.definition, &committed.results.report);
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
-        let choice = |choice: &Choice| ChoiceView { id: choice.id.to_string(), fr: choice.fr.clone(), en: choice.en.clone() };
+        let choice = |choice: &Choice| ChoiceView {
+            id: choice.id.to_string(),
+            fr: choice.fr.clone(),
+            en: choice.en.clone(),
+        };
         Self {
             law_id: definition.law_id.to_string(),
             title: text(&definition.title),

@@ -1,4 +1,5 @@
-//! A node whose engines refuse, delay, half-apply and forget: nothing that was answered is lost, nothing counts twice, and the close adds up.
+//! A node whose engines refuse, delay, half-apply and forget: nothing that was answered is lost,
+//! nothing counts twice, and the close adds up.
 
 mod support;
 
@@ -46,7 +47,11 @@ async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
     loop {
         match node.submit(&vote(place, choice), Some(key.as_bytes()), None).await {
             Ok(request) => return request,
-            Err(SubmitError::Unavailable(_) | SubmitError::OutcomeUnknown { .. } | SubmitError::Busy { .. }) => {
+            Err(
+                SubmitError::Unavailable(_)
+                | SubmitError::OutcomeUnknown { .. }
+                | SubmitError::Busy { .. },
+            ) => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Err(error) => panic!("refused: {error}"),
@@ -56,7 +61,9 @@ async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
 
 async fn decided(node: &Node, request: RequestId) -> Decision {
     loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) = node.wait(request, Duration::from_secs(1)).await {
+        if let Ok(Some(VoteStatus::Decided(decision))) =
+            node.wait(request, Duration::from_secs(1)).await
+        {
             return decision;
         }
     }
@@ -84,12 +91,20 @@ async fn every_answered_vote_counts_once_on_bad_days() {
             });
         }
         let decisions = casting.join_all().await;
-        let accepted = decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
+        let accepted = decisions
+            .iter()
+            .filter(|decision| matches!(decision, Decision::Accepted { .. }))
+            .count();
         assert_eq!(accepted, VOTERS as usize, "seed {seed}");
-        let duplicates = decisions.iter().filter(|decision| matches!(decision, Decision::Duplicate { attempt: 2, .. }));
+        let duplicates = decisions
+            .iter()
+            .filter(|decision| matches!(decision, Decision::Duplicate { attempt: 2, .. }));
         assert_eq!(duplicates.count(), VOTERS as usize, "seed {seed}");
         let closed = insist(async || node.close(&law()).await).await.expect("closed");
-        assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (u64::from(VOTERS), u64::from(VOTERS), 0));
+        assert_eq!(
+            (closed.accepted, closed.duplicate, closed.invalid),
+            (u64::from(VOTERS), u64::from(VOTERS), 0)
+        );
         assert_eq!(node.failure(), None, "seed {seed}");
         node.shutdown().await;
         // The folder reads back, on a good day, to the same totals.

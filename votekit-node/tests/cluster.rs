@@ -1,4 +1,5 @@
-//! Several nodes on one engine: any of them takes votes and answers for them, one seals, and whoever goes is replaced.
+//! Several nodes on one engine: any of them takes votes and answers for them, one seals, and
+//! whoever goes is replaced.
 
 mod support;
 
@@ -23,8 +24,12 @@ use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::node_name::NodeName;
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 
-const NO_FAULTS: Odds =
-    Odds { unavailable_percent: 0, delayed_percent: 0, outcome_unknown_percent: 0, acknowledgement_lost_percent: 0 };
+const NO_FAULTS: Odds = Odds {
+    unavailable_percent: 0,
+    delayed_percent: 0,
+    outcome_unknown_percent: 0,
+    acknowledgement_lost_percent: 0,
+};
 
 /// One engine that several nodes use.
 fn engine(folder: &Path, odds: Odds) -> Roles {
@@ -36,14 +41,27 @@ fn engine_and_ledger(folder: &Path, odds: Odds) -> (Roles, Arc<Unreliable<Embedd
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
     let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
     let ballot_box = Arc::new(Unreliable::new(engine.ballot_box, 5, odds));
-    (Roles { registry: engine.registry, ballot_box, ledger: Arc::clone(&ledger) as Arc<dyn Ledger> }, ledger)
+    (
+        Roles {
+            registry: engine.registry,
+            ballot_box,
+            ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
+        },
+        ledger,
+    )
 }
 
 async fn start(place: &Place, engine: &Roles, name: &str, roles: &[Role]) -> Node {
     let name: NodeName = name.parse().expect("a name");
     loop {
-        let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
-        let config = Config { name: Some(name.clone()), roles: roles.to_vec(), rate_limit_per_second: 0, ..Config::default() };
+        let folder =
+            DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
+        let config = Config {
+            name: Some(name.clone()),
+            roles: roles.to_vec(),
+            rate_limit_per_second: 0,
+            ..Config::default()
+        };
         match Node::start_on(folder, config, engine.clone()).await {
             Err(NodeError::Engine(_)) => {}
             started => return started.expect("the node starts"),
@@ -56,7 +74,9 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
     loop {
         match call().await {
             Ok(done) => return done,
-            Err(AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. }) => {
+            Err(
+                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
+            ) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("refused: {error}"),
@@ -84,7 +104,11 @@ async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
     loop {
         match node.submit(&vote(elector, "oui"), Some(key.as_bytes()), None).await {
             Ok(request) => return request,
-            Err(SubmitError::Unavailable(_) | SubmitError::OutcomeUnknown { .. } | SubmitError::Busy { .. }) => {}
+            Err(
+                SubmitError::Unavailable(_)
+                | SubmitError::OutcomeUnknown { .. }
+                | SubmitError::Busy { .. },
+            ) => {}
             // The node has not read of the election, or of its opening, yet.
             Err(SubmitError::UnknownElection | SubmitError::NotOpen { .. }) => {}
             Err(error) => panic!("refused: {error}"),
@@ -95,7 +119,9 @@ async fn cast(node: &Node, elector: u32, key: &str) -> RequestId {
 
 async fn decided(node: &Node, request: RequestId) -> Decision {
     loop {
-        if let Ok(Some(VoteStatus::Decided(decision))) = node.wait(request, Duration::from_millis(200)).await {
+        if let Ok(Some(VoteStatus::Decided(decision))) =
+            node.wait(request, Duration::from_millis(200)).await
+        {
             return decision;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -117,8 +143,10 @@ async fn roles_are_shared_among_nodes() {
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
     let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
-    let ingest =
-        [start(&place, &engine, "ingest-1", &[Role::Ingest]).await, start(&place, &engine, "ingest-2", &[Role::Ingest]).await];
+    let ingest = [
+        start(&place, &engine, "ingest-1", &[Role::Ingest]).await,
+        start(&place, &engine, "ingest-2", &[Role::Ingest]).await,
+    ];
     open_poll(&place, &sealer).await;
     let mut requests = Vec::new();
     for elector in 0..40 {
@@ -132,7 +160,9 @@ async fn roles_are_shared_among_nodes() {
         }
     }
     match sealer.submit(&vote(1, "oui"), None, None).await {
-        Err(SubmitError::Unavailable(error)) => assert!(error.to_string().contains("role"), "{error}"),
+        Err(SubmitError::Unavailable(error)) => {
+            assert!(error.to_string().contains("role"), "{error}")
+        }
         answer => panic!("a sealer took a vote: {answer:?}"),
     }
     let nodes = sealer.nodes(&law()).await.expect("nodes");
@@ -142,7 +172,11 @@ async fn roles_are_shared_among_nodes() {
     for node in &ingest {
         until(node, |view| view.state == "closed" && view.accepted == 40).await;
         let receipt = node.receipt(requests[0]).await.expect("a receipt");
-        assert_eq!(receipt, sealer.receipt(requests[0]).await.expect("a receipt"), "one log, one proof");
+        assert_eq!(
+            receipt,
+            sealer.receipt(requests[0]).await.expect("a receipt"),
+            "one log, one proof"
+        );
     }
     for node in ingest.into_iter().chain([sealer, validator]) {
         assert_eq!(node.failure(), None);
@@ -158,8 +192,12 @@ async fn another_sealer_takes_over() {
     open_poll(&place, &first).await;
     let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
     insist(async || {
-        let key = DataFolder::peek(&place.path("shared")).expect("the folder").named_nodes().expect("nodes");
-        let (_, key) = key.into_iter().find(|(name, _)| name.as_str() == "ingest-1").expect("the node's key");
+        let key = DataFolder::peek(&place.path("shared"))
+            .expect("the folder")
+            .named_nodes()
+            .expect("nodes");
+        let (_, key) =
+            key.into_iter().find(|(name, _)| name.as_str() == "ingest-1").expect("the node's key");
         first.admit_node(&law(), key).await
     })
     .await;
@@ -167,7 +205,9 @@ async fn another_sealer_takes_over() {
     let early = cast(&ingest, 0, "k").await;
     decided(&ingest, early).await;
     match second.close(&law()).await {
-        Err(AdminError::NotLeading { leader: Some(leader) }) => assert!(leader.starts_with("sealer-1/"), "{leader}"),
+        Err(AdminError::NotLeading { leader: Some(leader) }) => {
+            assert!(leader.starts_with("sealer-1/"), "{leader}")
+        }
         answer => panic!("who does not lead closed the poll: {answer:?}"),
     }
     let requests: Vec<_> = {
@@ -235,7 +275,12 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
     open_poll(&place, &sealer).await;
     cast(&back, 0, "k").await;
     until(&sealer, |view| view.accepted == 1).await;
-    let id = sealer.nodes(&law()).await.expect("nodes").into_iter().find(|node| node.name.as_deref() == Some("ingest-1"));
+    let id = sealer
+        .nodes(&law())
+        .await
+        .expect("nodes")
+        .into_iter()
+        .find(|node| node.name.as_deref() == Some("ingest-1"));
     let id: NodeId = id.and_then(|node| node.node.parse().ok()).expect("the node");
     // It answers voters all the while.
     let voting = async {
@@ -251,8 +296,14 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
     }
     let counted = until(&sealer, |view| view.received == 60).await;
     assert_eq!(counted.accepted, 60, "a vote that was answered was taken for void");
-    let epochs: Vec<bool> =
-        sealer.nodes(&law()).await.expect("nodes").iter().flat_map(|node| &node.epochs).map(|epoch| epoch.ended).collect();
+    let epochs: Vec<bool> = sealer
+        .nodes(&law())
+        .await
+        .expect("nodes")
+        .iter()
+        .flat_map(|node| &node.epochs)
+        .map(|epoch| epoch.ended)
+        .collect();
     assert_eq!(epochs.iter().filter(|ended| **ended).count(), 1, "{epochs:?}");
     insist(async || sealer.close(&law()).await).await;
     back.shutdown().await;
@@ -291,7 +342,10 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     let leader = loop {
         let mut leading = None;
         for node in &nodes {
-            if !matches!(node.create(create_request()).await, Err(AdminError::NotLeading { .. } | AdminError::Engine(_))) {
+            if !matches!(
+                node.create(create_request()).await,
+                Err(AdminError::NotLeading { .. } | AdminError::Engine(_))
+            ) {
                 leading = Some(node.clone());
             }
         }
@@ -311,12 +365,15 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
         });
     }
     let decisions = casting.join_all().await;
-    let accepted = decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
+    let accepted =
+        decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
     assert_eq!(accepted, 60);
     let closed = loop {
         match leader.close(&law()).await {
             Ok(closed) => break closed,
-            Err(AdminError::State { .. }) => break until(&leader, |view| view.state == "closed").await,
+            Err(AdminError::State { .. }) => {
+                break until(&leader, |view| view.state == "closed").await;
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
@@ -328,7 +385,12 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
 }
 
 /// A batch with one envelope, signed by whoever holds the seed.
-fn batch(seed: &[u8; 32], epoch: u32, sequence: u64, definition_key: &votekit_core::ballot::BallotPublicKey) -> Batch {
+fn batch(
+    seed: &[u8; 32],
+    epoch: u32,
+    sequence: u64,
+    definition_key: &votekit_core::ballot::BallotPublicKey,
+) -> Batch {
     batch_for(law(), seed, epoch, sequence, definition_key)
 }
 
@@ -340,15 +402,24 @@ fn batch_for(
     definition_key: &votekit_core::ballot::BallotPublicKey,
 ) -> Batch {
     let key = NodeKey::from_seed(seed);
-    let number = BatchNumber { node: key.node_id(), epoch: Epoch(epoch), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
+    let number =
+        BatchNumber { node: key.node_id(), epoch: Epoch(epoch), sequence: Sequence(sequence) };
+    let header =
+        BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
     let envelope = Envelope {
         request: RequestId::from_bytes([seed[0]; 16]),
         hash: CredentialHash::from_bytes([7; 32]),
         received: UnixMillis(0),
         choice: ChoiceIndex(0),
     };
-    Batch::seal(header, &[envelope], definition_key, &key, &mut rand_core::UnwrapErr(getrandom::SysRng)).expect("sealed")
+    Batch::seal(
+        header,
+        &[envelope],
+        definition_key,
+        &key,
+        &mut rand_core::UnwrapErr(getrandom::SysRng),
+    )
+    .expect("sealed")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -371,7 +442,11 @@ async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
     let engine = self::engine(&place.path("engine"), NO_FAULTS);
     let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
     let delivery = next.await.expect("nothing came").expect("there is one");
-    assert_eq!(delivery.batch.header().law_id, strange, "it was acknowledged by somebody who did not know it");
+    assert_eq!(
+        delivery.batch.header().law_id,
+        strange,
+        "it was acknowledged by somebody who did not know it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -383,7 +458,8 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     let first = cast(&node, 0, "k").await;
     decided(&node, first).await;
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
-    let digits = std::fs::read_to_string(place.path("shared/nodes/all-1/key")).expect("the node's key");
+    let digits =
+        std::fs::read_to_string(place.path("shared/nodes/all-1/key")).expect("the node's key");
     let mut own = [0; 32];
     const_hex::decode_to_slice(&digits[..64], &mut own).expect("64 digits");
     // By a stranger; by the node, and one bit of it changed since.
@@ -393,17 +469,29 @@ async fn forged_altered_and_renumbered_batches_change_nothing() {
     altered[place_in_envelope] ^= 1;
     let altered = Batch::parse(altered).expect("it still reads");
     for wrong in [forged, altered] {
-        engine.ballot_box.publish(&Arc::new(wrong)).await.expect("whoever reaches the box can put something in");
+        engine
+            .ballot_box
+            .publish(&Arc::new(wrong))
+            .await
+            .expect("whoever reaches the box can put something in");
     }
     // Signed by the node, under a number that stands for another batch.
-    let renumbered = engine.ballot_box.publish(&Arc::new(batch(&own, 1, 1, &ballot_key))).await.expect_err("the number is taken");
+    let renumbered = engine
+        .ballot_box
+        .publish(&Arc::new(batch(&own, 1, 1, &ballot_key)))
+        .await
+        .expect_err("the number is taken");
     assert!(renumbered.to_string().contains("came again with"), "{renumbered}");
     for elector in 1..10 {
         let request = cast(&node, elector, "k").await;
         assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }));
     }
     let view = node.election(&law()).expect("there");
-    assert_eq!((view.received, view.accepted, view.duplicate, view.invalid), (10, 10, 0, 0), "nothing forged was counted");
+    assert_eq!(
+        (view.received, view.accepted, view.duplicate, view.invalid),
+        (10, 10, 0, 0),
+        "nothing forged was counted"
+    );
     assert_eq!(node.failure(), None);
     node.shutdown().await;
 }

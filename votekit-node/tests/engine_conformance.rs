@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 use votekit_node::engine::EngineError;
 use votekit_node::engine::Roles;
-use votekit_node::engine::conformance::{Place, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases};
+use votekit_node::engine::conformance::{
+    Place, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
+};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::Odds;
 
@@ -30,7 +32,11 @@ impl Folder {
 impl Place for Folder {
     async fn open(&self) -> Result<Roles, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let roles = Roles { registry: engine.registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
+        let roles = Roles {
+            registry: engine.registry,
+            ballot_box: engine.ballot_box,
+            ledger: engine.ledger,
+        };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,
@@ -42,7 +48,8 @@ impl Place for Folder {
 async fn the_embedded_engine_conforms() {
     let make = || Folder::make(None);
     let registry = report_cases("embedded", "registry", &registry_cases(make, Which::All).await);
-    let ballot_box = report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
+    let ballot_box =
+        report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
     let ledger = report_cases("embedded", "ledger", &ledger_cases(make, Which::All).await);
     assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES, BALLOT_BOX_CASES, LEDGER_CASES));
 }
@@ -52,8 +59,10 @@ async fn the_embedded_engine_conforms_on_a_bad_day() {
     for seed in [1, 2_025] {
         let make = || Folder::make(Some(seed));
         let engine = format!("embedded on bad day {seed}");
-        let registry = report_cases(&engine, "registry", &registry_cases(make, Which::RetrySafe).await);
-        let ballot_box = report_cases(&engine, "ballot box", &ballot_box_cases(make, Which::RetrySafe).await);
+        let registry =
+            report_cases(&engine, "registry", &registry_cases(make, Which::RetrySafe).await);
+        let ballot_box =
+            report_cases(&engine, "ballot box", &ballot_box_cases(make, Which::RetrySafe).await);
         let ledger = report_cases(&engine, "ledger", &ledger_cases(make, Which::RetrySafe).await);
         assert_eq!(
             (registry, ballot_box, ledger),

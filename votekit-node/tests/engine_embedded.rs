@@ -1,5 +1,5 @@
-//! What the embedded engine promises beyond the contract: damage is told and not repaired, a second process is kept out,
-//! a purge leaves no trace.
+//! What the embedded engine promises beyond the contract: damage is told and not repaired, a second
+//! process is kept out, a purge leaves no trace.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -14,7 +14,9 @@ use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::{BallotBox, BlockCommit, Conflict, EngineError, Head, Ledger, StagingId, StoredBlock};
+use votekit_node::engine::{
+    BallotBox, BlockCommit, Conflict, EngineError, Head, Ledger, StagingId, StoredBlock,
+};
 
 fn law() -> LawId {
     "L2025-001".parse().expect("a law id")
@@ -32,11 +34,15 @@ fn envelope(number: u64) -> Envelope {
 
 fn batch(sequence: u64, envelopes: std::ops::Range<u64>) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[1; 32]);
-    let number = BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let number =
+        BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
     let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(0), last: false };
     let envelopes: Vec<Envelope> = envelopes.map(envelope).collect();
     let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
-    Arc::new(Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Counter(0)).expect("a usable key"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Counter(0))
+            .expect("a usable key"),
+    )
 }
 
 struct Counter(u8);
@@ -68,8 +74,13 @@ async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
     let mut places = Vec::new();
     for sequence in 1..=3 {
-        places
-            .push(engine.ledger.stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new()).await.expect("staged"));
+        places.push(
+            engine
+                .ledger
+                .stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new())
+                .await
+                .expect("staged"),
+        );
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
@@ -89,7 +100,13 @@ async fn fill(folder: &Path) {
         let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
         engine
             .ledger
-            .commit(&Arc::new(BlockCommit { law_id: law(), block, full_tiles, head, not_after: None }))
+            .commit(&Arc::new(BlockCommit {
+                law_id: law(),
+                block,
+                full_tiles,
+                head,
+                not_after: None,
+            }))
             .await
             .expect("committed");
     }
@@ -99,7 +116,10 @@ async fn fill(folder: &Path) {
 async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fill(folder.path()).await;
-    Connection::open(folder.path().join("ledger.sqlite")).expect("the file").execute_batch(sql).expect("the change");
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(sql)
+        .expect("the change");
     EmbeddedEngine::open(folder.path())
 }
 
@@ -128,7 +148,9 @@ async fn damage_is_found_when_the_ledger_is_opened() {
         ("PRAGMA user_version = 0", "schema 0"),
     ] {
         match open_after(sql).await {
-            Err(EngineError::Corrupt { reason, .. }) => assert!(reason.contains(told), "{sql}: {reason}"),
+            Err(EngineError::Corrupt { reason, .. }) => {
+                assert!(reason.contains(told), "{sql}: {reason}")
+            }
             other => panic!("{sql}: {other:?}"),
         }
     }
@@ -140,9 +162,14 @@ async fn damaged_evidence_blocks_and_tiles_are_not_served() {
     fill(folder.path()).await;
     let change = "UPDATE batch SET bytes = zeroblob(length(bytes)) WHERE id = 1; UPDATE tile SET hashes = x'00';
                   UPDATE leaves SET bytes = zeroblob(length(bytes)) WHERE first_leaf = 0;";
-    Connection::open(folder.path().join("ledger.sqlite")).expect("the file").execute_batch(change).expect("the change");
-    let ledger = EmbeddedEngine::open(folder.path()).expect("what is sealed is not read again").ledger;
-    let corrupt = |error: EngineError| assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(change)
+        .expect("the change");
+    let ledger =
+        EmbeddedEngine::open(folder.path()).expect("what is sealed is not read again").ledger;
+    let corrupt =
+        |error: EngineError| assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
     corrupt(ledger.staged(&law(), StagingId(0), 10).await.expect_err("evidence"));
     corrupt(ledger.tile(&law(), 0, 0).await.expect_err("a tile"));
     corrupt(ledger.blocks(&law(), 1, 1).await.expect_err("a block"));
@@ -153,7 +180,9 @@ async fn damaged_evidence_blocks_and_tiles_are_not_served() {
 #[tokio::test]
 async fn a_newer_ledger_is_left_alone() {
     match open_after("PRAGMA user_version = 99").await {
-        Err(EngineError::Unavailable { reason, .. }) => assert!(reason.contains("newer version of votekit"), "{reason}"),
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("newer version of votekit"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -161,7 +190,9 @@ async fn a_newer_ledger_is_left_alone() {
 #[tokio::test]
 async fn a_ledger_from_before_the_first_release_is_left_alone() {
     match open_after("PRAGMA user_version = 1").await {
-        Err(EngineError::Unavailable { reason, .. }) => assert!(reason.contains("before its first release"), "{reason}"),
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("before its first release"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -174,7 +205,10 @@ fn other_files_are_left_alone() {
     assert!(matches!(EmbeddedEngine::open(folder.path()), Err(EngineError::Corrupt { .. })));
     assert_eq!(std::fs::read_to_string(&path).expect("a file"), "no database".repeat(1000));
     std::fs::remove_file(&path).expect("it goes");
-    Connection::open(&path).expect("a database").execute_batch("CREATE TABLE other (a)").expect("a table");
+    Connection::open(&path)
+        .expect("a database")
+        .execute_batch("CREATE TABLE other (a)")
+        .expect("a table");
     assert!(matches!(EmbeddedEngine::open(folder.path()), Err(EngineError::Corrupt { .. })));
 }
 
@@ -183,7 +217,9 @@ async fn a_second_process_is_kept_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let first = EmbeddedEngine::open(folder.path()).expect("a new ledger");
     match EmbeddedEngine::open(folder.path()) {
-        Err(EngineError::Unavailable { reason, .. }) => assert!(reason.contains("another process"), "{reason}"),
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("another process"), "{reason}")
+        }
         other => panic!("{other:?}"),
     }
     drop(first);
@@ -204,11 +240,15 @@ async fn a_failed_commit_stops_everything() {
     fill(folder.path()).await;
     let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) DEFERRABLE INITIALLY DEFERRED);
                 CREATE TRIGGER spring AFTER INSERT ON manifest BEGIN INSERT INTO trap VALUES (-1); END;";
-    Connection::open(folder.path().join("ledger.sqlite")).expect("the file").execute_batch(trap).expect("a trap");
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(trap)
+        .expect("a trap");
     let engine = EmbeddedEngine::open(folder.path()).expect("it opens");
     let delivery = engine.ballot_box.receive().await.expect("the batch that was not sealed");
     assert!(engine.ledger.failure().is_none());
-    let fatal = |error: &EngineError| assert!(matches!(error, EngineError::Fatal { .. }), "{error}");
+    let fatal =
+        |error: &EngineError| assert!(matches!(error, EngineError::Fatal { .. }), "{error}");
     fatal(&engine.ledger.put_manifest(b"manifest").await.expect_err("the commit fails"));
     fatal(&engine.ledger.failed().await);
     fatal(&engine.ledger.failure().expect("it stays"));
@@ -235,7 +275,11 @@ async fn a_purge_leaves_no_trace() {
     let sizes = [1, 3, 40, 500, 2000, 1, 1, 70];
     let mut first = 0;
     for (sequence, size) in (1..).zip(sizes) {
-        engine.ledger.stage(&batch(sequence, first..first + size), &Vec::new()).await.expect("staged");
+        engine
+            .ledger
+            .stage(&batch(sequence, first..first + size), &Vec::new())
+            .await
+            .expect("staged");
         first += size;
     }
     // Overflow chains may cut a hash in two, so a few are looked for in vain even before.
@@ -247,12 +291,15 @@ async fn a_purge_leaves_no_trace() {
     assert_eq!(traces(folder.path(), first), 0, "after it was closed");
 }
 
-/// How many of the first envelopes' credential hashes stand, by their first 8 bytes, anywhere in the folder.
+/// How many of the first envelopes' credential hashes stand, by their first 8 bytes, anywhere in
+/// the folder.
 fn traces(folder: &Path, envelopes: u64) -> u64 {
     let mut windows = HashSet::new();
     for file in std::fs::read_dir(folder).expect("the folder") {
         let bytes = std::fs::read(file.expect("a file").path()).expect("its bytes");
         windows.extend(bytes.windows(8).map(<[u8]>::to_vec));
     }
-    (0..envelopes).filter(|number| windows.contains(&envelope(*number).hash.as_bytes()[..8])).count() as u64
+    (0..envelopes)
+        .filter(|number| windows.contains(&envelope(*number).hash.as_bytes()[..8]))
+        .count() as u64
 }

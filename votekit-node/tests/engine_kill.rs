@@ -1,7 +1,7 @@
 //! The ledger under SIGKILL: whatever was acknowledged is there, unchanged, once.
 //!
-//! A child process (this binary, run again for one test) stages batches and tells each number after it was acknowledged;
-//! the parent kills it somewhere in between, reopens the ledger and compares.
+//! A child process (this binary, run again for one test) stages batches and tells each number after
+//! it was acknowledged; the parent kills it somewhere in between, reopens the ledger and compares.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -27,12 +27,18 @@ fn law() -> LawId {
 fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[by; 32]);
     let number = BatchNumber { node: node_key.node_id(), epoch, sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(sequence - 1), last: false };
+    let header = BatchHeader {
+        law_id: law(),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last: false,
+    };
     let seed = Digest::of(format!("{by} {} {sequence}", epoch.0).as_bytes());
     let count = 1 + u64::from(seed.as_bytes()[0]) * 4;
     let envelopes: Vec<envelope::Envelope> = (0..count)
         .map(|place| {
-            let bytes = *Digest::of(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat()).as_bytes();
+            let bytes = *Digest::of(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat())
+                .as_bytes();
             envelope::Envelope {
                 request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
                 hash: credential::CredentialHash::from_bytes(bytes),
@@ -71,9 +77,14 @@ impl rand_core::TryCryptoRng for Zeros {}
 #[test]
 fn child_that_stages_until_it_is_killed() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
-        let engine = EmbeddedEngine::open(Path::new(&folder)).expect("a ledger that was killed opens");
+        let engine =
+            EmbeddedEngine::open(Path::new(&folder)).expect("a ledger that was killed opens");
         let mut writers = tokio::task::JoinSet::new();
         for by in 0..WRITERS {
             let ledger = Arc::clone(&engine.ledger);
@@ -101,7 +112,11 @@ fn what_was_acknowledged_survives_a_kill() {
         acknowledged.extend(stage_and_kill(folder.path(), until));
         check(folder.path(), &acknowledged);
     }
-    assert!(acknowledged.len() as u64 >= ROUNDS, "{} batches were acknowledged", acknowledged.len());
+    assert!(
+        acknowledged.len() as u64 >= ROUNDS,
+        "{} batches were acknowledged",
+        acknowledged.len()
+    );
 }
 
 fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
@@ -130,14 +145,20 @@ fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
 /// A number that was told; the test harness writes lines of its own, and the last line may be cut.
 fn parse(line: &str) -> Option<(u8, Epoch, u64)> {
     let mut fields = line.rsplit("... ").next()?.split(' ');
-    let number = (fields.next()?.parse().ok()?, Epoch(fields.next()?.parse().ok()?), fields.next()?.parse().ok()?);
+    let number = (
+        fields.next()?.parse().ok()?,
+        Epoch(fields.next()?.parse().ok()?),
+        fields.next()?.parse().ok()?,
+    );
     fields.next().is_none().then_some(number)
 }
 
 fn check(folder: &Path, acknowledged: &[(u8, Epoch, u64)]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let engine = EmbeddedEngine::open(folder).expect("a ledger that was killed opens");
-    let staged = runtime.block_on(engine.ledger.staged(&law(), StagingId(0), usize::MAX)).expect("it reads");
+    let staged =
+        runtime.block_on(engine.ledger.staged(&law(), StagingId(0), usize::MAX)).expect("it reads");
     let mut by_number: BTreeMap<BatchNumber, Arc<Batch>> = BTreeMap::new();
     for staged in staged {
         let second = by_number.insert(staged.batch.number(), staged.batch);
@@ -146,6 +167,11 @@ fn check(folder: &Path, acknowledged: &[(u8, Epoch, u64)]) {
     for (by, epoch, sequence) in acknowledged {
         let expected = batch(*by, *epoch, *sequence);
         let found = by_number.get(&expected.number());
-        assert_eq!(found.map(|batch| batch.as_bytes()), Some(expected.as_bytes()), "batch {}", expected.number());
+        assert_eq!(
+            found.map(|batch| batch.as_bytes()),
+            Some(expected.as_bytes()),
+            "batch {}",
+            expected.number()
+        );
     }
 }

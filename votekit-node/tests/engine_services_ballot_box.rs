@@ -10,13 +10,18 @@ use rabbitmq::Corner;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 
-/// As [`Odds::BAD_DAY`], with no acknowledgement lost: the broker would wait for it as long as its connection lives, and settling with it. On a real day an acknowledgement is
-/// lost with its connection, and its place with it.
+/// As [`Odds::BAD_DAY`], with no acknowledgement lost: the broker would wait for it as long as its
+/// connection lives, and settling with it. On a real day an acknowledgement is lost with its
+/// connection, and its place with it.
 const BAD_DAY: Odds = Odds { acknowledgement_lost_percent: 0, ..Odds::BAD_DAY };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ballot_box_on_rabbitmq_conforms() {
-    let cases = report_cases("services", "ballot box", &ballot_box_cases(|| Corner::make(None), Which::All).await);
+    let cases = report_cases(
+        "services",
+        "ballot box",
+        &ballot_box_cases(|| Corner::make(None), Which::All).await,
+    );
     assert_eq!(cases, BALLOT_BOX_CASES);
 }
 

@@ -1,4 +1,5 @@
-//! What goes wrong with a ballot box on RabbitMQ: bad addresses, garbage in the queues, dead letters, a broker that is killed.
+//! What goes wrong with a ballot box on RabbitMQ: bad addresses, garbage in the queues, dead
+//! letters, a broker that is killed.
 
 // The figures of a measurement are for whoever reads the test's output.
 #![allow(clippy::print_stdout)]
@@ -10,7 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions, QueueDeclareOptions};
+use lapin::options::{
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions,
+    QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use rabbitmq::server::Server;
@@ -31,15 +35,35 @@ async fn misconfigured(address: &ServiceAddress) -> (String, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_bad_address_is_told_with_a_hint_and_without_the_password() {
     let broker = broker();
-    let host_and_port = broker.rsplit('@').next().expect("a broker").trim_end_matches('/').to_owned();
-    let (user_and_host, _) = broker.rsplit_once('/').filter(|(before, _)| !before.ends_with('/')).unwrap_or((&broker, ""));
+    let host_and_port =
+        broker.rsplit('@').next().expect("a broker").trim_end_matches('/').to_owned();
+    let (user_and_host, _) = broker
+        .rsplit_once('/')
+        .filter(|(before, _)| !before.ends_with('/'))
+        .unwrap_or((&broker, ""));
     let certificate = tempfile::NamedTempFile::new().expect("a file");
     for (text, told, hinted) in [
-        (format!("amqp://guest:secret-no@{host_and_port}"), "refuses the user guest or the password", "password_file"),
-        (format!("amqp://nobody:secret-no@{host_and_port}"), "refuses the user nobody or the password", "list_users"),
-        (format!("{user_and_host}/no-such-host"), "the virtual host no-such-host is not there", "list_vhosts"),
+        (
+            format!("amqp://guest:secret-no@{host_and_port}"),
+            "refuses the user guest or the password",
+            "password_file",
+        ),
+        (
+            format!("amqp://nobody:secret-no@{host_and_port}"),
+            "refuses the user nobody or the password",
+            "list_users",
+        ),
+        (
+            format!("{user_and_host}/no-such-host"),
+            "the virtual host no-such-host is not there",
+            "list_vhosts",
+        ),
         ("amqp://guest:secret-no@127.0.0.1:1".to_owned(), "nobody answers", "check host and port"),
-        ("amqp://guest:secret-no@no-such-host.invalid".to_owned(), "nobody answers", "check host and port"),
+        (
+            "amqp://guest:secret-no@no-such-host.invalid".to_owned(),
+            "nobody answers",
+            "check host and port",
+        ),
         (format!("amqps://guest:secret-no@{host_and_port}"), "TLS", "5671"),
         (format!("{broker}?ca_file={}", certificate.path().display()), "without TLS", "amqps://"),
         (format!("{broker}?prefix=a%20b"), "prefix", "?prefix=test"),
@@ -57,7 +81,10 @@ async fn a_queue_with_other_arguments_is_told() {
     let corner = Corner::new();
     let (_connection, channel) = corner.channel().await;
     let options = QueueDeclareOptions::durable();
-    channel.queue_declare(corner.name("aggregation").into(), options, FieldTable::default()).await.expect("declared");
+    channel
+        .queue_declare(corner.name("aggregation").into(), options, FieldTable::default())
+        .await
+        .expect("declared");
     let (reason, hint) = misconfigured(&corner.address()).await;
     assert!(reason.contains("other arguments") && reason.contains("votes.aggregation"), "{reason}");
     assert!(hint.contains("?prefix="), "{hint}");
@@ -68,7 +95,10 @@ async fn fewer_queues_than_others_use_are_told() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(1)).await;
-    assert!(reason.contains("more than 1 validation queues") && hint.contains("?queues=N"), "{reason}; {hint}");
+    assert!(
+        reason.contains("more than 1 validation queues") && hint.contains("?queues=N"),
+        "{reason}; {hint}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +106,11 @@ async fn more_queues_than_others_use_are_told() {
     let corner = Corner::new();
     let _box = corner.ballot_box().await;
     let (reason, hint) = misconfigured(&corner.address_with_queues(3)).await;
-    assert!(reason.contains("fewer than 3 validation queues") && reason.contains("validation-2 is missing"), "{reason}");
+    assert!(
+        reason.contains("fewer than 3 validation queues")
+            && reason.contains("validation-2 is missing"),
+        "{reason}"
+    );
     assert!(hint.contains("?queues=N"), "{hint}");
     // Nothing was declared on the way to that answer.
     assert!(RabbitMqBallotBox::open(&corner.address()).await.is_ok());
@@ -105,7 +139,9 @@ async fn dead_letters_are_looked_for_where_a_ballot_box_is_alone() {
 
 async fn put(channel: &Channel, queue: &str, kind: &str, bytes: &[u8]) {
     let properties = BasicProperties::default().with_type(kind.into());
-    let published = channel.basic_publish("".into(), queue.into(), BasicPublishOptions::default(), bytes, properties).await;
+    let published = channel
+        .basic_publish("".into(), queue.into(), BasicPublishOptions::default(), bytes, properties)
+        .await;
     published.expect("published").await.expect("sent");
 }
 
@@ -154,15 +190,30 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
     }
     pass_on(&ballot_box, &batches.iter().map(|batch| batch.digest().to_string()).collect()).await;
     let mut notes = channel
-        .basic_consume(corner.name("review").into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            corner.name("review").into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await
         .expect("reviewing");
     for _ in 0..9 {
-        let note =
-            tokio::time::timeout(Duration::from_secs(60), notes.next()).await.expect("in time").expect("a note").expect("whole");
+        let note = tokio::time::timeout(Duration::from_secs(60), notes.next())
+            .await
+            .expect("in time")
+            .expect("a note")
+            .expect("whole");
         let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
-        assert_eq!((&note["format"], &note["kind"]), (&"votekit-review/1".into(), &"refused".into()), "{note}");
-        assert!(note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")), "{note}");
+        assert_eq!(
+            (&note["format"], &note["kind"]),
+            (&"votekit-review/1".into(), &"refused".into()),
+            "{note}"
+        );
+        assert!(
+            note["reason"].as_str().is_some_and(|reason| reason.contains("is no batch")),
+            "{note}"
+        );
     }
 }
 
@@ -177,15 +228,30 @@ async fn what_is_rejected_is_kept_whole_and_noted() {
     let labelled = ballot_box.collect().await.expect("collected");
     ballot_box.reject(&labelled, "its number is another one's").await.expect("rejected");
     let (_connection, channel) = corner.channel().await;
-    let kept = channel.basic_get(corner.name("rejected").into(), BasicGetOptions::default()).await.expect("asked").expect("kept");
+    let kept = channel
+        .basic_get(corner.name("rejected").into(), BasicGetOptions::default())
+        .await
+        .expect("asked")
+        .expect("kept");
     assert_eq!((kept.data.as_slice(), kept.message_count), (batch.as_bytes(), 0));
     assert_eq!(kept.properties.kind().as_ref().map(|kind| kind.as_str()), Some("rejected-batch"));
     let headers = kept.properties.headers().as_ref().expect("headers").inner();
     assert_eq!(headers.get("law-id"), Some(&AMQPValue::LongString("L1".into())));
-    assert_eq!(headers.get("reason"), Some(&AMQPValue::LongString("its number is another one's".into())));
-    let note = channel.basic_get(corner.name("review").into(), BasicGetOptions::default()).await.expect("asked").expect("noted");
+    assert_eq!(
+        headers.get("reason"),
+        Some(&AMQPValue::LongString("its number is another one's".into()))
+    );
+    let note = channel
+        .basic_get(corner.name("review").into(), BasicGetOptions::default())
+        .await
+        .expect("asked")
+        .expect("noted");
     let note: serde_json::Value = serde_json::from_slice(&note.data).expect("JSON");
-    assert_eq!((&note["kind"], &note["reason"]), (&"refused".into(), &"its number is another one's".into()), "{note}");
+    assert_eq!(
+        (&note["kind"], &note["reason"]),
+        (&"refused".into(), &"its number is another one's".into()),
+        "{note}"
+    );
     assert_eq!(note["digest"], batch.digest().to_string(), "{note}");
 }
 
@@ -199,26 +265,69 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     // Somebody takes it and gives it back, again and again.
     for queue in ["validation-0", "validation-1"] {
         let options = BasicConsumeOptions::default();
-        let mut taker =
-            channel.basic_consume(corner.name(queue).into(), queue.into(), options, FieldTable::default()).await.expect("taking");
-        while let Ok(Some(message)) = tokio::time::timeout(Duration::from_secs(2), taker.next()).await {
-            message.expect("whole").reject(BasicRejectOptions { requeue: true }).await.expect("given back");
+        let mut taker = channel
+            .basic_consume(corner.name(queue).into(), queue.into(), options, FieldTable::default())
+            .await
+            .expect("taking");
+        while let Ok(Some(message)) =
+            tokio::time::timeout(Duration::from_secs(2), taker.next()).await
+        {
+            message
+                .expect("whole")
+                .reject(BasicRejectOptions { requeue: true })
+                .await
+                .expect("given back");
         }
-        channel.basic_cancel(queue.into(), lapin::options::BasicCancelOptions::default()).await.expect("left");
+        channel
+            .basic_cancel(queue.into(), lapin::options::BasicCancelOptions::default())
+            .await
+            .expect("left");
     }
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
-    assert!(error.contains("undecided batches were put aside") && error.contains("votekit dead-letters drive"), "{error}");
+    assert!(
+        error.contains("undecided batches were put aside")
+            && error.contains("votekit dead-letters drive"),
+        "{error}"
+    );
     // Looking changes nothing.
     for _ in 0..2 {
-        let letters = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed");
+        let letters = DeadLetters::open(&corner.address())
+            .await
+            .expect("opened")
+            .list()
+            .await
+            .expect("listed");
         let [letter] = letters.as_slice() else { panic!("{letters:?}") };
         println!("{letter:?}");
-        assert!(matches!(&letter.content, DeadContent::Batch { number, .. } if *number == batch.number()), "{letter:?}");
-        assert_eq!((letter.digest, letter.reason.as_str(), letter.deaths), (batch.digest(), "delivery_limit", 1));
+        assert!(
+            matches!(&letter.content, DeadContent::Batch { number, .. } if *number == batch.number()),
+            "{letter:?}"
+        );
+        assert_eq!(
+            (letter.digest, letter.reason.as_str(), letter.deaths),
+            (batch.digest(), "delivery_limit", 1)
+        );
         assert!(letter.queue.contains("validation-") && letter.first_death.is_some(), "{letter:?}");
     }
-    assert_eq!(DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven").len(), 1);
-    assert!(DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect("listed").is_empty());
+    assert_eq!(
+        DeadLetters::open(&corner.address())
+            .await
+            .expect("opened")
+            .drive()
+            .await
+            .expect("driven")
+            .len(),
+        1
+    );
+    assert!(
+        DeadLetters::open(&corner.address())
+            .await
+            .expect("opened")
+            .list()
+            .await
+            .expect("listed")
+            .is_empty()
+    );
     pass_on(&ballot_box, &BTreeSet::from([batch.digest().to_string()])).await;
     drop(channel);
     let working = work(&ballot_box);
@@ -243,13 +352,28 @@ async fn a_dead_letter_that_somebody_holds_blocks_settling() {
     // To the broker's own count the queue is empty now.
     let options = BasicConsumeOptions::default();
     let mut holder = channel
-        .basic_consume(corner.name("dead-letters").into(), "holder".into(), options, FieldTable::default())
+        .basic_consume(
+            corner.name("dead-letters").into(),
+            "holder".into(),
+            options,
+            FieldTable::default(),
+        )
         .await
         .expect("looking");
     let _held = holder.next().await.expect("a letter").expect("whole");
     let error = ballot_box.settle().await.expect_err("a letter is held").to_string();
-    assert!(error.contains("somebody looks at the dead letters") && error.contains("votekit dead-letters"), "{error}");
-    let error = DeadLetters::open(&corner.address()).await.expect("opened").list().await.expect_err("one at a time").to_string();
+    assert!(
+        error.contains("somebody looks at the dead letters")
+            && error.contains("votekit dead-letters"),
+        "{error}"
+    );
+    let error = DeadLetters::open(&corner.address())
+        .await
+        .expect("opened")
+        .list()
+        .await
+        .expect_err("one at a time")
+        .to_string();
     assert!(error.contains("somebody looks at the dead letters"), "{error}");
     channel.close(200, "looked".into()).await.expect("closed");
     let error = ballot_box.settle().await.expect_err("it lies there again").to_string();
@@ -272,16 +396,30 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
     for queue in ["validation-0", "validation-1"] {
         let name = corner.name(queue);
-        while channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("there").message_count()
+        while channel
+            .queue_declare(name.clone().into(), options, FieldTable::default())
+            .await
+            .expect("there")
+            .message_count()
             == 0
         {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
     put(&channel, &corner.name("dead-letters"), "batch", batch_of(1, 2).as_bytes()).await;
-    assert_eq!(DeadLetters::open(&corner.address()).await.expect("opened").drive().await.expect("driven").len(), 1);
+    assert_eq!(
+        DeadLetters::open(&corner.address())
+            .await
+            .expect("opened")
+            .drive()
+            .await
+            .expect("driven")
+            .len(),
+        1
+    );
     let working = work(&ballot_box);
-    let error = settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
+    let error =
+        settling.await.expect("it ends").expect_err("a batch stands behind a barrier").to_string();
     assert!(error.contains("sent on their way again meanwhile"), "{error}");
     ballot_box.settle().await.expect("settled");
     working.abort();
@@ -299,7 +437,13 @@ async fn what_a_killed_broker_confirmed_is_there_after_it_comes_back() {
             for sequence in 1..=400 {
                 let batch = batch_of(sequence, 2);
                 while let Err(error) = ballot_box.publish(&batch).await {
-                    assert!(matches!(error, EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }), "{error}");
+                    assert!(
+                        matches!(
+                            error,
+                            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }
+                        ),
+                        "{error}"
+                    );
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 confirmed.insert(batch.digest().to_string());
@@ -308,7 +452,9 @@ async fn what_a_killed_broker_confirmed_is_there_after_it_comes_back() {
         }
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let server = tokio::task::spawn_blocking(move || server.kill_and_start_again()).await.expect("it comes back");
+    let server = tokio::task::spawn_blocking(move || server.kill_and_start_again())
+        .await
+        .expect("it comes back");
     let confirmed = publishing.await.expect("all is published");
     pass_on(&ballot_box, &confirmed).await;
     ballot_box.ping().await.expect("all is well");
@@ -358,7 +504,10 @@ async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
     // The broker refuses to declare it otherwise, as it does when the queue's own broker is away.
     let name = corner.name("validators");
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.clone().into(), options, FieldTable::default()).await.expect("declared");
+    channel
+        .queue_declare(name.clone().into(), options, FieldTable::default())
+        .await
+        .expect("declared");
     let ballot_box = corner.ballot_box().await;
     ballot_box.publish(&batch_of(1, 2)).await.expect("published");
     let delivery = ballot_box.receive().await.expect("delivered");
@@ -366,7 +515,10 @@ async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
     assert!(again.is_err(), "the session ended: {again:?}");
     ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
     assert_eq!(ballot_box.collect().await.expect("collected").batch, delivery.batch);
-    channel.queue_delete(name.into(), lapin::options::QueueDeleteOptions::default()).await.expect("deleted");
+    channel
+        .queue_delete(name.into(), lapin::options::QueueDeleteOptions::default())
+        .await
+        .expect("deleted");
 }
 
 /// Run with `--ignored --nocapture`, in release.

@@ -1,4 +1,5 @@
-//! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many cases it ran.
+//! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many
+//! cases it ran.
 
 mod postgres_support;
 
@@ -23,7 +24,11 @@ struct Schema {
 
 impl Schema {
     fn make(bad_day: Option<u64>) -> Box<dyn Place> {
-        Box::new(Self { name: fresh_schema(), folder: tempfile::tempdir().expect("a temporary folder"), bad_day })
+        Box::new(Self {
+            name: fresh_schema(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            bad_day,
+        })
     }
 }
 
@@ -48,13 +53,17 @@ impl Place for Schema {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_on_postgresql_conforms() {
-    let cases = report_cases("services", "ledger", &ledger_cases(|| Schema::make(None), Which::All).await);
+    let cases =
+        report_cases("services", "ledger", &ledger_cases(|| Schema::make(None), Which::All).await);
     assert_eq!(cases, LEDGER_CASES);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_ledger_on_postgresql_conforms_on_a_bad_day() {
-    let cases =
-        report_cases("services on bad day 2025", "ledger", &ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await);
+    let cases = report_cases(
+        "services on bad day 2025",
+        "ledger",
+        &ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await,
+    );
     assert_eq!(cases, LEDGER_CASES_RETRY_SAFE);
 }

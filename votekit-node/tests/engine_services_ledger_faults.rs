@@ -1,11 +1,14 @@
-//! The ledger on PostgreSQL when something is wrong: with its address, its schema, what it stores, or the server itself.
+//! The ledger on PostgreSQL when something is wrong: with its address, its schema, what it stores,
+//! or the server itself.
 
 mod postgres_support;
 
 use std::time::{Duration, Instant};
 
 use postgres_support::server::PrivateServer;
-use postgres_support::{address, drop_schema, fresh_schema, parsed, run, select, server, with_parameter};
+use postgres_support::{
+    address, drop_schema, fresh_schema, parsed, run, select, server, with_parameter,
+};
 use votekit_node::engine::services::ledger::{PostgresLedger, PostgresSnapshot};
 use votekit_node::engine::services::url::ServiceAddress;
 use votekit_node::engine::{EngineError, Labels, Ledger, StagingId};
@@ -14,7 +17,8 @@ mod ledger_samples;
 
 use ledger_samples::{batch, law};
 
-/// Asserts that an address is refused as an operator's mistake, with a reason and a hint that name it, and without any password.
+/// Asserts that an address is refused as an operator's mistake, with a reason and a hint that name
+/// it, and without any password.
 async fn refused(address: &ServiceAddress, reason_part: &str, hint_part: &str) {
     match PostgresLedger::open(address).await {
         Err(EngineError::Misconfigured { reason, hint, .. }) => {
@@ -34,16 +38,21 @@ fn changed(change: impl Fn(&ServiceAddress) -> String) -> ServiceAddress {
 #[tokio::test]
 async fn each_part_of_an_address_may_be_wrong() {
     let user = |address: &ServiceAddress| address.user();
-    let host = changed(|right| format!("postgres://{}@votekit.invalid:{}/{}", user(right), right.port(), right.path()));
+    let host = changed(|right| {
+        format!("postgres://{}@votekit.invalid:{}/{}", user(right), right.port(), right.path())
+    });
     refused(&host, "votekit.invalid", "check the host").await;
-    let port = changed(|right| format!("postgres://{}@{}:1/{}", user(right), right.host(), right.path()));
+    let port =
+        changed(|right| format!("postgres://{}@{}:1/{}", user(right), right.host(), right.path()));
     refused(&port, ":1/", "check the host and the port").await;
     let database = changed(|right| {
         let password = right.password().map(|password| format!(":{password}")).unwrap_or_default();
         format!("postgres://{}{password}@{}:{}/nowhere", user(right), right.host(), right.port())
     });
     refused(&database, "\"nowhere\" does not exist (3D000)", "name of the database").await;
-    let nobody = changed(|right| format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path()));
+    let nobody = changed(|right| {
+        format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path())
+    });
     refused(&nobody, "nobody", "check the user").await;
     for (parameter, reason, hint) in [
         ("sslmode=verify-everything", "sslmode=verify-everything", "verify-full"),
@@ -67,10 +76,17 @@ async fn a_password_that_is_wrong_is_told_and_tls_that_is_missing() {
     let none = right.replace(&format!(":{}", PrivateServer::PASSWORD), "");
     refused(&parsed(&none), "password", "password").await;
     for mode in ["require", "verify-ca", "verify-full"] {
-        refused(&parsed(&with_parameter(&right, &format!("sslmode={mode}"))), "TLS", "check sslmode").await;
+        refused(
+            &parsed(&with_parameter(&right, &format!("sslmode={mode}"))),
+            "TLS",
+            "check sslmode",
+        )
+        .await;
     }
     for mode in ["disable", "prefer"] {
-        PostgresLedger::open(&parsed(&with_parameter(&right, &format!("sslmode={mode}")))).await.expect(mode);
+        PostgresLedger::open(&parsed(&with_parameter(&right, &format!("sslmode={mode}"))))
+            .await
+            .expect(mode);
     }
 }
 
@@ -80,7 +96,12 @@ async fn a_server_that_may_lose_what_it_confirms_is_refused() {
     for setting in ["fsync", "full_page_writes"] {
         server.stop();
         server.start_again(&[&format!("{setting}=off")]);
-        refused(&parsed(&server.address("faults")), &format!("{setting} = off"), &format!("set {setting} = on")).await;
+        refused(
+            &parsed(&server.address("faults")),
+            &format!("{setting} = off"),
+            &format!("set {setting} = on"),
+        )
+        .await;
     }
     server.stop();
     server.make_standby();
@@ -102,7 +123,9 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
 
     PostgresLedger::open(&nothing).await.expect("the schema is made");
     PostgresSnapshot::open(&nothing).expect("there is a ledger now");
-    run(&format!("INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 3)"));
+    run(&format!(
+        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 3)"
+    ));
     refused(&nothing, "newer version", "newer").await;
 
     // The version before the views: it is brought up to date, and what it holds stays.
@@ -119,7 +142,10 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
     let ledger = both.0.expect("migrated");
     both.1.expect("migrated beside it");
     assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("staged").len(), 1);
-    assert_eq!(select(&format!("SELECT max(version) FROM {schema}.schema_version")), [[Some("2".to_owned())]]);
+    assert_eq!(
+        select(&format!("SELECT max(version) FROM {schema}.schema_version")),
+        [[Some("2".to_owned())]]
+    );
     drop_schema(&schema);
 }
 
@@ -142,7 +168,10 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
     // Told by a read, or, where rows are missing, by the next opening.
     for (damage, mend) in [
         ("UPDATE head SET size = size - 1", "UPDATE head SET size = size + 1"),
-        ("UPDATE head SET takes_votes = NOT takes_votes", "UPDATE head SET takes_votes = NOT takes_votes"),
+        (
+            "UPDATE head SET takes_votes = NOT takes_votes",
+            "UPDATE head SET takes_votes = NOT takes_votes",
+        ),
         ("UPDATE leaves SET bytes = set_byte(bytes, 9, 65) WHERE first_leaf = 256", ""),
         (
             "UPDATE tile SET hashes = set_byte(hashes, 9, get_byte(hashes, 9) # 1)",
@@ -150,7 +179,9 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
         ),
         ("UPDATE batch SET epoch = 9", "UPDATE batch SET epoch = 1"),
     ] {
-        let saved = format!("SET search_path = {schema}; CREATE TABLE saved AS SELECT * FROM leaves; {damage}");
+        let saved = format!(
+            "SET search_path = {schema}; CREATE TABLE saved AS SELECT * FROM leaves; {damage}"
+        );
         run(&saved);
         assert!(matches!(read().await, Err(EngineError::Corrupt { .. })), "{damage}");
         run(&format!(
@@ -172,7 +203,9 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
         let opened = PostgresLedger::open(&address(&schema)).await;
         assert!(matches!(opened, Err(EngineError::Corrupt { .. })), "{damage}: {opened:?}");
         let mend = each(|table| {
-            format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}; DROP TABLE saved_{table}")
+            format!(
+                "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}; DROP TABLE saved_{table}"
+            )
         });
         run(&format!("SET search_path = {schema}; {mend}"));
     }
@@ -183,7 +216,9 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
     let mut server = PrivateServer::start("trust");
-    let ledger = std::sync::Arc::new(PostgresLedger::open(&parsed(&server.address("faults"))).await.expect("opened"));
+    let ledger = std::sync::Arc::new(
+        PostgresLedger::open(&parsed(&server.address("faults"))).await.expect("opened"),
+    );
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let mut tasks = tokio::task::JoinSet::new();
     for by in 1..=8_u8 {
@@ -196,7 +231,9 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
                 loop {
                     match ledger.stage(&batch, &Labels::new()).await {
                         Ok(place) => break confirmed.push((place, batch.digest())),
-                        Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => failures += 1,
+                        Err(
+                            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. },
+                        ) => failures += 1,
                         Err(other) => panic!("{other}"),
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -211,7 +248,10 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(400)).await;
         server.kill();
-        assert!(matches!(ledger.ping().await, Err(EngineError::Unavailable { .. })), "told at once");
+        assert!(
+            matches!(ledger.ping().await, Err(EngineError::Unavailable { .. })),
+            "told at once"
+        );
         server.start_again(&[]);
         let begin = Instant::now();
         while let Err(error) = ledger.ping().await {

@@ -1,4 +1,5 @@
-//! What operators see in the views: the log's decisions, and results as far as the log has opened them.
+//! What operators see in the views: the log's decisions, and results as far as the log has opened
+//! them.
 
 mod ledger_samples;
 mod postgres_support;
@@ -11,7 +12,12 @@ use votekit_node::engine::services::ledger::{PostgresLedger, PostgresSnapshot};
 fn rows(schema: &str, sql: &str) -> Vec<String> {
     let rows = select(&format!("SET search_path = {schema}; {sql}"));
     rows.into_iter()
-        .map(|row| row.into_iter().map(|cell| cell.unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" "))
+        .map(|row| {
+            row.into_iter()
+                .map(|cell| cell.unwrap_or_else(|| "-".to_owned()))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
         .collect()
 }
 
@@ -52,7 +58,10 @@ fn totals(through: u64, oui: u64, non: u64) -> String {
 }
 
 fn block_leaf(height: u64) -> String {
-    format!(r#"{{"leaf":"block","height":{height},"term":1,"leader":"node","sealed_at":{}}}"#, 1_700_000_000 + height)
+    format!(
+        r#"{{"leaf":"block","height":{height},"term":1,"leader":"node","sealed_at":{}}}"#,
+        1_700_000_000 + height
+    )
 }
 
 #[tokio::test]
@@ -62,15 +71,24 @@ async fn results_are_seen_when_the_log_has_opened_them() {
     let mut log = Log::new();
     let sql = "SELECT law_id, results_policy, state, oui_count, non_count, blank_count, spoiled_count, total_votes, registered, turnout, extract(epoch FROM updated_at)::bigint FROM vote_results";
     assert!(rows(&schema, sql).is_empty());
-    ledger.commit(&log.block_of(&[draft("after_close"), OPEN.to_owned(), block_leaf(1)])).await.expect("committed");
+    ledger
+        .commit(&log.block_of(&[draft("after_close"), OPEN.to_owned(), block_leaf(1)]))
+        .await
+        .expect("committed");
     // Decided, and not opened: nobody sees a count.
-    ledger.commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat())).await.expect("committed");
+    ledger
+        .commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat()))
+        .await
+        .expect("committed");
     assert_eq!(rows(&schema, sql), ["L2025-001 after_close open - - - - - 9 - -"]);
     // Sums at the very end of a run of 256, the block's leaf in the next one.
     let filler: Vec<String> = (0..247)
         .map(|number| format!(r#"{{"leaf":"entry","request":"{number:032}","decision":"invalid","reason":"late","minute":1}}"#))
         .collect();
-    ledger.commit(&log.block_of(&[filler, vec![totals(3, 2, 1), block_leaf(3)]].concat())).await.expect("committed");
+    ledger
+        .commit(&log.block_of(&[filler, vec![totals(3, 2, 1), block_leaf(3)]].concat()))
+        .await
+        .expect("committed");
     assert_eq!(rows(&schema, sql), ["L2025-001 after_close open 2 1 - 1 4 9 44.44 1700000003"]);
     ledger.commit(&log.block_of(&[totals(4, 5, 3), block_leaf(4)])).await.expect("committed");
     assert_eq!(rows(&schema, sql), ["L2025-001 after_close open 5 3 - 1 9 9 100.00 1700000004"]);
@@ -82,8 +100,14 @@ async fn every_decision_is_audited_without_a_choice() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     let mut log = Log::new();
-    ledger.commit(&log.block_of(&[draft("live"), OPEN.to_owned(), block_leaf(1)])).await.expect("committed");
-    ledger.commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat())).await.expect("committed");
+    ledger
+        .commit(&log.block_of(&[draft("live"), OPEN.to_owned(), block_leaf(1)]))
+        .await
+        .expect("committed");
+    ledger
+        .commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat()))
+        .await
+        .expect("committed");
     let audit = "SELECT left(request_id, 2), leaf_index, status, reason, attempt, extract(epoch FROM minute)::bigint FROM vote_audit WHERE law_id = 'L2025-001' ORDER BY leaf_index";
     assert_eq!(
         rows(&schema, audit),
@@ -97,12 +121,17 @@ async fn every_decision_is_audited_without_a_choice() {
     let columns = format!(
         "SELECT string_agg(column_name, ' ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = '{schema}' AND table_name = 'vote_audit'"
     );
-    assert_eq!(rows(&schema, &columns), ["law_id leaf_index request_id status reason attempt minute"]);
-    let attempts =
-        "SELECT hash_prefix, left(request_id, 2), attempts, extract(epoch FROM last_minute)::bigint FROM duplicate_attempts";
+    assert_eq!(
+        rows(&schema, &columns),
+        ["law_id leaf_index request_id status reason attempt minute"]
+    );
+    let attempts = "SELECT hash_prefix, left(request_id, 2), attempts, extract(epoch FROM last_minute)::bigint FROM duplicate_attempts";
     assert_eq!(rows(&schema, attempts), ["aaaaaaaaaaaaaaaa 11 2 1740000060"]);
     // Whoever reads them need not name the schema first.
-    assert_eq!(select(&format!("SELECT count(*) FROM {schema}.vote_audit")), [[Some("4".to_owned())]]);
+    assert_eq!(
+        select(&format!("SELECT count(*) FROM {schema}.vote_audit")),
+        [[Some("4".to_owned())]]
+    );
     drop_schema(&schema);
 }
 

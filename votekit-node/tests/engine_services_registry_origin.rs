@@ -1,4 +1,5 @@
-//! A node and the pepper of the registry it shares: what it loads bears its origin, and what was loaded under another is refused.
+//! A node and the pepper of the registry it shares: what it loads bears its origin, and what was
+//! loaded under another is refused.
 #![cfg(feature = "services")]
 
 mod support;
@@ -27,16 +28,24 @@ fn cluster() -> String {
 
 /// A registry that no other test, and no earlier run, has, and its prefix.
 async fn registry() -> (RedisRegistry, String) {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos();
     let prefix = format!("o{}-{now:x}", std::process::id());
-    let address = ServiceAddress::parse(Service::Redis, &format!("{}?prefix={prefix}", cluster())).expect("an address");
+    let address = ServiceAddress::parse(Service::Redis, &format!("{}?prefix={prefix}", cluster()))
+        .expect("an address");
     (RedisRegistry::open(&address).await.expect("the cluster is there"), prefix)
 }
 
 async fn start(place: &Place, registry: &RedisRegistry) -> Result<Node, NodeError> {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-    let roles = Roles { registry: Arc::new(registry.clone()), ballot_box: engine.ballot_box, ledger: engine.ledger };
+    let roles = Roles {
+        registry: Arc::new(registry.clone()),
+        ballot_box: engine.ballot_box,
+        ledger: engine.ledger,
+    };
     Node::start_on(folder, Config::default(), roles).await
 }
 
@@ -59,16 +68,33 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
     let client = ClusterClient::new(vec![cluster()]).expect("a cluster");
     let mut redis = client.get_async_connection().await.expect("connected");
     let meta = format!("{prefix}:{{{}}}", law());
-    redis::cmd("HSET").arg(&meta).arg("scheme").arg("hmac-sha256 0 0").query_async::<()>(&mut redis).await.expect("set");
+    redis::cmd("HSET")
+        .arg(&meta)
+        .arg("scheme")
+        .arg("hmac-sha256 0 0")
+        .query_async::<()>(&mut redis)
+        .await
+        .expect("set");
     match start(&place, &registry).await {
         Err(NodeError::Engine(EngineError::Misconfigured { reason, hint, .. })) => {
-            assert!(reason.contains("it holds L2025-001 under another pepper or hash scheme (hmac-sha256 0 0)"), "{reason}");
+            assert!(
+                reason.contains(
+                    "it holds L2025-001 under another pepper or hash scheme (hmac-sha256 0 0)"
+                ),
+                "{reason}"
+            );
             assert!(hint.contains("?prefix=NAME") && hint.contains("registry rebuild"), "{hint}");
         }
         other => panic!("{other:?}"),
     }
     // What does not read is told, and stops nobody.
-    redis::cmd("HSET").arg(&meta).arg("bits").arg("many").query_async::<()>(&mut redis).await.expect("set");
+    redis::cmd("HSET")
+        .arg(&meta)
+        .arg("bits")
+        .arg("many")
+        .query_async::<()>(&mut redis)
+        .await
+        .expect("set");
     let node = start(&place, &registry).await.expect("started all the same");
     let request = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
     node.wait(request, std::time::Duration::from_secs(20)).await.expect("decided");
@@ -80,8 +106,11 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
 async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
     let place = Place::new(10);
     let (registry, _) = registry().await;
-    let origin =
-        RollOrigin { manifest: Digest::of(b"other"), scheme: HashScheme::HmacSha256, pepper: Some(PepperMarks::of(&pepper())) };
+    let origin = RollOrigin {
+        manifest: Digest::of(b"other"),
+        scheme: HashScheme::HmacSha256,
+        pepper: Some(PepperMarks::of(&pepper())),
+    };
     let other = Arc::new(KeyList::new(Vec::new()).expect("nobody"));
     registry.load_roll(&law(), &other, Some(&origin), &|_| {}).await.expect("loaded");
     let node = start(&place, &registry).await.expect("started");
@@ -92,6 +121,10 @@ async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(node.election(&law()).expect("there").registered, 0, "the log does not say that they are registered");
+    assert_eq!(
+        node.election(&law()).expect("there").registered,
+        0,
+        "the log does not say that they are registered"
+    );
     node.shutdown().await;
 }

@@ -1,4 +1,5 @@
-//! The services over TLS, with servers of the tests' own that speak nothing else: whom the node believes, and what it says when it does not.
+//! The services over TLS, with servers of the tests' own that speak nothing else: whom the node
+//! believes, and what it says when it does not.
 #![cfg(feature = "services")]
 
 mod authority;
@@ -49,12 +50,17 @@ async fn postgresql_is_believed_as_sslmode_says() {
     server.stop();
     server.speak_tls_alone(&authority.server_certificate(), &authority.server_key());
     let at = |host: &str, parameters: &str| {
-        parsed(Service::PostgreSql, &format!("{}&{parameters}", server.address("tls").replace("127.0.0.1", host)))
+        parsed(
+            Service::PostgreSql,
+            &format!("{}&{parameters}", server.address("tls").replace("127.0.0.1", host)),
+        )
     };
     let trusted = format!("ca_file={}", authority.certificate().display());
     let strange = format!("ca_file={}", other.certificate().display());
 
-    let ledger = PostgresLedger::open(&at("127.0.0.1", &format!("sslmode=verify-full&{trusted}"))).await.expect("believed");
+    let ledger = PostgresLedger::open(&at("127.0.0.1", &format!("sslmode=verify-full&{trusted}")))
+        .await
+        .expect("believed");
     ledger.stage(&ledger_samples::batch(1, 1), &Labels::default()).await.expect("staged");
     for (host, parameters) in [
         ("127.0.0.1", "sslmode=prefer".to_owned()),
@@ -67,12 +73,28 @@ async fn postgresql_is_believed_as_sslmode_says() {
         opened.unwrap_or_else(|error| panic!("{host} {parameters}: {error}"));
     }
 
-    refused(PostgresLedger::open(&at("127.0.0.1", "sslmode=disable")).await, "encryption", "sslmode");
+    refused(
+        PostgresLedger::open(&at("127.0.0.1", "sslmode=disable")).await,
+        "encryption",
+        "sslmode",
+    );
     for mode in ["require", "verify-ca", "verify-full"] {
-        refused(PostgresLedger::open(&at("127.0.0.1", &format!("sslmode={mode}&{strange}"))).await, "certificate", "ca_file");
+        refused(
+            PostgresLedger::open(&at("127.0.0.1", &format!("sslmode={mode}&{strange}"))).await,
+            "certificate",
+            "ca_file",
+        );
     }
-    refused(PostgresLedger::open(&at("127.0.0.1", "sslmode=verify-full")).await, "certificate", "ca_file");
-    refused(PostgresLedger::open(&at("localhost", &format!("sslmode=verify-full&{trusted}"))).await, "localhost", "host");
+    refused(
+        PostgresLedger::open(&at("127.0.0.1", "sslmode=verify-full")).await,
+        "certificate",
+        "ca_file",
+    );
+    refused(
+        PostgresLedger::open(&at("localhost", &format!("sslmode=verify-full&{trusted}"))).await,
+        "localhost",
+        "host",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +102,10 @@ async fn rabbitmq_is_believed_by_its_certificate() {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = Server::start_with_tls(&authority.server_certificate(), &authority.server_key());
     let at = |host: &str, parameters: &str| {
-        parsed(Service::RabbitMq, &format!("{}?queues=2{parameters}", server.address().replace("127.0.0.1", host)))
+        parsed(
+            Service::RabbitMq,
+            &format!("{}?queues=2{parameters}", server.address().replace("127.0.0.1", host)),
+        )
     };
     let trusted = format!("&ca_file={}", authority.certificate().display());
     let strange = format!("&ca_file={}", other.certificate().display());
@@ -94,7 +119,11 @@ async fn rabbitmq_is_believed_by_its_certificate() {
     refused(RabbitMqBallotBox::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");
     refused(RabbitMqBallotBox::open(&at("localhost", &trusted)).await, "localhost", "host");
     let plain = server.address().replace("amqps://", "amqp://");
-    refused(RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await, "nobody answers", "a port for TLS wants amqps://");
+    refused(
+        RabbitMqBallotBox::open(&parsed(Service::RabbitMq, &plain)).await,
+        "nobody answers",
+        "a port for TLS wants amqps://",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,7 +139,9 @@ async fn a_redis_cluster_is_believed_by_its_certificate() {
 async fn redis_is_believed(as_cluster: bool) {
     let (authority, other) = (Authority::new(), Authority::new());
     let server = RedisServer::start(&authority, as_cluster);
-    let at = |host: &str, parameters: &str| parsed(Service::Redis, &format!("rediss://{host}:{}{parameters}", server.port));
+    let at = |host: &str, parameters: &str| {
+        parsed(Service::Redis, &format!("rediss://{host}:{}{parameters}", server.port))
+    };
     let trusted = format!("?ca_file={}", authority.certificate().display());
     let strange = format!("?ca_file={}", other.certificate().display());
 
@@ -118,7 +149,10 @@ async fn redis_is_believed(as_cluster: bool) {
     assert_eq!(registry.is_cluster(), as_cluster);
     let law = ledger_samples::law();
     let key = |number: u8| RegistryKey::from_bytes([number; 32]);
-    registry.add_roll(&law, &Arc::new(KeyList::new((1..=9).map(key).collect()).expect("keys differ"))).await.expect("loaded");
+    registry
+        .add_roll(&law, &Arc::new(KeyList::new((1..=9).map(key).collect()).expect("keys differ")))
+        .await
+        .expect("loaded");
     let mark = |number: u8| Mark { key: key(number), request: RequestId::from_bytes([number; 16]) };
     let told = registry.mark(&law, &[mark(1), mark(99)]).await.expect("marked");
     assert_eq!(told, [Expectation::Accepted, Expectation::Unknown]);
@@ -140,11 +174,27 @@ struct RedisServer {
 
 impl RedisServer {
     fn start(authority: &Authority, as_cluster: bool) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new("redis-server");
-        command.args(["--bind", "127.0.0.1", "--save", "", "--port", "0", "--tls-port", &port.to_string()]);
-        command.arg("--tls-cert-file").arg(authority.server_certificate()).arg("--tls-key-file").arg(authority.server_key());
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--port",
+            "0",
+            "--tls-port",
+            &port.to_string(),
+        ]);
+        command
+            .arg("--tls-cert-file")
+            .arg(authority.server_certificate())
+            .arg("--tls-key-file")
+            .arg(authority.server_key());
         command
             .arg("--tls-ca-cert-file")
             .arg(authority.certificate())
@@ -153,8 +203,10 @@ impl RedisServer {
         if as_cluster {
             command.args(["--cluster-enabled", "yes", "--tls-cluster", "yes"]);
         }
-        let process =
-            command.stdout(Stdio::null()).spawn().expect("redis-server is not installed: Debian's package is redis-server");
+        let process = command
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is not installed: Debian's package is redis-server");
         let server = Self { port, process, _folder: folder };
         server.ask(&authority.certificate(), &["ping"], "PONG");
         if as_cluster {
@@ -169,8 +221,12 @@ impl RedisServer {
         let mut answers = String::new();
         for _ in 0..600 {
             let mut client = Command::new("redis-cli");
-            client.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--tls", "--cacert"]).arg(trusted).args(words);
-            answers = String::from_utf8_lossy(&client.output().expect("redis-cli is there").stdout).into_owned();
+            client
+                .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "--tls", "--cacert"])
+                .arg(trusted)
+                .args(words);
+            answers = String::from_utf8_lossy(&client.output().expect("redis-cli is there").stdout)
+                .into_owned();
             if answers.contains(wanted) {
                 return;
             }

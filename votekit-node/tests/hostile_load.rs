@@ -1,4 +1,5 @@
-//! The node under hostile load: addresses over their share, connections that trickle, storms of guesses, proxies that lie.
+//! The node under hostile load: addresses over their share, connections that trickle, storms of
+//! guesses, proxies that lie.
 
 mod http_support;
 mod support;
@@ -19,7 +20,9 @@ const WAIT: (&str, &str) = ("prefer", "wait=30");
 /// A connection from the loopback address 127.0.0.`host`.
 async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().expect("a socket");
-    socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), 0)).expect("a loopback address");
+    socket
+        .bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), 0))
+        .expect("a loopback address");
     socket.connect(to).await.expect("a connection")
 }
 
@@ -28,7 +31,11 @@ async fn client_from(host: u8, to: SocketAddr) -> Client {
 }
 
 fn code(answer: &Answer) -> (u16, String) {
-    if answer.status.is_success() { (answer.status.as_u16(), String::new()) } else { answer.problem() }
+    if answer.status.is_success() {
+        (answer.status.as_u16(), String::new())
+    } else {
+        answer.problem()
+    }
 }
 
 fn refused(code: &str) -> (u16, String) {
@@ -37,7 +44,11 @@ fn refused(code: &str) -> (u16, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_over_its_share_of_the_rate_is_refused_and_another_is_served() {
-    let served = Served::open_with(Config { rate_limit_per_address_per_second: Some(1), ..config() }, create_request()).await;
+    let served = Served::open_with(
+        Config { rate_limit_per_address_per_second: Some(1), ..config() },
+        create_request(),
+    )
+    .await;
     let mut greedy = client_from(1, served.at.public).await;
     let mut codes = Vec::new();
     while codes.len() < 50 && !codes.contains(&refused("address-share")) {
@@ -52,7 +63,9 @@ async fn an_address_over_its_share_of_the_rate_is_refused_and_another_is_served(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_over_its_share_of_connections_is_refused_and_another_is_served() {
-    let served = Served::open_with(Config { connections_per_address_max: 3, ..config() }, create_request()).await;
+    let served =
+        Served::open_with(Config { connections_per_address_max: 3, ..config() }, create_request())
+            .await;
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut client = client_from(1, served.at.public).await;
@@ -60,8 +73,15 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
         held.push(client);
     }
     let mut answer = String::new();
-    connect_from(1, served.at.public).await.read_to_string(&mut answer).await.expect("closed in order");
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 5\r\n"), "{answer}");
+    connect_from(1, served.at.public)
+        .await
+        .read_to_string(&mut answer)
+        .await
+        .expect("closed in order");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 5\r\n"),
+        "{answer}"
+    );
     assert!(answer.contains("\"code\":\"too-many-connections\""), "{answer}");
     let mut other = client_from(2, served.at.public).await;
     assert_eq!(other.vote(&ballot(1, "oui"), &[WAIT]).await.json()["status"], "accepted");
@@ -70,7 +90,10 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
     held.pop();
     while {
         let mut stream = connect_from(1, served.at.public).await;
-        stream.write_all(b"GET /api/v1/elections HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await.expect("written");
+        stream
+            .write_all(b"GET /api/v1/elections HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n")
+            .await
+            .expect("written");
         let mut answer = Vec::new();
         // A refusal may come as a reset.
         let _ = stream.read_to_end(&mut answer).await;
@@ -83,7 +106,8 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_go_on_beside_slow_and_idle_connections() {
     // More of them than there are places.
-    let served = Served::open_with(Config { connections_max: 200, ..config() }, create_request()).await;
+    let served =
+        Served::open_with(Config { connections_max: 200, ..config() }, create_request()).await;
     let at = served.at.public;
     let mut hostile = JoinSet::new();
     for number in 0..230_u32 {
@@ -115,13 +139,23 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
 
 /// A throttle that blocks nobody, so that only the budget is at stake.
 fn budget_only(guesses_per_second: u32, guesses_burst: u32) -> ThrottleConfig {
-    ThrottleConfig { prefix_free: 1_000_000, nas_free: 1_000_000, guesses_per_second, guesses_burst, ..ThrottleConfig::default() }
+    ThrottleConfig {
+        prefix_free: 1_000_000,
+        nas_free: 1_000_000,
+        guesses_per_second,
+        guesses_burst,
+        ..ThrottleConfig::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credential_gets_through() {
     let (per_second, burst) = (2, 5);
-    let served = Served::open_with(Config { throttle: budget_only(per_second, burst), ..config() }, create_request()).await;
+    let served = Served::open_with(
+        Config { throttle: budget_only(per_second, burst), ..config() },
+        create_request(),
+    )
+    .await;
     let (at, begin) = (served.at.public, Instant::now());
     let mut storm = JoinSet::new();
     for guesser in 0..10_u32 {
@@ -149,7 +183,10 @@ async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credent
     let refusals: u64 = storm.join_all().await.into_iter().sum();
     let elapsed_s = begin.elapsed().as_secs() + 1;
     let stored = 1000 - refusals;
-    assert!((u64::from(burst)..=u64::from(burst) + u64::from(per_second) * elapsed_s).contains(&stored), "{stored}");
+    assert!(
+        (u64::from(burst)..=u64::from(burst) + u64::from(per_second) * elapsed_s).contains(&stored),
+        "{stored}"
+    );
     // Within the budget a mistake gets its entry; beyond it, nothing.
     served.node.close(&law()).await.expect("closed");
     let election = served.node.election(&law()).expect("there");
@@ -189,8 +226,16 @@ async fn a_refused_guess_costs_as_much_of_the_back_off_as_a_stored_one() {
     for guess in 0..7 {
         client.vote(&ballot(1000 + guess, "oui"), &[]).await;
     }
-    assert_eq!(code(&client.vote(&ballot(1, "oui"), &[]).await), refused("back-off"), "the prefix is blocked");
-    assert_eq!(code(&client.vote("not even JSON", &[]).await), refused("back-off"), "before the body is read");
+    assert_eq!(
+        code(&client.vote(&ballot(1, "oui"), &[]).await),
+        refused("back-off"),
+        "the prefix is blocked"
+    );
+    assert_eq!(
+        code(&client.vote("not even JSON", &[]).await),
+        refused("back-off"),
+        "before the body is read"
+    );
     let mut other = client_from(2, served.at.public).await;
     assert_eq!(other.vote(&ballot(1, "oui"), &[WAIT]).await.json()["status"], "accepted");
     served.end().await;
@@ -208,7 +253,8 @@ async fn guesses_in_parallel_gain_nothing() {
     }
     let codes = burst.join_all().await;
     let stored = codes.iter().filter(|code| code.0 == 202).count();
-    // The free ones, the one that spends what is left, and one in each thread that was looked at meanwhile.
+    // The free ones, the one that spends what is left, and one in each thread that was looked at
+    // meanwhile.
     assert!((6..=8).contains(&stored), "{stored}");
     assert!(codes.iter().all(|code| code.0 == 202 || *code == refused("back-off")));
     served.end().await;
@@ -217,17 +263,25 @@ async fn guesses_in_parallel_gain_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_proxy_of_ours_is_believed() {
     let tls_proxies = vec!["127.0.0.2".parse().expect("a range")];
-    let config = Config { tls_proxies, rate_limit_per_address_per_second: Some(1), connections_per_address_max: 1, ..config() };
+    let config = Config {
+        tls_proxies,
+        rate_limit_per_address_per_second: Some(1),
+        connections_per_address_max: 1,
+        ..config()
+    };
     let served = Served::open_with(config, create_request()).await;
     // A client that invents addresses stays one client.
     let mut liar = client_from(1, served.at.public).await;
     let mut codes = Vec::new();
     for host in 1..50 {
-        codes.push(code(&liar.vote("not json", &[("x-forwarded-for", &format!("203.0.113.{host}"))]).await));
+        codes.push(code(
+            &liar.vote("not json", &[("x-forwarded-for", &format!("203.0.113.{host}"))]).await,
+        ));
     }
     assert!(codes.contains(&refused("address-share")));
     // A proxy has as many connections as it likes, and its clients each a share of their own.
-    let mut proxy = [client_from(2, served.at.public).await, client_from(2, served.at.public).await];
+    let mut proxy =
+        [client_from(2, served.at.public).await, client_from(2, served.at.public).await];
     for host in 1..50 {
         let header = ("x-forwarded-for", &*format!("198.51.100.7, 203.0.113.{host}"));
         assert_eq!(code(&proxy[host % 2].vote("not json", &[header]).await).0, 400, "{host}");

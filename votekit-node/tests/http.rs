@@ -1,4 +1,5 @@
-//! The public interface over real connections: votes of every kind, every bad input, what is answered and what is not.
+//! The public interface over real connections: votes of every kind, every bad input, what is
+//! answered and what is not.
 
 mod http_support;
 mod support;
@@ -28,16 +29,25 @@ async fn a_vote_is_taken_decided_and_proved() {
 
     let second = client.vote(&ballot(1, "non"), &[WAIT]).await;
     assert_eq!((second.status.as_u16(), second.header("preference-applied")), (200, "wait=30"));
-    assert_eq!(second.json(), json!({"request_id": second.request_id(), "status": "duplicate", "attempt_count": 2}));
+    assert_eq!(
+        second.json(),
+        json!({"request_id": second.request_id(), "status": "duplicate", "attempt_count": 2})
+    );
     // The log is in order: the first vote is decided by now.
     let first = client.get(&format!("/api/v1/vote/{request}")).await;
     assert_eq!(first.json(), json!({"request_id": request, "status": "accepted"}));
     assert_eq!(first.header("cache-control"), "no-store");
     let unknown = client.vote(&ballot(99, "non"), &[WAIT]).await;
-    assert_eq!(unknown.json(), json!({"request_id": unknown.request_id(), "status": "invalid", "reason": "unknown"}));
+    assert_eq!(
+        unknown.json(),
+        json!({"request_id": unknown.request_id(), "status": "invalid", "reason": "unknown"})
+    );
 
     let receipt = client.get(&format!("/api/v1/vote/{request}/receipt")).await;
-    assert_eq!((receipt.status.as_u16(), receipt.header("content-type")), (200, "text/plain; charset=utf-8"));
+    assert_eq!(
+        (receipt.status.as_u16(), receipt.header("content-type")),
+        (200, "text/plain; charset=utf-8")
+    );
     assert!(receipt.header("content-disposition").contains(&format!("{request}.tlog-proof")));
     let policy = client.get(&format!("/log/{LAW}/policy")).await;
     let policy = Policy::parse(&policy.body).expect("a policy");
@@ -49,7 +59,11 @@ async fn a_vote_is_taken_decided_and_proved() {
         "/api/v1/vote/zz".to_owned(),
         format!("/api/v1/vote/{}/receipt", "0".repeat(32)),
     ] {
-        assert_eq!(client.get(&path).await.problem(), (404, "unknown-request".to_owned()), "{path}");
+        assert_eq!(
+            client.get(&path).await.problem(),
+            (404, "unknown-request".to_owned()),
+            "{path}"
+        );
     }
     served.end().await;
 }
@@ -58,9 +72,16 @@ async fn a_vote_is_taken_decided_and_proved() {
 async fn a_key_makes_a_retry_the_same_request() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
-    let first = client.vote(&ballot(1, "oui"), &[("idempotency-key", "\"a-key\"")]).await.request_id();
-    assert_eq!(client.vote(&ballot(1, "oui"), &[("idempotency-key", "a-key")]).await.request_id(), first);
-    assert_ne!(client.vote(&ballot(1, "oui"), &[("idempotency-key", "b-key")]).await.request_id(), first);
+    let first =
+        client.vote(&ballot(1, "oui"), &[("idempotency-key", "\"a-key\"")]).await.request_id();
+    assert_eq!(
+        client.vote(&ballot(1, "oui"), &[("idempotency-key", "a-key")]).await.request_id(),
+        first
+    );
+    assert_ne!(
+        client.vote(&ballot(1, "oui"), &[("idempotency-key", "b-key")]).await.request_id(),
+        first
+    );
     assert_ne!(client.vote(&ballot(1, "oui"), &[]).await.request_id(), first);
     let again = client.vote(&ballot(1, "oui"), &[("idempotency-key", "a-key"), WAIT]).await;
     assert_eq!(again.json(), json!({"request_id": first, "status": "accepted"}));
@@ -76,8 +97,9 @@ async fn a_key_makes_a_retry_the_same_request() {
 async fn each_bad_body_is_refused_with_field_and_rule_and_no_value() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
-    let vote =
-        |nas: &str, code: &str, law: &str, vote: &str| json!({"nas": nas, "code": code, "law_id": law, "vote": vote}).to_string();
+    let vote = |nas: &str, code: &str, law: &str, vote: &str| {
+        json!({"nas": nas, "code": code, "law_id": law, "vote": vote}).to_string()
+    };
     let good = ("000000001", "CODE0001", LAW, "oui");
     let deep = format!("{{\"nas\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
     let cases = [
@@ -91,8 +113,16 @@ async fn each_bad_body_is_refused_with_field_and_rule_and_no_value() {
         (vote(good.0, good.1, good.2, ""), "vote"),
         (vote(good.0, good.1, good.2, "712345678"), "vote"),
         (json!({"nas": good.0, "code": good.1, "law_id": good.2}).to_string(), "vote"),
-        (r#"{"nas":"712345678","nas":"712345678","code":"CODE0001","law_id":"L","vote":"oui"}"#.to_owned(), "nas"),
-        (r#"{"nas":"712345678","code":"CODE0001","law_id":"L","vote":"oui","SECRET":1}"#.to_owned(), "body"),
+        (
+            r#"{"nas":"712345678","nas":"712345678","code":"CODE0001","law_id":"L","vote":"oui"}"#
+                .to_owned(),
+            "nas",
+        ),
+        (
+            r#"{"nas":"712345678","code":"CODE0001","law_id":"L","vote":"oui","SECRET":1}"#
+                .to_owned(),
+            "body",
+        ),
         (r#"{"nas":712345678,"code":"CODE0001","law_id":"L","vote":"oui"}"#.to_owned(), "body"),
         (r#"{"nas":"712345678","code":"CODE"#.to_owned(), "body"),
         (deep, "body"),
@@ -104,13 +134,23 @@ async fn each_bad_body_is_refused_with_field_and_rule_and_no_value() {
         let answer = client.vote(&body, &[]).await;
         let (status, code) = answer.problem();
         assert_eq!(status, 400, "{body}");
-        assert!(code == "malformed" || (field == "vote" && code == "unknown-choice"), "{body}: {code}");
+        assert!(
+            code == "malformed" || (field == "vote" && code == "unknown-choice"),
+            "{body}: {code}"
+        );
         assert_eq!(answer.json()["errors"][0]["field"], field, "{body}");
-        assert!(!answer.text().contains("71234") && !answer.text().contains("SECRET"), "{}", answer.text());
+        assert!(
+            !answer.text().contains("71234") && !answer.text().contains("SECRET"),
+            "{}",
+            answer.text()
+        );
     }
     let all = client.vote(&vote("1", "!", "", ""), &[]).await.json();
     assert_eq!(all["errors"].as_array().map(Vec::len), Some(4), "{all}");
-    assert_eq!(client.vote(&vote(good.0, good.1, "L9", good.3), &[]).await.problem(), (404, "unknown-election".to_owned()));
+    assert_eq!(
+        client.vote(&vote(good.0, good.1, "L9", good.3), &[]).await.problem(),
+        (404, "unknown-election".to_owned())
+    );
     assert_eq!(served.node.election(&law()).expect("there").received, 0);
     served.end().await;
 }
@@ -120,13 +160,23 @@ async fn the_wrong_type_method_or_path_is_a_problem_too() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
     for content_type in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"] {
-        let answer = client.send("POST", "/api/v1/vote", &[("content-type", content_type)], ballot(1, "oui")).await;
+        let answer = client
+            .send("POST", "/api/v1/vote", &[("content-type", content_type)], ballot(1, "oui"))
+            .await;
         assert_eq!(answer.problem(), (415, "not-json".to_owned()));
     }
     assert_eq!(client.send("POST", "/api/v1/vote", &[], ballot(1, "oui")).await.problem().0, 415);
     let wrong = client.send("DELETE", "/api/v1/vote", &[], "").await;
     assert_eq!((wrong.problem().1.as_str(), wrong.header("allow")), ("method-not-allowed", "POST"));
-    for path in ["/", "/api/v1/votes", "/api/v2/vote", "/metrics", "/api/v1/admin/elections", "/api/v1/vote/%ff", "/log/x/y"] {
+    for path in [
+        "/",
+        "/api/v1/votes",
+        "/api/v2/vote",
+        "/metrics",
+        "/api/v1/admin/elections",
+        "/api/v1/vote/%ff",
+        "/log/x/y",
+    ] {
         assert_eq!(client.get(path).await.problem(), (404, "unknown-route".to_owned()), "{path}");
     }
     for path in [
@@ -137,7 +187,11 @@ async fn the_wrong_type_method_or_path_is_a_problem_too() {
         "/log/L9/policy",
         "/log/L9/tile/0/000",
     ] {
-        assert_eq!(client.get(path).await.problem(), (404, "unknown-election".to_owned()), "{path}");
+        assert_eq!(
+            client.get(path).await.problem(),
+            (404, "unknown-election".to_owned()),
+            "{path}"
+        );
     }
     served.end().await;
 }
@@ -200,7 +254,8 @@ async fn before_the_opening_and_after_the_close_a_vote_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rate_limit_refuses_before_a_body_is_read() {
-    let config = Config { rate_limit_per_second: 1, rate_limit_per_address_per_second: Some(0), ..config() };
+    let config =
+        Config { rate_limit_per_second: 1, rate_limit_per_address_per_second: Some(0), ..config() };
     let served = Served::open_with(config, create_request()).await;
     let mut client = Client::connect(served.at.public).await;
     let mut codes = Vec::new();
@@ -243,7 +298,10 @@ async fn elections_and_results_are_shown_by_policy() {
     assert_eq!(elections[0]["law_id"], LAW);
     assert_eq!(served.get(&format!("/api/v1/elections/{LAW}")).await.json(), elections[0]);
     let results = served.get(&format!("/api/v1/results/{LAW}")).await.json();
-    assert_eq!((&results["oui_count"], &results["blank_count"], &results["total_votes"]), (&json!(1), &json!(1), &json!(2)));
+    assert_eq!(
+        (&results["oui_count"], &results["blank_count"], &results["total_votes"]),
+        (&json!(1), &json!(1), &json!(2))
+    );
     let all = served.get("/api/v1/results").await.json();
     assert_eq!((&all["results"][0], &all["withheld"]), (&results, &json!([])));
     let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
@@ -261,7 +319,9 @@ async fn elections_and_results_are_shown_by_policy() {
     let health = served.get("/api/v1/health").await;
     assert_eq!((health.status.as_u16(), &health.json()["healthy"]), (200, &json!(true)));
     assert!(
-        served.get("/api/v1/openapi.json").await.json()["openapi"].as_str().is_some_and(|version| version.starts_with("3.1"))
+        served.get("/api/v1/openapi.json").await.json()["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.1"))
     );
     served.end().await;
 }
@@ -271,25 +331,47 @@ async fn withheld_results_are_in_no_answer() {
     for policy in [ResultsPolicy::AfterVote, ResultsPolicy::AfterClose] {
         let request = CreateElection { results: Some(policy), ..create_request() };
         let served = Served::open_with(config(), request).await;
-        // What metrics show comes from here. Their page is the whole process's, and other tests show results of the same law.
-        assert!(served.node.gauges().elections[0].votes_by_choice.is_empty(), "{}", policy.as_str());
+        // What metrics show comes from here. Their page is the whole process's, and other tests
+        // show results of the same law.
+        assert!(
+            served.node.gauges().elections[0].votes_by_choice.is_empty(),
+            "{}",
+            policy.as_str()
+        );
         let key = |answer: &http_support::Answer| {
-            format!("request_id={}&voter_token={}", answer.request_id(), answer.header("votekit-voter-token"))
+            format!(
+                "request_id={}&voter_token={}",
+                answer.request_id(),
+                answer.header("votekit-voter-token")
+            )
         };
         let vote = served.vote(&ballot(1, "oui"), &[WAIT]).await;
         let duplicate = served.vote(&ballot(1, "oui"), &[WAIT]).await;
-        assert_eq!(vote.header("votekit-voter-token").is_empty(), policy != ResultsPolicy::AfterVote);
+        assert_eq!(
+            vote.header("votekit-voter-token").is_empty(),
+            policy != ResultsPolicy::AfterVote
+        );
         let path = format!("/api/v1/results/{LAW}");
         assert_eq!(served.get(&path).await.problem(), (403, "results-withheld".to_owned()));
-        assert_eq!(served.get("/api/v1/results").await.json(), json!({"results": [], "withheld": [LAW]}));
+        assert_eq!(
+            served.get("/api/v1/results").await.json(),
+            json!({"results": [], "withheld": [LAW]})
+        );
         if policy == ResultsPolicy::AfterVote {
             assert_eq!(served.get(&format!("{path}?{}", key(&vote))).await.status, 200);
             assert_eq!(served.get(&format!("{path}?{}", key(&duplicate))).await.status, 403);
         }
         // The request id alone is public once it is in the log.
-        assert_eq!(served.get(&format!("{path}?request_id={}", vote.request_id())).await.status, 403);
+        assert_eq!(
+            served.get(&format!("{path}?request_id={}", vote.request_id())).await.status,
+            403
+        );
         for query in ["request_id=zz", "request_id=a&request_id=b"] {
-            assert_eq!(served.get(&format!("{path}?{query}")).await.problem(), (400, "malformed".to_owned()), "{query}");
+            assert_eq!(
+                served.get(&format!("{path}?{query}")).await.problem(),
+                (400, "malformed".to_owned()),
+                "{query}"
+            );
         }
         served.node.close(&law()).await.expect("closed");
         assert_eq!(served.get(&path).await.json()["oui_count"], 1);
@@ -312,7 +394,9 @@ async fn the_log_is_served_as_tiles() {
     assert!(tile.header("cache-control").contains("immutable"));
     let bundle = served.get(&format!("/log/{LAW}/tile/entries/000.p/{size}")).await;
     assert_eq!(votekit_core::log::tile::entries(&bundle.body).filter_map(Result::ok).count(), size);
-    for path in ["0/000", "0/001.p/1", "1/000.p/1", "0/0", "x/000", "0/000.p/0", "entries/000", "99/000"] {
+    for path in
+        ["0/000", "0/001.p/1", "1/000.p/1", "0/0", "x/000", "0/000.p/0", "entries/000", "99/000"]
+    {
         let answer = served.get(&format!("/log/{LAW}/tile/{path}")).await;
         assert_eq!(answer.problem(), (404, "unknown-tile".to_owned()), "{path}");
     }

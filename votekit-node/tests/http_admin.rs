@@ -16,19 +16,39 @@ async fn an_election_lives_its_life() {
     let twice = served.admin("POST", "/api/v1/admin/elections", Some(definition)).await;
     assert_eq!(twice.problem(), (409, "election-exists".to_owned()));
     let path = |verb: &str| format!("/api/v1/admin/elections/{LAW}{verb}");
-    assert_eq!(served.admin("POST", &path("/open"), None).await.problem(), (409, "refused-by-log".to_owned()));
+    assert_eq!(
+        served.admin("POST", &path("/open"), None).await.problem(),
+        (409, "refused-by-log".to_owned())
+    );
     let roll = json!({"folder": served.roll(), "pepper_file": null});
     let loaded = served.admin("POST", "/api/v1/admin/rolls", Some(roll.clone())).await;
-    assert_eq!((loaded.status.as_u16(), &loaded.json()["laws"][0]["registered"]), (200, &json!(30)));
+    assert_eq!(
+        (loaded.status.as_u16(), &loaded.json()["laws"][0]["registered"]),
+        (200, &json!(30))
+    );
     assert_eq!(served.admin("POST", "/api/v1/admin/rolls", Some(roll)).await.status, 200);
     let opened = served.admin("POST", &path("/open"), Some(json!({"waivers": []}))).await;
     assert_eq!((opened.status.as_u16(), &opened.json()["state"]), (200, &json!("open")));
-    assert_eq!(served.vote(&ballot(1, "oui"), &[("prefer", "wait=30")]).await.json()["status"], "accepted");
-    assert_eq!(served.admin("POST", &path("/certify"), None).await.problem(), (409, "wrong-state".to_owned()));
-    assert_eq!(served.admin("POST", &path("/purge"), None).await.problem(), (409, "wrong-state".to_owned()));
-    for (verb, state) in [("/close", "closed"), ("/certify", "certified"), ("/purge", "certified")] {
+    assert_eq!(
+        served.vote(&ballot(1, "oui"), &[("prefer", "wait=30")]).await.json()["status"],
+        "accepted"
+    );
+    assert_eq!(
+        served.admin("POST", &path("/certify"), None).await.problem(),
+        (409, "wrong-state".to_owned())
+    );
+    assert_eq!(
+        served.admin("POST", &path("/purge"), None).await.problem(),
+        (409, "wrong-state".to_owned())
+    );
+    for (verb, state) in [("/close", "closed"), ("/certify", "certified"), ("/purge", "certified")]
+    {
         let answer = served.admin("POST", &path(verb), None).await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!(state)), "{verb}");
+        assert_eq!(
+            (answer.status.as_u16(), &answer.json()["state"]),
+            (200, &json!(state)),
+            "{verb}"
+        );
     }
     assert_eq!(served.admin("GET", &path(""), None).await.json()["accepted"], 1);
     assert_eq!(served.admin("GET", "/api/v1/admin/elections", None).await.json()[0]["law_id"], LAW);
@@ -41,7 +61,10 @@ async fn bad_calls_are_told_what_is_wrong() {
     let elections = "/api/v1/admin/elections";
     for (body, field) in [
         (json!({"law_id": "a b", "title_fr": "Loi", "title_en": "Act"}), "law_id"),
-        (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "opens": "tomorrow"}), "opens"),
+        (
+            json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "opens": "tomorrow"}),
+            "opens",
+        ),
         (json!({"law_id": LAW, "title_fr": "", "title_en": "Act"}), "body"),
         (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "colour": "blue"}), "body"),
         (json!([]), "body"),
@@ -50,14 +73,23 @@ async fn bad_calls_are_told_what_is_wrong() {
         assert_eq!(answer.problem(), (400, "malformed".to_owned()));
         assert_eq!(answer.json()["errors"][0]["field"], field);
     }
-    assert_eq!(served.admin("POST", "/api/v1/admin/elections/L9/open", None).await.problem().1, "unknown-election");
+    assert_eq!(
+        served.admin("POST", "/api/v1/admin/elections/L9/open", None).await.problem().1,
+        "unknown-election"
+    );
     let nowhere = json!({"folder": "/nonexistent/roll"});
     let missing = served.admin("POST", "/api/v1/admin/rolls", Some(nowhere)).await;
     assert_eq!(missing.problem(), (422, "roll-refused".to_owned()));
     assert!(missing.text().contains("/nonexistent/roll"), "{}", missing.text());
     let binding = json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "binding": true});
     assert_eq!(served.admin("POST", elections, Some(binding)).await.status, 201);
-    assert_eq!(served.admin("POST", "/api/v1/admin/rolls", Some(json!({"folder": served.roll()}))).await.status, 200);
+    assert_eq!(
+        served
+            .admin("POST", "/api/v1/admin/rolls", Some(json!({"folder": served.roll()})))
+            .await
+            .status,
+        200
+    );
     let unsafe_opening = served.admin("POST", &format!("{elections}/{LAW}/open"), None).await;
     assert_eq!(unsafe_opening.problem(), (409, "not-safe".to_owned()));
     assert!(unsafe_opening.json()["errors"].as_array().is_some_and(|missing| missing.len() >= 2));
@@ -69,12 +101,19 @@ async fn nothing_happens_without_the_token() {
     let served = Served::empty(config()).await;
     let mut client = Client::connect(served.at.administration).await;
     for token in ["", "Bearer ", "Bearer 00", "Basic abc"] {
-        for (method, path) in [("GET", "/api/v1/admin/elections"), ("POST", "/api/v1/admin/rolls"), ("GET", "/anything")] {
+        for (method, path) in [
+            ("GET", "/api/v1/admin/elections"),
+            ("POST", "/api/v1/admin/rolls"),
+            ("GET", "/anything"),
+        ] {
             let answer = client.send(method, path, &[("authorization", token)], "").await;
             assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{method} {path}");
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
     }
-    assert_eq!(served.admin("GET", "/anything", None).await.problem(), (404, "unknown-route".to_owned()));
+    assert_eq!(
+        served.admin("GET", "/anything", None).await.problem(),
+        (404, "unknown-route".to_owned())
+    );
     served.end().await;
 }

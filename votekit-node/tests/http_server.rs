@@ -23,11 +23,17 @@ fn tls_file(name: &str) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_travel_by_tls() {
-    let config = Config { tls_cert: Some(tls_file("cert.pem")), tls_key: Some(tls_file("key.pem")), ..config() };
+    let config = Config {
+        tls_cert: Some(tls_file("cert.pem")),
+        tls_key: Some(tls_file("key.pem")),
+        ..config()
+    };
     let served = Served::open_with(config, create_request()).await;
     assert!(served.url.starts_with("https://127.0.0.1:"));
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(tls_file("cert.pem")).expect("a certificate")).expect("a root");
+    roots
+        .add(CertificateDer::from_pem_file(tls_file("cert.pem")).expect("a certificate"))
+        .expect("a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -40,7 +46,10 @@ async fn votes_travel_by_tls() {
     let stream = connector.connect(name, stream).await.expect("a handshake");
     let mut client = Client::over(stream).await;
     for place in 0..3 {
-        assert_eq!(client.vote(&ballot(place, "oui"), &[("prefer", "wait=30")]).await.json()["status"], "accepted");
+        assert_eq!(
+            client.vote(&ballot(place, "oui"), &[("prefer", "wait=30")]).await.json()["status"],
+            "accepted"
+        );
     }
     // Somebody who speaks plain HTTP gets no plain answer.
     let mut plain = TcpStream::connect(served.at.public).await.expect("a connection");
@@ -63,7 +72,11 @@ async fn what_keeps_a_server_from_starting_is_named() {
         node.shutdown().await;
         error
     };
-    let tls = |cert: &str, key: &str| Config { tls_cert: Some(tls_file(cert)), tls_key: Some(tls_file(key)), ..config() };
+    let tls = |cert: &str, key: &str| Config {
+        tls_cert: Some(tls_file(cert)),
+        tls_key: Some(tls_file(key)),
+        ..config()
+    };
     for (config, file) in [
         (tls("missing.pem", "key.pem"), "missing.pem"),
         (tls("key.pem", "key.pem"), "key.pem"),
@@ -71,7 +84,10 @@ async fn what_keeps_a_server_from_starting_is_named() {
         (tls("cert.pem", "README.md"), "README.md"),
     ] {
         let error = bind(config).await;
-        assert!(matches!(error, ServeError::TlsFile { .. }) && error.to_string().contains(file), "{error}");
+        assert!(
+            matches!(error, ServeError::TlsFile { .. }) && error.to_string().contains(file),
+            "{error}"
+        );
     }
     let error = bind(tls("cert.pem", "other-key.pem")).await;
     assert!(matches!(error, ServeError::TlsIdentity { .. }), "{error}");
@@ -81,7 +97,11 @@ async fn what_keeps_a_server_from_starting_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
     let error = bind(Config { admin_listen: address, ..config() }).await;
-    assert!(matches!(error, ServeError::Bind { .. }) && error.to_string().contains(&address.to_string()), "{error}");
+    assert!(
+        matches!(error, ServeError::Bind { .. })
+            && error.to_string().contains(&address.to_string()),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +134,8 @@ async fn at_the_end_requests_in_flight_finish() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_says_nothing_is_closed() {
-    let served = Served::open_with(Config { header_timeout_seconds: 1, ..config() }, create_request()).await;
+    let served =
+        Served::open_with(Config { header_timeout_seconds: 1, ..config() }, create_request()).await;
     for said in ["", "POST /api/v1/vote HTTP/1.1\r\nhost: h\r\n"] {
         let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
         stream.write_all(said.as_bytes()).await.expect("written");
@@ -143,7 +164,8 @@ async fn a_connection_that_says_nothing_is_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_cap_an_idle_connection_makes_room() {
-    let served = Served::open_with(Config { connections_max: 2, ..config() }, create_request()).await;
+    let served =
+        Served::open_with(Config { connections_max: 2, ..config() }, create_request()).await;
     let mut longest_idle = TcpStream::connect(served.at.public).await.expect("a connection");
     let mut second = Client::connect(served.at.public).await;
     assert_eq!(second.get("/api/v1/elections").await.status, 200);

@@ -1,4 +1,5 @@
-//! The life of a referendum on a node, without HTTP: every decision, restarts at every point, the close, what is refused.
+//! The life of a referendum on a node, without HTTP: every decision, restarts at every point, the
+//! close, what is refused.
 
 mod support;
 
@@ -52,7 +53,10 @@ async fn every_kind_of_vote_is_decided_and_counted() {
     assert!(accepted(decided(&node, keyed).await));
     assert_eq!(node.submit(&vote(3, "non"), Some(b"key"), None).await.expect("taken"), keyed);
     assert!(accepted(decided(&node, keyed).await));
-    assert!(matches!(node.submit(&vote(4, "peut-etre"), None, None).await, Err(SubmitError::UnknownChoice)));
+    assert!(matches!(
+        node.submit(&vote(4, "peut-etre"), None, None).await,
+        Err(SubmitError::UnknownChoice)
+    ));
 
     let receipt = node.receipt(first).await.expect("recorded");
     let proof = Proof::parse(&receipt).expect("reads");
@@ -63,9 +67,15 @@ async fn every_kind_of_vote_is_decided_and_counted() {
     assert_eq!(closed.state, "closed");
     assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (3, 1, 1));
     let results = node.results(&law(), None).await.expect("shown");
-    assert_eq!((results.count_of("oui"), results.count_of("non"), results.count_of("blanc")), (1, 1, 1));
+    assert_eq!(
+        (results.count_of("oui"), results.count_of("non"), results.count_of("blanc")),
+        (1, 1, 1)
+    );
     assert_eq!(results.report.replayed, 1);
-    assert!(matches!(node.submit(&vote(5, "oui"), None, None).await, Err(SubmitError::NotOpen { state: State::Closed, .. })));
+    assert!(matches!(
+        node.submit(&vote(5, "oui"), None, None).await,
+        Err(SubmitError::NotOpen { state: State::Closed, .. })
+    ));
     node.certify(&law()).await.expect("certified");
     node.shutdown().await;
 }
@@ -77,13 +87,19 @@ async fn a_restart_changes_nothing() {
     let mut requests = Vec::new();
     for round in 0..3 {
         for elector in 0..5 {
-            requests.push(cast(&node, round * 5 + elector, if elector % 2 == 0 { "oui" } else { "non" }).await);
+            requests.push(
+                cast(&node, round * 5 + elector, if elector % 2 == 0 { "oui" } else { "non" })
+                    .await,
+            );
         }
         let before = (node.election(&law()), node.checkpoint(&law()));
         node.shutdown().await;
         node = place.start().await;
         let after = (node.election(&law()), node.checkpoint(&law()));
-        assert_eq!(format!("{:?}", before.0.map(|view| view.accepted)), format!("{:?}", after.0.map(|view| view.accepted)));
+        assert_eq!(
+            format!("{:?}", before.0.map(|view| view.accepted)),
+            format!("{:?}", after.0.map(|view| view.accepted))
+        );
         for (request, decision) in &requests {
             assert_eq!(decided(&node, *request).await, *decision);
         }
@@ -135,7 +151,10 @@ async fn supplements_revoke_and_add_and_never_unspend() {
     let loaded = node.load(&place.path("late"), None).await.expect("loaded");
     assert_eq!((loaded.laws[0].outcome, loaded.laws[0].registered), (LoadOutcome::Loaded, 10));
     assert_eq!(cast(&node, 2, "oui").await.1, Decision::Invalid { reason: InvalidReason::Revoked });
-    assert!(matches!(cast(&node, 1, "oui").await.1, Decision::Duplicate { attempt: 2, .. }), "spent, so not revoked");
+    assert!(
+        matches!(cast(&node, 1, "oui").await.1, Decision::Duplicate { attempt: 2, .. }),
+        "spent, so not revoked"
+    );
     assert!(accepted(cast(&node, 50, "non").await.1));
     node.shutdown().await;
     let node = place.start().await;
@@ -150,10 +169,16 @@ async fn supplements_revoke_and_add_and_never_unspend() {
 async fn what_does_not_fit_is_refused_and_changes_nothing() {
     let place = Place::new(10);
     let node = place.start().await;
-    assert!(matches!(node.submit(&vote(1, "oui"), None, None).await, Err(SubmitError::UnknownElection)));
+    assert!(matches!(
+        node.submit(&vote(1, "oui"), None, None).await,
+        Err(SubmitError::UnknownElection)
+    ));
     node.create(create_request()).await.expect("created");
     assert!(matches!(node.create(create_request()).await, Err(AdminError::Exists { .. })));
-    assert!(matches!(node.submit(&vote(1, "oui"), None, None).await, Err(SubmitError::NotOpen { state: State::Draft, .. })));
+    assert!(matches!(
+        node.submit(&vote(1, "oui"), None, None).await,
+        Err(SubmitError::NotOpen { state: State::Draft, .. })
+    ));
     assert!(node.open(&law(), OpenElection::default()).await.is_err(), "no roll yet");
     let shard = place.path("hashes").join(format!("{LAW}.0001.json"));
     let good = std::fs::read(&shard).expect("there");
@@ -178,12 +203,16 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
     let place = Place::new(10);
     let node = place.start().await;
     node.load(&place.path("hashes"), None).await.expect("loaded");
-    let request = CreateElection { binding: true, results: Some(ResultsPolicy::Live), ..create_request() };
+    let request =
+        CreateElection { binding: true, results: Some(ResultsPolicy::Live), ..create_request() };
     node.create(request).await.expect("created");
     match node.open(&law(), OpenElection::default()).await {
         Err(AdminError::NotSafe { missing }) => {
             for rule in ["a pepper", "after the close only", "by TLS", "named after you"] {
-                assert!(missing.iter().any(|missing| missing.contains(rule)), "{rule}: {missing:?}");
+                assert!(
+                    missing.iter().any(|missing| missing.contains(rule)),
+                    "{rule}: {missing:?}"
+                );
             }
             assert_eq!(missing.len(), 4, "{missing:?}");
         }
@@ -195,19 +224,28 @@ async fn a_binding_election_opens_only_when_it_is_safe() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn results_follow_the_policy() {
-    for (policy, shown_to_all, shown_to_voters) in
-        [(ResultsPolicy::Live, true, true), (ResultsPolicy::AfterVote, false, true), (ResultsPolicy::AfterClose, false, false)]
-    {
+    for (policy, shown_to_all, shown_to_voters) in [
+        (ResultsPolicy::Live, true, true),
+        (ResultsPolicy::AfterVote, false, true),
+        (ResultsPolicy::AfterClose, false, false),
+    ] {
         let place = Place::new(10);
         let node = place.start().await;
         node.load(&place.path("hashes"), None).await.expect("loaded");
-        node.create(CreateElection { results: Some(policy), ..create_request() }).await.expect("created");
+        node.create(CreateElection { results: Some(policy), ..create_request() })
+            .await
+            .expect("created");
         node.open(&law(), OpenElection::default()).await.expect("opened");
         let (request, _) = cast(&node, 1, "oui").await;
         let (unknown, _) = cast(&node, 77, "oui").await;
         let shown = |results: Result<votekit_core::results::Results, ResultsError>| results.is_ok();
         assert_eq!(shown(node.results(&law(), None).await), shown_to_all, "{policy:?}");
-        let key = |request| Some((request, node.voter_token(&law(), &request).unwrap_or(VoterToken::from_bytes([0; 16]))));
+        let key = |request| {
+            Some((
+                request,
+                node.voter_token(&law(), &request).unwrap_or(VoterToken::from_bytes([0; 16])),
+            ))
+        };
         assert_eq!(shown(node.results(&law(), key(request)).await), shown_to_voters, "{policy:?}");
         assert_eq!(shown(node.results(&law(), key(unknown)).await), shown_to_all, "{policy:?}");
         // Request ids are public in the log: without its token one opens nothing.
@@ -246,7 +284,12 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     for key in &keys {
         fs::rename(key, &aside).expect("moved");
         let said = refusal(&place).await;
-        assert!(said.starts_with("a key of L2025-001 is not in the data folder (keys/ballot/L2025-001 or"), "{said}");
+        assert!(
+            said.starts_with(
+                "a key of L2025-001 is not in the data folder (keys/ballot/L2025-001 or"
+            ),
+            "{said}"
+        );
         fs::rename(&aside, key).expect("moved");
     }
     let ledger = place.path("node/ledger.sqlite");
@@ -254,7 +297,9 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
     let connection = Connection::open(&ledger).expect("the ledger");
     connection.execute("UPDATE batch SET bytes = NULL", ()).expect("SQL");
     drop(connection);
-    assert!(refusal(&place).await.contains("evidence of an election that is not certified is missing"));
+    assert!(
+        refusal(&place).await.contains("evidence of an election that is not certified is missing")
+    );
     fs::write(&ledger, whole).expect("written");
     let node = place.start().await;
     node.certify(&law()).await.expect("certified");
@@ -269,5 +314,8 @@ async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
 /// Why the node does not start when it reads the whole log.
 async fn refusal(place: &Place) -> String {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
-    Node::start(folder, Config { replay: true, ..Config::default() }).await.expect_err("the node does not start").to_string()
+    Node::start(folder, Config { replay: true, ..Config::default() })
+        .await
+        .expect_err("the node does not start")
+        .to_string()
 }

@@ -1,4 +1,5 @@
-//! Every log line of level `INFO` and above stands in docs/operations.md, and nothing stands there that is never written.
+//! Every log line of level `INFO` and above stands in docs/operations.md, and nothing stands there
+//! that is never written.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,11 +14,18 @@ fn the_manual_lists_the_log_lines_that_there_are() {
     let manual = fs::read_to_string(root.join("../docs/operations.md")).expect("the manual");
     let (_, table) = manual.split_once("**Log lines.**").expect("the chapter");
     let (table, _) = table.split_once("No line holds").expect("its end");
-    let rows = table.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| line") && !line.starts_with("| ---"));
-    let listed: BTreeSet<&str> =
-        rows.filter_map(|row| row[2..].split(" | ").next()).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let rows = table.lines().filter(|line| {
+        line.starts_with("| ") && !line.starts_with("| line") && !line.starts_with("| ---")
+    });
+    let listed: BTreeSet<&str> = rows
+        .filter_map(|row| row[2..].split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
     for message in &written {
-        assert!(listed.iter().any(|line| message.starts_with(line)), "not in the manual: {message}");
+        assert!(
+            listed.iter().any(|line| message.starts_with(line)),
+            "not in the manual: {message}"
+        );
     }
     for line in listed {
         assert!(written.iter().any(|message| message.starts_with(line)), "never written: {line}");
@@ -37,9 +45,12 @@ fn messages(folder: &Path, written: &mut BTreeSet<String>) {
                 // The message is the last in a call.
                 let calls = text.split(level).skip(1).filter_map(|rest| rest.split("\")").next());
                 let literals = calls.filter_map(|call| call.rsplit('"').next());
-                written.extend(literals.filter(|message| !message.starts_with('{')).map(str::to_owned));
+                written.extend(
+                    literals.filter(|message| !message.starts_with('{')).map(str::to_owned),
+                );
             }
-            let waits = text.split("until_definite(\"").skip(1).filter_map(|rest| rest.split('"').next());
+            let waits =
+                text.split("until_definite(\"").skip(1).filter_map(|rest| rest.split('"').next());
             written.extend(waits.map(|what| format!("{what} waits")));
         }
     }

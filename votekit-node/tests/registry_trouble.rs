@@ -53,7 +53,11 @@ const ENGINE: &str = "the registry of this test";
 async fn a_registry_that_fails_stops_nobody() {
     let errors: [fn() -> EngineError; 4] = [
         || EngineError::Corrupt { engine: ENGINE, reason: "a key holds something else".to_owned() },
-        || EngineError::Misconfigured { engine: ENGINE, reason: "OOM".to_owned(), hint: "more memory".to_owned() },
+        || EngineError::Misconfigured {
+            engine: ENGINE,
+            reason: "OOM".to_owned(),
+            hint: "more memory".to_owned(),
+        },
         || EngineError::Fatal { engine: ENGINE, reason: "for good".to_owned() },
         || EngineError::Unavailable { engine: ENGINE, reason: "it is away".to_owned() },
     ];
@@ -61,7 +65,11 @@ async fn a_registry_that_fails_stops_nobody() {
         let place = Place::new(3);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-        let roles = Roles { registry: Arc::new(Failing(error)), ballot_box: engine.ballot_box, ledger: engine.ledger };
+        let roles = Roles {
+            registry: Arc::new(Failing(error)),
+            ballot_box: engine.ballot_box,
+            ledger: engine.ledger,
+        };
         let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
         node.load(&place.path("hashes"), None).await.expect("loaded");
         node.create(create_request()).await.expect("created");
@@ -69,7 +77,11 @@ async fn a_registry_that_fails_stops_nobody() {
         for place in 0..2 {
             let request = node.submit(&vote(place, "oui"), None, None).await.expect("taken");
             let status = node.wait(request, Duration::from_secs(30)).await.expect("looked at");
-            assert!(matches!(status, Some(VoteStatus::Decided(Decision::Accepted { .. }))), "{}: {status:?}", error());
+            assert!(
+                matches!(status, Some(VoteStatus::Decided(Decision::Accepted { .. }))),
+                "{}: {status:?}",
+                error()
+            );
         }
         assert_eq!(node.failure(), None, "{}", error());
         assert_eq!(node.close(&law()).await.expect("closed").accepted, 2);

@@ -1,4 +1,5 @@
-//! Starting from a snapshot: it gives what the whole log gives, and a snapshot that does not is never believed.
+//! Starting from a snapshot: it gives what the whole log gives, and a snapshot that does not is
+//! never believed.
 
 mod support;
 
@@ -35,7 +36,11 @@ async fn replay(place: &Place) -> Node {
 async fn opened(place: &Place, policy: ResultsPolicy, publish_every: u64) -> Node {
     let node = start(place, config()).await;
     node.load(&place.path("hashes"), None).await.expect("loaded");
-    let request = CreateElection { results: Some(policy), publish_every: Some(publish_every), ..create_request() };
+    let request = CreateElection {
+        results: Some(policy),
+        publish_every: Some(publish_every),
+        ..create_request()
+    };
     node.create(request).await.expect("created");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     node
@@ -72,7 +77,8 @@ async fn told(node: &Node, requests: &[(RequestId, Decision)]) -> String {
     told
 }
 
-/// What a node tells that has read the whole log of one that has stopped. The stop itself adds the end of an epoch to the log.
+/// What a node tells that has read the whole log of one that has stopped. The stop itself adds the
+/// end of an epoch to the log.
 async fn told_by_replay(place: &Place, requests: &[(RequestId, Decision)]) -> String {
     let node = replay(place).await;
     let told = told(&node, requests).await;
@@ -96,9 +102,12 @@ async fn a_day(place: &Place, node: &Node) -> Vec<(RequestId, Decision)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_gives_what_the_log_gives() {
-    for (policy, every) in
-        [(ResultsPolicy::Live, 1), (ResultsPolicy::Live, 2), (ResultsPolicy::AfterVote, 3), (ResultsPolicy::AfterClose, 1)]
-    {
+    for (policy, every) in [
+        (ResultsPolicy::Live, 1),
+        (ResultsPolicy::Live, 2),
+        (ResultsPolicy::AfterVote, 3),
+        (ResultsPolicy::AfterClose, 1),
+    ] {
         let place = Place::new(20);
         let node = opened(&place, policy, every).await;
         let mut requests = a_day(&place, &node).await;
@@ -106,8 +115,13 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let by_replay = told_by_replay(&place, &requests).await;
         let node = start(&place, config()).await;
         assert_eq!(told(&node, &requests).await, by_replay, "{policy:?} {every}");
-        // The voting goes on where it was: attempts are counted, the revoked are revoked, an addition can vote.
-        let next = [cast(&node, 1, "oui").await, cast(&node, 6, "oui").await, cast(&node, 51, "oui").await];
+        // The voting goes on where it was: attempts are counted, the revoked are revoked, an
+        // addition can vote.
+        let next = [
+            cast(&node, 1, "oui").await,
+            cast(&node, 6, "oui").await,
+            cast(&node, 51, "oui").await,
+        ];
         assert!(matches!(next[0].1, Decision::Duplicate { attempt: 4, .. }), "{:?}", next[0]);
         assert_eq!(next[1].1, Decision::Invalid { reason: InvalidReason::Revoked });
         assert!(matches!(next[2].1, Decision::Accepted { .. }), "{:?}", next[2]);
@@ -118,8 +132,13 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let at_the_end = told(&node, &requests).await;
         node.shutdown().await;
         for from_snapshot in [true, false] {
-            let node = if from_snapshot { start(&place, config()).await } else { replay(&place).await };
-            assert_eq!(told(&node, &requests).await, at_the_end, "{policy:?} {every} {from_snapshot}");
+            let node =
+                if from_snapshot { start(&place, config()).await } else { replay(&place).await };
+            assert_eq!(
+                told(&node, &requests).await,
+                at_the_end,
+                "{policy:?} {every} {from_snapshot}"
+            );
             node.shutdown().await;
         }
         let node = start(&place, config()).await;
@@ -171,7 +190,8 @@ async fn each_election_has_its_own() {
     node.shutdown().await;
 }
 
-/// Changes files below a folder; each must leave a start that tells the same, and the next snapshot whole.
+/// Changes files below a folder; each must leave a start that tells the same, and the next snapshot
+/// whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_snapshot_is_not_believed() {
     type Damage = fn(&Path);
@@ -186,7 +206,8 @@ async fn a_damaged_snapshot_is_not_believed() {
     ];
     let place = Place::new(100);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
-    let requests = vec![cast(&node, 1, "oui").await, cast(&node, 1, "non").await, cast(&node, 2, "oui").await];
+    let requests =
+        vec![cast(&node, 1, "oui").await, cast(&node, 1, "non").await, cast(&node, 2, "oui").await];
     let mut casting = tokio::task::JoinSet::new();
     for caster in 0..64 {
         let node = node.clone();
@@ -241,7 +262,8 @@ async fn a_ledger_that_was_put_back_is_not_gone_on_with() {
     fs::write(&ledger, older).expect("written");
     let ahead = refusal(&place).await;
     assert!(
-        ahead.contains("older ledger was put back under the log of L2025-001") && ahead.contains("leaves, and the ledger holds"),
+        ahead.contains("older ledger was put back under the log of L2025-001")
+            && ahead.contains("leaves, and the ledger holds"),
         "{ahead}"
     );
     assert!(refusal(&place).await.contains("the ledger holds"), "nor the second time");
@@ -267,11 +289,13 @@ async fn refusal(place: &Place) -> String {
     Node::start(folder, config()).await.expect_err("the node does not start").to_string()
 }
 
-/// Changes a byte of the ledger of a stopped node, so far after every place where this text stands: some are left over from rows that have moved.
+/// Changes a byte of the ledger of a stopped node, so far after every place where this text stands:
+/// some are left over from rows that have moved.
 fn change_ledger(place: &Place, text: &[u8], after: usize) {
     let path = place.path("node").join("ledger.sqlite");
     let mut bytes = fs::read(&path).expect("a ledger");
-    let found: Vec<_> = (0..bytes.len()).filter(|start| bytes[*start..].starts_with(text)).collect();
+    let found: Vec<_> =
+        (0..bytes.len()).filter(|start| bytes[*start..].starts_with(text)).collect();
     assert!(!found.is_empty(), "it stands there");
     for start in found {
         let changed = &mut bytes[start + text.len() + after];
@@ -280,14 +304,17 @@ fn change_ledger(place: &Place, text: &[u8], after: usize) {
     fs::write(path, bytes).expect("written");
 }
 
-/// A start from a snapshot reads neither old leaves nor old batches; the reading afterwards does, and the node stops.
+/// A start from a snapshot reads neither old leaves nor old batches; the reading afterwards does,
+/// and the node stops.
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_behind_a_snapshot_is_found_after_the_start() {
-    let damages: [Option<(&[u8], usize)>; 3] = [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
+    let damages: [Option<(&[u8], usize)>; 3] =
+        [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
     for damage in damages {
         let place = Place::new(20);
         let node = opened(&place, ResultsPolicy::Live, 1).await;
-        let requests = [cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
+        let requests =
+            [cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
         node.shutdown().await;
         if let Some((text, after)) = damage {
             change_ledger(&place, text, after);

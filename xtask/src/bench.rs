@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: every figure beside something that stands next to it, as a ratio, the median of several runs.
+//! `cargo xtask bench`: every figure beside something that stands next to it, as a ratio, the
+//! median of several runs.
 //!
-//! A ratio of two programs on the same input, on the same machine, in the same minute, says more than a time alone. One row a file.
+//! A ratio of two programs on the same input, on the same machine, in the same minute, says more
+//! than a time alone. One row a file.
 
 mod hashgen;
 mod latency;
@@ -30,13 +32,15 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, verify, referendum, redis, restart; on services vote, latency, parts. By default those of the engine that are not long.
+    /// The benchmarks to run: hashgen, vote, latency, verify, referendum, redis, restart; on
+    /// services vote, latency, parts. By default those of the engine that are not long.
     names: Vec<String>,
-    /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
+    /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL
+    /// for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
-    /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for the benchmark's input and
-    /// `{output}` for a path of its own that does not exist yet.
+    /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for
+    /// the benchmark's input and `{output}` for a path of its own that does not exist yet.
     #[arg(long, value_name = "COMMAND")]
     beside: Option<String>,
     /// How many runs, or pairs of runs, the median is taken of.
@@ -45,7 +49,8 @@ pub(crate) struct Arguments {
     /// The size of the made-up roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
-    /// Also record where a node's processor time goes, by perf, and print how it divides (rows `vote` and `parts`).
+    /// Also record where a node's processor time goes, by perf, and print how it divides (rows
+    /// `vote` and `parts`).
     #[arg(long)]
     profile: bool,
     /// A Python that has DuckDB, which hashgen is run beside.
@@ -78,9 +83,24 @@ struct Bench {
 }
 
 const BENCHES: [Bench; 7] = [
-    Bench { name: "hashgen", about: "hash a roll into shards, beside DuckDB", by_default: false, run: hashgen::run },
-    Bench { name: "vote", about: "votes decided a second, beside a bare handler", by_default: true, run: vote::run },
-    Bench { name: "latency", about: "time to 202 and to the decision at 1,000 votes/s", by_default: true, run: latency::run },
+    Bench {
+        name: "hashgen",
+        about: "hash a roll into shards, beside DuckDB",
+        by_default: false,
+        run: hashgen::run,
+    },
+    Bench {
+        name: "vote",
+        about: "votes decided a second, beside a bare handler",
+        by_default: true,
+        run: vote::run,
+    },
+    Bench {
+        name: "latency",
+        about: "time to 202 and to the decision at 1,000 votes/s",
+        by_default: true,
+        run: latency::run,
+    },
     Bench {
         name: "verify",
         about: "verify a bundle, beside --beside or sha256sum of its leaves",
@@ -148,13 +168,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let benches = arguments.engine.benches();
     for name in &arguments.names {
         if !benches.iter().any(|bench| bench.name == name) {
-            let known: Vec<_> = benches.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
+            let known: Vec<_> =
+                benches.iter().map(|bench| format!("{} ({})", bench.name, bench.about)).collect();
             bail!("no benchmark '{name}'; there are: {}", known.join(", "));
         }
     }
     project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-cli"]))?;
     let chosen = |bench: &&Bench| {
-        if arguments.names.is_empty() { bench.by_default } else { arguments.names.iter().any(|name| name == bench.name) }
+        if arguments.names.is_empty() {
+            bench.by_default
+        } else {
+            arguments.names.iter().any(|name| name == bench.name)
+        }
     };
     let mut rows = Vec::new();
     for bench in benches.iter().filter(chosen) {

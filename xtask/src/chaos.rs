@@ -1,4 +1,5 @@
-//! `cargo xtask chaos`: nodes are killed and lose their power under load, again and again, and no answered vote may be lost or doubled.
+//! `cargo xtask chaos`: nodes are killed and lose their power under load, again and again, and no
+//! answered vote may be lost or doubled.
 //!
 //! ```text
 //! run ─▶ episodes: one election each, from its opening to its check
@@ -88,7 +89,8 @@ impl Profile {
         }
     }
 
-    /// Arguments of a cargo that builds votekit. In dev features are resolved as for the tests, so that nothing compiles twice.
+    /// Arguments of a cargo that builds votekit. In dev features are resolved as for the tests, so
+    /// that nothing compiles twice.
     fn build_arguments(self) -> &'static [&'static str] {
         match self {
             Self::Dev => &["build", "--quiet", "--workspace", "--bins", "--examples"],
@@ -133,17 +135,21 @@ const LAW: &str = "L2025-001";
 /// Its first episode is on a disk that fails on order, its second is not.
 const SHORT_SEED: u64 = 1;
 
-/// Episodes whose folders are kept after a failure; then the run ends, since a node that is broken stays broken.
+/// Episodes whose folders are kept after a failure; then the run ends, since a node that is broken
+/// stays broken.
 const FAILURES_MAX: u64 = 3;
 
 /// Runs episodes until there were enough rounds.
 ///
 /// # Errors
-/// When a promise was broken, a node did not come up, or anything else did not end as it should; with `--mutant` when nothing was caught.
+/// When a promise was broken, a node did not come up, or anything else did not end as it should;
+/// with `--mutant` when nothing was caught.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (arguments.engine, &arguments.mutant) {
         (Engine::Services, None) => run_services(arguments),
-        (Engine::Services, Some(_)) => bail!("mutants run on the embedded engine: without --engine services"),
+        (Engine::Services, Some(_)) => {
+            bail!("mutants run on the embedded engine: without --engine services")
+        }
         (Engine::Embedded, Some(name)) => run_mutant(arguments, Mutant::named(name)?),
         (Engine::Embedded, None) => run_votekit(arguments),
     }
@@ -171,7 +177,8 @@ fn build(profile: Profile) -> Result<PathBuf> {
 fn run_votekit(arguments: &Arguments) -> Result<()> {
     let profile = arguments.profile.unwrap_or(Profile::Release);
     let votekit = build(profile)?;
-    let setup = Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, only: None };
+    let setup =
+        Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, only: None };
     let per_episode = arguments.rounds_per_episode.unwrap_or(10);
     let mut run = Run::new(setup, per_episode, profile)?;
     if let Some(episode) = arguments.episode {
@@ -185,7 +192,12 @@ fn run_votekit(arguments: &Arguments) -> Result<()> {
     }
     println!("{}", run.tally);
     println!("chaos: seed {}, {} s", arguments.seed, run.started.elapsed().as_secs());
-    ensure!(run.tally.failures == 0, "{} of {} episodes failed", run.tally.failures, run.tally.episodes);
+    ensure!(
+        run.tally.failures == 0,
+        "{} of {} episodes failed",
+        run.tally.failures,
+        run.tally.episodes
+    );
     Ok(())
 }
 
@@ -199,7 +211,8 @@ fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
     let mut run = Run::new(setup, per_episode, profile)?;
     run.mutant = Some(mutant.name);
     let mut episode = arguments.episode.unwrap_or(1) - 1;
-    // A node that does not come up again ends its episode, and shows nothing that the checker could judge.
+    // A node that does not come up again ends its episode, and shows nothing that the checker could
+    // judge.
     while run.tally.rounds < arguments.rounds && run.tally.episodes < arguments.rounds {
         episode += 1;
         let outcome = run.episode(episode, per_episode.min(arguments.rounds - run.tally.rounds))?;
@@ -217,7 +230,12 @@ fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
         }
     }
     println!("{}", run.tally);
-    bail!("mutant {} was not caught in {} rounds and {} answered votes", mutant.name, run.tally.rounds, run.tally.answered)
+    bail!(
+        "mutant {} was not caught in {} rounds and {} answered votes",
+        mutant.name,
+        run.tally.rounds,
+        run.tally.answered
+    )
 }
 
 /// A run under way.
@@ -234,7 +252,15 @@ struct Run {
 impl Run {
     fn new(setup: Setup, per_episode: u64, profile: Profile) -> Result<Self> {
         let folder = project::scratch("chaos")?;
-        Ok(Self { setup, per_episode, profile, mutant: None, folder, tally: Tally::default(), started: Instant::now() })
+        Ok(Self {
+            setup,
+            per_episode,
+            profile,
+            mutant: None,
+            folder,
+            tally: Tally::default(),
+            started: Instant::now(),
+        })
     }
 
     /// Runs one episode, tells of it in a line, and keeps its folder if it failed.
@@ -248,7 +274,8 @@ impl Run {
         if outcome.tally.failures == 0 {
             fs::remove_dir_all(&folder)?;
         } else {
-            let (seed, per_episode, profile) = (self.setup.seed, self.per_episode, self.profile.name());
+            let (seed, per_episode, profile) =
+                (self.setup.seed, self.per_episode, self.profile.name());
             let mutant = self.mutant.map_or_else(String::new, |name| format!("--mutant {name} "));
             println!("  kept in {}", folder.display());
             println!(
@@ -262,7 +289,8 @@ impl Run {
 
 fn tell(episode: u64, outcome: &Outcome, took: Duration) {
     let tally = &outcome.tally;
-    let faults: Vec<_> = tally.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
+    let faults: Vec<_> =
+        tally.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
     println!(
         "episode {episode}{}: {} rounds ({}), {} votes answered of {}, {} decided, {:.1} s: {}",
         if outcome.on_disk { " on the disk" } else { "" },

@@ -1,7 +1,8 @@
 //! `cargo xtask fuzz`: libFuzzer on every parser of outside bytes.
 //!
-//! The coverage passes are part of the pinned stable compiler, and the code under test is free of `unsafe`, so that neither a
-//! nightly compiler, nor a sanitizer, nor another tool is needed: only a C++ compiler, for libFuzzer itself.
+//! The coverage passes are part of the pinned stable compiler, and the code under test is free of
+//! `unsafe`, so that neither a nightly compiler, nor a sanitizer, nor another tool is needed: only
+//! a C++ compiler, for libFuzzer itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,8 @@ pub(crate) struct Arguments {
     targets: Vec<String>,
 }
 
-/// What libFuzzer's code needs from the compiler: a counter an edge, a table of places, and the operands of comparisons.
+/// What libFuzzer's code needs from the compiler: a counter an edge, a table of places, and the
+/// operands of comparisons.
 const COVERAGE_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
@@ -44,7 +46,11 @@ struct Outcome {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let known = targets()?;
     for target in &arguments.targets {
-        ensure!(known.contains(target), "no fuzz target '{target}'; there are: {}", known.join(", "));
+        ensure!(
+            known.contains(target),
+            "no fuzz target '{target}'; there are: {}",
+            known.join(", ")
+        );
     }
     let chosen = if arguments.targets.is_empty() { &known } else { &arguments.targets };
     let fuzzer = build()?;
@@ -82,7 +88,14 @@ fn build() -> Result<PathBuf> {
     let host = host()?;
     let folder = project::target_dir()?.join("fuzz");
     // Naming the host as the target keeps the coverage flags away from build scripts and macros.
-    let mut command = project::cargo(["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target", &host]);
+    let mut command = project::cargo([
+        "build",
+        "--release",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+        "--target",
+        &host,
+    ]);
     command.env("RUSTFLAGS", COVERAGE_FLAGS).env("CARGO_TARGET_DIR", &folder);
     project::succeed(&mut command)?;
     Ok(folder.join(host).join("release/votekit-fuzz"))
@@ -90,13 +103,18 @@ fn build() -> Result<PathBuf> {
 
 /// The triple this machine compiles for.
 fn host() -> Result<String> {
-    let output = Command::new("rustc").arg("-vV").current_dir(project::root()).output().context("starting rustc")?;
+    let output = Command::new("rustc")
+        .arg("-vV")
+        .current_dir(project::root())
+        .output()
+        .context("starting rustc")?;
     let text = String::from_utf8(output.stdout)?;
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Runs one target. What it finds on the way stays in the target folder; the committed seeds stay few and small.
+/// Runs one target. What it finds on the way stays in the target folder; the committed seeds stay
+/// few and small.
 fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
     let found = project::target_dir()?.join("fuzz/corpus").join(target);
     let artifacts = project::root().join("fuzz/artifacts").join(target);
@@ -104,7 +122,9 @@ fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
     fs::create_dir_all(&artifacts)?;
     let mut command = Command::new(fuzzer);
     command.env("VOTEKIT_FUZZ_TARGET", target).stderr(Stdio::piped());
-    command.arg(format!("-max_total_time={}", arguments.seconds)).arg(format!("-max_len={}", arguments.bytes_max));
+    command
+        .arg(format!("-max_total_time={}", arguments.seconds))
+        .arg(format!("-max_len={}", arguments.bytes_max));
     command.args(["-print_final_stats=1", "-timeout=10", "-rss_limit_mb=2048", "-verbosity=0"]);
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.arg(found).arg(project::root().join("fuzz/corpus").join(target));
@@ -124,7 +144,8 @@ fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
 
 /// Reads libFuzzer's final statistics.
 fn executions(told: &str) -> Option<u64> {
-    told.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok())
+    told.lines()
+        .find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -133,7 +154,10 @@ mod tests {
 
     #[test]
     fn statistics_are_read() {
-        assert_eq!(executions("Done\nstat::number_of_executed_units: 1234\nstat::average_exec_per_sec: 1"), Some(1234));
+        assert_eq!(
+            executions("Done\nstat::number_of_executed_units: 1234\nstat::average_exec_per_sec: 1"),
+            Some(1234)
+        );
         assert_eq!(executions("nothing"), None);
     }
 }

@@ -1,9 +1,14 @@
-//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing, benchmarks, chaos,
-//! and servers to try things with.
+//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing,
+//! benchmarks, chaos, and servers to try things with.
 //!
-//! Beside a Rust toolchain and a C compiler, tests want curl and openssl, benchmarks wrk and a Python with DuckDB, fuzzing a C++ compiler.
+//! Beside a Rust toolchain and a C compiler, tests want curl and openssl, benchmarks wrk and a
+//! Python with DuckDB, fuzzing a C++ compiler.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a chore speaks to the person who runs it")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a chore speaks to the person who runs it"
+)]
 
 mod bench;
 mod chaos;

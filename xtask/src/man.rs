@@ -1,4 +1,5 @@
-//! `cargo xtask man`: the pages in `man/`, made by the command line itself, so that help and manual cannot disagree.
+//! `cargo xtask man`: the pages in `man/`, made by the command line itself, so that help and manual
+//! cannot disagree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +21,8 @@ pub(crate) fn run() -> Result<()> {
     for file in &files {
         let destination = kept.join(file);
         fs::create_dir_all(destination.parent().expect("a file has a folder"))?;
-        fs::copy(fresh.join(file), &destination).with_context(|| format!("writing {}", destination.display()))?;
+        fs::copy(fresh.join(file), &destination)
+            .with_context(|| format!("writing {}", destination.display()))?;
     }
     println!("{} files written to man/", files.len());
     Ok(())
@@ -30,7 +32,11 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     let fresh = generate()?;
     let stale = differences(&kept(), &fresh)?;
-    ensure!(stale.is_empty(), "man/ is out of date, run `cargo xtask man`:\n  {}", stale.join("\n  "));
+    ensure!(
+        stale.is_empty(),
+        "man/ is out of date, run `cargo xtask man`:\n  {}",
+        stale.join("\n  ")
+    );
     Ok(())
 }
 
@@ -40,8 +46,15 @@ fn kept() -> PathBuf {
 
 /// Builds `votekit` and lets it write its pages into an empty folder.
 fn generate() -> Result<PathBuf> {
-    // `--examples` (there are none) makes cargo resolve features as `cargo test` does, so that nothing compiles twice.
-    project::succeed(&mut project::cargo(["build", "--quiet", "--workspace", "--bins", "--examples"]))?;
+    // `--examples` (there are none) makes cargo resolve features as `cargo test` does, so that
+    // nothing compiles twice.
+    project::succeed(&mut project::cargo([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--bins",
+        "--examples",
+    ]))?;
     let folder = project::scratch("man")?;
     let votekit = project::target_dir()?.join("debug/votekit");
     project::succeed(Command::new(votekit).arg("man").arg("--out").arg(&folder))?;
@@ -73,7 +86,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_drift_is_found() -> Result<()> {
-        let (kept, fresh) = (project::scratch("man-test/kept")?, project::scratch("man-test/fresh")?);
+        let (kept, fresh) =
+            (project::scratch("man-test/kept")?, project::scratch("man-test/fresh")?);
         for (folder, name, text) in [
             (&kept, "same.1", "a"),
             (&fresh, "same.1", "a"),
@@ -84,7 +98,10 @@ mod tests {
         ] {
             fs::write(folder.join(name), text)?;
         }
-        assert_eq!(differences(&kept, &fresh)?, ["changed.1: changed", "gone.1: no longer made", "new.1: missing"]);
+        assert_eq!(
+            differences(&kept, &fresh)?,
+            ["changed.1: changed", "gone.1: no longer made", "new.1: missing"]
+        );
         assert!(differences(&fresh, &fresh)?.is_empty());
         Ok(())
     }

@@ -15,7 +15,10 @@ pub(crate) fn root() -> &'static Path {
 /// The folder cargo builds into: this program is `<target>/debug/xtask`.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let program = std::env::current_exe().context("finding this program's own file")?;
-    let target = program.parent().and_then(Path::parent).context("this program is not in a cargo target folder")?;
+    let target = program
+        .parent()
+        .and_then(Path::parent)
+        .context("this program is not in a cargo target folder")?;
     Ok(target.to_owned())
 }
 
@@ -31,17 +34,22 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
 
 /// A cargo call in the workspace's root, as if from a fresh shell.
 ///
-/// `cargo run` hands this program variables about its own package. Build scripts that watch them (ring's does) would run
-/// again at every switch between `cargo xtask` and plain cargo, so they are taken out.
+/// `cargo run` hands this program variables about its own package. Build scripts that watch them
+/// (ring's does) would run again at every switch between `cargo xtask` and plain cargo, so they are
+/// taken out.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
         let name_text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| name_text.starts_with(prefix)) {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|prefix| name_text.starts_with(prefix))
+        {
             command.env_remove(&name);
         }
     }
-    // Continuous integration builds once: incremental state would cost time and disk and serve nobody.
+    // Continuous integration builds once: incremental state would cost time and disk and serve
+    // nobody.
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         command.env("CARGO_INCREMENTAL", "0");
     }
@@ -76,7 +84,9 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
             if entry.file_type()?.is_dir() {
                 pending.push(entry.path());
             } else {
-                files.push(entry.path().strip_prefix(folder).expect("found below the folder").to_owned());
+                files.push(
+                    entry.path().strip_prefix(folder).expect("found below the folder").to_owned(),
+                );
             }
         }
     }

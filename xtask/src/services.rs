@@ -1,4 +1,5 @@
-//! `cargo xtask services`: a Redis Cluster, RabbitMQ and PostgreSQL on private ports of this machine, with the settings that are shipped.
+//! `cargo xtask services`: a Redis Cluster, RabbitMQ and PostgreSQL on private ports of this
+//! machine, with the settings that are shipped.
 //!
 //! ```text
 //! site ─▶ rig ─┬─ redis       three masters, three replicas
@@ -7,7 +8,8 @@
 //!              └─ guard       ends them when this program cannot
 //! ```
 //!
-//! Checks, chaos and benchmarks use [`Rig`] itself; the verbs are for a person who wants to play, or to break something.
+//! Checks, chaos and benchmarks use [`Rig`] itself; the verbs are for a person who wants to play,
+//! or to break something.
 
 mod account;
 mod guard;
@@ -43,7 +45,8 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Start all servers, wait until each answers, and print their addresses as lines for a shell.
     Up {
-        /// A folder for all that they store; it is removed in the end [default: one among the temporary files].
+        /// A folder for all that they store; it is removed in the end [default: one among the
+        /// temporary files].
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
         /// The first of 32 ports that they may use [default: some that are free].
@@ -100,12 +103,17 @@ fn record_file() -> Result<PathBuf> {
 
 fn up(folder: Option<&std::path::Path>, ports: Option<u16>) -> Result<()> {
     let record = record_file()?;
-    ensure!(!rig::is_running(&record)?, "servers run already: cargo xtask services status tells of them, down ends them");
+    ensure!(
+        !rig::is_running(&record)?,
+        "servers run already: cargo xtask services status tells of them, down ends them"
+    );
     let rig = Rig::start(Site::make(folder, ports)?, &record, Programs::find()?)?;
     let site = rig.site();
     let addresses = [site.registry_url(), site.ballot_box_url(), site.ledger_url()];
     let variables = ["VOTEKIT_REGISTRY", "VOTEKIT_BALLOT_BOX", "VOTEKIT_LEDGER"];
-    for (variable, address) in variables.iter().chain(&TEST_VARIABLES).zip(addresses.iter().chain(&addresses)) {
+    for (variable, address) in
+        variables.iter().chain(&TEST_VARIABLES).zip(addresses.iter().chain(&addresses))
+    {
         println!("export {variable}='{address}'");
     }
     eprintln!("stored in {}; to be stopped by: cargo xtask services down", site.folder.display());
@@ -129,13 +137,18 @@ fn status(rig: &Rig) -> Result<()> {
             (false, Some(master)) => format!("replica of redis-{master}"),
             (false, None) => "replica of nobody".to_owned(),
         };
-        println!("redis-{}: {role}{}", node.node, if node.has_failed { ", taken for lost" } else { "" });
+        println!(
+            "redis-{}: {role}{}",
+            node.node,
+            if node.has_failed { ", taken for lost" } else { "" }
+        );
     }
     println!("the Redis Cluster is {}", if rig.redis_is_whole() { "whole" } else { "not whole" });
     Ok(())
 }
 
-/// Installs what is missing and starts servers for this program alone, in a temporary folder on free ports.
+/// Installs what is missing and starts servers for this program alone, in a temporary folder on
+/// free ports.
 ///
 /// # Errors
 /// When a program is missing and cannot be installed, or a server does not come up.

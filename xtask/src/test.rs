@@ -1,10 +1,12 @@
-//! `cargo xtask test`: every check, one after the other, with a table of times and one last line `N passed, N failed`.
+//! `cargo xtask test`: every check, one after the other, with a table of times and one last line `N
+//! passed, N failed`.
 //!
-//! A check that fails does not stop the others: one run tells everything that is wrong. All of them share one build
-//! configuration, so that clippy and doc share their metadata, and the tests and the binary their code.
+//! A check that fails does not stop the others: one run tells everything that is wrong. All of them
+//! share one build configuration, so that clippy and doc share their metadata, and the tests and
+//! the binary their code.
 //!
-//! Tests of engines that are servers run over real ones, which are started for them. With `--engine embedded` those tests are
-//! left out, by name and aloud; a test never skips itself.
+//! Tests of engines that are servers run over real ones, which are started for them. With `--engine
+//! embedded` those tests are left out, by name and aloud; a test never skips itself.
 
 mod conformance;
 mod independence;
@@ -28,7 +30,8 @@ use crate::{chaos, man, project, services};
 /// Run every check.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The engines that are tested. All but the embedded one want servers: what is missing is installed on Debian, as root.
+    /// The engines that are tested. All but the embedded one want servers: what is missing is
+    /// installed on Debian, as root.
     #[arg(long, value_enum, default_value_t = Engine::All)]
     engine: Engine,
 }
@@ -58,17 +61,25 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     report.check("tools", tools::check);
     report.check("format", || {
         project::succeed(&mut project::cargo(["fmt", "--all", "--check"]))?;
-        project::succeed(&mut project::cargo(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+        project::succeed(&mut project::cargo([
+            "fmt",
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--check",
+        ]))
     });
     report.check("long files", || sources::check_lengths(project::root()));
     report.check("test files", || sources::check_test_files(project::root()));
-    report.check("test files that want servers", || sources::check_names_of_wanting(project::root()));
+    report
+        .check("test files that want servers", || sources::check_names_of_wanting(project::root()));
     report.check("clippy", || {
         let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
     // Tests of bad disks load it, and would build it by themselves.
-    report.check("preloaded library", || project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"])));
+    report.check("preloaded library", || {
+        project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"]))
+    });
     let mut rig = None;
     if arguments.engine == Engine::All {
         report.check("servers", || {
@@ -98,7 +109,8 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     // Last, because it leaves the offline binary where the full one was.
     report.check("offline: no network code", offline::check_tree);
     report.check("offline: clippy", || {
-        let arguments = ["clippy", "--all-targets"].iter().chain(&offline::PACKAGE).chain(&CLIPPY_DENY);
+        let arguments =
+            ["clippy", "--all-targets"].iter().chain(&offline::PACKAGE).chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
     report.suite("offline: tests", || {
@@ -110,9 +122,11 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All tests of the workspace but doc tests; their binaries are built on the way. Without servers, those that want some are left out.
+/// All tests of the workspace but doc tests; their binaries are built on the way. Without servers,
+/// those that want some are left out.
 ///
-/// Tests that are ignored write golden files anew: they are called by name, after a deliberate change of format.
+/// Tests that are ignored write golden files anew: they are called by name, after a deliberate
+/// change of format.
 fn tests(rig: Option<&Rig>, cases: Option<&conformance::Cases>) -> Result<Counts> {
     let mut command = project::cargo(["test", "--no-fail-fast", "--workspace", "--lib", "--bins"]);
     servers::hand_over(&mut command, rig)?;

@@ -1,4 +1,5 @@
-//! `cargo xtask services` as a person uses it: servers come up, break, come back, and leave nothing behind.
+//! `cargo xtask services` as a person uses it: servers come up, break, come back, and leave nothing
+//! behind.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 /// An end for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The program with a target folder of its own, so that servers that somebody is playing with are left alone.
+/// The program with a target folder of its own, so that servers that somebody is playing with are
+/// left alone.
 struct Program {
     target: PathBuf,
 }
@@ -23,7 +25,8 @@ impl Program {
         if program.exists() {
             fs::remove_file(&program)?;
         }
-        // A link, no copy: a file that is written while another test starts a program is busy to whoever runs it.
+        // A link, no copy: a file that is written while another test starts a program is busy to
+        // whoever runs it.
         fs::hard_link(env!("CARGO_BIN_EXE_xtask"), program)?;
         Ok(Self { target })
     }
@@ -80,8 +83,16 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
     let program = Program::new("services-playing")?;
     let up = program.succeed(&["up"])?;
     assert!(up.lines().all(|line| line.starts_with("export VOTEKIT_")), "{up}");
-    let test_variables = ["VOTEKIT_TEST_REDIS='redis://", "VOTEKIT_TEST_AMQP='amqp://", "VOTEKIT_TEST_POSTGRES='postgres://"];
-    for expected in test_variables.iter().chain(&["VOTEKIT_REGISTRY=", "VOTEKIT_BALLOT_BOX=", "VOTEKIT_LEDGER="]) {
+    let test_variables = [
+        "VOTEKIT_TEST_REDIS='redis://",
+        "VOTEKIT_TEST_AMQP='amqp://",
+        "VOTEKIT_TEST_POSTGRES='postgres://",
+    ];
+    for expected in test_variables.iter().chain(&[
+        "VOTEKIT_REGISTRY=",
+        "VOTEKIT_BALLOT_BOX=",
+        "VOTEKIT_LEDGER=",
+    ]) {
         assert!(up.contains(expected), "{expected} is not in\n{up}");
     }
     let stored = folder(&program)?;
@@ -93,7 +104,11 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
     let status = program.succeed(&["status"])?;
     assert_eq!(status.lines().filter(|line| line.ends_with("  answers")).count(), 9, "{status}");
     assert_eq!(status.lines().filter(|line| line.contains(": master of ")).count(), 3, "{status}");
-    assert_eq!(status.lines().filter(|line| line.contains(": replica of redis-")).count(), 3, "{status}");
+    assert_eq!(
+        status.lines().filter(|line| line.contains(": replica of redis-")).count(),
+        3,
+        "{status}"
+    );
     assert!(status.ends_with("the Redis Cluster is whole\n"), "{status}");
 
     for server in ["redis-1", "rabbitmq", "postgresql"] {
@@ -101,13 +116,17 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
         let paused = program.succeed(&["status"])?;
         assert!(line(&paused, server).ends_with("runs, and does not answer"), "{paused}");
         program.succeed(&["resume", server])?;
-        program.wait(server, || program.succeed(&["status"]).is_ok_and(|now| line(&now, server).ends_with("  answers")));
+        program.wait(server, || {
+            program.succeed(&["status"]).is_ok_and(|now| line(&now, server).ends_with("  answers"))
+        });
         program.succeed(&["kill", server])?;
         let killed = program.succeed(&["status"])?;
         assert!(line(&killed, server).ends_with("does not run"), "{killed}");
         program.succeed(&["restart", server])?;
     }
-    program.wait("a whole cluster", || program.succeed(&["status"]).is_ok_and(|now| now.ends_with("is whole\n")));
+    program.wait("a whole cluster", || {
+        program.succeed(&["status"]).is_ok_and(|now| now.ends_with("is whole\n"))
+    });
 
     assert_eq!(program.succeed(&["down"])?, "9 servers stopped\n");
     assert!(!stored.exists() && !program.record().exists());
@@ -119,7 +138,8 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 #[test]
 fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
     let program = Program::new("services-killed")?;
-    let mut child: Child = program.services(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let mut child: Child =
+        program.services(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     program.wait("a server that is written down", || {
         fs::read_to_string(program.record()).is_ok_and(|text| text.contains("rabbitmq"))
     });
@@ -147,11 +167,18 @@ fn working_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
 fn an_unknown_server_and_a_full_folder_are_told() -> TestResult {
     let program = Program::new("services-refused")?;
     let unknown = program.run(&["kill", "redis-7"])?;
-    assert!(String::from_utf8_lossy(&unknown.stderr).contains("there are: epmd, rabbitmq, postgresql, redis-1"), "{unknown:?}");
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr)
+            .contains("there are: epmd, rabbitmq, postgresql, redis-1"),
+        "{unknown:?}"
+    );
     let nothing = program.run(&["status"])?;
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("no servers run"), "{nothing:?}");
     let full = program.run(&["up", "--folder", &program.target.to_string_lossy()])?;
     assert!(!full.status.success() && program.target.join("debug/xtask").exists());
-    assert!(String::from_utf8_lossy(&full.stderr).contains("must be empty, or not there"), "{full:?}");
+    assert!(
+        String::from_utf8_lossy(&full.stderr).contains("must be empty, or not there"),
+        "{full:?}"
+    );
     Ok(())
 }

@@ -57,7 +57,9 @@ impl Control {
         }
         let Some(path) = disk.path(fd) else { return false };
         let mut orders = lock(&self.orders);
-        orders.faults.failing_reads && Path::new(&orders.faults.file) == path && self.meet(&mut orders, "EIO read", &path)
+        orders.faults.failing_reads
+            && Path::new(&orders.faults.file) == path
+            && self.meet(&mut orders, "EIO read", &path)
     }
 
     /// How much of a write is made: all of it, some, or an error's number.
@@ -140,16 +142,32 @@ impl Control {
 impl Page {
     fn map(path: &[u8]) -> Self {
         // SAFETY: the path ends with a zero byte.
-        let file =
-            Descriptor(unsafe { real::openat64(libc::AT_FDCWD, c_string(path).as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) });
+        let file = Descriptor(unsafe {
+            real::openat64(
+                libc::AT_FDCWD,
+                c_string(path).as_ptr(),
+                libc::O_RDONLY | libc::O_CLOEXEC,
+                0,
+            )
+        });
         if file.0 < 0 {
             fatal_errno("the control file cannot be opened");
         }
-        if crate::disk::status_of(file.0).is_none_or(|status| status.st_size < CONTROL_BYTES as i64) {
+        if crate::disk::status_of(file.0).is_none_or(|status| status.st_size < CONTROL_BYTES as i64)
+        {
             fatal("the control file is too short");
         }
         // SAFETY: a new mapping, to be read only, of a file that is long enough.
-        let page = unsafe { real::mmap64(std::ptr::null_mut(), CONTROL_BYTES, libc::PROT_READ, libc::MAP_SHARED, file.0, 0) };
+        let page = unsafe {
+            real::mmap64(
+                std::ptr::null_mut(),
+                CONTROL_BYTES,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                file.0,
+                0,
+            )
+        };
         if page == libc::MAP_FAILED {
             fatal_errno("the control file cannot be mapped");
         }
@@ -162,7 +180,8 @@ impl Page {
     }
 
     fn copy(&self) -> [u8; CONTROL_BYTES] {
-        // SAFETY: the page is mapped for good. Bytes that change meanwhile are told by the generation.
+        // SAFETY: the page is mapped for good. Bytes that change meanwhile are told by the
+        // generation.
         unsafe { self.0.cast::<[u8; CONTROL_BYTES]>().read_volatile() }
     }
 }

@@ -42,13 +42,19 @@ pub(crate) fn disk() -> Option<&'static Disk> {
 impl Disk {
     fn from_environment() -> Option<Self> {
         let root = variable(environment::ROOT)?;
-        let journal = PathBuf::from(variable(environment::JOURNAL).unwrap_or_else(|| fatal("FAULTDISK_JOURNAL is not set")));
-        let device = status_of_path(&c_string(root.as_bytes())).map_or_else(|| fatal_errno("the root"), |status| status.st_dev);
+        let journal = PathBuf::from(
+            variable(environment::JOURNAL).unwrap_or_else(|| fatal("FAULTDISK_JOURNAL is not set")),
+        );
+        let device = status_of_path(&c_string(root.as_bytes()))
+            .map_or_else(|| fatal_errno("the root"), |status| status.st_dev);
         let names = NameLog::open(&journal);
         Some(Self {
             root: root.into(),
             device,
-            control: Control::open(variable(environment::CONTROL).as_deref(), &Journal::faults_met(&journal)),
+            control: Control::open(
+                variable(environment::CONTROL).as_deref(),
+                &Journal::faults_met(&journal),
+            ),
             real_sync: variable(environment::REAL_SYNC).is_none_or(|value| value != "0"),
             journal,
             files: Mutex::default(),
@@ -78,7 +84,9 @@ impl Disk {
     /// Forgets what was told of an inode: it has become another file.
     pub(crate) fn begin_file(&self, inode: u64) {
         let log = Arc::clone(
-            lock(&self.files).entry(inode).or_insert_with(|| Arc::new(Mutex::new(FileLog::open(&self.journal, inode)))),
+            lock(&self.files)
+                .entry(inode)
+                .or_insert_with(|| Arc::new(Mutex::new(FileLog::open(&self.journal, inode)))),
         );
         lock(&log).begin();
     }
@@ -93,7 +101,8 @@ impl Disk {
         path_of(fd)?.strip_prefix(&self.root).ok().map(Path::to_owned)
     }
 
-    /// Where a path leads to: the folder that it names something in, if that is the root or lies below it.
+    /// Where a path leads to: the folder that it names something in, if that is the root or lies
+    /// below it.
     pub(crate) fn place(&self, fd: c_int, path: *const c_char) -> Option<Place> {
         if path.is_null() {
             return None;
@@ -109,14 +118,21 @@ impl Disk {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
         let errno = real::errno();
         // SAFETY: the path ends with a zero byte.
-        let folder = Descriptor(unsafe { real::openat64(fd, c_string(parent.as_os_str().as_bytes()).as_ptr(), flags, 0) });
+        let folder = Descriptor(unsafe {
+            real::openat64(fd, c_string(parent.as_os_str().as_bytes()).as_ptr(), flags, 0)
+        });
         real::set_errno(errno);
         let status = (folder.0 >= 0).then(|| status_of(folder.0))??;
         let below = self.path(folder.0)?;
         if is_shared_memory(Path::new(name)) {
             return None;
         }
-        Some(Place { folder, folder_inode: status.st_ino, name: name.to_owned(), shown: below.join(name) })
+        Some(Place {
+            folder,
+            folder_inode: status.st_ino,
+            name: name.to_owned(),
+            shown: below.join(name),
+        })
     }
 }
 
@@ -130,17 +146,23 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is there. A symbolic link is the end: where it leads would have to be followed at a power cut too.
+    /// What is there. A symbolic link is the end: where it leads would have to be followed at a
+    /// power cut too.
     pub(crate) fn status(&self) -> Option<stat> {
         let errno = real::errno();
         // SAFETY: all zeros is a value of it.
         let mut status: stat = unsafe { std::mem::zeroed() };
         let name = c_string(self.name.as_bytes());
         // SAFETY: the name ends with a zero byte, and there is room for the answer.
-        let found = unsafe { real::fstatat64(self.folder.0, name.as_ptr(), &mut status, libc::AT_SYMLINK_NOFOLLOW) } == 0;
+        let found = unsafe {
+            real::fstatat64(self.folder.0, name.as_ptr(), &mut status, libc::AT_SYMLINK_NOFOLLOW)
+        } == 0;
         real::set_errno(errno);
         if found && status.st_mode & libc::S_IFMT == libc::S_IFLNK {
-            fatal(&format!("{} is a symbolic link, which this disk cannot hold", self.shown.display()));
+            fatal(&format!(
+                "{} is a symbolic link, which this disk cannot hold",
+                self.shown.display()
+            ));
         }
         found.then_some(status)
     }
@@ -149,14 +171,18 @@ impl Place {
     pub(crate) fn read(&self) -> Descriptor {
         let name = c_string(self.name.as_bytes());
         // SAFETY: the name ends with a zero byte.
-        Descriptor(unsafe { real::openat64(self.folder.0, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) })
+        Descriptor(unsafe {
+            real::openat64(self.folder.0, name.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0)
+        })
     }
 
     /// Gives the file another name, in the journal.
     pub(crate) fn hold(&self, held: &Path) {
         let (name, held) = (c_string(self.name.as_bytes()), c_string(held.as_os_str().as_bytes()));
         // SAFETY: the names end with zero bytes.
-        if unsafe { real::linkat(self.folder.0, name.as_ptr(), libc::AT_FDCWD, held.as_ptr(), 0) } != 0 {
+        if unsafe { real::linkat(self.folder.0, name.as_ptr(), libc::AT_FDCWD, held.as_ptr(), 0) }
+            != 0
+        {
             fatal_errno(&format!("{} cannot be held back in the journal", self.shown.display()));
         }
     }
@@ -176,7 +202,8 @@ impl Drop for Descriptor {
     }
 }
 
-/// SQLite's index of its write-ahead log. It is made anew when the first process opens the database.
+/// SQLite's index of its write-ahead log. It is made anew when the first process opens the
+/// database.
 fn is_shared_memory(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"-shm")
 }
@@ -195,7 +222,8 @@ fn status_of_path(path: &CString) -> Option<stat> {
     // SAFETY: all zeros is a value of it.
     let mut status: stat = unsafe { std::mem::zeroed() };
     // SAFETY: the path ends with a zero byte, and there is room for the answer.
-    (unsafe { real::fstatat64(libc::AT_FDCWD, path.as_ptr(), &mut status, 0) } == 0).then_some(status)
+    (unsafe { real::fstatat64(libc::AT_FDCWD, path.as_ptr(), &mut status, 0) } == 0)
+        .then_some(status)
 }
 
 fn path_of(fd: c_int) -> Option<PathBuf> {
@@ -218,10 +246,12 @@ fn variable(name: &str) -> Option<OsString> {
     // SAFETY: the name ends with a zero byte, and nothing sets variables while the process starts.
     let value = unsafe { libc::getenv(c_string(name.as_bytes()).as_ptr()) };
     // SAFETY: what is not null is a string that ends with a zero byte.
-    (!value.is_null()).then(|| OsString::from_vec(unsafe { std::ffi::CStr::from_ptr(value) }.to_bytes().to_vec()))
+    (!value.is_null())
+        .then(|| OsString::from_vec(unsafe { std::ffi::CStr::from_ptr(value) }.to_bytes().to_vec()))
 }
 
-/// Locks. What a panicked holder left behind is never seen: a panic in a C function ends the process.
+/// Locks. What a panicked holder left behind is never seen: a panic in a C function ends the
+/// process.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,7 +5,8 @@ use crate::real;
 /// Says why, and ends the process at once.
 pub(crate) fn fatal(reason: &str) -> ! {
     let line = format!("faultdisk: {reason}\n");
-    // SAFETY: the pointer and the length are those of the line. That nobody may read it is no reason to go on.
+    // SAFETY: the pointer and the length are those of the line. That nobody may read it is no
+    // reason to go on.
     unsafe {
         real::write(2, line.as_ptr().cast(), line.len());
         libc::abort()

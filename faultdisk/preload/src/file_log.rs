@@ -28,7 +28,8 @@ impl FileLog {
     pub(crate) fn open(journal: &Path, inode: u64) -> Self {
         let log = open_log(&Journal::files(journal).join(inode.to_string()));
         let bytes = read_log(&log);
-        let (records, length) = FileRecord::parse_log(&bytes).unwrap_or_else(|rule| fatal(&format!("a file's log: {rule}")));
+        let (records, length) = FileRecord::parse_log(&bytes)
+            .unwrap_or_else(|rule| fatal(&format!("a file's log: {rule}")));
         set_length(&log, length);
         Self { log, empty: records.is_empty(), lost: records.contains(&FileRecord::Lost) }
     }
@@ -68,7 +69,8 @@ impl FileLog {
         }
     }
 
-    /// Tells that a sync failed. What it was to write is taken back from a file that is handed over.
+    /// Tells that a sync failed. What it was to write is taken back from a file that is handed
+    /// over.
     pub(crate) fn sync_failed(&mut self, file: Option<c_int>) {
         if let Some(file) = file {
             self.take_back(file);
@@ -83,15 +85,26 @@ impl FileLog {
         // SAFETY: asks for the flags of a descriptor; the path ends with a zero byte.
         let again = unsafe {
             let writable = libc::fcntl(file, libc::F_GETFL) & libc::O_ACCMODE != libc::O_RDONLY;
-            (!writable).then(|| Descriptor(real::openat64(libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC, 0)))
+            (!writable).then(|| {
+                Descriptor(real::openat64(
+                    libc::AT_FDCWD,
+                    path.as_ptr(),
+                    libc::O_WRONLY | libc::O_CLOEXEC,
+                    0,
+                ))
+            })
         };
         let file = again.as_ref().map_or(file, |descriptor| descriptor.0);
         let bytes = read_log(&self.log);
-        let (records, _) = FileRecord::parse_log(&bytes).unwrap_or_else(|rule| fatal(&format!("a file's log: {rule}")));
-        let is_mark = |record: &&FileRecord| matches!(record, FileRecord::Synced | FileRecord::Lost);
+        let (records, _) = FileRecord::parse_log(&bytes)
+            .unwrap_or_else(|rule| fatal(&format!("a file's log: {rule}")));
+        let is_mark =
+            |record: &&FileRecord| matches!(record, FileRecord::Synced | FileRecord::Lost);
         for record in records.iter().rev().take_while(|record| !is_mark(record)) {
             let (offset, file_length, before) = match record {
-                FileRecord::Write { offset, file_length, before, .. } => (offset, file_length, before),
+                FileRecord::Write { offset, file_length, before, .. } => {
+                    (offset, file_length, before)
+                }
                 FileRecord::Resize { length, file_length, before } => (length, file_length, before),
                 FileRecord::Synced | FileRecord::Lost => continue,
             };
@@ -115,19 +128,26 @@ impl FileLog {
         }
         // A file that was opened to write alone is read through another descriptor.
         // SAFETY: asks for the flags of a descriptor, whatever it is.
-        let write_only = unsafe { libc::fcntl(file, libc::F_GETFL) } & libc::O_ACCMODE == libc::O_WRONLY;
+        let write_only =
+            unsafe { libc::fcntl(file, libc::F_GETFL) } & libc::O_ACCMODE == libc::O_WRONLY;
         let again = write_only.then(|| {
             let path = c_string(format!("/proc/self/fd/{file}").as_bytes());
             // SAFETY: the path ends with a zero byte.
-            Descriptor(unsafe { real::openat64(libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) })
+            Descriptor(unsafe {
+                real::openat64(libc::AT_FDCWD, path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0)
+            })
         });
         let file = again.as_ref().map_or(file, |descriptor| descriptor.0);
         let mut chunk = vec![0; CHUNK.min(usize::try_from(length).unwrap_or(CHUNK))];
         while length > 0 {
             let wanted = chunk.len().min(usize::try_from(length).unwrap_or(usize::MAX));
             // SAFETY: the buffer is at least as long as is said.
-            let read = unsafe { real::pread64(file, chunk.as_mut_ptr().cast(), wanted, offset.cast_signed()) };
-            let Ok(read @ 1..) = usize::try_from(read) else { fatal_errno("what is overwritten cannot be read") };
+            let read = unsafe {
+                real::pread64(file, chunk.as_mut_ptr().cast(), wanted, offset.cast_signed())
+            };
+            let Ok(read @ 1..) = usize::try_from(read) else {
+                fatal_errno("what is overwritten cannot be read")
+            };
             append(&self.log, &chunk[..read]);
             offset += read as u64;
             length -= read as u64;
@@ -138,7 +158,9 @@ impl FileLog {
 pub(crate) fn open_log(path: &Path) -> Descriptor {
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
     // SAFETY: the path ends with a zero byte.
-    let log = unsafe { real::openat64(libc::AT_FDCWD, c_string(path.as_os_str().as_bytes()).as_ptr(), flags, 0o600) };
+    let log = unsafe {
+        real::openat64(libc::AT_FDCWD, c_string(path.as_os_str().as_bytes()).as_ptr(), flags, 0o600)
+    };
     if log < 0 {
         fatal_errno(&format!("{} cannot be opened", path.display()));
     }
@@ -146,13 +168,17 @@ pub(crate) fn open_log(path: &Path) -> Descriptor {
 }
 
 pub(crate) fn read_log(log: &Descriptor) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(length_of(log.0)).unwrap_or_else(|_| fatal("a log is too long"))];
+    let mut bytes =
+        vec![0; usize::try_from(length_of(log.0)).unwrap_or_else(|_| fatal("a log is too long"))];
     let mut read = 0;
     while read < bytes.len() {
         let rest = &mut bytes[read..];
         // SAFETY: the buffer is as long as is said.
-        let more = unsafe { real::pread64(log.0, rest.as_mut_ptr().cast(), rest.len(), read as i64) };
-        let Ok(more @ 1..) = usize::try_from(more) else { fatal_errno("the journal cannot be read") };
+        let more =
+            unsafe { real::pread64(log.0, rest.as_mut_ptr().cast(), rest.len(), read as i64) };
+        let Ok(more @ 1..) = usize::try_from(more) else {
+            fatal_errno("the journal cannot be read")
+        };
         read += more;
     }
     bytes
@@ -162,7 +188,9 @@ pub(crate) fn append(log: &Descriptor, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the buffer is as long as is said.
         let written = unsafe { real::write(log.0, bytes.as_ptr().cast(), bytes.len()) };
-        let Ok(written @ 1..) = usize::try_from(written) else { fatal_errno("the journal cannot be written") };
+        let Ok(written @ 1..) = usize::try_from(written) else {
+            fatal_errno("the journal cannot be written")
+        };
         bytes = &bytes[written..];
     }
 }
@@ -170,8 +198,12 @@ pub(crate) fn append(log: &Descriptor, mut bytes: &[u8]) {
 fn write_at(file: c_int, mut bytes: &[u8], mut offset: u64) {
     while !bytes.is_empty() {
         // SAFETY: the buffer is as long as is said.
-        let written = unsafe { real::pwrite64(file, bytes.as_ptr().cast(), bytes.len(), offset.cast_signed()) };
-        let Ok(written @ 1..) = usize::try_from(written) else { fatal_errno("what a failed sync lost cannot be taken back") };
+        let written = unsafe {
+            real::pwrite64(file, bytes.as_ptr().cast(), bytes.len(), offset.cast_signed())
+        };
+        let Ok(written @ 1..) = usize::try_from(written) else {
+            fatal_errno("what a failed sync lost cannot be taken back")
+        };
         bytes = &bytes[written..];
         offset += written as u64;
     }

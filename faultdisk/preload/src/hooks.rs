@@ -1,4 +1,5 @@
-//! The functions that are replaced. Each that may touch the disk says what it does differently; the rest call what they hide.
+//! The functions that are replaced. Each that may touch the disk says what it does differently; the
+//! rest call what they hide.
 
 mod names;
 mod opening;

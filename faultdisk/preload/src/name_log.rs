@@ -23,17 +23,27 @@ impl NameLog {
     /// Opens the log, which an earlier process may have begun.
     pub(crate) fn open(journal: &Path) -> Self {
         let log = open_log(&Journal::names(journal));
-        let (records, length) =
-            NameRecord::parse_log(&read_log(&log)).unwrap_or_else(|rule| fatal(&format!("the log of names: {rule}")));
+        let (records, length) = NameRecord::parse_log(&read_log(&log))
+            .unwrap_or_else(|rule| fatal(&format!("the log of names: {rule}")));
         set_length(&log, length);
         let last_number = records.iter().map(NameRecord::number).max().unwrap_or(0);
-        Self { log, held: Journal::held(journal), pending: NameRecord::pending(records), last_number }
+        Self {
+            log,
+            held: Journal::held(journal),
+            pending: NameRecord::pending(records),
+            last_number,
+        }
     }
 
     /// Tells that a file or folder was made.
     pub(crate) fn made(&mut self, place: &Place, inode: u64) {
         let number = self.next_number();
-        self.add(NameRecord::Made { number, inode, folder: place.folder_inode, name: place.name.clone() });
+        self.add(NameRecord::Made {
+            number,
+            inode,
+            folder: place.folder_inode,
+            name: place.name.clone(),
+        });
     }
 
     /// Tells that something will be removed, and keeps a file. Gives the number to undo it by.
@@ -49,10 +59,20 @@ impl NameLog {
         number
     }
 
-    /// Tells that something will be renamed, and keeps a file that is replaced. Gives the number to undo it by.
-    pub(crate) fn rename(&mut self, place: &Place, inode: u64, new: &Place, replaced: Option<&libc::stat>) -> u64 {
+    /// Tells that something will be renamed, and keeps a file that is replaced. Gives the number to
+    /// undo it by.
+    pub(crate) fn rename(
+        &mut self,
+        place: &Place,
+        inode: u64,
+        new: &Place,
+        replaced: Option<&libc::stat>,
+    ) -> u64 {
         if replaced.is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR) {
-            fatal(&format!("{} is a folder that would be replaced, which this disk cannot undo", new.shown.display()));
+            fatal(&format!(
+                "{} is a folder that would be replaced, which this disk cannot undo",
+                new.shown.display()
+            ));
         }
         let number = self.next_number();
         if replaced.is_some() {

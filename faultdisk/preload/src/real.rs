@@ -14,7 +14,8 @@ fn find(cache: &AtomicPtr<c_void>, name: &'static CStr) -> *mut c_void {
     if !known.is_null() {
         return known;
     }
-    // SAFETY: the name ends with a zero byte, and RTLD_NEXT is meant for callers in a preloaded library.
+    // SAFETY: the name ends with a zero byte, and RTLD_NEXT is meant for callers in a preloaded
+    // library.
     let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if found.is_null() {
         fatal(&format!("the C library has no {}", name.to_string_lossy()));

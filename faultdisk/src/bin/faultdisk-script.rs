@@ -1,5 +1,5 @@
-//! Does to files what its standard input says, line by line, and answers each line: `ok`, what was read, or `error` and its number.
-//! For the tests: it knows nothing of the disk that it may be on.
+//! Does to files what its standard input says, line by line, and answers each line: `ok`, what was
+//! read, or `error` and its number. For the tests: it knows nothing of the disk that it may be on.
 //!
 //! ```text
 //! write FILE OFFSET LETTER COUNT     append FILE LETTER COUNT     resize FILE LENGTH     empty FILE     read FILE
@@ -18,7 +18,9 @@ fn main() -> io::Result<()> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let answer = match act(&words, &mut open) {
             Ok(answer) => answer,
-            Err(error) => error.raw_os_error().map_or(format!("error {error}"), |number| format!("error {number}")),
+            Err(error) => error
+                .raw_os_error()
+                .map_or(format!("error {error}"), |number| format!("error {number}")),
         };
         writeln!(io::stdout(), "{answer}")?;
     }
@@ -32,9 +34,15 @@ fn act(words: &[&str], open: &mut HashMap<String, File>) -> io::Result<String> {
         Ok(letter.repeat(usize::try_from(number(count)?).map_err(io::Error::other)?).into_bytes())
     };
     match *words {
-        ["write", path, offset, letter, count] => file(open, path)?.write_all_at(&letters(letter, count)?, number(offset)?)?,
+        ["write", path, offset, letter, count] => {
+            file(open, path)?.write_all_at(&letters(letter, count)?, number(offset)?)?
+        }
         ["append", path, letter, count] => {
-            OpenOptions::new().append(true).create(true).open(path)?.write_all(&letters(letter, count)?)?;
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)?
+                .write_all(&letters(letter, count)?)?;
         }
         ["resize", path, length] => file(open, path)?.set_len(number(length)?)?,
         ["empty", path] => drop(File::create(path)?),
@@ -59,7 +67,8 @@ fn act(words: &[&str], open: &mut HashMap<String, File>) -> io::Result<String> {
 
 fn file<'a>(open: &'a mut HashMap<String, File>, path: &str) -> io::Result<&'a File> {
     if !open.contains_key(path) {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         open.insert(path.to_owned(), file);
     }
     Ok(&open[path])

@@ -28,7 +28,8 @@ enum Standing {
     Pending,
 }
 
-/// Sets a file back. `None` when everything in it was durable. Without chance everything that is not durable is lost.
+/// Sets a file back. `None` when everything in it was durable. Without chance everything that is
+/// not durable is lost.
 pub(super) fn set_back(
     path: &Path,
     shown: &str,
@@ -79,7 +80,10 @@ fn standings(records: Vec<FileRecord>) -> Vec<(FileRecord, Standing)> {
                 continue;
             }
         };
-        changes.iter_mut().filter(|(_, standing)| *standing == Standing::Pending).for_each(|(_, standing)| *standing = verdict);
+        changes
+            .iter_mut()
+            .filter(|(_, standing)| *standing == Standing::Pending)
+            .for_each(|(_, standing)| *standing = verdict);
     }
     changes
 }
@@ -158,11 +162,16 @@ fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
 
 /// Does a change again, as far as its fate lets it.
 fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
-    let (kept, torn, dropped) =
-        (Count { kept: 1, ..Count::default() }, Count { torn: 1, ..Count::default() }, Count { dropped: 1, ..Count::default() });
+    let (kept, torn, dropped) = (
+        Count { kept: 1, ..Count::default() },
+        Count { torn: 1, ..Count::default() },
+        Count { dropped: 1, ..Count::default() },
+    );
     let (offset, bytes) = match change {
         // A length is one field: it is there or not.
-        Change::Resize { length } if matches!(fate, Fate::Keep | Fate::Grow | Fate::Start { .. }) => {
+        Change::Resize { length }
+            if matches!(fate, Fate::Keep | Fate::Grow | Fate::Start { .. }) =>
+        {
             file.set_len(*length)?;
             return Ok(kept);
         }
@@ -185,8 +194,11 @@ fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
             return Ok(if before < end { torn } else { dropped });
         }
         Fate::Start { draw } => {
-            let reached = usize::try_from(draw % pieces.len().max(1) as u64).expect("below a length");
-            let Some((to, _)) = pieces.get(reached).filter(|_| reached > 0) else { return Ok(dropped) };
+            let reached =
+                usize::try_from(draw % pieces.len().max(1) as u64).expect("below a length");
+            let Some((to, _)) = pieces.get(reached).filter(|_| reached > 0) else {
+                return Ok(dropped);
+            };
             write(offset, *to)?;
             return Ok(torn);
         }

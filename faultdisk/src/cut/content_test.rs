@@ -21,9 +21,17 @@ impl Case {
 
     fn write(&mut self, offset: usize, bytes: &[u8]) {
         let mut content = self.read();
-        let before = content.get(offset..(offset + bytes.len()).min(content.len())).unwrap_or_default().to_vec();
+        let before = content
+            .get(offset..(offset + bytes.len()).min(content.len()))
+            .unwrap_or_default()
+            .to_vec();
         let file_length = content.len() as u64;
-        self.records.push(FileRecord::Write { offset: offset as u64, length: bytes.len() as u64, file_length, before });
+        self.records.push(FileRecord::Write {
+            offset: offset as u64,
+            length: bytes.len() as u64,
+            file_length,
+            before,
+        });
         content.resize(content.len().max(offset + bytes.len()), 0);
         content[offset..offset + bytes.len()].copy_from_slice(bytes);
         fs::write(self.folder.path().join("file"), content).expect("written");
@@ -32,13 +40,18 @@ impl Case {
     fn resize(&mut self, length: usize) {
         let mut content = self.read();
         let before = content.get(length..).unwrap_or_default().to_vec();
-        self.records.push(FileRecord::Resize { length: length as u64, file_length: content.len() as u64, before });
+        self.records.push(FileRecord::Resize {
+            length: length as u64,
+            file_length: content.len() as u64,
+            before,
+        });
         content.resize(length, 0);
         fs::write(self.folder.path().join("file"), content).expect("written");
     }
 
     fn cut(&self, chance: Option<&mut Chance>) -> Option<FileCut> {
-        set_back(&self.folder.path().join("file"), "file", self.records.clone(), chance).expect("cut")
+        set_back(&self.folder.path().join("file"), "file", self.records.clone(), chance)
+            .expect("cut")
     }
 }
 
@@ -108,7 +121,10 @@ fn chance_comes_to_every_outcome_and_repeats_it() {
             assert!(durable || zero || written, "seed {seed}: byte {byte} at {place}");
             let changes_here = place > 0 && content[place - 1] != *byte;
             let ends = [300, 700, 1400, 2300];
-            assert!(!changes_here || place % 512 == 0 || ends.contains(&place), "seed {seed}: torn within a sector at {place}");
+            assert!(
+                !changes_here || place % 512 == 0 || ends.contains(&place),
+                "seed {seed}: torn within a sector at {place}"
+            );
         }
         seen += changes;
         outcomes.insert(content);

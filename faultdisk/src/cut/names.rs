@@ -15,7 +15,8 @@ use crate::journal::Journal;
 use crate::record::NameRecord;
 use crate::report::Count;
 
-/// Sets names back: undoes what is pending, the last change first, then does again what chance keeps, as far as it still can be done.
+/// Sets names back: undoes what is pending, the last change first, then does again what chance
+/// keeps, as far as it still can be done.
 pub(super) fn set_back(
     root: &Path,
     journal: &Path,
@@ -54,7 +55,8 @@ fn keeps(changes: usize, chance: Option<&mut Chance>) -> Vec<bool> {
     }
 }
 
-/// The folders of the disk by inode. Each is held open, and reached through its handle: it may move meanwhile.
+/// The folders of the disk by inode. Each is held open, and reached through its handle: it may move
+/// meanwhile.
 struct Folders {
     open: HashMap<u64, File>,
     held: PathBuf,
@@ -89,7 +91,9 @@ impl Folders {
     fn undo(&mut self, change: &NameRecord) -> io::Result<()> {
         match change {
             NameRecord::Made { number, inode, folder, name } => match self.place(*folder, name) {
-                Some(place) if inode_of(&place)? == Some(*inode) => fs::rename(place, self.held(*number)),
+                Some(place) if inode_of(&place)? == Some(*inode) => {
+                    fs::rename(place, self.held(*number))
+                }
                 _ => Ok(()),
             },
             NameRecord::Removed { number, inode, folder, folder_mode, name } => {
@@ -106,7 +110,9 @@ impl Folders {
                 Ok(())
             }
             NameRecord::Renamed { number, inode, folder, new_folder, replaces, name, new_name } => {
-                let (Some(old), Some(new)) = (self.place(*folder, name), self.place(*new_folder, new_name)) else {
+                let (Some(old), Some(new)) =
+                    (self.place(*folder, name), self.place(*new_folder, new_name))
+                else {
                     return Ok(());
                 };
                 if inode_of(&new)? != Some(*inode) || inode_of(&old)?.is_some() {
@@ -134,13 +140,17 @@ impl Folders {
                     return Ok(fs::remove_dir(place).is_ok());
                 }
                 let there = inode_of(&place)?;
-                if there.is_none() || (there != Some(*inode) && there != inode_of(&self.held(*number))?) {
+                if there.is_none()
+                    || (there != Some(*inode) && there != inode_of(&self.held(*number))?)
+                {
                     return Ok(false);
                 }
                 fs::remove_file(place).map(|()| true)
             }
             NameRecord::Renamed { inode, folder, new_folder, name, new_name, .. } => {
-                let (Some(old), Some(new)) = (self.place(*folder, name), self.place(*new_folder, new_name)) else {
+                let (Some(old), Some(new)) =
+                    (self.place(*folder, name), self.place(*new_folder, new_name))
+                else {
                     return Ok(false);
                 };
                 if inode_of(&old)? != Some(*inode) {
@@ -156,7 +166,11 @@ impl Folders {
 fn inode_of(path: &Path) -> io::Result<Option<u64>> {
     match fs::symlink_metadata(path) {
         Ok(metadata) => Ok(Some(metadata.ino())),
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

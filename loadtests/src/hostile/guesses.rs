@@ -1,7 +1,9 @@
-//! A storm of guessed credentials: each request the bytes of the last with other digits, so that the generator costs little.
+//! A storm of guessed credentials: each request the bytes of the last with other digits, so that
+//! the generator costs little.
 //!
-//! Guesses leave at their rate and wait for no answer: a connection carries one behind the other (HTTP/1.1 pipelining), as somebody sends who does not care. What
-//! the node does not read in time waits in the buffers of the connection; when those are full guesses are let go, and counted.
+//! Guesses leave at their rate and wait for no answer: a connection carries one behind the other
+//! (HTTP/1.1 pipelining), as somebody sends who does not care. What the node does not read in time
+//! waits in the buffers of the connection; when those are full guesses are let go, and counted.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -44,7 +46,8 @@ pub struct GuessReport {
     pub connections: usize,
 }
 
-/// The body of a guess: a NAS that is issued to nobody (its first digit is 0) and a code, both to be overwritten.
+/// The body of a guess: a NAS that is issued to nobody (its first digit is 0) and a code, both to
+/// be overwritten.
 #[derive(Debug, Clone)]
 pub(super) struct GuessBody {
     text: Vec<u8>,
@@ -58,8 +61,11 @@ const CODE_DIGITS: usize = 10;
 impl GuessBody {
     /// A guess in the election and at the choice of the first honest vote.
     pub(super) fn new(mix: &BallotMix) -> Self {
-        let (law_id, choice) = mix.ballot(0).map_or(("", ""), |ballot| (ballot.law_id, ballot.choice));
-        let text = format!(r#"{{"nas":"000000000","code":"0000000000","law_id":"{law_id}","vote":"{choice}"}}"#);
+        let (law_id, choice) =
+            mix.ballot(0).map_or(("", ""), |ballot| (ballot.law_id, ballot.choice));
+        let text = format!(
+            r#"{{"nas":"000000000","code":"0000000000","law_id":"{law_id}","vote":"{choice}"}}"#
+        );
         Self { text: text.into_bytes() }
     }
 }
@@ -82,8 +88,11 @@ pub(super) async fn run(
     stopped: impl Future<Output = ()>,
 ) -> GuessReport {
     let connections = CONNECTIONS.max(plan.addresses as usize);
-    let report =
-        Rc::new(RefCell::new(GuessReport { rate_asked: plan.guesses_per_second, connections, ..GuessReport::default() }));
+    let report = Rc::new(RefCell::new(GuessReport {
+        rate_asked: plan.guesses_per_second,
+        connections,
+        ..GuessReport::default()
+    }));
     let released = Rc::new(Semaphore::new(0));
     let local = LocalSet::new();
     for number in 0..connections {
@@ -91,7 +100,11 @@ pub(super) async fn run(
         local.spawn_local(guesser.run(Rc::clone(&released), Rc::clone(&report)));
     }
     tokio::time::sleep_until(start.into()).await;
-    local.spawn_local(release(f64::from(plan.guesses_per_second), Rc::clone(&released), Rc::clone(&report)));
+    local.spawn_local(release(
+        f64::from(plan.guesses_per_second),
+        Rc::clone(&released),
+        Rc::clone(&report),
+    ));
     local.run_until(stopped).await;
     let elapsed_s = start.elapsed().as_secs_f64();
     let mut report = report.borrow().clone();
@@ -102,7 +115,8 @@ pub(super) async fn run(
     report
 }
 
-/// Releases guesses at the rate, whatever the node does; those that no connection is free for are let go.
+/// Releases guesses at the rate, whatever the node does; those that no connection is free for are
+/// let go.
 async fn release(rate: f64, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
@@ -156,7 +170,12 @@ impl Guesser {
     }
 
     /// Sends until the connection ends.
-    async fn send(&mut self, mut writer: OwnedWriteHalf, released: &Semaphore, report: &RefCell<GuessReport>) {
+    async fn send(
+        &mut self,
+        mut writer: OwnedWriteHalf,
+        released: &Semaphore,
+        report: &RefCell<GuessReport>,
+    ) {
         // Never closed.
         while let Ok(permit) = released.acquire().await {
             permit.forget();
@@ -207,7 +226,8 @@ fn answer(received: &[u8]) -> Option<(u16, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head_length) = answer.parse(received).ok()? else { return None };
-    let length = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"))?;
+    let length =
+        answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"))?;
     let body_length: usize = std::str::from_utf8(length.value).ok()?.parse().ok()?;
     let length = head_length.checked_add(body_length)?;
     (length <= received.len()).then_some((answer.code?, length))
@@ -251,14 +271,20 @@ mod tests {
 
     #[test]
     fn guesses_are_well_formed_and_differ() {
-        let text = br#"{"nas":"000000000","code":"0000000000","law_id":"L1","vote":"oui"}"#.to_vec();
-        let target = Target { address: "127.0.0.1:1".parse().expect("an address"), vote_head: b"POST /\r\n".to_vec() };
+        let text =
+            br#"{"nas":"000000000","code":"0000000000","law_id":"L1","vote":"oui"}"#.to_vec();
+        let target = Target {
+            address: "127.0.0.1:1".parse().expect("an address"),
+            vote_head: b"POST /\r\n".to_vec(),
+        };
         let mut guesser = Guesser::new(&HostilePlan::default(), &target, &GuessBody { text }, 3);
         let guesses: BTreeSet<String> = (0..100)
             .map(|_| {
                 guesser.guess();
-                let body: serde_json::Value = serde_json::from_slice(&guesser.wire[guesser.body_at..]).expect("JSON");
-                let [nas, code] = ["nas", "code"].map(|field| body[field].as_str().expect("a text").to_owned());
+                let body: serde_json::Value =
+                    serde_json::from_slice(&guesser.wire[guesser.body_at..]).expect("JSON");
+                let [nas, code] =
+                    ["nas", "code"].map(|field| body[field].as_str().expect("a text").to_owned());
                 assert!(nas.len() == 9 && nas.starts_with('0') && code.len() == 10, "{nas} {code}");
                 nas + &code
             })

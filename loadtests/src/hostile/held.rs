@@ -1,4 +1,5 @@
-//! Connections that are held against the node: idle ones say nothing, slow ones trickle a byte a second.
+//! Connections that are held against the node: idle ones say nothing, slow ones trickle a byte a
+//! second.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,7 +34,8 @@ pub struct HeldReport {
     pub open_at_end: u64,
     /// Closed by the node.
     pub closed_by_node: u64,
-    /// How long those were open that the node closed, in milliseconds: the shortest, the middle, the longest.
+    /// How long those were open that the node closed, in milliseconds: the shortest, the middle,
+    /// the longest.
     pub closed_after_ms: [u64; 3],
     /// What the node said before it closed, by status.
     pub answers_by_status: BTreeMap<u16, u64>,
@@ -71,7 +73,8 @@ pub(super) async fn run(
     start: Instant,
     stopped: impl Future<Output = ()>,
 ) -> [Option<HeldReport>; 2] {
-    let tallies = [plan.idle_connections, plan.slow_connections].map(|asked| Rc::new(RefCell::new(Tally::new(asked))));
+    let tallies = [plan.idle_connections, plan.slow_connections]
+        .map(|asked| Rc::new(RefCell::new(Tally::new(asked))));
     let local = LocalSet::new();
     for number in 0..plan.idle_connections + plan.slow_connections {
         let (manner, tally) = match number.checked_sub(plan.idle_connections) {
@@ -173,7 +176,9 @@ impl Tally {
         self.open -= 1;
         self.report.closed_by_node += 1;
         record_us(&mut self.closed_after, after);
-        let status = said.strip_prefix(b"HTTP/1.1 ").and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
+        let status = said
+            .strip_prefix(b"HTTP/1.1 ")
+            .and_then(|rest| std::str::from_utf8(rest.get(..3)?).ok()?.parse().ok());
         if let Some(status) = status {
             *self.report.answers_by_status.entry(status).or_insert(0) += 1;
         }
@@ -184,7 +189,8 @@ impl Tally {
         report.open_at_end = self.open;
         if !self.closed_after.is_empty() {
             let times = &self.closed_after;
-            report.closed_after_ms = [times.min(), times.value_at_quantile(0.5), times.max()].map(|time_us| time_us / 1000);
+            report.closed_after_ms = [times.min(), times.value_at_quantile(0.5), times.max()]
+                .map(|time_us| time_us / 1000);
         }
         (report.asked > 0).then_some(report)
     }
@@ -196,10 +202,18 @@ impl fmt::Display for HeldReport {
         write!(
             formatter,
             "{} asked, {} at once at the most, {} at the end; {} made, {} not; the node closed {}",
-            self.asked, self.open_max, self.open_at_end, self.made, self.failed, self.closed_by_node
+            self.asked,
+            self.open_max,
+            self.open_at_end,
+            self.made,
+            self.failed,
+            self.closed_by_node
         )?;
         if self.closed_by_node > 0 {
-            write!(formatter, " after {shortest}, {middle}, {longest} ms (shortest, middle, longest)")?;
+            write!(
+                formatter,
+                " after {shortest}, {middle}, {longest} ms (shortest, middle, longest)"
+            )?;
         }
         for (status, count) in &self.answers_by_status {
             write!(formatter, ", with {status}: {count}")?;

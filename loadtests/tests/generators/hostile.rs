@@ -17,8 +17,13 @@ use crate::node::{Action, Node, pending, write_roll};
 fn run(folder: &Path, url: &str, hostile: HostilePlan) -> Result<OpenLoopReport, LoadError> {
     let roll = RollSource::open(&write_roll(folder, 100), &[]).expect("a good roll");
     let mix = Arc::new(BallotMix::new(roll, MixOptions::default()).expect("a good mix"));
-    let schedule = Schedule::new("100".parse().expect("rate"), parse_duration("1s").expect("duration")).expect("schedule");
-    let plan = OpenLoopPlan { hostile, ..OpenLoopPlan::new(vec![NodeUrl::parse(url).expect("address")], schedule) };
+    let schedule =
+        Schedule::new("100".parse().expect("rate"), parse_duration("1s").expect("duration"))
+            .expect("schedule");
+    let plan = OpenLoopPlan {
+        hostile,
+        ..OpenLoopPlan::new(vec![NodeUrl::parse(url).expect("address")], schedule)
+    };
     run_open_loop(&plan, mix, Arc::new(RunControl::default()))
 }
 
@@ -43,8 +48,15 @@ fn guesses_are_counted_apart_from_votes() {
     let guesses = hostile.guesses.expect("there were some");
     assert!(guesses.refused_429 > 0 && guesses.stored_202 > 0, "{guesses:?}");
     assert_eq!((guesses.other, guesses.rate_asked, hostile.addresses), (0, 300, 3));
-    let received = node.votes().iter().filter(|vote| is_guess(vote.body["code"].as_str().expect("a code"))).count() as u64;
-    assert!(guesses.sent >= received && received >= guesses.refused_429 + guesses.stored_202, "{guesses:?} {received}");
+    let received = node
+        .votes()
+        .iter()
+        .filter(|vote| is_guess(vote.body["code"].as_str().expect("a code")))
+        .count() as u64;
+    assert!(
+        guesses.sent >= received && received >= guesses.refused_429 + guesses.stored_202,
+        "{guesses:?} {received}"
+    );
     assert!(hostile.idle.is_none() && hostile.slow.is_none());
     assert!(report.to_string().contains("300/s asked"), "{report}");
 }
@@ -60,7 +72,10 @@ fn connections_are_held_for_the_whole_run() {
     let hostile = report.hostile.expect("there was some");
     for (held, asked) in [(hostile.idle, 20), (hostile.slow, 10)] {
         let held = held.expect("there were some");
-        assert_eq!((held.asked, held.made, held.open_max, held.open_at_end), (asked, asked as u64, asked as u64, asked as u64));
+        assert_eq!(
+            (held.asked, held.made, held.open_max, held.open_at_end),
+            (asked, asked as u64, asked as u64, asked as u64)
+        );
         assert_eq!((held.failed, held.closed_by_node), (0, 0));
     }
     assert!(hostile.guesses.is_none());
@@ -75,6 +90,12 @@ fn what_cannot_be_done_is_refused_before_the_run() {
     };
     let guesses = HostilePlan { guesses_per_second: 1, ..HostilePlan::default() };
     assert!(refused("https://127.0.0.1:1", guesses).contains("--guesses"));
-    assert_eq!(refused("http://192.0.2.1:1", HostilePlan { addresses: 2, ..guesses }), "--hostile-addresses");
-    assert_eq!(refused("http://127.0.0.1:1", HostilePlan { addresses: 70_000, ..guesses }), "--hostile-addresses");
+    assert_eq!(
+        refused("http://192.0.2.1:1", HostilePlan { addresses: 2, ..guesses }),
+        "--hostile-addresses"
+    );
+    assert_eq!(
+        refused("http://127.0.0.1:1", HostilePlan { addresses: 70_000, ..guesses }),
+        "--hostile-addresses"
+    );
 }

@@ -1,4 +1,5 @@
-//! A server that answers like a node, as far as the generator can tell, and misbehaves when told to.
+//! A server that answers like a node, as far as the generator can tell, and misbehaves when told
+//! to.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -47,9 +48,16 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Serves on a free port of the loopback. Questions about a vote are answered "pending" first, then "accepted".
-    pub(crate) fn start(behaviour: impl Fn(u64, &Received) -> Action + Send + Sync + 'static) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("runtime");
+    /// Serves on a free port of the loopback. Questions about a vote are answered "pending" first,
+    /// then "accepted".
+    pub(crate) fn start(
+        behaviour: impl Fn(u64, &Received) -> Action + Send + Sync + 'static,
+    ) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("runtime");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let (received, asked) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicU64::new(0)));
@@ -57,10 +65,16 @@ impl Node {
         let (votes, questions) = (Arc::clone(&received), Arc::clone(&asked));
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (votes, questions, behaviour) = (Arc::clone(&votes), Arc::clone(&questions), Arc::clone(&behaviour));
-                let service = service_fn(move |request| answer(request, votes.clone(), questions.clone(), behaviour.clone()));
+                let (votes, questions, behaviour) =
+                    (Arc::clone(&votes), Arc::clone(&questions), Arc::clone(&behaviour));
+                let service = service_fn(move |request| {
+                    answer(request, votes.clone(), questions.clone(), behaviour.clone())
+                });
                 let _ = stream.set_nodelay(true);
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
             }
         });
         Self { url, received, asked, _runtime: runtime }
@@ -97,16 +111,25 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, HungUp> {
     let path = request.uri().path().to_owned();
     if request.method() == Method::GET {
-        let Some(id) = path.strip_prefix("/api/v1/vote/") else { return Ok(respond(200, "{}".to_owned())) };
-        let status = if questions.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) { "pending" } else { "accepted" };
+        let Some(id) = path.strip_prefix("/api/v1/vote/") else {
+            return Ok(respond(200, "{}".to_owned()));
+        };
+        let status = if questions.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
+            "pending"
+        } else {
+            "accepted"
+        };
         return Ok(respond(200, format!(r#"{{"request_id":"{id}","status":"{status}"}}"#)));
     }
     assert_eq!(path, "/api/v1/vote");
     assert_eq!(request.headers()["content-type"], "application/json");
-    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().expect("text").to_owned());
+    let header = |name: &str| {
+        request.headers().get(name).map(|value| value.to_str().expect("text").to_owned())
+    };
     let (key, prefer) = (header("idempotency-key"), header("prefer"));
     let body = request.into_body().collect().await.map_err(|_| HungUp)?.to_bytes();
-    let vote = Received { body: serde_json::from_slice(&body).expect("a vote is JSON"), key, prefer };
+    let vote =
+        Received { body: serde_json::from_slice(&body).expect("a vote is JSON"), key, prefer };
     let action = {
         let mut votes = votes.lock().expect("votes");
         votes.push(vote.clone());

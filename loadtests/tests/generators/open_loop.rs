@@ -22,7 +22,9 @@ fn mix(folder: &Path, rows: u32, options: MixOptions) -> Arc<BallotMix> {
 }
 
 fn plan(url: &str, rate: &str, duration: &str) -> OpenLoopPlan {
-    let schedule = Schedule::new(rate.parse().expect("rate"), parse_duration(duration).expect("duration")).expect("schedule");
+    let schedule =
+        Schedule::new(rate.parse().expect("rate"), parse_duration(duration).expect("duration"))
+            .expect("schedule");
     OpenLoopPlan::new(vec![NodeUrl::parse(url).expect("address")], schedule)
 }
 
@@ -32,7 +34,11 @@ fn run(plan: &OpenLoopPlan, mix: &Arc<BallotMix>) -> OpenLoopReport {
 
 fn errors(report: &OpenLoopReport) -> HashMap<(String, Option<u16>, Option<String>), u64> {
     let key = |failure: &votekit_loadtests::report::FailureKind| {
-        (failure.kind.to_owned(), failure.status, failure.code.as_ref().map(|code| code.as_str().to_owned()))
+        (
+            failure.kind.to_owned(),
+            failure.status,
+            failure.code.as_ref().map(|code| code.as_str().to_owned()),
+        )
     };
     report.errors.iter().map(|error| (key(&error.failure), error.count)).collect()
 }
@@ -43,12 +49,24 @@ fn every_vote_arrives_once_and_is_counted() {
     let node = Node::start(|n, _| pending(n));
     let options = MixOptions { duplicates: "10%".parse().expect("share"), ..MixOptions::default() };
     let mix = mix(folder.path(), 300, options);
-    let plan = OpenLoopPlan { idempotency_keys: true, threads: 2, connections: 8, ..plan(&node.url, "300", "1s") };
+    let plan = OpenLoopPlan {
+        idempotency_keys: true,
+        threads: 2,
+        connections: 8,
+        ..plan(&node.url, "300", "1s")
+    };
     let report = run(&plan, &mix);
     let votes = node.votes();
-    assert_eq!((report.planned, report.sent, report.answered, report.answered_202, votes.len()), (300, 300, 300, 300, 300));
+    assert_eq!(
+        (report.planned, report.sent, report.answered, report.answered_202, votes.len()),
+        (300, 300, 300, 300, 300)
+    );
     assert_eq!(report.to_202_us.count, 300);
-    assert_eq!(votes.iter().filter_map(|vote| vote.key.clone()).collect::<BTreeSet<_>>().len(), 300, "each has its own key");
+    assert_eq!(
+        votes.iter().filter_map(|vote| vote.key.clone()).collect::<BTreeSet<_>>().len(),
+        300,
+        "each has its own key"
+    );
     let electors: BTreeSet<_> = votes.iter().map(|vote| vote.body["nas"].to_string()).collect();
     assert_eq!(electors.len(), 270);
     assert_eq!(report.seconds.iter().map(|row| row.votes).sum::<u64>(), 300);
@@ -58,8 +76,9 @@ fn every_vote_arrives_once_and_is_counted() {
     assert!(report.to_string().contains("202: 300"), "{report}");
 }
 
-/// One answer of 800 ms stops the only connection. Of the votes meant to leave meanwhile, all but one are answered at once when they
-/// do leave: a closed loop would report one slow vote in a hundred. From the intended times, most were slow.
+/// One answer of 800 ms stops the only connection. Of the votes meant to leave meanwhile, all but
+/// one are answered at once when they do leave: a closed loop would report one slow vote in a
+/// hundred. From the intended times, most were slow.
 #[test]
 fn a_stall_shows_from_the_intended_time() {
     let stall = Duration::from_millis(800);
@@ -72,7 +91,8 @@ fn a_stall_shows_from_the_intended_time() {
     let report = run(&OpenLoopPlan { connections: 1, ..plan(&node.url, "200", "1s") }, &mix);
     assert_eq!(report.answered_202, 200);
     assert!(report.to_202_us.max >= 790_000, "{report}");
-    // The 160 votes meant to leave during the stall waited 400 ms on average: the median of all shows it, the service time does not.
+    // The 160 votes meant to leave during the stall waited 400 ms on average: the median of all
+    // shows it, the service time does not.
     assert!(report.to_202_us.p50 >= 100_000, "{report}");
     assert!(report.to_202_us.p99 >= 700_000, "{report}");
     assert!(report.send_lag_us.p50 >= 100_000, "{report}");
@@ -85,14 +105,23 @@ fn errors_are_told_apart() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| match n % 6 {
         0 => pending(n),
-        1 => Action::Answer(409, r#"{"type":"about:blank","status":409,"code":"not-open"}"#.to_owned()),
-        2 => Action::Answer(503, format!(r#"{{"code":"outcome-unknown","request_id":"{n:032x}"}}"#)),
+        1 => Action::Answer(
+            409,
+            r#"{"type":"about:blank","status":409,"code":"not-open"}"#.to_owned(),
+        ),
+        2 => {
+            Action::Answer(503, format!(r#"{{"code":"outcome-unknown","request_id":"{n:032x}"}}"#))
+        }
         3 => Action::HangUp,
         4 => Action::AnswerAfter(Duration::from_secs(60), 202, String::new()),
         _ => Action::Answer(202, "not what was agreed".to_owned()),
     });
     let mix = mix(folder.path(), 120, MixOptions::default());
-    let plan = OpenLoopPlan { timeout: Duration::from_millis(300), connections: 16, ..plan(&node.url, "120", "1s") };
+    let plan = OpenLoopPlan {
+        timeout: Duration::from_millis(300),
+        connections: 16,
+        ..plan(&node.url, "120", "1s")
+    };
     let report = run(&plan, &mix);
     let expected = [
         (("closed".to_owned(), None, None), 20),
@@ -104,7 +133,11 @@ fn errors_are_told_apart() {
     assert_eq!(errors(&report), HashMap::from(expected));
     assert_eq!((report.sent, report.answered, report.answered_202), (120, 80, 20));
     assert_eq!(
-        report.answers_by_status.iter().map(|(status, count)| (*status, *count)).collect::<Vec<_>>(),
+        report
+            .answers_by_status
+            .iter()
+            .map(|(status, count)| (*status, *count))
+            .collect::<Vec<_>>(),
         [(202, 40), (409, 20), (503, 20)]
     );
 }
@@ -116,7 +149,8 @@ fn a_node_that_goes_away_is_counted_and_the_run_ends() {
     let (url, mix) = (node.url.clone(), mix(folder.path(), 400, MixOptions::default()));
     let control = Arc::new(RunControl::default());
     let runner = {
-        let (mix, control, plan) = (Arc::clone(&mix), Arc::clone(&control), plan(&url, "200", "2s"));
+        let (mix, control, plan) =
+            (Arc::clone(&mix), Arc::clone(&control), plan(&url, "200", "2s"));
         std::thread::spawn(move || run_open_loop(&plan, mix, control).expect("the run"))
     };
     while control.answered() < 50 {
@@ -161,19 +195,34 @@ fn the_journal_has_every_vote_before_it_is_sent() {
         let text = std::fs::read_to_string(&journal).expect("the journal");
         let key = format!("\"key\":\"{}\"", vote.key.as_deref().expect("a key"));
         counter.fetch_add(u64::from(!text.contains(&key)), Ordering::SeqCst);
-        if n % 5 == 4 { Action::Answer(409, r#"{"code":"not-open"}"#.to_owned()) } else { pending(n) }
+        if n % 5 == 4 {
+            Action::Answer(409, r#"{"code":"not-open"}"#.to_owned())
+        } else {
+            pending(n)
+        }
     });
     let options = MixOptions { unknown: "10%".parse().expect("share"), ..MixOptions::default() };
     let mix = mix(folder.path(), 200, options);
-    let plan = OpenLoopPlan { journal: Some(path.clone()), idempotency_keys: true, ..plan(&node.url, "200", "1s") };
+    let plan = OpenLoopPlan {
+        journal: Some(path.clone()),
+        idempotency_keys: true,
+        ..plan(&node.url, "200", "1s")
+    };
     run(&plan, &mix);
     assert_eq!(missing.load(Ordering::SeqCst), 0, "votes were sent before they were journaled");
 
     let text = std::fs::read_to_string(&path).expect("the journal");
     assert!(!text.contains("SECRET") && !text.contains("nas"), "no credential in the journal");
-    let lines: Vec<JournalLine<'_>> = text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
-    assert!(matches!(&lines[0], JournalLine::Start { format, votes: 200, rows: 200, .. } if format == "votekit-load/1"));
-    assert!(matches!(lines.last(), Some(JournalLine::End { votes: 200, outcomes: 200 })), "{:?}", lines.last());
+    let lines: Vec<JournalLine<'_>> =
+        text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect();
+    assert!(
+        matches!(&lines[0], JournalLine::Start { format, votes: 200, rows: 200, .. } if format == "votekit-load/1")
+    );
+    assert!(
+        matches!(lines.last(), Some(JournalLine::End { votes: 200, outcomes: 200 })),
+        "{:?}",
+        lines.last()
+    );
     check_journal_against_server(&lines, &node);
 }
 
@@ -185,9 +234,14 @@ fn check_journal_against_server(lines: &[JournalLine<'_>], node: &Node) {
         match line {
             JournalLine::Vote { kind, row, law_id, choice, key, .. } => {
                 let body = &sent[key.as_deref().expect("a key")];
-                assert_eq!((body["law_id"].as_str(), body["vote"].as_str()), (Some(&**law_id), Some(&**choice)));
+                assert_eq!(
+                    (body["law_id"].as_str(), body["vote"].as_str()),
+                    (Some(&**law_id), Some(&**choice))
+                );
                 match row {
-                    Some(row) => assert_eq!(body["nas"], format!("{row:09}"), "the row names the elector"),
+                    Some(row) => {
+                        assert_eq!(body["nas"], format!("{row:09}"), "the row names the elector")
+                    }
                     None => assert_eq!(kind, "unknown"),
                 }
             }
@@ -221,17 +275,28 @@ fn a_run_that_is_stopped_reports_and_closes_its_journal() {
     }
     control.stop();
     let report = runner.join().expect("the runner");
-    assert!(report.stopped && report.sent < 6_000 && report.sent == report.answered_202, "{report}");
+    assert!(
+        report.stopped && report.sent < 6_000 && report.sent == report.answered_202,
+        "{report}"
+    );
     let text = std::fs::read_to_string(&path).expect("the journal");
-    let count = |kind: &str| text.lines().filter(|line| line.starts_with(&format!("{{\"line\":\"{kind}\""))).count();
-    assert_eq!(count("vote"), count("outcome"), "votes written ahead of the stop are told as unsent");
+    let count = |kind: &str| {
+        text.lines().filter(|line| line.starts_with(&format!("{{\"line\":\"{kind}\""))).count()
+    };
+    assert_eq!(
+        count("vote"),
+        count("outcome"),
+        "votes written ahead of the stop are told as unsent"
+    );
     assert_eq!(count("end"), 1);
 }
 
 #[test]
 fn waiting_and_following_measure_the_decision() {
     let folder = tempfile::tempdir().expect("folder");
-    let waiting = Node::start(|n, _| Action::Answer(202, format!(r#"{{"request_id":"{n:032x}","status":"accepted"}}"#)));
+    let waiting = Node::start(|n, _| {
+        Action::Answer(202, format!(r#"{{"request_id":"{n:032x}","status":"accepted"}}"#))
+    });
     let mix = mix(folder.path(), 50, MixOptions::default());
     let report = run(&OpenLoopPlan { wait_s: Some(5), ..plan(&waiting.url, "100", "500ms") }, &mix);
     assert_eq!(report.decisions.to_decision_us.count, 50);
@@ -250,21 +315,35 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| pending(n));
     let mix = mix(folder.path(), 50, MixOptions::default());
-    let refused =
-        |plan: &OpenLoopPlan| run_open_loop(plan, Arc::clone(&mix), Arc::new(RunControl::default())).expect_err("refused");
-    assert!(matches!(refused(&plan(&node.url, "100", "1s")), LoadError::RollTooSmall { needed: 100, available: 50 }));
+    let refused = |plan: &OpenLoopPlan| {
+        run_open_loop(plan, Arc::clone(&mix), Arc::new(RunControl::default())).expect_err("refused")
+    };
+    assert!(matches!(
+        refused(&plan(&node.url, "100", "1s")),
+        LoadError::RollTooSmall { needed: 100, available: 50 }
+    ));
     let good = plan(&node.url, "50", "1s");
-    assert!(matches!(refused(&OpenLoopPlan { connections: 0, ..good.clone() }), LoadError::Plan { option: "--connections", .. }));
-    assert!(matches!(refused(&OpenLoopPlan { nodes: Vec::new(), ..good.clone() }), LoadError::Plan { option: "--node", .. }));
+    assert!(matches!(
+        refused(&OpenLoopPlan { connections: 0, ..good.clone() }),
+        LoadError::Plan { option: "--connections", .. }
+    ));
+    assert!(matches!(
+        refused(&OpenLoopPlan { nodes: Vec::new(), ..good.clone() }),
+        LoadError::Plan { option: "--node", .. }
+    ));
     let existing = folder.path().join("roll.csv");
-    assert!(matches!(refused(&OpenLoopPlan { journal: Some(existing), ..good }), LoadError::File { .. }));
+    assert!(matches!(
+        refused(&OpenLoopPlan { journal: Some(existing), ..good }),
+        LoadError::File { .. }
+    ));
     assert!(node.votes().is_empty());
     let url = node.url.clone();
     drop(node);
     assert!(matches!(refused(&plan(&url, "50", "1s")), LoadError::Unreachable { .. }));
 }
 
-/// Every vote is lost twice on its way before it is answered, and half of the voters miss the answer.
+/// Every vote is lost twice on its way before it is answered, and half of the voters miss the
+/// answer.
 #[test]
 fn votes_are_sent_again_under_their_key_until_they_are_answered() {
     let folder = tempfile::tempdir().expect("folder");
@@ -282,8 +361,13 @@ fn votes_are_sent_again_under_their_key_until_they_are_answered() {
     let mix = mix(folder.path(), 100, MixOptions::default());
     let path = folder.path().join("journal.jsonl");
     let resend = "50%".parse().expect("share");
-    let plan =
-        OpenLoopPlan { idempotency_keys: true, retry: true, resend, journal: Some(path.clone()), ..plan(&node.url, "100", "1s") };
+    let plan = OpenLoopPlan {
+        idempotency_keys: true,
+        retry: true,
+        resend,
+        journal: Some(path.clone()),
+        ..plan(&node.url, "100", "1s")
+    };
     let report = run(&plan, &mix);
     assert_eq!((report.answered_202, report.errors.len()), (100, 0), "{report}");
     let votes = node.votes();
@@ -295,5 +379,8 @@ fn votes_are_sent_again_under_their_key_until_they_are_answered() {
     assert_eq!(text.matches("\"outcome\"").count(), votes.len(), "every sending has its line");
     let plan = OpenLoopPlan { idempotency_keys: false, journal: None, ..plan };
     let refused = run_open_loop(&plan, mix, Arc::new(RunControl::default()));
-    assert!(matches!(refused, Err(LoadError::Plan { option: "--retry and --resend", .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(LoadError::Plan { option: "--retry and --resend", .. })),
+        "{refused:?}"
+    );
 }

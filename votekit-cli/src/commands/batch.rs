@@ -32,7 +32,8 @@ Examples:
   votekit batch show 3f1c9a0b7e55d2c4/1/7 --data node/
   votekit batch show saved.batch")]
 struct ShowArgs {
-    /// The batch: its number NODE/EPOCH/SEQUENCE as the log writes it, with --data; or a file in the binary format
+    /// The batch: its number NODE/EPOCH/SEQUENCE as the log writes it, with --data; or a file in
+    /// the binary format
     batch: String,
 
     /// The data folder of a node, running or stopped
@@ -79,7 +80,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         None => {
             let file = PathBuf::from(&args.batch);
             let bytes = fs::read(&file).map_err(|error| CommandError::reading(&file, &error))?;
-            Batch::parse(bytes).map_err(|error| CommandError::bad_input(format!("{}: {error}", file.display())))?
+            Batch::parse(bytes)
+                .map_err(|error| CommandError::bad_input(format!("{}: {error}", file.display())))?
         }
     };
     if let Some(path) = &args.output {
@@ -111,7 +113,9 @@ fn stored(data: &Path, args: &ShowArgs) -> Result<Batch, CommandError> {
         CommandError::usage(format!("'{}' is no number of a batch", args.batch))
             .hint("such as 3f1c9a0b7e55d2c4/1/7: the node, its epoch, the sequence")
     })?;
-    archive.batch(&law_id, number)?.ok_or_else(|| CommandError::bad_input(format!("there is no batch {number} of {law_id}")))
+    archive
+        .batch(&law_id, number)?
+        .ok_or_else(|| CommandError::bad_input(format!("there is no batch {number} of {law_id}")))
 }
 
 fn parse_number(text: &str) -> Option<BatchNumber> {
@@ -125,7 +129,11 @@ fn parse_number(text: &str) -> Option<BatchNumber> {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = if self.last { ", the last of its epoch" } else { "" };
-        writeln!(formatter, "batch {}/{}/{} of {}{last}", self.node, self.epoch, self.sequence, self.law_id)?;
+        writeln!(
+            formatter,
+            "batch {}/{}/{} of {}{last}",
+            self.node, self.epoch, self.sequence, self.law_id
+        )?;
         writeln!(formatter, "  confirmed through {}", self.confirmed_through)?;
         writeln!(formatter, "  digest {}", self.digest)?;
         writeln!(formatter, "  {} envelopes, choices sealed", self.count)?;

@@ -14,10 +14,12 @@ use crate::office;
 
 /// Cast one vote, or many from a file
 ///
-/// NAS and access code are asked for at the prompt, or read from standard input, a line each; they are never given on the command line, where others could see them.
-/// With --from each row of a CSV file is cast, and what became of it written to a row of the outcome file
-/// (accepted, duplicate, invalid, refused, or no-answer when the node could not be reached). The exit code is 0 when every vote was answered, whatever
-/// the decision: a vote that does not count was cast all the same.
+/// NAS and access code are asked for at the prompt, or read from standard input, a line each; they
+/// are never given on the command line, where others could see them. With --from each row of a CSV
+/// file is cast, and what became of it written to a row of the outcome file (accepted, duplicate,
+/// invalid, refused, or no-answer when the node could not be reached). The exit code is 0 when
+/// every vote was answered, whatever the decision: a vote that does not count was cast all the
+/// same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +62,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let client = Client::new(&args.node)?.for_secrets()?;
     office::run(async {
         match &args.from {
-            Some(from) => many::run(client, from, args.output.as_deref(), args.at_once, args.wait, context).await,
+            Some(from) => {
+                many::run(client, from, args.output.as_deref(), args.at_once, args.wait, context)
+                    .await
+            }
             None => one::run(&client, args.law, args.receipt.as_deref(), args.wait, context).await,
         }
     })

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::Serialize;
-use votekit_node::engine::services::ballot_box::dead_letters::{DeadContent, DeadLetter, DeadLetters};
+use votekit_node::engine::services::ballot_box::dead_letters::{
+    DeadContent, DeadLetter, DeadLetters,
+};
 use votekit_node::engine::services::url::{Service, ServiceAddress};
 
 use crate::context::Context;
@@ -12,8 +14,9 @@ use crate::office;
 
 /// Show batches that the ballot box put aside, and have them tried again
 ///
-/// A message that was taken and given back more than 20 times, because whoever took it died or stood still each time, is put aside as a dead letter, so that others can
-/// pass. The votes in it are undecided: no election closes while one lies there.
+/// A message that was taken and given back more than 20 times, because whoever took it died or
+/// stood still each time, is put aside as a dead letter, so that others can pass. The votes in it
+/// are undecided: no election closes while one lies there.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,9 +39,11 @@ struct ListArgs {
     place: Place,
 }
 
-/// Send what was put aside on its way again: to validation, and out of the dead letters once it is durable there
+/// Send what was put aside on its way again: to validation, and out of the dead letters once it is
+/// durable there
 ///
-/// A batch may come twice to staging that way, which counts its votes once. Barriers of a close are dropped. What is no batch is refused by validation and told to the reviewers.
+/// A batch may come twice to staging that way, which counts its votes once. Barriers of a close are
+/// dropped. What is no batch is refused by validation and told to the reviewers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -115,16 +120,26 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for row in &self.dead_letters {
             match (&row.batch, &row.law_id, row.votes) {
-                (Some(batch), Some(law_id), Some(votes)) => write!(formatter, "{batch} of {law_id}, {votes} votes")?,
+                (Some(batch), Some(law_id), Some(votes)) => {
+                    write!(formatter, "{batch} of {law_id}, {votes} votes")?
+                }
                 _ => write!(formatter, "{} {}", row.content, row.digest)?,
             }
-            write!(formatter, "; from {}, {}, put aside {} times", row.queue, row.reason, row.deaths)?;
+            write!(
+                formatter,
+                "; from {}, {}, put aside {} times",
+                row.queue, row.reason, row.deaths
+            )?;
             match row.first_death {
                 Some(seconds) => writeln!(formatter, ", first at {seconds} (unix seconds)")?,
                 None => writeln!(formatter)?,
             }
         }
         let count = self.dead_letters.len();
-        writeln!(formatter, "{count} dead letters{}", if self.driven { " sent on their way again" } else { "" })
+        writeln!(
+            formatter,
+            "{count} dead letters{}",
+            if self.driven { " sent on their way again" } else { "" }
+        )
     }
 }

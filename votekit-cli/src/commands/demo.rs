@@ -1,4 +1,5 @@
-//! `votekit demo`: a whole referendum, from the roll to the verified result, with the commands that real people would give.
+//! `votekit demo`: a whole referendum, from the roll to the verified result, with the commands that
+//! real people would give.
 
 mod ballots;
 mod steps;
@@ -10,9 +11,10 @@ use crate::error::CommandError;
 
 /// Hold a small referendum from roll to verified result, and show each step
 ///
-/// Everything is real: the roll is hashed under a pepper, a node is started, votes of every kind are cast over HTTP (valid, blank, duplicate, unknown, revoked, malformed,
-/// and one repeated with its key), the poll is closed and reconciled, the stored votes are recounted by other code, and the publication bundle and one receipt are verified with the
-/// pinned policy.
+/// Everything is real: the roll is hashed under a pepper, a node is started, votes of every kind
+/// are cast over HTTP (valid, blank, duplicate, unknown, revoked, malformed, and one repeated with
+/// its key), the poll is closed and reconciled, the stored votes are recounted by other code, and
+/// the publication bundle and one receipt are verified with the pinned policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -29,7 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", default_value = "votekit-demo")]
     dir: PathBuf,
 
-    /// The engine the node runs on; services wants --registry, --ballot-box and --ledger (`cargo xtask services up` starts servers to try)
+    /// The engine the node runs on; services wants --registry, --ballot-box and --ledger (`cargo
+    /// xtask services up` starts servers to try)
     #[cfg(feature = "services")]
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
@@ -54,13 +57,15 @@ enum Engine {
 }
 
 impl Args {
-    /// What a node and the commands are told of the services, in their environment: a prefix and a schema keep demos apart. None for the embedded engine.
+    /// What a node and the commands are told of the services, in their environment: a prefix and a
+    /// schema keep demos apart. None for the embedded engine.
     #[cfg(feature = "services")]
     fn services(&self) -> Result<Vec<(&'static str, String)>, CommandError> {
         if self.engine == Engine::Embedded {
             return Ok(Vec::new());
         }
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let since =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let corner = format!("demo_{}", since.as_millis());
         self.services.corner(&corner).ok_or_else(|| {
             CommandError::usage("--engine services wants --registry, --ballot-box and --ledger")

@@ -17,8 +17,9 @@ use crate::office::{self, OfficeArgs};
 
 /// Create, open, close, certify and show elections
 ///
-/// An election is a draft when it is created; it is opened, closed and certified in this order, and never goes back. Each step is written
-/// in the election's public log. The commands work on a running node (--node) or in the data folder of a stopped one (--data).
+/// An election is a draft when it is created; it is opened, closed and certified in this order, and
+/// never goes back. Each step is written in the election's public log. The commands work on a
+/// running node (--node) or in the data folder of a stopped one (--data).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -31,13 +32,15 @@ enum Action {
     Open(OpenArgs),
     /// Close the poll: take no more votes, decide those taken, reconcile, publish the totals
     ///
-    /// A close that is interrupted goes on when the command is given again, or when the node starts. It does not finish while anything is missing.
+    /// A close that is interrupted goes on when the command is given again, or when the node
+    /// starts. It does not finish while anything is missing.
     Close(OneArgs),
     /// Declare the result official
     Certify(OneArgs),
     /// Destroy the stored votes and the ballot key of a certified election
     ///
-    /// To be done when the contestation period is over: afterwards no recount is possible. The public log and its totals stay.
+    /// To be done when the contestation period is over: afterwards no recount is possible. The
+    /// public log and its totals stay.
     Purge(PurgeArgs),
     /// List the elections
     List(ListArgs),
@@ -73,7 +76,8 @@ struct CreateArgs {
     #[arg(long, value_name = "TEXT", default_value = "")]
     description_en: String,
 
-    /// A choice: its id, or ID=LABEL, or ID=FRENCH|ENGLISH. Given once a choice; without any, the choices are oui and non
+    /// A choice: its id, or ID=LABEL, or ID=FRENCH|ENGLISH. Given once a choice; without any, the
+    /// choices are oui and non
     #[arg(long = "choice", value_name = "CHOICE", value_parser = parse_choice)]
     choices: Vec<ChoiceRequest>,
 
@@ -81,11 +85,13 @@ struct CreateArgs {
     #[arg(long)]
     blank: bool,
 
-    /// The result binds: the poll then opens only with a pepper, codes of 8 characters, a --base of your own, results after the close, and TLS
+    /// The result binds: the poll then opens only with a pepper, codes of 8 characters, a --base of
+    /// your own, results after the close, and TLS
     #[arg(long)]
     binding: bool,
 
-    /// Who sees results when: live, after_vote or after_close [default: live; after_close when binding]
+    /// Who sees results when: live, after_vote or after_close [default: live; after_close when
+    /// binding]
     #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
     results: Option<ResultsPolicy>,
 
@@ -113,7 +119,8 @@ struct OpenArgs {
     /// The election
     law_id: LawId,
 
-    /// Waive a rule of a binding election by name; written in the log. 'results' lets results show before the close
+    /// Waive a rule of a binding election by name; written in the log. 'results' lets results show
+    /// before the close
     #[arg(long = "waive", value_name = "RULE")]
     waivers: Vec<String>,
 
@@ -155,10 +162,14 @@ impl PurgeArgs {
         }
         let stdin = io::stdin();
         if !stdin.is_terminal() {
-            return Err(CommandError::usage("a purge cannot be undone, and nobody is there to be asked".to_owned())
-                .hint("give --yes if it is meant"));
+            return Err(CommandError::usage(
+                "a purge cannot be undone, and nobody is there to be asked".to_owned(),
+            )
+            .hint("give --yes if it is meant"));
         }
-        let failed = |error: io::Error| CommandError::bad_input(format!("the answer cannot be read: {error}"));
+        let failed = |error: io::Error| {
+            CommandError::bad_input(format!("the answer cannot be read: {error}"))
+        };
         let mut stderr = io::stderr();
         let question = format!(
             "the votes of {0} and its ballot key are destroyed, and no recount is possible after that; write {0} if that is meant: ",
@@ -199,24 +210,41 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             office::within(&office, config, async |office| office.create(args.request()).await)
         }
         Action::Open(args) => {
-            // The node that opens the poll here serves nobody: which proxy it will stand behind is no matter.
-            let tls_proxies =
-                if args.behind_tls_proxy { vec![AddressRange::from(IpAddr::V4(Ipv4Addr::LOCALHOST))] } else { vec![] };
+            // The node that opens the poll here serves nobody: which proxy it will stand behind is
+            // no matter.
+            let tls_proxies = if args.behind_tls_proxy {
+                vec![AddressRange::from(IpAddr::V4(Ipv4Addr::LOCALHOST))]
+            } else {
+                vec![]
+            };
             let config = Config { tls_proxies, ..config };
             let request = OpenElection { waivers: args.waivers };
-            office::within(&args.office, config, async |office| office.open_poll(&args.law_id, request).await)
+            office::within(&args.office, config, async |office| {
+                office.open_poll(&args.law_id, request).await
+            })
         }
-        Action::Close(args) => office::within(&args.office, config, async |office| office.close_poll(&args.law_id).await),
-        Action::Certify(args) => office::within(&args.office, config, async |office| office.certify(&args.law_id).await),
+        Action::Close(args) => office::within(&args.office, config, async |office| {
+            office.close_poll(&args.law_id).await
+        }),
+        Action::Certify(args) => {
+            office::within(&args.office, config, async |office| office.certify(&args.law_id).await)
+        }
         Action::Purge(args) => {
             args.confirm()?;
-            let purged = office::within(&args.office, config, async |office| office.purge(&args.law_id).await)?;
-            context.output.note("the stored votes and the ballot key are destroyed; the log and its totals stay");
+            let purged = office::within(&args.office, config, async |office| {
+                office.purge(&args.law_id).await
+            })?;
+            context.output.note(
+                "the stored votes and the ballot key are destroyed; the log and its totals stay",
+            );
             Ok(purged)
         }
-        Action::Show(args) => office::within(&args.office, config, async |office| office.election(&args.law_id).await),
+        Action::Show(args) => {
+            office::within(&args.office, config, async |office| office.election(&args.law_id).await)
+        }
         Action::List(args) => {
-            let elections = office::within(&args.office, config, async |office| office.elections().await)?;
+            let elections =
+                office::within(&args.office, config, async |office| office.elections().await)?;
             return context.output.result(&List(elections));
         }
     };
@@ -261,7 +289,12 @@ impl fmt::Display for One {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let view = &self.0;
         writeln!(formatter, "{}: {} / {}", view.law_id, view.title.fr, view.title.en)?;
-        writeln!(formatter, "  state        {}{}", view.state, if view.binding { " (binding)" } else { " (not binding)" })?;
+        writeln!(
+            formatter,
+            "  state        {}{}",
+            view.state,
+            if view.binding { " (binding)" } else { " (not binding)" }
+        )?;
         let choices: Vec<&str> = view.choices.iter().map(|choice| choice.id.as_str()).collect();
         writeln!(formatter, "  choices      {}", choices.join(", "))?;
         writeln!(formatter, "  results      {}", view.results)?;

@@ -64,7 +64,8 @@ enum Format {
 
 /// Write the publication bundle: a folder with which anyone can check the whole election offline
 ///
-/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results. It is checked with `votekit verify bundle`.
+/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results. It
+/// is checked with `votekit verify bundle`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -168,9 +169,24 @@ async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, Comm
 
 impl fmt::Display for BundleReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{}: {} files, {} leaves ({})", self.folder.display(), self.files, self.leaves, self.state)?;
+        writeln!(
+            formatter,
+            "{}: {} files, {} leaves ({})",
+            self.folder.display(),
+            self.files,
+            self.leaves,
+            self.state
+        )?;
         writeln!(formatter, "policy fingerprint: {}", self.policy_fingerprint)?;
-        writeln!(formatter, "publish the fingerprint where everybody sees it; check the bundle with")?;
-        writeln!(formatter, "  votekit verify bundle {} --fingerprint {}", self.folder.display(), self.policy_fingerprint)
+        writeln!(
+            formatter,
+            "publish the fingerprint where everybody sees it; check the bundle with"
+        )?;
+        writeln!(
+            formatter,
+            "  votekit verify bundle {} --fingerprint {}",
+            self.folder.display(),
+            self.policy_fingerprint
+        )
     }
 }

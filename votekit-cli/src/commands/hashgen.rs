@@ -27,12 +27,14 @@ use crate::interruption;
 
 /// Turn an electoral roll into hashes, on an offline machine
 ///
-/// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order; other columns are ignored. Each
-/// row is one elector's right to vote on one law. The output is a folder with sorted files of hashes (shards) and a manifest.json
-/// that lists them; it holds no NAS and no code, and is what operators load.
+/// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order;
+/// other columns are ignored. Each row is one elector's right to vote on one law. The output is a
+/// folder with sorted files of hashes (shards) and a manifest.json that lists them; it holds no NAS
+/// and no code, and is what operators load.
 ///
-/// Every row is checked. By default one bad row stops everything: each is reported with its line, and nothing is written. The same
-/// elector and law with two different codes always stops: only you can tell which one is right.
+/// Every row is checked. By default one bad row stops everything: each is reported with its line,
+/// and nothing is written. The same elector and law with two different codes always stops: only you
+/// can tell which one is right.
 ///
 /// The same roll, options and pepper always give the same bytes.
 #[derive(Debug, clap::Args)]
@@ -55,7 +57,11 @@ Examples:
     votekit hashgen --supplement-of hashes/manifest.json --add new.csv --revoke lost.csv --out supplement-1")]
 pub(crate) struct Args {
     /// The roll; '-' reads standard input
-    #[arg(value_name = "ROLL.csv", required_unless_present = "supplement_of", conflicts_with = "supplement_of")]
+    #[arg(
+        value_name = "ROLL.csv",
+        required_unless_present = "supplement_of",
+        conflicts_with = "supplement_of"
+    )]
     roll: Option<PathBuf>,
 
     /// The folder to make; it must not exist, or be empty
@@ -91,7 +97,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", conflicts_with = "supplement_of")]
     rejects: Option<PathBuf>,
 
-    /// A day to write into the manifest, such as 2026-11-21; none by default, so that the same roll gives the same bytes
+    /// A day to write into the manifest, such as 2026-11-21; none by default, so that the same roll
+    /// gives the same bytes
     #[arg(long, value_name = "D")]
     date: Option<String>,
 
@@ -149,11 +156,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
 }
 
-fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Context) -> Result<(), CommandError> {
+fn hash_roll(
+    args: &Args,
+    path: &Path,
+    pepper: Option<&Pepper>,
+    context: &Context,
+) -> Result<(), CommandError> {
     let started = Instant::now();
     let skip = args.on_error == OnError::Skip;
-    let rejects = skip.then(|| args.rejects.clone().unwrap_or_else(|| write::default_rejects_path(&args.out)));
-    let rules = RollRules { check_digit: args.check_digit, laws: args.laws.iter().cloned().collect::<BTreeSet<_>>() };
+    let rejects = skip
+        .then(|| args.rejects.clone().unwrap_or_else(|| write::default_rejects_path(&args.out)));
+    let rules = RollRules {
+        check_digit: args.check_digit,
+        laws: args.laws.iter().cloned().collect::<BTreeSet<_>>(),
+    };
     let hasher = pepper.map_or_else(CredentialHasher::plain, CredentialHasher::peppered);
     let pool = read::pool(args.threads)?;
     let mut source = read::Source::open(path, skip)?;
@@ -162,11 +178,16 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
 
     faults::refuse_conflicts(source.name(), &roll)?;
     if !skip {
-        faults::refuse_faults(&[(source.name(), &roll)], "mend these rows, or leave them out with --on-error skip")?;
+        faults::refuse_faults(
+            &[(source.name(), &roll)],
+            "mend these rows, or leave them out with --on-error skip",
+        )?;
     }
     refuse_missing(source.name(), &roll, &rules)?;
     let staged_rejects = match &rejects {
-        Some(path) if !roll.faults.is_empty() => Some(faults::write_rejects(path, &mut source, &roll)?),
+        Some(path) if !roll.faults.is_empty() => {
+            Some(faults::write_rejects(path, &mut source, &roll)?)
+        }
         _ => None,
     };
     let facts = RollFacts {
@@ -187,18 +208,28 @@ fn hash_roll(args: &Args, path: &Path, pepper: Option<&Pepper>, context: &Contex
         shards: Vec::new(),
         changes: Vec::new(),
     };
-    let folder = write::Folder { out: &args.out, format: args.format.into(), shard_size: args.shard_size as usize };
+    let folder = write::Folder {
+        out: &args.out,
+        format: args.format.into(),
+        shard_size: args.shard_size as usize,
+    };
     let (manifest, flush) = folder.write(head, &roll.laws, staged_rejects, &pool)?;
     let rejects = rejects.filter(|_| !roll.faults.is_empty());
     context.output.result(&Summary::new(args, &manifest, &roll, rejects, started.elapsed(), flush))
 }
 
-/// A law that was asked for and has no row is a slip of the pen; and a roll without a good row is no roll.
+/// A law that was asked for and has no row is a slip of the pen; and a roll without a good row is
+/// no roll.
 fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<(), CommandError> {
-    let missing = rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
+    let missing =
+        rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
     match missing {
-        Some(law_id) => Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}"))),
-        None if roll.laws.is_empty() => Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row"))),
+        Some(law_id) => {
+            Err(CommandError::bad_input(format!("{name}: no good row is for the law {law_id}")))
+        }
+        None if roll.laws.is_empty() => {
+            Err(CommandError::bad_input(format!("{name}: the roll has a header but no good row")))
+        }
         None => Ok(()),
     }
 }
@@ -252,7 +283,11 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for law in &self.laws {
             let LawRow { law_id, registered, shards, .. } = law;
-            writeln!(formatter, "{law_id}: {registered} registered, {shards} {}", plural(u64::from(*shards), "shard"))?;
+            writeln!(
+                formatter,
+                "{law_id}: {registered} registered, {shards} {}",
+                plural(u64::from(*shards), "shard")
+            )?;
         }
         if let Some(file) = &self.rejects_file {
             let (duplicates, rejects) = (self.duplicates, self.rejects);
@@ -265,7 +300,11 @@ impl fmt::Display for Summary {
             )?;
         }
         if self.ignored_rows_of_other_laws > 0 {
-            writeln!(formatter, "not looked at: {} rows of other laws", self.ignored_rows_of_other_laws)?;
+            writeln!(
+                formatter,
+                "not looked at: {} rows of other laws",
+                self.ignored_rows_of_other_laws
+            )?;
         }
         let (rows, elapsed, flush) = (self.rows, self.elapsed_seconds, self.flush_seconds);
         writeln!(
@@ -274,7 +313,11 @@ impl fmt::Display for Summary {
             self.rows_per_second
         )?;
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
-        writeln!(formatter, "next: note that number, check the folder with 'votekit manifest verify {}',", self.out.display())?;
+        writeln!(
+            formatter,
+            "next: note that number, check the folder with 'votekit manifest verify {}',",
+            self.out.display()
+        )?;
         writeln!(
             formatter,
             "      then hand it to the operators, who load it with 'votekit load {} --data DATA'",

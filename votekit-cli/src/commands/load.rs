@@ -19,11 +19,13 @@ use crate::office::{self, Office, OfficeArgs};
 
 /// Load a hashed roll, or a supplement to one, into a node, or into a registry on Redis
 ///
-/// Every digest, count and signature is checked before anything changes. Loading the same roll again changes nothing, and never lets
-/// anyone vote twice. The roll takes effect in each election of its laws that exists, and in one that is created later.
+/// Every digest, count and signature is checked before anything changes. Loading the same roll
+/// again changes nothing, and never lets anyone vote twice. The roll takes effect in each election
+/// of its laws that exists, and in one that is created later.
 ///
-/// With --registry the roll goes into the registry that nodes share, and nowhere else: the nodes load it from their own folder. A load that
-/// was interrupted is run again. The servers' settings are looked at first; with --data the officials and peppers of that folder count.
+/// With --registry the roll goes into the registry that nodes share, and nowhere else: the nodes
+/// load it from their own folder. A load that was interrupted is run again. The servers' settings
+/// are looked at first; with --data the officials and peppers of that folder count.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -63,7 +65,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let made = args.office.data_of_stopped().map(Made::before);
     let loaded = office::run(async {
         let office = match args.office.data_of_stopped() {
-            Some(data) => Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?),
+            Some(data) => {
+                Office::Here(office::start(data, args.base.as_deref(), Config::default()).await?)
+            }
             None => Office::open(&args.office, Config::default()).await?,
         };
         let loaded = office.load(&args.folder, args.pepper_file.as_deref()).await;
@@ -76,7 +80,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&Report(loaded?))
 }
 
-/// What stood in a data folder before this call. A roll that is refused must not leave a new folder behind, with the wrong name in it for good.
+/// What stood in a data folder before this call. A roll that is refused must not leave a new folder
+/// behind, with the wrong name in it for good.
 struct Made<'a> {
     data: &'a Path,
     existed: bool,
@@ -88,7 +93,8 @@ impl<'a> Made<'a> {
         Self { data, existed: data.exists(), names: names_in(data) }
     }
 
-    /// Removes what was made in a folder that was no data folder before. What cannot be removed stays: the failure itself is what is told.
+    /// Removes what was made in a folder that was no data folder before. What cannot be removed
+    /// stays: the failure itself is what is told.
     fn undo(self) {
         if self.names.contains(OsStr::new("votekit.toml")) {
             return;
@@ -104,7 +110,9 @@ impl<'a> Made<'a> {
 }
 
 fn names_in(folder: &Path) -> BTreeSet<OsString> {
-    fs::read_dir(folder).map(|entries| entries.flatten().map(|entry| entry.file_name()).collect()).unwrap_or_default()
+    fs::read_dir(folder)
+        .map(|entries| entries.flatten().map(|entry| entry.file_name()).collect())
+        .unwrap_or_default()
 }
 
 impl fmt::Display for Report {
@@ -113,7 +121,11 @@ impl fmt::Display for Report {
         for law in &report.laws {
             match law.outcome {
                 LoadOutcome::Loaded => {
-                    writeln!(formatter, "{}: loaded, {} electors registered", law.law_id, law.registered)?;
+                    writeln!(
+                        formatter,
+                        "{}: loaded, {} electors registered",
+                        law.law_id, law.registered
+                    )?;
                 }
                 LoadOutcome::Kept => writeln!(
                     formatter,
@@ -121,7 +133,11 @@ impl fmt::Display for Report {
                     law.law_id, law.keys
                 )?,
                 LoadOutcome::Unchanged => {
-                    writeln!(formatter, "{}: loaded before, nothing changed ({} electors)", law.law_id, law.registered)?;
+                    writeln!(
+                        formatter,
+                        "{}: loaded before, nothing changed ({} electors)",
+                        law.law_id, law.registered
+                    )?;
                 }
             }
         }

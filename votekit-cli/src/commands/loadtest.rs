@@ -22,10 +22,11 @@ use crate::progress;
 
 /// Put a running node under load
 ///
-/// By default goose lets a number of users vote, each waiting for its answer before it goes on. With --rate, votes leave at a given
-/// rate whatever the node does, and their latency counts from when they were meant to leave: only that says what a voter would
-/// have waited. The report also says what the generator itself cost and how late it was. Use a synthetic roll and an election made
-/// for the purpose: the votes are real.
+/// By default goose lets a number of users vote, each waiting for its answer before it goes on.
+/// With --rate, votes leave at a given rate whatever the node does, and their latency counts from
+/// when they were meant to leave: only that says what a voter would have waited. The report also
+/// says what the generator itself cost and how late it was. Use a synthetic roll and an election
+/// made for the purpose: the votes are real.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -106,7 +107,8 @@ struct GooseArgs {
     #[arg(long, value_name = "RATE", conflicts_with = "rate")]
     hatch_rate: Option<String>,
 
-    /// Go on for this long once all users have started, such as 30s or 1h30m [default: until interrupted]
+    /// Go on for this long once all users have started, such as 30s or 1h30m [default: until
+    /// interrupted]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["rate", "iterations"])]
     run_time: Option<String>,
 
@@ -154,7 +156,8 @@ struct OpenLoopArgs {
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     drain: Option<Duration>,
 
-    /// Send a vote that has no answer, or is told to come back, again under its key, to the nodes in turn, until it is answered or the drain is over
+    /// Send a vote that has no answer, or is told to come back, again under its key, to the nodes
+    /// in turn, until it is answered or the drain is over
     #[arg(long, requires = "rate", requires = "idempotency_keys")]
     retry: bool,
 
@@ -174,7 +177,8 @@ struct OpenLoopArgs {
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     follow_patience: Option<Duration>,
 
-    /// Write each vote (its row, never the credential) to this file before it is sent, then what came of it
+    /// Write each vote (its row, never the credential) to this file before it is sent, then what
+    /// came of it
     #[arg(long, value_name = "FILE", requires = "rate")]
     journal: Option<PathBuf>,
 
@@ -198,11 +202,13 @@ struct HostileArgs {
     #[arg(long, value_name = "N", requires = "rate")]
     idle_connections: Option<usize>,
 
-    /// Hold so many connections that send one byte a second, half of them within a head, half within a body
+    /// Hold so many connections that send one byte a second, half of them within a head, half
+    /// within a body
     #[arg(long, value_name = "N", requires = "rate")]
     slow_connections: Option<usize>,
 
-    /// Let all of this come from so many addresses of this machine (127.1.0.1 and on) [default: one]
+    /// Let all of this come from so many addresses of this machine (127.1.0.1 and on) [default:
+    /// one]
     #[arg(long, value_name = "N", requires = "rate")]
     hostile_addresses: Option<u32>,
 }
@@ -210,11 +216,18 @@ struct HostileArgs {
 /// Puts a node under load.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let failed = |error| command_error(error, &args.roll);
-    let nodes = args.nodes.iter().map(|node| NodeUrl::parse(node)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let nodes = args
+        .nodes
+        .iter()
+        .map(|node| NodeUrl::parse(node))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
     let roll = RollSource::open(&args.roll, &args.mix.laws).map_err(failed)?;
     let mix = Arc::new(BallotMix::new(roll, args.mix.options()).map_err(failed)?);
     match (args.open_loop.rate, args.open_loop.duration) {
-        (Some(rate), Some(duration)) => run_at_rate(&args, nodes, Schedule::new(rate, duration).map_err(failed)?, mix, context),
+        (Some(rate), Some(duration)) => {
+            run_at_rate(&args, nodes, Schedule::new(rate, duration).map_err(failed)?, mix, context)
+        }
         _ => run_users(&args, &nodes, mix, context),
     }
 }
@@ -222,13 +235,25 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 impl MixArgs {
     fn options(&self) -> MixOptions {
         let Self { choices, blank, duplicates, unknown, seed, .. } = self;
-        MixOptions { choices: choices.clone(), blank: *blank, duplicates: *duplicates, unknown: *unknown, seed: *seed }
+        MixOptions {
+            choices: choices.clone(),
+            blank: *blank,
+            duplicates: *duplicates,
+            unknown: *unknown,
+            seed: *seed,
+        }
     }
 }
 
-fn run_users(args: &Args, nodes: &[NodeUrl], mix: Arc<BallotMix>, context: &Context) -> Result<(), CommandError> {
+fn run_users(
+    args: &Args,
+    nodes: &[NodeUrl],
+    mix: Arc<BallotMix>,
+    context: &Context,
+) -> Result<(), CommandError> {
     let [node] = nodes else {
-        return Err(CommandError::usage("goose loads one node at a time").hint("give one --node, or use --rate"));
+        return Err(CommandError::usage("goose loads one node at a time")
+            .hint("give one --node, or use --rate"));
     };
     let goose = &args.goose;
     let options = GooseOptions {
@@ -244,7 +269,8 @@ fn run_users(args: &Args, nodes: &[NodeUrl], mix: Arc<BallotMix>, context: &Cont
         wait_s: args.wait,
         idempotency_keys: args.idempotency_keys,
     };
-    let summary = run_goose(node, &options, mix).map_err(|error| command_error(error, &args.roll))?;
+    let summary =
+        run_goose(node, &options, mix).map_err(|error| command_error(error, &args.roll))?;
     if summary.roll_used_up {
         context.output.warning("every row of the roll had voted before the time was over");
     }
@@ -261,21 +287,30 @@ fn run_at_rate(
     let plan = plan(args, nodes, schedule)?;
     // Claimed before the run: a report that cannot be written would be a run for nothing.
     let report_path = args.open_loop.report.as_deref();
-    let report_file = report_path.map(|path| StagedFile::create(path, Secrecy::Public)).transpose()?;
+    let report_file =
+        report_path.map(|path| StagedFile::create(path, Secrecy::Public)).transpose()?;
     let control = Arc::new(RunControl::default());
     stop_on_interrupt(Arc::clone(&control))?;
-    let report = with_progress(&control, schedule.total(), || run_open_loop(&plan, mix, Arc::clone(&control)))
-        .map_err(|error| command_error(error, &args.roll))?;
+    let report = with_progress(&control, schedule.total(), || {
+        run_open_loop(&plan, mix, Arc::clone(&control))
+    })
+    .map_err(|error| command_error(error, &args.roll))?;
     if let (Some(mut file), Some(path)) = (report_file, report_path) {
-        serde_json::to_writer_pretty(&mut file, &report).map_err(|error| CommandError::writing(path, &error.into()))?;
+        serde_json::to_writer_pretty(&mut file, &report)
+            .map_err(|error| CommandError::writing(path, &error.into()))?;
         file.commit()?;
     }
     context.output.result(&report)
 }
 
-fn plan(args: &Args, nodes: Vec<NodeUrl>, schedule: Schedule) -> Result<OpenLoopPlan, CommandError> {
+fn plan(
+    args: &Args,
+    nodes: Vec<NodeUrl>,
+    schedule: Schedule,
+) -> Result<OpenLoopPlan, CommandError> {
     let options = &args.open_loop;
-    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| CommandError::reading(path, &error));
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|error| CommandError::reading(path, &error));
     let defaults = OpenLoopPlan::new(nodes, schedule);
     Ok(OpenLoopPlan {
         connections: options.connections.unwrap_or(defaults.connections),
@@ -301,10 +336,14 @@ fn plan(args: &Args, nodes: Vec<NodeUrl>, schedule: Schedule) -> Result<OpenLoop
     })
 }
 
-/// The first interrupt stops the sending, so that there is still a report; a second one ends the process.
+/// The first interrupt stops the sending, so that there is still a report; a second one ends the
+/// process.
 fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
-    let failed = |error: std::io::Error| CommandError::internal(format!("cannot listen for interrupts: {error}"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let failed = |error: std::io::Error| {
+        CommandError::internal(format!("cannot listen for interrupts: {error}"))
+    };
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let listen = async move {
         if tokio::signal::ctrl_c().await.is_ok() {
             control.stop();
@@ -314,7 +353,10 @@ fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
             std::process::exit(130);
         }
     };
-    std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || runtime.block_on(listen)).map_err(failed)?;
+    std::thread::Builder::new()
+        .name("interrupt".to_owned())
+        .spawn(move || runtime.block_on(listen))
+        .map_err(failed)?;
     Ok(())
 }
 

@@ -15,8 +15,10 @@ use crate::office::{self, Office, OfficeArgs};
 
 /// Show, admit and retire the nodes that take votes
 ///
-/// The log of an election names the nodes whose batches it takes. Those with a name in the data folder are admitted when the poll opens; one that joins later is admitted
-/// by its public key. A node that is gone for good is retired: what it confirmed counts, and the close no longer waits for it.
+/// The log of an election names the nodes whose batches it takes. Those with a name in the data
+/// folder are admitted when the poll opens; one that joins later is admitted by its public key. A
+/// node that is gone for good is retired: what it confirmed counts, and the close no longer waits
+/// for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,8 +35,9 @@ enum Action {
     Admit(NodeArgs),
     /// Let go of a node that is gone for good
     ///
-    /// The node may answer nobody any more; what it confirmed is decided; its numbers above that are void, and the log says so. Wait until its process is dead: one that still runs
-    /// begins anew. The command can be given again.
+    /// The node may answer nobody any more; what it confirmed is decided; its numbers above that
+    /// are void, and the log says so. Wait until its process is dead: one that still runs begins
+    /// anew. The command can be given again.
     Retire(NodeArgs),
 }
 
@@ -89,21 +92,30 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Keys(args) => context.output.result(&Keys(keys(&args.data)?)),
         Action::List(args) => {
-            let nodes = office::within(&args.office, Config::default(), async |office| office.nodes(&args.law_id).await)?;
+            let nodes = office::within(&args.office, Config::default(), async |office| {
+                office.nodes(&args.law_id).await
+            })?;
             context.output.result(&List(nodes))
         }
         Action::Admit(args) => {
             let key = match args.office.data().map(keys).transpose()?.unwrap_or_default() {
-                named if named.iter().any(|key| key.name == args.node) => {
-                    named.into_iter().find(|key| key.name == args.node).map(|key| key.public_key).unwrap_or_default()
-                }
+                named if named.iter().any(|key| key.name == args.node) => named
+                    .into_iter()
+                    .find(|key| key.name == args.node)
+                    .map(|key| key.public_key)
+                    .unwrap_or_default(),
                 _ => args.node.clone(),
             };
             let key = key.parse().map_err(|_| {
-                CommandError::usage(format!("'{}' is neither a node's name nor a public key", args.node))
-                    .hint("`votekit node keys --data DIR` tells both; with --node give --data too")
+                CommandError::usage(format!(
+                    "'{}' is neither a node's name nor a public key",
+                    args.node
+                ))
+                .hint("`votekit node keys --data DIR` tells both; with --node give --data too")
             })?;
-            office::within(&args.office, Config::default(), async |office| office.admit_node(&args.law_id, key).await)?;
+            office::within(&args.office, Config::default(), async |office| {
+                office.admit_node(&args.law_id, key).await
+            })?;
             list(&args, context)
         }
         Action::Retire(args) => {
@@ -117,23 +129,29 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn list(args: &NodeArgs, context: &Context) -> Result<(), CommandError> {
-    let nodes = office::within(&args.office, Config::default(), async |office: &Office| office.nodes(&args.law_id).await)?;
+    let nodes = office::within(&args.office, Config::default(), async |office: &Office| {
+        office.nodes(&args.law_id).await
+    })?;
     context.output.result(&List(nodes))
 }
 
 fn keys(data: &std::path::Path) -> Result<Vec<Key>, CommandError> {
     let named = DataFolder::peek(data)?.named_nodes()?;
-    let key = |(name, key): (votekit_node::node_name::NodeName, votekit_core::batch::NodePublicKey)| Key {
-        name: name.to_string(),
-        node: key.node_id().to_string(),
-        public_key: key.to_string(),
-    };
+    let key =
+        |(name, key): (votekit_node::node_name::NodeName, votekit_core::batch::NodePublicKey)| {
+            Key {
+                name: name.to_string(),
+                node: key.node_id().to_string(),
+                public_key: key.to_string(),
+            }
+        };
     Ok(named.into_iter().map(key).collect())
 }
 
 fn find(nodes: &[NodeView], wanted: &str) -> Result<votekit_core::id::NodeId, CommandError> {
-    let found =
-        nodes.iter().find(|node| node.name.as_deref() == Some(wanted) || node.node == wanted || node.public_key == wanted);
+    let found = nodes.iter().find(|node| {
+        node.name.as_deref() == Some(wanted) || node.node == wanted || node.public_key == wanted
+    });
     let node = found.and_then(|node| node.node.parse().ok());
     node.ok_or_else(|| {
         CommandError::bad_input(format!("the election admits no node '{wanted}'"))
@@ -146,14 +164,28 @@ impl fmt::Display for List {
         if self.0.is_empty() {
             return writeln!(formatter, "no node is admitted");
         }
-        writeln!(formatter, "{:<16}  {:<16}  {:<9}  epochs (batches in the log)", "node", "name", "answering")?;
+        writeln!(
+            formatter,
+            "{:<16}  {:<16}  {:<9}  epochs (batches in the log)",
+            "node", "name", "answering"
+        )?;
         for node in &self.0 {
             let epoch = |epoch: &votekit_node::EpochView| {
-                format!("{} ({}{})", epoch.epoch, epoch.sealed, if epoch.ended { ", ended" } else { "" })
+                format!(
+                    "{} ({}{})",
+                    epoch.epoch,
+                    epoch.sealed,
+                    if epoch.ended { ", ended" } else { "" }
+                )
             };
             let epochs = node.epochs.iter().map(epoch).collect::<Vec<_>>().join(" ");
             let answering = if node.answering { "yes" } else { "no" };
-            writeln!(formatter, "{:<16}  {:<16}  {answering:<9}  {epochs}", node.node, node.name.as_deref().unwrap_or("-"))?;
+            writeln!(
+                formatter,
+                "{:<16}  {:<16}  {answering:<9}  {epochs}",
+                node.node,
+                node.name.as_deref().unwrap_or("-")
+            )?;
         }
         Ok(())
     }

@@ -15,9 +15,10 @@ use crate::error::CommandError;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///
-/// Without a pepper, whoever steals the hashes can find out each elector's code by trying them all. With one, the hashes
-/// are worthless to anyone who does not have the pepper too. The offline machine that hashes the roll and the nodes that take votes
-/// need the same pepper; nobody else may have it. Keep one copy in a safe until the result is certified.
+/// Without a pepper, whoever steals the hashes can find out each elector's code by trying them all.
+/// With one, the hashes are worthless to anyone who does not have the pepper too. The offline
+/// machine that hashes the roll and the nodes that take votes need the same pepper; nobody else may
+/// have it. Keep one copy in a safe until the result is certified.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -32,8 +33,8 @@ enum Action {
 
 /// Make a new pepper from the machine's random numbers
 ///
-/// The file can be read by you alone. An existing file is never overwritten: a lost pepper cannot be made again. What is printed is the
-/// pepper's id, which tells peppers apart and is no secret.
+/// The file can be read by you alone. An existing file is never overwritten: a lost pepper cannot
+/// be made again. What is printed is the pepper's id, which tells peppers apart and is no secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -79,8 +80,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice())
-        .map_err(|error| CommandError::configuration(format!("the machine gives no random numbers: {error}")))?;
+    getrandom::fill(bytes.as_mut_slice()).map_err(|error| {
+        CommandError::configuration(format!("the machine gives no random numbers: {error}"))
+    })?;
     let pepper = Pepper::from_bytes(*bytes);
     write_new(&args.output, Secrecy::Private, pepper.to_file_text().as_bytes())?;
     context.output.note(format_args!(
@@ -93,16 +95,23 @@ fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
 /// Reads a pepper's file; warns when others can read it too.
 pub(crate) fn read(path: &Path, context: &Context) -> Result<Pepper, CommandError> {
     let text = read_secret(path, context)?;
-    Pepper::from_file_text(&text).map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
+    Pepper::from_file_text(&text)
+        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
 }
 
 /// Reads a small file that holds a secret; warns when others can read it too.
-pub(crate) fn read_secret(path: &Path, context: &Context) -> Result<Zeroizing<String>, CommandError> {
+pub(crate) fn read_secret(
+    path: &Path,
+    context: &Context,
+) -> Result<Zeroizing<String>, CommandError> {
     let failed = |error: &std::io::Error| CommandError::reading(path, error);
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|error| failed(&error))?);
     let mode = fs::metadata(path).map_err(|error| failed(&error))?.permissions().mode();
     if mode & 0o077 != 0 {
-        context.output.warning(format_args!("{0} can be read by others: run 'chmod 600 {0}'", path.display()));
+        context.output.warning(format_args!(
+            "{0} can be read by others: run 'chmod 600 {0}'",
+            path.display()
+        ));
     }
     Ok(text)
 }

@@ -16,8 +16,9 @@ use crate::recount::{BatchName, Recount, recount};
 
 /// Decrypt the stored votes and count them again, by code that shares nothing with the tally
 ///
-/// The recount reads the log and the encrypted batches in the node's data folder, opens them with the ballot key, and holds its counts against the totals that the log
-/// published. It works until `votekit election purge` destroys the evidence.
+/// The recount reads the log and the encrypted batches in the node's data folder, opens them with
+/// the ballot key, and holds its counts against the totals that the log published. It works until
+/// `votekit election purge` destroys the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -49,10 +50,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     })?;
     let evidence = |name: &BatchName| -> io::Result<Option<Vec<u8>>> {
         let node = name.node.parse().map_err(io::Error::other)?;
-        let number = BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
+        let number =
+            BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
         let batch = archive.batch(&law_id, number).map_err(|error| match error {
-            // A batch that does not read is a difference like any other: the recount names it and goes on.
-            EngineError::Corrupt { reason, .. } => io::Error::new(io::ErrorKind::InvalidData, reason),
+            // A batch that does not read is a difference like any other: the recount names it and
+            // goes on.
+            EngineError::Corrupt { reason, .. } => {
+                io::Error::new(io::ErrorKind::InvalidData, reason)
+            }
             error => io::Error::other(error),
         })?;
         Ok(batch.map(|batch| batch.as_bytes().to_vec()))
@@ -64,14 +69,22 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if report.0.differences.is_empty() {
         return Ok(());
     }
-    let first: Vec<String> = report.0.differences.iter().take(100).map(ToString::to_string).collect();
-    Err(CommandError::verification_failed(format!("the recount does not agree with the log:\n{}", first.join("\n"))))
+    let first: Vec<String> =
+        report.0.differences.iter().take(100).map(ToString::to_string).collect();
+    Err(CommandError::verification_failed(format!(
+        "the recount does not agree with the log:\n{}",
+        first.join("\n")
+    )))
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let recount = &self.0;
-        writeln!(formatter, "{}: {} batches decrypted, {} votes in them", recount.law_id, recount.batches, recount.envelopes)?;
+        writeln!(
+            formatter,
+            "{}: {} batches decrypted, {} votes in them",
+            recount.law_id, recount.batches, recount.envelopes
+        )?;
         for (choice, count) in &recount.choices {
             writeln!(formatter, "  {choice:<24} {count:>10}")?;
         }

@@ -14,8 +14,8 @@ use crate::error::CommandError;
 
 /// Check the registry that nodes share on Redis, or make it anew from the ledger
 ///
-/// The registry is a hint: it tells at once what to expect of a vote. The log decides. So whatever happened to the registry, no vote is lost, and
-/// it can be rebuilt while votes are coming in.
+/// The registry is a hint: it tells at once what to expect of a vote. The log decides. So whatever
+/// happened to the registry, no vote is lost, and it can be rebuilt while votes are coming in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -43,7 +43,8 @@ struct Where {
     #[arg(long, value_name = "URL", env = "VOTEKIT_REGISTRY", hide_env_values = true)]
     registry: String,
 
-    /// The data folder of a node, running or stopped: the rolls it keeps, and its ledger unless --ledger is given
+    /// The data folder of a node, running or stopped: the rolls it keeps, and its ledger unless
+    /// --ledger is given
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
@@ -68,7 +69,9 @@ impl Where {
     /// An election that was named and is not there is a slip of the pen.
     fn refuse_absent(&self, there: &[LawId], place: &str) -> Result<(), CommandError> {
         match self.elections.iter().find(|law_id| !there.contains(law_id)) {
-            Some(law_id) => Err(CommandError::bad_input(format!("there is no election {law_id} in {place}"))),
+            Some(law_id) => {
+                Err(CommandError::bad_input(format!("there is no election {law_id} in {place}")))
+            }
             None => Ok(()),
         }
     }

@@ -39,7 +39,14 @@ impl fmt::Display for Table {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let results = &self.0;
         let title = &results.definition.title;
-        writeln!(formatter, "{}: {} / {} ({})", results.law_id(), title.fr, title.en, results.state)?;
+        writeln!(
+            formatter,
+            "{}: {} / {} ({})",
+            results.law_id(),
+            title.fr,
+            title.en,
+            results.state
+        )?;
         for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
             writeln!(formatter, "  {:<24} {count:>10}", choice.id.as_str())?;
         }
@@ -48,6 +55,12 @@ impl fmt::Display for Table {
         }
         writeln!(formatter, "  {:<24} {:>10}", "total", results.counts.total())?;
         let turnout = results.turnout_basis_points();
-        writeln!(formatter, "  turnout {}.{:02} % of {} registered", turnout / 100, turnout % 100, results.registered)
+        writeln!(
+            formatter,
+            "  turnout {}.{:02} % of {} registered",
+            turnout / 100,
+            turnout % 100,
+            results.registered
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! `votekit review`: what reviewers look at, the requests that did not count, and what they remark on them.
+//! `votekit review`: what reviewers look at, the requests that did not count, and what they remark
+//! on them.
 
 mod case;
 mod export;
@@ -19,7 +20,8 @@ use crate::log_source::choose;
 
 /// Review duplicate and invalid votes, as the log tells them
 ///
-/// What counts was decided once, in the log; a review changes no decision. Nothing here shows a choice or names an elector.
+/// What counts was decided once, in the log; a review changes no decision. Nothing here shows a
+/// choice or names an elector.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

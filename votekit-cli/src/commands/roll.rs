@@ -25,9 +25,9 @@ enum Action {
 
 /// Make a synthetic electoral roll
 ///
-/// The roll has one row per elector and law, with a NAS that is issued to nobody (its first digit is 0; its check digit is right)
-/// and an access code of 8 letters and digits. The same options always make the same roll, so nothing in it is secret: use it for
-/// trials only.
+/// The roll has one row per elector and law, with a NAS that is issued to nobody (its first digit
+/// is 0; its check digit is right) and an access code of 8 letters and digits. The same options
+/// always make the same roll, so nothing in it is secret: use it for trials only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -74,7 +74,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     write_roll(&args, &mut file).map_err(|error| CommandError::writing(&args.output, &error))?;
     file.commit()?;
     let rows = args.electors * args.laws.len() as u64;
-    context.output.note(format_args!("wrote {}: {} electors, {rows} rows", args.output.display(), args.electors));
+    context.output.note(format_args!(
+        "wrote {}: {} electors, {rows} rows",
+        args.output.display(),
+        args.electors
+    ));
     Ok(())
 }
 
@@ -107,8 +111,8 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
     output.flush()
 }
 
-/// A number of its own for each elector: the seven free digits run through a permutation of 0..10^7, an affine one, since its
-/// factor has neither 2 nor 5 in common with the modulus.
+/// A number of its own for each elector: the seven free digits run through a permutation of
+/// 0..10^7, an affine one, since its factor has neither 2 nor 5 in common with the modulus.
 fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
     let free = (elector * 7_654_321 + mix(seed) % ELECTORS_MAX) % ELECTORS_MAX;
     let mut digits = [b'0'; 9];
@@ -117,7 +121,11 @@ fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
         *digit = b'0' + (rest % 10) as u8;
         rest /= 10;
     }
-    let sum: u32 = digits[..8].iter().enumerate().map(|(place, byte)| luhn_term(place, u32::from(byte - b'0'))).sum();
+    let sum: u32 = digits[..8]
+        .iter()
+        .enumerate()
+        .map(|(place, byte)| luhn_term(place, u32::from(byte - b'0')))
+        .sum();
     digits[8] = b'0' + ((10 - sum % 10) % 10) as u8;
     digits
 }
@@ -141,7 +149,8 @@ fn code_of(elector: u64, law: u64, seed: u64) -> [u8; 8] {
     })
 }
 
-/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): spreads a counter over all 64 bits. Good for samples, not for secrets.
+/// The finaliser of SplitMix64 (Steele, Lea, Flood 2014): spreads a counter over all 64 bits. Good
+/// for samples, not for secrets.
 const fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

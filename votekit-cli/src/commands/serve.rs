@@ -17,9 +17,10 @@ use crate::services_args::ServicesArgs;
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
-/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the folder in order. A second node on the same data is refused,
-/// unless all have a --name, and Redis, RabbitMQ and PostgreSQL beside them.
-/// Beyond this machine it wants TLS, its own (--tls-cert, --tls-key) or that of the proxies it is told to believe (--tls-proxy).
+/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the
+/// folder in order. A second node on the same data is refused, unless all have a --name, and Redis,
+/// RabbitMQ and PostgreSQL beside them. Beyond this machine it wants TLS, its own (--tls-cert,
+/// --tls-key) or that of the proxies it is told to believe (--tls-proxy).
 ///
 /// Every setting can stand in the configuration file; what is given here counts over it.
 #[derive(Debug, clap::Args)]
@@ -76,7 +77,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// A proxy in front that terminates TLS, by address or network (10.0.0.0/24): its X-Forwarded-For is believed. Give it again for further ones
+    /// A proxy in front that terminates TLS, by address or network (10.0.0.0/24): its
+    /// X-Forwarded-For is believed. Give it again for further ones
     #[arg(long = "tls-proxy", value_name = "ADDR")]
     tls_proxies: Vec<AddressRange>,
 
@@ -88,11 +90,13 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
     rate_limit: Option<u32>,
 
-    /// What this node is called among those that share its data folder, such as ingest-1: several nodes on services share one folder, each under a name
+    /// What this node is called among those that share its data folder, such as ingest-1: several
+    /// nodes on services share one folder, each under a name
     #[arg(long, value_name = "NAME", env = "VOTEKIT_NAME")]
     name: Option<NodeName>,
 
-    /// What this node does: ingest, validate and seal, or some of them when other nodes on the same services do the rest [default: all]
+    /// What this node does: ingest, validate and seal, or some of them when other nodes on the same
+    /// services do the rest [default: all]
     #[arg(long, value_name = "ROLES", value_delimiter = ',', env = "VOTEKIT_ROLES")]
     roles: Vec<Role>,
 
@@ -121,24 +125,32 @@ struct Listening {
 /// Runs a node until it is told to stop, or fails for good.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let config = config(&args)?;
-    server::init_logging(&config.log_level).map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
+    server::init_logging(&config.log_level)
+        .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
     office::run(async {
         if !args.data.join("votekit.toml").exists() && !args.new {
-            return Err(CommandError::bad_input(format!("{} is no data folder", args.data.display()))
-                .hint("is the path right? `votekit load` makes one, and so does --new"));
+            return Err(CommandError::bad_input(format!(
+                "{} is no data folder",
+                args.data.display()
+            ))
+            .hint("is the path right? `votekit load` makes one, and so does --new"));
         }
         let node = office::start(&args.data, args.base.as_deref(), config).await?;
         let elections = node.elections();
-        if let Some(binding) = elections.iter().find(|election| election.binding && election.state == "open")
+        if let Some(binding) =
+            elections.iter().find(|election| election.binding && election.state == "open")
             && !node.config().is_confidential()
         {
             let law_id = binding.law_id.clone();
             node.shutdown().await;
-            return Err(CommandError::configuration(format!("{law_id} is binding: votes must reach the node by TLS"))
-                .hint("give --tls-cert and --tls-key, or --tls-proxy"));
+            return Err(CommandError::configuration(format!(
+                "{law_id} is binding: votes must reach the node by TLS"
+            ))
+            .hint("give --tls-cert and --tls-key, or --tls-proxy"));
         }
         let bound = Server::bind(node.clone()).await.map_err(serve_error)?;
-        // Before anybody is told that the node listens: whoever reads it may tell the node to stop at once.
+        // Before anybody is told that the node listens: whoever reads it may tell the node to stop
+        // at once.
         let stop = stop_signal()?;
         let addresses = bound.addresses();
         context.output.result(&Listening {
@@ -158,14 +170,17 @@ const SETTINGS: &str = "docs/operations.md lists every setting";
 
 fn config(args: &Args) -> Result<Config, CommandError> {
     if args.behind_tls_proxy {
-        return Err(CommandError::usage("--behind-tls-proxy is no option any more").hint(INSTEAD_OF_BEHIND_TLS_PROXY));
+        return Err(CommandError::usage("--behind-tls-proxy is no option any more")
+            .hint(INSTEAD_OF_BEHIND_TLS_PROXY));
     }
     let mut config = match &args.config {
         None => Config::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| CommandError::reading(path, &error))?;
-            Config::from_toml(&text)
-                .map_err(|error| CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS))?
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| CommandError::reading(path, &error))?;
+            Config::from_toml(&text).map_err(|error| {
+                CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS)
+            })?
         }
     };
     config.listen = args.listen.unwrap_or(config.listen);
@@ -183,7 +198,8 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     config.log_level = args.log_level.clone().unwrap_or(config.log_level);
     config.check().map_err(|error| {
-        let file = args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
+        let file =
+            args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
         CommandError::configuration(format!("{file}{error}")).hint(SETTINGS)
     })?;
     Ok(config)
@@ -192,9 +208,9 @@ fn config(args: &Args) -> Result<Config, CommandError> {
 fn serve_error(error: ServeError) -> CommandError {
     let failed = CommandError::configuration(error.to_string());
     match error {
-        ServeError::NodeFailed { .. } => {
-            failed.hint("every vote that was answered is stored; mend what is wrong and start the node again")
-        }
+        ServeError::NodeFailed { .. } => failed.hint(
+            "every vote that was answered is stored; mend what is wrong and start the node again",
+        ),
         _ => failed,
     }
 }
@@ -218,6 +234,11 @@ impl fmt::Display for Listening {
         writeln!(formatter, "votes and results  {}", self.public)?;
         writeln!(formatter, "administration     {}", self.admin)?;
         writeln!(formatter, "metrics            {}", self.metrics)?;
-        writeln!(formatter, "data               {} ({} elections)", self.data.display(), self.elections)
+        writeln!(
+            formatter,
+            "data               {} ({} elections)",
+            self.data.display(),
+            self.elections
+        )
     }
 }

@@ -55,7 +55,10 @@ impl Trust {
         let bytes = fs::read(path).map_err(|error| CommandError::reading(path, &error))?;
         match Policy::parse(&bytes) {
             Ok(_) => Ok(Some(Pin::Policy(bytes))),
-            Err(error) => Err(CommandError::bad_input(format!("{} is no policy: {error}", path.display())).hint(PIN_HINT)),
+            Err(error) => {
+                Err(CommandError::bad_input(format!("{} is no policy: {error}", path.display()))
+                    .hint(PIN_HINT))
+            }
         }
     }
 }

@@ -56,19 +56,37 @@ impl<'a> EvidenceBatch<'a> {
         let whole = rest.len() == SIGNATURE;
         let associated = &bytes[..signed.checked_sub(sealed.len())?];
         let digest = const_hex::encode(Sha256::digest(&bytes[..signed]));
-        whole.then_some(Self { law_id, node, epoch, sequence, encapsulated, envelopes, associated, sealed, digest })
+        whole.then_some(Self {
+            law_id,
+            node,
+            epoch,
+            sequence,
+            encapsulated,
+            envelopes,
+            associated,
+            sealed,
+            digest,
+        })
     }
 
     /// Gives the batch back if it is the one that the log names.
     ///
     /// # Errors
     /// What does not agree, in words that follow "the evidence of this batch".
-    pub(super) fn agrees(self, law_id: &str, name: &BatchName, digest: &str, count: u64) -> Result<Self, String> {
+    pub(super) fn agrees(
+        self,
+        law_id: &str,
+        name: &BatchName,
+        digest: &str,
+        count: u64,
+    ) -> Result<Self, String> {
         let differs = if self.digest != digest {
             format!("has the digest {}, the log names {digest}", self.digest)
         } else if self.law_id != law_id.as_bytes() {
             "is of another election".to_owned()
-        } else if (const_hex::encode(self.node), self.epoch, self.sequence) != (name.node.clone(), name.epoch, name.sequence) {
+        } else if (const_hex::encode(self.node), self.epoch, self.sequence)
+            != (name.node.clone(), name.epoch, name.sequence)
+        {
             "has another number".to_owned()
         } else if self.envelopes.len() as u64 != count {
             format!("holds {} envelopes, the log names {count}", self.envelopes.len())

@@ -1,5 +1,5 @@
-//! Leaves, read by the recount's own reader (`docs/formats.md`, section 6). Keys it does not need are passed over: whether the log is canonical is for
-//! `votekit verify bundle` to say.
+//! Leaves, read by the recount's own reader (`docs/formats.md`, section 6). Keys it does not need
+//! are passed over: whether the log is canonical is for `votekit verify bundle` to say.
 
 use serde::Deserialize;
 
@@ -60,12 +60,16 @@ impl Line {
     /// # Errors
     /// What is wrong, in words.
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
-        let fields: Fields<'_> = serde_json::from_slice(text).map_err(|_| "not a leaf".to_owned())?;
+        let fields: Fields<'_> =
+            serde_json::from_slice(text).map_err(|_| "not a leaf".to_owned())?;
         let line = match fields.leaf {
             "election" => Some(fields.definition.map_or(Self::Other, Self::Draft)),
             "batch" => fields.batch(),
             "entry" => fields.entry().map(Self::Entry),
-            "totals" => fields.through.zip(fields.values).map(|(through, values)| Self::Totals { through, values }),
+            "totals" => fields
+                .through
+                .zip(fields.values)
+                .map(|(through, values)| Self::Totals { through, values }),
             "block" => fields.height.map(|height| Self::Block { height }),
             _ => Some(Self::Other),
         };
@@ -75,7 +79,8 @@ impl Line {
 
 impl Fields<'_> {
     fn batch(&self) -> Option<Line> {
-        let name = BatchName { node: self.node?.to_owned(), epoch: self.epoch?, sequence: self.sequence? };
+        let name =
+            BatchName { node: self.node?.to_owned(), epoch: self.epoch?, sequence: self.sequence? };
         Some(Line::Batch { name, count: self.count?, digest: self.digest?.to_owned() })
     }
 
@@ -90,6 +95,11 @@ impl Fields<'_> {
                 Some(hash)
             }
         };
-        Some(LogEntry { request, accepted: self.decision? == "accepted", hash, minute: self.minute? })
+        Some(LogEntry {
+            request,
+            accepted: self.decision? == "accepted",
+            hash,
+            minute: self.minute?,
+        })
     }
 }

@@ -35,13 +35,22 @@ pub(crate) enum Known {
     Unknown,
 }
 
-/// Casts the votes of those who do not yet know that theirs was taken, each under a key of its own, until the node is gone.
-pub(crate) fn cast(node: &str, electors: &[Elector], known: &mut BTreeMap<usize, Known>, answered: &AtomicUsize) {
-    let waiting: Vec<usize> = (0..electors.len()).filter(|place| !matches!(known.get(place), Some(Known::Taken(_)))).collect();
+/// Casts the votes of those who do not yet know that theirs was taken, each under a key of its own,
+/// until the node is gone.
+pub(crate) fn cast(
+    node: &str,
+    electors: &[Elector],
+    known: &mut BTreeMap<usize, Known>,
+    answered: &AtomicUsize,
+) {
+    let waiting: Vec<usize> = (0..electors.len())
+        .filter(|place| !matches!(known.get(place), Some(Known::Taken(_))))
+        .collect();
     let found: Vec<(usize, Known)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..CASTERS)
             .map(|caster| {
-                let mine: Vec<usize> = waiting.iter().copied().skip(caster).step_by(CASTERS).collect();
+                let mine: Vec<usize> =
+                    waiting.iter().copied().skip(caster).step_by(CASTERS).collect();
                 scope.spawn(move || cast_some(node, electors, &mine, answered))
             })
             .collect();
@@ -52,7 +61,12 @@ pub(crate) fn cast(node: &str, electors: &[Elector], known: &mut BTreeMap<usize,
     }
 }
 
-fn cast_some(node: &str, electors: &[Elector], places: &[usize], answered: &AtomicUsize) -> Vec<(usize, Known)> {
+fn cast_some(
+    node: &str,
+    electors: &[Elector],
+    places: &[usize],
+    answered: &AtomicUsize,
+) -> Vec<(usize, Known)> {
     let http = Http::new();
     let mut found = Vec::new();
     for &place in places {
@@ -66,7 +80,10 @@ fn cast_some(node: &str, electors: &[Elector], places: &[usize], answered: &Atom
             }
             Ok(answer) => {
                 assert!(matches!(answer.status, 409 | 503), "{} {}", answer.status, answer.body);
-                found.push((place, if answer.status == 409 { Known::Refused } else { Known::Unknown }));
+                found.push((
+                    place,
+                    if answer.status == 409 { Known::Refused } else { Known::Unknown },
+                ));
             }
             Err(_) => {
                 found.push((place, Known::Unknown));
@@ -77,7 +94,8 @@ fn cast_some(node: &str, electors: &[Elector], places: &[usize], answered: &Atom
     found
 }
 
-/// Asserts that the log of a closed election holds each of these requests accepted, once, and nothing that contradicts itself.
+/// Asserts that the log of a closed election holds each of these requests accepted, once, and
+/// nothing that contradicts itself.
 #[track_caller]
 pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
     let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
@@ -91,13 +109,28 @@ pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
     }
     for (place, known) in known {
         if let Known::Taken(request) = known {
-            assert_eq!(entries.get(request).map(Vec::as_slice), Some(&["accepted".to_owned()][..]), "elector {place}, {request}");
+            assert_eq!(
+                entries.get(request).map(Vec::as_slice),
+                Some(&["accepted".to_owned()][..]),
+                "elector {place}, {request}"
+            );
         }
     }
-    assert!(entries.values().all(|decisions| *decisions == ["accepted"]), "an entry that nobody should have");
+    assert!(
+        entries.values().all(|decisions| *decisions == ["accepted"]),
+        "an entry that nobody should have"
+    );
     let show = desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
-    assert_eq!((&show["state"], &show["accepted"], &show["duplicate"]), (&"closed".into(), &entries.len().into(), &0.into()));
-    assert!(desk.run(&["recount", "--data", "node"]).succeeds().contains("the published totals are confirmed"));
+    assert_eq!(
+        (&show["state"], &show["accepted"], &show["duplicate"]),
+        (&"closed".into(), &entries.len().into(), &0.into())
+    );
+    assert!(
+        desk.run(&["recount", "--data", "node"])
+            .succeeds()
+            .contains("the published totals are confirmed")
+    );
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");
-    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint, "--shards", "hashes"]).succeeds();
+    desk.run(&["verify", "bundle", "bundle", "--fingerprint", fingerprint, "--shards", "hashes"])
+        .succeeds();
 }

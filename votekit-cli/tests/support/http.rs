@@ -22,7 +22,8 @@ impl Http {
     pub(crate) fn new() -> Self {
         // Another thread of the test may have installed the same provider already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         Self { runtime, client: Client::new() }
     }
 
@@ -45,25 +46,41 @@ impl Http {
     }
 
     /// Casts a vote under a key. With `wait` seconds above 0 the answer comes with the decision.
-    pub(crate) fn vote(&self, node: &str, elector: &Elector, vote: &str, key: &str, wait: u32) -> Result<Answer, reqwest::Error> {
+    pub(crate) fn vote(
+        &self,
+        node: &str,
+        elector: &Elector,
+        vote: &str,
+        key: &str,
+        wait: u32,
+    ) -> Result<Answer, reqwest::Error> {
         let body = json!({ "nas": elector.nas, "code": elector.code, "law_id": LAW, "vote": vote });
         let mut request = self.request(Method::POST, &format!("{node}/api/v1/vote"));
         if wait > 0 {
             request = request.header("prefer", format!("wait={wait}"));
         }
-        self.send(request.header("content-type", "application/json").header("idempotency-key", key).body(body.to_string()))
+        self.send(
+            request
+                .header("content-type", "application/json")
+                .header("idempotency-key", key)
+                .body(body.to_string()),
+        )
     }
 }
 
 impl Answer {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
+        serde_json::from_str(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
     }
 
     /// The request id of a vote that was taken.
     #[track_caller]
     pub(crate) fn request_id(&self) -> String {
-        self.json()["request_id"].as_str().unwrap_or_else(|| panic!("no id: {} {}", self.status, self.body)).to_owned()
+        self.json()["request_id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no id: {} {}", self.status, self.body))
+            .to_owned()
     }
 }

@@ -24,7 +24,8 @@ pub(crate) mod redis;
 /// A folder that vanishes with the test.
 pub(crate) struct Desk(TempDir);
 
-/// Where the services are of whoever runs the tests: no business of a test's, which says what it wants.
+/// Where the services are of whoever runs the tests: no business of a test's, which says what it
+/// wants.
 pub(crate) const SERVICES: [&str; 3] = ["VOTEKIT_REGISTRY", "VOTEKIT_BALLOT_BOX", "VOTEKIT_LEDGER"];
 
 /// How a run ended.
@@ -116,7 +117,11 @@ impl Desk {
         for variable in SERVICES {
             command.env_remove(variable);
         }
-        command.current_dir(self.0.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .current_dir(self.0.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let mut stdin = child.stdin.take().expect("piped");
         // A command that fails early does not read its input.
@@ -134,8 +139,9 @@ impl Desk {
 /// The names in a folder, sorted.
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort_unstable();
     names
 }

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{Desk, SERVICES};
 
-/// `votekit serve`, reached on ports of the system's choice. Whatever happens to the test, no node stays behind.
+/// `votekit serve`, reached on ports of the system's choice. Whatever happens to the test, no node
+/// stays behind.
 pub(crate) struct Node {
     child: Child,
     pub(crate) public: String,
@@ -41,26 +42,45 @@ impl Node {
             .unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node` of the desk, which may be damaged. What a node that refuses has said is the error.
+    /// Serves the folder `node` of the desk, which may be damaged. What a node that refuses has
+    /// said is the error.
     pub(crate) fn try_serve(desk: &Desk, disk: Option<&FaultDisk>) -> Result<Self, String> {
-        Self::start(desk, &["--rate-limit", "0"], |command| disk.into_iter().for_each(|disk| disk.apply(command)))
+        Self::start(desk, &["--rate-limit", "0"], |command| {
+            disk.into_iter().for_each(|disk| disk.apply(command))
+        })
     }
 
-    fn start(desk: &Desk, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Result<Self, String> {
+    fn start(
+        desk: &Desk,
+        more: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Result<Self, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
         command.args(["serve", "--new", "--data", "node", "--json"]).env("VOTEKIT_LOG", "debug");
         for listener in ["--listen", "--admin-listen", "--metrics-listen"] {
             command.args([listener, "127.0.0.1:0"]);
         }
         let log = desk.path("node.log");
-        let log_file = OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
+        let log_file =
+            OpenOptions::new().create(true).append(true).open(&log).expect("a writable folder");
         for variable in SERVICES {
             command.env_remove(variable);
         }
-        command.args(more).current_dir(desk.path("")).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log_file);
+        command
+            .args(more)
+            .current_dir(desk.path(""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_file);
         prepare(&mut command);
         let child = command.spawn().expect("the node starts");
-        let mut node = Self { child, public: String::new(), admin: String::new(), metrics: String::new(), log };
+        let mut node = Self {
+            child,
+            public: String::new(),
+            admin: String::new(),
+            metrics: String::new(),
+            log,
+        };
         let mut line = String::new();
         let stdout = node.child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("readable");
@@ -69,7 +89,8 @@ impl Node {
             return Err(format!("{ended}: {}", node.log()));
         };
         let address = |name: &str| listening[name].as_str().expect("an address").to_owned();
-        (node.public, node.admin, node.metrics) = (address("public"), address("admin"), address("metrics"));
+        (node.public, node.admin, node.metrics) =
+            (address("public"), address("admin"), address("metrics"));
         Ok(node)
     }
 
@@ -82,7 +103,12 @@ impl Node {
     pub(crate) fn cut_off(mut self) {
         self.child.kill().expect("it runs");
         let ended = self.child.wait().expect("it ends");
-        assert_eq!(ended.signal(), Some(9), "it was to be killed, and ended by itself: {}", self.log());
+        assert_eq!(
+            ended.signal(),
+            Some(9),
+            "it was to be killed, and ended by itself: {}",
+            self.log()
+        );
     }
 
     /// Ends it as an operator does.

@@ -1,4 +1,5 @@
-//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a desk.
+//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a
+//! desk.
 
 use super::Desk;
 
@@ -16,9 +17,22 @@ pub(crate) struct Elector {
 pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
     let desk = Desk::new();
     let electors = electors.to_string();
-    desk.run(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", "7", "-o", "roll.csv"]).succeeds();
+    desk.run(&[
+        "roll",
+        "sample",
+        "--electors",
+        &electors,
+        "--law",
+        LAW,
+        "--seed",
+        "7",
+        "-o",
+        "roll.csv",
+    ])
+    .succeeds();
     desk.run(&["pepper", "generate", "-o", "referendum.pepper"]).succeeds();
-    desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
+    desk.run(&["hashgen", "roll.csv", "--out", "hashes", "--pepper-file", "referendum.pepper"])
+        .succeeds();
     let electors = electors_of(&desk);
     (desk, electors)
 }
@@ -26,15 +40,34 @@ pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
 /// The same with the roll loaded.
 pub(crate) fn loaded(electors: u32) -> (Desk, Vec<Elector>) {
     let (desk, electors) = hashed(electors);
-    desk.run(&["load", "hashes", "--data", "node", "--base", "elections.example", "--pepper-file", "referendum.pepper"])
-        .succeeds();
+    desk.run(&[
+        "load",
+        "hashes",
+        "--data",
+        "node",
+        "--base",
+        "elections.example",
+        "--pepper-file",
+        "referendum.pepper",
+    ])
+    .succeeds();
     (desk, electors)
 }
 
 /// The same with an election as a draft, under further options of `election create`.
 pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
     let (desk, electors) = loaded(electors);
-    let create = ["election", "create", LAW, "--title-fr", "Loi sur l’eau", "--title-en", "Water Act", "--data", "node"];
+    let create = [
+        "election",
+        "create",
+        LAW,
+        "--title-fr",
+        "Loi sur l’eau",
+        "--title-en",
+        "Water Act",
+        "--data",
+        "node",
+    ];
     desk.run(&[&create, more].concat()).succeeds();
     (desk, electors)
 }
@@ -48,14 +81,24 @@ pub(crate) fn opened(electors: u32) -> (Desk, Vec<Elector>) {
 
 /// A file for `votekit cast --from`, of each elector's vote.
 pub(crate) fn votes<'a>(rows: impl IntoIterator<Item = (&'a Elector, &'a str)>) -> String {
-    let rows = rows.into_iter().map(|(elector, vote)| format!("{},{},{LAW},{vote}\n", elector.nas, elector.code));
+    let rows = rows
+        .into_iter()
+        .map(|(elector, vote)| format!("{},{},{LAW},{vote}\n", elector.nas, elector.code));
     format!("nas,code,law_id,vote\n{}", rows.collect::<String>())
 }
 
 /// A supplement in the folder `supplement` that revokes the credential of one elector.
 pub(crate) fn revoke(desk: &Desk, elector: &Elector) {
     desk.write("lost.csv", format!("nas,code,law_id\n{},{},{LAW}\n", elector.nas, elector.code));
-    let supplement = ["hashgen", "--supplement-of", "hashes/manifest.json", "--revoke", "lost.csv", "--out", "supplement"];
+    let supplement = [
+        "hashgen",
+        "--supplement-of",
+        "hashes/manifest.json",
+        "--revoke",
+        "lost.csv",
+        "--out",
+        "supplement",
+    ];
     desk.run(&[&supplement[..], &["--pepper-file", "referendum.pepper"]].concat()).succeeds();
 }
 

@@ -13,12 +13,17 @@ fn cluster() -> String {
 /// A registry that no other test, and no earlier run, has: its address, and its prefix.
 pub(crate) fn registry() -> (String, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos();
-    let prefix = format!("c{}-{now:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_nanos();
+    let prefix =
+        format!("c{}-{now:x}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     (format!("{}?prefix={prefix}", cluster().trim_end_matches('/')), prefix)
 }
 
-/// Runs a command on whichever node has its key: `MOVED` is followed. Answers that are no lists come back as text.
+/// Runs a command on whichever node has its key: `MOVED` is followed. Answers that are no lists
+/// come back as text.
 pub(crate) fn redis(command: &[&str]) -> String {
     let mut address = cluster().trim_start_matches("redis://").trim_end_matches('/').to_owned();
     loop {

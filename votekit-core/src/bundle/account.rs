@@ -1,4 +1,5 @@
-//! What a log says of its election: the one reading of the leaves from which results, README and index follow.
+//! What a log says of its election: the one reading of the leaves from which results, README and
+//! index follow.
 //!
 //! It judges nothing. Whether the log keeps the rules is for the verifier.
 
@@ -44,14 +45,18 @@ pub struct Closing {
 }
 
 impl Account {
-    /// Takes the next leaf. `root` gives the root over all leaves up to this one; it is asked for once, at the end of the block that closes the election.
+    /// Takes the next leaf. `root` gives the root over all leaves up to this one; it is asked for
+    /// once, at the end of the block that closes the election.
     pub fn take(&mut self, leaf: &Leaf, root: impl FnOnce() -> TreeHash) {
         self.leaves += 1;
         match leaf {
             Leaf::Election(event) => self.take_event(event),
             Leaf::Roll(roll) => {
-                self.registered =
-                    self.registered.saturating_add(roll.loaded).saturating_add(roll.added).saturating_sub(roll.revoked);
+                self.registered = self
+                    .registered
+                    .saturating_add(roll.loaded)
+                    .saturating_add(roll.added)
+                    .saturating_sub(roll.revoked);
                 self.manifests.push(roll.manifest);
             }
             Leaf::Batch(batch) => self.received += u64::from(batch.count),
@@ -60,7 +65,11 @@ impl Account {
             Leaf::Block(block) => {
                 self.updated_at = Some(block.sealed_at);
                 if self.state >= Some(State::Closed) && self.closing.is_none() {
-                    self.closing = Some(Closing { size: self.leaves, root: root(), sealed_at: block.sealed_at });
+                    self.closing = Some(Closing {
+                        size: self.leaves,
+                        root: root(),
+                        sealed_at: block.sealed_at,
+                    });
                 }
             }
             Leaf::Node(_) | Leaf::Counts(_) => {}
@@ -153,8 +162,9 @@ impl Account {
         Report { received, accepted, duplicate, invalid, replayed }
     }
 
-    /// The results that the log shows: none before totals are opened. Of a closed election they are read as of the block that closed it,
-    /// whatever follows; of an open one as of the head, whose root is handed in.
+    /// The results that the log shows: none before totals are opened. Of a closed election they are
+    /// read as of the block that closed it, whatever follows; of an open one as of the head, whose
+    /// root is handed in.
     #[must_use]
     pub fn results(&self, head_root: TreeHash) -> Option<Results> {
         let definition = self.definition.clone()?;

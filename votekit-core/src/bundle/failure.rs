@@ -8,7 +8,8 @@ use std::fmt;
 pub struct Failure {
     /// The file, by its name in the bundle.
     pub file: String,
-    /// The line, from 1, where lines mean something. In `leaves.jsonl` it is the leaf's index plus one.
+    /// The line, from 1, where lines mean something. In `leaves.jsonl` it is the leaf's index plus
+    /// one.
     pub line: Option<u64>,
     /// The rule that is broken.
     pub rule: Rule,
@@ -26,7 +27,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Everything that is wrong: of each rule the first [`Failures::LISTED_MAX`] in full, and how often it is broken in all.
+/// Everything that is wrong: of each rule the first [`Failures::LISTED_MAX`] in full, and how often
+/// it is broken in all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failures {
     list: Vec<Failure>,

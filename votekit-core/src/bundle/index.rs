@@ -84,8 +84,8 @@ impl Index {
     /// # Errors
     /// [`IndexError`] unless the bytes are the canonical form of an index.
     pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
-        let read: Read =
-            serde_json::from_slice(bytes).map_err(|error| IndexError::Syntax { line: error.line(), column: error.column() })?;
+        let read: Read = serde_json::from_slice(bytes)
+            .map_err(|error| IndexError::Syntax { line: error.line(), column: error.column() })?;
         let index = Self { law_id: read.law_id, files: read.files };
         match first_difference(bytes, &index.to_bytes()) {
             None => Ok(index),
@@ -96,5 +96,7 @@ impl Index {
 
 /// The first byte, from 0, at which two files differ.
 pub(super) fn first_difference(found: &[u8], expected: &[u8]) -> Option<usize> {
-    (found != expected).then(|| found.iter().zip(expected).take_while(|(found, expected)| found == expected).count())
+    (found != expected).then(|| {
+        found.iter().zip(expected).take_while(|(found, expected)| found == expected).count()
+    })
 }

@@ -1,4 +1,5 @@
-//! The text that tells a citizen what the files of a bundle are and how to check them, in French and in English.
+//! The text that tells a citizen what the files of a bundle are and how to check them, in French
+//! and in English.
 
 use std::fmt::Write as _;
 
@@ -23,7 +24,11 @@ pub(super) fn readme(account: &Account, definition: &Definition, has_results: bo
          | `manifests/` | le bordereau de chaque liste électorale chargée |\n{results}\
          | `index.json` | la taille et l'empreinte SHA-256 de chaque fichier |\n\n",
         title_fr = plain(&definition.title.fr),
-        nature = if definition.binding { "vote exécutoire" } else { "essai ou consultation, sans effet exécutoire" },
+        nature = if definition.binding {
+            "vote exécutoire"
+        } else {
+            "essai ou consultation, sans effet exécutoire"
+        },
         state_fr = state_in_french(state),
         registered = account.registered(),
         leaves = account.leaves(),
@@ -52,7 +57,8 @@ pub(super) fn readme(account: &Account, definition: &Definition, has_results: bo
          | `manifests/` | the manifest of each electoral roll that was loaded |\n{results}\
          | `index.json` | the size and the SHA-256 of every file |\n\n",
         title_en = plain(&definition.title.en),
-        nature = if definition.binding { "binding" } else { "a test or a consultation, not binding" },
+        nature =
+            if definition.binding { "binding" } else { "a test or a consultation, not binding" },
         registered = account.registered(),
         leaves = account.leaves(),
         results = if has_results {

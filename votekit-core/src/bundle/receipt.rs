@@ -14,8 +14,9 @@ pub struct ReceiptInBundle {
     pub failures: Failures,
 }
 
-/// Checks that the receipt's leaf stands in `leaves.jsonl` at its index, and that the bundle's log began with the very tree that the receipt's
-/// checkpoint signs. With the receipt itself verified under the pinned policy, that proves the first leaves of the bundle too.
+/// Checks that the receipt's leaf stands in `leaves.jsonl` at its index, and that the bundle's log
+/// began with the very tree that the receipt's checkpoint signs. With the receipt itself verified
+/// under the pinned policy, that proves the first leaves of the bundle too.
 ///
 /// # Errors
 /// When the bundle cannot be read.
@@ -23,7 +24,12 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
     let checkpoint = receipt.checkpoint().unverified();
     let mut found = ReceiptInBundle::default();
     if !source.names()?.iter().any(|name| name == file::LEAVES) {
-        found.failures.add(file::LEAVES, None, Rule::FileMissing, format_args!("the file is missing"));
+        found.failures.add(
+            file::LEAVES,
+            None,
+            Rule::FileMissing,
+            format_args!("the file is missing"),
+        );
         return Ok(found);
     }
     let mut leaves = BufReader::with_capacity(1 << 20, source.open(file::LEAVES)?);
@@ -37,16 +43,24 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
         }
         if root.size() == receipt.index() && line != receipt.extra() {
             let line = Some(root.size() + 1);
-            found.failures.add(file::LEAVES, line, Rule::Leaf, format_args!("another leaf stands where the receipt's should"));
+            found.failures.add(
+                file::LEAVES,
+                line,
+                Rule::Leaf,
+                format_args!("another leaf stands where the receipt's should"),
+            );
         }
         root.push(leaf_hash(&line));
     }
     let (size, stated) = (root.size(), checkpoint.size());
     if size < stated {
-        let what = format_args!("the log ends after {size} leaves, the receipt was signed at {stated}");
+        let what =
+            format_args!("the log ends after {size} leaves, the receipt was signed at {stated}");
         found.failures.add(file::LEAVES, Some(size + 1), Rule::Root, what);
     } else if root.root() != checkpoint.root() {
-        let what = format_args!("the first {stated} leaves are not those that the receipt's checkpoint signs");
+        let what = format_args!(
+            "the first {stated} leaves are not those that the receipt's checkpoint signs"
+        );
         found.failures.add(file::LEAVES, None, Rule::Root, what);
     }
     Ok(found)

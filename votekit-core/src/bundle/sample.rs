@@ -1,14 +1,20 @@
-//! A small, valid election for tests: its roll, its log of several blocks with votes of every kind, its evidence, and bundles of any leaves.
+//! A small, valid election for tests: its roll, its log of several blocks with votes of every kind,
+//! its evidence, and bundles of any leaves.
 //!
-//! Every key follows from a fixed seed, as `fixtures/README.md` lists them: never for anything that matters.
+//! Every key follows from a fixed seed, as `fixtures/README.md` lists them: never for anything that
+//! matters.
 
 use std::sync::Arc;
 
 use super::{MemorySource, Writer, file};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey};
-use crate::chronicle::{Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block};
-use crate::credential::{Credential, CredentialHash, CredentialHasher, HashScheme, Pepper, RegistryKey};
+use crate::chronicle::{
+    Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block,
+};
+use crate::credential::{
+    Credential, CredentialHash, CredentialHasher, HashScheme, Pepper, RegistryKey,
+};
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
 use crate::envelope::Envelope;
 use crate::export::json::certified_digest;
@@ -85,7 +91,10 @@ pub fn authority_keys(seed: u8) -> AuthorityKeys {
     let base: KeyName = BASE.parse().expect("a key name");
     let origin = origin_of(&base, &law_id(), false).expect("a key name");
     let cosigner = cosigner_name_of(&base, "authority-1").expect("a key name");
-    AuthorityKeys { log: SigningKey::from_seed(origin, &[seed; 32]), cosigner: Cosigner::from_seed(cosigner, &[seed + 1; 32]) }
+    AuthorityKeys {
+        log: SigningKey::from_seed(origin, &[seed; 32]),
+        cosigner: Cosigner::from_seed(cosigner, &[seed + 1; 32]),
+    }
 }
 
 impl AuthorityKeys {
@@ -96,7 +105,8 @@ impl AuthorityKeys {
     #[must_use]
     pub fn policy(&self) -> Policy {
         let name = "authority-1".parse().expect("a key name");
-        let (log_key, cosigner_key) = (self.log.verifier().clone(), self.cosigner.verifier().clone());
+        let (log_key, cosigner_key) =
+            (self.log.verifier().clone(), self.cosigner.verifier().clone());
         Policy::of_election(&[Authority { name, log_key, cosigner_key }]).expect("one authority")
     }
 
@@ -109,19 +119,22 @@ impl AuthorityKeys {
         let root: RootHasher = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
         let checkpoint = Checkpoint::new(self.log.verifier().name(), root.size(), root.root());
         let signature = checkpoint.sign(&self.log).expect("named after the origin");
-        let cosignature = self.cosigner.cosign(&checkpoint, UnixSeconds(CLOSES.0 + 600)).expect("a time");
+        let cosignature =
+            self.cosigner.cosign(&checkpoint, UnixSeconds(CLOSES.0 + 600)).expect("a time");
         SignedCheckpoint::new(checkpoint, signature, [cosignature]).expect("two signatures")
     }
 }
 
-/// The credential hash of an elector of the sample, by number; from 12 on they are in no first roll.
+/// The credential hash of an elector of the sample, by number; from 12 on they are in no first
+/// roll.
 ///
 /// # Panics
 /// Never: the credential is well formed.
 #[must_use]
 pub fn hash(elector: u32) -> CredentialHash {
     let nas = format!("0{elector:08}");
-    let credential = Credential::parse(nas.as_bytes(), b"ABCD2345", law_id().as_str().as_bytes()).expect("well formed");
+    let credential = Credential::parse(nas.as_bytes(), b"ABCD2345", law_id().as_str().as_bytes())
+        .expect("well formed");
     CredentialHasher::peppered(&pepper()).hash(&credential)
 }
 
@@ -146,7 +159,9 @@ pub fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
         law_id: law_id(),
         title: text("Loi sur l'eau", "Water Act"),
         description: text("Faut-il protéger les lacs ?", "Shall the lakes be protected?"),
-        choices: ["oui", "non", "blanc"].map(|id| Choice::with_customary_labels(id.parse().expect("a choice"))).to_vec(),
+        choices: ["oui", "non", "blanc"]
+            .map(|id| Choice::with_customary_labels(id.parse().expect("a choice")))
+            .to_vec(),
         binding: false,
         results,
         publish_every,
@@ -167,35 +182,52 @@ pub type Vote = (u8, u32, i64, u16);
 pub fn batch(node: u8, sequence: u64, last: bool, votes: &[Vote]) -> Arc<Batch> {
     let key = node_key(node);
     let number = BatchNumber { node: key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(sequence - 1), last };
+    let header =
+        BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(sequence - 1), last };
     let envelopes: Vec<Envelope> = votes
         .iter()
         .map(|(request, elector, second, choice)| Envelope {
-            request: RequestId::from_bytes(*Digest::of(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes")),
+            request: RequestId::from_bytes(
+                *Digest::of(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes"),
+            ),
             hash: hash(*elector),
             received: UnixMillis(OPENS.millis().0.saturating_add_signed(second * 1000)),
             choice: ChoiceIndex(*choice),
         })
         .collect();
     let mut rng = FixedRng::new(10 * node + sequence as u8);
-    Arc::new(Batch::seal(header, &envelopes, &ballot_key().public_key(), &key, &mut rng).expect("a good key"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key().public_key(), &key, &mut rng)
+            .expect("a good key"),
+    )
 }
 
 impl Sample {
-    /// A whole election, certified: two nodes, a supplement, and votes accepted, blank, spoiled, duplicate, replayed, unknown, revoked, early and late.
+    /// A whole election, certified: two nodes, a supplement, and votes accepted, blank, spoiled,
+    /// duplicate, replayed, unknown, revoked, early and late.
     ///
     /// # Panics
     /// Never: every act follows from the one before.
     #[must_use]
     pub fn certified() -> Self {
         let mut making = Making::open(definition(ResultsPolicy::Live, 2));
-        making.vote(&[batch(0, 1, false, &[(1, 0, 10, 0), (2, 1, 20, 1), (3, 1, 70, 0), (4, 50, 80, 0), (5, 2, -5, 0)])]);
+        making.vote(&[batch(
+            0,
+            1,
+            false,
+            &[(1, 0, 10, 0), (2, 1, 20, 1), (3, 1, 70, 0), (4, 50, 80, 0), (5, 2, -5, 0)],
+        )]);
         making.vote(&[
             batch(0, 2, false, &[(6, 2, 100, 0), (1, 0, 10, 0), (7, 3, 110, 2)]),
             batch(1, 1, false, &[(8, 1, 130, 1), (9, 4, 140, 9)]),
         ]);
         making.supplement();
-        making.vote(&[batch(1, 2, false, &[(10, 5, 4000, 0), (11, 20, 4010, 0), (12, 21, 4020, 1), (13, 6, 86_400, 1)])]);
+        making.vote(&[batch(
+            1,
+            2,
+            false,
+            &[(10, 5, 4000, 0), (11, 20, 4010, 0), (12, 21, 4020, 1), (13, 6, 86_400, 1)],
+        )]);
         making.act(Act::Closing { closes: CLOSES }, CLOSES.0);
         making.vote(&[batch(0, 3, true, &[(14, 7, 86_399, 0)]), batch(1, 3, true, &[])]);
         making.close();
@@ -218,9 +250,12 @@ impl Sample {
         let mut writer = Writer::new();
         let mut lines = Vec::new();
         leaves.iter().for_each(|leaf| writer.leaf(leaf, &mut lines).expect("a leaf"));
-        let manifests = [&self.roll, &self.supplement].map(|folder| folder[Manifest::FILE_NAME].clone());
+        let manifests =
+            [&self.roll, &self.supplement].map(|folder| folder[Manifest::FILE_NAME].clone());
         let checkpoint = authority.checkpoint(leaves).to_string();
-        let files = writer.finish(checkpoint.as_bytes(), authority.policy().as_bytes(), &manifests).expect("a bundle");
+        let files = writer
+            .finish(checkpoint.as_bytes(), authority.policy().as_bytes(), &manifests)
+            .expect("a bundle");
         let files = files.into_iter().map(|file| (file.name, file.bytes));
         files.chain([(file::LEAVES.to_owned(), lines)]).collect()
     }
@@ -253,8 +288,11 @@ fn path(hashes: &[TreeHash], index: usize) -> Vec<TreeHash> {
     }
     let root = |part: &[TreeHash]| part.iter().copied().collect::<RootHasher>().root();
     let (left, right) = hashes.split_at(hashes.len().next_power_of_two() / 2);
-    let (mut below, sibling) =
-        if index < left.len() { (path(left, index), root(right)) } else { (path(right, index - left.len()), root(left)) };
+    let (mut below, sibling) = if index < left.len() {
+        (path(left, index), root(right))
+    } else {
+        (path(right, index - left.len()), root(left))
+    };
     below.push(sibling);
     below
 }
@@ -291,7 +329,8 @@ impl Making {
         let mut acts = vec![Act::Load(load)];
         acts.extend([0, 1].map(|node| Act::Admit(node_key(node).public_key())));
         acts.push(Act::Open { opens: OPENS, waivers: Vec::new() });
-        let block = making.chronicle.record(&acts, &maker(making.time)).expect("a draft with a roll");
+        let block =
+            making.chronicle.record(&acts, &maker(making.time)).expect("a draft with a roll");
         making.push(&block);
         making.time = OPENS.0 + 60;
         making
@@ -302,7 +341,8 @@ impl Making {
     /// # Panics
     /// When they do not follow.
     pub fn vote(&mut self, batches: &[Arc<Batch>]) {
-        let Sealed { block, refused } = self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
+        let Sealed { block, refused } =
+            self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
         assert_eq!(refused.len(), 0, "every batch follows");
         self.sample.batches.extend_from_slice(batches);
         self.push(&block);
@@ -318,12 +358,14 @@ impl Making {
         self.push(&block);
     }
 
-    /// Loads the sample's supplement: adds elector 21, replaces 8 by 20, revokes 5, and would revoke 0, who has voted.
+    /// Loads the sample's supplement: adds elector 21, replaces 8 by 20, revokes 5, and would
+    /// revoke 0, who has voted.
     ///
     /// # Panics
     /// Never: it was made for this roll.
     pub fn supplement(&mut self) {
-        let changes = Changes::decode(&self.sample.supplement[&Changes::file_name(&law_id())]).expect("own bytes");
+        let changes = Changes::decode(&self.sample.supplement[&Changes::file_name(&law_id())])
+            .expect("own bytes");
         let load = RollLoad {
             manifest: Digest::of(&self.sample.supplement[Manifest::FILE_NAME]),
             parent: Some(self.manifest),
@@ -368,24 +410,50 @@ fn roll_folder() -> (MemorySource, Vec<RegistryKey>) {
     keys.sort_unstable();
     let head = ShardHead { law_id: law_id(), shard: 1, shards: 1 };
     let (name, bytes) = (head.file_name(ShardFormat::Json), head.encode(ShardFormat::Json, &keys));
-    let row = FileRow { file: name.clone(), law_id: law_id(), shard: 1, count: keys.len() as u64, sha256: Digest::of(&bytes) };
+    let row = FileRow {
+        file: name.clone(),
+        law_id: law_id(),
+        shard: 1,
+        count: keys.len() as u64,
+        sha256: Digest::of(&bytes),
+    };
     let law = LawRow { law_id: law_id(), registered: keys.len() as u64, shards: 1, revoked: 0 };
     let manifest = manifest(None, ELECTORS.into(), law, vec![row], Vec::new());
     (MemorySource::from([(name, bytes), (Manifest::FILE_NAME.to_owned(), manifest)]), keys)
 }
 
 fn supplement_folder(parent: Digest) -> MemorySource {
-    let changes = Changes::new(law_id(), vec![key(21)], vec![key(5), key(0)], vec![(key(8), key(20))]).expect("disjoint");
+    let changes =
+        Changes::new(law_id(), vec![key(21)], vec![key(5), key(0)], vec![(key(8), key(20))])
+            .expect("disjoint");
     let (added, revoked) = (changes.added_count(), changes.revoked_count());
     let (name, bytes) = (Changes::file_name(&law_id()), changes.encode());
-    let row = FileRow { file: name.clone(), law_id: law_id(), shard: 1, count: added + revoked, sha256: Digest::of(&bytes) };
+    let row = FileRow {
+        file: name.clone(),
+        law_id: law_id(),
+        shard: 1,
+        count: added + revoked,
+        sha256: Digest::of(&bytes),
+    };
     let law = LawRow { law_id: law_id(), registered: added, shards: 0, revoked };
     let manifest = manifest(Some(parent), added + revoked, law, Vec::new(), vec![row]);
     MemorySource::from([(name, bytes), (Manifest::FILE_NAME.to_owned(), manifest)])
 }
 
-fn manifest(parent: Option<Digest>, rows: u64, law: LawRow, shards: Vec<FileRow>, changes: Vec<FileRow>) -> Vec<u8> {
-    let roll = RollFacts { sha256: Digest::of(b"sample roll"), rows, duplicates: 0, rejects: 0, code_length_min: 8 };
+fn manifest(
+    parent: Option<Digest>,
+    rows: u64,
+    law: LawRow,
+    shards: Vec<FileRow>,
+    changes: Vec<FileRow>,
+) -> Vec<u8> {
+    let roll = RollFacts {
+        sha256: Digest::of(b"sample roll"),
+        rows,
+        duplicates: 0,
+        rejects: 0,
+        code_length_min: 8,
+    };
     let manifest = Manifest::new(ManifestBody {
         tool: "votekit 0.1.0".to_owned(),
         scheme: HashScheme::HmacSha256,

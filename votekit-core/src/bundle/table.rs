@@ -1,8 +1,11 @@
-//! A table from 128-bit keys to small numbers, for sets of many millions: 20 bytes a slot, no allocation a key.
+//! A table from 128-bit keys to small numbers, for sets of many millions: 20 bytes a slot, no
+//! allocation a key.
 
-/// Open addressing with linear probing. Keys are request ids, or the first 16 bytes of credential hashes.
+/// Open addressing with linear probing. Keys are request ids, or the first 16 bytes of credential
+/// hashes.
 ///
-/// The place of a key depends on a seed, which the verifier takes from the root of the log, so that nobody chooses ids that crowd one place.
+/// The place of a key depends on a seed, which the verifier takes from the root of the log, so that
+/// nobody chooses ids that crowd one place.
 pub(super) struct Table {
     /// Zero marks a free slot.
     keys: Vec<u128>,

@@ -5,7 +5,8 @@
 //!      └─▶ SHA-256 ───────────────────────────────────────────────────────────────────────────────▶ index, derived files
 //! ```
 //!
-//! It lists every failure, not the first. Memory is about 60 bytes an entry of the log; the shards, if given, 36 bytes an elector more.
+//! It lists every failure, not the first. Memory is about 60 bytes an entry of the log; the shards,
+//! if given, 36 bytes an elector more.
 
 mod batches;
 mod entries;
@@ -38,7 +39,8 @@ pub enum Pin {
 pub struct Options<'a> {
     /// What is trusted; with nothing pinned a bundle can be consistent, but not authenticated.
     pub pin: Option<Pin>,
-    /// Folders with a manifest and its shards or change files, for checking that every hash was registered. Empty to leave that out.
+    /// Folders with a manifest and its shards or change files, for checking that every hash was
+    /// registered. Empty to leave that out.
     pub shards: Vec<&'a dyn Source>,
     /// Threads to use, from 1; another one hashes in any case.
     pub threads: usize,
@@ -103,7 +105,8 @@ pub struct ReadError {
 /// Verifies a bundle.
 ///
 /// # Errors
-/// [`ReadError`] when a file cannot be read. Whatever is wrong with what was read is in [`Verification::failures`].
+/// [`ReadError`] when a file cannot be read. Whatever is wrong with what was read is in
+/// [`Verification::failures`].
 ///
 /// ```
 /// use votekit_core::bundle::{MemorySource, Rule, verify::{Options, verify}};

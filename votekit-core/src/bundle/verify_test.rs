@@ -15,7 +15,10 @@ use crate::instant::{UnixMinutes, UnixSeconds};
 use crate::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 
 fn pinned() -> Options<'static> {
-    Options { pin: Some(Pin::Policy(authority_keys(11).policy().as_bytes().to_vec())), ..Options::default() }
+    Options {
+        pin: Some(Pin::Policy(authority_keys(11).policy().as_bytes().to_vec())),
+        ..Options::default()
+    }
 }
 
 fn check(bundle: &MemorySource) -> Verification {
@@ -38,7 +41,9 @@ fn the_sample_is_proven_by_policy_and_by_fingerprint() {
     let results = verification.results.expect("opened");
     assert_eq!((results.counts.choices, results.counts.spoiled), (vec![4, 2, 1], 1));
     let pin = Some(Pin::Fingerprint(authority_keys(11).policy().fingerprint()));
-    assert!(verify(&bundle, &Options { pin, ..Options::default() }).expect("memory reads").is_proven());
+    assert!(
+        verify(&bundle, &Options { pin, ..Options::default() }).expect("memory reads").is_proven()
+    );
 }
 
 #[test]
@@ -58,11 +63,13 @@ fn a_bundle_signed_anew_under_another_policy_fails() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyPinned, Rule::Checkpoint]));
     let pin = Some(Pin::Fingerprint(authority_keys(11).policy().fingerprint()));
     let other = sample.bundle_of(&sample.leaves, &authority_keys(21));
-    let verification = verify(&other, &Options { pin, ..Options::default() }).expect("memory reads");
+    let verification =
+        verify(&other, &Options { pin, ..Options::default() }).expect("memory reads");
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyPinned]));
 }
 
-/// Every byte of every file, each changed in two ways: the file is named. The work is shared by two threads.
+/// Every byte of every file, each changed in two ways: the file is named. The work is shared by two
+/// threads.
 #[test]
 fn no_byte_of_any_file_can_change() {
     let bundle = Sample::certified().bundle();
@@ -76,7 +83,11 @@ fn no_byte_of_any_file_can_change() {
                         changed.get_mut(name).expect("there")[position] ^= flip;
                         let verification = check(&changed);
                         let named = verification.failures.concern(name);
-                        assert!(named, "{name} byte {position} ^ {flip}: {:?}", verification.failures.list());
+                        assert!(
+                            named,
+                            "{name} byte {position} ^ {flip}: {:?}",
+                            verification.failures.list()
+                        );
                         changed.get_mut(name).expect("there")[position] ^= flip;
                     }
                 }
@@ -93,7 +104,8 @@ fn no_file_can_be_cut_lengthened_removed_or_added() {
         without.remove(name);
         assert!(check(&without).failures.concern(name), "{name} removed");
         for other in [&bytes[..bytes.len() - 1], &[bytes.as_slice(), b"\n"].concat(), &[]] {
-            let changed: MemorySource = bundle.clone().into_iter().chain([(name.clone(), other.to_vec())]).collect();
+            let changed: MemorySource =
+                bundle.clone().into_iter().chain([(name.clone(), other.to_vec())]).collect();
             assert!(check(&changed).failures.concern(name), "{name} with {} bytes", other.len());
         }
     }
@@ -123,7 +135,8 @@ fn a_log_is_a_bundle_at_the_end_of_each_block() {
 #[test]
 fn results_before_any_totals_do_not_belong() {
     let sample = Sample::certified();
-    let first_block = sample.parsed().iter().position(|leaf| matches!(leaf, Leaf::Block(_))).expect("a block");
+    let first_block =
+        sample.parsed().iter().position(|leaf| matches!(leaf, Leaf::Block(_))).expect("a block");
     let mut bundle = sample.bundle_of(&sample.leaves[..=first_block], &authority_keys(11));
     bundle.insert(file::RESULTS_JSON.to_owned(), sample.bundle()[file::RESULTS_JSON].clone());
     assert!(check(&bundle).failures.concern(file::RESULTS_JSON));
@@ -225,7 +238,9 @@ const FORGERIES: &[Forgery] = &[
         entry(&mut leaves[place]).request = request;
     }),
     ("a vote left out", Rule::TotalsSum, |leaves| drop(leaves.remove(find(leaves, is_accepted)))),
-    ("a vote left out, in the report", Rule::CloseReport, |leaves| drop(leaves.remove(find(leaves, is_accepted)))),
+    ("a vote left out, in the report", Rule::CloseReport, |leaves| {
+        drop(leaves.remove(find(leaves, is_accepted)))
+    }),
     ("a vote more than envelopes", Rule::BatchCount, |leaves| {
         let place = find(leaves, is_last) + 2;
         let request = RequestId::from_bytes([0xee; 16]);
@@ -234,13 +249,17 @@ const FORGERIES: &[Forgery] = &[
         leaves.insert(place, Leaf::Entry(Entry { request, decision, minute }));
     }),
     ("a batch left out in the middle", Rule::BatchNumber, |leaves| {
-        let place = find(leaves, is!(Leaf::Batch(crate::log::leaf::BatchLeaf { sequence: Sequence(2), .. })));
+        let place = find(
+            leaves,
+            is!(Leaf::Batch(crate::log::leaf::BatchLeaf { sequence: Sequence(2), .. })),
+        );
         leaves.remove(place);
     }),
     ("a batch after the last", Rule::BatchNumber, |leaves| {
         let place = find(leaves, is_last);
         let Leaf::Batch(batch) = leaves[place] else { panic!("a batch") };
-        let after = crate::log::leaf::BatchLeaf { sequence: batch.sequence.next(), count: 0, ..batch };
+        let after =
+            crate::log::leaf::BatchLeaf { sequence: batch.sequence.next(), count: 0, ..batch };
         leaves.insert(place + 2, Leaf::Batch(after));
     }),
     ("an epoch that never ends", Rule::EpochEnd, |leaves| {
@@ -254,9 +273,14 @@ const FORGERIES: &[Forgery] = &[
     ("an epoch cut short", Rule::NodeRetirement, |leaves| {
         let node = sample::node_key(0).node_id();
         let place = find(leaves, is_supplement);
-        leaves.insert(place, Leaf::Node(NodeEvent::Retired { node, epoch: Epoch(1), through: Sequence(1) }));
+        leaves.insert(
+            place,
+            Leaf::Node(NodeEvent::Retired { node, epoch: Epoch(1), through: Sequence(1) }),
+        );
     }),
-    ("a node nobody admitted", Rule::NodeAdmission, |leaves| drop(leaves.remove(find(leaves, is!(Leaf::Node(_)))))),
+    ("a node nobody admitted", Rule::NodeAdmission, |leaves| {
+        drop(leaves.remove(find(leaves, is!(Leaf::Node(_)))))
+    }),
     ("a node under another's name", Rule::NodeAdmission, |leaves| {
         change!(leaves, is!(Leaf::Node(_)), Leaf::Node(NodeEvent::Admitted { node, .. }) => *node = NodeId::from_bytes([1; 8]));
     }),
@@ -287,7 +311,9 @@ const FORGERIES: &[Forgery] = &[
     ("a commitment to nothing", Rule::CountsForm, |leaves| {
         change!(leaves, is!(Leaf::Counts(_)), Leaf::Counts(counts) => counts.commitments[0] = Commitment::from_bytes([0xff; 32]));
     }),
-    ("a block without counts", Rule::BlockOrder, |leaves| drop(leaves.remove(find(leaves, is!(Leaf::Counts(_)))))),
+    ("a block without counts", Rule::BlockOrder, |leaves| {
+        drop(leaves.remove(find(leaves, is!(Leaf::Counts(_)))))
+    }),
     ("an entry before its batch", Rule::BlockOrder, |leaves| {
         let place = find(leaves, is!(Leaf::Batch(_)));
         leaves.swap(place, place + 1);
@@ -380,7 +406,11 @@ fn forgeries_signed_with_the_right_keys_are_caught_by_their_rule() {
         let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
         assert!(verification.authenticated, "{name}");
         assert!(rules(&verification).contains(rule), "{name}: {:?}", verification.failures.list());
-        assert!(!rules(&verification).contains(&Rule::Root) && !rules(&verification).contains(&Rule::Checkpoint), "{name}");
+        assert!(
+            !rules(&verification).contains(&Rule::Root)
+                && !rules(&verification).contains(&Rule::Checkpoint),
+            "{name}"
+        );
     }
 }
 
@@ -404,7 +434,8 @@ fn every_rule_is_broken_by_some_test() {
         // By a file of 64 MB, which no test makes.
         Rule::FileSize,
     ];
-    let forged: BTreeSet<Rule> = FORGERIES.iter().map(|(_, rule, _)| *rule).chain(elsewhere).collect();
+    let forged: BTreeSet<Rule> =
+        FORGERIES.iter().map(|(_, rule, _)| *rule).chain(elsewhere).collect();
     assert_eq!(forged, Rule::ALL.iter().copied().collect());
 }
 
@@ -426,7 +457,12 @@ fn failures_are_all_counted_and_the_first_hundred_kept() {
     });
     let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
     assert_eq!(verification.failures.counts()[&Rule::AcceptedOnce], 300);
-    let listed = verification.failures.list().iter().filter(|failure| failure.rule == Rule::AcceptedOnce).count();
+    let listed = verification
+        .failures
+        .list()
+        .iter()
+        .filter(|failure| failure.rule == Rule::AcceptedOnce)
+        .count();
     assert_eq!(listed, 100);
 }
 
@@ -437,7 +473,10 @@ fn a_receipt_is_found_in_its_bundle_only() {
     let place = find(&sample.parsed(), is_accepted);
     let receipt = sample.receipt(place);
     let policy = authority_keys(11).policy();
-    assert_eq!(receipt.verify_strict(&sample.leaves[place], &policy).expect("a good proof").index, place as u64);
+    assert_eq!(
+        receipt.verify_strict(&sample.leaves[place], &policy).expect("a good proof").index,
+        place as u64
+    );
     assert!(find_receipt(&bundle, &receipt).expect("memory reads").failures.is_empty());
     let leaves = edited(&sample, |leaves| entry(&mut leaves[place]).minute.0 += 1);
     let other = sample.bundle_of(&leaves, &authority_keys(11));
@@ -450,7 +489,8 @@ fn a_receipt_is_found_in_its_bundle_only() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// A log is somebody else's: no number in it, however large, may stop the verifier or the writer.
+    /// A log is somebody else's: no number in it, however large, may stop the verifier or the
+    /// writer.
     #[test]
     fn numbers_at_their_limits_are_told_and_nothing_breaks(
         line in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), value in prop::sample::select(vec![0, 1 << 32, u64::MAX - 1, u64::MAX]),

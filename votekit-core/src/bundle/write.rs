@@ -103,16 +103,26 @@ impl Writer {
         &self.account
     }
 
-    /// Every other file, sorted by name, for a checkpoint of exactly the leaves taken. Manifests that the log does not name are left out.
+    /// Every other file, sorted by name, for a checkpoint of exactly the leaves taken. Manifests
+    /// that the log does not name are left out.
     ///
     /// # Errors
     /// [`WriteError`].
-    pub fn finish(self, checkpoint: &[u8], policy: &[u8], manifests: &[Vec<u8>]) -> Result<Vec<BundleFile>, WriteError> {
+    pub fn finish(
+        self,
+        checkpoint: &[u8],
+        policy: &[u8],
+        manifests: &[Vec<u8>],
+    ) -> Result<Vec<BundleFile>, WriteError> {
         let definition = self.account.definition().ok_or(WriteError::NoDefinition)?;
         let signed = SignedCheckpoint::parse(checkpoint)?;
         let root = self.root.root();
-        if signed.unverified().size() != self.account.leaves() || signed.unverified().root() != root {
-            return Err(WriteError::OtherTree { stated: signed.unverified().size(), given: self.account.leaves() });
+        if signed.unverified().size() != self.account.leaves() || signed.unverified().root() != root
+        {
+            return Err(WriteError::OtherTree {
+                stated: signed.unverified().size(),
+                given: self.account.leaves(),
+            });
         }
         let mut files = derived(&self.account, root);
         files.push(BundleFile { name: file::CHECKPOINT.to_owned(), bytes: checkpoint.to_vec() });
@@ -134,7 +144,8 @@ impl Writer {
             size: bytes.len() as u64,
             sha256: Digest::of(bytes),
         });
-        let index = Index { law_id: definition.law_id.clone(), files: rows.chain([leaves]).collect() };
+        let index =
+            Index { law_id: definition.law_id.clone(), files: rows.chain([leaves]).collect() };
         files.push(BundleFile { name: file::INDEX.to_owned(), bytes: index.to_bytes() });
         Ok(files)
     }
@@ -142,8 +153,8 @@ impl Writer {
 
 /// The files that follow from the log alone: README and, once totals are opened, the results.
 ///
-/// `results.json` of a closed election states the result as of the close, in state `closed`, so that a `certified` leaf can state its digest;
-/// the others state where the election stands.
+/// `results.json` of a closed election states the result as of the close, in state `closed`, so
+/// that a `certified` leaf can state its digest; the others state where the election stands.
 pub(super) fn derived(account: &Account, root: TreeHash) -> Vec<BundleFile> {
     let Some(definition) = account.definition() else { return Vec::new() };
     let results = account.results(root);

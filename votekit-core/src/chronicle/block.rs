@@ -44,7 +44,8 @@ impl Block {
     }
 }
 
-/// The leaves of a stored block, in order. `None` stands for bytes that end within a leaf; nothing follows it.
+/// The leaves of a stored block, in order. `None` stands for bytes that end within a leaf; nothing
+/// follows it.
 pub fn leaves_of_block(leaves: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = leaves;
     std::iter::from_fn(move || {
@@ -97,7 +98,8 @@ impl BlockBuilder {
     pub(super) fn push(&mut self, leaf: &Leaf) {
         self.scratch.clear();
         leaf.write(&mut self.scratch);
-        tile::push_entry(&mut self.leaves, &self.scratch).expect("definitions are checked to fit in a leaf");
+        tile::push_entry(&mut self.leaves, &self.scratch)
+            .expect("definitions are checked to fit in a leaf");
         self.hashes.push(leaf_hash(&self.scratch));
         self.leaf_count += 1;
     }

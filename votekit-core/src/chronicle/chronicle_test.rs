@@ -40,7 +40,9 @@ fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
         law_id: "L1".parse().expect("law id"),
         title: text.clone(),
         description: text,
-        choices: ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).to_vec(),
+        choices: ["oui", "non"]
+            .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
+            .to_vec(),
         binding: false,
         results,
         publish_every,
@@ -52,7 +54,8 @@ fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
 
 pub(super) fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<Batch> {
     let keys = keys();
-    let number = BatchNumber { node: keys.node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let number =
+        BatchNumber { node: keys.node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
     let law_id = "L1".parse().expect("law id");
     let header = BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last };
     let envelopes: Vec<_> = votes
@@ -65,7 +68,10 @@ pub(super) fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<B
         })
         .collect();
     let mut rng = FixedRng::new(3);
-    Arc::new(Batch::seal(header, &envelopes, &keys.ballot.public_key(), &keys.node, &mut rng).expect("sealed"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &keys.ballot.public_key(), &keys.node, &mut rng)
+            .expect("sealed"),
+    )
 }
 
 /// What a node stores: blocks and evidence.
@@ -97,8 +103,17 @@ impl ReplaySource for Stored {
 
 pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
     let (mut chronicle, first) = Chronicle::begin(definition(results, publish_every), &maker(90));
-    let load = RollLoad { manifest: Digest::from_bytes([7; 32]), parent: None, scheme: HashScheme::Sha256, content: roll() };
-    let acts = [Act::Load(load), Act::Admit(keys().node.public_key()), Act::Open { opens: UnixSeconds(100), waivers: vec![] }];
+    let load = RollLoad {
+        manifest: Digest::from_bytes([7; 32]),
+        parent: None,
+        scheme: HashScheme::Sha256,
+        content: roll(),
+    };
+    let acts = [
+        Act::Load(load),
+        Act::Admit(keys().node.public_key()),
+        Act::Open { opens: UnixSeconds(100), waivers: vec![] },
+    ];
     let second = chronicle.record(&acts, &maker(100)).expect("a draft with a roll opens");
     (chronicle, Stored { blocks: vec![first, second], ..Stored::default() })
 }
@@ -108,7 +123,8 @@ pub(super) fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Ar
         chronicle.check_batch(batch).expect("an admitted node's batch");
         stored.batches.insert(batch.number(), Arc::clone(batch));
     }
-    let Sealed { block, refused } = chronicle.seal(batches, &keys().ballot, &maker(160)).expect("open");
+    let Sealed { block, refused } =
+        chronicle.seal(batches, &keys().ballot, &maker(160)).expect("open");
     assert_eq!(refused, []);
     stored.blocks.push(block);
 }
@@ -123,7 +139,8 @@ fn read_back(stored: &mut Stored) -> Chronicle {
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
     let mut chronicle = None;
     for leaves in blocks {
-        chronicle = Some(Chronicle::replay(chronicle, &leaves, &keys().ballot, stored).expect("own log"));
+        chronicle =
+            Some(Chronicle::replay(chronicle, &leaves, &keys().ballot, stored).expect("own log"));
     }
     chronicle.expect("a log has a block")
 }
@@ -140,7 +157,8 @@ pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// What is read back is what was made; every opening matches the commitments; the accounts add up; purged evidence leaves the totals.
+    /// What is read back is what was made; every opening matches the commitments; the accounts add
+    /// up; purged evidence leaves the totals.
     #[test]
     fn a_log_reads_back_as_it_was_made(
         votes in votes(),
@@ -171,10 +189,12 @@ proptest! {
     }
 }
 
-/// Each `totals` leaf opens the commitments before it, and under `live` no range is smaller than `every`, nor is what is held back.
+/// Each `totals` leaf opens the commitments before it, and under `live` no range is smaller than
+/// `every`, nor is what is held back.
 fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
     let mut sums = vec![CommitmentSum::new(3)];
-    let (mut height, mut accepted, mut accepted_at, mut published, mut closed) = (0, 0, vec![0], 0, false);
+    let (mut height, mut accepted, mut accepted_at, mut published, mut closed) =
+        (0, 0, vec![0], 0, false);
     for leaf in leaves {
         match leaf {
             Leaf::Counts(counts) => {
@@ -183,11 +203,18 @@ fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
                 sums.push(sum);
                 accepted_at.push(accepted);
             }
-            Leaf::Entry(entry) if matches!(entry.decision, crate::decision::Decision::Accepted { .. }) => accepted += 1,
+            Leaf::Entry(entry)
+                if matches!(entry.decision, crate::decision::Decision::Accepted { .. }) =>
+            {
+                accepted += 1
+            }
             Leaf::Election(ElectionEvent::Closed { .. }) => closed = true,
             Leaf::Totals(totals) => {
                 let total: u64 = totals.values.iter().sum();
-                assert!(sums.iter().any(|sum| sum.opens_to(&totals.values, &totals.blindings)), "opens some prefix");
+                assert!(
+                    sums.iter().any(|sum| sum.opens_to(&totals.values, &totals.blindings)),
+                    "opens some prefix"
+                );
                 if !closed {
                     assert_eq!(policy, ResultsPolicy::Live);
                     assert!(total - published >= every, "{total} {published} {every}");
@@ -221,7 +248,10 @@ fn strangers_and_forgers_are_refused() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     let forged = Batch::parse(bytes).expect("reads");
-    assert!(matches!(chronicle.check_batch(&forged), Err(ChronicleError::Batch(BatchError::Signature { .. }))));
+    assert!(matches!(
+        chronicle.check_batch(&forged),
+        Err(ChronicleError::Batch(BatchError::Signature { .. }))
+    ));
     let (draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
     assert!(matches!(draft.check_batch(&good), Err(ChronicleError::NotAdmitted { .. })));
 }
@@ -230,10 +260,24 @@ fn strangers_and_forgers_are_refused() {
 fn acts_out_of_order_are_refused() {
     let (mut draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
     let open = Act::Open { opens: UnixSeconds(100), waivers: vec![] };
-    assert_eq!(draft.record(std::slice::from_ref(&open), &maker(2)).unwrap_err(), ChronicleError::NoRoll);
+    assert_eq!(
+        draft.record(std::slice::from_ref(&open), &maker(2)).unwrap_err(),
+        ChronicleError::NoRoll
+    );
     let (mut chronicle, _) = opened(ResultsPolicy::Live, 1);
-    assert!(matches!(chronicle.record(&[open], &maker(2)), Err(ChronicleError::State { state: State::Open, .. })));
+    assert!(matches!(
+        chronicle.record(&[open], &maker(2)),
+        Err(ChronicleError::State { state: State::Open, .. })
+    ));
     assert!(matches!(chronicle.close(&maker(2)), Err(ChronicleError::State { .. })));
-    let again = RollLoad { manifest: Digest::from_bytes([8; 32]), parent: None, scheme: HashScheme::Sha256, content: roll() };
-    assert_eq!(chronicle.record(&[Act::Load(again)], &maker(2)).unwrap_err(), ChronicleError::SecondRoll);
+    let again = RollLoad {
+        manifest: Digest::from_bytes([8; 32]),
+        parent: None,
+        scheme: HashScheme::Sha256,
+        content: roll(),
+    };
+    assert_eq!(
+        chronicle.record(&[Act::Load(again)], &maker(2)).unwrap_err(),
+        ChronicleError::SecondRoll
+    );
 }

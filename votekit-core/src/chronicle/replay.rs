@@ -1,4 +1,5 @@
-//! Reading a log back: the same state, from the leaves alone, with the evidence only for the counts that leaves do not tell.
+//! Reading a log back: the same state, from the leaves alone, with the evidence only for the counts
+//! that leaves do not tell.
 
 use std::collections::HashMap;
 
@@ -16,7 +17,8 @@ pub trait ReplaySource {
     /// The keys or changes that a `roll` leaf names. `None` when they are not at hand.
     fn roll(&mut self, event: &RollEvent) -> Option<RollContent>;
 
-    /// The opened choices of a batch, envelope by envelope, with the requests. `None` when the evidence is gone.
+    /// The opened choices of a batch, envelope by envelope, with the requests. `None` when the
+    /// evidence is gone.
     fn choices(&mut self, batch: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>>;
 }
 
@@ -31,7 +33,8 @@ impl Chronicle {
     /// Reads one stored block back. The first block of a log makes the chronicle: pass `None` then.
     ///
     /// # Errors
-    /// [`ChronicleError::Leaf`] or [`ChronicleError::Contradiction`] for a damaged log; the chronicle is of no use then.
+    /// [`ChronicleError::Leaf`] or [`ChronicleError::Contradiction`] for a damaged log; the
+    /// chronicle is of no use then.
     pub fn replay(
         chronicle: Option<Self>,
         leaves: &[u8],
@@ -70,15 +73,26 @@ impl Chronicle {
         let mut full_tiles = Vec::new();
         for bytes in leaves_of_block(leaves) {
             let index = chronicle.as_ref().map_or(0, |chronicle| chronicle.tree.size());
-            let bytes = bytes.ok_or(ChronicleError::Contradiction { index, rule: "the block's bytes end within a leaf" })?;
+            let bytes = bytes.ok_or(ChronicleError::Contradiction {
+                index,
+                rule: "the block's bytes end within a leaf",
+            })?;
             let leaf = Leaf::parse(bytes).map_err(|error| ChronicleError::Leaf { index, error })?;
             let chronicle = match (&mut *chronicle, &leaf) {
                 (Some(chronicle), _) => chronicle,
-                (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => none.insert(Self::draft(definition.clone())),
-                (None, _) => return Err(ChronicleError::Contradiction { index, rule: "a log starts with the draft" }),
+                (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
+                    none.insert(Self::draft(definition.clone()))
+                }
+                (None, _) => {
+                    return Err(ChronicleError::Contradiction {
+                        index,
+                        rule: "a log starts with the draft",
+                    });
+                }
             };
             let choices = chronicle.definition.choices.len();
-            let open = open.get_or_insert_with(|| OpenBlock { counts: Counts::zero(choices), choices: None });
+            let open = open
+                .get_or_insert_with(|| OpenBlock { counts: Counts::zero(choices), choices: None });
             chronicle.replay_leaf(&leaf, index, open, ballot_key, source)?;
             chronicle.tree.append(leaf_hash(bytes), &mut full_tiles);
         }
@@ -108,13 +122,15 @@ impl Chronicle {
                 self.report.received += u64::from(batch.count);
                 self.report.replayed += u64::from(batch.count);
                 // A request that stands twice in a batch was decided by its first envelope.
-                open.choices = source.choices(batch).map(|choices| choices.into_iter().rev().collect());
+                open.choices =
+                    source.choices(batch).map(|choices| choices.into_iter().rev().collect());
                 self.evidence_missing |= open.choices.is_none();
             }
             Leaf::Entry(entry) => {
                 let scheme = self.scheme.ok_or(contradiction("entries follow a roll"))?;
                 self.fold.replay(entry, &mut self.electorate, scheme, index);
-                self.replay_entry(entry, open).ok_or(contradiction("a batch has no more entries than envelopes"))?;
+                self.replay_entry(entry, open)
+                    .ok_or(contradiction("a batch has no more entries than envelopes"))?;
             }
             Leaf::Counts(_) => {
                 let height = self.height + 1;
@@ -123,7 +139,9 @@ impl Chronicle {
                     self.publish();
                 }
             }
-            Leaf::Totals(totals) => self.replay_totals(totals).ok_or(contradiction("totals match the evidence"))?,
+            Leaf::Totals(totals) => {
+                self.replay_totals(totals).ok_or(contradiction("totals match the evidence"))?
+            }
             Leaf::Block(BlockLeaf { height, sealed_at, .. }) => {
                 self.height += 1;
                 self.updated_at = *sealed_at;
@@ -145,15 +163,30 @@ impl Chronicle {
         }
     }
 
-    fn replay_roll(&mut self, event: &RollEvent, index: u64, source: &mut dyn ReplaySource) -> Result<(), ChronicleError> {
-        let content: RollContent =
-            source.roll(event).ok_or(ChronicleError::Contradiction { index, rule: "the shards of the roll are at hand" })?;
-        let load = RollLoad { manifest: event.manifest, parent: event.parent, scheme: event.scheme, content };
+    fn replay_roll(
+        &mut self,
+        event: &RollEvent,
+        index: u64,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ChronicleError> {
+        let content: RollContent = source.roll(event).ok_or(ChronicleError::Contradiction {
+            index,
+            rule: "the shards of the roll are at hand",
+        })?;
+        let load = RollLoad {
+            manifest: event.manifest,
+            parent: event.parent,
+            scheme: event.scheme,
+            content,
+        };
         let replayed = self.load(&load)?;
         if replayed == *event {
             Ok(())
         } else {
-            Err(ChronicleError::Contradiction { index, rule: "the shards at hand are those that were loaded" })
+            Err(ChronicleError::Contradiction {
+                index,
+                rule: "the shards at hand are those that were loaded",
+            })
         }
     }
 
@@ -164,12 +197,16 @@ impl Chronicle {
             Decision::Duplicate { .. } => self.report.duplicate += 1,
             Decision::Invalid { .. } => self.report.invalid += 1,
         }
-        let choice = open.choices.as_ref().and_then(|choices| choices.get(&entry.request).copied().flatten());
+        let choice = open
+            .choices
+            .as_ref()
+            .and_then(|choices| choices.get(&entry.request).copied().flatten());
         open.counts.count(Some(entry), choice);
         Some(())
     }
 
-    /// With the evidence at hand the sums must agree. Once it has been destroyed, what was opened is all there is.
+    /// With the evidence at hand the sums must agree. Once it has been destroyed, what was opened
+    /// is all there is.
     fn replay_totals(&mut self, totals: &Totals) -> Option<()> {
         if self.evidence_missing {
             self.tally = Tally::opened(totals)?;

@@ -1,4 +1,5 @@
-//! Reading a whole log again, beside the chronicle that was restored from a snapshot of it: everything the snapshot told must follow from the leaves and the evidence.
+//! Reading a whole log again, beside the chronicle that was restored from a snapshot of it:
+//! everything the snapshot told must follow from the leaves and the evidence.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -88,7 +89,11 @@ impl Scrub {
             counts: chronicle.tally.counts().clone(),
         };
         Self {
-            lists: chronicle.electorate.lists().map(|(first, keys)| (first, Arc::clone(keys))).collect(),
+            lists: chronicle
+                .electorate
+                .lists()
+                .map(|(first, keys)| (first, Arc::clone(keys)))
+                .collect(),
             scheme: None,
             tree: TreeBuilder::new(),
             height: 0,
@@ -118,7 +123,8 @@ impl Scrub {
         self.decided
     }
 
-    /// Reads the next block. `decided` are the requests from [`Scrub::decided`] on, at least those of the block, as the node has them. `purged` says whether evidence may be gone.
+    /// Reads the next block. `decided` are the requests from [`Scrub::decided`] on, at least those
+    /// of the block, as the node has them. `purged` says whether evidence may be gone.
     ///
     /// # Errors
     /// [`ScrubError`]; reading on is of no use then.
@@ -133,17 +139,21 @@ impl Scrub {
         let mut full_tiles = Vec::new();
         for bytes in leaves_of_block(leaves) {
             let index = self.tree.size();
-            let bytes = bytes.ok_or(ScrubError::Contradiction { index, rule: "the block's bytes go on" })?;
+            let bytes = bytes
+                .ok_or(ScrubError::Contradiction { index, rule: "the block's bytes go on" })?;
             match Leaf::parse(bytes).map_err(|error| ScrubError::Leaf { index, error })? {
                 Leaf::Roll(event) => self.scheme = Some(event.scheme),
                 Leaf::Batch(batch) => {
-                    self.choices = source.choices(&batch).map(|choices| choices.into_iter().rev().collect());
+                    self.choices =
+                        source.choices(&batch).map(|choices| choices.into_iter().rev().collect());
                     if self.choices.is_none() && !purged {
                         return Err(ScrubError::Evidence { index, number: batch.number() });
                     }
                     self.evidence_missing |= self.choices.is_none();
                 }
-                Leaf::Entry(entry) => self.entry(&entry, index, decided.get(self.decided - first))?,
+                Leaf::Entry(entry) => {
+                    self.entry(&entry, index, decided.get(self.decided - first))?
+                }
                 _ => {}
             }
             self.tree.append(leaf_hash(bytes), &mut full_tiles);
@@ -160,10 +170,16 @@ impl Scrub {
     pub fn finish(&self) -> Result<(), ScrubError> {
         let Expected { size, height, root, decided, counts } = &self.expected;
         let rules = [
-            (self.tree.size() == *size && self.height == *height, "the log has as many leaves and blocks as at the start"),
+            (
+                self.tree.size() == *size && self.height == *height,
+                "the log has as many leaves and blocks as at the start",
+            ),
             (self.tree.root() == *root, "they have the root that is signed"),
             (self.decided == *decided, "they decide the requests that the node knows"),
-            (self.evidence_missing || self.counts == *counts, "the evidence gives the sums that the node counts with"),
+            (
+                self.evidence_missing || self.counts == *counts,
+                "the evidence gives the sums that the node counts with",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(ScrubError::Whole { size: self.tree.size(), rule }),
@@ -171,21 +187,38 @@ impl Scrub {
         }
     }
 
-    fn entry(&mut self, entry: &Entry, index: u64, known: Option<&Decided>) -> Result<(), ScrubError> {
-        let elector = match (&entry.decision, self.scheme) {
-            (Decision::Accepted { hash } | Decision::Duplicate { hash, .. }, Some(scheme)) => {
-                let key = scheme.registry_key(hash);
-                let find = |(first, keys): &(Elector, Arc<KeyList>)| keys.find(&key).map(|place| Elector(first.0 + place as u32));
-                let found = self.lists.iter().find_map(find);
-                Some(found.ok_or(ScrubError::Contradiction { index, rule: "who votes is registered" })?)
-            }
-            _ => None,
-        };
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        index: u64,
+        known: Option<&Decided>,
+    ) -> Result<(), ScrubError> {
+        let elector =
+            match (&entry.decision, self.scheme) {
+                (Decision::Accepted { hash } | Decision::Duplicate { hash, .. }, Some(scheme)) => {
+                    let key = scheme.registry_key(hash);
+                    let find = |(first, keys): &(Elector, Arc<KeyList>)| {
+                        keys.find(&key).map(|place| Elector(first.0 + place as u32))
+                    };
+                    let found = self.lists.iter().find_map(find);
+                    Some(found.ok_or(ScrubError::Contradiction {
+                        index,
+                        rule: "who votes is registered",
+                    })?)
+                }
+                _ => None,
+            };
         if known != Some(&Decided::new(entry.request, index, elector)) {
-            return Err(ScrubError::Contradiction { index, rule: "the node knows the request with this entry and elector" });
+            return Err(ScrubError::Contradiction {
+                index,
+                rule: "the node knows the request with this entry and elector",
+            });
         }
         self.decided += 1;
-        let choice = self.choices.as_ref().and_then(|choices| choices.get(&entry.request).copied().flatten());
+        let choice = self
+            .choices
+            .as_ref()
+            .and_then(|choices| choices.get(&entry.request).copied().flatten());
         self.counts.count(Some(entry), choice);
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! Snapshots: a chronicle as bytes, so that a restart reads back only what the log gained since.
 //!
-//! A snapshot is a cache. Everything in it follows from the log and the evidence, and whoever restores one holds the root against the signed checkpoint.
-//! It has two parts. The decided requests, of which there are millions, go into segments that are written once and never change. Everything else is small, and goes into
-//! the head together with the digests of the segments and the requests that fill none yet: a head is written anew each time.
+//! A snapshot is a cache. Everything in it follows from the log and the evidence, and whoever
+//! restores one holds the root against the signed checkpoint. It has two parts. The decided
+//! requests, of which there are millions, go into segments that are written once and never change.
+//! Everything else is small, and goes into the head together with the digests of the segments and
+//! the requests that fill none yet: a head is written anew each time.
 //!
-//! Counts that nobody may read yet are sealed to the ballot key: two heads that lie close together would otherwise tell how somebody voted.
+//! Counts that nobody may read yet are sealed to the ballot key: two heads that lie close together
+//! would otherwise tell how somebody voted.
 
 mod bytes;
 
@@ -152,14 +155,16 @@ struct Sums {
 }
 
 impl Chronicle {
-    /// What a snapshot needs of this chronicle besides its decided requests. Quick: taken while nobody may change it.
+    /// What a snapshot needs of this chronicle besides its decided requests. Quick: taken while
+    /// nobody may change it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let open = |tally: &Tally| tally.open(tally.height());
         let loads = self.manifests.iter().zip(&self.decided_before);
         let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
-        let epochs =
-            self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| EpochState { node, epoch, through, ended });
+        let epochs = self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| {
+            EpochState { node, epoch, through, ended }
+        });
         let state = SmallState {
             definition: self.definition.clone(),
             state: self.state,
@@ -168,7 +173,9 @@ impl Chronicle {
             opened: self.opened,
             closed: self.closed,
             scheme: self.scheme,
-            loads: loads.map(|(manifest, after)| LoadState { manifest: *manifest, after: *after }).collect(),
+            loads: loads
+                .map(|(manifest, after)| LoadState { manifest: *manifest, after: *after })
+                .collect(),
             registered: self.electorate.registered(),
             nodes: self.nodes.values().copied().collect(),
             epochs: epochs.collect(),
@@ -185,11 +192,15 @@ impl Chronicle {
         };
         // After the close every sum is public, and what was held back before is of no use.
         let candidate = self.candidate.as_ref().filter(|_| state.sealed).map(open);
-        Snapshot { state, sums: Sums { tally: open(&self.tally), published: open(&self.published), candidate } }
+        Snapshot {
+            state,
+            sums: Sums { tally: open(&self.tally), published: open(&self.published), candidate },
+        }
     }
 
-    /// The chronicle that a snapshot was taken of. `requests` are all decided requests in their order; `rolls` gives what a manifest brought.
-    /// The ballot key is needed while the sums are sealed: until the close.
+    /// The chronicle that a snapshot was taken of. `requests` are all decided requests in their
+    /// order; `rolls` gives what a manifest brought. The ballot key is needed while the sums are
+    /// sealed: until the close.
     ///
     /// # Errors
     /// [`SnapshotError`] when the parts do not fit one another.
@@ -202,15 +213,17 @@ impl Chronicle {
         let sums = head.sums(ballot_key)?;
         let state = head.state;
         let electorate = restore_electorate(&state, requests.decided(), rolls)?;
-        let tree =
-            TreeBuilder::restore(state.size, state.edge).map_err(|_| contradiction("the tree's edge follows from its size"))?;
+        let tree = TreeBuilder::restore(state.size, state.edge)
+            .map_err(|_| contradiction("the tree's edge follows from its size"))?;
         if tree.root() != state.root {
             return Err(contradiction("the tree's edge has the root"));
         }
         let tally = |totals: &Totals| {
-            Tally::opened(totals).filter(|tally| tally.counts().choices.len() == state.definition.choices.len())
+            Tally::opened(totals)
+                .filter(|tally| tally.counts().choices.len() == state.definition.choices.len())
         };
-        let tally_of = |totals: &Totals| tally(totals).ok_or(contradiction("there is a sum for each choice"));
+        let tally_of =
+            |totals: &Totals| tally(totals).ok_or(contradiction("there is a sum for each choice"));
         let (whole, published) = (tally_of(&sums.tally)?, tally_of(&sums.published)?);
         if whole.counts().total() != state.report.accepted {
             return Err(contradiction("the sums add up to the votes accepted"));
@@ -262,8 +275,8 @@ impl Snapshot {
         self.state.state
     }
 
-    /// The head: the digests of the segments in order, and the decided requests that are in none. `sealed_through` is kept beside them: a place in staging
-    /// up to which everything was sealed.
+    /// The head: the digests of the segments in order, and the decided requests that are in none.
+    /// `sealed_through` is kept beside them: a place in staging up to which everything was sealed.
     ///
     /// # Errors
     /// [`SealError`] when the ballot key cannot be used.
@@ -277,8 +290,13 @@ impl Snapshot {
         sealed_through: u64,
         rng: &mut impl rand_core::CryptoRng,
     ) -> Result<Vec<u8>, SealError> {
-        assert_eq!(segments.len() * SEGMENT_REQUESTS + rest.len(), self.state.decided, "segments and rest are all requests");
-        let state = SmallState { segments: segments.to_vec(), sealed_through, ..self.state.clone() };
+        assert_eq!(
+            segments.len() * SEGMENT_REQUESTS + rest.len(),
+            self.state.decided,
+            "segments and rest are all requests"
+        );
+        let state =
+            SmallState { segments: segments.to_vec(), sealed_through, ..self.state.clone() };
         let law_id = &state.definition.law_id;
         let text = json(&state);
         let sums = zeroize::Zeroizing::new(json(&self.sums));
@@ -298,8 +316,14 @@ impl Head {
     pub fn decode(bytes: &[u8], law_id: &LawId) -> Result<Self, SnapshotError> {
         let bytes::Head { state: text, sums, rest } = bytes::decode_head(bytes, law_id)?;
         let mut state: SmallState = parse("the state", text)?;
-        let (sealed_through, segments) = (state.sealed_through, std::mem::take(&mut state.segments));
-        if segments.len().checked_mul(SEGMENT_REQUESTS).and_then(|count| count.checked_add(rest.len())) != Some(state.decided) {
+        let (sealed_through, segments) =
+            (state.sealed_through, std::mem::take(&mut state.segments));
+        if segments
+            .len()
+            .checked_mul(SEGMENT_REQUESTS)
+            .and_then(|count| count.checked_add(rest.len()))
+            != Some(state.decided)
+        {
             return Err(contradiction("segments and rest are all requests"));
         }
         if state.definition.law_id != *law_id {
@@ -335,12 +359,14 @@ impl Head {
         if !self.state.sealed {
             return parse("the sums", &self.sums);
         }
-        let opened = ballot_key.and_then(|key| key.open_sums(&self.state.definition.law_id, &self.text, &self.sums));
+        let opened = ballot_key
+            .and_then(|key| key.open_sums(&self.state.definition.law_id, &self.text, &self.sums));
         parse("the sums", &opened.ok_or(SnapshotError::Sums)?)
     }
 }
 
-/// Lets the rolls take effect and the attempts be made in the order of the log. No key is searched for.
+/// Lets the rolls take effect and the attempts be made in the order of the log. No key is searched
+/// for.
 fn restore_electorate(
     state: &SmallState,
     decided: &[Decided],
@@ -349,20 +375,29 @@ fn restore_electorate(
     if decided.len() != state.decided {
         return Err(contradiction("all requests are there"));
     }
-    if !decided.is_sorted_by(|one, next| one.leaf() < next.leaf()) || decided.last().is_some_and(|last| last.leaf() >= state.size)
+    if !decided.is_sorted_by(|one, next| one.leaf() < next.leaf())
+        || decided.last().is_some_and(|last| last.leaf() >= state.size)
     {
         return Err(contradiction("entries stand in the log one after the other"));
     }
     let mut electorate = Electorate::default();
-    let mut report = Report { received: state.report.received, replayed: state.report.replayed, ..Report::default() };
+    let mut report = Report {
+        received: state.report.received,
+        replayed: state.report.replayed,
+        ..Report::default()
+    };
     let mut done = 0;
     for load in &state.loads {
-        let before = decided.get(done..load.after).ok_or(contradiction("manifests take effect one after the other"))?;
+        let before = decided
+            .get(done..load.after)
+            .ok_or(contradiction("manifests take effect one after the other"))?;
         attempts(&mut electorate, before, &mut report)?;
         done = load.after;
         match rolls(&load.manifest).ok_or(SnapshotError::Roll { manifest: load.manifest })? {
             RollContent::Roll(keys) => {
-                electorate.add_roll(keys).map_err(|_| contradiction("a roll has fewer than 2^32 electors"))?;
+                electorate
+                    .add_roll(keys)
+                    .map_err(|_| contradiction("a roll has fewer than 2^32 electors"))?;
             }
             RollContent::Supplement(changes) => {
                 electorate.apply(&changes);
@@ -370,7 +405,9 @@ fn restore_electorate(
         }
     }
     attempts(&mut electorate, &decided[done..], &mut report)?;
-    if report != state.report || report.received != report.accepted + report.duplicate + report.invalid + report.replayed {
+    if report != state.report
+        || report.received != report.accepted + report.duplicate + report.invalid + report.replayed
+    {
         return Err(contradiction("the requests come to what was reported"));
     }
     if electorate.registered() != state.registered {
@@ -379,7 +416,11 @@ fn restore_electorate(
     Ok(electorate)
 }
 
-fn attempts(electorate: &mut Electorate, decided: &[Decided], report: &mut Report) -> Result<(), SnapshotError> {
+fn attempts(
+    electorate: &mut Electorate,
+    decided: &[Decided],
+    report: &mut Report,
+) -> Result<(), SnapshotError> {
     for decided in decided {
         let Some(elector) = decided.elector() else {
             report.invalid += 1;
@@ -388,7 +429,9 @@ fn attempts(electorate: &mut Electorate, decided: &[Decided], report: &mut Repor
         match electorate.attempt_by(elector) {
             Standing::First => report.accepted += 1,
             Standing::Again { .. } => report.duplicate += 1,
-            Standing::Unknown | Standing::Revoked => return Err(contradiction("who votes is registered")),
+            Standing::Unknown | Standing::Revoked => {
+                return Err(contradiction("who votes is registered"));
+            }
         }
     }
     Ok(())
@@ -402,8 +445,12 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a snapshot has text keys and writes to memory")
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(part: &'static str, text: &[u8]) -> Result<T, SnapshotError> {
-    serde_json::from_slice(text).map_err(|error| SnapshotError::Json { part, column: error.column() })
+fn parse<T: for<'de> Deserialize<'de>>(
+    part: &'static str,
+    text: &[u8],
+) -> Result<T, SnapshotError> {
+    serde_json::from_slice(text)
+        .map_err(|error| SnapshotError::Json { part, column: error.column() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Registry keys by the batch: one block of SHA-256 a message, padded in place.
 //!
-//! A hasher that takes messages piece by piece spends more on its buffer than on a short message. Here each message is laid into a block of its own,
-//! and the blocks of a batch are compressed one after the other: they do not depend on each other, so a processor works on two at a time.
+//! A hasher that takes messages piece by piece spends more on its buffer than on a short message.
+//! Here each message is laid into a block of its own, and the blocks of a batch are compressed one
+//! after the other: they do not depend on each other, so a processor works on two at a time.
 
 use sha2::block_api::compress256;
 use zeroize::Zeroizing;
@@ -10,7 +11,16 @@ use super::{CredentialHasher, RegistryKey};
 use crate::id::LawId;
 
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
-const INITIAL: State = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const INITIAL: State = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 /// Messages up to this many bytes fit one block with their padding.
 const MESSAGE_LENGTH_MAX: usize = 55;
 /// Messages hashed together: their blocks stay in the fastest cache.
@@ -37,13 +47,15 @@ impl KeyedStates {
 
 /// Hashes checked fields to registry keys, in the order in which they are pushed.
 ///
-/// Fields are moved in pieces of a fixed length, which is faster than moving just what is needed: each overwrites the excess of the one before.
+/// Fields are moved in pieces of a fixed length, which is faster than moving just what is needed:
+/// each overwrites the excess of the one before.
 pub(crate) struct KeyBatch<'h> {
     hasher: &'h CredentialHasher,
     /// What stands behind the code: a bar, the law id, the padding up to its length.
     ending: Block,
     ending_length: usize,
-    /// Messages with their padding, and a block for the excess of the last. Wiped on drop: they hold NAS and codes.
+    /// Messages with their padding, and a block for the excess of the last. Wiped on drop: they
+    /// hold NAS and codes.
     blocks: Zeroizing<Vec<u8>>,
     count: usize,
 }
@@ -64,8 +76,8 @@ impl<'h> KeyBatch<'h> {
         self.ending_length = 1 + law.len();
     }
 
-    /// Takes a NAS and the first `code_length` bytes of a code, canonical both. False, and nothing is taken, when the message is too
-    /// long for a block.
+    /// Takes a NAS and the first `code_length` bytes of a code, canonical both. False, and nothing
+    /// is taken, when the message is too long for a block.
     #[inline]
     #[must_use]
     pub(crate) fn push(&mut self, nas: &[u8; 9], code: &[u8; 32], code_length: usize) -> bool {
@@ -73,7 +85,9 @@ impl<'h> KeyBatch<'h> {
         if length > MESSAGE_LENGTH_MAX {
             return false;
         }
-        let Some(message) = self.blocks[64 * self.count..].first_chunk_mut::<128>() else { return false };
+        let Some(message) = self.blocks[64 * self.count..].first_chunk_mut::<128>() else {
+            return false;
+        };
         message[..9].copy_from_slice(nas);
         message[9] = b'|';
         message[10..42].copy_from_slice(code);
@@ -95,7 +109,8 @@ impl<'h> KeyBatch<'h> {
     pub(crate) fn flush(&mut self, keys: &mut Vec<RegistryKey>) {
         let blocks = &mut self.blocks.as_chunks_mut::<64>().0[..self.count];
         match &self.hasher.keyed_states {
-            None => keys.extend(blocks.iter().map(|block| RegistryKey::from_bytes(hashed(INITIAL, block)))),
+            None => keys
+                .extend(blocks.iter().map(|block| RegistryKey::from_bytes(hashed(INITIAL, block)))),
             Some(KeyedStates(states)) => {
                 let [inner, outer] = **states;
                 // H = outer(inner(message)), T = SHA-256(H): each step for the whole batch.
@@ -104,7 +119,9 @@ impl<'h> KeyBatch<'h> {
                         *block = digest_block(&hashed(from, block), length_before);
                     }
                 }
-                keys.extend(blocks.iter().map(|block| RegistryKey::from_bytes(hashed(INITIAL, block))));
+                keys.extend(
+                    blocks.iter().map(|block| RegistryKey::from_bytes(hashed(INITIAL, block))),
+                );
             }
         }
         self.count = 0;

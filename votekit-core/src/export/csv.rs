@@ -5,21 +5,32 @@ use std::borrow::Cow;
 use super::json::percent;
 use crate::results::Results;
 
-/// The results as CSV with the columns `law_id,kind,id,label_fr,label_en,count`: one row of kind `choice` a choice, one `spoiled`, then one `total` a sum.
+/// The results as CSV with the columns `law_id,kind,id,label_fr,label_en,count`: one row of kind
+/// `choice` a choice, one `spoiled`, then one `total` a sum.
 ///
-/// A text that a spreadsheet would take for a formula (it starts with `=`, `+`, `-`, `@`, a tab or a carriage return) is preceded by an apostrophe.
+/// A text that a spreadsheet would take for a formula (it starts with `=`, `+`, `-`, `@`, a tab or
+/// a carriage return) is preceded by an apostrophe.
 #[must_use]
 pub fn to_csv(results: &Results) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let law = inert(results.law_id().as_str());
     let mut row = |kind: &str, id: &str, fr: &str, en: &str, count: &str| {
         let fields = [law.as_ref(), kind, &inert(id), &inert(fr), &inert(en), count];
-        writer.write_record(fields).expect("writing to memory does not fail, and every row has six fields");
+        writer
+            .write_record(fields)
+            .expect("writing to memory does not fail, and every row has six fields");
     };
     for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
         row("choice", choice.id.as_str(), &choice.fr, &choice.en, &count.to_string());
     }
-    row("spoiled", "spoiled", "Votes illisibles", "Spoiled votes", &results.counts.spoiled.to_string());
+    row(
+        "spoiled",
+        "spoiled",
+        "Votes illisibles",
+        "Spoiled votes",
+        &results.counts.spoiled.to_string(),
+    );
     let report = &results.report;
     for (id, fr, en, count) in [
         ("total_votes", "Total des votes", "Total votes", results.counts.total()),
@@ -32,12 +43,22 @@ pub fn to_csv(results: &Results) -> Vec<u8> {
     ] {
         row("total", id, fr, en, &count.to_string());
     }
-    row("total", "turnout_percent", "Taux de participation", "Turnout", &percent(results.turnout_basis_points()));
+    row(
+        "total",
+        "turnout_percent",
+        "Taux de participation",
+        "Turnout",
+        &percent(results.turnout_basis_points()),
+    );
     let rows = writer.into_inner().expect("writing to memory does not fail");
     [b"law_id,kind,id,label_fr,label_en,count\r\n".as_slice(), &rows].concat()
 }
 
 /// Keeps a spreadsheet from running a text as a formula.
 fn inert(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }

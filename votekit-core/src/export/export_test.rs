@@ -10,12 +10,16 @@ use crate::results::Results;
 use crate::tally::Counts;
 
 fn results(choices: &[&str], counts: &[u64]) -> Results {
-    let text = |text: &str| Bilingual { fr: format!("{text}, « fr »"), en: format!("{text}, \"en\"") };
+    let text =
+        |text: &str| Bilingual { fr: format!("{text}, « fr »"), en: format!("{text}, \"en\"") };
     let definition = Definition {
         law_id: "L2025-001".parse().expect("law id"),
         title: text("Title"),
         description: text("Description"),
-        choices: choices.iter().map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).collect(),
+        choices: choices
+            .iter()
+            .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
+            .collect(),
         binding: true,
         results: ResultsPolicy::AfterClose,
         publish_every: 1,
@@ -40,9 +44,14 @@ fn results(choices: &[&str], counts: &[u64]) -> Results {
 }
 
 fn schema() -> jsonschema::Validator {
-    let schema = include_str!("../../../fixtures/reference/nist-sp-1500-100-v2-election-results-reporting.schema.json");
+    let schema = include_str!(
+        "../../../fixtures/reference/nist-sp-1500-100-v2-election-results-reporting.schema.json"
+    );
     let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
-    jsonschema::options().should_validate_formats(true).build(&schema).expect("the schema is a schema")
+    jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("the schema is a schema")
 }
 
 #[test]
@@ -54,7 +63,8 @@ fn the_nist_report_is_valid_in_every_state_and_shape() {
             for closed in [results.closed, None] {
                 results.closed = closed;
                 let report: Value = serde_json::from_slice(&to_nist(&results)).expect("JSON");
-                let errors: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+                let errors: Vec<String> =
+                    validator.iter_errors(&report).map(|error| error.to_string()).collect();
                 assert_eq!(errors, [""; 0], "{choices:?} {state}");
             }
         }
@@ -63,14 +73,17 @@ fn the_nist_report_is_valid_in_every_state_and_shape() {
 
 #[test]
 fn the_schema_refuses_what_it_should() {
-    let mut report: Value = serde_json::from_slice(&to_nist(&results(&["oui", "non"], &[1, 2]))).expect("JSON");
+    let mut report: Value =
+        serde_json::from_slice(&to_nist(&results(&["oui", "non"], &[1, 2]))).expect("JSON");
     report["Election"][0]["Contest"][0]["Type"] = "plebiscite".into();
     assert!(!schema().is_valid(&report));
 }
 
 #[test]
 fn json_says_everything_and_reads_back() {
-    let document: Value = serde_json::from_slice(&to_json(&results(&["oui", "non", "blanc"], &[5, 3, 1]))).expect("JSON");
+    let document: Value =
+        serde_json::from_slice(&to_json(&results(&["oui", "non", "blanc"], &[5, 3, 1])))
+            .expect("JSON");
     assert_eq!(document["oui_count"], 5);
     assert_eq!(document["non_count"], 3);
     assert_eq!(document["blank_count"], 1);
@@ -79,7 +92,8 @@ fn json_says_everything_and_reads_back() {
     assert_eq!(document["turnout_basis_points"], 3333);
     assert_eq!(document["closed"], "2025-11-22T04:40:00Z");
     assert_eq!(document["choices"][2]["id"], "blanc");
-    let other: Value = serde_json::from_slice(&to_json(&results(&["alice", "bob"], &[5, 3]))).expect("JSON");
+    let other: Value =
+        serde_json::from_slice(&to_json(&results(&["alice", "bob"], &[5, 3]))).expect("JSON");
     assert_eq!(other.get("oui_count"), None);
 }
 

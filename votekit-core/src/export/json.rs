@@ -9,7 +9,8 @@ use crate::results::Results;
 /// The name of this format and its version.
 pub const FORMAT: &str = "votekit-results/1";
 
-/// The results as pretty-printed JSON (two spaces, final line feed), keys in the order of [`Document`].
+/// The results as pretty-printed JSON (two spaces, final line feed), keys in the order of
+/// [`Document`].
 ///
 /// ```
 /// # use votekit_core::{ballot::BallotPublicKey, election::*, id::Digest, instant::UnixSeconds, reconcile::Report, results::Results, tally::Counts};
@@ -26,13 +27,15 @@ pub const FORMAT: &str = "votekit-results/1";
 /// ```
 #[must_use]
 pub fn to_json(results: &Results) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
+    let mut bytes =
+        serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
     bytes.push(b'\n');
     bytes
 }
 
-/// What a `certified` leaf states: SHA-256 of the JSON of the result as of the close. `results` must be read from the log as far as the
-/// block that closed the election; its state is written as `closed`, so that the digest does not depend on what it certifies.
+/// What a `certified` leaf states: SHA-256 of the JSON of the result as of the close. `results`
+/// must be read from the log as far as the block that closed the election; its state is written as
+/// `closed`, so that the digest does not depend on what it certifies.
 #[must_use]
 pub fn certified_digest(results: &Results) -> Digest {
     Digest::of(&to_json(&Results { state: State::Closed, ..results.clone() }))
@@ -137,7 +140,12 @@ impl<'a> Document<'a> {
             invalid: report.invalid,
             replayed: report.replayed,
             choices: choices
-                .map(|(choice, count)| ChoiceCount { id: choice.id.as_str(), fr: &choice.fr, en: &choice.en, count: *count })
+                .map(|(choice, count)| ChoiceCount {
+                    id: choice.id.as_str(),
+                    fr: &choice.fr,
+                    en: &choice.en,
+                    count: *count,
+                })
                 .collect(),
             spoiled: counts.spoiled,
             oui_count: count_of("oui"),

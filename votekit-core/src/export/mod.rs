@@ -1,5 +1,6 @@
-//! Results in the formats that people and programs read. Each exporter is pure: [`Results`](crate::results::Results) in, bytes out, the same
-//! bytes each time, with a final line break. The formats are section 12 of `docs/formats.md`.
+//! Results in the formats that people and programs read. Each exporter is pure:
+//! [`Results`](crate::results::Results) in, bytes out, the same bytes each time, with a final line
+//! break. The formats are section 12 of `docs/formats.md`.
 //!
 //! ```text
 //! Results ─▶ json   everything, for programs; the official result is certified by the digest of these bytes

@@ -1,8 +1,9 @@
 //! Results as a NIST SP 1500-100 version 2 election results report, in its JSON form.
 //!
-//! One contest, a ballot measure whatever its choices: votekit knows no candidates or parties, only choices with labels. A blank vote is a choice of the
-//! ballot, so it is a selection with its count; a spoiled vote is a ballot without a readable selection, an undervote in the standard's terms.
-//! The times are those of the log, never of the machine that writes the report.
+//! One contest, a ballot measure whatever its choices: votekit knows no candidates or parties, only
+//! choices with labels. A blank vote is a choice of the ballot, so it is a selection with its
+//! count; a spoiled vote is a ballot without a readable selection, an undervote in the standard's
+//! terms. The times are those of the log, never of the machine that writes the report.
 
 use serde::Serialize;
 
@@ -13,10 +14,12 @@ use crate::results::Results;
 
 const ELECTORATE: &str = "gp-electorate";
 
-/// The results as pretty-printed JSON that is valid under the standard's schema, with a final line feed.
+/// The results as pretty-printed JSON that is valid under the standard's schema, with a final line
+/// feed.
 #[must_use]
 pub fn to_nist(results: &Results) -> Vec<u8> {
-    let mut bytes = serde_json::to_vec_pretty(&election_report(results)).expect("a report has text keys only");
+    let mut bytes =
+        serde_json::to_vec_pretty(&election_report(results)).expect("a report has text keys only");
     bytes.push(b'\n');
     bytes
 }
@@ -43,7 +46,8 @@ fn election_report(results: &Results) -> ElectionReport<'_> {
             State::Closed => "unofficial-complete",
             State::Certified => "certified",
         },
-        test_type: (!results.definition.binding).then_some("consultation or test: nothing binding is decided"),
+        test_type: (!results.definition.binding)
+            .then_some("consultation or test: nothing binding is decided"),
         vendor_application_id: "votekit",
     }
 }
@@ -77,7 +81,10 @@ fn election(results: &Results) -> Election<'_> {
         count_status: [count_status(results)],
         election_scope_id: ELECTORATE,
         end_date: date(end),
-        external_identifier: [ExternalIdentifier::new("law-id", definition.law_id.as_str().to_owned())],
+        external_identifier: [ExternalIdentifier::new(
+            "law-id",
+            definition.law_id.as_str().to_owned(),
+        )],
         name: bilingual(&definition.title),
         other_type: if is_referendum(results) { "referendum" } else { "vote" },
         start_date: date(start),
@@ -152,11 +159,19 @@ fn bilingual(text_: &Bilingual) -> InternationalizedText<'_> {
 }
 
 fn text<'a>(contents: [(&'static str, &'a str); 2]) -> InternationalizedText<'a> {
-    let string = |(language, content)| LanguageString { kind: "ElectionResults.LanguageString", content, language };
-    InternationalizedText { kind: "ElectionResults.InternationalizedText", text: contents.map(string) }
+    let string = |(language, content)| LanguageString {
+        kind: "ElectionResults.LanguageString",
+        content,
+        language,
+    };
+    InternationalizedText {
+        kind: "ElectionResults.InternationalizedText",
+        text: contents.map(string),
+    }
 }
 
-/// The classes of the standard, with the attributes that votekit fills in. Field order is the order in the file.
+/// The classes of the standard, with the attributes that votekit fills in. Field order is the order
+/// in the file.
 macro_rules! classes {
     ($($name:ident $(<$life:lifetime>)? { $($field:ident / $wire:literal : $type:ty,)* })*) => {
         $(#[derive(Serialize)]
@@ -282,6 +297,11 @@ struct BallotMeasureContest<'a> {
 
 impl ExternalIdentifier {
     fn new(other_type: &'static str, value: String) -> Self {
-        Self { kind: "ElectionResults.ExternalIdentifier", other_type, identifier_type: "other", value }
+        Self {
+            kind: "ElectionResults.ExternalIdentifier",
+            other_type,
+            identifier_type: "other",
+            value,
+        }
     }
 }

@@ -1,7 +1,9 @@
-//! Checkpoints (C2SP tlog-checkpoint): a log's name, size and root, signed by the log and cosigned by witnesses.
+//! Checkpoints (C2SP tlog-checkpoint): a log's name, size and root, signed by the log and cosigned
+//! by witnesses.
 //!
-//! A cosignature (C2SP tlog-cosignature, Ed25519 v1) says that at its time the largest tree the cosigner had seen of this log had
-//! this root, and began with every tree it had cosigned before. In votekit the authorities are the witnesses.
+//! A cosignature (C2SP tlog-cosignature, Ed25519 v1) says that at its time the largest tree the
+//! cosigner had seen of this log had this root, and began with every tree it had cosigned before.
+//! In votekit the authorities are the witnesses.
 
 use std::fmt;
 
@@ -10,7 +12,8 @@ use ed25519_dalek::Signer as _;
 use super::encoding::{base64, parse_base64_array, parse_decimal};
 use super::merkle::TreeHash;
 use super::note::{
-    KeyError, KeyKind, KeyName, Note, NoteError, Signature, SigningKey, VerifierKey, check_text, cosigned_message, debug_secret,
+    KeyError, KeyKind, KeyName, Note, NoteError, Signature, SigningKey, VerifierKey, check_text,
+    cosigned_message, debug_secret,
 };
 use crate::id::LawId;
 use crate::instant::UnixSeconds;
@@ -64,8 +67,8 @@ pub enum CheckpointRule {
     Root,
 }
 
-/// The origin of an election's log, which is also the name of its log keys: `<base>/<law>`, or `<base>/test/<law>` if nothing
-/// binding is decided.
+/// The origin of an election's log, which is also the name of its log keys: `<base>/<law>`, or
+/// `<base>/test/<law>` if nothing binding is decided.
 ///
 /// # Errors
 /// None in practice: a base and a law id are made of characters that a key name may hold.
@@ -99,7 +102,8 @@ impl Checkpoint {
         Self { origin: origin.as_str().to_owned(), size, root, extensions: Vec::new() }
     }
 
-    /// Reads the text of a checkpoint's note. Extension lines, which votekit does not write, are kept.
+    /// Reads the text of a checkpoint's note. Extension lines, which votekit does not write, are
+    /// kept.
     ///
     /// # Errors
     /// [`CheckpointError::Malformed`], or [`CheckpointError::Note`] if the text can be in no note.
@@ -116,7 +120,9 @@ impl Checkpoint {
         Ok(Self {
             origin: (*origin).to_owned(),
             size: parse_decimal(size.as_bytes()).ok_or(malformed(2, CheckpointRule::Size))?,
-            root: parse_base64_array(root.as_bytes()).map(TreeHash::from_bytes).ok_or(malformed(3, CheckpointRule::Root))?,
+            root: parse_base64_array(root.as_bytes())
+                .map(TreeHash::from_bytes)
+                .ok_or(malformed(3, CheckpointRule::Root))?,
             extensions: extensions.iter().map(|line| (*line).to_owned()).collect(),
         })
     }
@@ -148,7 +154,8 @@ impl Checkpoint {
     /// The text that is signed, with its final line feed.
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text = format!("{}\n{}\n{}\n", self.origin, self.size, base64(self.root.as_bytes()));
+        let mut text =
+            format!("{}\n{}\n{}\n", self.origin, self.size, base64(self.root.as_bytes()));
         for extension in &self.extensions {
             text.push_str(extension);
             text.push('\n');
@@ -192,12 +199,18 @@ impl Cosigner {
         &self.verifier
     }
 
-    /// Cosigns a checkpoint. It is for the caller to have checked first that this checkpoint follows from the last one cosigned.
+    /// Cosigns a checkpoint. It is for the caller to have checked first that this checkpoint
+    /// follows from the last one cosigned.
     ///
     /// # Errors
     /// [`CheckpointError::Time`] for a time of 2^63 or later.
-    pub fn cosign(&self, checkpoint: &Checkpoint, at: UnixSeconds) -> Result<Signature, CheckpointError> {
-        let message = cosigned_message(at, &checkpoint.text()).ok_or(CheckpointError::Time { at })?;
+    pub fn cosign(
+        &self,
+        checkpoint: &Checkpoint,
+        at: UnixSeconds,
+    ) -> Result<Signature, CheckpointError> {
+        let message =
+            cosigned_message(at, &checkpoint.text()).ok_or(CheckpointError::Time { at })?;
         let mut bytes = at.0.to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.key.sign(message.as_bytes()).to_bytes());
         Ok(Signature::new(self.verifier.name().clone(), self.verifier.id(), bytes))
@@ -219,7 +232,8 @@ pub struct SignedCheckpoint {
 }
 
 impl SignedCheckpoint {
-    /// Joins a checkpoint, the log's signature and the cosignatures, which votekit keeps in the policy's order.
+    /// Joins a checkpoint, the log's signature and the cosignatures, which votekit keeps in the
+    /// policy's order.
     ///
     /// # Errors
     /// [`CheckpointError::Note`] if there are too many signatures.

@@ -15,8 +15,14 @@ fn the_example_of_the_specification_is_read() {
     let signed = SignedCheckpoint::parse(BEHIND_THE_SOFA.as_bytes()).expect("a checkpoint");
     assert_eq!(signed.to_string(), BEHIND_THE_SOFA);
     let checkpoint = signed.unverified();
-    assert_eq!((checkpoint.origin(), checkpoint.size()), ("example.com/behind-the-sofa", 20_852_163));
-    assert_eq!(base64(checkpoint.root().as_bytes()), "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=");
+    assert_eq!(
+        (checkpoint.origin(), checkpoint.size()),
+        ("example.com/behind-the-sofa", 20_852_163)
+    );
+    assert_eq!(
+        base64(checkpoint.root().as_bytes()),
+        "CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I="
+    );
     assert_eq!(checkpoint.text(), signed.note().text());
     // The time in the witness's line is the one of the specification's example message.
     let cosignature = signed.note().signatures()[1].as_bytes();
@@ -26,7 +32,8 @@ fn the_example_of_the_specification_is_read() {
 
 #[test]
 fn the_cosigned_message_is_that_of_the_specification() {
-    let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+    let text =
+        "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
     let message = cosigned_message(UnixSeconds(1_679_315_147), text);
     assert_eq!(message, Some(format!("cosignature/v1\ntime 1679315147\n{text}")));
 }
@@ -35,9 +42,18 @@ fn the_cosigned_message_is_that_of_the_specification() {
 fn origins_tell_binding_elections_from_the_others() {
     let base = "example.org/vote".parse().expect("a name");
     let law = "L2025-001".parse().expect("a law");
-    assert_eq!(origin_of(&base, &law, true).expect("a name").as_str(), "example.org/vote/L2025-001");
-    assert_eq!(origin_of(&base, &law, false).expect("a name").as_str(), "example.org/vote/test/L2025-001");
-    assert_eq!(cosigner_name_of(&base, "a1").expect("a name").as_str(), "example.org/vote/authority/a1");
+    assert_eq!(
+        origin_of(&base, &law, true).expect("a name").as_str(),
+        "example.org/vote/L2025-001"
+    );
+    assert_eq!(
+        origin_of(&base, &law, false).expect("a name").as_str(),
+        "example.org/vote/test/L2025-001"
+    );
+    assert_eq!(
+        cosigner_name_of(&base, "a1").expect("a name").as_str(),
+        "example.org/vote/authority/a1"
+    );
     assert!(cosigner_name_of(&base, "").is_err());
     assert!(cosigner_name_of(&base, "a 1").is_err());
 }
@@ -61,10 +77,20 @@ fn malformed_texts_are_refused_by_line_and_rule() {
         ("o\n1\nAQ==\n".to_owned(), 3, CheckpointRule::Root),
     ];
     for (text, line, rule) in cases {
-        assert_eq!(Checkpoint::parse_text(&text), Err(CheckpointError::Malformed { line, rule }), "{text:?}");
+        assert_eq!(
+            Checkpoint::parse_text(&text),
+            Err(CheckpointError::Malformed { line, rule }),
+            "{text:?}"
+        );
     }
-    assert!(matches!(Checkpoint::parse_text(&format!("o\n1\n{ROOT}")), Err(CheckpointError::Note(_))));
-    assert!(matches!(Checkpoint::parse_text(&format!("o\r\n1\n{ROOT}\n")), Err(CheckpointError::Note(_))));
+    assert!(matches!(
+        Checkpoint::parse_text(&format!("o\n1\n{ROOT}")),
+        Err(CheckpointError::Note(_))
+    ));
+    assert!(matches!(
+        Checkpoint::parse_text(&format!("o\r\n1\n{ROOT}\n")),
+        Err(CheckpointError::Note(_))
+    ));
 }
 
 #[test]
@@ -82,11 +108,15 @@ fn an_authority_signs_and_cosigns() {
     let signed = signed(&checkpoint, &authorities(1), &[0]);
     let keys = [authority.log_key.verifier().clone(), authority.cosigner.verifier().clone()];
     let verified = signed.note().verify_strict(&keys).expect("its own signatures");
-    assert_eq!(verified.iter().map(|line| line.at).collect::<Vec<_>>(), [None, Some(UnixSeconds(1_763_700_000))]);
+    assert_eq!(
+        verified.iter().map(|line| line.at).collect::<Vec<_>>(),
+        [None, Some(UnixSeconds(1_763_700_000))]
+    );
     assert_eq!(keys[1].to_string().parse(), Ok(keys[1].clone()));
     assert_eq!(SignedCheckpoint::parse(signed.to_string().as_bytes()), Ok(signed));
 
-    let elsewhere = Checkpoint::new(&"example.org/other".parse().expect("a name"), 1, leaf_hash(b"leaf"));
+    let elsewhere =
+        Checkpoint::new(&"example.org/other".parse().expect("a name"), 1, leaf_hash(b"leaf"));
     assert!(matches!(elsewhere.sign(&authority.log_key), Err(CheckpointError::Origin { .. })));
     assert!(format!("{:?}", authority.cosigner).contains("redacted"));
 }
@@ -103,8 +133,14 @@ fn times_end_before_two_to_the_sixty_three() {
     late[..8].copy_from_slice(&(1u64 << 63).to_be_bytes());
     use crate::log::note::SignatureError;
     assert_eq!(cosigner.verifier().verify(&checkpoint.text(), &late), Err(SignatureError::Time));
-    assert_eq!(cosigner.verifier().verify(&checkpoint.text(), &late[..71]), Err(SignatureError::Length { length: 71 }));
-    assert_eq!(cosigner.verifier().verify(&checkpoint.text(), &[]), Err(SignatureError::Length { length: 0 }));
+    assert_eq!(
+        cosigner.verifier().verify(&checkpoint.text(), &late[..71]),
+        Err(SignatureError::Length { length: 71 })
+    );
+    assert_eq!(
+        cosigner.verifier().verify(&checkpoint.text(), &[]),
+        Err(SignatureError::Length { length: 0 })
+    );
 }
 
 #[test]
@@ -117,7 +153,10 @@ fn a_cosignature_is_for_these_very_lines() {
         Checkpoint::new(&origin(), 8, leaf_hash(b"leaf")),
         Checkpoint::new(&origin(), 7, leaf_hash(b"other")),
     ];
-    assert_eq!(cosigner.verifier().verify(&checkpoint.text(), line.as_bytes()), Ok(Some(UnixSeconds(5))));
+    assert_eq!(
+        cosigner.verifier().verify(&checkpoint.text(), line.as_bytes()),
+        Ok(Some(UnixSeconds(5)))
+    );
     for other in others {
         assert!(cosigner.verifier().verify(&other.text(), line.as_bytes()).is_err());
     }

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 /// An ASCII decimal without sign or leading zero that fits 64 bits.
 pub(super) fn parse_decimal(text: &[u8]) -> Option<u64> {
-    let canonical = matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().all(u8::is_ascii_digit);
+    let canonical =
+        matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().all(u8::is_ascii_digit);
     if !canonical {
         return None;
     }
@@ -35,7 +36,9 @@ mod tests {
     fn decimals_have_one_form() {
         assert_eq!(parse_decimal(b"0"), Some(0));
         assert_eq!(parse_decimal(b"18446744073709551615"), Some(u64::MAX));
-        for bad in ["", "00", "01", "+1", "-1", " 1", "1 ", "1\r", "0x1", "18446744073709551616", "١"] {
+        for bad in
+            ["", "00", "01", "+1", "-1", " 1", "1 ", "1\r", "0x1", "18446744073709551616", "١"]
+        {
             assert_eq!(parse_decimal(bad.as_bytes()), None, "{bad:?}");
         }
     }

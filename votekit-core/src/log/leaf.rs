@@ -1,8 +1,9 @@
 //! Leaves: what the log of an election is made of.
 //!
-//! Each is one canonical compact JSON object (`docs/formats.md`, section 6). Reading accepts only bytes that are equal to their own
-//! canonical form, so that one leaf has one text and one hash. Entries, of which there are millions, have a hand-written codec;
-//! the others go through serde and are compared with their own encoding.
+//! Each is one canonical compact JSON object (`docs/formats.md`, section 6). Reading accepts only
+//! bytes that are equal to their own canonical form, so that one leaf has one text and one hash.
+//! Entries, of which there are millions, have a hand-written codec; the others go through serde and
+//! are compared with their own encoding.
 
 use serde::{Deserialize, Serialize};
 
@@ -106,7 +107,8 @@ pub struct RollEvent {
     pub added: u64,
     /// Credentials a supplement revoked.
     pub revoked: u64,
-    /// Revocations refused because the credential was spent already; their replacements were not added.
+    /// Revocations refused because the credential was spent already; their replacements were not
+    /// added.
     pub refused: u64,
 }
 
@@ -159,7 +161,8 @@ impl BatchLeaf {
     }
 }
 
-/// Commitments to the counts of a block: one a choice in the definition's order, then one for spoiled votes.
+/// Commitments to the counts of a block: one a choice in the definition's order, then one for
+/// spoiled votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -255,7 +258,8 @@ impl Leaf {
         if bytes.len() > Self::LENGTH_MAX {
             return Err(LeafError::TooLong { length: bytes.len() });
         }
-        let wire = serde_json::from_slice(bytes).map_err(|error| LeafError::Syntax { column: error.column() })?;
+        let wire = serde_json::from_slice(bytes)
+            .map_err(|error| LeafError::Syntax { column: error.column() })?;
         let leaf = match wire {
             Wire::Election(event) => Self::Election(event),
             Wire::Roll(event) => Self::Roll(event),
@@ -274,7 +278,8 @@ fn canonical(found: &[u8], expected: &[u8]) -> Result<(), LeafError> {
     if found == expected {
         return Ok(());
     }
-    let position = found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
+    let position =
+        found.iter().zip(expected).take_while(|(found, expected)| found == expected).count();
     Err(LeafError::NotCanonical { position })
 }
 
@@ -347,7 +352,8 @@ impl<'a> Scan<'a> {
         } else {
             self.expect(INVALID)?;
             let length = self.bytes[self.position..].iter().position(|byte| *byte == b'"')?;
-            let reason = InvalidReason::from_bytes(&self.bytes[self.position..self.position + length])?;
+            let reason =
+                InvalidReason::from_bytes(&self.bytes[self.position..self.position + length])?;
             self.position += length + 1;
             Decision::Invalid { reason }
         };

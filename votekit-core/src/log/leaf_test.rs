@@ -10,7 +10,9 @@ fn definition(title: &str) -> Definition {
         law_id: "L2025-001".parse().expect("law id"),
         title: text.clone(),
         description: text,
-        choices: ["oui", "non"].map(|id| Choice::with_customary_labels(id.parse().expect("choice id"))).to_vec(),
+        choices: ["oui", "non"]
+            .map(|id| Choice::with_customary_labels(id.parse().expect("choice id")))
+            .to_vec(),
         binding: false,
         results: ResultsPolicy::AfterClose,
         publish_every: 1,
@@ -28,10 +30,18 @@ fn one_of_each() -> Vec<Leaf> {
     let digest = Digest::from_bytes([0xef; 32]);
     let report = Report { received: 5, accepted: 2, duplicate: 1, invalid: 1, replayed: 1 };
     let (epoch, sequence) = (Epoch(1), Sequence(2));
-    let entry =
-        |decision| Leaf::Entry(Entry { request: RequestId::from_bytes([0xab; 16]), decision, minute: UnixMinutes(29_383_333) });
+    let entry = |decision| {
+        Leaf::Entry(Entry {
+            request: RequestId::from_bytes([0xab; 16]),
+            decision,
+            minute: UnixMinutes(29_383_333),
+        })
+    };
     let mut leaves = vec![
-        Leaf::Election(ElectionEvent::Draft { at, definition: definition("Loi « sur »\n\"l'eau\" \u{1f}") }),
+        Leaf::Election(ElectionEvent::Draft {
+            at,
+            definition: definition("Loi « sur »\n\"l'eau\" \u{1f}"),
+        }),
         Leaf::Election(ElectionEvent::Open {
             at,
             opens: at,
@@ -58,10 +68,21 @@ fn one_of_each() -> Vec<Leaf> {
         entry(Decision::Accepted { hash }),
         entry(Decision::Duplicate { hash, attempt: 2 }),
         Leaf::Counts(Counts { commitments: vec![Commitment::from_bytes([3; 32]); 3] }),
-        Leaf::Totals(Totals { through: 4, values: vec![1, 0, 1], blindings: vec![crate::commitment::Blinding::zero(); 3] }),
-        Leaf::Block(BlockLeaf { height: 4, term: 1, leader: "authority-1".to_owned(), sealed_at: at }),
+        Leaf::Totals(Totals {
+            through: 4,
+            values: vec![1, 0, 1],
+            blindings: vec![crate::commitment::Blinding::zero(); 3],
+        }),
+        Leaf::Block(BlockLeaf {
+            height: 4,
+            term: 1,
+            leader: "authority-1".to_owned(),
+            sealed_at: at,
+        }),
     ];
-    for reason in [InvalidReason::Unknown, InvalidReason::Revoked, InvalidReason::Early, InvalidReason::Late] {
+    for reason in
+        [InvalidReason::Unknown, InvalidReason::Revoked, InvalidReason::Early, InvalidReason::Late]
+    {
         leaves.push(entry(Decision::Invalid { reason }));
     }
     leaves
@@ -70,10 +91,13 @@ fn one_of_each() -> Vec<Leaf> {
 #[test]
 fn the_golden_vectors_are_reproduced_and_read_back() {
     let golden = include_str!("../../../fixtures/vectors/leaves.jsonl");
-    let written: String =
-        one_of_each().iter().map(|leaf| String::from_utf8(leaf.to_bytes()).expect("JSON is UTF-8") + "\n").collect();
+    let written: String = one_of_each()
+        .iter()
+        .map(|leaf| String::from_utf8(leaf.to_bytes()).expect("JSON is UTF-8") + "\n")
+        .collect();
     assert_eq!(written, golden);
-    let read: Vec<_> = golden.lines().map(|line| Leaf::parse(line.as_bytes()).expect("canonical")).collect();
+    let read: Vec<_> =
+        golden.lines().map(|line| Leaf::parse(line.as_bytes()).expect("canonical")).collect();
     assert_eq!(read, one_of_each());
 }
 

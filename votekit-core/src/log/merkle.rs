@@ -1,8 +1,12 @@
-//! The Merkle tree of RFC 6962 section 2.1 over SHA-256: its hashes, its growth, its roots and its proofs.
+//! The Merkle tree of RFC 6962 section 2.1 over SHA-256: its hashes, its growth, its roots and its
+//! proofs.
 //!
-//! - [`TreeBuilder`] grows a tree leaf by leaf and gives out each tile as it fills: the writer's side.
-//! - [`RootHasher`] gives the root of a stream of leaves without keeping the tree, in pieces if wanted: the verifier's side.
-//! - [`prove_inclusion`] and [`prove_consistency`] read tiles; [`verify_inclusion`] and [`verify_consistency`] need only hashes.
+//! - [`TreeBuilder`] grows a tree leaf by leaf and gives out each tile as it fills: the writer's
+//!   side.
+//! - [`RootHasher`] gives the root of a stream of leaves without keeping the tree, in pieces if
+//!   wanted: the verifier's side.
+//! - [`prove_inclusion`] and [`prove_consistency`] read tiles; [`verify_inclusion`] and
+//!   [`verify_consistency`] need only hashes.
 //!
 //! Sizes and indices count leaves.
 
@@ -21,7 +25,8 @@ pub use root::{MisalignedError, RootHasher};
 pub use verify::{ProofError, verify_consistency, verify_inclusion};
 
 hex_bytes! {
-    /// The Merkle tree hash of some consecutive leaves: of one leaf, of a subtree, or of the whole tree.
+    /// The Merkle tree hash of some consecutive leaves: of one leaf, of a subtree, or of the whole
+    /// tree.
     TreeHash, 32
 }
 
@@ -46,15 +51,19 @@ pub fn empty_root() -> TreeHash {
     TreeHash(Sha256::digest([]).into())
 }
 
-/// The hash over the perfect subtrees that a tree falls into, from left to right, each larger than the next: RFC 6962 splits
-/// off the largest power of two each time, so they join from the right.
+/// The hash over the perfect subtrees that a tree falls into, from left to right, each larger than
+/// the next: RFC 6962 splits off the largest power of two each time, so they join from the right.
 fn join_from_right(subtrees: impl DoubleEndedIterator<Item = TreeHash>) -> Option<TreeHash> {
     subtrees.rev().reduce(|right, left| node_hash(&left, &right))
 }
 
 /// The hash of a perfect subtree, given the hashes of its 2^k equal parts.
 fn perfect_hash(parts: &[TreeHash]) -> TreeHash {
-    debug_assert!(parts.len().is_power_of_two(), "a perfect subtree has 2^k parts, not {}", parts.len());
+    debug_assert!(
+        parts.len().is_power_of_two(),
+        "a perfect subtree has 2^k parts, not {}",
+        parts.len()
+    );
     match parts {
         [part] => *part,
         _ => {

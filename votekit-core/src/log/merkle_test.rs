@@ -6,7 +6,8 @@ use super::*;
 use crate::log::samples::{SampleTree, leaf};
 use crate::log::tile::{Tile, TilePath};
 
-/// RFC 6962 section 2.1 word for word, recursive, over ranges of leaves; it shares nothing with the code under test.
+/// RFC 6962 section 2.1 word for word, recursive, over ranges of leaves; it shares nothing with the
+/// code under test.
 struct Naive {
     leaves: Vec<Vec<u8>>,
     known: HashMap<(usize, usize), [u8; 32]>,
@@ -79,10 +80,20 @@ fn raw(hashes: &[TreeHash]) -> Vec<[u8; 32]> {
     hashes.iter().map(|hash| *hash.as_bytes()).collect()
 }
 
-/// The eight leaves and roots that implementations of Certificate Transparency have shared since its first reference code.
+/// The eight leaves and roots that implementations of Certificate Transparency have shared since
+/// its first reference code.
 #[test]
 fn certificate_transparency_roots() {
-    let leaves = ["", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"];
+    let leaves = [
+        "",
+        "00",
+        "10",
+        "2021",
+        "3031",
+        "40414243",
+        "5051525354555657",
+        "606162636465666768696a6b6c6d6e6f",
+    ];
     let roots = [
         "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -93,7 +104,10 @@ fn certificate_transparency_roots() {
         "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
         "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
     ];
-    assert_eq!(empty_root().to_hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_eq!(
+        empty_root().to_hex(),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
     assert_eq!(TreeBuilder::new().root(), empty_root());
     assert_eq!(RootHasher::new().root(), empty_root());
     let (mut builder, mut hasher) = (TreeBuilder::new(), RootHasher::new());
@@ -109,7 +123,8 @@ fn certificate_transparency_roots() {
 /// All trees up to this size are compared with the naive ones: past one full tile.
 const SMALL: u64 = 300;
 
-/// The roots of all small trees, the empty one first, as the builder has them and as the naive tree has them.
+/// The roots of all small trees, the empty one first, as the builder has them and as the naive tree
+/// has them.
 fn small_roots(naive: &mut Naive) -> Vec<TreeHash> {
     let mut growing = TreeBuilder::new();
     let mut roots = vec![growing.root()];
@@ -130,8 +145,21 @@ fn inclusion_proofs_of_all_small_trees_match_the_naive_ones() {
         assert_eq!(root_of_tiles(&tree, size), Ok(roots[size as usize]));
         for index in 0..size {
             let proof = prove_inclusion(&tree, index, size).expect("in the tree");
-            assert_eq!(raw(&proof), naive.path(index as usize, 0, size as usize), "{index} of {size}");
-            assert_eq!(verify_inclusion(&leaves[index as usize], index, size, &proof, &roots[size as usize]), Ok(()));
+            assert_eq!(
+                raw(&proof),
+                naive.path(index as usize, 0, size as usize),
+                "{index} of {size}"
+            );
+            assert_eq!(
+                verify_inclusion(
+                    &leaves[index as usize],
+                    index,
+                    size,
+                    &proof,
+                    &roots[size as usize]
+                ),
+                Ok(())
+            );
         }
     }
 }
@@ -144,7 +172,11 @@ fn consistency_proofs_of_all_small_trees_match_the_naive_ones() {
         for first in 0..=second {
             let proof = prove_consistency(&tree, first, second).expect("in the tree");
             if first > 0 {
-                assert_eq!(raw(&proof), naive.subproof(first as usize, 0, second as usize, true), "{first} to {second}");
+                assert_eq!(
+                    raw(&proof),
+                    naive.subproof(first as usize, 0, second as usize, true),
+                    "{first} to {second}"
+                );
             }
             let (old, new) = (&roots[first as usize], &roots[second as usize]);
             assert_eq!(verify_consistency(first, old, second, new, &proof), Ok(()));
@@ -159,12 +191,21 @@ fn any_change_to_an_inclusion_proof_is_refused() {
     for size in 1..=40 {
         let root = root_of_tiles(&tree, size).expect("in the tree");
         for index in 0..size {
-            let (hash, proof) = (leaf_hash(&leaf(index)), prove_inclusion(&tree, index, size).expect("in the tree"));
+            let (hash, proof) = (
+                leaf_hash(&leaf(index)),
+                prove_inclusion(&tree, index, size).expect("in the tree"),
+            );
             for changed in changes(&proof) {
-                assert!(verify_inclusion(&hash, index, size, &changed, &root).is_err(), "{index} of {size}");
+                assert!(
+                    verify_inclusion(&hash, index, size, &changed, &root).is_err(),
+                    "{index} of {size}"
+                );
             }
             for other in (0..=size).filter(|other| *other != index) {
-                assert!(verify_inclusion(&hash, other, size, &proof, &root).is_err(), "{index} as {other} of {size}");
+                assert!(
+                    verify_inclusion(&hash, other, size, &proof, &root).is_err(),
+                    "{index} as {other} of {size}"
+                );
             }
             assert!(verify_inclusion(&flipped(hash, 7), index, size, &proof, &root).is_err());
             assert!(verify_inclusion(&hash, index, size, &proof, &flipped(root, 31)).is_err());
@@ -175,17 +216,27 @@ fn any_change_to_an_inclusion_proof_is_refused() {
 #[test]
 fn any_change_to_a_consistency_proof_is_refused() {
     let tree = SampleTree::of_size(40);
-    let roots: Vec<TreeHash> = (0..=40).map(|size| root_of_tiles(&tree, size).expect("in the tree")).collect();
+    let roots: Vec<TreeHash> =
+        (0..=40).map(|size| root_of_tiles(&tree, size).expect("in the tree")).collect();
     for second in 0..=40 {
         for first in 0..=second {
             let (old, new) = (roots[first as usize], roots[second as usize]);
             let proof = prove_consistency(&tree, first, second).expect("in the tree");
             for changed in changes(&proof) {
-                assert!(verify_consistency(first, &old, second, &new, &changed).is_err(), "{first} to {second}");
+                assert!(
+                    verify_consistency(first, &old, second, &new, &changed).is_err(),
+                    "{first} to {second}"
+                );
             }
-            assert!(verify_consistency(first, &flipped(old, 0), second, &new, &proof).is_err(), "{first} to {second}");
+            assert!(
+                verify_consistency(first, &flipped(old, 0), second, &new, &proof).is_err(),
+                "{first} to {second}"
+            );
             if first > 0 {
-                assert!(verify_consistency(first, &old, second, &flipped(new, 0), &proof).is_err(), "{first} to {second}");
+                assert!(
+                    verify_consistency(first, &old, second, &flipped(new, 0), &proof).is_err(),
+                    "{first} to {second}"
+                );
             }
             if first < second {
                 assert_eq!(
@@ -227,10 +278,21 @@ fn flipped(hash: TreeHash, byte: usize) -> TreeHash {
 #[test]
 fn proofs_at_the_ends_of_the_number_range_do_not_overflow() {
     let hash = empty_root();
-    for (index, size) in [(u64::MAX - 1, u64::MAX), (0, u64::MAX), (1 << 63, u64::MAX), (u64::MAX, u64::MAX)] {
+    for (index, size) in
+        [(u64::MAX - 1, u64::MAX), (0, u64::MAX), (1 << 63, u64::MAX), (u64::MAX, u64::MAX)]
+    {
         for length in [0, 1, 63, 64, 65, 200] {
             assert!(verify_inclusion(&hash, index, size, &vec![hash; length], &hash).is_err());
-            assert!(verify_consistency(index.max(1), &hash, size, &flipped(hash, 0), &vec![hash; length]).is_err());
+            assert!(
+                verify_consistency(
+                    index.max(1),
+                    &hash,
+                    size,
+                    &flipped(hash, 0),
+                    &vec![hash; length]
+                )
+                .is_err()
+            );
         }
     }
 }
@@ -241,7 +303,8 @@ fn the_tiles_of_seventy_thousand_leaves() {
     let tree = SampleTree::of_size(70_000);
     let full = |level| tree.full_tiles.iter().filter(|full| full.tile.level() == level).count();
     assert_eq!((full(0), full(1), full(2)), (273, 1, 0));
-    let partial: Vec<String> = tree.builder.partial_tiles().map(|(tile, _)| tile.to_string()).collect();
+    let partial: Vec<String> =
+        tree.builder.partial_tiles().map(|(tile, _)| tile.to_string()).collect();
     assert_eq!(partial, ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1"]);
     for (tile, hashes) in tree.builder.partial_tiles() {
         assert_eq!(hashes.len(), usize::from(tile.width()));
@@ -249,7 +312,10 @@ fn the_tiles_of_seventy_thousand_leaves() {
     }
     // Tiles come in the order in which they fill, each the first time its place has 256 hashes.
     for (number, full) in tree.full_tiles.iter().filter(|full| full.tile.level() == 0).enumerate() {
-        assert_eq!(full.tile.to_string(), TilePath::Tile(Tile::new(0, number as u64, 256).expect("full")).to_string());
+        assert_eq!(
+            full.tile.to_string(),
+            TilePath::Tile(Tile::new(0, number as u64, 256).expect("full")).to_string()
+        );
         assert_eq!(full.hashes[255], leaf_hash(&leaf(256 * number as u64 + 255)));
     }
     let level_1 = tree.full_tiles.iter().find(|full| full.tile.level() == 1).expect("one");
@@ -265,7 +331,10 @@ fn the_tiles_of_seventy_thousand_leaves() {
         assert_eq!(root, part.root());
         for index in [0, size / 2, size - 1] {
             let proof = prove_inclusion(&tree, index, size).expect("in the tree");
-            assert_eq!(verify_inclusion(&leaf_hash(&leaf(index)), index, size, &proof, &root), Ok(()));
+            assert_eq!(
+                verify_inclusion(&leaf_hash(&leaf(index)), index, size, &proof, &root),
+                Ok(())
+            );
         }
         let proof = prove_consistency(&tree, size, 70_000).expect("in the tree");
         assert_eq!(verify_consistency(size, &root, 70_000, &whole.root(), &proof), Ok(()));
@@ -276,7 +345,8 @@ fn the_tiles_of_seventy_thousand_leaves() {
 fn a_tree_of_256_has_a_full_tile_and_one_above_it() {
     let tree = SampleTree::of_size(256);
     assert_eq!(tree.full_tiles.len(), 1);
-    let partial: Vec<String> = tree.builder.partial_tiles().map(|(tile, _)| tile.to_string()).collect();
+    let partial: Vec<String> =
+        tree.builder.partial_tiles().map(|(tile, _)| tile.to_string()).collect();
     assert_eq!(partial, ["tile/1/000.p/1"]);
 }
 
@@ -300,11 +370,20 @@ fn a_restored_tree_grows_like_the_original() {
 #[test]
 fn a_tree_is_restored_from_its_own_edge_only() {
     let hash = empty_root();
-    assert_eq!(TreeBuilder::restore(257, vec![vec![hash]]), Err(RestoreError { size: 257, level: 1, expected: 1, found: 0 }));
-    assert_eq!(TreeBuilder::restore(1, vec![vec![hash; 2]]), Err(RestoreError { size: 1, level: 0, expected: 1, found: 2 }));
+    assert_eq!(
+        TreeBuilder::restore(257, vec![vec![hash]]),
+        Err(RestoreError { size: 257, level: 1, expected: 1, found: 0 })
+    );
+    assert_eq!(
+        TreeBuilder::restore(1, vec![vec![hash; 2]]),
+        Err(RestoreError { size: 1, level: 0, expected: 1, found: 2 })
+    );
     let mut too_high = vec![Vec::new(); 9];
     too_high[8] = vec![hash];
-    assert_eq!(TreeBuilder::restore(0, too_high), Err(RestoreError { size: 0, level: 8, expected: 0, found: 1 }));
+    assert_eq!(
+        TreeBuilder::restore(0, too_high),
+        Err(RestoreError { size: 0, level: 8, expected: 0, found: 1 })
+    );
     assert!(TreeBuilder::restore(257, vec![vec![hash], vec![hash]]).is_ok());
 }
 
@@ -321,8 +400,14 @@ fn a_short_or_missing_tile_is_named() {
     let tile = Tile::new(0, 0, 9).expect("a tile");
     assert_eq!(prove_inclusion(&Broken(0), 8, 9), Err(ProveError::Read { tile, source: "gone" }));
     assert_eq!(prove_inclusion(&Broken(8), 8, 9), Err(ProveError::ShortTile { tile, found: 8 }));
-    assert_eq!(prove_inclusion(&Broken(8), 9, 9), Err(ProveError::Range(ProofError::Index { index: 9, size: 9 })));
-    assert_eq!(prove_consistency(&Broken(8), 9, 8), Err(ProveError::Range(ProofError::Shrunk { first: 9, second: 8 })));
+    assert_eq!(
+        prove_inclusion(&Broken(8), 9, 9),
+        Err(ProveError::Range(ProofError::Index { index: 9, size: 9 }))
+    );
+    assert_eq!(
+        prove_consistency(&Broken(8), 9, 8),
+        Err(ProveError::Range(ProofError::Shrunk { first: 9, second: 8 }))
+    );
 }
 
 #[test]
@@ -331,7 +416,10 @@ fn a_misaligned_part_is_refused_and_changes_nothing() {
     let before = hasher.clone();
     assert_eq!(hasher.push_subtree(1, empty_root()), Err(MisalignedError { size: 3, height: 1 }));
     assert_eq!(hasher.append(&before), Err(MisalignedError { size: 3, height: 1 }));
-    assert_eq!(RootHasher::new().push_subtree(64, empty_root()), Err(MisalignedError { size: 0, height: 64 }));
+    assert_eq!(
+        RootHasher::new().push_subtree(64, empty_root()),
+        Err(MisalignedError { size: 0, height: 64 })
+    );
     assert_eq!(hasher, before);
 }
 

@@ -1,8 +1,9 @@
 //! Signed notes (C2SP signed-note): a text, an empty line, and one line a signature.
 //!
-//! A note is read in one of two ways. [`Note::verify`] follows the specification: lines of unknown keys are ignored, every line
-//! of a known key must verify, and one at least must be there. [`Note::verify_strict`] is for publication bundles, where each
-//! byte must be accounted for: every line belongs to a known key, verifies, and is there once.
+//! A note is read in one of two ways. [`Note::verify`] follows the specification: lines of unknown
+//! keys are ignored, every line of a known key must verify, and one at least must be there.
+//! [`Note::verify_strict`] is for publication bundles, where each byte must be accounted for: every
+//! line belongs to a known key, verifies, and is there once.
 //!
 //! Notes are kept as the bytes say: the one textual form of a note is the one that was parsed.
 
@@ -91,7 +92,9 @@ pub enum NoteRule {
     #[error("a note has at most {} signature lines", Note::SIGNATURES_MAX)]
     TooManySignatures,
     /// Em dash, space, key name, space, base64, line feed.
-    #[error("a signature line is an em dash, a space, the key name, a space, the signature and a line feed")]
+    #[error(
+        "a signature line is an em dash, a space, the key name, a space, the signature and a line feed"
+    )]
     SignatureForm,
     /// The key name is well formed.
     #[error("{0}")]
@@ -113,7 +116,8 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Puts a line together. `bytes` is what follows the key id: 64 bytes for Ed25519, 8 + 64 for a cosignature.
+    /// Puts a line together. `bytes` is what follows the key id: 64 bytes for Ed25519, 8 + 64 for a
+    /// cosignature.
     pub(super) fn new(name: KeyName, key_id: KeyId, bytes: Vec<u8>) -> Self {
         Self { name, key_id, bytes }
     }
@@ -128,7 +132,9 @@ impl Signature {
         let name = name.parse().map_err(NoteRule::Name)?;
         let decoded = parse_base64(encoded.as_bytes()).ok_or(NoteRule::Base64)?;
         match decoded.split_first_chunk::<4>() {
-            Some((key_id, bytes)) if !bytes.is_empty() => Ok(Self::new(name, KeyId::from_bytes(*key_id), bytes.to_vec())),
+            Some((key_id, bytes)) if !bytes.is_empty() => {
+                Ok(Self::new(name, KeyId::from_bytes(*key_id), bytes.to_vec()))
+            }
             _ => Err(NoteRule::Short),
         }
     }
@@ -227,7 +233,10 @@ impl Note {
         let whole = check_characters(bytes)?;
         // The text may hold empty lines: the last one is the separator.
         let Some(split) = whole.rfind("\n\n") else {
-            return Err(NoteError::Malformed { line: line_of(bytes, bytes.len()), rule: NoteRule::Separator });
+            return Err(NoteError::Malformed {
+                line: line_of(bytes, bytes.len()),
+                rule: NoteRule::Separator,
+            });
         };
         let (text, lines) = (&whole[..=split], &whole[split + 2..]);
         let first = text.lines().count() + 2;
@@ -252,8 +261,8 @@ impl Note {
         self.text.lines().count() + 2 + place
     }
 
-    /// Verifies as the specification says: each line of a known key must be valid, others are ignored.
-    /// Returns the valid lines in order.
+    /// Verifies as the specification says: each line of a known key must be valid, others are
+    /// ignored. Returns the valid lines in order.
     ///
     /// # Errors
     /// [`NoteError::Signature`] or [`NoteError::NoKnownKey`].
@@ -265,7 +274,8 @@ impl Note {
         if verified.is_empty() { Err(NoteError::NoKnownKey) } else { Ok(verified) }
     }
 
-    /// Verifies so that no line is left over: each is of a known key, valid, and the only one of its key.
+    /// Verifies so that no line is left over: each is of a known key, valid, and the only one of
+    /// its key.
     ///
     /// # Errors
     /// As [`Note::verify`], and [`NoteError::UnknownKey`] or [`NoteError::Repeated`].
@@ -285,7 +295,11 @@ impl Note {
     }
 
     /// The line at `place`, if it is of a known key.
-    fn verify_line(&self, place: usize, keys: &[VerifierKey]) -> Result<Option<VerifiedSignature>, NoteError> {
+    fn verify_line(
+        &self,
+        place: usize,
+        keys: &[VerifierKey],
+    ) -> Result<Option<VerifiedSignature>, NoteError> {
         let signature = &self.signatures[place];
         let Some(key) = keys.iter().position(|key| key.is_named_by(signature)) else {
             return Ok(None);
@@ -328,15 +342,23 @@ pub(super) fn check_text(text: &str) -> Result<(), NoteError> {
     if text.ends_with('\n') {
         return Ok(());
     }
-    Err(NoteError::Malformed { line: line_of(text.as_bytes(), text.len()), rule: NoteRule::TextEnd })
+    Err(NoteError::Malformed {
+        line: line_of(text.as_bytes(), text.len()),
+        rule: NoteRule::TextEnd,
+    })
 }
 
 fn check_characters(bytes: &[u8]) -> Result<&str, NoteError> {
     if let Some(place) = bytes.iter().position(|byte| *byte < 0x20 && *byte != b'\n') {
-        return Err(NoteError::Malformed { line: line_of(bytes, place), rule: NoteRule::ControlCharacter });
+        return Err(NoteError::Malformed {
+            line: line_of(bytes, place),
+            rule: NoteRule::ControlCharacter,
+        });
     }
-    std::str::from_utf8(bytes)
-        .map_err(|error| NoteError::Malformed { line: line_of(bytes, error.valid_up_to()), rule: NoteRule::Utf8 })
+    std::str::from_utf8(bytes).map_err(|error| NoteError::Malformed {
+        line: line_of(bytes, error.valid_up_to()),
+        rule: NoteRule::Utf8,
+    })
 }
 
 fn parse_signatures(lines: &str, first: usize) -> Result<Vec<Signature>, NoteError> {

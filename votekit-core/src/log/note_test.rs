@@ -58,9 +58,21 @@ fn a_malformed_note_is_refused_by_line_and_rule() {
         ("text\n\n- a AAAAAAA=\n".as_bytes(), 3, NoteRule::SignatureForm),
         ("text\n\n— aAAAAAAA=\n".as_bytes(), 3, NoteRule::SignatureForm),
         ("text\n\n—  AAAAAAA=\n".as_bytes(), 3, NoteRule::Name(KeyError::NameEmpty)),
-        ("text\n\n— a+b AAAAAAA=\n".as_bytes(), 3, NoteRule::Name(KeyError::NameCharacter { position: 2 })),
-        ("text\n\n— a\u{a0}b AAAAAAA=\n".as_bytes(), 3, NoteRule::Name(KeyError::NameCharacter { position: 2 })),
-        ("text\n\n— a\u{2028}b AAAAAAA=\n".as_bytes(), 3, NoteRule::Name(KeyError::NameCharacter { position: 2 })),
+        (
+            "text\n\n— a+b AAAAAAA=\n".as_bytes(),
+            3,
+            NoteRule::Name(KeyError::NameCharacter { position: 2 }),
+        ),
+        (
+            "text\n\n— a\u{a0}b AAAAAAA=\n".as_bytes(),
+            3,
+            NoteRule::Name(KeyError::NameCharacter { position: 2 }),
+        ),
+        (
+            "text\n\n— a\u{2028}b AAAAAAA=\n".as_bytes(),
+            3,
+            NoteRule::Name(KeyError::NameCharacter { position: 2 }),
+        ),
         ("text\n\n— a  AAAAAAA=\n".as_bytes(), 3, NoteRule::Base64),
         ("text\n\n— a AAAAAAA= \n".as_bytes(), 3, NoteRule::Base64),
         ("text\n\n— a AAAAAAA\n".as_bytes(), 3, NoteRule::Base64),
@@ -70,12 +82,20 @@ fn a_malformed_note_is_refused_by_line_and_rule() {
         ("text\n\n— a AAAAAAA=\nx".as_bytes(), 4, NoteRule::SignatureForm),
     ];
     for (bytes, line, rule) in cases {
-        assert_eq!(Note::parse(bytes), malformed(*line, *rule), "{:?}", String::from_utf8_lossy(bytes));
+        assert_eq!(
+            Note::parse(bytes),
+            malformed(*line, *rule),
+            "{:?}",
+            String::from_utf8_lossy(bytes)
+        );
     }
     let signature = key("a", 1).sign("x\n");
     assert_eq!(Note::new("x".to_owned(), vec![signature.clone()]), malformed(1, NoteRule::TextEnd));
     assert_eq!(Note::new(String::new(), vec![signature.clone()]), malformed(1, NoteRule::TextEnd));
-    assert_eq!(Note::new("x\ty\n".to_owned(), vec![signature]), malformed(1, NoteRule::ControlCharacter));
+    assert_eq!(
+        Note::new("x\ty\n".to_owned(), vec![signature]),
+        malformed(1, NoteRule::ControlCharacter)
+    );
 }
 
 #[test]
@@ -85,7 +105,10 @@ fn a_hundred_signatures_and_a_mebibyte_are_the_limits() {
     assert!(Note::parse(note(100).as_bytes()).is_ok());
     assert_eq!(Note::parse(note(101).as_bytes()), malformed(103, NoteRule::TooManySignatures));
     let long = format!("{}\n\n— a AAAAAAA=\n", "x".repeat(Note::BYTES_MAX));
-    assert_eq!(Note::parse(long.as_bytes()), Err(NoteError::TooLong { length: long.len(), max: Note::BYTES_MAX }));
+    assert_eq!(
+        Note::parse(long.as_bytes()),
+        Err(NoteError::TooLong { length: long.len(), max: Note::BYTES_MAX })
+    );
 }
 
 #[test]
@@ -93,20 +116,29 @@ fn verifying_ignores_strangers_and_strict_verifying_does_not() {
     let text = "text\n".to_owned();
     let (known, namesake, stranger) = (key("a", 1), key("a", 2), key("b", 1));
     let keys = [known.verifier().clone()];
-    let signed = |signatures: &[Signature]| Note::new(text.clone(), signatures.to_vec()).expect("a note");
+    let signed =
+        |signatures: &[Signature]| Note::new(text.clone(), signatures.to_vec()).expect("a note");
 
     let mixed = signed(&[stranger.sign(&text), known.sign(&text), namesake.sign(&text)]);
     assert_eq!(mixed.verify(&keys), Ok(vec![VerifiedSignature { key: 0, at: None }]));
-    let unknown = |line, key: &SigningKey| Err(NoteError::UnknownKey { line, name: key.verifier().name().clone() });
+    let unknown = |line, key: &SigningKey| {
+        Err(NoteError::UnknownKey { line, name: key.verifier().name().clone() })
+    };
     assert_eq!(mixed.verify_strict(&keys), unknown(3, &stranger));
-    assert_eq!(signed(&[known.sign(&text), namesake.sign(&text)]).verify_strict(&keys), unknown(4, &namesake));
+    assert_eq!(
+        signed(&[known.sign(&text), namesake.sign(&text)]).verify_strict(&keys),
+        unknown(4, &namesake)
+    );
 
     assert_eq!(signed(&[stranger.sign(&text)]).verify(&keys), Err(NoteError::NoKnownKey));
     assert_eq!(mixed.verify(&[]), Err(NoteError::NoKnownKey));
 
     let twice = signed(&[known.sign(&text), known.sign(&text)]);
     assert!(twice.verify(&keys).is_ok());
-    assert_eq!(twice.verify_strict(&keys), Err(NoteError::Repeated { line: 4, name: known.verifier().name().clone() }));
+    assert_eq!(
+        twice.verify_strict(&keys),
+        Err(NoteError::Repeated { line: 4, name: known.verifier().name().clone() })
+    );
 
     // A valid line does not make up for one in a known name that is not.
     let half = signed(&[known.sign(&text), known.sign("other\n")]);
@@ -136,7 +168,10 @@ fn malformed_verifier_keys_are_refused() {
     let mut neutral = [0; 33];
     (neutral[0], neutral[1]) = (1, 1);
     assert_eq!(refused(&encoded(&neutral)), KeyError::Point);
-    assert_eq!(refused(&EXAMPLE_KEY.replace("foo", "bar")).to_string(), "the key id is 530d903a, but name and key give c6fb2e3e");
+    assert_eq!(
+        refused(&EXAMPLE_KEY.replace("foo", "bar")).to_string(),
+        "the key id is 530d903a, but name and key give c6fb2e3e"
+    );
     assert!(matches!(refused(&EXAMPLE_KEY.replace("530d903a", "530d903b")), KeyError::Id { .. }));
 }
 
@@ -144,7 +179,8 @@ fn malformed_verifier_keys_are_refused() {
 fn the_type_makes_another_id() {
     let name: KeyName = "a".parse().expect("a name");
     let public_key = *key("a", 1).verifier().public_key();
-    let ids = [KeyKind::Ed25519, KeyKind::CosignatureV1].map(|kind| KeyId::of(&name, kind, &public_key));
+    let ids =
+        [KeyKind::Ed25519, KeyKind::CosignatureV1].map(|kind| KeyId::of(&name, kind, &public_key));
     assert_ne!(ids[0], ids[1]);
 }
 
@@ -155,7 +191,8 @@ fn secrets_are_not_printed() {
     assert!(!printed.to_lowercase().contains(&"ab".repeat(4)) && !printed.contains("171, 171"));
 }
 
-/// Every byte of the example is covered: by the text's signature, or by the form of the signature line.
+/// Every byte of the example is covered: by the text's signature, or by the form of the signature
+/// line.
 #[test]
 fn any_changed_byte_of_a_note_is_noticed() {
     let keys = [EXAMPLE_KEY.parse().expect("a key")];

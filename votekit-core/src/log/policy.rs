@@ -1,7 +1,9 @@
-//! Policies (C2SP tlog-policy): which logs are known, which witnesses, and which of them must have cosigned.
+//! Policies (C2SP tlog-policy): which logs are known, which witnesses, and which of them must have
+//! cosigned.
 //!
-//! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519 keys is read (logs of type 0x01,
-//! witnesses of type 0x04); [`Policy::of_election`] writes the one that a votekit election has.
+//! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519
+//! keys is read (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the one
+//! that a votekit election has.
 
 use std::fmt;
 
@@ -14,7 +16,8 @@ pub use verify::{Cosignature, VerifiedCheckpoint, VerifyError};
 use super::note::{KeyKind, KeyName, VerifierKey};
 use crate::id::Digest;
 
-/// The name of a witness or group inside a policy: opaque bytes without white space or control characters.
+/// The name of a witness or group inside a policy: opaque bytes without white space or control
+/// characters.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PolicyName(Vec<u8>);
 
@@ -110,14 +113,17 @@ pub struct Policy {
 impl Policy {
     /// The longest policy accepted, in bytes.
     pub const BYTES_MAX: usize = 1 << 18;
-    /// The most logs, the most witnesses and the most groups accepted. The specification asks for 32 of each at least.
+    /// The most logs, the most witnesses and the most groups accepted. The specification asks for
+    /// 32 of each at least.
     pub const ENTRIES_MAX: usize = 256;
 
-    /// Writes the policy of an election: every log key of its authorities, and a majority of their cosigners.
+    /// Writes the policy of an election: every log key of its authorities, and a majority of their
+    /// cosigners.
     ///
     /// # Errors
-    /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the wrong type, if log keys differ in
-    /// their name, or if a log key cosigns; the line named is that of the policy it would give.
+    /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the
+    /// wrong type, if log keys differ in their name, or if a log key cosigns; the line named is
+    /// that of the policy it would give.
     pub fn of_election(authorities: &[Authority]) -> Result<Self, PolicyError> {
         use std::fmt::Write as _;
         let mut text = String::new();
@@ -137,15 +143,20 @@ impl Policy {
         Ok(policy)
     }
 
-    /// What holds for an election beyond the rules of every policy. The logs come first, a line each, then the witnesses.
+    /// What holds for an election beyond the rules of every policy. The logs come first, a line
+    /// each, then the witnesses.
     fn check_election(&self) -> Result<(), PolicyError> {
         let (logs, witnesses) = (&self.logs, &self.witnesses);
         if let Some(place) = logs.iter().position(|log| log.key.name() != logs[0].key.name()) {
             return Err(PolicyError::Malformed { line: place + 1, rule: PolicyRule::SecondOrigin });
         }
-        let is_log = |key: &VerifierKey| logs.iter().any(|log| log.key.public_key() == key.public_key());
+        let is_log =
+            |key: &VerifierKey| logs.iter().any(|log| log.key.public_key() == key.public_key());
         if let Some(place) = witnesses.iter().position(|witness| is_log(&witness.key)) {
-            return Err(PolicyError::Malformed { line: logs.len() + place + 1, rule: PolicyRule::SharedKey });
+            return Err(PolicyError::Malformed {
+                line: logs.len() + place + 1,
+                rule: PolicyRule::SharedKey,
+            });
         }
         Ok(())
     }
@@ -153,15 +164,23 @@ impl Policy {
     /// Whether this is, byte for byte, the policy of an election with this origin.
     #[must_use]
     pub fn is_of_election(&self, origin: &str) -> bool {
-        let names = self.witnesses.iter().map(|witness| std::str::from_utf8(witness.name.as_bytes()).ok()?.parse().ok());
+        let names = self
+            .witnesses
+            .iter()
+            .map(|witness| std::str::from_utf8(witness.name.as_bytes()).ok()?.parse().ok());
         let authorities: Option<Vec<Authority>> = names
             .zip(self.logs.iter().zip(&self.witnesses))
             .map(|(name, (log, witness))| {
-                Some(Authority { name: name?, log_key: log.key.clone(), cosigner_key: witness.key.clone() })
+                Some(Authority {
+                    name: name?,
+                    log_key: log.key.clone(),
+                    cosigner_key: witness.key.clone(),
+                })
             })
             .collect();
         let written = authorities.and_then(|authorities| Self::of_election(&authorities).ok());
-        self.logs.iter().all(|log| log.key.name().as_str() == origin) && written.is_some_and(|policy| policy == *self)
+        self.logs.iter().all(|log| log.key.name().as_str() == origin)
+            && written.is_some_and(|policy| policy == *self)
     }
 
     /// The bytes of the file.
@@ -200,8 +219,8 @@ impl Policy {
         self.quorum
     }
 
-    /// Whether these witnesses are enough: `cosigned` says, for each of [`Policy::witnesses`], whether it has cosigned. Witnesses
-    /// left out have not.
+    /// Whether these witnesses are enough: `cosigned` says, for each of [`Policy::witnesses`],
+    /// whether it has cosigned. Witnesses left out have not.
     #[must_use]
     pub fn is_quorum(&self, cosigned: &[bool]) -> bool {
         // Members are defined before their group, so one pass in order decides every group.

@@ -55,9 +55,14 @@ fn the_example_of_the_specification() {
 
 #[test]
 fn white_space_comments_and_opaque_names() {
-    let text = format!(" \t\n#\n \t# quorum nobody\nlog\t {} \t https://example.org/a b\n", log_key(1));
+    let text =
+        format!(" \t\n#\n \t# quorum nobody\nlog\t {} \t https://example.org/a b\n", log_key(1));
     assert_eq!(rule_at(&text).1, PolicyRule::LogForm);
-    let mut bytes = format!(" \t\n#\n \t# caf\u{e9}\n\tlog\t {} \t https://example.org/# \nwitness ", log_key(1)).into_bytes();
+    let mut bytes = format!(
+        " \t\n#\n \t# caf\u{e9}\n\tlog\t {} \t https://example.org/# \nwitness ",
+        log_key(1)
+    )
+    .into_bytes();
     bytes.extend_from_slice(b"\xff\xfe ");
     bytes.extend_from_slice(format!("{} x\nquorum  ", witness_key(1)).as_bytes());
     bytes.extend_from_slice(b"\xff\xfe \n# after\n");
@@ -95,7 +100,11 @@ fn each_rule_is_enforced() {
         (format!("witness a {log}\n"), 1, kind_rule(WITNESS_KIND, LOG_KIND)),
         (format!("log {log}\nlog {log} url\n"), 2, PolicyRule::DuplicateKey),
         (format!("witness a {witness}\nwitness b {witness}\n"), 2, PolicyRule::DuplicateKey),
-        (format!("witness a {witness}\nwitness a {other}\n"), 2, PolicyRule::DuplicateName(name("a"))),
+        (
+            format!("witness a {witness}\nwitness a {other}\n"),
+            2,
+            PolicyRule::DuplicateName(name("a")),
+        ),
         (format!("witness a {witness}\ngroup a any a\n"), 2, PolicyRule::DuplicateName(name("a"))),
         (format!("witness none {witness}\n"), 1, PolicyRule::ReservedName),
         (format!("witness a {witness}\ngroup none any a\n"), 2, PolicyRule::ReservedName),
@@ -107,8 +116,16 @@ fn each_rule_is_enforced() {
         (format!("witness a {witness}\ngroup g 2 a\n"), 2, PolicyRule::Threshold { members: 1 }),
         (format!("witness a {witness}\ngroup g 01 a\n"), 2, PolicyRule::Threshold { members: 1 }),
         (format!("witness a {witness}\ngroup g most a\n"), 2, PolicyRule::Threshold { members: 1 }),
-        (format!("witness a {witness}\ngroup g any a a\n"), 2, PolicyRule::SecondMembership(name("a"))),
-        (format!("witness a {witness}\ngroup g any a\ngroup h any a\n"), 3, PolicyRule::SecondMembership(name("a"))),
+        (
+            format!("witness a {witness}\ngroup g any a a\n"),
+            2,
+            PolicyRule::SecondMembership(name("a")),
+        ),
+        (
+            format!("witness a {witness}\ngroup g any a\ngroup h any a\n"),
+            3,
+            PolicyRule::SecondMembership(name("a")),
+        ),
     ];
     for (text, line, rule) in cases {
         assert_eq!(rule_at(&text), (line, rule), "{text:?}");
@@ -116,10 +133,16 @@ fn each_rule_is_enforced() {
     assert_eq!(Policy::parse(b""), Err(PolicyError::NoQuorum));
     assert_eq!(Policy::parse(b"# quorum none\n"), Err(PolicyError::NoQuorum));
     let long = vec![b'\n'; Policy::BYTES_MAX + 1];
-    assert_eq!(Policy::parse(&long), Err(PolicyError::TooLong { length: long.len(), max: Policy::BYTES_MAX }));
+    assert_eq!(
+        Policy::parse(&long),
+        Err(PolicyError::TooLong { length: long.len(), max: Policy::BYTES_MAX })
+    );
     let mut not_text = b"log a+".to_vec();
     not_text.extend_from_slice(b"\xff\n");
-    assert_eq!(Policy::parse(&not_text), Err(PolicyError::Malformed { line: 1, rule: PolicyRule::KeyText }));
+    assert_eq!(
+        Policy::parse(&not_text),
+        Err(PolicyError::Malformed { line: 1, rule: PolicyRule::KeyText })
+    );
 }
 
 fn kind_rule(expected: crate::log::note::KeyKind, found: crate::log::note::KeyKind) -> PolicyRule {
@@ -130,7 +153,11 @@ fn kind_rule(expected: crate::log::note::KeyKind, found: crate::log::note::KeyKi
 fn thirty_two_of_each_are_accepted() {
     let mut text = String::new();
     for number in 1..=32 {
-        text += &format!("log {}\nwitness w{number} {}\ngroup g{number} all w{number}\n", log_key(number), witness_key(number));
+        text += &format!(
+            "log {}\nwitness w{number} {}\ngroup g{number} all w{number}\n",
+            log_key(number),
+            witness_key(number)
+        );
     }
     text += "quorum g32\n";
     assert!(Policy::parse(text.as_bytes()).is_ok());
@@ -159,7 +186,8 @@ fn the_policy_of_an_election_has_exactly_these_bytes() {
     assert!(!policy.is_of_election("example.org/vote/L2025-001"));
     let commented = Policy::parse(format!("{expected}#\n").as_bytes()).expect("a policy");
     assert!(!commented.is_of_election(origin().as_str()));
-    let fewer = Policy::parse(expected.replace("authorities 2", "authorities 1").as_bytes()).expect("a policy");
+    let fewer = Policy::parse(expected.replace("authorities 2", "authorities 1").as_bytes())
+        .expect("a policy");
     assert!(!fewer.is_of_election(origin().as_str()));
     let no_log = expected.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
     assert!(!Policy::parse(no_log.as_bytes()).expect("a policy").is_of_election(origin().as_str()));
@@ -176,16 +204,22 @@ fn impossible_elections_have_no_policy() {
     let mut swapped = one.clone();
     std::mem::swap(&mut swapped.log_key, &mut swapped.cosigner_key);
     let mut elsewhere = authority(2).public;
-    elsewhere.log_key = SigningKey::from_seed("example.org/other".parse().expect("a name"), &[2; 32]).verifier().clone();
+    elsewhere.log_key =
+        SigningKey::from_seed("example.org/other".parse().expect("a name"), &[2; 32])
+            .verifier()
+            .clone();
     let mut shared = authority(2).public;
-    shared.cosigner_key = Cosigner::from_seed("a".parse().expect("a name"), &[1; 32]).verifier().clone();
+    shared.cosigner_key =
+        Cosigner::from_seed("a".parse().expect("a name"), &[1; 32]).verifier().clone();
     let refused = |authorities: &[Authority]| match Policy::of_election(authorities) {
         Err(PolicyError::Malformed { line, rule }) => (line, rule),
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&[one.clone(), elsewhere]), (2, PolicyRule::SecondOrigin));
     assert_eq!(refused(&[one.clone(), shared]), (4, PolicyRule::SharedKey));
-    for bad in [vec![], vec![one.clone(), one.clone()], vec![one, namesake], vec![reserved], vec![swapped]] {
+    for bad in
+        [vec![], vec![one.clone(), one.clone()], vec![one, namesake], vec![reserved], vec![swapped]]
+    {
         assert!(Policy::of_election(&bad).is_err(), "{bad:?}");
     }
 }
@@ -197,7 +231,8 @@ fn a_majority_of_authorities_makes_a_checkpoint_count() {
         let authorities = authorities(count);
         let policy = policy(&authorities);
         for bits in 0..1u32 << count {
-            let cosigners: Vec<usize> = (0..usize::from(count)).filter(|place| bits >> place & 1 == 1).collect();
+            let cosigners: Vec<usize> =
+                (0..usize::from(count)).filter(|place| bits >> place & 1 == 1).collect();
             let bytes = signed(&checkpoint, &authorities, &cosigners).to_string().into_bytes();
             let enough = 2 * cosigners.len() > usize::from(count);
             for verified in [policy.verify(&bytes), policy.verify_strict(&bytes)] {
@@ -205,9 +240,24 @@ fn a_majority_of_authorities_makes_a_checkpoint_count() {
                     Ok(verified) => {
                         assert!(enough);
                         assert_eq!(verified.checkpoint(), &checkpoint);
-                        let names: Vec<_> = verified.cosignatures().iter().map(|one| one.witness.to_string()).collect();
-                        assert_eq!(names, cosigners.iter().map(|place| format!("a{}", place + 1)).collect::<Vec<_>>());
-                        assert!(verified.cosignatures().iter().all(|one| one.at == UnixSeconds(1_763_700_000)));
+                        let names: Vec<_> = verified
+                            .cosignatures()
+                            .iter()
+                            .map(|one| one.witness.to_string())
+                            .collect();
+                        assert_eq!(
+                            names,
+                            cosigners
+                                .iter()
+                                .map(|place| format!("a{}", place + 1))
+                                .collect::<Vec<_>>()
+                        );
+                        assert!(
+                            verified
+                                .cosignatures()
+                                .iter()
+                                .all(|one| one.at == UnixSeconds(1_763_700_000))
+                        );
                     }
                     Err(error) => {
                         assert!(!enough);
@@ -223,16 +273,20 @@ fn a_majority_of_authorities_makes_a_checkpoint_count() {
 fn cosignatures_alone_are_not_enough() {
     let checkpoint = Checkpoint::new(&origin(), 1, leaf_hash(b"leaf"));
     let authorities = authorities(1);
-    let cosign = || authorities[0].cosigner.cosign(&checkpoint, UnixSeconds(1)).expect("an honest time");
+    let cosign =
+        || authorities[0].cosigner.cosign(&checkpoint, UnixSeconds(1)).expect("an honest time");
     let no_log = VerifyError::NoLog { origin: origin().as_str().to_owned() };
-    // No log signature; one by a stranger of the log's name; one by a log of the policy for another origin.
+    // No log signature; one by a stranger of the log's name; one by a log of the policy for another
+    // origin.
     let alone = SignedCheckpoint::new(checkpoint.clone(), cosign(), []).expect("a checkpoint");
     assert_eq!(policy(&authorities).verify_checkpoint(&alone), Err(no_log.clone()));
     let stranger = signed(&checkpoint, &[authority(9)], &[0]);
     assert_eq!(policy(&authorities).verify_checkpoint(&stranger), Err(no_log));
-    let elsewhere = Checkpoint::new(&"example.org/other".parse().expect("a name"), 1, leaf_hash(b"leaf"));
+    let elsewhere =
+        Checkpoint::new(&"example.org/other".parse().expect("a name"), 1, leaf_hash(b"leaf"));
     let log_line = authorities[0].log_key.sign(&elsewhere.text());
-    let cosigned = authorities[0].cosigner.cosign(&elsewhere, UnixSeconds(1)).expect("an honest time");
+    let cosigned =
+        authorities[0].cosigner.cosign(&elsewhere, UnixSeconds(1)).expect("an honest time");
     let foreign = SignedCheckpoint::new(elsewhere, log_line, [cosigned]).expect("a checkpoint");
     assert_eq!(
         policy(&authorities).verify_checkpoint(&foreign),
@@ -246,11 +300,16 @@ fn a_cosignature_of_another_checkpoint_is_fatal() {
     let policy = policy(&authorities);
     let ours = Checkpoint::new(&origin(), 1, leaf_hash(b"leaf"));
     let other = Checkpoint::new(&origin(), 1, leaf_hash(b"other"));
-    let cosign = |place: usize, of: &Checkpoint| authorities[place].cosigner.cosign(of, UnixSeconds(1)).expect("an honest time");
+    let cosign = |place: usize, of: &Checkpoint| {
+        authorities[place].cosigner.cosign(of, UnixSeconds(1)).expect("an honest time")
+    };
     let log_line = ours.sign(&authorities[0].log_key).expect("its own log");
     let lines = [cosign(0, &ours), cosign(1, &ours), cosign(2, &other)];
     let mixed = SignedCheckpoint::new(ours, log_line, lines).expect("a checkpoint");
-    assert!(matches!(policy.verify_checkpoint(&mixed), Err(VerifyError::Note(NoteError::Signature { line: 8, .. }))));
+    assert!(matches!(
+        policy.verify_checkpoint(&mixed),
+        Err(VerifyError::Note(NoteError::Signature { line: 8, .. }))
+    ));
 }
 
 #[test]
@@ -262,24 +321,38 @@ fn strict_reading_allows_one_order_and_nothing_else() {
     assert!(policy.verify_checkpoint_strict(&good).is_ok());
     let lines = good.note().signatures();
     let second_log = checkpoint.sign(&authorities[1].log_key).expect("its own log");
-    let stranger = authority(9).cosigner.cosign(&checkpoint, UnixSeconds(1)).expect("an honest time");
+    let stranger =
+        authority(9).cosigner.cosign(&checkpoint, UnixSeconds(1)).expect("an honest time");
     let arranged = |lines: &[&crate::log::note::Signature]| {
         let lines: Vec<_> = lines.iter().map(|line| (*line).clone()).collect();
-        SignedCheckpoint::new(checkpoint.clone(), lines[0].clone(), lines[1..].iter().cloned()).expect("a checkpoint")
+        SignedCheckpoint::new(checkpoint.clone(), lines[0].clone(), lines[1..].iter().cloned())
+            .expect("a checkpoint")
     };
     let [log, a, b, c] = lines else { panic!("four lines") };
-    for (lines, line) in [(vec![a, log, b, c], 5), (vec![log, b, a, c], 7), (vec![log, &second_log, a, b], 6)] {
+    for (lines, line) in
+        [(vec![a, log, b, c], 5), (vec![log, b, a, c], 7), (vec![log, &second_log, a, b], 6)]
+    {
         assert!(policy.verify_checkpoint(&arranged(&lines)).is_ok());
-        assert_eq!(policy.verify_checkpoint_strict(&arranged(&lines)), Err(VerifyError::Order { line }));
+        assert_eq!(
+            policy.verify_checkpoint_strict(&arranged(&lines)),
+            Err(VerifyError::Order { line })
+        );
     }
     for lines in [vec![log, a, b, &stranger], vec![log, a, b, b]] {
         assert!(policy.verify_checkpoint(&arranged(&lines)).is_ok());
-        assert!(matches!(policy.verify_checkpoint_strict(&arranged(&lines)), Err(VerifyError::Note(_))));
+        assert!(matches!(
+            policy.verify_checkpoint_strict(&arranged(&lines)),
+            Err(VerifyError::Note(_))
+        ));
     }
     // A witness that repeats itself is still one witness.
-    assert_eq!(policy.verify_checkpoint(&arranged(&[log, a, a])), Err(VerifyError::NoQuorum { cosigned: 1 }));
+    assert_eq!(
+        policy.verify_checkpoint(&arranged(&[log, a, a])),
+        Err(VerifyError::NoQuorum { cosigned: 1 })
+    );
 
-    let extended = Checkpoint::parse_text(&format!("{}extension\n", checkpoint.text())).expect("a checkpoint");
+    let extended =
+        Checkpoint::parse_text(&format!("{}extension\n", checkpoint.text())).expect("a checkpoint");
     let extended = signed(&extended, &authorities, &[0, 1]);
     assert!(policy.verify_checkpoint(&extended).is_ok());
     assert_eq!(policy.verify_checkpoint_strict(&extended), Err(VerifyError::Extension));
@@ -307,7 +380,8 @@ fn any_changed_byte_of_a_checkpoint_is_noticed() {
     }
 }
 
-/// A random policy as its generator means it: groups by the numbers of their members, witnesses first, then groups.
+/// A random policy as its generator means it: groups by the numbers of their members, witnesses
+/// first, then groups.
 #[derive(Debug, Clone)]
 struct Meant {
     witnesses: usize,
@@ -324,7 +398,9 @@ impl Meant {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        (0..self.witnesses).for_each(|number| text += &format!("witness n{number} {}\n", witness_key(number as u8 + 1)));
+        (0..self.witnesses).for_each(|number| {
+            text += &format!("witness n{number} {}\n", witness_key(number as u8 + 1))
+        });
         for (place, (threshold, members)) in self.groups.iter().enumerate() {
             let threshold = match threshold {
                 1 => "any".to_owned(),
@@ -340,12 +416,13 @@ impl Meant {
 
 /// Each group takes some of the names that are free so far.
 fn meant() -> impl Strategy<Value = Meant> {
-    (1..=6usize, prop::collection::vec((any::<u32>(), any::<u32>()), 0..6), any::<usize>()).prop_map(
-        |(witnesses, picks, quorum)| {
+    (1..=6usize, prop::collection::vec((any::<u32>(), any::<u32>()), 0..6), any::<usize>())
+        .prop_map(|(witnesses, picks, quorum)| {
             let mut free: Vec<usize> = (0..witnesses).collect();
             let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
             for (mask, threshold) in picks {
-                let (members, rest): (Vec<usize>, Vec<usize>) = free.iter().partition(|number| mask >> **number & 1 == 1);
+                let (members, rest): (Vec<usize>, Vec<usize>) =
+                    free.iter().partition(|number| mask >> **number & 1 == 1);
                 if members.is_empty() {
                     continue;
                 }
@@ -355,8 +432,7 @@ fn meant() -> impl Strategy<Value = Meant> {
             }
             let quorum = quorum % (witnesses + groups.len());
             Meant { witnesses, groups, quorum }
-        },
-    )
+        })
 }
 
 proptest! {

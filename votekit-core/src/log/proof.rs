@@ -1,5 +1,5 @@
-//! Proofs that travel alone (C2SP tlog-proof): a leaf's index, its inclusion proof and a cosigned checkpoint. A voter's receipt
-//! is one, with the leaf as `extra`.
+//! Proofs that travel alone (C2SP tlog-proof): a leaf's index, its inclusion proof and a cosigned
+//! checkpoint. A voter's receipt is one, with the leaf as `extra`.
 
 use std::fmt;
 
@@ -31,7 +31,8 @@ pub enum ProofFormatError {
         /// Bytes accepted.
         max: usize,
     },
-    /// The checkpoint, which starts after line `after_line`, is malformed; its own lines count from there.
+    /// The checkpoint, which starts after line `after_line`, is malformed; its own lines count from
+    /// there.
     #[error("in the checkpoint after line {after_line}: {source}")]
     Checkpoint {
         /// The empty line before the checkpoint.
@@ -77,8 +78,8 @@ pub enum ProofVerifyError {
     Inclusion(#[from] merkle::ProofError),
 }
 
-/// A leaf's place in a log, and what proves it. The extra data is not authenticated by the format: whoever uses it checks it, in
-/// votekit by hashing it as the leaf.
+/// A leaf's place in a log, and what proves it. The extra data is not authenticated by the format:
+/// whoever uses it checks it, in votekit by hashing it as the leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// Opaque data that travels along; never empty.
@@ -105,7 +106,12 @@ impl Proof {
 
     /// Puts a proof together. Empty extra data is none.
     #[must_use]
-    pub fn new(extra: &[u8], index: u64, path: Vec<TreeHash>, checkpoint: SignedCheckpoint) -> Self {
+    pub fn new(
+        extra: &[u8],
+        index: u64,
+        path: Vec<TreeHash>,
+        checkpoint: SignedCheckpoint,
+    ) -> Self {
         let extra = (!extra.is_empty()).then(|| extra.to_vec());
         Self { extra, index, path, checkpoint }
     }
@@ -129,7 +135,10 @@ impl Proof {
             extra = Some(data.ok_or(lines.malformed(ProofRule::Extra))?);
             line = lines.next()?;
         }
-        let index = line.strip_prefix(b"index ").and_then(parse_decimal).ok_or(lines.malformed(ProofRule::Index))?;
+        let index = line
+            .strip_prefix(b"index ")
+            .and_then(parse_decimal)
+            .ok_or(lines.malformed(ProofRule::Index))?;
         let path = parse_path(&mut lines)?;
         let checkpoint = SignedCheckpoint::parse(lines.rest)
             .map_err(|source| ProofFormatError::Checkpoint { after_line: lines.line, source })?;
@@ -160,28 +169,47 @@ impl Proof {
         &self.checkpoint
     }
 
-    /// Verifies that `leaf` is in the log of a checkpoint that satisfies the policy. Signatures by keys that the policy does not
-    /// know are ignored, as tlog-proof asks.
+    /// Verifies that `leaf` is in the log of a checkpoint that satisfies the policy. Signatures by
+    /// keys that the policy does not know are ignored, as tlog-proof asks.
     ///
     /// # Errors
     /// [`ProofVerifyError`].
-    pub fn verify(&self, leaf: &[u8], policy: &Policy) -> Result<VerifiedInclusion, ProofVerifyError> {
+    pub fn verify(
+        &self,
+        leaf: &[u8],
+        policy: &Policy,
+    ) -> Result<VerifiedInclusion, ProofVerifyError> {
         let checkpoint = policy.verify_checkpoint(&self.checkpoint)?;
         self.verify_inclusion(leaf, checkpoint)
     }
 
-    /// As [`Proof::verify`], with the checkpoint read as [`Policy::verify_strict`] does: no byte of the proof can change.
+    /// As [`Proof::verify`], with the checkpoint read as [`Policy::verify_strict`] does: no byte of
+    /// the proof can change.
     ///
     /// # Errors
     /// [`ProofVerifyError`].
-    pub fn verify_strict(&self, leaf: &[u8], policy: &Policy) -> Result<VerifiedInclusion, ProofVerifyError> {
+    pub fn verify_strict(
+        &self,
+        leaf: &[u8],
+        policy: &Policy,
+    ) -> Result<VerifiedInclusion, ProofVerifyError> {
         let checkpoint = policy.verify_checkpoint_strict(&self.checkpoint)?;
         self.verify_inclusion(leaf, checkpoint)
     }
 
-    fn verify_inclusion(&self, leaf: &[u8], checkpoint: VerifiedCheckpoint) -> Result<VerifiedInclusion, ProofVerifyError> {
+    fn verify_inclusion(
+        &self,
+        leaf: &[u8],
+        checkpoint: VerifiedCheckpoint,
+    ) -> Result<VerifiedInclusion, ProofVerifyError> {
         let tree = checkpoint.checkpoint();
-        merkle::verify_inclusion(&leaf_hash(leaf), self.index, tree.size(), &self.path, &tree.root())?;
+        merkle::verify_inclusion(
+            &leaf_hash(leaf),
+            self.index,
+            tree.size(),
+            &self.path,
+            &tree.root(),
+        )?;
         Ok(VerifiedInclusion { index: self.index, checkpoint })
     }
 }
@@ -224,7 +252,11 @@ impl<'bytes> Lines<'bytes> {
     /// The next line without its line feed.
     fn next(&mut self) -> Result<&'bytes [u8], ProofFormatError> {
         self.line += 1;
-        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or(self.malformed(ProofRule::Cut))?;
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or(self.malformed(ProofRule::Cut))?;
         let line = &self.rest[..end];
         self.rest = &self.rest[end + 1..];
         Ok(line)

@@ -8,7 +8,8 @@ use crate::log::samples::{SampleTree, authorities, leaf, origin, policy, signed}
 fn sample(index: u64, size: u64, extra: &[u8]) -> Proof {
     let tree = SampleTree::of_size(size);
     let path = prove_inclusion(&tree, index, size).expect("in the tree");
-    let checkpoint = signed(&Checkpoint::new(&origin(), size, tree.builder.root()), &authorities(1), &[0]);
+    let checkpoint =
+        signed(&Checkpoint::new(&origin(), size, tree.builder.root()), &authorities(1), &[0]);
     Proof::new(extra, index, path, checkpoint)
 }
 
@@ -26,7 +27,10 @@ fn a_receipt_proves_its_leaf() {
         let verified = read.verify(read.extra(), &one_authority()).expect("it is in the log");
         assert_eq!((verified.index, verified.checkpoint.checkpoint().size()), (index, size));
         assert_eq!(read.verify_strict(read.extra(), &one_authority()), Ok(verified));
-        assert_eq!(read.verify(b"another leaf", &one_authority()), Err(ProofVerifyError::Inclusion(merkle::ProofError::Root)));
+        assert_eq!(
+            read.verify(b"another leaf", &one_authority()),
+            Err(ProofVerifyError::Inclusion(merkle::ProofError::Root))
+        );
     }
 }
 
@@ -45,7 +49,10 @@ fn the_form_is_that_of_the_specification() {
 fn another_policy_refuses_the_same_proof() {
     let proof = sample(3, 9, b"");
     let three = policy(&authorities(3));
-    assert!(matches!(proof.verify(&leaf(3), &three), Err(ProofVerifyError::Checkpoint(VerifyError::NoQuorum { cosigned: 1 }))));
+    assert!(matches!(
+        proof.verify(&leaf(3), &three),
+        Err(ProofVerifyError::Checkpoint(VerifyError::NoQuorum { cosigned: 1 }))
+    ));
 }
 
 #[test]
@@ -72,15 +79,28 @@ fn malformed_proofs_are_refused_by_line_and_rule() {
         (good.split_once("\n\n").expect("two parts").0.to_owned(), 5, ProofRule::Cut),
     ];
     for (text, line, rule) in cases {
-        assert_eq!(Proof::parse(text.as_bytes()), Err(ProofFormatError::Malformed { line, rule }), "{text:?}");
+        assert_eq!(
+            Proof::parse(text.as_bytes()),
+            Err(ProofFormatError::Malformed { line, rule }),
+            "{text:?}"
+        );
     }
     let hash = good.lines().nth(3).expect("a hash");
     let high = good.replacen(hash, &vec![hash; 64].join("\n"), 1);
-    assert_eq!(Proof::parse(high.as_bytes()), Err(ProofFormatError::Malformed { line: 68, rule: ProofRule::TooManyHashes }));
+    assert_eq!(
+        Proof::parse(high.as_bytes()),
+        Err(ProofFormatError::Malformed { line: 68, rule: ProofRule::TooManyHashes })
+    );
     let no_checkpoint = format!("{}\n\n", good.split_once("\n\n").expect("two parts").0);
-    assert!(matches!(Proof::parse(no_checkpoint.as_bytes()), Err(ProofFormatError::Checkpoint { after_line: 6, .. })));
+    assert!(matches!(
+        Proof::parse(no_checkpoint.as_bytes()),
+        Err(ProofFormatError::Checkpoint { after_line: 6, .. })
+    ));
     let long = vec![b'x'; Proof::BYTES_MAX + 1];
-    assert_eq!(Proof::parse(&long), Err(ProofFormatError::TooLong { length: long.len(), max: Proof::BYTES_MAX }));
+    assert_eq!(
+        Proof::parse(&long),
+        Err(ProofFormatError::TooLong { length: long.len(), max: Proof::BYTES_MAX })
+    );
 }
 
 /// The extra data carries the leaf, so that every byte of a receipt is covered.
@@ -88,7 +108,9 @@ fn malformed_proofs_are_refused_by_line_and_rule() {
 fn any_changed_byte_of_a_receipt_is_noticed() {
     let bytes = sample(5, 13, &leaf(5)).to_string().into_bytes();
     let policy = one_authority();
-    let holds = |bytes: &[u8]| Proof::parse(bytes).is_ok_and(|proof| proof.verify_strict(proof.extra(), &policy).is_ok());
+    let holds = |bytes: &[u8]| {
+        Proof::parse(bytes).is_ok_and(|proof| proof.verify_strict(proof.extra(), &policy).is_ok())
+    };
     assert!(holds(&bytes));
     for place in 0..bytes.len() {
         for change in [0x01, 0x02, 0x20, 0x80] {

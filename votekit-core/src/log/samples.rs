@@ -20,7 +20,10 @@ pub(super) struct SampleAuthority {
 
 pub(super) fn authority(number: u8) -> SampleAuthority {
     let log_key = SigningKey::from_seed(origin(), &[number; 32]);
-    let name = super::checkpoint::cosigner_name_of(&"example.org/vote".parse().expect("a name"), &format!("a{number}"));
+    let name = super::checkpoint::cosigner_name_of(
+        &"example.org/vote".parse().expect("a name"),
+        &format!("a{number}"),
+    );
     let cosigner = Cosigner::from_seed(name.expect("a name"), &[0x80 | number; 32]);
     let public = Authority {
         name: format!("a{number}").parse().expect("a name"),
@@ -35,16 +38,24 @@ pub(super) fn authorities(count: u8) -> Vec<SampleAuthority> {
 }
 
 pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
-    let public: Vec<Authority> = authorities.iter().map(|authority| authority.public.clone()).collect();
+    let public: Vec<Authority> =
+        authorities.iter().map(|authority| authority.public.clone()).collect();
     Policy::of_election(&public).expect("a policy")
 }
 
 /// A checkpoint signed by the first authority and cosigned by those whose place is in `cosigners`.
-pub(super) fn signed(checkpoint: &Checkpoint, authorities: &[SampleAuthority], cosigners: &[usize]) -> SignedCheckpoint {
+pub(super) fn signed(
+    checkpoint: &Checkpoint,
+    authorities: &[SampleAuthority],
+    cosigners: &[usize],
+) -> SignedCheckpoint {
     let log_signature = checkpoint.sign(&authorities[0].log_key).expect("its own log");
-    let cosignatures = cosigners
-        .iter()
-        .map(|place| authorities[*place].cosigner.cosign(checkpoint, UnixSeconds(1_763_700_000)).expect("an honest time"));
+    let cosignatures = cosigners.iter().map(|place| {
+        authorities[*place]
+            .cosigner
+            .cosign(checkpoint, UnixSeconds(1_763_700_000))
+            .expect("an honest time")
+    });
     SignedCheckpoint::new(checkpoint.clone(), log_signature, cosignatures).expect("few signatures")
 }
 
@@ -62,7 +73,8 @@ impl SampleTree {
     /// A tree of `size` leaves: `leaf 0`, `leaf 1` and so on.
     pub(super) fn of_size(size: u64) -> Self {
         let mut tree = Self { builder: TreeBuilder::new(), full_tiles: Vec::new() };
-        (0..size).for_each(|index| tree.builder.append(leaf_hash(&leaf(index)), &mut tree.full_tiles));
+        (0..size)
+            .for_each(|index| tree.builder.append(leaf_hash(&leaf(index)), &mut tree.full_tiles));
         tree
     }
 }
@@ -71,7 +83,13 @@ impl TileReader for SampleTree {
     type Error = std::convert::Infallible;
 
     fn hashes(&self, tile: Tile) -> Result<Vec<TreeHash>, Self::Error> {
-        let full = self.full_tiles.iter().find(|full| (full.tile.level(), full.tile.index()) == (tile.level(), tile.index()));
-        Ok(full.map_or_else(|| self.builder.partial_tile(tile.level()).to_vec(), |full| full.hashes.clone()))
+        let full = self
+            .full_tiles
+            .iter()
+            .find(|full| (full.tile.level(), full.tile.index()) == (tile.level(), tile.index()));
+        Ok(full.map_or_else(
+            || self.builder.partial_tile(tile.level()).to_vec(),
+            |full| full.hashes.clone(),
+        ))
     }
 }

@@ -1,7 +1,9 @@
-//! Tiles (C2SP tlog-tiles): how the tree and its entries are cut into pieces that are stored and served once and for all.
+//! Tiles (C2SP tlog-tiles): how the tree and its entries are cut into pieces that are stored and
+//! served once and for all.
 //!
-//! A tile at level `L` holds up to 256 consecutive hashes, each of 256^L leaves. Full tiles never change; the rightmost of each
-//! level may be partial. An entry bundle holds the leaves of the level-0 tile of the same index, each after its length.
+//! A tile at level `L` holds up to 256 consecutive hashes, each of 256^L leaves. Full tiles never
+//! change; the rightmost of each level may be partial. An entry bundle holds the leaves of the
+//! level-0 tile of the same index, each after its length.
 
 use std::fmt;
 use std::str::FromStr;
@@ -65,7 +67,8 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// A tile at `level` (0 to 63), the `index`-th of its level from 0, of `width` hashes (1 to 256).
+    /// A tile at `level` (0 to 63), the `index`-th of its level from 0, of `width` hashes (1 to
+    /// 256).
     ///
     /// # Errors
     /// [`TileError::Level`] or [`TileError::Width`].
@@ -77,7 +80,8 @@ impl Tile {
         Ok(Self { level, index, width })
     }
 
-    /// The tile that a tree of `size` leaves has at this place, full or partial; `None` if it has none there.
+    /// The tile that a tree of `size` leaves has at this place, full or partial; `None` if it has
+    /// none there.
     #[must_use]
     pub fn in_tree(size: u64, level: u8, index: u64) -> Option<Self> {
         let hashes = size.checked_shr(8 * u32::from(level))?;
@@ -153,7 +157,9 @@ impl FromStr for TilePath {
         if kind == "entries" {
             return Ok(Self::Entries { index, width });
         }
-        let level = parse_decimal(kind.as_bytes()).and_then(|level| u8::try_from(level).ok()).ok_or(TileError::Path)?;
+        let level = parse_decimal(kind.as_bytes())
+            .and_then(|level| u8::try_from(level).ok())
+            .ok_or(TileError::Path)?;
         Tile::new(level, index, width).map(Self::Tile)
     }
 }
@@ -176,7 +182,11 @@ impl fmt::Display for TilePath {
 }
 
 fn check_width(width: u16) -> Result<(), TileError> {
-    if (1..=TILE_WIDTH).contains(&width) { Ok(()) } else { Err(TileError::Width { width: usize::from(width) }) }
+    if (1..=TILE_WIDTH).contains(&width) {
+        Ok(())
+    } else {
+        Err(TileError::Width { width: usize::from(width) })
+    }
 }
 
 fn parse_partial_width(text: &str) -> Result<u16, TileError> {
@@ -186,16 +196,22 @@ fn parse_partial_width(text: &str) -> Result<u16, TileError> {
 
 /// Groups of three digits, all but the last after an `x`; no group of zeros in front.
 fn parse_index(text: &str) -> Result<u64, TileError> {
-    let (head, last) = text.rsplit_once('/').map_or((None, text), |(head, last)| (Some(head), last));
+    let (head, last) =
+        text.rsplit_once('/').map_or((None, text), |(head, last)| (Some(head), last));
     let mut index: u64 = 0;
-    let groups = head.into_iter().flat_map(|head| head.split('/')).map(|group| group.strip_prefix('x'));
+    let groups =
+        head.into_iter().flat_map(|head| head.split('/')).map(|group| group.strip_prefix('x'));
     for (place, group) in groups.chain([Some(last)]).enumerate() {
-        let group = group.filter(|group| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit()));
+        let group = group
+            .filter(|group| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit()));
         let value: u64 = group.and_then(|group| group.parse().ok()).ok_or(TileError::Path)?;
         if place == 0 && value == 0 && head.is_some() {
             return Err(TileError::Path);
         }
-        index = index.checked_mul(1000).and_then(|index| index.checked_add(value)).ok_or(TileError::Path)?;
+        index = index
+            .checked_mul(1000)
+            .and_then(|index| index.checked_add(value))
+            .ok_or(TileError::Path)?;
     }
     Ok(index)
 }
@@ -233,7 +249,8 @@ pub fn decode_hashes(bytes: &[u8]) -> Result<Vec<TreeHash>, TileError> {
 /// # Errors
 /// [`TileError::EntryLength`] above 65,535 bytes.
 pub fn push_entry(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), TileError> {
-    let length = u16::try_from(entry.len()).map_err(|_| TileError::EntryLength { length: entry.len() })?;
+    let length =
+        u16::try_from(entry.len()).map_err(|_| TileError::EntryLength { length: entry.len() })?;
     bundle.extend_from_slice(&length.to_be_bytes());
     bundle.extend_from_slice(entry);
     Ok(())

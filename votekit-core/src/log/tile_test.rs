@@ -17,7 +17,10 @@ fn paths_have_one_form() {
         let parsed: TilePath = path.parse().expect(path);
         assert_eq!(parsed.to_string(), path);
     }
-    assert_eq!("tile/0/x001/x234/067".parse(), Ok(TilePath::Tile(Tile::new(0, 1_234_067, 256).expect("a tile"))));
+    assert_eq!(
+        "tile/0/x001/x234/067".parse(),
+        Ok(TilePath::Tile(Tile::new(0, 1_234_067, 256).expect("a tile")))
+    );
 }
 
 #[test]
@@ -83,11 +86,20 @@ fn a_bundle_says_where_it_breaks() {
     push_entry(&mut bundle, b"").expect("short");
     push_entry(&mut bundle, &[7; 65_535]).expect("just short enough");
     assert_eq!(&bundle[..7], [0, 3, b'o', b'n', b'e', 0, 0]);
-    assert_eq!(entries(&bundle).map(|entry| entry.expect("whole").len()).collect::<Vec<_>>(), [3, 0, 65_535]);
-    assert_eq!(push_entry(&mut bundle, &[7; 65_536]), Err(TileError::EntryLength { length: 65_536 }));
+    assert_eq!(
+        entries(&bundle).map(|entry| entry.expect("whole").len()).collect::<Vec<_>>(),
+        [3, 0, 65_535]
+    );
+    assert_eq!(
+        push_entry(&mut bundle, &[7; 65_536]),
+        Err(TileError::EntryLength { length: 65_536 })
+    );
 
     let cut: Vec<_> = entries(&bundle[..8]).collect();
-    assert_eq!(cut, [Ok(&b"one"[..]), Ok(&b""[..]), Err(TileError::EntryCut { entry: 2, offset: 7 })]);
+    assert_eq!(
+        cut,
+        [Ok(&b"one"[..]), Ok(&b""[..]), Err(TileError::EntryCut { entry: 2, offset: 7 })]
+    );
     let too_many = vec![0; 2 * 257];
     assert_eq!(entries(&too_many).last(), Some(Err(TileError::EntryCount)));
     assert_eq!(entries(&too_many).count(), 257);

@@ -37,9 +37,11 @@ fn check_kind(body: &ManifestBody) -> Result<(), ManifestError> {
     if pure { Ok(()) } else { Err(ManifestError::Kind) }
 }
 
-/// The files are exactly those of the laws, in their order, with their numbers, and their counts add up.
+/// The files are exactly those of the laws, in their order, with their numbers, and their counts
+/// add up.
 fn check_files(body: &ManifestBody) -> Result<(), ManifestError> {
-    let (files, is_supplement) = if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
+    let (files, is_supplement) =
+        if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
     let mut rest = files.as_slice();
     for law in &body.laws {
         let length = rest.iter().take_while(|row| row.law_id == law.law_id).count();
@@ -79,9 +81,16 @@ fn is_named_well(row: &FileRow, is_supplement: bool) -> bool {
 }
 
 fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {
-    let keys = body.laws.iter().fold(0_u64, |sum, law| sum.saturating_add(law.registered).saturating_add(law.revoked));
+    let keys = body
+        .laws
+        .iter()
+        .fold(0_u64, |sum, law| sum.saturating_add(law.registered).saturating_add(law.revoked));
     let found = keys.saturating_add(body.roll.duplicates).saturating_add(body.roll.rejects);
-    if found == body.roll.rows { Ok(()) } else { Err(ManifestError::Rows { stated: body.roll.rows, found }) }
+    if found == body.roll.rows {
+        Ok(())
+    } else {
+        Err(ManifestError::Rows { stated: body.roll.rows, found })
+    }
 }
 
 fn law_count(law_id: &LawId, stated: u64, found: u64) -> ManifestError {

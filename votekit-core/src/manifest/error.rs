@@ -22,7 +22,9 @@ pub enum ManifestError {
     #[error("the manifest is not in canonical form: it was edited or reformatted")]
     NotCanonical,
     /// Scheme and pepper disagree.
-    #[error("the manifest names a pepper if and only if its scheme is hmac-sha256; this one does not")]
+    #[error(
+        "the manifest names a pepper if and only if its scheme is hmac-sha256; this one does not"
+    )]
     Scheme,
     /// The date is no `YYYY-MM-DD`.
     #[error("the manifest's date is not a day such as 2026-11-21")]

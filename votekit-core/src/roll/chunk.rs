@@ -1,9 +1,11 @@
 //! Cutting a roll into chunks that can be parsed apart from one another.
 //!
-//! Whether a line feed ends a record or lies within quotation marks is known for certain only to whoever has parsed all that
-//! comes before it. So the reader guesses, by whether the number of quotation marks behind is odd, and the parser that gets a chunk finds
-//! out: a chunk whose last record goes on shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then joins the
-//! two and has them parsed again. Rolls of well-formed CSV are always cut rightly; any other one costs time, never a row.
+//! Whether a line feed ends a record or lies within quotation marks is known for certain only to
+//! whoever has parsed all that comes before it. So the reader guesses, by whether the number of
+//! quotation marks behind is odd, and the parser that gets a chunk finds out: a chunk whose last
+//! record goes on shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then
+//! joins the two and has them parsed again. Rolls of well-formed CSV are always cut rightly; any
+//! other one costs time, never a row.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +19,8 @@ use super::header::RollHeader;
 use super::row::Rows;
 use crate::id::Digest;
 
-/// Records of a roll. Holds NAS and codes: its memory is used again for later chunks, and wiped at the end.
+/// Records of a roll. Holds NAS and codes: its memory is used again for later chunks, and wiped at
+/// the end.
 pub struct Chunk {
     bytes: Zeroizing<Vec<u8>>,
     start: usize,
@@ -110,7 +113,15 @@ impl Tail {
     pub(super) fn into_last_chunk(self, number: u64) -> Result<Chunk, RollError> {
         self.check_length()?;
         let end = self.bytes.len();
-        Ok(Chunk { bytes: self.bytes, start: 0, end, line: self.line, number, at_end: true, pool: Arc::default() })
+        Ok(Chunk {
+            bytes: self.bytes,
+            start: 0,
+            end,
+            line: self.line,
+            number,
+            at_end: true,
+            pool: Arc::default(),
+        })
     }
 
     fn check_length(&self) -> Result<(), RollError> {
@@ -152,7 +163,8 @@ pub struct RollChunks<R> {
     reader: R,
     header: RollHeader,
     digest: Sha256,
-    /// `pending[start..end]` has been read and not handed out; it starts with a record, or so it seems.
+    /// `pending[start..end]` has been read and not handed out; it starts with a record, or so it
+    /// seems.
     pending: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
@@ -168,7 +180,8 @@ pub struct RollChunks<R> {
 }
 
 impl<R: Read> RollChunks<R> {
-    /// Bytes a chunk holds, roughly: enough that a thread has work, few enough that caches hold what it makes of them.
+    /// Bytes a chunk holds, roughly: enough that a thread has work, few enough that caches hold
+    /// what it makes of them.
     pub const CHUNK_SIZE: usize = 1 << 19;
     /// The longest record in bytes that is waited for.
     pub const ROW_LENGTH_MAX: usize = ROW_LENGTH_MAX;
@@ -219,10 +232,15 @@ impl<R: Read> RollChunks<R> {
         loop {
             let tail = std::mem::replace(&mut self.tail, Tail::none());
             let Some(cut) = self.next_cut()? else {
-                return if tail.is_none() { Ok(None) } else { tail.into_last_chunk(self.number).map(Some) };
+                return if tail.is_none() {
+                    Ok(None)
+                } else {
+                    tail.into_last_chunk(self.number).map(Some)
+                };
             };
             let mut chunk = cut.behind(&tail)?;
-            let whole = chunk.at_end || chunk.bytes().ends_with(b"\n") && memchr(b'"', chunk.bytes()).is_none();
+            let whole = chunk.at_end
+                || chunk.bytes().ends_with(b"\n") && memchr(b'"', chunk.bytes()).is_none();
             if whole {
                 return Ok(Some(chunk));
             }
@@ -235,8 +253,9 @@ impl<R: Read> RollChunks<R> {
         }
     }
 
-    /// The next chunk, cut where a record seems to end; `None` at the end. For [`RollHasher`](super::RollHasher), which finds out, and
-    /// [`RollHashes`](super::RollHashes), which mends it.
+    /// The next chunk, cut where a record seems to end; `None` at the end. For
+    /// [`RollHasher`](super::RollHasher), which finds out, and [`RollHashes`](super::RollHashes),
+    /// which mends it.
     ///
     /// # Errors
     /// [`RollError`] when reading fails or there are too many lines.
@@ -252,7 +271,8 @@ impl<R: Read> RollChunks<R> {
             }
             if unread.len() > ROW_LENGTH_MAX {
                 // Whoever parses it tells what is wrong with it.
-                break self.start + memrchr(b'\n', unread).map_or(unread.len(), |position| position + 1);
+                break self.start
+                    + memrchr(b'\n', unread).map_or(unread.len(), |position| position + 1);
             }
             self.read_to(self.end + self.chunk_size)?;
         };
@@ -341,7 +361,8 @@ fn grow(buffer: &mut Zeroizing<Vec<u8>>, length: usize) {
     *buffer = longer;
 }
 
-/// Where the last record seems to end: behind a line feed with an even number of quotation marks before it.
+/// Where the last record seems to end: behind a line feed with an even number of quotation marks
+/// before it.
 fn seeming_end(bytes: &[u8]) -> Option<usize> {
     let mut quoted = memchr_iter(b'"', bytes).count() % 2 == 1;
     for position in memrchr2_iter(b'"', b'\n', bytes) {

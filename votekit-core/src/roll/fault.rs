@@ -125,7 +125,9 @@ pub enum RollError {
         field: Field,
     },
     /// A record that never ends, most often for want of a closing quotation mark.
-    #[error("line {line}: the row that starts here is longer than {limit} bytes: is a quotation mark missing?")]
+    #[error(
+        "line {line}: the row that starts here is longer than {limit} bytes: is a quotation mark missing?"
+    )]
     RowLength {
         /// Where the record starts.
         line: u64,
@@ -149,7 +151,9 @@ impl RollError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Utf16 | Self::HeaderText { .. } => Some("save the file again as 'CSV UTF-8'"),
-            Self::HeaderMissing { separator: Some(_), .. } => Some("save the file again with commas between the columns"),
+            Self::HeaderMissing { separator: Some(_), .. } => {
+                Some("save the file again with commas between the columns")
+            }
             Self::Empty | Self::HeaderMissing { .. } | Self::HeaderTwice { .. } => {
                 Some("the first line must name the columns, such as: nas,code,law_id")
             }

@@ -16,7 +16,8 @@ use crate::id::LawId;
 pub struct RollRules {
     /// NAS must pass the Luhn check.
     pub check_digit: bool,
-    /// Only these laws are hashed; empty for all. Rows of other laws are counted and otherwise ignored.
+    /// Only these laws are hashed; empty for all. Rows of other laws are counted and otherwise
+    /// ignored.
     pub laws: BTreeSet<LawId>,
 }
 
@@ -40,7 +41,8 @@ impl std::fmt::Debug for HashScratch {
     }
 }
 
-/// What one chunk came to, and the chunk itself, for as long as it is not certain that it was cut where a record begins.
+/// What one chunk came to, and the chunk itself, for as long as it is not certain that it was cut
+/// where a record begins.
 pub struct HashedChunk {
     pub(super) chunk: Chunk,
     pub(super) tail: Tail,
@@ -71,7 +73,12 @@ impl HashedChunk {
 
 impl std::fmt::Debug for HashedChunk {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "HashedChunk({} hashed, {} faults)", self.tally.hashed, self.tally.faults.len())
+        write!(
+            formatter,
+            "HashedChunk({} hashed, {} faults)",
+            self.tally.hashed,
+            self.tally.faults.len()
+        )
     }
 }
 
@@ -163,7 +170,8 @@ impl ChunkRows<'_, '_> {
             self.tally.ignored += 1;
             return Ok(());
         };
-        if self.rules.check_digit && !Nas::parse(row.nas).is_ok_and(|nas| nas.passes_check_digit()) {
+        if self.rules.check_digit && !Nas::parse(row.nas).is_ok_and(|nas| nas.passes_check_digit())
+        {
             return Err(fault(Field::Nas, CredentialError::NasCheckDigit));
         }
         self.push(place, row.nas, row.number, (&row.code.bytes, row.code.length), line);
@@ -173,7 +181,8 @@ impl ChunkRows<'_, '_> {
     fn take(&mut self, row: &RawRow<'_>, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
         let [nas, code, law] = row.fields(header, clean)?;
         // The law first: a fault in a row of a law that nobody asked for is none.
-        let place = self.laws.find(law).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
+        let place =
+            self.laws.find(law).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
         let Some(place) = place else {
             self.tally.ignored += 1;
             return Ok(());
@@ -182,14 +191,22 @@ impl ChunkRows<'_, '_> {
         if self.rules.check_digit && !nas.passes_check_digit() {
             return Err(row.fault_in(Field::Nas, CredentialError::NasCheckDigit.into()));
         }
-        let code = AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
+        let code =
+            AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
         self.push(place, nas.as_bytes(), number_of(&nas), code.padded(), row.line);
         Ok(())
     }
 
     /// Takes a good row of a law.
     #[inline]
-    fn push(&mut self, place: usize, nas: &[u8; 9], number: u32, (code, code_length): (&[u8; 32], usize), line: u64) {
+    fn push(
+        &mut self,
+        place: usize,
+        nas: &[u8; 9],
+        number: u32,
+        (code, code_length): (&[u8; 32], usize),
+        line: u64,
+    ) {
         if self.batch_place != Some(place) {
             self.turn_to(place);
         }
@@ -204,8 +221,11 @@ impl ChunkRows<'_, '_> {
             columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[place]));
         }
         // RollChunks refuses a roll of more lines than this holds.
-        columns.electors.push(Elector { nas: number, line: u32::try_from(line).unwrap_or(u32::MAX) });
-        self.tally.code_length_min = shorter(self.tally.code_length_min, u32::try_from(code_length).ok());
+        columns
+            .electors
+            .push(Elector { nas: number, line: u32::try_from(line).unwrap_or(u32::MAX) });
+        self.tally.code_length_min =
+            shorter(self.tally.code_length_min, u32::try_from(code_length).ok());
         self.tally.hashed += 1;
     }
 
@@ -244,7 +264,8 @@ pub(super) fn law_id(text: &[u8]) -> Result<LawId, CredentialError> {
     Ok(std::str::from_utf8(text).unwrap_or_default().parse()?)
 }
 
-/// Finds a law's place in a chunk's list. Neighbouring rows are mostly of one law, so the last answer is tried first.
+/// Finds a law's place in a chunk's list. Neighbouring rows are mostly of one law, so the last
+/// answer is tried first.
 struct LawLookup<'a> {
     rules: &'a RollRules,
     /// The laws that are asked for and were met, in the order of their places.

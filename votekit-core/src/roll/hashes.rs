@@ -186,7 +186,11 @@ impl HashedRoll {
                 }
                 if row.key == group[0].key {
                     self.duplicates += 1;
-                    self.faults.push(RowFault { line, field: Field::ROW, rule: RowRule::Duplicate { first_line } });
+                    self.faults.push(RowFault {
+                        line,
+                        field: Field::ROW,
+                        rule: RowRule::Duplicate { first_line },
+                    });
                 } else {
                     self.conflicts.push(Conflict { law_id: law_id.clone(), first_line, line });
                 }

@@ -18,8 +18,8 @@ impl RollHeader {
     /// Takes the header from the first record; `None` when there is no record.
     ///
     /// # Errors
-    /// When a column is missing or named twice, or the text is not UTF-8. No value is repeated: a file without a header
-    /// has an elector there.
+    /// When a column is missing or named twice, or the text is not UTF-8. No value is repeated: a
+    /// file without a header has an elector there.
     pub(super) fn read(rows: &mut Rows<'_>) -> Result<Option<Self>, RollError> {
         let mut found: [Option<usize>; 3] = [None; 3];
         let mut twice = None;
@@ -40,7 +40,8 @@ impl RollHeader {
         let mut places = [0; 3];
         for (index, field) in Field::REQUIRED.into_iter().enumerate() {
             let separator = other_separator(record.bytes);
-            places[index] = found[index].ok_or(RollError::HeaderMissing { line, field, separator })?;
+            places[index] =
+                found[index].ok_or(RollError::HeaderMissing { line, field, separator })?;
         }
         Ok(Some(Self { places, columns }))
     }
@@ -83,5 +84,7 @@ fn names(field: Field, text: &[u8]) -> bool {
 
 /// The separator that was used instead of commas, going by the header.
 fn other_separator(header: &[u8]) -> Option<char> {
-    [';', '\t', '|'].into_iter().find(|separator| header.contains(&(*separator as u8)) && !header.contains(&b','))
+    [';', '\t', '|']
+        .into_iter()
+        .find(|separator| header.contains(&(*separator as u8)) && !header.contains(&b','))
 }

@@ -13,7 +13,8 @@ const NEAR: u32 = 4;
 /// Keys that fall into one slot, on average, before they are sorted.
 const KEYS_PER_SLOT: usize = 4;
 
-/// One law's registry keys, distinct. They lie in the order of their leading bits in many runs, and are sorted as they are handed out.
+/// One law's registry keys, distinct. They lie in the order of their leading bits in many runs, and
+/// are sorted as they are handed out.
 pub struct LawKeys {
     law_id: LawId,
     runs: Vec<Vec<RegistryKey>>,
@@ -23,7 +24,11 @@ pub struct LawKeys {
 }
 
 impl LawKeys {
-    pub(super) fn new(law_id: LawId, runs: Vec<Vec<RegistryKey>>, mut surplus: Vec<RegistryKey>) -> Self {
+    pub(super) fn new(
+        law_id: LawId,
+        runs: Vec<Vec<RegistryKey>>,
+        mut surplus: Vec<RegistryKey>,
+    ) -> Self {
         surplus.sort_unstable();
         let count = runs.iter().map(Vec::len).sum::<usize>() - surplus.len();
         Self { law_id, runs, surplus, count }
@@ -41,7 +46,8 @@ impl LawKeys {
         self.count
     }
 
-    /// The keys of these ranks, from 0, ascending, piece by piece. Threads can take ranges side by side.
+    /// The keys of these ranks, from 0, ascending, piece by piece. Threads can take ranges side by
+    /// side.
     ///
     /// ```
     /// use votekit_core::{credential::CredentialHasher, roll::{RollChunks, RollHasher, RollHashes, RollRules, Sequential}};
@@ -60,7 +66,8 @@ impl LawKeys {
     #[must_use]
     pub fn ranks(&self, ranks: Range<usize>) -> AscendingKeys<'_> {
         let ranks = ranks.start.min(self.count)..ranks.end.min(self.count);
-        // The last prefix whose keys do not begin behind the first rank. Keys spread evenly: it lies near the rank's own share.
+        // The last prefix whose keys do not begin behind the first rank. Keys spread evenly: it
+        // lies near the rank's own share.
         let share = ranks.start as u64 * u64::from(PREFIXES) / (self.count.max(1) as u64);
         let share = u32::try_from(share).unwrap_or(PREFIXES).min(PREFIXES - 1);
         let (mut low, mut high) = (share.saturating_sub(NEAR), (share + NEAR).min(PREFIXES));
@@ -99,7 +106,8 @@ impl LawKeys {
 
     /// How many distinct keys lie below a prefix.
     fn rank_of(&self, prefix: u32) -> usize {
-        self.runs.iter().map(|run| count_below(run, prefix)).sum::<usize>() - count_below(&self.surplus, prefix)
+        self.runs.iter().map(|run| count_below(run, prefix)).sum::<usize>()
+            - count_below(&self.surplus, prefix)
     }
 }
 
@@ -143,13 +151,14 @@ impl AscendingKeys<'_> {
         Some(&self.keys[start..self.ready.start])
     }
 
-    /// Brings the keys of the slices, all within the prefixes, into `keys`, ascending: first each into a slot by its next bits, then
-    /// in order within its slot.
+    /// Brings the keys of the slices, all within the prefixes, into `keys`, ascending: first each
+    /// into a slot by its next bits, then in order within its slot.
     fn sort(&mut self, prefixes: Range<u32>) {
         let count: usize = self.slices.iter().map(|slice| slice.len()).sum();
         let slot_bits = (count / KEYS_PER_SLOT).max(1).ilog2();
         // The bits behind those that all keys share.
-        let width_bits = (prefixes.end - prefixes.start).next_power_of_two().ilog2() + (32 - super::prefix::PREFIX_BITS);
+        let width_bits = (prefixes.end - prefixes.start).next_power_of_two().ilog2()
+            + (32 - super::prefix::PREFIX_BITS);
         let base = prefixes.start << (32 - super::prefix::PREFIX_BITS);
         let shift = width_bits.saturating_sub(slot_bits);
         let slot_of = |key: &RegistryKey| ((u64::from(key.leading() - base)) >> shift) as usize;
@@ -220,7 +229,9 @@ const FEW: usize = 20;
 /// The first words differ, as good as always.
 #[inline]
 fn is_less(one: &RegistryKey, other: &RegistryKey) -> bool {
-    let word = |key: &RegistryKey| key.as_bytes().first_chunk().map_or(0, |word| u64::from_be_bytes(*word));
+    let word = |key: &RegistryKey| {
+        key.as_bytes().first_chunk().map_or(0, |word| u64::from_be_bytes(*word))
+    };
     let (first, second) = (word(one), word(other));
     if first == second { one < other } else { first < second }
 }

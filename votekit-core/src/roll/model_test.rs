@@ -1,4 +1,5 @@
-//! Hashed rolls against a model of a few lines: rows as a writer wrote them, in every form that CSV has, cut anywhere.
+//! Hashed rolls against a model of a few lines: rows as a writer wrote them, in every form that CSV
+//! has, cut anywhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +24,8 @@ const BAD_NAS: &str = "12345678";
 
 impl Written {
     fn nas(&self) -> String {
-        self.nas.map_or_else(|| BAD_NAS.to_owned(), |nas| format!("{:09}", u32::from(nas) * 30_000_001))
+        self.nas
+            .map_or_else(|| BAD_NAS.to_owned(), |nas| format!("{:09}", u32::from(nas) * 30_000_001))
     }
 
     fn text(&self, with_note: bool) -> String {
@@ -36,9 +38,11 @@ impl Written {
                 field.clone()
             }
         };
-        let written: Vec<String> = fields.iter().zip(&self.quoted).map(quote).take(columns).collect();
+        let written: Vec<String> =
+            fields.iter().zip(&self.quoted).map(quote).take(columns).collect();
         // The note stands first: its quotation marks and line breaks come before what matters.
-        let (first, rest) = if with_note { (&written[3..], &written[..3]) } else { (&written[..0], &written[..3]) };
+        let (first, rest) =
+            if with_note { (&written[3..], &written[..3]) } else { (&written[..0], &written[..3]) };
         [first, rest].concat().join(",") + self.end
     }
 }
@@ -46,13 +50,29 @@ impl Written {
 fn rows() -> impl Strategy<Value = Vec<Written>> {
     let row = (
         prop::option::weighted(0.9, 0_u8..30),
-        prop::sample::select(vec!["ABCD1234", "abcd1234", "XYZ1", "0123456789ABCDEFGHIJKLMNOPQRSTUV"]),
-        prop::sample::select(vec!["L1", "L2", "A.law-with_a.very-long_id.that-is_longer.than-most"]),
+        prop::sample::select(vec![
+            "ABCD1234",
+            "abcd1234",
+            "XYZ1",
+            "0123456789ABCDEFGHIJKLMNOPQRSTUV",
+        ]),
+        prop::sample::select(vec![
+            "L1",
+            "L2",
+            "A.law-with_a.very-long_id.that-is_longer.than-most",
+        ]),
         "[a-zé,\"\n\r]{0,6}",
         any::<[bool; 4]>(),
         prop::sample::select(vec!["\n", "\r\n", "\n\n", "\r\n\r\n"]),
     );
-    let written = row.prop_map(|(nas, code, law, note, quoted, end)| Written { nas, code, law, note, quoted, end });
+    let written = row.prop_map(|(nas, code, law, note, quoted, end)| Written {
+        nas,
+        code,
+        law,
+        note,
+        quoted,
+        end,
+    });
     prop::collection::vec(written, 0..24)
 }
 
@@ -81,7 +101,9 @@ fn expected(header: &str, rows: &[Written], with_note: bool) -> (String, Outcome
             Some(_) => drop(outcome.conflicts.insert(line)),
             None => drop(first.insert((row.law, nas), code)),
         }
-        let credential = Credential::parse(row.nas().as_bytes(), row.code.as_bytes(), row.law.as_bytes()).expect("good");
+        let credential =
+            Credential::parse(row.nas().as_bytes(), row.code.as_bytes(), row.law.as_bytes())
+                .expect("good");
         let hasher = CredentialHasher::plain();
         let key = hasher.registry_key(&credential.nas, &credential.code, &credential.law_id);
         outcome.laws.entry(row.law.to_owned()).or_default().insert(key);
@@ -108,7 +130,11 @@ fn found(text: &[u8], chunk_size: usize, late: usize) -> Outcome {
         assert!(keys.is_sorted() && keys.len() == law.count(), "{law:?}");
     }
     Outcome {
-        laws: roll.laws.iter().map(|law| (law.law_id().to_string(), law.to_vec().into_iter().collect())).collect(),
+        laws: roll
+            .laws
+            .iter()
+            .map(|law| (law.law_id().to_string(), law.to_vec().into_iter().collect()))
+            .collect(),
         faults: roll.faults.iter().map(|fault| fault.line).collect(),
         conflicts: roll.conflicts.iter().map(|conflict| conflict.line).collect(),
     }
@@ -172,11 +198,27 @@ fn ranks_of_a_large_law_are_parts_of_all_its_keys() {
     assert_eq!((law.count(), all.len(), duplicates), (60_000, 60_000, 500));
     assert!(all.windows(2).all(|pair| pair[0] < pair[1]));
     let expected: BTreeSet<_> = (0..60_000_u32)
-        .map(|nas| Credential::parse(format!("{nas:09}").as_bytes(), b"ABCD1234", b"L1").expect("good"))
-        .map(|credential| CredentialHasher::plain().registry_key(&credential.nas, &credential.code, &credential.law_id))
+        .map(|nas| {
+            Credential::parse(format!("{nas:09}").as_bytes(), b"ABCD1234", b"L1").expect("good")
+        })
+        .map(|credential| {
+            CredentialHasher::plain().registry_key(
+                &credential.nas,
+                &credential.code,
+                &credential.law_id,
+            )
+        })
         .collect();
     assert!(all.iter().eq(&expected));
-    for (start, end) in [(0, 1), (1, 7), (0, 60_000), (7_000, 14_000), (59_999, 60_000), (30_000, 30_000), (59_000, 70_000)] {
+    for (start, end) in [
+        (0, 1),
+        (1, 7),
+        (0, 60_000),
+        (7_000, 14_000),
+        (59_999, 60_000),
+        (30_000, 30_000),
+        (59_000, 70_000),
+    ] {
         let mut keys = law.ranks(start..end);
         let mut taken = Vec::new();
         while let Some(keys) = keys.next_keys(999) {

@@ -1,7 +1,9 @@
-//! Rows in the plainest form, read without looking at any byte twice: `123456789,ABC12345,L2025-001`, each field in quotation marks or not.
+//! Rows in the plainest form, read without looking at any byte twice:
+//! `123456789,ABC12345,L2025-001`, each field in quotation marks or not.
 //!
-//! Nearly every row of nearly every roll is one. Whatever is not as plain as that is left to [`Rows`](super::Rows), which reads every form
-//! and tells what is wrong; on a plain row both see the same.
+//! Nearly every row of nearly every roll is one. Whatever is not as plain as that is left to
+//! [`Rows`](super::Rows), which reads every form and tells what is wrong; on a plain row both see
+//! the same.
 
 use crate::id::LawId;
 
@@ -11,7 +13,8 @@ pub(super) struct PlainRow<'a> {
     /// The NAS as a number.
     pub(super) number: u32,
     pub(super) code: PlainCode,
-    /// 1 to 50 bytes without a comma, quotation mark or line break, not checked further; `None` for the law that was expected.
+    /// 1 to 50 bytes without a comma, quotation mark or line break, not checked further; `None` for
+    /// the law that was expected.
     pub(super) law: Option<&'a [u8]>,
     /// Bytes of the whole row with its line feed.
     pub(super) length: usize,
@@ -24,7 +27,8 @@ pub(super) struct PlainCode {
     pub(super) length: usize,
 }
 
-/// The row at the start of `bytes`, if it is a plain one of the columns NAS, code and law. `law` is the law that it is most likely for.
+/// The row at the start of `bytes`, if it is a plain one of the columns NAS, code and law. `law` is
+/// the law that it is most likely for.
 #[inline]
 pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>> {
     let (quote, rest) = opened(bytes);
@@ -60,7 +64,8 @@ fn closed(bytes: &[u8], quote: bool) -> Option<&[u8]> {
     if quote { bytes.strip_prefix(b"\"") } else { Some(bytes) }
 }
 
-/// The value of 9 digits; `None` if there is anything else. The first 8 are checked and added up as the bytes of one word.
+/// The value of 9 digits; `None` if there is anything else. The first 8 are checked and added up as
+/// the bytes of one word.
 #[inline]
 fn number_of(nas: &[u8; 9]) -> Option<u32> {
     let (eight, last) = nas.split_first_chunk::<8>()?;
@@ -110,7 +115,10 @@ fn code(bytes: &[u8]) -> Option<PlainCode> {
 /// The length of a law id.
 #[inline]
 fn law_length(bytes: &[u8]) -> Option<usize> {
-    let length = bytes.iter().take(LawId::LENGTH_MAX + 1).position(|byte| ends_law(byte) || *byte == b',')?;
+    let length = bytes
+        .iter()
+        .take(LawId::LENGTH_MAX + 1)
+        .position(|byte| ends_law(byte) || *byte == b',')?;
     (length > 0).then_some(length)
 }
 
@@ -139,11 +147,18 @@ mod tests {
 
     #[test]
     fn plain_rows_are_read_whole() {
-        for row in ["123456789,abC123,L1\n", "\"123456789\",\"abC123\",\"L1\"\r\n", "123456789,\"abC123\",L1\r\n"] {
+        for row in [
+            "123456789,abC123,L1\n",
+            "\"123456789\",\"abC123\",\"L1\"\r\n",
+            "123456789,\"abC123\",L1\r\n",
+        ] {
             let rows = format!("{row}987654321,X");
             for law in [&b"L1"[..], b"", b"L", b"L12"] {
                 let plain = plain_row(rows.as_bytes(), law).expect("a plain row");
-                assert_eq!((plain.number, &plain.code.bytes[..plain.code.length]), (123_456_789, &b"ABC123"[..]));
+                assert_eq!(
+                    (plain.number, &plain.code.bytes[..plain.code.length]),
+                    (123_456_789, &b"ABC123"[..])
+                );
                 assert_eq!(plain.law.unwrap_or(law), b"L1");
                 assert_eq!(plain.length, row.len());
             }

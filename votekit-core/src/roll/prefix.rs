@@ -1,7 +1,9 @@
-//! Values in the order of their leading bits, in many runs, from which all values of a range of prefixes are taken together.
+//! Values in the order of their leading bits, in many runs, from which all values of a range of
+//! prefixes are taken together.
 //!
-//! One pass over values that are spread evenly brings each into its place but for a few neighbours, and what lies together fits a cache: nothing that
-//! is as large as the roll is ever sorted as a whole.
+//! One pass over values that are spread evenly brings each into its place but for a few neighbours,
+//! and what lies together fits a cache: nothing that is as large as the roll is ever sorted as a
+//! whole.
 
 use std::ops::Range;
 
@@ -58,7 +60,8 @@ pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
     order
 }
 
-/// How many values of a run have a prefix below this one. Looked for near the prefix's own share, since values spread evenly.
+/// How many values of a run have a prefix below this one. Looked for near the prefix's own share,
+/// since values spread evenly.
 pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
     let share = (run.len() as u64 * u64::from(prefix) / u64::from(PREFIXES)) as usize;
     let mut reach = 32;
@@ -84,7 +87,11 @@ pub(super) struct Gather<'a, T> {
 
 impl<'a, T: Spread> Gather<'a, T> {
     /// Takes the values with prefixes in a range, about `at_once` of them at a time.
-    pub(super) fn new(runs: impl Iterator<Item = &'a [T]>, prefixes: Range<u32>, at_once: usize) -> Self {
+    pub(super) fn new(
+        runs: impl Iterator<Item = &'a [T]>,
+        prefixes: Range<u32>,
+        at_once: usize,
+    ) -> Self {
         let mut count = 0;
         let from = |run: &'a [T]| {
             count += run.len();
@@ -92,7 +99,12 @@ impl<'a, T: Spread> Gather<'a, T> {
         };
         let runs: Vec<_> = runs.map(from).filter(|run| !run.is_empty()).collect();
         let steps = u32::try_from(count / at_once.max(1)).unwrap_or(PREFIXES).clamp(1, PREFIXES);
-        Self { runs, next: prefixes.start, end: prefixes.end, step: PREFIXES / steps.next_power_of_two() }
+        Self {
+            runs,
+            next: prefixes.start,
+            end: prefixes.end,
+            step: PREFIXES / steps.next_power_of_two(),
+        }
     }
 
     /// The next prefixes, and of each run its values that have them; `None` when there are no more.

@@ -1,6 +1,7 @@
 //! The same NAS twice for one law: exact duplicates, and conflicts of two codes.
 //!
-//! Numbers are looked for first, and by themselves: mostly there is none twice, and nothing else needs to be touched.
+//! Numbers are looked for first, and by themselves: mostly there is none twice, and nothing else
+//! needs to be touched.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +20,8 @@ pub(super) struct Repeated {
 
 /// Runs work on threads; the core starts none.
 pub trait Threads {
-    /// Calls `work` once with each number below `count`, in any order, and returns when all is done.
+    /// Calls `work` once with each number below `count`, in any order, and returns when all is
+    /// done.
     fn each(&self, count: u32, work: &(dyn Fn(u32) + Sync));
 }
 
@@ -63,7 +65,8 @@ pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeate
 
 /// The numbers within some prefixes that stand there more than once.
 fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
-    let mut gather = Gather::new(runs.iter().map(|run| run.scrambled.as_slice()), prefixes, COMPARED_AT_ONCE);
+    let mut gather =
+        Gather::new(runs.iter().map(|run| run.scrambled.as_slice()), prefixes, COMPARED_AT_ONCE);
     let mut slices = Vec::new();
     let mut table = Table::default();
     let mut repeated = Vec::new();

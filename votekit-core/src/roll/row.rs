@@ -20,8 +20,8 @@ pub struct RawRow<'a> {
     pub line: u64,
     /// The whole record without its line break.
     pub bytes: &'a [u8],
-    /// The bytes of [`Field::REQUIRED`], in that order, without quotation marks around them. A doubled quotation mark
-    /// inside stays doubled: no required field may hold one.
+    /// The bytes of [`Field::REQUIRED`], in that order, without quotation marks around them. A
+    /// doubled quotation mark inside stays doubled: no required field may hold one.
     fields: [Option<&'a [u8]>; 3],
     columns: usize,
     fault: Option<(usize, RowRule)>,
@@ -88,7 +88,10 @@ impl<'a> Rows<'a> {
 
     /// The next record; `each` is handed every field with its place from 0.
     #[inline]
-    pub(super) fn next_record(&mut self, mut each: impl FnMut(usize, RawField<'a>)) -> Option<RawRecord<'a>> {
+    pub(super) fn next_record(
+        &mut self,
+        mut each: impl FnMut(usize, RawField<'a>),
+    ) -> Option<RawRecord<'a>> {
         self.skip_empty_lines();
         if self.rest.is_empty() {
             self.ran_out = true;
@@ -110,7 +113,9 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn skip_empty_lines(&mut self) {
-        while let Some(rest) = self.rest.strip_prefix(b"\n").or_else(|| self.rest.strip_prefix(b"\r\n")) {
+        while let Some(rest) =
+            self.rest.strip_prefix(b"\n").or_else(|| self.rest.strip_prefix(b"\r\n"))
+        {
             self.rest = rest;
             self.line += 1;
         }
@@ -125,7 +130,11 @@ impl<'a> Rows<'a> {
             Some(b'"') => self.quoted_field(),
             _ => {
                 let (bytes, last) = self.take_to_separator();
-                RawField { bytes: if last { without_carriage_return(bytes) } else { bytes }, fault: None, last }
+                RawField {
+                    bytes: if last { without_carriage_return(bytes) } else { bytes },
+                    fault: None,
+                    last,
+                }
             }
         }
     }
@@ -139,7 +148,11 @@ impl<'a> Rows<'a> {
                     self.ran_out = true;
                     self.line += super::chunk::count_lines(inner);
                     self.rest = &[];
-                    return RawField { bytes: inner, fault: Some(RowRule::QuoteUnclosed), last: true };
+                    return RawField {
+                        bytes: inner,
+                        fault: Some(RowRule::QuoteUnclosed),
+                        last: true,
+                    };
                 }
                 Some(position) => end += position,
             }
@@ -156,7 +169,8 @@ impl<'a> Rows<'a> {
         RawField { bytes, fault: stray.then_some(RowRule::QuoteStray), last }
     }
 
-    /// Takes the bytes up to the next comma or line feed and that too. Tells whether the record ends there.
+    /// Takes the bytes up to the next comma or line feed and that too. Tells whether the record
+    /// ends there.
     #[inline]
     fn take_to_separator(&mut self) -> (&'a [u8], bool) {
         let Some(position) = self.rest.iter().position(|byte| matches!(byte, b',' | b'\n')) else {
@@ -180,10 +194,12 @@ impl std::fmt::Debug for Rows<'_> {
 impl<'a> RawRow<'a> {
     /// NAS, code and law id as they stand, in this order.
     ///
-    /// `clean` says that the chunk is known to be ASCII without a zero byte, which spares looking again.
+    /// `clean` says that the chunk is known to be ASCII without a zero byte, which spares looking
+    /// again.
     ///
     /// # Errors
-    /// [`RowFault`] when the record is cut short or too long, its quotation marks are out of place, or it is no UTF-8 text.
+    /// [`RowFault`] when the record is cut short or too long, its quotation marks are out of place,
+    /// or it is no UTF-8 text.
     #[inline]
     pub fn fields(&self, header: &RollHeader, clean: bool) -> Result<[&'a [u8]; 3], RowFault> {
         if let Some((place, rule)) = self.fault {
@@ -201,7 +217,8 @@ impl<'a> RawRow<'a> {
         }
         // The first column that the row does not reach, in the order of the file.
         let field = (self.columns..header.columns()).map(|place| header.field_at(place));
-        let field = field.into_iter().find(|field| Field::REQUIRED.contains(field)).unwrap_or(Field::ROW);
+        let field =
+            field.into_iter().find(|field| Field::REQUIRED.contains(field)).unwrap_or(Field::ROW);
         Err(self.fault_in(field, RowRule::Missing))
     }
 

@@ -17,8 +17,8 @@ pub struct RollRow {
     pub credential: Credential,
 }
 
-/// Reads a whole roll into memory, for tools that need the credentials themselves; ends at the first fault. Duplicates are
-/// not looked for.
+/// Reads a whole roll into memory, for tools that need the credentials themselves; ends at the
+/// first fault. Duplicates are not looked for.
 ///
 /// ```
 /// let roll = votekit_core::roll::read_roll(&b"law_id,NAS,Code\nL1,123 456 789,abc123\n"[..])?;
@@ -45,6 +45,7 @@ fn credential(row: &RawRow<'_>, header: &RollHeader) -> Result<Credential, RowFa
     let [nas, code, law_id] = row.fields(header, false)?;
     let nas = Nas::parse(nas).map_err(|error| row.fault_in(Field::Nas, error.into()))?;
     let code = AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
-    let law_id = super::hash::law_id(law_id).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
+    let law_id =
+        super::hash::law_id(law_id).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
     Ok(Credential { nas, code, law_id })
 }

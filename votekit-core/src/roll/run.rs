@@ -41,7 +41,8 @@ pub(super) struct Run {
     pub(super) keys: Vec<RegistryKey>,
     /// Of each key.
     pub(super) electors: Vec<Elector>,
-    /// Each NAS once more, scrambled, in the order of their leading bits: so equal ones of all runs are found together.
+    /// Each NAS once more, scrambled, in the order of their leading bits: so equal ones of all runs
+    /// are found together.
     pub(super) scrambled: Vec<u32>,
 }
 
@@ -50,7 +51,8 @@ impl Run {
         let order = order_by_prefix(&columns.keys);
         let keys = order.iter().map(|place| columns.keys[*place as usize]).collect();
         let electors = order.iter().map(|place| columns.electors[*place as usize]).collect();
-        let mut numbers: Vec<u32> = columns.electors.iter().map(|elector| scrambled(elector.nas)).collect();
+        let mut numbers: Vec<u32> =
+            columns.electors.iter().map(|elector| scrambled(elector.nas)).collect();
         let order = order_by_prefix(&numbers);
         let scrambled = order.iter().map(|place| numbers[*place as usize]).collect();
         numbers.zeroize();
@@ -65,7 +67,8 @@ impl Drop for Run {
     }
 }
 
-/// An odd factor and its inverse modulo 2^32: the numbers of a roll, which are anything but even, are spread by it, and come back.
+/// An odd factor and its inverse modulo 2^32: the numbers of a roll, which are anything but even,
+/// are spread by it, and come back.
 const FACTOR: u32 = 0x9e37_79b1;
 const INVERSE: u32 = inverse(FACTOR);
 
@@ -77,7 +80,8 @@ pub(super) const fn unscrambled(value: u32) -> u32 {
     value.wrapping_mul(INVERSE)
 }
 
-/// Newton's iteration: each step doubles the bits that are right, and an odd number is its own inverse in the last three.
+/// Newton's iteration: each step doubles the bits that are right, and an odd number is its own
+/// inverse in the last three.
 const fn inverse(odd: u32) -> u32 {
     let mut inverse = odd;
     let mut step = 0;

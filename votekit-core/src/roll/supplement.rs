@@ -26,17 +26,23 @@ pub struct HashedSupplement {
 ///
 /// # Errors
 /// [`ChangesError`] cannot come from rolls that were hashed under one scheme and have no conflict.
-pub fn hash_supplement(add: GatheredRoll, revoke: GatheredRoll) -> Result<HashedSupplement, ChangesError> {
+pub fn hash_supplement(
+    add: GatheredRoll,
+    revoke: GatheredRoll,
+) -> Result<HashedSupplement, ChangesError> {
     let law_ids: BTreeSet<LawId> = add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
     let mut changes = Vec::new();
     let mut unchanged = Vec::new();
     for law_id in law_ids {
         let mut added = by_nas(add.laws.get(&law_id));
         let mut revoked = by_nas(revoke.laws.get(&law_id));
-        let both: Vec<u32> = added.keys().filter(|nas| revoked.contains_key(nas)).copied().collect();
+        let both: Vec<u32> =
+            added.keys().filter(|nas| revoked.contains_key(nas)).copied().collect();
         let mut replace = Vec::with_capacity(both.len());
         for nas in both {
-            if let (Some((old, line)), Some((new, first_line))) = (revoked.remove(&nas), added.remove(&nas)) {
+            if let (Some((old, line)), Some((new, first_line))) =
+                (revoked.remove(&nas), added.remove(&nas))
+            {
                 if old == new {
                     unchanged.push(Conflict { law_id: law_id.clone(), first_line, line });
                 } else {
@@ -44,7 +50,9 @@ pub fn hash_supplement(add: GatheredRoll, revoke: GatheredRoll) -> Result<Hashed
                 }
             }
         }
-        let keys = |rest: BTreeMap<u32, (RegistryKey, u64)>| rest.into_values().map(|(key, _)| key).collect();
+        let keys = |rest: BTreeMap<u32, (RegistryKey, u64)>| {
+            rest.into_values().map(|(key, _)| key).collect()
+        };
         changes.push(Changes::new(law_id, keys(added), keys(revoked), replace)?);
     }
     let (add, revoke) = (add.finish(&Sequential), revoke.finish(&Sequential));
@@ -54,7 +62,9 @@ pub fn hash_supplement(add: GatheredRoll, revoke: GatheredRoll) -> Result<Hashed
 /// Key and line of each NAS; of a repeated one, the first in the order of the file.
 fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, (RegistryKey, u64)> {
     let mut found: BTreeMap<u32, (RegistryKey, u64)> = BTreeMap::new();
-    for (elector, key) in runs.into_iter().flatten().flat_map(|run| run.electors.iter().zip(&run.keys)) {
+    for (elector, key) in
+        runs.into_iter().flatten().flat_map(|run| run.electors.iter().zip(&run.keys))
+    {
         let line = u64::from(elector.line);
         let entry = found.entry(elector.nas).or_insert((*key, line));
         if line < entry.1 {

@@ -34,7 +34,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), Shar
     if let Some(offset) = fixed.iter().zip(MAGIC).position(|(found, expected)| found != expected) {
         return Err(ShardError::Malformed { offset });
     }
-    let number = |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
+    let number =
+        |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
     let (shard, shards, count) = (number(8), number(12), number(16));
     let length = usize::from(fixed[20]);
     if length > LawId::LENGTH_MAX {

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::credential::RegistryKey;
 use crate::id::LawId;
 
-/// What a supplement changes for one law. Every list is ascending, and no key stands twice anywhere.
+/// What a supplement changes for one law. Every list is ascending, and no key stands twice
+/// anywhere.
 ///
 /// ```
 /// use votekit_core::{credential::RegistryKey, shard::Changes};
@@ -123,7 +124,8 @@ impl Changes {
     /// The file's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(&self.0).expect("lists of hexadecimal text always serialise");
+        let mut bytes =
+            serde_json::to_vec(&self.0).expect("lists of hexadecimal text always serialise");
         bytes.push(b'\n');
         bytes
     }
@@ -133,14 +135,18 @@ impl Changes {
     /// # Errors
     /// [`ChangesError`] with the first thing that is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, ChangesError> {
-        let body: Body =
-            serde_json::from_slice(bytes).map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;
+        let body: Body = serde_json::from_slice(bytes)
+            .map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;
         let changes = Self(body);
         if changes.encode() != bytes {
             return Err(ChangesError::NotCanonical);
         }
         let Body { add, revoke, replace, .. } = &changes.0;
-        for (list, ascending) in [("add", add.is_sorted()), ("revoke", revoke.is_sorted()), ("replace", replace.is_sorted())] {
+        for (list, ascending) in [
+            ("add", add.is_sorted()),
+            ("revoke", revoke.is_sorted()),
+            ("replace", replace.is_sorted()),
+        ] {
             if !ascending {
                 return Err(ChangesError::Order { list });
             }
@@ -154,6 +160,10 @@ impl Changes {
         let pairs = replace.iter().flat_map(|(revoked, added)| [revoked, added]);
         let mut all: Vec<&RegistryKey> = add.iter().chain(revoke).chain(pairs).collect();
         all.sort_unstable();
-        if all.windows(2).any(|pair| pair[0] == pair[1]) { Err(ChangesError::Repeated) } else { Ok(()) }
+        if all.windows(2).any(|pair| pair[0] == pair[1]) {
+            Err(ChangesError::Repeated)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -3,7 +3,8 @@
 use super::{ShardFormat, ShardHead, binary, json};
 use crate::credential::RegistryKey;
 
-/// A shard in the making. Bytes are appended to whatever the caller hands in, so that it can send them on and use the memory again.
+/// A shard in the making. Bytes are appended to whatever the caller hands in, so that it can send
+/// them on and use the memory again.
 ///
 /// ```
 /// use votekit_core::{credential::RegistryKey, shard::{ShardEncoder, ShardFormat, ShardHead}};
@@ -36,7 +37,8 @@ impl ShardEncoder {
         encoder
     }
 
-    /// Writes keys, which must be ascending and greater than all before; behind the last key that was announced, the shard's end.
+    /// Writes keys, which must be ascending and greater than all before; behind the last key that
+    /// was announced, the shard's end.
     pub fn push(&mut self, keys: &[RegistryKey], bytes: &mut Vec<u8>) {
         debug_assert!(keys.len() <= self.left, "more keys than were announced");
         self.left = self.left.saturating_sub(keys.len());

@@ -48,7 +48,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), Shar
     cursor.expect(b",\"keys\":[\n")?;
     let head = ShardHead::checked(law_id, shard, shards, count)?;
 
-    // Checked before anything is set aside for the keys: a few bytes must not make a reader allocate for a million.
+    // Checked before anything is set aside for the keys: a few bytes must not make a reader
+    // allocate for a million.
     let length = (count as usize * LINE_LENGTH).saturating_sub(1) + b"]}\n".len();
     if bytes.len() - cursor.offset != length {
         return Err(ShardError::Count { stated: count });
@@ -75,9 +76,18 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, literal: &[u8]) -> Result<(), ShardError> {
-        let same = self.rest().iter().zip(literal).take_while(|(found, expected)| found == expected).count();
+        let same = self
+            .rest()
+            .iter()
+            .zip(literal)
+            .take_while(|(found, expected)| found == expected)
+            .count();
         self.offset += same;
-        if same == literal.len() { Ok(()) } else { Err(ShardError::Malformed { offset: self.offset }) }
+        if same == literal.len() {
+            Ok(())
+        } else {
+            Err(ShardError::Malformed { offset: self.offset })
+        }
     }
 
     fn take(&mut self, length: usize) -> &'a [u8] {

@@ -1,4 +1,5 @@
-//! Which ledger a data folder belongs to: keys and rolls of one installation are of no use beside the log of another, and harm it.
+//! Which ledger a data folder belongs to: keys and rolls of one installation are of no use beside
+//! the log of another, and harm it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -35,7 +36,9 @@ impl DataFolder {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(FolderError::io(&path)(error)),
         };
-        let other = |rule: &str| Err(FolderError::OtherLedger { path: self.path().to_owned(), rule: rule.to_owned() });
+        let other = |rule: &str| {
+            Err(FolderError::OtherLedger { path: self.path().to_owned(), rule: rule.to_owned() })
+        };
         match (belonging, written) {
             (Belonging::Itself, None) => Ok(()),
             (Belonging::Itself, Some(_)) => other("its ledger is on services, and none were named"),
@@ -53,7 +56,9 @@ impl DataFolder {
                 };
                 write().map_err(FolderError::io(&path))
             }
-            (Belonging::Services { installation }, Some(written)) if written == *installation => Ok(()),
+            (Belonging::Services { installation }, Some(written)) if written == *installation => {
+                Ok(())
+            }
             (Belonging::Services { .. }, Some(_)) => {
                 other("its ledger is another database or schema than the one that was named")
             }

@@ -32,7 +32,9 @@ pub enum FolderError {
         known: u32,
     },
     /// The folder was made under another name.
-    #[error("the logs in this folder are named under '{found}', not '{wanted}': the name cannot change")]
+    #[error(
+        "the logs in this folder are named under '{found}', not '{wanted}': the name cannot change"
+    )]
     OtherBase {
         /// The name in the folder.
         found: String,

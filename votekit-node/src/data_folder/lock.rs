@@ -9,7 +9,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::FolderError;
 
-/// Shares a folder that others hold, after waiting for a moment: the first of them may be making it.
+/// Shares a folder that others hold, after waiting for a moment: the first of them may be making
+/// it.
 pub(super) fn shared_lock(folder: &Path) -> Result<File, FolderError> {
     const ATTEMPTS: u32 = 50;
     for _ in 1..ATTEMPTS {
@@ -24,8 +25,13 @@ pub(super) fn shared_lock(folder: &Path) -> Result<File, FolderError> {
 /// Holds a folder, or says that it is in use.
 pub(super) fn lock(folder: &Path, operation: FlockOperation) -> Result<File, FolderError> {
     let path = folder.join("lock");
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(FolderError::io(&path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(FolderError::io(&path))?;
     match flock(&file, operation) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(FolderError::InUse { path: folder.to_owned() }),

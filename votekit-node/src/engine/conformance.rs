@@ -1,8 +1,10 @@
-//! One suite that every engine runs: a case for each sentence of the contracts in [`crate::engine`].
+//! One suite that every engine runs: a case for each sentence of the contracts in
+//! [`crate::engine`].
 //!
-//! An engine's test hands in a way to make a [`Place`], runs the three suites and asserts that each case held, and how many
-//! there were ([`report_cases`]). [`Which::RetrySafe`] leaves out the cases that count calls, so that the rest can be run over an engine that
-//! fails at random ([`Roles::unreliable`]).
+//! An engine's test hands in a way to make a [`Place`], runs the three suites and asserts that each
+//! case held, and how many there were ([`report_cases`]). [`Which::RetrySafe`] leaves out the cases
+//! that count calls, so that the rest can be run over an engine that fails at random
+//! ([`Roles::unreliable`]).
 
 mod ballot_box;
 mod ledger;
@@ -23,7 +25,8 @@ use super::{EngineError, Roles};
 /// The storage of one case: fresh when it is made, the same each time it is opened.
 #[async_trait]
 pub trait Place: Send + Sync {
-    /// Opens the engine on what is stored here. Everything that was opened before has been dropped, but in the case that asks what happens otherwise.
+    /// Opens the engine on what is stored here. Everything that was opened before has been dropped,
+    /// but in the case that asks what happens otherwise.
     ///
     /// # Errors
     /// As the engine.
@@ -31,13 +34,22 @@ pub trait Place: Send + Sync {
 }
 
 impl Roles {
-    /// The same roles behind faults, and behind callers that try again: what a node makes of a bad day.
+    /// The same roles behind faults, and behind callers that try again: what a node makes of a bad
+    /// day.
     #[must_use]
     pub fn unreliable(self, seed: u64, odds: Odds) -> Self {
         Self {
             registry: Arc::new(Persistent::new(Unreliable::new(self.registry, seed, odds))),
-            ballot_box: Arc::new(Persistent::new(Unreliable::new(self.ballot_box, seed.wrapping_add(1), odds))),
-            ledger: Arc::new(Persistent::new(Unreliable::new(self.ledger, seed.wrapping_add(2), odds))),
+            ballot_box: Arc::new(Persistent::new(Unreliable::new(
+                self.ballot_box,
+                seed.wrapping_add(1),
+                odds,
+            ))),
+            ledger: Arc::new(Persistent::new(Unreliable::new(
+                self.ledger,
+                seed.wrapping_add(2),
+                odds,
+            ))),
         }
     }
 }
@@ -101,10 +113,12 @@ pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 
 /// Tells how many cases an engine ran for a role, and gives that number back.
 ///
-/// The line `conformance: <engine> <role>: <n> cases` goes to standard output: a suite that silently ran nothing proves
-/// nothing. When [`CASES_FILE`] names a file, `<engine> TAB <role> TAB <n> TAB <how many failed> LF` is added to it, so that
-/// whoever runs the tests can hold the engines against one another. Engines are `embedded` and `services`, roles `registry`,
-/// `ballot box` and `ledger`; a run under conditions of its own says so in the engine's name: `embedded on bad day 1`.
+/// The line `conformance: <engine> <role>: <n> cases` goes to standard output: a suite that
+/// silently ran nothing proves nothing. When [`CASES_FILE`] names a file, `<engine> TAB <role> TAB
+/// <n> TAB <how many failed> LF` is added to it, so that whoever runs the tests can hold the
+/// engines against one another. Engines are `embedded` and `services`, roles `registry`, `ballot
+/// box` and `ledger`; a run under conditions of its own says so in the engine's name: `embedded on
+/// bad day 1`.
 ///
 /// # Panics
 /// When a case did not hold, with each that did not; and when the file cannot be written.
@@ -112,14 +126,22 @@ pub const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 pub fn report_cases(engine: &str, role: &str, results: &[CaseResult]) -> usize {
     let broken: Vec<String> = results
         .iter()
-        .filter_map(|case| case.outcome.as_ref().err().map(|error| format!("{engine} {role}: {}: {error}", case.name)))
+        .filter_map(|case| {
+            case.outcome
+                .as_ref()
+                .err()
+                .map(|error| format!("{engine} {role}: {}: {error}", case.name))
+        })
         .collect();
     println!("conformance: {engine} {role}: {} cases", results.len());
     if let Some(path) = std::env::var_os(CASES_FILE) {
         let line = format!("{engine}\t{role}\t{}\t{}\n", results.len(), broken.len());
         // One write a line: several test programs may add to the file at once.
-        let written =
-            OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| file.write_all(line.as_bytes()));
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
         assert!(written.is_ok(), "{CASES_FILE}: {} cannot be written: {written:?}", path.display());
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
@@ -167,7 +189,9 @@ macro_rules! ensure_eq {
         match (&$found, &$expected) {
             (found, expected) if found == expected => {}
             (found, expected) => {
-                return Err(CaseError::Broken { expectation: format!("{}: expected {expected:?}, found {found:?}", $what) });
+                return Err(CaseError::Broken {
+                    expectation: format!("{}: expected {expected:?}, found {found:?}", $what),
+                });
             }
         }
     };

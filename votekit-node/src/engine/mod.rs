@@ -1,4 +1,5 @@
-//! What a node needs of storage: three narrow roles over batches and blocks, and the engines that fill them.
+//! What a node needs of storage: three narrow roles over batches and blocks, and the engines that
+//! fill them.
 //!
 //! | role | embedded engine | services engine | keeps |
 //! | --- | --- | --- | --- |
@@ -6,8 +7,11 @@
 //! | [`BallotBox`] | the staging table of the ledger | RabbitMQ | batches between ingest, validation and staging, durable once published |
 //! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases: the truth |
 //!
-//! Engines share these contracts and one conformance suite (`conformance`, behind the feature `test-support`), not helpers. Every method may be called from
-//! any task; a method that changes something is durable when it returns `Ok`.
+//! Engines share these contracts and one conformance suite (`conformance`, behind the feature
+//! `test-support`), not helpers. Every method may be called from any task; a method that changes
+//! something is durable when it returns `Ok`.
+//!
+//! Long because the three roles and the values that they exchange are one contract.
 
 #[cfg(feature = "test-support")]
 pub mod conformance;
@@ -30,7 +34,8 @@ use votekit_core::log::merkle::FullTile;
 use votekit_core::manifest::{Manifest, PepperMarks};
 use votekit_core::registry::{Changes, KeyList};
 
-/// Why an engine did not do what it was asked. Each variant says whether the write may have happened.
+/// Why an engine did not do what it was asked. Each variant says whether the write may have
+/// happened.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -58,7 +63,8 @@ pub enum EngineError {
         /// What was found, where.
         reason: String,
     },
-    /// A write to disk failed in a way after which nothing that was not confirmed can be trusted: the process must stop.
+    /// A write to disk failed in a way after which nothing that was not confirmed can be trusted:
+    /// the process must stop.
     #[error("{engine} failed for good: {reason}")]
     Fatal {
         /// Which engine.
@@ -66,8 +72,9 @@ pub enum EngineError {
         /// What it said.
         reason: String,
     },
-    /// The engine cannot be used as it is set up: a wrong address, password, right or setting, no room, other people's data, another version. Told at the opening, and
-    /// whenever a server refuses for good what it is asked.
+    /// The engine cannot be used as it is set up: a wrong address, password, right or setting, no
+    /// room, other people's data, another version. Told at the opening, and whenever a server
+    /// refuses for good what it is asked.
     #[error("{engine} cannot be used: {reason}")]
     Misconfigured {
         /// Which engine.
@@ -87,7 +94,9 @@ pub enum EngineError {
 #[non_exhaustive]
 pub enum Conflict {
     /// Another batch bears this number: an alarm, nothing was written.
-    #[error("batch {number} of {law_id} is stored with digest {stored}, and came again with {offered}")]
+    #[error(
+        "batch {number} of {law_id} is stored with digest {stored}, and came again with {offered}"
+    )]
     BatchNumber {
         /// The election.
         law_id: LawId,
@@ -182,7 +191,8 @@ pub struct Mark {
 
 /// By which request a credential was first used, shortened to 32 bits.
 ///
-/// Two requests of one credential may share a tag, once in some four thousand million: the second is then expected to be accepted, and the log says otherwise.
+/// Two requests of one credential may share a tag, once in some four thousand million: the second
+/// is then expected to be accepted, and the log says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstUse(u32);
 
@@ -219,18 +229,22 @@ impl RollOrigin {
         Self { manifest: manifest.digest(), scheme: body.scheme, pepper: body.pepper }
     }
 
-    /// Scheme and pepper in one word: what a registry keeps to tell its own credentials from others.
+    /// Scheme and pepper in one word: what a registry keeps to tell its own credentials from
+    /// others.
     #[must_use]
     pub fn scheme_word(&self) -> String {
         match (&self.scheme, &self.pepper) {
             (HashScheme::Sha256, _) => "sha256".to_owned(),
             (HashScheme::HmacSha256, None) => "hmac-sha256".to_owned(),
-            (HashScheme::HmacSha256, Some(pepper)) => format!("hmac-sha256 {} {}", pepper.id, pepper.check),
+            (HashScheme::HmacSha256, Some(pepper)) => {
+                format!("hmac-sha256 {} {}", pepper.id, pepper.check)
+            }
         }
     }
 }
 
-/// The electors of one list, with the first use of each credential that the log tells: one for each key.
+/// The electors of one list, with the first use of each credential that the log tells: one for each
+/// key.
 #[derive(Debug, Clone)]
 pub struct KnownElectors {
     /// The list.
@@ -257,45 +271,63 @@ pub enum Expectation {
 
 /// The fast answer: which request each credential came with first.
 ///
-/// Marking is atomic for each envelope and idempotent for each request: marking the same request again gives the same expectation and counts no attempt.
+/// Marking is atomic for each envelope and idempotent for each request: marking the same request
+/// again gives the same expectation and counts no attempt.
 #[async_trait]
 pub trait Registry: Send + Sync + 'static {
-    /// Says how the credentials of an election are hashed, before any is looked for: a node that starts holds its log's last roll against the registry. One that
-    /// outlives its process refuses another hashing than its own as [`EngineError::Misconfigured`], since it would call every voter unknown.
+    /// Says how the credentials of an election are hashed, before any is looked for: a node that
+    /// starts holds its log's last roll against the registry. One that outlives its process refuses
+    /// another hashing than its own as [`EngineError::Misconfigured`], since it would call every
+    /// voter unknown.
     async fn check_origin(&self, _law_id: &LawId, _origin: &RollOrigin) -> Result<(), EngineError> {
         Ok(())
     }
 
-    /// Asks whether so many electors of a roll or supplement can be added, before the log says that they are registered, and says where they come from. Refused as
+    /// Asks whether so many electors of a roll or supplement can be added, before the log says that
+    /// they are registered, and says where they come from. Refused as
     /// [`EngineError::Misconfigured`], with nothing changed.
-    async fn prepare(&self, _law_id: &LawId, _origin: &RollOrigin, _electors: u64) -> Result<(), EngineError> {
+    async fn prepare(
+        &self,
+        _law_id: &LawId,
+        _origin: &RollOrigin,
+        _electors: u64,
+    ) -> Result<(), EngineError> {
         Ok(())
     }
 
-    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends: a registry that outlives its process and has lost part of an election
-    /// refuses, since nobody but the log knows who of those has voted.
+    /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends: a
+    /// registry that outlives its process and has lost part of an election refuses, since nobody
+    /// but the log knows who of those has voted.
     async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
 
-    /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay; applying again changes nothing.
+    /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay;
+    /// applying again changes nothing.
     async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError>;
 
     /// Marks each envelope, in order, and says what to expect of it.
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError>;
 
-    /// What to expect of an envelope, marking nothing: for load shedding, before anything is stored. An engine that cannot tell without I/O says `None`.
-    /// The answer must be true as of some moment during the call; the number of a duplicate's attempt is not looked at.
+    /// What to expect of an envelope, marking nothing: for load shedding, before anything is
+    /// stored. An engine that cannot tell without I/O says `None`. The answer must be true as of
+    /// some moment during the call; the number of a duplicate's attempt is not looked at.
     fn glance(&self, _law_id: &LawId, _mark: &Mark) -> Option<Expectation> {
         None
     }
 
-    /// Takes up an election as its log tells it, in place of whatever the registry had of it: its lists in the order in which they took effect, without keys in common.
-    /// How a registry that was lost with its process is brought up to the log at the start.
-    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError>;
+    /// Takes up an election as its log tells it, in place of whatever the registry had of it: its
+    /// lists in the order in which they took effect, without keys in common. How a registry that
+    /// was lost with its process is brought up to the log at the start.
+    async fn restore_all(
+        &self,
+        law_id: &LawId,
+        electors: Vec<KnownElectors>,
+    ) -> Result<(), EngineError>;
 
     /// Credentials registered for an election: added, less revoked.
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError>;
 
-    /// Whether the registry outlives the process that uses it, and is shared by several: then no start restores it ([`Registry::restore_all`]).
+    /// Whether the registry outlives the process that uses it, and is shared by several: then no
+    /// start restores it ([`Registry::restore_all`]).
     fn is_shared(&self) -> bool {
         false
     }
@@ -313,7 +345,8 @@ pub struct Delivery {
     pub tag: u64,
 }
 
-/// What to expect of each envelope of a batch, in order; empty when the registry could not be asked.
+/// What to expect of each envelope of a batch, in order; empty when the registry could not be
+/// asked.
 pub type Labels = Vec<Expectation>;
 
 /// A validated batch on its way to staging.
@@ -327,10 +360,13 @@ pub struct Labelled {
     pub tag: u64,
 }
 
-/// The durable way from ingestion to staging, in two steps: to whoever validates, and from there to whoever stages.
+/// The durable way from ingestion to staging, in two steps: to whoever validates, and from there to
+/// whoever stages.
 ///
-/// Each published batch is delivered at least once, until it is forwarded or refused; each forwarded batch is collected at least once, until it is acknowledged or rejected. A
-/// holder lets go only when the next one has it for good. Batches of one node may arrive in another order than they were published in.
+/// Each published batch is delivered at least once, until it is forwarded or refused; each
+/// forwarded batch is collected at least once, until it is acknowledged or rejected. A holder lets
+/// go only when the next one has it for good. Batches of one node may arrive in another order than
+/// they were published in.
 #[async_trait]
 pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
@@ -339,8 +375,9 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Waits for the next delivery. Waiting no longer loses nothing.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
-    /// Passes a delivery on with its labels, and lets go of it once it is durable there. Safe to repeat. Envelopes that are not expected to be accepted are
-    /// told to outside auditors, without the choice, where the engine has a way to them.
+    /// Passes a delivery on with its labels, and lets go of it once it is durable there. Safe to
+    /// repeat. Envelopes that are not expected to be accepted are told to outside auditors, without
+    /// the choice, where the engine has a way to them.
     async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError>;
 
     /// Lets go of a delivery that is forged or belongs to no election. Safe to repeat.
@@ -352,12 +389,15 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Lets go of a validated batch that is staged. Safe to repeat.
     async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError>;
 
-    /// Lets go of a validated batch that cannot be staged, once it is kept, whole, where officials can look at it. Safe to repeat. A node answered for what is in it:
-    /// nothing that came this far is thrown away.
+    /// Lets go of a validated batch that cannot be staged, once it is kept, whole, where officials
+    /// can look at it. Safe to repeat. A node answered for what is in it: nothing that came this
+    /// far is thrown away.
     async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError>;
 
-    /// Waits until every batch whose publication was confirmed before this call is staged, refused or rejected. Others must be receiving, forwarding, collecting and
-    /// acknowledging meanwhile. An undecided batch that was put aside (a dead letter) is an [`EngineError::Unavailable`] that says so.
+    /// Waits until every batch whose publication was confirmed before this call is staged, refused
+    /// or rejected. Others must be receiving, forwarding, collecting and acknowledging meanwhile.
+    /// An undecided batch that was put aside (a dead letter) is an [`EngineError::Unavailable`]
+    /// that says so.
     async fn settle(&self) -> Result<(), EngineError>;
 
     /// Whether the engine answers, cheaply: for health checks.
@@ -375,7 +415,8 @@ pub struct Staged {
     pub id: StagingId,
     /// The batch.
     pub batch: Arc<Batch>,
-    /// The labels it was first staged with. Empty when there were none, or when the engine keeps none.
+    /// The labels it was first staged with. Empty when there were none, or when the engine keeps
+    /// none.
     pub labels: Labels,
 }
 
@@ -446,7 +487,8 @@ pub struct StoredBlock {
     pub first_leaf: u64,
     /// Leaves in it.
     pub leaf_count: u32,
-    /// The leaves, each behind its length in 2 bytes big-endian, as in an entry bundle of tlog-tiles.
+    /// The leaves, each behind its length in 2 bytes big-endian, as in an entry bundle of
+    /// tlog-tiles.
     pub leaves: Vec<u8>,
 }
 
@@ -461,7 +503,8 @@ pub struct BlockCommit {
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
-    /// By [`Ledger::clock`]: after this time the block is not stored, but refused as [`Conflict::Late`]. A block that is stored already is never late.
+    /// By [`Ledger::clock`]: after this time the block is not stored, but refused as
+    /// [`Conflict::Late`]. A block that is stored already is never late.
     pub not_after: Option<UnixMillis>,
 }
 
@@ -478,7 +521,8 @@ impl ReviewNote {
         if self.by.len() > Self::BY_BYTES_MAX || self.text.len() > Self::TEXT_BYTES_MAX {
             return Some("a remark has at most 2000 bytes, its author's name 200");
         }
-        (self.by.contains('\0') || self.text.contains('\0')).then_some("a remark and its author's name are text")
+        (self.by.contains('\0') || self.text.contains('\0'))
+            .then_some("a remark and its author's name are text")
     }
 }
 
@@ -491,36 +535,54 @@ pub trait Ledger: Send + Sync + 'static {
     /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
     async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError>;
 
-    /// Gives a node the right to answer voters for so long from now, if the head takes votes and the epoch is not fenced; an election without a head gives none.
-    /// Asking again extends it. Refused as [`Conflict::NoLease`].
-    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError>;
+    /// Gives a node the right to answer voters for so long from now, if the head takes votes and
+    /// the epoch is not fenced; an election without a head gives none. Asking again extends it.
+    /// Refused as [`Conflict::NoLease`].
+    async fn hold_lease(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError>;
 
-    /// The leases of an election that have not run out. Once a head that takes no votes is committed, there are none after the longest of them.
+    /// The leases of an election that have not run out. Once a head that takes no votes is
+    /// committed, there are none after the longest of them.
     async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError>;
 
-    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to its end.
+    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to
+    /// its end.
     async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError>;
 
-    /// Makes a holder the leader of all elections for so long from now, unless another one's lease lasts. Asking again extends it. Once a new term has begun,
-    /// commits of lower terms are a [`Conflict::Term`].
+    /// Makes a holder the leader of all elections for so long from now, unless another one's lease
+    /// lasts. Asking again extends it. Once a new term has begun, commits of lower terms are a
+    /// [`Conflict::Term`].
     async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
 
     /// Gives the lead back, if the holder has it.
     async fn resign(&self, holder: &str) -> Result<(), EngineError>;
 
-    /// The time by the clock that the ledger's leases are counted by. It says nothing about any other clock.
+    /// The time by the clock that the ledger's leases are counted by. It says nothing about any
+    /// other clock.
     async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
     /// Every epoch given out for an election.
     async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
 
-    /// Stages a batch with its labels. Staging the same batch again gives the same place and writes nothing; another batch under the
-    /// same number is a [`Conflict::BatchNumber`]. Whoever has read all places up to one never finds a lower one later.
+    /// Stages a batch with its labels. Staging the same batch again gives the same place and writes
+    /// nothing; another batch under the same number is a [`Conflict::BatchNumber`]. Whoever has
+    /// read all places up to one never finds a lower one later.
     async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError>;
 
-    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from place 0, all the evidence. At least one if there is any,
-    /// at most `limit`, and fewer when they are large.
-    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError>;
+    /// Batches of an election after a place in staging, in order: those not yet sealed, or, from
+    /// place 0, all the evidence. At least one if there is any, at most `limit`, and fewer when
+    /// they are large.
+    async fn staged(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError>;
 
     /// The highest sequence staged for an epoch; `None` when it has no batch.
     async fn staged_through(
@@ -530,23 +592,41 @@ pub trait Ledger: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Appends a block and moves the head in one step, if the head's size is still `block.first_leaf` and neither its term nor the leader's is
-    /// higher than the block's. The first block of an election creates its log. Committing the very block that is the head again succeeds and
-    /// writes nothing: that is how an unknown outcome is resolved.
+    /// Appends a block and moves the head in one step, if the head's size is still
+    /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The
+    /// first block of an election creates its log. Committing the very block that is the head again
+    /// succeeds and writes nothing: that is how an unknown outcome is resolved.
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Where the log stands; `None` for an election without one.
     async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError>;
 
-    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer when they are large.
-    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError>;
+    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer
+    /// when they are large.
+    async fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError>;
 
-    /// So many leaves from an index on, each behind its length as in an entry bundle of tlog-tiles. `None` when the log does not reach so far.
-    /// Costs what is asked for, however large the blocks are.
-    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError>;
+    /// So many leaves from an index on, each behind its length as in an entry bundle of tlog-tiles.
+    /// `None` when the log does not reach so far. Costs what is asked for, however large the blocks
+    /// are.
+    async fn leaves(
+        &self,
+        law_id: &LawId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// A full tile of hashes: 256 times 32 bytes.
-    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError>;
+    async fn tile(
+        &self,
+        law_id: &LawId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Keeps a manifest, named by its SHA-256.
     async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError>;
@@ -560,11 +640,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// The remarks on an election's requests, in the order in which they were made.
     async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError>;
 
-    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The log stays. A late copy of
-    /// a purged batch gets its old place and is not stored again. Returns how many batches were destroyed by this call.
+    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The
+    /// log stays. A late copy of a purged batch gets its old place and is not stored again. Returns
+    /// how many batches were destroyed by this call.
     async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError>;
 
-    /// Whether other processes use the same ledger: then one of them leads, and answering voters takes a lease.
+    /// Whether other processes use the same ledger: then one of them leads, and answering voters
+    /// takes a lease.
     fn is_shared(&self) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! How a log lies in rows, the same in every ledger that keeps it in tables: what a block must be, the runs of its leaves, the digest that guards a head.
+//! How a log lies in rows, the same in every ledger that keeps it in tables: what a block must be,
+//! the runs of its leaves, the digest that guards a head.
 
 use votekit_core::id::Digest;
 use votekit_core::log::tile::{TILE_WIDTH, Tile};
@@ -22,14 +23,16 @@ pub(super) fn check(commit: &BlockCommit) -> Result<(), &'static str> {
     }
     let mut tiles: Vec<Tile> = full_tiles.iter().map(|full| full.tile).collect();
     tiles.sort_unstable();
-    if !tiles.into_iter().eq(tiles_filled(block.first_leaf, head.size)) || full_tiles.iter().any(|full| full.hashes.len() != 256)
+    if !tiles.into_iter().eq(tiles_filled(block.first_leaf, head.size))
+        || full_tiles.iter().any(|full| full.hashes.len() != 256)
     {
         return Err("the full tiles are those that the block fills");
     }
     Ok(())
 }
 
-/// The runs in which a block's leaves are stored: each ends where a tile of the tree is full, or with the block.
+/// The runs in which a block's leaves are stored: each ends where a tile of the tree is full, or
+/// with the block.
 pub(super) fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let (mut next, mut rest) = (first_leaf, leaves);
     std::iter::from_fn(move || {
@@ -51,7 +54,8 @@ pub(super) fn runs(first_leaf: u64, leaves: &[u8]) -> impl Iterator<Item = (u32,
 fn tiles_filled(from_size: u64, to_size: u64) -> impl Iterator<Item = Tile> {
     (0_u8..7).flat_map(move |level| {
         let leaves_log2 = 8 * (u32::from(level) + 1);
-        (from_size >> leaves_log2..to_size >> leaves_log2).filter_map(move |index| Tile::in_tree(to_size, level, index))
+        (from_size >> leaves_log2..to_size >> leaves_log2)
+            .filter_map(move |index| Tile::in_tree(to_size, level, index))
     })
 }
 
@@ -68,13 +72,17 @@ pub(super) fn holds_leaves(mut bytes: &[u8], leaf_count: u32) -> bool {
 /// Some leaves from the middle of a run, of which it has been checked that it holds them.
 pub(super) fn part_of_run(run: &[u8], skipped: u64, wanted: u64) -> &[u8] {
     let offset_after = |leaves: u64| {
-        (0..leaves).fold(0, |offset, _| offset + 2 + usize::from(u16::from_be_bytes([run[offset], run[offset + 1]])))
+        (0..leaves).fold(0, |offset, _| {
+            offset + 2 + usize::from(u16::from_be_bytes([run[offset], run[offset + 1]]))
+        })
     };
     &run[offset_after(skipped)..offset_after(skipped + wanted)]
 }
 
 /// What a head is stored with, so that no number of it changes unseen.
 pub(super) fn head_digest(head: &Head) -> Digest {
-    let numbers = [head.size, head.height, head.term, head.sealed_through.0, u64::from(head.takes_votes)].map(u64::to_be_bytes);
+    let numbers =
+        [head.size, head.height, head.term, head.sealed_through.0, u64::from(head.takes_votes)]
+            .map(u64::to_be_bytes);
     Digest::of(&[numbers.as_flattened(), &head.checkpoint].concat())
 }

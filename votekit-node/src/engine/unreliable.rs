@@ -1,8 +1,10 @@
-//! Faults on purpose: a wrapper over each role that fails calls as a seeded plan says, and one that tries again.
+//! Faults on purpose: a wrapper over each role that fails calls as a seeded plan says, and one that
+//! tries again.
 //!
-//! [`Unreliable`] does to its callers what networks and disks do: refuses before anything happened, answers late, does the
-//! write and does not say so, loses an acknowledgement. [`Persistent`] is the least a caller must do about it: call again
-//! until the answer is definite. What holds over both holds on a bad day.
+//! [`Unreliable`] does to its callers what networks and disks do: refuses before anything happened,
+//! answers late, does the write and does not say so, loses an acknowledgement. [`Persistent`] is
+//! the least a caller must do about it: call again until the answer is definite. What holds over
+//! both holds on a bad day.
 
 mod ballot_box;
 mod ledger;
@@ -36,8 +38,12 @@ pub struct Odds {
 
 impl Odds {
     /// A bad day: about every third call is touched.
-    pub const BAD_DAY: Self =
-        Self { unavailable_percent: 12, delayed_percent: 10, outcome_unknown_percent: 12, acknowledgement_lost_percent: 10 };
+    pub const BAD_DAY: Self = Self {
+        unavailable_percent: 12,
+        delayed_percent: 10,
+        outcome_unknown_percent: 12,
+        acknowledgement_lost_percent: 10,
+    };
 }
 
 /// A role that fails as a plan says. The same seed gives the same plan, call by call.
@@ -68,7 +74,13 @@ impl<T: ?Sized> Unreliable<T> {
     /// Wraps a role.
     #[must_use]
     pub fn new(inner: Arc<T>, seed: u64, odds: Odds) -> Self {
-        Self { plan: Mutex::new(Plan { state: seed }), odds, shared: false, put_back: Mutex::default(), inner }
+        Self {
+            plan: Mutex::new(Plan { state: seed }),
+            odds,
+            shared: false,
+            put_back: Mutex::default(),
+            inner,
+        }
     }
 
     /// As if other processes used the same engine.
@@ -85,20 +97,31 @@ impl<T: ?Sized> Unreliable<T> {
 
     fn next_fault(&self) -> Fault {
         let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-        let Odds { unavailable_percent: before, delayed_percent: late, outcome_unknown_percent: after, .. } = self.odds;
+        let Odds {
+            unavailable_percent: before,
+            delayed_percent: late,
+            outcome_unknown_percent: after,
+            ..
+        } = self.odds;
         match plan.percent() {
             draw if draw < before => Fault::Before,
-            draw if draw < before.saturating_add(late) => Fault::Late(Duration::from_micros(20 * u64::from(plan.percent()))),
+            draw if draw < before.saturating_add(late) => {
+                Fault::Late(Duration::from_micros(20 * u64::from(plan.percent())))
+            }
             draw if draw < before.saturating_add(late).saturating_add(after) => Fault::After,
             _ => Fault::None,
         }
     }
 
     fn loses_acknowledgement(&self) -> bool {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).percent() < self.odds.acknowledgement_lost_percent
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner).percent()
+            < self.odds.acknowledgement_lost_percent
     }
 
-    async fn read<R>(&self, call: impl Future<Output = Result<R, EngineError>> + Send) -> Result<R, EngineError> {
+    async fn read<R>(
+        &self,
+        call: impl Future<Output = Result<R, EngineError>> + Send,
+    ) -> Result<R, EngineError> {
         match self.next_fault() {
             Fault::Before => return Err(refused()),
             Fault::Late(delay) => tokio::time::sleep(delay).await,
@@ -107,14 +130,20 @@ impl<T: ?Sized> Unreliable<T> {
         call.await
     }
 
-    async fn write<R>(&self, call: impl Future<Output = Result<R, EngineError>> + Send) -> Result<R, EngineError> {
+    async fn write<R>(
+        &self,
+        call: impl Future<Output = Result<R, EngineError>> + Send,
+    ) -> Result<R, EngineError> {
         match self.next_fault() {
             Fault::Before => return Err(refused()),
             Fault::Late(delay) => tokio::time::sleep(delay).await,
             Fault::None => {}
             Fault::After => {
                 call.await?;
-                return Err(EngineError::OutcomeUnknown { engine: ENGINE, reason: "the answer was lost, as planned".into() });
+                return Err(EngineError::OutcomeUnknown {
+                    engine: ENGINE,
+                    reason: "the answer was lost, as planned".into(),
+                });
             }
         }
         call.await
@@ -137,7 +166,11 @@ where
     let mut tries = 1;
     loop {
         match call().await {
-            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) if tries < TRIES_MAX => tries += 1,
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. })
+                if tries < TRIES_MAX =>
+            {
+                tries += 1
+            }
             definite => return definite,
         }
         tokio::task::yield_now().await;

@@ -1,4 +1,5 @@
-//! The administration listener: officials create, open, close and certify elections, operators load rolls. Every call carries the administrator's token.
+//! The administration listener: officials create, open, close and certify elections, operators load
+//! rolls. Every call carries the administrator's token.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use super::problem::{Problem, ProblemDocument};
 use crate::administration::{CreateElection, LoadReport, OpenElection};
 use crate::view::ElectionView;
 
-/// The largest body of an administrative call: a definition with a hundred choices has room to spare.
+/// The largest body of an administrative call: a definition with a hundred choices has room to
+/// spare.
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// How long an administrative call's body may take to arrive.
@@ -56,7 +58,11 @@ impl TokenDigest {
         let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
         let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
         let offered = Self::of(token.trim_ascii());
-        let difference = self.0.iter().zip(&offered.0).fold(0, |difference, (own, other)| difference | (own ^ other));
+        let difference = self
+            .0
+            .iter()
+            .zip(&offered.0)
+            .fold(0, |difference, (own, other)| difference | (own ^ other));
         scheme.eq_ignore_ascii_case(BEARER) & (std::hint::black_box(difference) == 0)
     }
 }
@@ -64,8 +70,16 @@ impl TokenDigest {
 const BEARER: &[u8] = b"Bearer ";
 
 /// Lets calls with the administrator's token through.
-pub(super) async fn require_token(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    if api.admin_token.admits(request.headers()) { next.run(request).await } else { Problem::Unauthorized.into_response() }
+pub(super) async fn require_token(
+    State(api): State<Arc<Api>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if api.admin_token.admits(request.headers()) {
+        next.run(request).await
+    } else {
+        Problem::Unauthorized.into_response()
+    }
 }
 
 /// Creates an election, as a draft.
@@ -79,7 +93,10 @@ pub(super) async fn require_token(State(api): State<Arc<Api>>, request: Request,
         (status = 409, description = "`election-exists`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn create_election(State(api): State<Arc<Api>>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn create_election(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Response, Problem> {
     let created = api.node.create(json(request).await?).await?;
     Ok((StatusCode::CREATED, Json(created)).into_response())
 }
@@ -136,7 +153,8 @@ pub(crate) async fn open_election(
     Ok(Json(api.node.open(&law, request).await?))
 }
 
-/// Closes the poll: what was received is decided, reconciled and opened. A close that was interrupted goes on.
+/// Closes the poll: what was received is decided, reconciled and opened. A close that was
+/// interrupted goes on.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
@@ -192,7 +210,8 @@ pub(crate) async fn purge_election(
     api.node.election(&law).map(Json).ok_or(Problem::UnknownElection)
 }
 
-/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading again changes nothing.
+/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading
+/// again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "loadRoll", security(("administrator" = [])),
     request_body(content = LoadRoll, content_type = "application/json"),
@@ -204,7 +223,10 @@ pub(crate) async fn purge_election(
         (status = 422, description = "`roll-refused`: a file is not what the manifest says", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn load_roll(State(api): State<Arc<Api>>, request: Request) -> Result<Json<LoadReport>, Problem> {
+pub(crate) async fn load_roll(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Json<LoadReport>, Problem> {
     let roll: LoadRoll = json(request).await?;
     Ok(Json(api.node.load(&roll.folder, roll.pepper_file.as_deref()).await?))
 }
@@ -237,10 +259,19 @@ mod tests {
     #[test]
     fn only_the_whole_token_is_admitted() {
         let digest = TokenDigest::of(b"0123abcd");
-        let admits =
-            |value: &'static str| digest.admits(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]));
+        let admits = |value: &'static str| {
+            digest.admits(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]))
+        };
         assert!(admits("Bearer 0123abcd") && admits("bearer 0123abcd"));
-        for other in ["Bearer 0123abc", "Bearer 0123abcde", "Bearer ", "Bearer", "", "Basic 0123abcd", "0123abcd"] {
+        for other in [
+            "Bearer 0123abc",
+            "Bearer 0123abcde",
+            "Bearer ",
+            "Bearer",
+            "",
+            "Basic 0123abcd",
+            "0123abcd",
+        ] {
             assert!(!admits(other), "{other}");
         }
         assert!(!digest.admits(&HeaderMap::new()));

@@ -1,4 +1,5 @@
-//! Where a request comes from, for the limits and the back-off alone: the address is neither logged nor kept.
+//! Where a request comes from, for the limits and the back-off alone: the address is neither logged
+//! nor kept.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,14 +9,20 @@ use crate::config::Config;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address: the peer's, unless the peer is one of our proxies. Then it is the last address in `X-Forwarded-For` that is no proxy of ours: a
-/// proxy appends the address it saw, and whatever stands before that is only a claim.
+/// The client's address: the peer's, unless the peer is one of our proxies. Then it is the last
+/// address in `X-Forwarded-For` that is no proxy of ours: a proxy appends the address it saw, and
+/// whatever stands before that is only a claim.
 pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr {
     if config.tls_proxies.is_empty() || !config.is_tls_proxy(peer) {
         return peer;
     }
     let mut client = peer;
-    for text in headers.get_all(&FORWARDED_FOR).iter().rev().flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b',')) {
+    for text in headers
+        .get_all(&FORWARDED_FOR)
+        .iter()
+        .rev()
+        .flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','))
+    {
         let Some(address) = parse(text) else { break };
         client = address;
         if !config.is_tls_proxy(address) {
@@ -38,15 +45,24 @@ mod tests {
     use super::*;
 
     fn client(peer: [u8; 4], values: &[&'static str]) -> String {
-        let headers = values.iter().map(|value| (FORWARDED_FOR.clone(), HeaderValue::from_static(value))).collect();
-        let tls_proxies = ["192.0.2.1", "10.0.0.0/8"].map(|range| range.parse().expect("a range")).to_vec();
-        client_address(IpAddr::from(peer), &headers, &Config { tls_proxies, ..Config::default() }).to_string()
+        let headers = values
+            .iter()
+            .map(|value| (FORWARDED_FOR.clone(), HeaderValue::from_static(value)))
+            .collect();
+        let tls_proxies =
+            ["192.0.2.1", "10.0.0.0/8"].map(|range| range.parse().expect("a range")).to_vec();
+        client_address(IpAddr::from(peer), &headers, &Config { tls_proxies, ..Config::default() })
+            .to_string()
     }
 
     #[test]
     fn only_a_proxys_own_word_counts() {
         let (stranger, proxy) = ([198, 51, 100, 7], [192, 0, 2, 1]);
-        assert_eq!(client(stranger, &["203.0.113.9"]), "198.51.100.7", "whoever is no proxy is the client");
+        assert_eq!(
+            client(stranger, &["203.0.113.9"]),
+            "198.51.100.7",
+            "whoever is no proxy is the client"
+        );
         assert_eq!(client(proxy, &["198.51.100.1, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client(proxy, &["203.0.113.9", "2001:db8::1"]), "2001:db8::1");
         assert_eq!(client(proxy, &["203.0.113.9:4711"]), "203.0.113.9");
@@ -56,7 +72,10 @@ mod tests {
 
     #[test]
     fn proxies_in_a_row_are_passed_over() {
-        assert_eq!(client([192, 0, 2, 1], &["198.51.100.1, 203.0.113.9", "10.0.0.4, 10.0.0.5"]), "203.0.113.9");
+        assert_eq!(
+            client([192, 0, 2, 1], &["198.51.100.1, 203.0.113.9", "10.0.0.4, 10.0.0.5"]),
+            "203.0.113.9"
+        );
         assert_eq!(client([192, 0, 2, 1], &["10.0.0.4"]), "10.0.0.4", "one of our own machines");
     }
 }

@@ -1,4 +1,5 @@
-//! `GET /api/v1/elections` and `GET /api/v1/elections/{law_id}`: what is put to the vote, and where it stands.
+//! `GET /api/v1/elections` and `GET /api/v1/elections/{law_id}`: what is put to the vote, and where
+//! it stands.
 
 use std::sync::Arc;
 

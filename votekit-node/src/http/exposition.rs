@@ -1,4 +1,5 @@
-//! `GET /metrics` on its own listener: Prometheus text. What can be read from the node is read now, by results policy.
+//! `GET /metrics` on its own listener: Prometheus text. What can be read from the node is read now,
+//! by results policy.
 
 use std::sync::Arc;
 
@@ -19,12 +20,18 @@ use crate::reading::Gauges;
 pub(crate) async fn exposition(State(api): State<Arc<Api>>) -> Response {
     metrics::read(&readings(&api.node.gauges(), api.node.now().seconds().0));
     let mut response = metrics::render().into_response();
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }
 
 fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
-    let mut readings = vec![Reading { name: "votes_pending", labels: Vec::new(), value: gauges.votes_pending as f64 }];
+    let mut readings = vec![Reading {
+        name: "votes_pending",
+        labels: Vec::new(),
+        value: gauges.votes_pending as f64,
+    }];
     for election in &gauges.elections {
         let law = || ("law_id", election.law_id.to_string());
         let age = now.saturating_sub(election.checkpoint_at);

@@ -1,7 +1,9 @@
-//! The first look at a request, before the router and before its body: where it comes from, and whether a vote is refused for that alone.
+//! The first look at a request, before the router and before its body: where it comes from, and
+//! whether a vote is refused for that alone.
 //!
-//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an answer whose text is made once; and only so many
-//! refusals a second are answered at once. Beyond that they wait, each with its connection, and the flood waits in the attacker's own buffers.
+//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an
+//! answer whose text is made once; and only so many refusals a second are answered at once. Beyond
+//! that they wait, each with its connection, and the flood waits in the attacker's own buffers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +38,8 @@ const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
 impl Gate {
     /// A gate before the router of this interface.
     pub(crate) fn new(api: &Arc<Api>) -> Self {
-        let (retry_after, refusals_per_second) = (Duration::ZERO, api.node.config().refusals_per_second);
+        let (retry_after, refusals_per_second) =
+            (Duration::ZERO, api.node.config().refusals_per_second);
         Self {
             api: Arc::clone(api),
             back_off: Problem::BackOff { retry_after }.into_body(),
@@ -55,8 +58,13 @@ impl Gate {
         }
     }
 
-    /// Lets a request on to the router, or answers it: a vote whose address is in back-off or over its share, or any vote of a spent second.
-    pub(crate) fn refuse<B>(&self, request: &mut Request<B>, peer: IpAddr) -> Option<Response<Body>> {
+    /// Lets a request on to the router, or answers it: a vote whose address is in back-off or over
+    /// its share, or any vote of a spent second.
+    pub(crate) fn refuse<B>(
+        &self,
+        request: &mut Request<B>,
+        peer: IpAddr,
+    ) -> Option<Response<Body>> {
         if request.method() != Method::POST || request.uri().path() != VOTE_PATH {
             return None;
         }
@@ -65,7 +73,11 @@ impl Gate {
         let now = Instant::now();
         let answer = |refusal: Refusal, body: &Bytes, wait| {
             metrics::vote_refused(refusal);
-            Some(problem_response(axum::http::StatusCode::TOO_MANY_REQUESTS, body.clone(), Some(wait)))
+            Some(problem_response(
+                axum::http::StatusCode::TOO_MANY_REQUESTS,
+                body.clone(),
+                Some(wait),
+            ))
         };
         if let Err(wait) = node.throttle().check_prefix(&prefix, now) {
             return answer(Refusal::BackOff, &self.back_off, wait);

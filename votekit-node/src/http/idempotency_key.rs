@@ -9,8 +9,9 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest key, in bytes.
 const LENGTH_MAX: usize = 255;
 
-/// The key, if one was sent: 1 to 255 visible ASCII characters, bare or as a quoted string of structured fields (RFC 8941), which are the same
-/// key when what is between the quotes needs no escape.
+/// The key, if one was sent: 1 to 255 visible ASCII characters, bare or as a quoted string of
+/// structured fields (RFC 8941), which are the same key when what is between the quotes needs no
+/// escape.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -36,13 +37,19 @@ mod tests {
     use super::*;
 
     fn headers(values: &[&str]) -> HeaderMap {
-        values.iter().map(|value| (IDEMPOTENCY_KEY.clone(), HeaderValue::from_str(value).expect("value"))).collect()
+        values
+            .iter()
+            .map(|value| (IDEMPOTENCY_KEY.clone(), HeaderValue::from_str(value).expect("value")))
+            .collect()
     }
 
     #[test]
     fn a_key_is_bare_or_quoted() {
         for sent in ["8e03978e-40d5", "\"8e03978e-40d5\""] {
-            assert_eq!(idempotency_key(&headers(&[sent])).expect("well formed"), Some(&b"8e03978e-40d5"[..]));
+            assert_eq!(
+                idempotency_key(&headers(&[sent])).expect("well formed"),
+                Some(&b"8e03978e-40d5"[..])
+            );
         }
         assert_eq!(idempotency_key(&HeaderMap::new()).expect("absent"), None);
     }

@@ -27,7 +27,9 @@ fn document() -> Value {
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let document = document();
     let paths = document["paths"].as_object().expect("paths");
-    let methods = |item: &Value| item.as_object().expect("operations").keys().map(|method| method.to_uppercase()).collect();
+    let methods = |item: &Value| {
+        item.as_object().expect("operations").keys().map(|method| method.to_uppercase()).collect()
+    };
     paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
 }
 
@@ -47,13 +49,22 @@ async fn every_route_is_documented_and_the_reverse() {
     for (routes, router) in tables {
         for (path, _) in routes {
             let path = path.replace("{*", "{");
-            let methods = documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
+            let methods =
+                documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
             for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
                 let request = Request::builder().method(&method).uri(path.replace(['{', '}'], ""));
-                let request = request.header("authorization", "Bearer token").body(Body::empty()).expect("a request");
+                let request = request
+                    .header("authorization", "Bearer token")
+                    .body(Body::empty())
+                    .expect("a request");
                 let answer = router.clone().oneshot(request).await.expect("routers do not fail");
                 let routed = answer.status() != StatusCode::METHOD_NOT_ALLOWED;
-                assert_eq!(routed, methods.contains(method.as_str()), "{method} {path}: {}", answer.status());
+                assert_eq!(
+                    routed,
+                    methods.contains(method.as_str()),
+                    "{method} {path}: {}",
+                    answer.status()
+                );
                 assert!(routed || answer.headers().contains_key("allow"), "{method} {path}");
             }
             routed.insert(path);
@@ -71,11 +82,17 @@ fn every_operation_is_described_and_its_problems_have_schemas() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
-            assert!(ids.insert(operation["operationId"].as_str().expect("an id").to_owned()), "{method} {path}");
+            assert!(
+                ids.insert(operation["operationId"].as_str().expect("an id").to_owned()),
+                "{method} {path}"
+            );
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 if status.starts_with('4') {
                     let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
-                    assert_eq!(schema, "#/components/schemas/ProblemDocument", "{method} {path} {status}");
+                    assert_eq!(
+                        schema, "#/components/schemas/ProblemDocument",
+                        "{method} {path} {status}"
+                    );
                 }
             }
             let secured = path.starts_with("/api/v1/admin/");
@@ -116,7 +133,9 @@ fn codes_in_the_document_are_those_there_are() {
         for operation in item.as_object().expect("operations").values() {
             for (status, response) in operation["responses"].as_object().expect("responses") {
                 let text = response["description"].as_str().expect("a description");
-                for code in text.split('`').skip(1).step_by(2).filter(|_| status.starts_with(['4', '5'])) {
+                for code in
+                    text.split('`').skip(1).step_by(2).filter(|_| status.starts_with(['4', '5']))
+                {
                     let kind = problem::KINDS.iter().find(|kind| kind.code == code);
                     let known = kind.is_some_and(|kind| kind.status.as_str() == status);
                     assert!(known, "{path} {status}: {code}");
@@ -129,7 +148,8 @@ fn codes_in_the_document_are_those_there_are() {
 #[test]
 fn the_results_schema_is_that_of_the_results() {
     let text = |text: &str| Bilingual { fr: text.to_owned(), en: text.to_owned() };
-    let choices = ["oui", "non", "blanc"].map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
+    let choices = ["oui", "non", "blanc"]
+        .map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
     let definition = Definition {
         law_id: "L1".parse().expect("a law id"),
         title: text("Loi"),
@@ -156,7 +176,9 @@ fn the_results_schema_is_that_of_the_results() {
     };
     let value = serde_json::to_value(Document::of(&results)).expect("text keys");
     let schemas = document()["components"]["schemas"].clone();
-    let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>();
+    let members = |value: &Value| {
+        value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>()
+    };
     let properties = |schema: &str| members(&schemas[schema]["properties"]);
     assert_eq!(members(&value), properties("ResultsDocument"));
     assert_eq!(members(&value["choices"][0]), properties("ChoiceCountDocument"));

@@ -9,8 +9,14 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use super::problem::Problem;
 
-/// The whole body, if it is JSON by its header, small enough, and here in time. A body whose announced length is too large is refused unread.
-pub(crate) async fn read_json(headers: &HeaderMap, body: Body, bytes_max: usize, time: Duration) -> Result<Bytes, Problem> {
+/// The whole body, if it is JSON by its header, small enough, and here in time. A body whose
+/// announced length is too large is refused unread.
+pub(crate) async fn read_json(
+    headers: &HeaderMap,
+    body: Body,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Bytes, Problem> {
     if !is_json(headers) {
         return Err(Problem::NotJson);
     }
@@ -67,7 +73,10 @@ mod tests {
     async fn a_body_is_whole_or_refused() {
         let time = Duration::from_secs(60);
         assert_eq!(read(Body::from("abc"), 3, time).await.expect("fits"), "abc");
-        assert!(matches!(read(Body::from("abcd"), 3, time).await, Err(Problem::BodyTooLarge { bytes_max: 3 })));
+        assert!(matches!(
+            read(Body::from("abcd"), 3, time).await,
+            Err(Problem::BodyTooLarge { bytes_max: 3 })
+        ));
         let pieces = Body::new(Pieces(vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")]));
         assert!(matches!(read(pieces, 3, time).await, Err(Problem::BodyTooLarge { .. })));
     }
@@ -79,7 +88,10 @@ mod tests {
         type Data = Bytes;
         type Error = std::convert::Infallible;
 
-        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
             Poll::Ready(self.0.pop().map(|piece| Ok(Frame::data(piece))))
         }
     }

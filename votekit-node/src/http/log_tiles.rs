@@ -1,4 +1,5 @@
-//! `/log/{law_id}/…`: the log for auditors, as C2SP tlog-tiles asks: checkpoint, tiles of hashes, bundles of entries; and the policy.
+//! `/log/{law_id}/…`: the log for auditors, as C2SP tlog-tiles asks: checkpoint, tiles of hashes,
+//! bundles of entries; and the policy.
 
 use std::sync::Arc;
 
@@ -25,7 +26,10 @@ const BYTES: &str = "application/octet-stream";
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn checkpoint(State(api): State<Arc<Api>>, PathText(law): PathText<String>) -> Result<Response, Problem> {
+pub(crate) async fn checkpoint(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Response, Problem> {
     let checkpoint = api.node.checkpoint(&law_id(&law)?).ok_or(Problem::UnknownElection)?;
     Ok(file(checkpoint, TEXT, "no-cache"))
 }
@@ -39,7 +43,10 @@ pub(crate) async fn checkpoint(State(api): State<Arc<Api>>, PathText(law): PathT
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn policy(State(api): State<Arc<Api>>, PathText(law): PathText<String>) -> Result<Response, Problem> {
+pub(crate) async fn policy(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Response, Problem> {
     let policy = api.node.policy(&law_id(&law)?).ok_or(Problem::UnknownElection)?;
     Ok(file(policy, TEXT, "no-cache"))
 }

@@ -1,4 +1,5 @@
-//! The HTTP interface: one resource a file, problems in one place, three routers for three listeners.
+//! The HTTP interface: one resource a file, problems in one place, three routers for three
+//! listeners.
 //!
 //! ```text
 //! server ─▶ gate ─▶ router ─▶ timing ─▶ handler ─▶ node
@@ -63,7 +64,8 @@ impl Api {
 /// Where votes go.
 const VOTE_PATH: &str = "/api/v1/vote";
 
-/// What a connection over the share of its address is told before it is closed: a whole answer, as bytes.
+/// What a connection over the share of its address is told before it is closed: a whole answer, as
+/// bytes.
 pub(crate) fn too_many_connections() -> Vec<u8> {
     let body = Problem::TooManyConnections.into_body();
     let head = format!(

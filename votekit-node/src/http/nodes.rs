@@ -59,11 +59,13 @@ pub(crate) async fn admit_node(
     request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
     let AdmitNode { public_key } = json(request).await?;
-    let key: NodePublicKey = public_key.parse().map_err(|_| Problem::field("public_key", "64 hexadecimal digits"))?;
+    let key: NodePublicKey =
+        public_key.parse().map_err(|_| Problem::field("public_key", "64 hexadecimal digits"))?;
     Ok(Json(api.node.admit_node(&law_id(&law)?, key).await?))
 }
 
-/// Retires an ingest node that is gone for good: what it confirmed is decided, its numbers above are void. Retiring again changes nothing.
+/// Retires an ingest node that is gone for good: what it confirmed is decided, its numbers above
+/// are void. Retiring again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
     params(
@@ -82,6 +84,8 @@ pub(crate) async fn retire_node(
     State(api): State<Arc<Api>>,
     PathText((law, node)): PathText<(String, String)>,
 ) -> Result<Json<ElectionView>, Problem> {
-    let node: NodeId = node.parse().map_err(|_| Problem::field("node", "16 hexadecimal digits: the list of nodes tells them"))?;
+    let node: NodeId = node.parse().map_err(|_| {
+        Problem::field("node", "16 hexadecimal digits: the list of nodes tells them")
+    })?;
     Ok(Json(api.node.retire_node(&law_id(&law)?, node).await?))
 }

@@ -1,4 +1,5 @@
-//! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test holds document and routes together.
+//! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test holds document and
+//! routes together.
 
 use std::sync::LazyLock;
 
@@ -11,7 +12,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::KINDS;
-use super::{admin, elections, exposition, health, log_tiles, nodes, receipt, results, status, vote};
+use super::{
+    admin, elections, exposition, health, log_tiles, nodes, receipt, results, status, vote,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -63,7 +66,12 @@ impl Modify for Additions {
             Their `code` is stable; any address answers `unknown-route` or `method-not-allowed` when it is not listed here.\n\n| code | status | meaning |\n| --- | --- | --- |\n"
             .to_owned();
         for kind in KINDS {
-            description.push_str(&format!("| `{}` | {} | {} |\n", kind.code, kind.status.as_u16(), kind.title));
+            description.push_str(&format!(
+                "| `{}` | {} | {} |\n",
+                kind.code,
+                kind.status.as_u16(),
+                kind.title
+            ));
         }
         document.info.description = Some(description);
         let bearer = HttpBuilder::new()

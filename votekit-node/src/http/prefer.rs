@@ -19,7 +19,8 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// The first `wait` among the preferences. What is not understood is ignored, as the RFC wants it.
+    /// The first `wait` among the preferences. What is not understood is ignored, as the RFC wants
+    /// it.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let preferences = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
         preferences.flat_map(|value| value.split(',')).find_map(Self::parse)
@@ -32,9 +33,15 @@ impl Wait {
             return None;
         }
         let value = value.trim();
-        let value = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        let seconds = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().unwrap_or(u64::MAX));
-        seconds.filter(|_| !value.is_empty()).map(|seconds| Self { seconds: seconds.min(WAIT_SECONDS_MAX) })
+        let value =
+            value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+        let seconds = value
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| value.parse().unwrap_or(u64::MAX));
+        seconds
+            .filter(|_| !value.is_empty())
+            .map(|seconds| Self { seconds: seconds.min(WAIT_SECONDS_MAX) })
     }
 
     /// How long to wait.
@@ -53,7 +60,8 @@ mod tests {
     use super::*;
 
     fn wait(values: &[&'static str]) -> Option<u64> {
-        let headers = values.iter().map(|value| (PREFER.clone(), HeaderValue::from_static(value))).collect();
+        let headers =
+            values.iter().map(|value| (PREFER.clone(), HeaderValue::from_static(value))).collect();
         Wait::of(&headers).map(|wait| wait.seconds)
     }
 

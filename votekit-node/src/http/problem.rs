@@ -1,6 +1,7 @@
 //! Every way a call can fail, mapped once to HTTP: problem details (RFC 9457) with a stable code.
 //!
-//! Details are written for the caller and never repeat a value that was sent: it may be a secret in the wrong place.
+//! Details are written for the caller and never repeat a value that was sent: it may be a secret in
+//! the wrong place.
 
 use std::time::Duration;
 
@@ -187,14 +188,17 @@ impl Problem {
             SubmitError::UnknownElection => Self::UnknownElection,
             SubmitError::UnknownChoice => Self::UnknownChoice,
             SubmitError::NotOpen { state, opens, closes } => {
-                // Open by its state and still not taking votes: the planned time has not come, or has passed.
+                // Open by its state and still not taking votes: the planned time has not come, or
+                // has passed.
                 let before_opening = opens.is_none_or(|opens| now < opens.millis());
                 let early = state == State::Draft || (state == State::Open && before_opening);
                 Self::NotOpen { early, state, opens, closes }
             }
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
-            SubmitError::TooManyDuplicates { retry_after } => Self::TooManyDuplicates { retry_after },
+            SubmitError::TooManyDuplicates { retry_after } => {
+                Self::TooManyDuplicates { retry_after }
+            }
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
                 tracing::warn!(%error, "a vote was not stored");
@@ -277,13 +281,20 @@ impl Problem {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => Some(*retry_after),
-            Self::BackOff { retry_after } | Self::TooManyDuplicates { retry_after } | Self::Busy { retry_after } => {
+            Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => {
                 Some(*retry_after)
             }
+            Self::BackOff { retry_after }
+            | Self::TooManyDuplicates { retry_after }
+            | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
-            Self::NotRecordedYet | Self::Unavailable | Self::OutcomeUnknown { .. } | Self::Stopping => Some(RETRY_SOON),
-            Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => Some(RETRY_SOON),
+            Self::NotRecordedYet
+            | Self::Unavailable
+            | Self::OutcomeUnknown { .. }
+            | Self::Stopping => Some(RETRY_SOON),
+            Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => {
+                Some(RETRY_SOON)
+            }
             _ => None,
         }
     }
@@ -297,13 +308,19 @@ impl Problem {
         let Kind { code, status, title } = self.kind();
         let (detail, mut request_id) = (self.detail(), None);
         let errors = match self {
-            Self::Malformed { errors } => {
-                errors.into_iter().map(|error| FieldProblem { field: error.field, rule: error.rule }).collect()
-            }
+            Self::Malformed { errors } => errors
+                .into_iter()
+                .map(|error| FieldProblem { field: error.field, rule: error.rule })
+                .collect(),
             Self::UnknownChoice => {
-                vec![FieldProblem { field: "vote", rule: "must be a choice of this election".to_owned() }]
+                vec![FieldProblem {
+                    field: "vote",
+                    rule: "must be a choice of this election".to_owned(),
+                }]
             }
-            Self::NotSafe { missing } => missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect(),
+            Self::NotSafe { missing } => {
+                missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect()
+            }
             Self::OutcomeUnknown { request } => {
                 request_id = Some(request);
                 Vec::new()
@@ -331,11 +348,20 @@ fn withheld(policy: ResultsPolicy, state: State) -> String {
     }
 }
 
-fn not_open(early: bool, state: State, opens: Option<UnixSeconds>, closes: Option<UnixSeconds>) -> String {
+fn not_open(
+    early: bool,
+    state: State,
+    opens: Option<UnixSeconds>,
+    closes: Option<UnixSeconds>,
+) -> String {
     match (early, opens, closes) {
-        (true, Some(opens), _) => format!("the election is {state}: votes are taken from {opens} on"),
+        (true, Some(opens), _) => {
+            format!("the election is {state}: votes are taken from {opens} on")
+        }
         (true, None, _) => format!("the election is {state}: no opening time is set"),
-        (false, _, Some(closes)) => format!("the election is {state}: votes were taken until {closes}"),
+        (false, _, Some(closes)) => {
+            format!("the election is {state}: votes were taken until {closes}")
+        }
         (false, _, None) => format!("the election is {state}: no more votes are taken"),
     }
 }
@@ -352,7 +378,11 @@ impl IntoResponse for Problem {
 }
 
 /// An answer around the body of a problem.
-pub(super) fn problem_response(status: StatusCode, body: Bytes, retry_after: Option<Duration>) -> Response {
+pub(super) fn problem_response(
+    status: StatusCode,
+    body: Bytes,
+    retry_after: Option<Duration>,
+) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -379,7 +409,9 @@ impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         tracing::warn!(%error, "an engine failed a call");
         match error {
-            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => Self::Unavailable,
+            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
+                Self::Unavailable
+            }
             _ => Self::Internal,
         }
     }

@@ -10,7 +10,8 @@ fn json(problem: Problem) -> String {
 
 #[test]
 fn codes_and_statuses_are_stable() {
-    let kinds: Vec<_> = KINDS.iter().map(|kind| format!("{} {}", kind.status.as_u16(), kind.code)).collect();
+    let kinds: Vec<_> =
+        KINDS.iter().map(|kind| format!("{} {}", kind.status.as_u16(), kind.code)).collect();
     let expected = [
         "400 malformed",
         "400 unknown-choice",
@@ -72,7 +73,11 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
 #[test]
 fn a_poll_is_early_or_closed_by_state_and_time() {
     let code = |state, opens: Option<u64>, now| {
-        let error = SubmitError::NotOpen { state, opens: opens.map(UnixSeconds), closes: Some(UnixSeconds(200)) };
+        let error = SubmitError::NotOpen {
+            state,
+            opens: opens.map(UnixSeconds),
+            closes: Some(UnixSeconds(200)),
+        };
         Problem::not_taken(error, UnixMillis(now)).kind().code
     };
     assert_eq!(code(State::Draft, None, 0), "not-open-yet");
@@ -84,7 +89,9 @@ fn a_poll_is_early_or_closed_by_state_and_time() {
 
 #[test]
 fn waits_are_told_in_whole_seconds_rounded_up() {
-    let header = |retry_after| Problem::BackOff { retry_after }.into_response().headers()[RETRY_AFTER].clone();
+    let header = |retry_after| {
+        Problem::BackOff { retry_after }.into_response().headers()[RETRY_AFTER].clone()
+    };
     assert_eq!(header(Duration::from_millis(1)), "1");
     assert_eq!(header(Duration::from_millis(2001)), "3");
     assert_eq!(header(Duration::ZERO), "1");
@@ -93,9 +100,15 @@ fn waits_are_told_in_whole_seconds_rounded_up() {
 
 #[test]
 fn engines_reasons_reach_administrators_only() {
-    let error = || EngineError::Unavailable { engine: "SQLite", reason: "/data/ledger.db is locked".to_owned() };
+    let error = || EngineError::Unavailable {
+        engine: "SQLite",
+        reason: "/data/ledger.db is locked".to_owned(),
+    };
     assert!(!json(error().into()).contains("ledger.db"));
-    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMillis(0))).contains("ledger.db"));
+    assert!(
+        !json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMillis(0)))
+            .contains("ledger.db")
+    );
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: LawId = "L1".parse().expect("a law id");
     assert!(json(AdminError::Exists { law_id }.into()).contains(r#""code":"election-exists""#));

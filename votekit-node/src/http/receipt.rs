@@ -1,4 +1,5 @@
-//! `GET /api/v1/vote/{request_id}/receipt`: a tlog-proof that the decision is recorded. It proves nothing about the choice.
+//! `GET /api/v1/vote/{request_id}/receipt`: a tlog-proof that the decision is recorded. It proves
+//! nothing about the choice.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use super::path_text::PathText;
 use super::problem::{Problem, ProblemDocument};
 use super::status::request_id;
 
-/// Gives the receipt of a vote: a proof, checked by anyone with the election's policy, that its decision is in the log.
+/// Gives the receipt of a vote: a proof, checked by anyone with the election's policy, that its
+/// decision is in the log.
 #[utoipa::path(
     get, path = "/api/v1/vote/{request_id}/receipt", tag = "vote", operation_id = "voteReceipt",
     params(("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f")),
@@ -23,13 +25,19 @@ use super::status::request_id;
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn vote_receipt(State(api): State<Arc<Api>>, PathText(request): PathText<String>) -> Result<Response, Problem> {
+pub(crate) async fn vote_receipt(
+    State(api): State<Arc<Api>>,
+    PathText(request): PathText<String>,
+) -> Result<Response, Problem> {
     let request = request_id(&request)?;
     let mut response = api.node.receipt(request).await?.into_response();
     let disposition = format!("attachment; filename=\"{request}.tlog-proof\"");
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::try_from(disposition).expect("hexadecimal digits are visible ASCII"));
+    headers.insert(
+        CONTENT_DISPOSITION,
+        HeaderValue::try_from(disposition).expect("hexadecimal digits are visible ASCII"),
+    );
     Ok(response)
 }

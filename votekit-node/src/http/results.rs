@@ -1,4 +1,5 @@
-//! `GET /api/v1/results` and `GET /api/v1/results/{law_id}`: counts, where the election's policy shows them now.
+//! `GET /api/v1/results` and `GET /api/v1/results/{law_id}`: counts, where the election's policy
+//! shows them now.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use crate::reading::ResultsError;
 use crate::view::BilingualView;
 
 /// The results of one election, as in the results file of its publication bundle.
-// Only the documentation uses this type: answers are written from `votekit_core::export::json::Document`. A test holds the two together.
+// Only the documentation uses this type: answers are written from
+// `votekit_core::export::json::Document`. A test holds the two together.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct ResultsDocument {
@@ -168,10 +170,14 @@ pub(crate) async fn all_results(State(api): State<Arc<Api>>) -> Result<Response,
 }
 
 /// The request id and the token that came with it; without the token, nobody in particular asks.
-fn voter(query: Result<Query<ResultsQuery>, QueryRejection>) -> Result<Option<(RequestId, VoterToken)>, Problem> {
+fn voter(
+    query: Result<Query<ResultsQuery>, QueryRejection>,
+) -> Result<Option<(RequestId, VoterToken)>, Problem> {
     let wrong = |field| Problem::field(field, "must be 32 hexadecimal digits, once");
     let Query(ResultsQuery { request_id, voter_token }) = query.map_err(|_| wrong("request_id"))?;
-    let request = request_id.map(|text| text.parse()).transpose().map_err(|_| wrong("request_id"))?;
-    let token = voter_token.map(|text| text.parse()).transpose().map_err(|_| wrong("voter_token"))?;
+    let request =
+        request_id.map(|text| text.parse()).transpose().map_err(|_| wrong("request_id"))?;
+    let token =
+        voter_token.map(|text| text.parse()).transpose().map_err(|_| wrong("voter_token"))?;
     Ok(request.zip(token))
 }

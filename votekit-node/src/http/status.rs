@@ -27,7 +27,8 @@ pub(crate) struct VoteStatusDocument {
     request_id: RequestId,
     /// `pending` (issued, not yet recorded), `accepted`, `duplicate` or `invalid`.
     status: &'static str,
-    /// While pending, once the registry was asked: what to expect. `accepted`, `duplicate`, `unknown` or `revoked`. The log decides.
+    /// While pending, once the registry was asked: what to expect. `accepted`, `duplicate`,
+    /// `unknown` or `revoked`. The log decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<&'static str>,
     /// Of a duplicate: which attempt of the credential this is, from 2.
@@ -40,7 +41,13 @@ pub(crate) struct VoteStatusDocument {
 
 impl VoteStatusDocument {
     fn of(request_id: RequestId, status: VoteStatus) -> Self {
-        let blank = Self { request_id, status: "pending", expected: None, attempt_count: None, reason: None };
+        let blank = Self {
+            request_id,
+            status: "pending",
+            expected: None,
+            attempt_count: None,
+            reason: None,
+        };
         match status {
             VoteStatus::Pending { expected: None } => blank,
             VoteStatus::Pending { expected: Some(expected) } => {
@@ -54,8 +61,12 @@ impl VoteStatusDocument {
             }
             VoteStatus::Decided(decision) => match decision {
                 Decision::Accepted { .. } => Self { status: "accepted", ..blank },
-                Decision::Duplicate { attempt, .. } => Self { status: "duplicate", attempt_count: Some(attempt), ..blank },
-                Decision::Invalid { reason } => Self { status: "invalid", reason: Some(reason.as_str()), ..blank },
+                Decision::Duplicate { attempt, .. } => {
+                    Self { status: "duplicate", attempt_count: Some(attempt), ..blank }
+                }
+                Decision::Invalid { reason } => {
+                    Self { status: "invalid", reason: Some(reason.as_str()), ..blank }
+                }
                 // A kind of decision that this version does not know is in no log of this version.
                 _ => blank,
             },
@@ -73,7 +84,10 @@ impl VoteStatusDocument {
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn vote_status(State(api): State<Arc<Api>>, PathText(request): PathText<String>) -> Result<Response, Problem> {
+pub(crate) async fn vote_status(
+    State(api): State<Arc<Api>>,
+    PathText(request): PathText<String>,
+) -> Result<Response, Problem> {
     let request = request_id(&request)?;
     let status = api.node.status(request).await?.ok_or(Problem::UnknownRequest)?;
     Ok(status_response(request, status))
@@ -102,19 +116,27 @@ mod tests {
         let hash = CredentialHash::from_bytes([0xab; 32]);
         let json = |status| {
             let document = VoteStatusDocument::of(RequestId::from_bytes([1; 16]), status);
-            serde_json::to_string(&document).expect("texts and numbers").replace(&"01".repeat(16), "ID")
+            serde_json::to_string(&document)
+                .expect("texts and numbers")
+                .replace(&"01".repeat(16), "ID")
         };
         let pending = |expected| VoteStatus::Pending { expected };
         let decided = VoteStatus::Decided;
         let cases = [
             (pending(None), r#"{"request_id":"ID","status":"pending"}"#),
-            (pending(Some(Expectation::Revoked)), r#"{"request_id":"ID","status":"pending","expected":"revoked"}"#),
+            (
+                pending(Some(Expectation::Revoked)),
+                r#"{"request_id":"ID","status":"pending","expected":"revoked"}"#,
+            ),
             (
                 pending(Some(Expectation::Duplicate { attempt: 2 })),
                 r#"{"request_id":"ID","status":"pending","expected":"duplicate","attempt_count":2}"#,
             ),
             (decided(Decision::Accepted { hash }), r#"{"request_id":"ID","status":"accepted"}"#),
-            (decided(Decision::Duplicate { hash, attempt: 3 }), r#"{"request_id":"ID","status":"duplicate","attempt_count":3}"#),
+            (
+                decided(Decision::Duplicate { hash, attempt: 3 }),
+                r#"{"request_id":"ID","status":"duplicate","attempt_count":3}"#,
+            ),
             (
                 decided(Decision::Invalid { reason: InvalidReason::Late }),
                 r#"{"request_id":"ID","status":"invalid","reason":"late"}"#,

@@ -51,7 +51,12 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = request.method().clone();
-        Measured { started: Instant::now(), method, meter: Arc::clone(&self.meter), inner: self.inner.call(request) }
+        Measured {
+            started: Instant::now(),
+            method,
+            meter: Arc::clone(&self.meter),
+            inner: self.inner.call(request),
+        }
     }
 }
 

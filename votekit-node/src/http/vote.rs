@@ -1,5 +1,5 @@
-//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address and the rate; here type, size, form, back-off; then the
-//! node takes the vote.
+//! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address
+//! and the rate; here type, size, form, back-off; then the node takes the vote.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -29,7 +29,8 @@ use crate::reading::VoteStatus;
 /// A vote. Exactly these four texts, each once.
 #[derive(ToSchema)]
 #[schema(example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"}))]
-// Only the documentation uses this type: bodies are read by `VoteRequest::parse`, which repeats no value in its errors.
+// Only the documentation uses this type: bodies are read by `VoteRequest::parse`, which repeats no
+// value in its errors.
 #[allow(dead_code)]
 pub(crate) struct VoteBody {
     /// The social insurance number: 9 digits, with or without spaces and hyphens.
@@ -42,7 +43,8 @@ pub(crate) struct VoteBody {
     vote: String,
 }
 
-/// With the request id, the key to the results of an election that shows them to those who have voted.
+/// With the request id, the key to the results of an election that shows them to those who have
+/// voted.
 static VOTER_TOKEN: HeaderName = HeaderName::from_static("votekit-voter-token");
 
 /// A vote that is durable and will be decided.
@@ -60,7 +62,8 @@ pub(crate) struct VoteReceived {
 
 /// Casts a vote.
 ///
-/// Once this answers 202 the vote is stored durably. Repeating a request under the same `Idempotency-Key` is safe: it counts once.
+/// Once this answers 202 the vote is stored durably. Repeating a request under the same
+/// `Idempotency-Key` is safe: it counts once.
 #[utoipa::path(
     post, path = "/api/v1/vote", tag = "vote", operation_id = "castVote",
     params(
@@ -92,7 +95,9 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let key = idempotency_key(&head.headers)?;
     let config = api.node.config();
-    let body = limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout()).await?;
+    let body =
+        limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout())
+            .await?;
     let vote = VoteRequest::parse(&body)?;
     let throttle = api.node.throttle();
     let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);

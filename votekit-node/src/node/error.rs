@@ -36,7 +36,8 @@ pub enum NodeError {
         /// What is wrong, where.
         error: ChronicleError,
     },
-    /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of this node.
+    /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of
+    /// this node.
     #[error("the log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
         /// The election.
@@ -44,7 +45,8 @@ pub enum NodeError {
         /// What differs.
         rule: &'static str,
     },
-    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put back, and votes that were answered are not in it.
+    /// A snapshot that is whole is of another log than the ledger holds: an older ledger was put
+    /// back, and votes that were answered are not in it.
     #[error("an older ledger was put back under the log of {law_id}: {rule}")]
     Forked {
         /// The election.
@@ -74,7 +76,9 @@ pub enum NodeError {
     #[error("this votekit was built without the services engine (the feature `services`)")]
     NoServices,
     /// A role is missing, and nobody else could have it.
-    #[error("this node has no role {role}, and nobody else can have it: the embedded engine is one process")]
+    #[error(
+        "this node has no role {role}, and nobody else can have it: the embedded engine is one process"
+    )]
     Role {
         /// The role.
         role: Role,
@@ -87,7 +91,8 @@ pub enum NodeError {
     Sign(#[from] CheckpointError),
 }
 
-/// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is unknown.
+/// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
+/// unknown.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
@@ -104,7 +109,9 @@ pub enum AdminError {
         law_id: LawId,
     },
     /// Not in this state.
-    #[error("the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified")]
+    #[error(
+        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
+    )]
     State {
         /// The state it is in.
         state: State,
@@ -227,7 +234,8 @@ pub enum SubmitError {
         /// When to come back.
         retry_after: Duration,
     },
-    /// No roll holds the credential, and such votes come faster than they are stored. Nothing was stored.
+    /// No roll holds the credential, and such votes come faster than they are stored. Nothing was
+    /// stored.
     #[error("too many wrong credentials")]
     Guess {
         /// When to come back.

@@ -1,4 +1,5 @@
-//! What a connection is doing: waiting for its client, or working for it. One that waits may be told to leave; one that works may not.
+//! What a connection is doing: waiting for its client, or working for it. One that waits may be
+//! told to leave; one that works may not.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,11 +9,13 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::sync::Notify;
 
-/// The states in one word: working, told to leave, or else the millisecond since which the connection waits.
+/// The states in one word: working, told to leave, or else the millisecond since which the
+/// connection waits.
 const WORKING: u64 = 0;
 const LEAVING: u64 = u64::MAX;
 
-/// The activity of one connection. A connection waits until a request has come whole, and again from its answer on.
+/// The activity of one connection. A connection waits until a request has come whole, and again
+/// from its answer on.
 #[derive(Debug)]
 pub(super) struct Activity {
     state: AtomicU64,
@@ -20,12 +23,14 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// A connection that waits from now on; times are milliseconds from 1, of any start that all connections share.
+    /// A connection that waits from now on; times are milliseconds from 1, of any start that all
+    /// connections share.
     pub(super) fn waiting(now_ms: u64) -> Self {
         Self { state: AtomicU64::new(now_ms), left: Notify::new() }
     }
 
-    /// A request is here: the connection works. `false` when it was told to leave before; then nothing may be begun.
+    /// A request is here: the connection works. `false` when it was told to leave before; then
+    /// nothing may be begun.
     pub(super) fn work(&self) -> bool {
         let works = |state| (state != LEAVING).then_some(WORKING);
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, works).is_ok()
@@ -45,7 +50,10 @@ impl Activity {
 
     /// Tells the connection to leave, if it still waits since then.
     pub(super) fn dismiss(&self, since_ms: u64) -> bool {
-        let dismissed = self.state.compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        let dismissed = self
+            .state
+            .compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok();
         if dismissed {
             self.left.notify_one();
         }
@@ -74,7 +82,10 @@ impl Body for WatchedBody {
     type Data = <Incoming as Body>::Data;
     type Error = <Incoming as Body>::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
         if matches!(frame, Poll::Ready(None)) && !self.activity.work() {
             // The connection is being dropped, and with it whoever reads.

@@ -57,7 +57,13 @@ pub(super) struct Service {
 
 impl Service {
     /// Serves one connection until either side has enough, or it is told to make room.
-    pub(super) async fn serve(&self, stream: TcpStream, peer: IpAddr, place: &Place, mut phase: watch::Receiver<Phase>) {
+    pub(super) async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        place: &Place,
+        mut phase: watch::Receiver<Phase>,
+    ) {
         // Nothing is set up for a connection that says nothing: there may be thousands of them.
         tokio::select! {
             spoken = tokio::time::timeout(self.limits.header_time, stream.readable()) => {
@@ -89,15 +95,21 @@ impl Service {
             () = place.activity().dismissed() => return,
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         };
-        // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and nobody to tell it to.
+        // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and
+        // nobody to tell it to.
         if let Ok(Ok(stream)) = stream {
             self.serve_requests(stream, peer, place, phase).await;
         }
     }
 
     /// One request after the other.
-    async fn serve_requests<S>(&self, stream: S, peer: IpAddr, place: &Place, mut phase: watch::Receiver<Phase>)
-    where
+    async fn serve_requests<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        place: &Place,
+        mut phase: watch::Receiver<Phase>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let activity = place.activity();
@@ -121,7 +133,12 @@ impl Service {
         }
     }
 
-    async fn answer(&self, mut request: Request<Incoming>, peer: IpAddr, place: &Place) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: IpAddr,
+        place: &Place,
+    ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
         let answer = match refused {
             Some(refused) => refused,
@@ -136,7 +153,11 @@ impl Service {
         Ok(answer)
     }
 
-    async fn route(&self, request: Request<Incoming>, place: &Place) -> Result<Response<Body>, Infallible> {
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        place: &Place,
+    ) -> Result<Response<Body>, Infallible> {
         let activity = place.activity();
         let request = if !request.body().is_end_stream() {
             request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(activity))))
@@ -156,8 +177,9 @@ impl Service {
 /// The most a connection buffers: the head of a request must fit.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// How long, and how much, a client may go on sending after the last answer. Closing at once would reset the connection, and a
-/// client in the middle of a body that was refused would not see the refusal.
+/// How long, and how much, a client may go on sending after the last answer. Closing at once would
+/// reset the connection, and a client in the middle of a body that was refused would not see the
+/// refusal.
 const LINGER_TIME: Duration = Duration::from_secs(2);
 const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -180,7 +202,11 @@ impl<S> Patient<S> {
     }
 
     /// Passes on what a write came to; one that has been pending for too long has failed.
-    fn within_stall_time<T>(&mut self, context: &mut Context<'_>, write: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn within_stall_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if write.is_ready() {
             self.stalled = None;
             return write;
@@ -192,13 +218,21 @@ impl<S> Patient<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.within_stall_time(context, written)
     }

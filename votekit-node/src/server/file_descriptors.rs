@@ -2,11 +2,12 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for files, other listeners' connections and the system: a connection of the public listener never takes the last ones.
+/// Kept for files, other listeners' connections and the system: a connection of the public listener
+/// never takes the last ones.
 const RESERVED: usize = 256;
 
-/// Raises the limit of this process as far as it may, and says how many connections the public listener can hold: those that were asked for, or as
-/// many as there are file descriptors for.
+/// Raises the limit of this process as far as it may, and says how many connections the public
+/// listener can hold: those that were asked for, or as many as there are file descriptors for.
 pub(super) fn connections_within_limit(asked: usize) -> usize {
     raise();
     let limit = getrlimit(Resource::Nofile).current;

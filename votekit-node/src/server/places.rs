@@ -1,4 +1,5 @@
-//! The places of a listener: how many connections it holds, how many from one address, and who must leave when they are all taken.
+//! The places of a listener: how many connections it holds, how many from one address, and who must
+//! leave when they are all taken.
 //!
 //! ```text
 //! over the share of its address     refused at once
@@ -6,8 +7,10 @@
 //! … and nobody is idle for long     the newcomer waits: the system's queue holds who comes after it
 //! ```
 //!
-//! Idle is whoever has sent no whole request: it says nothing, trickles, or keeps a connection for later. Dropping it loses nothing. But whoever has just come
-//! is about to ask: a crowd that comes again as fast as it is sent away must not push out a voter between the connection and its first request.
+//! Idle is whoever has sent no whole request: it says nothing, trickles, or keeps a connection for
+//! later. Dropping it loses nothing. But whoever has just come is about to ask: a crowd that comes
+//! again as fast as it is sent away must not push out a voter between the connection and its first
+//! request.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,16 +39,17 @@ struct Table {
     next: u64,
     /// Connections by address prefix: no more prefixes than places.
     by_prefix: HashMap<Prefix, u32>,
-    /// The longest idle when it was last looked for them, the longest first, with the time since which they waited. Whoever has not moved since then
-    /// is idle for longer than everybody who is not in here.
+    /// The longest idle when it was last looked for them, the longest first, with the time since
+    /// which they waited. Whoever has not moved since then is idle for longer than everybody who is
+    /// not in here.
     idle: VecDeque<(u64, u64)>,
 }
 
 /// The most of the idle that are remembered from one look over all connections.
 const IDLE_REMEMBERED_MAX: usize = 1024;
 
-/// Who is idle for less than this stays: time for a TLS handshake and a request over a slow line. So a crowd that comes again and again
-/// turns over every place once in this time at the most.
+/// Who is idle for less than this stays: time for a TLS handshake and a request over a slow line.
+/// So a crowd that comes again and again turns over every place once in this time at the most.
 const STAY_MIN_MS: u64 = 1000;
 
 /// How long a newcomer waits for a place before it is looked for the idle again.
@@ -54,7 +58,8 @@ const LOOK_AGAIN_TIME: Duration = Duration::from_millis(20);
 impl Places {
     /// So many places; 0 for each address: any number.
     pub(super) fn new(places_max: usize, per_address_max: usize) -> Self {
-        let places_max = u32::try_from(places_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX).max(1);
+        let places_max =
+            u32::try_from(places_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX).max(1);
         Self {
             free: Arc::new(Semaphore::new(places_max as usize)),
             places_max,
@@ -69,8 +74,8 @@ impl Places {
         u64::try_from(self.start.elapsed().as_millis()).map_or(u64::MAX - 1, |elapsed| elapsed + 1)
     }
 
-    /// Takes a place for a connection from this prefix, `None` for one that has no share; waits for it if all are taken. `Err` when the prefix holds its
-    /// share already.
+    /// Takes a place for a connection from this prefix, `None` for one that has no share; waits for
+    /// it if all are taken. `Err` when the prefix holds its share already.
     pub(super) async fn take(self: &Arc<Self>, prefix: Option<Prefix>) -> Result<Place, OverShare> {
         if let Some(prefix) = &prefix
             && self.per_address_max > 0
@@ -102,15 +107,19 @@ impl Places {
             if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
                 return permit;
             }
-            // A few more than the one that is needed: a flood of newcomers should not wait for one leaving after the other.
+            // A few more than the one that is needed: a flood of newcomers should not wait for one
+            // leaving after the other.
             self.dismiss_idle((self.places_max as usize / 64).clamp(1, 64));
-            if let Ok(Ok(permit)) = tokio::time::timeout(LOOK_AGAIN_TIME, Arc::clone(&self.free).acquire_owned()).await {
+            if let Ok(Ok(permit)) =
+                tokio::time::timeout(LOOK_AGAIN_TIME, Arc::clone(&self.free).acquire_owned()).await
+            {
                 return permit;
             }
         }
     }
 
-    /// Tells so many of the longest idle to leave, as far as there are any that have had their time.
+    /// Tells so many of the longest idle to leave, as far as there are any that have had their
+    /// time.
     fn dismiss_idle(&self, count: usize) {
         let latest_ms = self.now_ms().saturating_sub(STAY_MIN_MS);
         let table = &mut *self.table();
@@ -136,7 +145,8 @@ impl Places {
         }
     }
 
-    /// No code panics while it holds a table half changed, so a poisoned lock is as good as another.
+    /// No code panics while it holds a table half changed, so a poisoned lock is as good as
+    /// another.
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -144,7 +154,8 @@ impl Places {
 
 impl Table {
     fn find_idle(&mut self) {
-        let waiting = |(number, activity): (&u64, &Arc<Activity>)| Some((*number, activity.waiting_since()?));
+        let waiting =
+            |(number, activity): (&u64, &Arc<Activity>)| Some((*number, activity.waiting_since()?));
         let mut idle: Vec<_> = self.held.iter().filter_map(waiting).collect();
         // Of those that wait equally long the first to come goes first.
         idle.sort_unstable_by_key(|(number, since)| (*since, *number));
@@ -199,7 +210,8 @@ mod tests {
 
     fn prefixes() -> [Option<Prefix>; 2] {
         let throttle = Throttle::new(ThrottleConfig::default());
-        ["192.0.2.1", "192.0.2.2"].map(|address| Some(throttle.prefix(address.parse().expect("an address"))))
+        ["192.0.2.1", "192.0.2.2"]
+            .map(|address| Some(throttle.prefix(address.parse().expect("an address"))))
     }
 
     #[tokio::test]
@@ -219,7 +231,8 @@ mod tests {
     /// Places that were made a while ago, so that times may lie before now.
     fn made_a_while_ago(places_max: usize) -> Arc<Places> {
         let mut places = Places::new(places_max, 0);
-        places.start = places.start.checked_sub(Duration::from_secs(60)).expect("the system runs for longer");
+        places.start =
+            places.start.checked_sub(Duration::from_secs(60)).expect("the system runs for longer");
         Arc::new(places)
     }
 
@@ -254,7 +267,8 @@ mod tests {
     #[tokio::test]
     async fn who_has_just_come_stays() {
         let places = made_a_while_ago(3);
-        let [first, second, third] = [places.take(None).await, places.take(None).await, places.take(None).await];
+        let [first, second, third] =
+            [places.take(None).await, places.take(None).await, places.take(None).await];
         let held = [first, second, third].map(|place| place.expect("free"));
         held[1].activity().wait(places.now_ms() - STAY_MIN_MS);
         places.dismiss_idle(3);

@@ -13,7 +13,8 @@ use super::ServeError;
 /// Takes TLS 1.2 and 1.3 connections with this identity, for HTTP/1.1.
 ///
 /// # Errors
-/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsIdentity`] when the two do not belong together.
+/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsIdentity`] when the two do not belong
+/// together.
 pub(super) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     let wrong = |path: &Path, rule: String| ServeError::TlsFile { path: path.to_owned(), rule };
     let chain = CertificateDer::pem_file_iter(cert)
@@ -22,9 +23,13 @@ pub(super) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeErro
     if chain.is_empty() {
         return Err(wrong(cert, "there is no PEM certificate in it".to_owned()));
     }
-    let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
-    let identity =
-        |error: rustls::Error| ServeError::TlsIdentity { cert: cert.to_owned(), key: key.to_owned(), reason: error.to_string() };
+    let private_key =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
+    let identity = |error: rustls::Error| ServeError::TlsIdentity {
+        cert: cert.to_owned(),
+        key: key.to_owned(),
+        reason: error.to_string(),
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -54,11 +54,17 @@ pub(crate) fn restore(
     if found.size() > head.size {
         return Err(Refused::Ahead { path, size: found.size(), head: head.size });
     }
-    let (segments, rest, room) = (std::mem::take(&mut found.segments), std::mem::take(&mut found.rest), found.room());
+    let (segments, rest, room) =
+        (std::mem::take(&mut found.segments), std::mem::take(&mut found.rest), found.room());
     let manifests: Vec<Digest> = found.manifests().collect();
     let (requests, contents) = rayon::join(
         || read_requests(folder, law_id, &segments, &rest, room),
-        || manifests.iter().map(|manifest| rolls.content(manifest)).collect::<Result<Vec<Option<RollContent>>, _>>(),
+        || {
+            manifests
+                .iter()
+                .map(|manifest| rolls.content(manifest))
+                .collect::<Result<Vec<Option<RollContent>>, _>>()
+        },
     );
     let (requests, contents) = (requests?, contents?);
     let mut content = |wanted: &Digest| {
@@ -66,7 +72,8 @@ pub(crate) fn restore(
         contents[place].clone()
     };
     let (size, sealed_through) = (found.size(), StagingId(found.sealed_through));
-    let chronicle = Chronicle::restore(found, requests, ballot_key, &mut content).map_err(damaged)?;
+    let chronicle =
+        Chronicle::restore(found, requests, ballot_key, &mut content).map_err(damaged)?;
     Ok(Some(Restored { chronicle, sealed_through, written: Written { size, segments } }))
 }
 
@@ -79,17 +86,23 @@ fn read_requests(
     room: usize,
 ) -> Result<RequestIndex, Refused> {
     let mut decided = Vec::with_capacity(room);
-    decided.resize(segments.len() * SEGMENT_REQUESTS, Decided::new(RequestId::from_bytes([0; 16]), 0, None));
+    decided.resize(
+        segments.len() * SEGMENT_REQUESTS,
+        Decided::new(RequestId::from_bytes([0; 16]), 0, None),
+    );
     let read = |(number, (out, digest)): (usize, (&mut [Decided], &Digest))| {
         let path = segment_path(folder, number);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(source) => return Err(Refused::Read { path, source }),
         };
-        decode_segment(&bytes, law_id, number, digest, out).map_err(|source| Refused::Damaged { path, source })
+        decode_segment(&bytes, law_id, number, digest, out)
+            .map_err(|source| Refused::Damaged { path, source })
     };
     decided.par_chunks_mut(SEGMENT_REQUESTS).zip(segments).enumerate().try_for_each(read)?;
     decided.extend_from_slice(rest);
-    RequestIndex::of(decided, room)
-        .map_err(|error| Refused::Damaged { path: folder.to_owned(), source: SnapshotError::Repeated(error) })
+    RequestIndex::of(decided, room).map_err(|error| Refused::Damaged {
+        path: folder.to_owned(),
+        source: SnapshotError::Repeated(error),
+    })
 }

@@ -1,11 +1,13 @@
-//! A certificate authority of a test's own, and a certificate of servers at 127.0.0.1, made by openssl.
+//! A certificate authority of a test's own, and a certificate of servers at 127.0.0.1, made by
+//! openssl.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
 
-/// What a certificate says of itself. The server's names an address and no host, so that a name can be the wrong one.
+/// What a certificate says of itself. The server's names an address and no host, so that a name can
+/// be the wrong one.
 const EXTENSIONS: &str = "[req]\ndistinguished_name=name\n[name]\n[authority]\nbasicConstraints=critical,CA:TRUE\n\
     keyUsage=critical,keyCertSign\n[server]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=IP:127.0.0.1\n\
     extendedKeyUsage=serverAuth\n";
@@ -38,10 +40,30 @@ impl Authority {
 
     fn make(&self, name: &str, signed_by: &[&str]) {
         let mut openssl = Command::new("openssl");
-        openssl.args(["req", "-x509", "-config", "openssl.cnf", "-extensions", name, "-subj", &format!("/CN={name}")]);
-        openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]);
-        openssl.args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")]).args(signed_by);
-        let made = openssl.current_dir(self.folder.path()).output().expect("openssl is not installed");
+        openssl.args([
+            "req",
+            "-x509",
+            "-config",
+            "openssl.cnf",
+            "-extensions",
+            name,
+            "-subj",
+            &format!("/CN={name}"),
+        ]);
+        openssl.args([
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-noenc",
+            "-days",
+            "2",
+        ]);
+        openssl
+            .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")])
+            .args(signed_by);
+        let made =
+            openssl.current_dir(self.folder.path()).output().expect("openssl is not installed");
         assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
     }
 

@@ -35,7 +35,13 @@ pub struct Served {
 /// The default configuration on free ports, without a rate limit.
 pub fn config() -> Config {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    Config { listen: free, admin_listen: free, metrics_listen: free, rate_limit_per_second: 0, ..Config::default() }
+    Config {
+        listen: free,
+        admin_listen: free,
+        metrics_listen: free,
+        rate_limit_per_second: 0,
+        ..Config::default()
+    }
 }
 
 impl Served {
@@ -161,12 +167,19 @@ impl Client {
     }
 
     pub async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Self {
-        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        let (sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
         Self { sender }
     }
 
-    pub async fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         for (name, value) in headers {
             request = request.header(*name, *value);

@@ -23,8 +23,14 @@ pub(crate) fn batch(by: u8, sequence: u64) -> Arc<Batch> {
 /// The one batch of a number and a count.
 pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[by; 32]);
-    let number = BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(sequence - 1), last: false };
+    let number =
+        BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let header = BatchHeader {
+        law_id: law(),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last: false,
+    };
     let envelopes: Vec<envelope::Envelope> = (0..count)
         .map(|place| {
             let bytes = *Digest::of(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
@@ -56,7 +62,10 @@ impl Log {
         let first = self.tree.size();
         let entry = |leaf| {
             let hash = Digest::of(&u64::to_be_bytes(leaf)).to_hex();
-            format!(r#"{{"leaf":"entry","request":"{}","decision":"accepted","hash":"{hash}","minute":29000000}}"#, &hash[..32])
+            format!(
+                r#"{{"leaf":"entry","request":"{}","decision":"accepted","hash":"{hash}","minute":29000000}}"#,
+                &hash[..32]
+            )
         };
         let leaves: Vec<String> = (first..first + u64::from(leaf_count)).map(entry).collect();
         self.block_of(&leaves)
@@ -67,7 +76,8 @@ impl Log {
         let first_leaf = self.tree.size();
         let (mut leaves, mut full_tiles) = (Vec::new(), Vec::new());
         for text in texts {
-            leaves.extend_from_slice(&u16::try_from(text.len()).expect("a short leaf").to_be_bytes());
+            leaves
+                .extend_from_slice(&u16::try_from(text.len()).expect("a short leaf").to_be_bytes());
             leaves.extend_from_slice(text.as_bytes());
             self.tree.append(leaf_hash(text.as_bytes()), &mut full_tiles);
         }
@@ -75,7 +85,12 @@ impl Log {
         let size = self.tree.size();
         Arc::new(BlockCommit {
             law_id: law(),
-            block: StoredBlock { height: self.height, first_leaf, leaf_count: texts.len() as u32, leaves },
+            block: StoredBlock {
+                height: self.height,
+                first_leaf,
+                leaf_count: texts.len() as u32,
+                leaves,
+            },
             full_tiles,
             head: Head {
                 size,

@@ -49,9 +49,11 @@ pub(crate) fn run(commands: &str) {
 /// The rows of the last command, each column as text, null as `None`.
 pub(crate) fn select(commands: &str) -> Vec<Vec<Option<String>>> {
     let commands = commands.to_owned();
-    // A thread of its own: tests call this from within a runtime, and from where something is dropped.
+    // A thread of its own: tests call this from within a runtime, and from where something is
+    // dropped.
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
             let (client, connection) = connect(&server()).await.expect("the server answers");
             tokio::spawn(connection);
@@ -72,7 +74,10 @@ pub(crate) fn select(commands: &str) -> Vec<Vec<Option<String>>> {
 async fn connect(
     address: &str,
 ) -> Result<
-    (tokio_postgres::Client, tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>),
+    (
+        tokio_postgres::Client,
+        tokio_postgres::Connection<tokio_postgres::Socket, tokio_postgres::tls::NoTlsStream>,
+    ),
     tokio_postgres::Error,
 > {
     let address = parsed(address);

@@ -21,7 +21,10 @@ impl PrivateServer {
     /// Makes and starts a server that lets users in over TCP by a method of `pg_hba.conf`.
     pub(crate) fn start(method: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a free port")
+            .port();
         let mut server = Self { folder, programs: programs(), port, process: None };
         std::fs::write(server.folder.path().join("password"), Self::PASSWORD).expect("written");
         // PostgreSQL does not run as root, and whoever runs it owns its folder.
@@ -41,7 +44,11 @@ impl PrivateServer {
 
     /// The address of a ledger on it.
     pub(crate) fn address(&self, schema: &str) -> String {
-        format!("postgres://votekit:{}@127.0.0.1:{}/postgres?schema={schema}", Self::PASSWORD, self.port)
+        format!(
+            "postgres://votekit:{}@127.0.0.1:{}/postgres?schema={schema}",
+            Self::PASSWORD,
+            self.port
+        )
     }
 
     /// Starts it on what it holds, and waits until it answers.
@@ -53,9 +60,15 @@ impl PrivateServer {
             self.data().display(),
             self.port
         );
-        let child = self.as_owner(&command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let child = self
+            .as_owner(&command)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
         self.process = Some(child);
-        let ready = format!("{}/pg_isready -q -h 127.0.0.1 -p {}", self.programs.display(), self.port);
+        let ready =
+            format!("{}/pg_isready -q -h 127.0.0.1 -p {}", self.programs.display(), self.port);
         for _ in 0..600 {
             if self.as_owner(&ready).status().is_ok_and(|status| status.success()) {
                 return;
@@ -97,15 +110,21 @@ impl PrivateServer {
 
     fn end(&mut self, signal: &str) {
         let Some(mut child) = self.process.take() else { return };
-        let first_line = std::fs::read_to_string(self.data().join("postmaster.pid")).expect("the server's process id");
+        let first_line = std::fs::read_to_string(self.data().join("postmaster.pid"))
+            .expect("the server's process id");
         let postmaster = first_line.lines().next().expect("a line").to_owned();
         let mut processes = vec![postmaster.clone()];
         if signal == "KILL" {
-            let children = Command::new("pgrep").args(["-P", &postmaster]).output().expect("pgrep runs").stdout;
+            let children = Command::new("pgrep")
+                .args(["-P", &postmaster])
+                .output()
+                .expect("pgrep runs")
+                .stdout;
             processes.extend(String::from_utf8_lossy(&children).lines().map(str::to_owned));
         }
         for process in &processes {
-            let _ = Command::new("kill").args(["-s", signal, process]).stderr(Stdio::null()).status();
+            let _ =
+                Command::new("kill").args(["-s", signal, process]).stderr(Stdio::null()).status();
         }
         let _ = child.wait();
     }
@@ -132,10 +151,15 @@ impl Drop for PrivateServer {
 
 /// Where Debian, and most others, put the server's programs.
 fn programs() -> PathBuf {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").expect("Debian's package postgresql is installed");
-    let mut folders: Vec<PathBuf> = versions.map(|version| version.expect("an entry").path().join("bin")).collect();
+    let versions =
+        std::fs::read_dir("/usr/lib/postgresql").expect("Debian's package postgresql is installed");
+    let mut folders: Vec<PathBuf> =
+        versions.map(|version| version.expect("an entry").path().join("bin")).collect();
     folders.sort();
-    folders.into_iter().rfind(|folder| folder.join("initdb").exists()).expect("PostgreSQL's programs")
+    folders
+        .into_iter()
+        .rfind(|folder| folder.join("initdb").exists())
+        .expect("PostgreSQL's programs")
 }
 
 fn is_root() -> bool {

@@ -43,19 +43,26 @@ pub(crate) fn address(text: &str) -> ServiceAddress {
 /// A batch of so many votes.
 pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
     let node = NodeKey::from_seed(&[1; 32]);
-    let number = BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let number =
+        BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
     let law_id = "L1".parse().expect("a law id");
-    let header = BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
+    let header =
+        BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
     let envelopes: Vec<_> = (0..count)
         .map(|place| Envelope {
-            request: RequestId::from_bytes((u128::from(sequence) << 64 | u128::from(place)).to_be_bytes()),
+            request: RequestId::from_bytes(
+                (u128::from(sequence) << 64 | u128::from(place)).to_be_bytes(),
+            ),
             hash: CredentialHash::from_bytes([1; 32]),
             received: UnixMillis(1_700_000_000_000),
             choice: ChoiceIndex(1),
         })
         .collect();
     let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
-    Arc::new(Batch::seal(header, &envelopes, &ballot_key, &node, &mut Random).expect("the ballot key is usable"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key, &node, &mut Random)
+            .expect("the ballot key is usable"),
+    )
 }
 
 /// Randomness of the operating system.
@@ -94,8 +101,14 @@ impl Corner {
     }
 
     pub(crate) fn at(broker: &str) -> Self {
-        let prefix = format!("test-{}-{}", std::process::id(), CORNERS.fetch_add(1, Ordering::Relaxed));
-        Self { broker: broker.to_owned(), prefix, folder: tempfile::tempdir().expect("a temporary folder"), bad_day: None }
+        let prefix =
+            format!("test-{}-{}", std::process::id(), CORNERS.fetch_add(1, Ordering::Relaxed));
+        Self {
+            broker: broker.to_owned(),
+            prefix,
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            bad_day: None,
+        }
     }
 
     pub(crate) fn make(bad_day: Option<(u64, Odds)>) -> Box<dyn Place> {
@@ -122,7 +135,9 @@ impl Corner {
 
     /// A channel past the ballot box.
     pub(crate) async fn channel(&self) -> (Connection, Channel) {
-        let connection = Connection::connect(&self.broker, ConnectionProperties::default()).await.expect("connected");
+        let connection = Connection::connect(&self.broker, ConnectionProperties::default())
+            .await
+            .expect("connected");
         let channel = connection.create_channel().await.expect("a channel");
         (connection, channel)
     }
@@ -140,12 +155,15 @@ impl Corner {
 
 impl Drop for Corner {
     fn drop(&mut self) {
-        let mut names: Vec<String> = ["aggregation", "review", "rejected", "dead-letters"].map(|name| self.name(name)).into();
+        let mut names: Vec<String> = ["aggregation", "review", "rejected", "dead-letters"]
+            .map(|name| self.name(name))
+            .into();
         names.extend((0..QUEUES).map(|queue| self.name(&format!("validation-{queue}"))));
         let (broker, exchange) = (self.broker.clone(), self.name("exchange"));
         // What is left behind costs the broker of the tests some memory, no more.
         let deleted = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             runtime.map(|runtime| runtime.block_on(Self::delete(broker, names, exchange)))
         });
         let _ = deleted.join();

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Where Debian and the maker's packages put the script that starts the server as whoever calls it.
-const SCRIPTS: [&str; 2] = ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server"];
+const SCRIPTS: [&str; 2] =
+    ["/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/rabbitmq/sbin/rabbitmq-server"];
 
 pub(crate) struct Server {
     folder: TempDir,
@@ -77,8 +78,16 @@ impl Server {
             .expect("started");
         let deadline = Instant::now() + Duration::from_secs(120);
         while !speaks(port) {
-            assert!(process.try_wait().expect("asked").is_none(), "it ended: {:?}", std::fs::read_to_string(path.join("log")));
-            assert!(Instant::now() < deadline, "it does not answer: {:?}", std::fs::read_to_string(path.join("log")));
+            assert!(
+                process.try_wait().expect("asked").is_none(),
+                "it ended: {:?}",
+                std::fs::read_to_string(path.join("log"))
+            );
+            assert!(
+                Instant::now() < deadline,
+                "it does not answer: {:?}",
+                std::fs::read_to_string(path.join("log"))
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
         process

@@ -22,8 +22,12 @@ pub(crate) fn law() -> LawId {
 
 /// The credential of elector `place`.
 pub(crate) fn credential(place: u32) -> Credential {
-    Credential::parse(format!("0{place:08}").as_bytes(), format!("CODE{place:04}").as_bytes(), LAW.as_bytes())
-        .expect("well formed")
+    Credential::parse(
+        format!("0{place:08}").as_bytes(),
+        format!("CODE{place:04}").as_bytes(),
+        LAW.as_bytes(),
+    )
+    .expect("well formed")
 }
 
 pub(crate) fn vote(place: u32, choice: &str) -> VoteRequest {
@@ -45,7 +49,13 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
         pepper: peppered.then(|| PepperMarks::of(&pepper())),
         date: None,
         parent: None,
-        roll: RollFacts { sha256: Digest::of(b"roll"), rows, duplicates: 0, rejects: 0, code_length_min: 8 },
+        roll: RollFacts {
+            sha256: Digest::of(b"roll"),
+            rows,
+            duplicates: 0,
+            rejects: 0,
+            code_length_min: 8,
+        },
         laws: vec![],
         shards: vec![],
         changes: vec![],
@@ -79,7 +89,13 @@ pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manife
 }
 
 /// Writes a supplement that revokes electors and adds others.
-pub(crate) fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], revoke: &[u32], peppered: bool) -> Manifest {
+pub(crate) fn write_supplement(
+    folder: &Path,
+    parent: &Manifest,
+    add: &[u32],
+    revoke: &[u32],
+    peppered: bool,
+) -> Manifest {
     let hasher = hasher(peppered);
     let keys = |places: &[u32]| {
         let mut keys: Vec<_> = places
@@ -101,7 +117,13 @@ pub(crate) fn write_supplement(folder: &Path, parent: &Manifest, add: &[u32], re
     let manifest = Manifest::new(ManifestBody {
         parent: Some(parent.digest()),
         laws: vec![LawRow { law_id: law(), registered: added, shards: 0, revoked }],
-        changes: vec![FileRow { file, law_id: law(), shard: 1, count: added + revoked, sha256: Digest::of(&bytes) }],
+        changes: vec![FileRow {
+            file,
+            law_id: law(),
+            shard: 1,
+            count: added + revoked,
+            sha256: Digest::of(&bytes),
+        }],
         ..body(peppered, added + revoked)
     })
     .expect("consistent");

@@ -1,7 +1,8 @@
-//! `cargo xtask bench hashgen`: a roll hashed by votekit and by DuckDB, in turns, as a ratio of their times, with votekit's memory an elector.
+//! `cargo xtask bench hashgen`: a roll hashed by votekit and by DuckDB, in turns, as a ratio of
+//! their times, with votekit's memory an elector.
 //!
-//! What votekit waits for the disk at its end is not counted: DuckDB does not wait. Everything else is, though DuckDB neither checks rows nor sorts nor looks
-//! for duplicates.
+//! What votekit waits for the disk at its end is not counted: DuckDB does not wait. Everything else
+//! is, though DuckDB neither checks rows nor sorts nor looks for duplicates.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -43,7 +44,14 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
         for run in 0..=setup.runs {
             let ours = || {
                 let mut command = Command::new(&setup.votekit);
-                command.arg("hashgen").arg(&roll).args(["--json", "--threads", &threads, "--format", format, "--out"]);
+                command.arg("hashgen").arg(&roll).args([
+                    "--json",
+                    "--threads",
+                    &threads,
+                    "--format",
+                    format,
+                    "--out",
+                ]);
                 sampled(command, &setup.folder)
             };
             let duckdb = || {
@@ -71,7 +79,8 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
 
 /// The version of DuckDB that a Python has.
 fn duckdb_version(python: &Path) -> Result<String> {
-    let asked = Command::new(python).args(["-c", "import duckdb; print(duckdb.__version__)"]).output();
+    let asked =
+        Command::new(python).args(["-c", "import duckdb; print(duckdb.__version__)"]).output();
     let version = asked
         .ok()
         .filter(|output| output.status.success())
@@ -103,32 +112,59 @@ fn sampled(command: Command, folder: &Path) -> Result<Sample> {
 fn sampled_with(mut command: Command, folder: &Path, last: &[&str]) -> Result<Sample> {
     let (output, log) = (folder.join("output"), folder.join("log"));
     let written = File::create(&log)?;
-    command.arg(&output).args(last).stdin(Stdio::null()).stdout(written.try_clone()?).stderr(written);
+    command
+        .arg(&output)
+        .args(last)
+        .stdin(Stdio::null())
+        .stdout(written.try_clone()?)
+        .stderr(written);
     let begun = Instant::now();
-    let used = command.spawn().with_context(|| format!("starting {}", project::words(&command)))?.wait4()?;
+    let used = command
+        .spawn()
+        .with_context(|| format!("starting {}", project::words(&command)))?
+        .wait4()?;
     let seconds = begun.elapsed().as_secs_f64();
     let printed = fs::read_to_string(&log)?;
-    ensure!(used.status.success(), "{} failed: {}\n{printed}", project::words(&command), used.status);
-    let removed = if output.is_dir() { fs::remove_dir_all(&output) } else { fs::remove_file(&output) };
+    ensure!(
+        used.status.success(),
+        "{} failed: {}\n{printed}",
+        project::words(&command),
+        used.status
+    );
+    let removed =
+        if output.is_dir() { fs::remove_dir_all(&output) } else { fs::remove_file(&output) };
     removed.with_context(|| format!("{} left no output", project::words(&command)))?;
     let flush_seconds = flush_seconds(&printed);
     let processor_seconds = (used.rusage.utime + used.rusage.stime).as_secs_f64();
-    Ok(Sample { seconds: seconds - flush_seconds, flush_seconds, processor_seconds, memory_bytes_max: used.rusage.maxrss })
+    Ok(Sample {
+        seconds: seconds - flush_seconds,
+        flush_seconds,
+        processor_seconds,
+        memory_bytes_max: used.rusage.maxrss,
+    })
 }
 
 /// The member `flush_seconds` of votekit's summary; nothing for anyone else.
 fn flush_seconds(printed: &str) -> f64 {
     let member = printed.split_once("\"flush_seconds\":").map_or("", |(_, rest)| rest.trim_start());
-    let end = member.find(|byte: char| !matches!(byte, '0'..='9' | '.' | 'e' | '-')).unwrap_or(member.len());
+    let end = member
+        .find(|byte: char| !matches!(byte, '0'..='9' | '.' | 'e' | '-'))
+        .unwrap_or(member.len());
     member[..end].parse().unwrap_or(0.0)
 }
 
 fn report(format: &str, version: &str, electors: u64, pairs: &[(Sample, Sample)]) -> [Row; 2] {
-    let ours = |figure: fn(&Sample) -> f64| median(pairs.iter().map(|(ours, _)| figure(ours)).collect());
-    let duckdb = |figure: fn(&Sample) -> f64| median(pairs.iter().map(|(_, duckdb)| figure(duckdb)).collect());
+    let ours =
+        |figure: fn(&Sample) -> f64| median(pairs.iter().map(|(ours, _)| figure(ours)).collect());
+    let duckdb = |figure: fn(&Sample) -> f64| {
+        median(pairs.iter().map(|(_, duckdb)| figure(duckdb)).collect())
+    };
     let ratios = pairs.iter().map(|(ours, duckdb)| ours.seconds / duckdb.seconds).collect();
     // What is left of 64 MiB for everybody, shared out.
-    let memory = pairs.iter().map(|(ours, _)| (ours.memory_bytes_max.saturating_sub(BESIDES)) as f64 / electors as f64).collect();
+    let memory = pairs
+        .iter()
+        .map(|(ours, _)| (ours.memory_bytes_max.saturating_sub(BESIDES)) as f64 / electors as f64)
+        .collect();
     let times = format!(
         "{:.2} s, and {:.2} s for the disk, not counted; DuckDB {version} {:.2} s; processor {:.2} s and {:.2} s",
         ours(|sample| sample.seconds),
@@ -137,7 +173,10 @@ fn report(format: &str, version: &str, electors: u64, pairs: &[(Sample, Sample)]
         ours(|sample| sample.processor_seconds),
         duckdb(|sample| sample.processor_seconds),
     );
-    let peak = format!("beyond 64 MiB; {:.0} MiB in all", ours(|sample| sample.memory_bytes_max as f64) / f64::from(1 << 20));
+    let peak = format!(
+        "beyond 64 MiB; {:.0} MiB in all",
+        ours(|sample| sample.memory_bytes_max as f64) / f64::from(1 << 20)
+    );
     [
         Row::at_most(format!("hashgen: {format} / DuckDB"), ratios, RATIO_MAX, times),
         Row::at_most(format!("hashgen: {format}, B an elector"), memory, BYTES_MAX, peak),
@@ -150,7 +189,10 @@ mod tests {
 
     #[test]
     fn the_wait_for_the_disk_is_found_in_the_summary() {
-        assert_eq!(flush_seconds("{\"elapsed_seconds\":1.5,\"flush_seconds\":0.25,\"rows\":3}"), 0.25);
+        assert_eq!(
+            flush_seconds("{\"elapsed_seconds\":1.5,\"flush_seconds\":0.25,\"rows\":3}"),
+            0.25
+        );
         assert_eq!(flush_seconds("{\n  \"flush_seconds\": 1e-3\n}"), 0.001);
         assert_eq!(flush_seconds(""), 0.0);
     }
@@ -163,15 +205,23 @@ mod tests {
             processor_seconds: 2.0 * seconds,
             memory_bytes_max: mib << 20,
         };
-        let pairs = [(sample(1.0, 96), sample(4.0, 1)), (sample(2.0, 96), sample(4.0, 1)), (sample(1.0, 96), sample(5.0, 1))];
+        let pairs = [
+            (sample(1.0, 96), sample(4.0, 1)),
+            (sample(2.0, 96), sample(4.0, 1)),
+            (sample(1.0, 96), sample(5.0, 1)),
+        ];
         let [time, memory] = report("json", "2.0", 1 << 20, &pairs).map(|row| row.to_string());
-        assert!(time.contains("0.250") && time.contains("0.200–0.500") && time.contains("yes"), "{time}");
+        assert!(
+            time.contains("0.250") && time.contains("0.200–0.500") && time.contains("yes"),
+            "{time}"
+        );
         assert!(memory.contains("32.000") && memory.contains("yes"), "{memory}");
     }
 
     #[test]
     fn without_duckdb_it_says_what_to_install() {
-        let error = duckdb_version("/absent/python".as_ref()).expect_err("there is none").to_string();
+        let error =
+            duckdb_version("/absent/python".as_ref()).expect_err("there is none").to_string();
         assert!(error.contains("pip install duckdb") && error.contains("--python"), "{error}");
     }
 }

@@ -1,4 +1,5 @@
-//! Time to the 202 and to the sealed decision at 1,000 votes a second, open loop: latency counts from when a vote was meant to leave.
+//! Time to the 202 and to the sealed decision at 1,000 votes a second, open loop: latency counts
+//! from when a vote was meant to leave.
 
 use std::fs;
 use std::path::Path;
@@ -55,12 +56,29 @@ fn measure(
         let mut load = Command::new(&workbench.votekit);
         load.args(["loadtest", "--node", &node.url, "--roll"]).arg(&roll);
         let (rate, duration) = (RATE.to_string(), format!("{SECONDS}s"));
-        load.args(["--rate", &rate, "--duration", &duration, "--follow", "5%", "--follow-interval", "5ms", "--report"]);
+        load.args([
+            "--rate",
+            &rate,
+            "--duration",
+            &duration,
+            "--follow",
+            "5%",
+            "--follow-interval",
+            "5ms",
+            "--report",
+        ]);
         project::succeed(load.arg(&report).stdout(Stdio::null()).stderr(Stdio::null()))?;
         let report: serde_json::Value = serde_json::from_slice(&fs::read(&report)?)?;
-        let read =
-            |path: &str| report.pointer(path).and_then(serde_json::Value::as_f64).with_context(|| format!("{path} in {report}"));
-        ensure!(read("/answered_202")? as u64 == RATE * SECONDS, "not every vote was answered 202: {report}");
+        let read = |path: &str| {
+            report
+                .pointer(path)
+                .and_then(serde_json::Value::as_f64)
+                .with_context(|| format!("{path} in {report}"))
+        };
+        ensure!(
+            read("/answered_202")? as u64 == RATE * SECONDS,
+            "not every vote was answered 202: {report}"
+        );
         for (figure, path) in figures.iter_mut().zip(PATHS) {
             figure.push(read(path)? / 1000.0);
         }
@@ -70,12 +88,27 @@ fn measure(
     }
     let [p95, p99, decision_p95, decision_p99] = figures;
     Ok(vec![
-        Row::at_most("latency: p95 to 202, ms", p95, wanted.to_202, format!("{RATE} votes/s for {SECONDS} s, open loop")),
+        Row::at_most(
+            "latency: p95 to 202, ms",
+            p95,
+            wanted.to_202,
+            format!("{RATE} votes/s for {SECONDS} s, open loop"),
+        ),
         Row::told("latency: p99 to 202, ms", p99, String::new()),
-        Row::at_most("latency: p95 to decision, ms", decision_p95, wanted.to_decision, "asked every 5 ms".to_owned()),
+        Row::at_most(
+            "latency: p95 to decision, ms",
+            decision_p95,
+            wanted.to_decision,
+            "asked every 5 ms".to_owned(),
+        ),
         Row::told("latency: p99 to decision, ms", decision_p99, String::new()),
     ])
 }
 
 /// Where the report tells them, in microseconds.
-const PATHS: [&str; 4] = ["/to_202_us/p95", "/to_202_us/p99", "/decisions/to_decision_us/p95", "/decisions/to_decision_us/p99"];
+const PATHS: [&str; 4] = [
+    "/to_202_us/p95",
+    "/to_202_us/p99",
+    "/decisions/to_decision_us/p95",
+    "/decisions/to_decision_us/p99",
+];

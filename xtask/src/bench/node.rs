@@ -24,16 +24,38 @@ const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"
 /// Makes a roll of so many electors.
 pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<()> {
     let mut sample = Command::new(votekit);
-    sample.args(["roll", "sample", "--law", LAW, "--seed", "1", "--electors", &electors.to_string(), "-o"]);
+    sample.args([
+        "roll",
+        "sample",
+        "--law",
+        LAW,
+        "--seed",
+        "1",
+        "--electors",
+        &electors.to_string(),
+        "-o",
+    ]);
     project::succeed(sample.arg(roll).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
 /// Makes a roll of so many electors in a folder, and its hashes; gives the paths of both.
-pub(crate) fn hashed_roll(votekit: &Path, electors: u64, folder: &Path) -> Result<(PathBuf, PathBuf)> {
+pub(crate) fn hashed_roll(
+    votekit: &Path,
+    electors: u64,
+    folder: &Path,
+) -> Result<(PathBuf, PathBuf)> {
     let (roll, hashes) = (folder.join("roll.csv"), folder.join("hashes"));
     sample_roll(votekit, electors, &roll)?;
     let mut hashgen = Command::new(votekit);
-    project::succeed(hashgen.arg("hashgen").arg(&roll).arg("--out").arg(&hashes).stdout(Stdio::null()).stderr(Stdio::null()))?;
+    project::succeed(
+        hashgen
+            .arg("hashgen")
+            .arg(&roll)
+            .arg("--out")
+            .arg(&hashes)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    )?;
     Ok((roll, hashes))
 }
 
@@ -44,7 +66,12 @@ pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Resul
 }
 
 /// Loads a roll, into a folder or into the node that serves it.
-pub(crate) fn load(votekit: &Path, hashes: &Path, data: &Path, running: Option<&Node>) -> Result<()> {
+pub(crate) fn load(
+    votekit: &Path,
+    hashes: &Path,
+    data: &Path,
+    running: Option<&Node>,
+) -> Result<()> {
     let hashes = hashes.to_string_lossy();
     let base: &[&str] = if running.is_some() { &[] } else { &["--base", BASE] };
     run(votekit, &[&["load", &hashes], base].concat(), data, running)
@@ -52,7 +79,12 @@ pub(crate) fn load(votekit: &Path, hashes: &Path, data: &Path, running: Option<&
 
 /// Creates the election and opens it, in a folder or on the node that serves it.
 pub(crate) fn create_and_open(votekit: &Path, data: &Path, running: Option<&Node>) -> Result<()> {
-    run(votekit, &["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"], data, running)?;
+    run(
+        votekit,
+        &["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial"],
+        data,
+        running,
+    )?;
     run(votekit, &["election", "open", LAW], data, running)
 }
 
@@ -63,7 +95,12 @@ fn run(votekit: &Path, arguments: &[&str], data: &Path, running: Option<&Node>) 
         command.arg("--node").arg(&node.admin_url);
     }
     let output = command.output().context("starting votekit")?;
-    ensure!(output.status.success(), "{}: {}", project::words(&command), String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{}: {}",
+        project::words(&command),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
@@ -87,14 +124,21 @@ impl Node {
         Self::launch(votekit, data, "node", &[])
     }
 
-    /// Starts a node of a new installation on servers, with these options more than those of every node.
-    pub(crate) fn start_on(votekit: &Path, data: &Path, name: &'static str, options: &[ServeOption]) -> Result<Self> {
+    /// Starts a node of a new installation on servers, with these options more than those of every
+    /// node.
+    pub(crate) fn start_on(
+        votekit: &Path,
+        data: &Path,
+        name: &'static str,
+        options: &[ServeOption],
+    ) -> Result<Self> {
         let named = [("--name", name.to_owned()), ("--base", BASE.to_owned())];
         Self::launch(votekit, data, name, &[options, &named].concat())
     }
 
     fn launch(votekit: &Path, data: &Path, name: &str, options: &[ServeOption]) -> Result<Self> {
-        let (settings, log_file) = (data.with_extension("toml"), data.with_extension(format!("{name}.log")));
+        let (settings, log_file) =
+            (data.with_extension("toml"), data.with_extension(format!("{name}.log")));
         fs::write(&settings, SETTINGS)?;
         let log = fs::File::create(&log_file)?;
         let mut command = Command::new(votekit);
@@ -106,9 +150,15 @@ impl Node {
             command.arg(option).arg(value);
         }
         let begun = Instant::now();
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the node")?;
         let lines = BufReader::new(child.stdout.take().context("the node's output")?).lines();
-        let mut node = Self { child, url: String::new(), admin_url: String::new(), ready_after: Duration::ZERO };
+        let mut node = Self {
+            child,
+            url: String::new(),
+            admin_url: String::new(),
+            ready_after: Duration::ZERO,
+        };
         for line in lines {
             let line = line?;
             let url = line.split_whitespace().last().unwrap_or_default().to_owned();
@@ -138,7 +188,8 @@ impl Node {
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        let (_, body) = answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
+        let (_, body) =
+            answer.split_once("\r\n\r\n").context("an answer without an end of its head")?;
         Ok(body.to_owned())
     }
 
@@ -151,7 +202,10 @@ impl Node {
     pub(crate) fn wait_until_drained(&self) -> Result<()> {
         let begun = Instant::now();
         while number_after(&self.get("/api/v1/health")?, "\"votes_pending\":")? > 0 {
-            ensure!(begun.elapsed() < Duration::from_secs(300), "votes are still pending after five minutes");
+            ensure!(
+                begun.elapsed() < Duration::from_secs(300),
+                "votes are still pending after five minutes"
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
@@ -160,7 +214,8 @@ impl Node {
     /// Processor time used so far, in seconds.
     pub(crate) fn processor_seconds(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let fields: Vec<&str> =
+            stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         // utime and stime, in hundredths of a second: proc(5).
         Ok((fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0)
     }
@@ -198,7 +253,8 @@ impl Drop for Node {
 
 /// The number that follows a label.
 pub(crate) fn number_after(text: &str, label: &str) -> Result<u64> {
-    let rest = text.split_once(label).with_context(|| format!("no {label} in {text}"))?.1.trim_start();
+    let rest =
+        text.split_once(label).with_context(|| format!("no {label} in {text}"))?.1.trim_start();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().with_context(|| format!("no number after {label}"))
 }

@@ -48,9 +48,10 @@ impl Line {
 /// A word with its places filled in. A word that is not UTF-8 has none.
 fn fill(word: &OsStr, input: &Path, output: &Path) -> OsString {
     match word.to_str() {
-        Some(text) if text.contains('{') => {
-            text.replace("{input}", &input.to_string_lossy()).replace("{output}", &output.to_string_lossy()).into()
-        }
+        Some(text) if text.contains('{') => text
+            .replace("{input}", &input.to_string_lossy())
+            .replace("{output}", &output.to_string_lossy())
+            .into(),
         _ => word.to_owned(),
     }
 }
@@ -110,7 +111,12 @@ fn sample(line: &Line, pair: &Pair, folder: &Path) -> Result<Sample> {
     let used = child.wait4()?;
     let took: Duration = begun.elapsed();
 
-    ensure!(used.status.success(), "{command:?} failed: {}\n{}", used.status, fs::read_to_string(&log).unwrap_or_default());
+    ensure!(
+        used.status.success(),
+        "{command:?} failed: {}\n{}",
+        used.status,
+        fs::read_to_string(&log).unwrap_or_default()
+    );
     if output.is_dir() {
         fs::remove_dir_all(&output)?;
     } else if output.exists() {
@@ -122,7 +128,11 @@ fn sample(line: &Line, pair: &Pair, folder: &Path) -> Result<Sample> {
 impl Comparison {
     /// Our time over the other's, pair by pair: below 1, votekit is faster.
     pub(crate) fn ratios(&self) -> Vec<f64> {
-        self.ours.iter().zip(&self.beside).map(|(ours, beside)| ours.seconds / beside.seconds).collect()
+        self.ours
+            .iter()
+            .zip(&self.beside)
+            .map(|(ours, beside)| ours.seconds / beside.seconds)
+            .collect()
     }
 
     /// Our times.
@@ -132,8 +142,11 @@ impl Comparison {
 
     /// The medians of the times, and the peaks of memory.
     pub(crate) fn detail(&self) -> String {
-        let seconds = |samples: &[Sample]| median(samples.iter().map(|sample| sample.seconds).collect());
-        let peak_mib = |samples: &[Sample]| samples.iter().map(|sample| sample.memory_bytes_max).max().unwrap_or(0) >> 20;
+        let seconds =
+            |samples: &[Sample]| median(samples.iter().map(|sample| sample.seconds).collect());
+        let peak_mib = |samples: &[Sample]| {
+            samples.iter().map(|sample| sample.memory_bytes_max).max().unwrap_or(0) >> 20
+        };
         let (ours, beside) = (&self.ours[..], &self.beside[..]);
         format!(
             "{:.3} s beside {:.3} s; peak memory {} MiB beside {} MiB",
@@ -171,8 +184,10 @@ mod tests {
     #[test]
     fn a_line_compares_medians_and_peaks() {
         let sample = |seconds, mib: u64| Sample { seconds, memory_bytes_max: mib << 20 };
-        let comparison =
-            Comparison { ours: vec![sample(1.0, 10), sample(3.0, 12)], beside: vec![sample(4.0, 5), sample(4.0, 6)] };
+        let comparison = Comparison {
+            ours: vec![sample(1.0, 10), sample(3.0, 12)],
+            beside: vec![sample(4.0, 5), sample(4.0, 6)],
+        };
         assert_eq!(comparison.ratios(), [0.25, 0.75]);
         assert_eq!(comparison.detail(), "2.000 s beside 4.000 s; peak memory 12 MiB beside 6 MiB");
     }
@@ -183,7 +198,11 @@ mod tests {
         let input = folder.join("input");
         fs::write(&input, "text")?;
         // mkdir fails when the last run's output is still there.
-        let pair = Pair { input, ours: Line::new("mkdir").word("{output}"), beside: Line::parse("cp {input} {output}")? };
+        let pair = Pair {
+            input,
+            ours: Line::new("mkdir").word("{output}"),
+            beside: Line::parse("cp {input} {output}")?,
+        };
         let comparison = measure(&pair, 3, &folder)?;
         assert_eq!((comparison.ours.len(), comparison.beside.len()), (3, 3));
         assert!(comparison.ours.iter().all(|sample| sample.memory_bytes_max > 0));
@@ -193,7 +212,11 @@ mod tests {
     #[test]
     fn a_failed_run_is_told_with_its_output() -> Result<()> {
         let folder = project::scratch("paired-failure-test")?;
-        let pair = Pair { input: folder.join("absent"), ours: Line::parse("cat {input}")?, beside: Line::new("true") };
+        let pair = Pair {
+            input: folder.join("absent"),
+            ours: Line::parse("cat {input}")?,
+            beside: Line::new("true"),
+        };
         let error = measure(&pair, 1, &folder).err().context("cat of nothing fails")?.to_string();
         assert!(error.contains("absent"), "{error}");
         Ok(())

@@ -23,7 +23,10 @@ impl Recording {
         let mut command = Command::new("perf");
         command.args(["record", "-F", SAMPLES_PER_SECOND, "-p", &pid.to_string(), "-o"]).arg(&data);
         let perf = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        Ok(Self { perf: perf.context("perf is needed for a profile: apt-get install linux-perf")?, data })
+        Ok(Self {
+            perf: perf.context("perf is needed for a profile: apt-get install linux-perf")?,
+            data,
+        })
     }
 
     /// Stops and prints how the samples divide, and what one part costs a vote.
@@ -47,7 +50,9 @@ impl Recording {
         ensure!(output.status.success(), "perf report failed: {}", output.status);
         let mut samples = vec![0_u64; PARTS.len()];
         let mut others: Vec<(u64, String)> = Vec::new();
-        for line in String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.starts_with('#')) {
+        for line in
+            String::from_utf8_lossy(&output.stdout).lines().filter(|line| !line.starts_with('#'))
+        {
             let Some((count, rest)) = line.trim().split_once(char::is_whitespace) else { continue };
             let Ok(count) = count.parse::<u64>() else { continue };
             let part = part_of(rest);
@@ -57,10 +62,17 @@ impl Recording {
             }
         }
         let all: u64 = samples.iter().sum();
-        let microseconds = |count: u64| count as f64 / SAMPLES_PER_SECOND.parse::<f64>().unwrap_or(997.0) * 1e6 / votes as f64;
+        let microseconds = |count: u64| {
+            count as f64 / SAMPLES_PER_SECOND.parse::<f64>().unwrap_or(997.0) * 1e6 / votes as f64
+        };
         println!("{:<34} {:>7} {:>12}", "part of the node's processor time", "share", "µs a vote");
         for (part, count) in PARTS.iter().zip(&samples) {
-            println!("{:<34} {:>6.1}% {:>12.2}", part.name, *count as f64 * 100.0 / all.max(1) as f64, microseconds(*count));
+            println!(
+                "{:<34} {:>6.1}% {:>12.2}",
+                part.name,
+                *count as f64 * 100.0 / all.max(1) as f64,
+                microseconds(*count)
+            );
         }
         println!("{:<34} {:>6.1}% {:>12.2}", "all", 100.0, microseconds(all));
         println!("the largest of the others:");
@@ -83,18 +95,52 @@ struct Part {
 const PARTS: [Part; 12] = [
     Part {
         name: "SQLite and its files (kernel too)",
-        marks: &["ledger-writer", "checkpointer", "sqlite", "walFrames", "ext4", "jbd2", "rusqlite"],
+        marks: &[
+            "ledger-writer",
+            "checkpointer",
+            "sqlite",
+            "walFrames",
+            "ext4",
+            "jbd2",
+            "rusqlite",
+        ],
     },
     Part {
         name: "encrypt, sign, verify, commit",
-        marks: &["curve25519", "ed25519", "x25519", "hpke", "chacha", "poly1305", "sha512", "hkdf", "ConditionallySelectable"],
+        marks: &[
+            "curve25519",
+            "ed25519",
+            "x25519",
+            "hpke",
+            "chacha",
+            "poly1305",
+            "sha512",
+            "hkdf",
+            "ConditionallySelectable",
+        ],
     },
-    Part { name: "hash and Merkle tree (SHA-256)", marks: &["sha256", "merkle", "digest::", "perfect_hash"] },
+    Part {
+        name: "hash and Merkle tree (SHA-256)",
+        marks: &["sha256", "merkle", "digest::", "perfect_hash"],
+    },
     Part {
         name: "decide, registry, leaves",
-        marks: &["registry", "Registry", "decision", "chronicle", "KeyList", "request_index", "leaf::", "Electorate", "tally"],
+        marks: &[
+            "registry",
+            "Registry",
+            "decision",
+            "chronicle",
+            "KeyList",
+            "request_index",
+            "leaf::",
+            "Electorate",
+            "tally",
+        ],
     },
-    Part { name: "read and check the vote", marks: &["envelope", "credential", "throttle", "limits", "VoteRequest"] },
+    Part {
+        name: "read and check the vote",
+        marks: &["envelope", "credential", "throttle", "limits", "VoteRequest"],
+    },
     Part {
         name: "intake, pending, waking voters",
         marks: &["intake", "pending", "oneshot", "mpsc", "Pending", "votekit_node::node"],
@@ -115,7 +161,18 @@ const PARTS: [Part; 12] = [
     },
     Part {
         name: "memory (allocation, copies)",
-        marks: &["malloc", "cfree", "_int_free", "realloc", "memmove", "memcmp", "memset", "unlink_chunk", "memcpy", "alloc::"],
+        marks: &[
+            "malloc",
+            "cfree",
+            "_int_free",
+            "realloc",
+            "memmove",
+            "memcmp",
+            "memset",
+            "unlink_chunk",
+            "memcpy",
+            "alloc::",
+        ],
     },
     Part {
         name: "network in the kernel",
@@ -166,8 +223,12 @@ const PARTS: [Part; 12] = [
 
 fn part_of(line: &str) -> usize {
     // The name of the thread is the first word: those of tokio say nothing.
-    let line = line.trim_start().trim_start_matches("tokio-rt-worker").trim_start_matches("votekit");
-    PARTS.iter().position(|part| part.marks.iter().any(|mark| line.contains(mark))).unwrap_or(PARTS.len() - 1)
+    let line =
+        line.trim_start().trim_start_matches("tokio-rt-worker").trim_start_matches("votekit");
+    PARTS
+        .iter()
+        .position(|part| part.marks.iter().any(|mark| line.contains(mark)))
+        .unwrap_or(PARTS.len() - 1)
 }
 
 #[cfg(test)]
@@ -177,9 +238,18 @@ mod tests {
     #[test]
     fn symbols_find_their_part() {
         let name = |line| PARTS[part_of(line)].name;
-        assert_eq!(name("ledger-writer  [kernel.kallsyms]  [k] tcp_sendmsg"), "SQLite and its files (kernel too)");
-        assert_eq!(name("tokio-rt-worker votekit [.] sha2::sha256::x86_sha::compress"), "hash and Merkle tree (SHA-256)");
-        assert_eq!(name("tokio-rt-worker votekit [.] hyper::proto::h1::dispatch"), "HTTP (hyper, axum)");
+        assert_eq!(
+            name("ledger-writer  [kernel.kallsyms]  [k] tcp_sendmsg"),
+            "SQLite and its files (kernel too)"
+        );
+        assert_eq!(
+            name("tokio-rt-worker votekit [.] sha2::sha256::x86_sha::compress"),
+            "hash and Merkle tree (SHA-256)"
+        );
+        assert_eq!(
+            name("tokio-rt-worker votekit [.] hyper::proto::h1::dispatch"),
+            "HTTP (hyper, axum)"
+        );
         assert_eq!(name("tokio-rt-worker votekit [.] something_else"), "others");
     }
 }

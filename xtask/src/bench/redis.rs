@@ -1,6 +1,8 @@
-//! `cargo xtask bench redis`: a roll loaded into one Redis beside `redis-cli --pipe` of one SADD a hash, and the memory that electors take there, loaded and all voted.
+//! `cargo xtask bench redis`: a roll loaded into one Redis beside `redis-cli --pipe` of one SADD a
+//! hash, and the memory that electors take there, loaded and all voted.
 //!
-//! Ours is the whole verb: reading and checking the shards, the settings, loading, counting. The other side is handed its protocol ready made.
+//! Ours is the whole verb: reading and checking the shards, the settings, loading, counting. The
+//! other side is handed its protocol ready made.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -59,14 +61,23 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
         let empty = redis.emptied()?;
         let begun = Instant::now();
         project::succeed(
-            Command::new("redis-cli").args(["-p", PORT, "--pipe"]).stdin(File::open(&protocol)?).stdout(Stdio::null()),
+            Command::new("redis-cli")
+                .args(["-p", PORT, "--pipe"])
+                .stdin(File::open(&protocol)?)
+                .stdout(Stdio::null()),
         )?;
         let their = begun.elapsed().as_secs_f64();
         beside = per_elector(redis.memory()? - empty);
         let empty = redis.emptied()?;
         let begun = Instant::now();
         let mut load = Command::new(&setup.votekit);
-        project::succeed(load.arg("load").arg(&hashes).args(["--registry", &url]).stdout(Stdio::null()).stderr(Stdio::null()))?;
+        project::succeed(
+            load.arg("load")
+                .arg(&hashes)
+                .args(["--registry", &url])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        )?;
         let our = begun.elapsed().as_secs_f64();
         loaded = per_elector(redis.memory()? - empty);
         ratios.push(our / their);
@@ -76,10 +87,18 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
     let before = redis.memory()?;
     let mark = project::target_dir()?.join("release/examples/mark_all");
     let marked = Command::new(mark).arg(&url).arg(&hashes).output().context("marking everybody")?;
-    ensure!(marked.status.success(), "mark_all failed: {}", String::from_utf8_lossy(&marked.stderr));
+    ensure!(
+        marked.status.success(),
+        "mark_all failed: {}",
+        String::from_utf8_lossy(&marked.stderr)
+    );
     let voted = loaded + per_elector(redis.memory()? - before);
     let seconds = number(&String::from_utf8_lossy(&marked.stdout), "\"seconds\":")?;
-    let times = format!("{:.2} s; redis-cli --pipe of one SADD a hash {:.2} s", median(ours), median(theirs));
+    let times = format!(
+        "{:.2} s; redis-cli --pipe of one SADD a hash {:.2} s",
+        median(ours),
+        median(theirs)
+    );
     Ok(vec![
         Row::at_most("redis: load / SADD", ratios, RATIO_MAX, times),
         Row::at_most(
@@ -88,7 +107,12 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
             LOADED_BYTES_MAX,
             format!("a set of hex hashes takes {beside:.1}"),
         ),
-        Row::at_most("redis: B an elector voted", vec![voted], VOTED_BYTES_MAX, format!("with a second set {:.1}", 2.0 * beside)),
+        Row::at_most(
+            "redis: B an elector voted",
+            vec![voted],
+            VOTED_BYTES_MAX,
+            format!("with a second set {:.1}", 2.0 * beside),
+        ),
         Row::told(
             "redis: marks a second",
             vec![setup.electors as f64 / seconds],
@@ -103,9 +127,23 @@ struct Redis(Child);
 impl Redis {
     fn start(folder: &Path) -> Result<Self> {
         let mut command = Command::new("redis-server");
-        command.args(["--port", PORT, "--bind", "127.0.0.1", "--maxmemory", "2gb", "--save", "", "--dir"]).arg(folder);
-        let server =
-            command.stdout(Stdio::null()).spawn().context("redis-server does not start: install Debian's redis-server")?;
+        command
+            .args([
+                "--port",
+                PORT,
+                "--bind",
+                "127.0.0.1",
+                "--maxmemory",
+                "2gb",
+                "--save",
+                "",
+                "--dir",
+            ])
+            .arg(folder);
+        let server = command
+            .stdout(Stdio::null())
+            .spawn()
+            .context("redis-server does not start: install Debian's redis-server")?;
         let server = Self(server);
         for _ in 0..100 {
             if server.ask(&["ping"]).is_ok_and(|answer| answer.trim() == "PONG") {
@@ -117,7 +155,11 @@ impl Redis {
     }
 
     fn ask(&self, words: &[&str]) -> Result<String> {
-        let output = Command::new("redis-cli").args(["-p", PORT]).args(words).output().context("redis-cli")?;
+        let output = Command::new("redis-cli")
+            .args(["-p", PORT])
+            .args(words)
+            .output()
+            .context("redis-cli")?;
         ensure!(output.status.success(), "redis-cli: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -142,10 +184,12 @@ impl Drop for Redis {
     }
 }
 
-/// One SADD a hash, in the protocol of Redis, out of binary shards: behind a head of 21 bytes and the law id, whose length is the last of them, stand keys of 32.
+/// One SADD a hash, in the protocol of Redis, out of binary shards: behind a head of 21 bytes and
+/// the law id, whose length is the last of them, stand keys of 32.
 fn write_protocol(hashes: &Path, to: &Path) -> Result<()> {
     let mut out = BufWriter::new(File::create(to)?);
-    let mut shards: Vec<PathBuf> = fs::read_dir(hashes)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    let mut shards: Vec<PathBuf> =
+        fs::read_dir(hashes)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     shards.retain(|path| path.extension().is_some_and(|extension| extension == "bin"));
     shards.sort();
     for shard in shards {
@@ -173,7 +217,8 @@ mod tests {
     #[test]
     fn a_number_is_found_behind_its_name() {
         assert_eq!(
-            number("# Memory\r\nused_memory:121386440\r\nused_memory_human:1M", "used_memory:").expect("found"),
+            number("# Memory\r\nused_memory:121386440\r\nused_memory_human:1M", "used_memory:")
+                .expect("found"),
             121_386_440.0
         );
         assert!(number("", "used_memory:").is_err());

@@ -1,5 +1,5 @@
-//! One whole referendum at the size asked for, step by step, as officials, operators and voters would hold it: times, memory, disk, and the rows of the
-//! targets that need a large log.
+//! One whole referendum at the size asked for, step by step, as officials, operators and voters
+//! would hold it: times, memory, disk, and the rows of the targets that need a large log.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,8 @@ const STEP: u64 = 1_000_000;
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
     let path = |name: &str| folder.join(name);
-    let (roll, hashes, data, bundle, policy) = (path("roll.csv"), path("hashes"), path("data"), path("bundle"), path("policy"));
+    let (roll, hashes, data, bundle, policy) =
+        (path("roll.csv"), path("hashes"), path("data"), path("bundle"), path("policy"));
     let votekit = || Command::new(&workbench.votekit);
     println!(
         "a referendum of {} electors and as many votes, {}% of them duplicates, {}% unknown",
@@ -34,10 +35,24 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     );
     node::sample_roll(&workbench.votekit, workbench.electors, &roll)?;
     step("hashgen", votekit().arg("hashgen").arg(&roll).arg("--out").arg(&hashes))?;
-    step("load", votekit().arg("load").arg(&hashes).args(["--base", "bench.example", "--data"]).arg(&data))?;
+    step(
+        "load",
+        votekit().arg("load").arg(&hashes).args(["--base", "bench.example", "--data"]).arg(&data),
+    )?;
     step(
         "create",
-        votekit().args(["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial", "--data"]).arg(&data),
+        votekit()
+            .args([
+                "election",
+                "create",
+                LAW,
+                "--title-fr",
+                "Essai",
+                "--title-en",
+                "Trial",
+                "--data",
+            ])
+            .arg(&data),
     )?;
     step("open", votekit().args(["election", "open", LAW, "--data"]).arg(&data))?;
     let requests = Requests::write(&roll, workbench.electors, MIX, folder)?;
@@ -53,13 +68,22 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     node.kill()?;
     let mut rows = restarts(workbench, &data)?;
     let node = Node::start(&workbench.votekit, &data)?;
-    step("close", votekit().args(["election", "close", LAW, "--node", &node.admin_url, "--data"]).arg(&data))?;
+    step(
+        "close",
+        votekit().args(["election", "close", LAW, "--node", &node.admin_url, "--data"]).arg(&data),
+    )?;
     println!("{:<28} {:>9.2} s", "orderly stop", node.stop()?.as_secs_f64());
     step("recount", votekit().args(["recount", "--election", LAW, "--data"]).arg(&data))?;
-    step("export bundle", votekit().args(["export", "bundle", "--election", LAW, "--data"]).arg(&data).arg(&bundle))?;
+    step(
+        "export bundle",
+        votekit().args(["export", "bundle", "--election", LAW, "--data"]).arg(&data).arg(&bundle),
+    )?;
     println!("{:<28} {:>9.2} GB", "bundle", gigabytes(node::bytes_in(&bundle)?));
     fs::copy(bundle.join("policy"), &policy)?;
-    step("verify bundle", votekit().args(["verify", "bundle"]).arg(&bundle).arg("--policy").arg(&policy))?;
+    step(
+        "verify bundle",
+        votekit().args(["verify", "bundle"]).arg(&bundle).arg("--policy").arg(&policy),
+    )?;
     rows.extend(growth);
     rows.extend(verify::compare(workbench, &bundle, &policy)?);
     Ok(rows)
@@ -68,7 +92,11 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
 /// Runs one command and tells its time and peak memory.
 fn step(name: &str, command: &mut Command) -> Result<()> {
     let begun = Instant::now();
-    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().with_context(|| format!("starting {name}"))?;
+    let child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {name}"))?;
     let mut child = child;
     let said = std::io::read_to_string(child.stderr.take().context("standard error")?)?;
     let used = child.wait4()?;
@@ -105,7 +133,8 @@ fn vote(node: &Node, requests: &Requests) -> Result<Vec<Row>> {
         rates.push(step as f64 / took);
         println!("  votes {:>9} to {end:>9}   {:>9.0}/s", end - step, step as f64 / took);
     }
-    let (first, last) = (rates.first().context("a first step")?, rates.last().context("a last step")?);
+    let (first, last) =
+        (rates.first().context("a first step")?, rates.last().context("a last step")?);
     Ok(vec![Row::at_least(
         "growth: last / first million",
         vec![last / first],
@@ -129,13 +158,17 @@ fn sample(node: &Node, begun: Instant, count: u64) -> Result<Vec<(f64, u64)>> {
         if decided > before {
             moved = Instant::now();
         }
-        ensure!(moved.elapsed() < Duration::from_secs(60), "{decided} of {count} votes are decided, and no more for a minute");
+        ensure!(
+            moved.elapsed() < Duration::from_secs(60),
+            "{decided} of {count} votes are decided, and no more for a minute"
+        );
     }
 }
 
 /// When so many votes were decided, between two samples.
 fn time_of(samples: &[(f64, u64)], decided: u64) -> f64 {
-    let after = samples.iter().position(|(_, count)| *count >= decided).unwrap_or(samples.len() - 1);
+    let after =
+        samples.iter().position(|(_, count)| *count >= decided).unwrap_or(samples.len() - 1);
     let (end, end_count) = samples[after];
     let (start, start_count) = samples[after.saturating_sub(1)];
     if end_count == start_count {

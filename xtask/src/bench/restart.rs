@@ -1,4 +1,5 @@
-//! The restart of an embedded node in whose log everybody has voted, beside reading its snapshot with `cat`.
+//! The restart of an embedded node in whose log everybody has voted, beside reading its snapshot
+//! with `cat`.
 
 use anyhow::Result;
 
@@ -7,14 +8,23 @@ use super::paired::{self, Line, Pair};
 use super::row::Row;
 use crate::project;
 
-/// Fills a data folder and times the opening of it, which ends with an orderly stop, beside `cat` of its snapshot.
+/// Fills a data folder and times the opening of it, which ends with an orderly stop, beside `cat`
+/// of its snapshot.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = workbench.folder.join("filled");
-    project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-node", "--example", "fill"]))?;
+    project::succeed(&mut project::cargo([
+        "build",
+        "--release",
+        "--package",
+        "votekit-node",
+        "--example",
+        "fill",
+    ]))?;
     let mut fill = std::process::Command::new(project::target_dir()?.join("release/examples/fill"));
     project::succeed(fill.arg(&folder).arg(workbench.electors.to_string()))?;
     let data = folder.join("node");
-    let ours = Line::new(&workbench.votekit).words(["election", "show", "L2025-001", "--data", "{input}"]);
+    let ours =
+        Line::new(&workbench.votekit).words(["election", "show", "L2025-001", "--data", "{input}"]);
     let beside = match &workbench.beside {
         Some(command) => Line::parse(command)?,
         None => {
@@ -23,6 +33,12 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
             files.into_iter().fold(Line::new("cat"), |line, file| line.word(snapshot.join(file)))
         }
     };
-    let comparison = paired::measure(&Pair { input: data, ours, beside }, workbench.runs, &workbench.folder)?;
-    Ok(vec![Row::at_most("restart: open and leave, s", comparison.our_seconds(), 5.0, comparison.detail())])
+    let comparison =
+        paired::measure(&Pair { input: data, ours, beside }, workbench.runs, &workbench.folder)?;
+    Ok(vec![Row::at_most(
+        "restart: open and leave, s",
+        comparison.our_seconds(),
+        5.0,
+        comparison.detail(),
+    )])
 }

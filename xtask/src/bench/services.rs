@@ -1,8 +1,9 @@
-//! Votes decided and sealed a second by a node over a Redis Cluster, RabbitMQ and PostgreSQL, beside another program that counts
-//! votes over servers of its own.
+//! Votes decided and sealed a second by a node over a Redis Cluster, RabbitMQ and PostgreSQL,
+//! beside another program that counts votes over servers of its own.
 //!
-//! Everything runs on this machine: the generator, the node with all its roles, and the servers share its processors. Each run has
-//! fresh servers, and none of ours runs while the other program does.
+//! Everything runs on this machine: the generator, the node with all its roles, and the servers
+//! share its processors. Each run has fresh servers, and none of ours runs while the other program
+//! does.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +19,8 @@ use super::row::Row;
 use super::wrk::{Load, Mix, Requests, Seen};
 use crate::services::{self, Rig, Server, Site};
 
-/// Connections of the generator: enough that the node never waits for voters. What a batch costs the servers hardly depends on what is in it.
+/// Connections of the generator: enough that the node never waits for voters. What a batch costs
+/// the servers hardly depends on what is in it.
 const CONNECTIONS: u32 = 512;
 
 /// Votes in a block that are wanted under load, on average.
@@ -61,18 +63,26 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
 
 fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
     let of = |value: &dyn Fn(&Run) -> f64| median(ours.iter().map(value).collect());
-    let split: Vec<String> =
-        (0..5).map(|part| format!("{} {:.1}", ours[0].processor_us[part].0, of(&|run| run.processor_us[part].1))).collect();
+    let split: Vec<String> = (0..5)
+        .map(|part| {
+            format!("{} {:.1}", ours[0].processor_us[part].0, of(&|run| run.processor_us[part].1))
+        })
+        .collect();
     let rates: Vec<f64> = ours.iter().map(|run| run.per_second).collect();
     let processor = format!("processor a vote, µs: {}", split.join(", "));
     let mut rows = vec![Row::told("services vote: decided a second", rates.clone(), processor)];
     if !beside.is_empty() {
         let ratios = rates.iter().zip(beside).map(|(ours, beside)| ours / beside).collect();
-        let detail = format!("{:.0}/s decided beside {:.0}/s", median(rates), median(beside.to_vec()));
+        let detail =
+            format!("{:.0}/s decided beside {:.0}/s", median(rates), median(beside.to_vec()));
         rows.push(Row::at_least("services vote: times the other", ratios, RATIO_MIN, detail));
     }
     let latency = format!("at that rate; median to 202 {:.1} ms", of(&|run| run.seen.p50_ms));
-    rows.push(Row::told("services vote: p99 to 202, ms", ours.iter().map(|run| run.seen.p99_ms).collect(), latency));
+    rows.push(Row::told(
+        "services vote: p99 to 202, ms",
+        ours.iter().map(|run| run.seen.p99_ms).collect(),
+        latency,
+    ));
     let blocks = ours.iter().map(|run| run.votes_a_block).collect();
     rows.push(Row::at_least(
         "services vote: votes a block",
@@ -85,11 +95,20 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
 
 /// The options that name the servers.
 pub(super) fn engines(site: &Site) -> [ServeOption; 3] {
-    [("--registry", site.registry_url()), ("--ballot-box", site.ballot_box_url()), ("--ledger", site.ledger_url())]
+    [
+        ("--registry", site.registry_url()),
+        ("--ballot-box", site.ballot_box_url()),
+        ("--ledger", site.ledger_url()),
+    ]
 }
 
 /// A node of all roles over new servers, with an election open.
-pub(super) fn ready_node(workbench: &Workbench, rig: &Rig, hashes: &Path, data: &Path) -> Result<Node> {
+pub(super) fn ready_node(
+    workbench: &Workbench,
+    rig: &Rig,
+    hashes: &Path,
+    data: &Path,
+) -> Result<Node> {
     let node = Node::start_on(&workbench.votekit, data, "all", &engines(rig.site()))?;
     node::load(&workbench.votekit, hashes, data, Some(&node))?;
     node::create_and_open(&workbench.votekit, data, Some(&node))?;
@@ -106,19 +125,26 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     node.wait_until_drained()?;
     let seconds = begun.elapsed().as_secs_f64();
     let after = processor_seconds(&rig, &node)?;
-    ensure!(seen.requests < requests.count, "all votes were sent before the time was over: ask for more --electors");
+    ensure!(
+        seen.requests < requests.count,
+        "all votes were sent before the time was over: ask for more --electors"
+    );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;
     // Votes whose answer wrk did not wait for at its end are decided too.
     ensure!(decided >= seen.requests, "{decided} of {} answered votes are decided", seen.requests);
     let rows = rig.ask_postgresql("select avg(leaf_count) from votekit.block")?;
-    let votes_a_block = rows.first().and_then(|row| row.parse().ok()).with_context(|| format!("{rows:?} is no average"))?;
+    let votes_a_block = rows
+        .first()
+        .and_then(|row| row.parse().ok())
+        .with_context(|| format!("{rows:?} is no average"))?;
     node.stop()?;
     rig.end()?;
     fs::remove_dir_all(&data)?;
     let a_vote = |seconds: f64| seconds * 1e6 / decided as f64;
     let used = |part: usize| (after[part].0, a_vote(after[part].1 - before[part].1));
-    let processor_us = [used(0), used(1), used(2), used(3), ("generator", a_vote(seen.processor_seconds))];
+    let processor_us =
+        [used(0), used(1), used(2), used(3), ("generator", a_vote(seen.processor_seconds))];
     Ok(Run { per_second: decided as f64 / seconds, seen, votes_a_block, processor_us })
 }
 
@@ -137,17 +163,27 @@ fn processor_seconds(rig: &Rig, node: &Node) -> Result<[(&'static str, f64); 4]>
 fn peer_run(command: &str) -> Result<f64> {
     let mut words = command.split_whitespace();
     let program = words.next().context("--beside is empty")?;
-    let output =
-        Command::new(program).args(words).stderr(Stdio::inherit()).output().with_context(|| format!("starting {program}"))?;
+    let output = Command::new(program)
+        .args(words)
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("starting {program}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{command} failed: {}\n{text}", output.status);
-    peer_rate(&text).with_context(|| format!("{command} printed no line `peer: … N votes/s end to end`:\n{text}"))
+    peer_rate(&text).with_context(|| {
+        format!("{command} printed no line `peer: … N votes/s end to end`:\n{text}")
+    })
 }
 
 /// The rate in a line `peer: … N votes/s end to end`.
 fn peer_rate(text: &str) -> Option<f64> {
     let line = text.lines().rfind(|line| line.starts_with("peer: "))?;
-    line.strip_suffix(" votes/s end to end")?.split_whitespace().next_back()?.parse().ok().filter(|rate| *rate > 0.0)
+    line.strip_suffix(" votes/s end to end")?
+        .split_whitespace()
+        .next_back()?
+        .parse()
+        .ok()
+        .filter(|rate| *rate > 0.0)
 }
 
 #[cfg(test)]
@@ -164,12 +200,33 @@ mod tests {
 
     #[test]
     fn a_ratio_is_told_only_beside_another() {
-        let seen = Seen { requests: 1, refused: 0, seconds: 1.0, p50_ms: 1.0, p99_ms: 2.0, processor_seconds: 1.0 };
-        let processor_us = [("node", 1.0), ("Redis", 2.0), ("RabbitMQ", 3.0), ("PostgreSQL", 4.0), ("generator", 5.0)];
+        let seen = Seen {
+            requests: 1,
+            refused: 0,
+            seconds: 1.0,
+            p50_ms: 1.0,
+            p99_ms: 2.0,
+            processor_seconds: 1.0,
+        };
+        let processor_us = [
+            ("node", 1.0),
+            ("Redis", 2.0),
+            ("RabbitMQ", 3.0),
+            ("PostgreSQL", 4.0),
+            ("generator", 5.0),
+        ];
         let ours = [Run { per_second: 30_000.0, seen, votes_a_block: 800.0, processor_us }];
         assert_eq!(rows(&ours, &[]).len(), 3);
-        let with_other: Vec<String> = rows(&ours, &[1_000.0]).iter().map(ToString::to_string).collect();
-        assert!(with_other[0].contains("node 1.0, Redis 2.0, RabbitMQ 3.0, PostgreSQL 4.0, generator 5.0"), "{with_other:?}");
-        assert!(with_other[1].contains("30.000") && with_other[1].contains("yes"), "{with_other:?}");
+        let with_other: Vec<String> =
+            rows(&ours, &[1_000.0]).iter().map(ToString::to_string).collect();
+        assert!(
+            with_other[0]
+                .contains("node 1.0, Redis 2.0, RabbitMQ 3.0, PostgreSQL 4.0, generator 5.0"),
+            "{with_other:?}"
+        );
+        assert!(
+            with_other[1].contains("30.000") && with_other[1].contains("yes"),
+            "{with_other:?}"
+        );
     }
 }

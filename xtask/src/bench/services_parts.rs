@@ -1,8 +1,8 @@
-//! Where the processor time of a vote goes on servers: one node for each role, so that each is a process of its own, and the
-//! servers.
+//! Where the processor time of a vote goes on servers: one node for each role, so that each is a
+//! process of its own, and the servers.
 //!
-//! The nodes share this machine's processors with the servers and the generator, as in the row `vote`; three processes where that
-//! has one cost more in all.
+//! The nodes share this machine's processors with the servers and the generator, as in the row
+//! `vote`; three processes where that has one cost more in all.
 
 use std::fs;
 use std::path::Path;
@@ -43,9 +43,11 @@ const PARTS: [&str; 9] = [
     "generator",
 ];
 
-/// What PostgreSQL does for the seal node: functions of the schema, by the time in them, waiting included, their commits not.
+/// What PostgreSQL does for the seal node: functions of the schema, by the time in them, waiting
+/// included, their commits not.
 const FUNCTIONS: [&str; 2] = ["stage", "commit_block"];
-const FUNCTION_TIME: &str = "select coalesce(sum(total_time), 0) from pg_stat_user_functions where funcname = ";
+const FUNCTION_TIME: &str =
+    "select coalesce(sum(total_time), 0) from pg_stat_user_functions where funcname = ";
 
 /// How long PostgreSQL keeps what a connection counted to itself.
 const COUNTS_LATE: Duration = Duration::from_secs(3);
@@ -61,7 +63,9 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
     let (roll, hashes) = node::hashed_roll(&workbench.votekit, workbench.electors, folder)?;
     let requests = Requests::write(&roll, workbench.electors, Mix::default(), folder)?;
-    let runs: Vec<Run> = (0..workbench.runs).map(|_| measure(workbench, &hashes, &requests)).collect::<Result<_>>()?;
+    let runs: Vec<Run> = (0..workbench.runs)
+        .map(|_| measure(workbench, &hashes, &requests))
+        .collect::<Result<_>>()?;
     let all = median(runs.iter().map(|run| run.used.iter().sum()).collect());
     let part = |place: usize| {
         let values: Vec<f64> = runs.iter().map(|run| run.used[place]).collect();
@@ -95,7 +99,9 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     let before = processor_seconds(&rig, &nodes)?;
     let seen = Load::start(requests, &ingest.url, CONNECTIONS, SECONDS)?.finish()?;
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
-    wait("every vote is decided", || nodes.iter().all(|node| node.decided().is_ok_and(|decided| decided >= seen.requests)))?;
+    wait("every vote is decided", || {
+        nodes.iter().all(|node| node.decided().is_ok_and(|decided| decided >= seen.requests))
+    })?;
     let decided = seal.decided()?;
     let after = processor_seconds(&rig, &nodes)?;
     for (role, recording) in ROLES.iter().zip(recordings) {
@@ -106,7 +112,10 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
     let mut in_functions = [0.0; FUNCTIONS.len()];
     for (time, function) in in_functions.iter_mut().zip(FUNCTIONS) {
         let rows = rig.ask_postgresql(&format!("{FUNCTION_TIME}'{function}'"))?;
-        let milliseconds: f64 = rows.first().and_then(|row| row.parse().ok()).with_context(|| format!("{rows:?} is no time"))?;
+        let milliseconds: f64 = rows
+            .first()
+            .and_then(|row| row.parse().ok())
+            .with_context(|| format!("{rows:?} is no time"))?;
         *time = milliseconds * 1e3 / decided as f64;
     }
     for node in nodes {
@@ -165,10 +174,23 @@ fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
 /// Processor time used so far, in the order of [`PARTS`]; nothing for the generator.
 fn processor_seconds(rig: &Rig, nodes: &[Node; 3]) -> Result<[f64; PARTS.len()]> {
     let [ingest, validate, seal] = [0, 1, 2].map(|place| nodes[place].processor_seconds());
-    let redis =
-        Server::all().filter(|server| matches!(server, Server::Redis(_))).map(|server| rig.processor_seconds(server)).sum();
+    let redis = Server::all()
+        .filter(|server| matches!(server, Server::Redis(_)))
+        .map(|server| rig.processor_seconds(server))
+        .sum();
     let [for_ingest, for_validate, for_seal] = ROLES.map(|role| rig.postgresql_seconds_for(role));
     let (for_seal, for_others) = (for_seal?, for_ingest? + for_validate?);
-    let (postgresql, broker) = (rig.processor_seconds(Server::PostgreSql), rig.processor_seconds(Server::RabbitMq));
-    Ok([ingest?, validate?, seal?, redis, broker, for_seal, for_others, postgresql - for_seal - for_others, 0.0])
+    let (postgresql, broker) =
+        (rig.processor_seconds(Server::PostgreSql), rig.processor_seconds(Server::RabbitMq));
+    Ok([
+        ingest?,
+        validate?,
+        seal?,
+        redis,
+        broker,
+        for_seal,
+        for_others,
+        postgresql - for_seal - for_others,
+        0.0,
+    ])
 }

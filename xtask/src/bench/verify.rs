@@ -1,4 +1,5 @@
-//! Verifying a bundle, beside one `sha256sum` of its leaves: what nobody can verify without reading.
+//! Verifying a bundle, beside one `sha256sum` of its leaves: what nobody can verify without
+//! reading.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,20 +21,33 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
 
 /// The row for a bundle that lies ready.
 pub(super) fn compare(workbench: &Workbench, bundle: &Path, policy: &Path) -> Result<Vec<Row>> {
-    let ours = Line::new(&workbench.votekit).words(["verify", "bundle", "{input}", "--policy"]).word(policy);
+    let ours = Line::new(&workbench.votekit)
+        .words(["verify", "bundle", "{input}", "--policy"])
+        .word(policy);
     let beside = match &workbench.beside {
         Some(command) => Line::parse(command)?,
         None => leaves(bundle)?.iter().fold(Line::new("sha256sum"), |line, file| line.word(file)),
     };
-    let comparison = paired::measure(&Pair { input: bundle.to_owned(), ours, beside }, workbench.runs, &workbench.folder)?;
-    Ok(vec![Row::at_most("verify: bundle / sha256sum", comparison.ratios(), 3.0, comparison.detail())])
+    let comparison = paired::measure(
+        &Pair { input: bundle.to_owned(), ours, beside },
+        workbench.runs,
+        &workbench.folder,
+    )?;
+    Ok(vec![Row::at_most(
+        "verify: bundle / sha256sum",
+        comparison.ratios(),
+        3.0,
+        comparison.detail(),
+    )])
 }
 
 /// The files of a bundle that hold its leaves.
 fn leaves(bundle: &Path) -> Result<Vec<PathBuf>> {
     let files = project::files_below(bundle)?.into_iter();
-    let leaves: Vec<_> =
-        files.filter(|file| file.to_string_lossy().starts_with("leaves")).map(|file| bundle.join(file)).collect();
+    let leaves: Vec<_> = files
+        .filter(|file| file.to_string_lossy().starts_with("leaves"))
+        .map(|file| bundle.join(file))
+        .collect();
     ensure!(!leaves.is_empty(), "{} holds no leaves", bundle.display());
     Ok(leaves)
 }

@@ -1,4 +1,5 @@
-//! Votes decided and sealed a second, beside a bare handler that parses and hashes the same votes and keeps nothing.
+//! Votes decided and sealed a second, beside a bare handler that parses and hashes the same votes
+//! and keeps nothing.
 
 use std::fs;
 use std::net::TcpListener;
@@ -29,7 +30,14 @@ struct Run {
 }
 
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
-    project::succeed(&mut project::cargo(["build", "--release", "--package", "votekit-loadtests", "--example", "bare_handler"]))?;
+    project::succeed(&mut project::cargo([
+        "build",
+        "--release",
+        "--package",
+        "votekit-loadtests",
+        "--example",
+        "bare_handler",
+    ]))?;
     let electors = workbench.electors.max(1_000_000);
     let (roll, hashes) = node::hashed_roll(&workbench.votekit, electors, &workbench.folder)?;
     let ready = workbench.folder.join("ready");
@@ -52,8 +60,10 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
 fn rows(ours: &[Run], beside: &[Run]) -> Vec<Row> {
     let of = |runs: &[Run], value: fn(&Run) -> f64| median(runs.iter().map(value).collect());
     let rate = |runs: &[Run]| of(runs, |run| run.per_second);
-    let ratios: Vec<f64> = ours.iter().zip(beside).map(|(ours, beside)| ours.per_second / beside.per_second).collect();
-    let generator = |runs: &[Run]| of(runs, |run| run.seen.processor_seconds * 1e6 / run.seen.requests as f64);
+    let ratios: Vec<f64> =
+        ours.iter().zip(beside).map(|(ours, beside)| ours.per_second / beside.per_second).collect();
+    let generator =
+        |runs: &[Run]| of(runs, |run| run.seen.processor_seconds * 1e6 / run.seen.requests as f64);
     let detail = format!(
         "{:.0}/s decided beside {:.0}/s; processor a vote: node {:.1} µs, bare {:.1} µs, generator {:.1} and {:.1} µs",
         rate(ours),
@@ -65,19 +75,28 @@ fn rows(ours: &[Run], beside: &[Run]) -> Vec<Row> {
     );
     let p99 = ours.iter().map(|run| run.seen.p99_ms).collect();
     let latency = format!("at that rate; median to 202 {:.1} ms", of(ours, |run| run.seen.p50_ms));
-    vec![Row::at_least("vote: rate", ratios, 0.5, detail), Row::at_most("vote: p99 to 202, ms", p99, 50.0, latency)]
+    vec![
+        Row::at_least("vote: rate", ratios, 0.5, detail),
+        Row::at_most("vote: p99 to 202, ms", p99, 50.0, latency),
+    ]
 }
 
 fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests) -> Result<Run> {
     let data = workbench.folder.join("data");
     node::copy_folder(ready, &data)?;
     let node = Node::start(&workbench.votekit, &data)?;
-    let recording = workbench.profile.then(|| profile::Recording::start(node.pid(), &workbench.folder)).transpose()?;
+    let recording = workbench
+        .profile
+        .then(|| profile::Recording::start(node.pid(), &workbench.folder))
+        .transpose()?;
     let begun = Instant::now();
     let seen = Load::start(requests, &node.url, CONNECTIONS, SECONDS)?.finish()?;
     node.wait_until_drained()?;
     let seconds = begun.elapsed().as_secs_f64();
-    ensure!(seen.requests < requests.count, "all votes were sent before the time was over: ask for more --electors");
+    ensure!(
+        seen.requests < requests.count,
+        "all votes were sent before the time was over: ask for more --electors"
+    );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;
     // Votes whose answer wrk did not wait for at its end are decided too.
@@ -106,16 +125,20 @@ fn bare_run(workbench: &Workbench, requests: &Requests) -> Result<Run> {
     // A port that is free now; the handler takes it a moment later.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let program = workbench.votekit.with_file_name("examples").join("bare_handler");
-    let handler = BareHandler(Command::new(program).arg(&address).spawn().context("starting the bare handler")?);
+    let handler = BareHandler(
+        Command::new(program).arg(&address).spawn().context("starting the bare handler")?,
+    );
     let begun = Instant::now();
     while std::net::TcpStream::connect(&address).is_err() {
         ensure!(begun.elapsed() < Duration::from_secs(10), "the bare handler does not answer");
         std::thread::sleep(Duration::from_millis(20));
     }
-    let seen = Load::start(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?.finish()?;
+    let seen =
+        Load::start(requests, &format!("http://{address}"), CONNECTIONS, SECONDS)?.finish()?;
     ensure!(seen.refused == 0, "the bare handler refused {} votes", seen.refused);
     let stat = fs::read_to_string(format!("/proc/{}/stat", handler.0.id()))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let processor_seconds = (fields[11].parse::<f64>()? + fields[12].parse::<f64>()?) / 100.0;
     let processor_us = processor_seconds * 1e6 / seen.requests as f64;
     Ok(Run { per_second: seen.requests as f64 / seen.seconds, seen, processor_us })

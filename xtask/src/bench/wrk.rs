@@ -1,4 +1,5 @@
-//! The generator of the rate rows: wrk, the same on both sides, sending requests that lie ready in a file.
+//! The generator of the rate rows: wrk, the same on both sides, sending requests that lie ready in
+//! a file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
@@ -28,8 +29,8 @@ pub(crate) struct Mix {
 }
 
 impl Requests {
-    /// Writes the requests of `count` votes on the roll's law: first votes in the roll's order, with duplicates of earlier ones and invented credentials
-    /// spread evenly between them.
+    /// Writes the requests of `count` votes on the roll's law: first votes in the roll's order,
+    /// with duplicates of earlier ones and invented credentials spread evenly between them.
     pub(crate) fn write(roll: &Path, count: u64, mix: Mix, folder: &Path) -> Result<Self> {
         let mut lines = BufReader::new(File::open(roll)?).lines().skip(1);
         let file = folder.join("requests");
@@ -38,14 +39,24 @@ impl Requests {
         for number in 0..count {
             let row = match 99 - number % 100 {
                 place if place < mix.unknown_percent => {
-                    format!("{:09},ZZZZ{:04},{}", 999_999_999 - number, number % 10_000, law(&voted))
+                    format!(
+                        "{:09},ZZZZ{:04},{}",
+                        999_999_999 - number,
+                        number % 10_000,
+                        law(&voted)
+                    )
                 }
-                place if place < mix.unknown_percent + mix.duplicate_percent && !voted.is_empty() => {
+                place
+                    if place < mix.unknown_percent + mix.duplicate_percent && !voted.is_empty() =>
+                {
                     voted[(number.wrapping_mul(0x9e37_79b9) % voted.len() as u64) as usize].clone()
                 }
                 _ => {
-                    let row = lines.next().context("the roll has too few electors for so many votes")??;
-                    // Whom to repeat is chosen among the first ten thousand: keeping all would cost the memory of the roll.
+                    let row = lines
+                        .next()
+                        .context("the roll has too few electors for so many votes")??;
+                    // Whom to repeat is chosen among the first ten thousand: keeping all would cost
+                    // the memory of the roll.
                     if voted.len() < 10_000 {
                         voted.push(row.clone());
                     }
@@ -53,7 +64,10 @@ impl Requests {
                 }
             };
             let request = request(&row, number)?;
-            ensure!(record_bytes == 0 || record_bytes == request.len(), "the rows of the roll are not of one length: {row}");
+            ensure!(
+                record_bytes == 0 || record_bytes == request.len(),
+                "the rows of the roll are not of one length: {row}"
+            );
             record_bytes = request.len();
             out.write_all(request.as_bytes())?;
         }
@@ -71,7 +85,9 @@ fn law(voted: &[String]) -> &str {
 
 fn request(row: &str, number: u64) -> Result<String> {
     let fields: Vec<&str> = row.trim_end().split(',').collect();
-    let [nas, code, law] = fields[..] else { bail!("a row of a sample roll is nas,code,law_id, not '{row}'") };
+    let [nas, code, law] = fields[..] else {
+        bail!("a row of a sample roll is nas,code,law_id, not '{row}'")
+    };
     let choice = if number.is_multiple_of(3) { "non" } else { "oui" };
     let body = format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{law}","vote":"{choice}"}}"#);
     let head = "POST /api/v1/vote HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length:";
@@ -102,10 +118,25 @@ impl Load {
     ///
     /// # Errors
     /// When wrk is not installed.
-    pub(crate) fn start(requests: &Requests, url: &str, connections: u32, seconds: u32) -> Result<Self> {
+    pub(crate) fn start(
+        requests: &Requests,
+        url: &str,
+        connections: u32,
+        seconds: u32,
+    ) -> Result<Self> {
         let mut command = Command::new("wrk");
-        command.args(["-t1", "--latency", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
-        command.arg(&requests.script).arg(format!("{url}/api/v1/vote")).arg("--").arg(&requests.file);
+        command.args([
+            "-t1",
+            "--latency",
+            &format!("-c{connections}"),
+            &format!("-d{seconds}s"),
+            "-s",
+        ]);
+        command
+            .arg(&requests.script)
+            .arg(format!("{url}/api/v1/vote"))
+            .arg("--")
+            .arg(&requests.file);
         command.arg(requests.record_bytes.to_string()).stdout(Stdio::piped()).stdin(Stdio::null());
         let child = command.spawn().context("wrk is needed to offer load: apt-get install wrk")?;
         Ok(Self { child, begun: Instant::now() })
@@ -135,7 +166,11 @@ fn parse(text: &str, seconds: f64, processor_seconds: f64) -> Result<Seen> {
         let line = text.lines().find_map(|line| line.trim().strip_prefix(label));
         line.and_then(|rest| rest.split_whitespace().next())
     };
-    let requests = text.lines().find_map(|line| line.trim().split_once(" requests in ")).context("no line of requests")?.0;
+    let requests = text
+        .lines()
+        .find_map(|line| line.trim().split_once(" requests in "))
+        .context("no line of requests")?
+        .0;
     Ok(Seen {
         requests: requests.parse()?,
         refused: after("Non-2xx or 3xx responses:").map_or(Ok(0), str::parse)?,
@@ -178,14 +213,19 @@ mod tests {
     fn requests_are_of_one_length_and_of_the_mix_asked_for() -> Result<()> {
         let folder = crate::project::scratch("requests-test")?;
         let roll = folder.join("roll.csv");
-        let rows: String = (0..1000).map(|row| format!("{:09},ABCD{row:04},L1\n", 100_000_000 + row)).collect();
+        let rows: String =
+            (0..1000).map(|row| format!("{:09},ABCD{row:04},L1\n", 100_000_000 + row)).collect();
         std::fs::write(&roll, format!("nas,code,law_id\n{rows}"))?;
         let mix = Mix { duplicate_percent: 5, unknown_percent: 1 };
         let requests = Requests::write(&roll, 1000, mix, &folder)?;
         let bytes = std::fs::read(&requests.file)?;
         assert_eq!(bytes.len(), 1000 * requests.record_bytes);
-        let bodies: Vec<&[u8]> = bytes.chunks(requests.record_bytes).map(|record| &record[record.len() - 60..]).collect();
-        let credentials: std::collections::HashSet<Vec<u8>> = bodies.iter().map(|body| body[..40].to_vec()).collect();
+        let bodies: Vec<&[u8]> = bytes
+            .chunks(requests.record_bytes)
+            .map(|record| &record[record.len() - 60..])
+            .collect();
+        let credentials: std::collections::HashSet<Vec<u8>> =
+            bodies.iter().map(|body| body[..40].to_vec()).collect();
         assert_eq!(credentials.len(), 1000 - 50, "a twentieth repeats an earlier one");
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! A repeatable row of numbers (splitmix64): everything that chaos does follows from its seed, as far as the operating system lets it.
+//! A repeatable row of numbers (splitmix64): everything that chaos does follows from its seed, as
+//! far as the operating system lets it.
 
 use std::time::Duration;
 

@@ -61,7 +61,9 @@ pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Ou
     let played = stage.play(disk, rounds, &mut report);
     let failure = played.err().map(|error| format!("{}: {error:#}", stage.at));
     let mut tally = stage.tally;
-    tally.failures = u64::from(failure.is_some() || report.as_ref().is_some_and(|report| !report.violations.is_empty()));
+    tally.failures = u64::from(
+        failure.is_some() || report.as_ref().is_some_and(|report| !report.violations.is_empty()),
+    );
     Outcome { on_disk, tally, report, failure }
 }
 
@@ -82,12 +84,19 @@ struct Episode<'a> {
 }
 
 impl Episode<'_> {
-    fn play(&mut self, preload: Option<&Path>, rounds: u64, report: &mut Option<Report>) -> Result<()> {
+    fn play(
+        &mut self,
+        preload: Option<&Path>,
+        rounds: u64,
+        report: &mut Option<Report>,
+    ) -> Result<()> {
         let plan = self.plan(rounds);
         self.prepare(&plan)?;
         if let Some(preload) = preload {
-            // Syncs are really done: a node that waits for its disk is a node that is often caught waiting.
-            let disk = FaultDisk::new(&self.folder.join("node"), &self.folder.join("disk"), preload)?;
+            // Syncs are really done: a node that waits for its disk is a node that is often caught
+            // waiting.
+            let disk =
+                FaultDisk::new(&self.folder.join("node"), &self.folder.join("disk"), preload)?;
             self.disk = Some(disk.with_real_sync(true));
         }
         self.at = "the first start".to_owned();
@@ -117,7 +126,15 @@ impl Episode<'_> {
         self.tally.checked(&found);
         *report = Some(found);
         // After the checker, so that its word is there whatever these say.
-        self.command(&["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"])?;
+        self.command(&[
+            "verify",
+            "bundle",
+            "bundle",
+            "--policy",
+            "start/policy",
+            "--shards",
+            "hashes",
+        ])?;
         self.command(&["recount", "--data", "node"])?;
         Ok(())
     }
@@ -136,12 +153,35 @@ impl Episode<'_> {
     fn prepare(&mut self, plan: &LoadPlan) -> Result<()> {
         let electors = plan.votes_per_second * plan.duration_s;
         let results = if self.chance.once_in(2) { "live" } else { "after_close" };
-        fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n").context("writing node.toml")?;
+        fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n")
+            .context("writing node.toml")?;
         let (electors, seed) = (electors.to_string(), plan.seed.to_string());
-        self.command(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", &seed, "-o", "roll.csv"])?;
+        self.command(&[
+            "roll",
+            "sample",
+            "--electors",
+            &electors,
+            "--law",
+            LAW,
+            "--seed",
+            &seed,
+            "-o",
+            "roll.csv",
+        ])?;
         self.command(&["hashgen", "roll.csv", "--out", "hashes"])?;
         self.command(&["load", "hashes", "--data", "node"])?;
-        let create = ["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial", "--blank", "--results", results];
+        let create = [
+            "election",
+            "create",
+            LAW,
+            "--title-fr",
+            "Essai",
+            "--title-en",
+            "Trial",
+            "--blank",
+            "--results",
+            results,
+        ];
         self.command(&[&create[..], &["--data", "node"]].concat())?;
         self.command(&["election", "open", LAW, "--data", "node"])?;
         self.command(&["export", "bundle", "start", "--data", "node"])?;
@@ -180,7 +220,8 @@ impl Episode<'_> {
             Fault::Start => {
                 node.kill()?;
                 for _ in 0..self.chance.between(1, 3) {
-                    let starting = Node::start(self.votekit, self.folder, self.addresses, self.disk.as_ref())?;
+                    let starting =
+                        Node::start(self.votekit, self.folder, self.addresses, self.disk.as_ref())?;
                     std::thread::sleep(self.chance.milliseconds(0, 250));
                     starting.put_down();
                     if self.chance.once_in(2) {
@@ -201,20 +242,28 @@ impl Episode<'_> {
         Some(size)
     }
 
-    /// Cuts the power of a node that was killed. Without a disk that can, nothing more happens than the kill.
+    /// Cuts the power of a node that was killed. Without a disk that can, nothing more happens than
+    /// the kill.
     fn cut_power(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        // Of what is only torn a node may notice that it was there, and not start: a mutant would never be checked.
+        // Of what is only torn a node may notice that it was there, and not start: a mutant would
+        // never be checked.
         let harshest = self.chance.once_in(4) || self.only.is_some();
-        let cut = if harshest { disk.lose_everything_unsynced() } else { disk.cut_power(self.chance.next()) }?;
+        let cut = if harshest {
+            disk.lose_everything_unsynced()
+        } else {
+            disk.cut_power(self.chance.next())
+        }?;
         let (changes, names) = (cut.changes(), cut.names);
         self.tally.cut_changes += changes.torn + changes.dropped + names.torn + names.dropped;
         Ok(())
     }
 
-    /// The disk of this round: every other is slow, so that the power is often cut while the node waits for it.
+    /// The disk of this round: every other is slow, so that the power is often cut while the node
+    /// waits for it.
     fn choose_disk(&mut self) -> Result<()> {
-        self.sync_micros = if self.chance.once_in(2) { self.chance.between(1_000, 20_000) } else { 0 };
+        self.sync_micros =
+            if self.chance.once_in(2) { self.chance.between(1_000, 20_000) } else { 0 };
         if self.disk.is_some() { self.order(Faults::default()) } else { Ok(()) }
     }
 
@@ -228,12 +277,21 @@ impl Episode<'_> {
         self.order(Faults { space_bytes, ..Faults::default() })?;
         std::thread::sleep(self.chance.milliseconds(200, 900));
         self.order(Faults::default())?;
-        ensure!(node.runs()?, "the disk was full for a moment, and the node ended with {}", node.wait_end()?);
-        let before = self.see_checkpoint().context("the node shows no checkpoint after the disk was full")?;
+        ensure!(
+            node.runs()?,
+            "the disk was full for a moment, and the node ended with {}",
+            node.wait_end()?
+        );
+        let before = self
+            .see_checkpoint()
+            .context("the node shows no checkpoint after the disk was full")?;
         let started = Instant::now();
         // The votes that were refused come again: with space there is progress.
         while !load.is_over()? && self.see_checkpoint().is_none_or(|size| size <= before) {
-            ensure!(started.elapsed() < PATIENCE, "the disk has space again, and nothing is decided");
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the disk has space again, and nothing is decided"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         node.kill()?;
@@ -254,13 +312,17 @@ impl Episode<'_> {
             node.put_down();
         } else {
             let ended = node.wait_end()?;
-            ensure!(ended.code().is_some_and(|code| code != 0), "a sync failed, and the node ended with {ended}");
+            ensure!(
+                ended.code().is_some_and(|code| code != 0),
+                "a sync failed, and the node ended with {ended}"
+            );
         }
         self.order(Faults::default())?;
         self.cut_power()
     }
 
-    /// Closes the poll, perhaps with votes on their way, perhaps with a kill in the middle; ends the node; publishes.
+    /// Closes the poll, perhaps with votes on their way, perhaps with a kill in the middle; ends
+    /// the node; publishes.
     fn end(&mut self, mut node: Node, mut load: Load) -> Result<()> {
         self.at = "the close".to_owned();
         let (interrupted, under_load) = (self.chance.once_in(2), self.chance.once_in(2));
@@ -274,13 +336,16 @@ impl Episode<'_> {
             load.finish()?;
         }
         if interrupted {
-            let mut closing =
-                self.spawn(&["election", "close", LAW, "--node", &self.admin(), "--data", "node"], "closing.log")?;
+            let mut closing = self.spawn(
+                &["election", "close", LAW, "--node", &self.admin(), "--data", "node"],
+                "closing.log",
+            )?;
             std::thread::sleep(self.chance.milliseconds(0, 120));
             node.kill()?;
             self.cut_power()?;
             // It was cut off or not: what counts is the state after the restart.
-            wait(&mut closing, PATIENCE)?.context("the close was cut off, and its command does not end")?;
+            wait(&mut closing, PATIENCE)?
+                .context("the close was cut off, and its command does not end")?;
             self.tally.fault(Fault::Close);
             node = self.start()?;
         }
@@ -301,12 +366,19 @@ impl Episode<'_> {
         let admin = self.admin();
         let started = Instant::now();
         loop {
-            let shown = self.command(&["election", "show", LAW, "--node", &admin, "--data", "node", "--json"])?;
-            let shown: serde_json::Value = serde_json::from_str(&shown).context("reading the election's state")?;
+            let shown = self.command(&[
+                "election", "show", LAW, "--node", &admin, "--data", "node", "--json",
+            ])?;
+            let shown: serde_json::Value =
+                serde_json::from_str(&shown).context("reading the election's state")?;
             match shown["state"].as_str() {
                 Some("closed") => return Ok(()),
-                Some("open") => drop(self.command(&["election", "close", LAW, "--node", &admin, "--data", "node"])?),
-                Some("closing") if started.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                Some("open") => drop(
+                    self.command(&["election", "close", LAW, "--node", &admin, "--data", "node"])?,
+                ),
+                Some("closing") if started.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(50))
+                }
                 other => bail!("the election should be closed by now, and is {other:?}"),
             }
         }
@@ -336,7 +408,9 @@ impl Episode<'_> {
     }
 
     fn spawn(&self, arguments: &[&str], log: &str) -> Result<Child> {
-        let file = |name: &str| File::create(self.folder.join(name)).with_context(|| format!("making {name}"));
+        let file = |name: &str| {
+            File::create(self.folder.join(name)).with_context(|| format!("making {name}"))
+        };
         let mut command = Command::new(self.votekit);
         command.args(arguments).current_dir(self.folder).stdin(Stdio::null());
         let child = command.stdout(file("commands.out")?).stderr(file(log)?).spawn();

@@ -15,7 +15,8 @@ pub(super) enum Fault {
     Stall,
     /// The disk is full for a while, then has space again, and the node is to go on by itself.
     FullDisk,
-    /// A sync fails. The node is to stop by itself; the power is cut thereafter, since the pages that could not be written are gone.
+    /// A sync fails. The node is to stop by itself; the power is cut thereafter, since the pages
+    /// that could not be written are gone.
     FailedSync,
     /// The node is killed while it starts.
     Start,
@@ -59,9 +60,18 @@ mod tests {
     fn every_kind_comes_up_where_it_can() {
         let mut chance = Chance::of(1, 1);
         let drawn: Vec<Fault> = (0..1_000).map(|_| Fault::draw(&mut chance, true)).collect();
-        let all = [Fault::Kill, Fault::PowerCut, Fault::Stall, Fault::FullDisk, Fault::FailedSync, Fault::Start];
+        let all = [
+            Fault::Kill,
+            Fault::PowerCut,
+            Fault::Stall,
+            Fault::FullDisk,
+            Fault::FailedSync,
+            Fault::Start,
+        ];
         assert!(all.iter().all(|fault| drawn.contains(fault)));
         let drawn: Vec<Fault> = (0..1_000).map(|_| Fault::draw(&mut chance, false)).collect();
-        assert!(drawn.iter().all(|fault| matches!(fault, Fault::Kill | Fault::Stall | Fault::Start)));
+        assert!(
+            drawn.iter().all(|fault| matches!(fault, Fault::Kill | Fault::Stall | Fault::Start))
+        );
     }
 }

@@ -31,24 +31,67 @@ pub(super) struct Load {
 
 impl Load {
     /// Starts it against nodes of which one is ready.
-    pub(super) fn start(votekit: &Path, folder: &Path, nodes: &[Addresses], plan: &LoadPlan) -> Result<Self> {
+    pub(super) fn start(
+        votekit: &Path,
+        folder: &Path,
+        nodes: &[Addresses],
+        plan: &LoadPlan,
+    ) -> Result<Self> {
         let journal = folder.join("journal.jsonl");
         let output = File::create(folder.join("load.json")).context("making load.json")?;
         let errors = File::create(folder.join("load.log")).context("making load.log")?;
         let mut command = Command::new(votekit);
-        command.args(["loadtest", "--json", "--roll", "roll.csv", "--journal", "journal.jsonl", "--idempotency-keys", "--retry"]);
-        command.args(["--resend", "5%", "--duplicates", "5%", "--unknown", "1%", "--blank", "3%", "--choice", "oui=55"]);
-        // Half of the time that a stalled node stands still is longer than voters wait for an answer.
-        command.args(["--choice", "non=45", "--follow", "10%", "--connections", "48", "--timeout", "1s", "--drain", "30s"]);
+        command.args([
+            "loadtest",
+            "--json",
+            "--roll",
+            "roll.csv",
+            "--journal",
+            "journal.jsonl",
+            "--idempotency-keys",
+            "--retry",
+        ]);
+        command.args([
+            "--resend",
+            "5%",
+            "--duplicates",
+            "5%",
+            "--unknown",
+            "1%",
+            "--blank",
+            "3%",
+            "--choice",
+            "oui=55",
+        ]);
+        // Half of the time that a stalled node stands still is longer than voters wait for an
+        // answer.
+        command.args([
+            "--choice",
+            "non=45",
+            "--follow",
+            "10%",
+            "--connections",
+            "48",
+            "--timeout",
+            "1s",
+            "--drain",
+            "30s",
+        ]);
         for node in nodes {
             command.args(["--node", &format!("http://{}", node.public())]);
         }
         command.args(["--seed", &plan.seed.to_string()]);
-        command.args(["--rate", &plan.votes_per_second.to_string(), "--duration", &format!("{}s", plan.duration_s)]);
+        command.args([
+            "--rate",
+            &plan.votes_per_second.to_string(),
+            "--duration",
+            &format!("{}s", plan.duration_s),
+        ]);
         if plan.wait {
             command.args(["--wait", "1"]);
         }
-        let child = command.current_dir(folder).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child =
+            command.current_dir(folder).stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
         let child = child.context("starting the load client")?;
         Ok(Self { child, folder: folder.to_owned(), journal, started: Instant::now() })
     }
@@ -69,7 +112,11 @@ impl Load {
     /// Waits for its orderly end.
     pub(super) fn finish(mut self) -> Result<()> {
         match wait(&mut self.child, PATIENCE)? {
-            Some(status) => ensure!(status.success(), "the load client ended with {status}, see {}", self.folder.display()),
+            Some(status) => ensure!(
+                status.success(),
+                "the load client ended with {status}, see {}",
+                self.folder.display()
+            ),
             None => bail!("the load client did not end in {} s", PATIENCE.as_secs()),
         }
         Ok(())

@@ -1,6 +1,8 @@
-//! Builds of votekit that break a promise on purpose: chaos is believed only because it finds these.
+//! Builds of votekit that break a promise on purpose: chaos is believed only because it finds
+//! these.
 //!
-//! The sources that git knows of are copied, one text is replaced, and the copy is built apart. No switch for any of it is in what ships.
+//! The sources that git knows of are copied, one text is replaced, and the copy is built apart. No
+//! switch for any of it is in what ships.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,7 +55,8 @@ const MUTANTS: [Mutant; 2] = [
 impl Mutant {
     /// Finds a mutant by its name.
     pub(super) fn named(name: &str) -> Result<&'static Self> {
-        let known: Vec<_> = MUTANTS.iter().map(|mutant| format!("{} ({})", mutant.name, mutant.about)).collect();
+        let known: Vec<_> =
+            MUTANTS.iter().map(|mutant| format!("{} ({})", mutant.name, mutant.about)).collect();
         let found = MUTANTS.iter().find(|mutant| mutant.name == name);
         found.with_context(|| format!("no mutant '{name}'; there are: {}", known.join(", ")))
     }
@@ -74,13 +77,15 @@ impl Mutant {
             // Not written over: a program that runs cannot be.
             fs::remove_file(&built).context("removing an earlier binary of the mutant")?;
         }
-        fs::copy(target.join(profile.folder()).join("votekit"), &built).context("keeping the mutant's binary")?;
+        fs::copy(target.join(profile.folder()).join("votekit"), &built)
+            .context("keeping the mutant's binary")?;
         Ok(built)
     }
 
     fn apply(&self, source: &Path) -> Result<()> {
         let path = source.join(self.file);
-        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
         fs::write(&path, self.mutate(&text)?).with_context(|| format!("writing {}", path.display()))
     }
 
@@ -96,7 +101,8 @@ impl Mutant {
     }
 }
 
-/// Brings a copy of every file up to date that git does not ignore. Files that are as they were keep their time, so that cargo builds only what changed.
+/// Brings a copy of every file up to date that git does not ignore. Files that are as they were
+/// keep their time, so that cargo builds only what changed.
 fn copy_sources(to: &Path) -> Result<()> {
     let mut git = Command::new("git");
     let listed = git
@@ -104,10 +110,15 @@ fn copy_sources(to: &Path) -> Result<()> {
         .current_dir(project::root())
         .output()
         .context("listing the sources")?;
-    ensure!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
+    ensure!(
+        listed.status.success(),
+        "git ls-files failed: {}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     let mut wanted = Vec::new();
     for name in listed.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let name = PathBuf::from(String::from_utf8(name.to_vec()).context("a file's name is no text")?);
+        let name =
+            PathBuf::from(String::from_utf8(name.to_vec()).context("a file's name is no text")?);
         let path = project::root().join(&name);
         // Deleted, and not committed yet.
         let Ok(bytes) = fs::read(&path) else { continue };
@@ -130,8 +141,8 @@ fn copy_sources(to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives a new target folder what is built already of other people's crates. The project's own are left out: in the copy they
-/// would pass for built although the mutant's are others.
+/// Gives a new target folder what is built already of other people's crates. The project's own are
+/// left out: in the copy they would pass for built although the mutant's are others.
 fn seed_target(target: &Path, profile: Profile) -> Result<()> {
     let (from, to) = (project::target_dir()?.join(profile.folder()), target.join(profile.folder()));
     if to.exists() {
@@ -143,7 +154,8 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
         let Ok(entries) = fs::read_dir(from.join(part)) else { continue };
         // With their times, which are how cargo knows that nothing changed.
         let mut copy = Command::new("cp");
-        copy.args(["--recursive", "--preserve=timestamps", "--target-directory"]).arg(to.join(part));
+        copy.args(["--recursive", "--preserve=timestamps", "--target-directory"])
+            .arg(to.join(part));
         if part == "deps" {
             // Large, and never written in place: the compiler makes a file and moves it.
             copy.arg("--link");
@@ -160,7 +172,11 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
         }
         if copy.get_args().count() > arguments {
             let done = copy.output().context("starting cp")?;
-            ensure!(done.status.success(), "copying {part}: {}", String::from_utf8_lossy(&done.stderr));
+            ensure!(
+                done.status.success(),
+                "copying {part}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            );
         }
     }
     Ok(())

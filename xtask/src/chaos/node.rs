@@ -24,7 +24,12 @@ impl Addresses {
     /// An address of the loopback network that no other run on this machine uses.
     pub(super) fn of_episode(episode: u64) -> Self {
         let process = std::process::id();
-        Self(Ipv4Addr::new(127, 32 + (process % 200) as u8, (process / 200 % 250) as u8, 1 + (episode % 250) as u8))
+        Self(Ipv4Addr::new(
+            127,
+            32 + (process % 200) as u8,
+            (process / 200 % 250) as u8,
+            1 + (episode % 250) as u8,
+        ))
     }
 
     pub(super) fn public(self) -> SocketAddr {
@@ -49,8 +54,14 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node on `folder/node`, on the disk if there is one. Its log lines are added to `folder/node.log`.
-    pub(super) fn start(votekit: &Path, folder: &Path, addresses: Addresses, disk: Option<&FaultDisk>) -> Result<Self> {
+    /// Starts a node on `folder/node`, on the disk if there is one. Its log lines are added to
+    /// `folder/node.log`.
+    pub(super) fn start(
+        votekit: &Path,
+        folder: &Path,
+        addresses: Addresses,
+        disk: Option<&FaultDisk>,
+    ) -> Result<Self> {
         let mut command = Command::new(votekit);
         command.args(["serve", "--data", "node"]);
         if let Some(disk) = disk {
@@ -59,13 +70,24 @@ impl Node {
         Self::launch(command, folder, addresses, "node.log")
     }
 
-    /// Starts what is begun: a `votekit serve` that knows its data folder. Its log lines are added to a file in `folder`, where `node.toml` is.
-    pub(super) fn launch(mut command: Command, folder: &Path, addresses: Addresses, log: &str) -> Result<Self> {
-        let log =
-            OpenOptions::new().create(true).append(true).open(folder.join(log)).with_context(|| format!("opening {log}"))?;
+    /// Starts what is begun: a `votekit serve` that knows its data folder. Its log lines are added
+    /// to a file in `folder`, where `node.toml` is.
+    pub(super) fn launch(
+        mut command: Command,
+        folder: &Path,
+        addresses: Addresses,
+        log: &str,
+    ) -> Result<Self> {
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join(log))
+            .with_context(|| format!("opening {log}"))?;
         command.args(["--config", "node.toml", "--rate-limit", "0", "--json"]);
         let listeners = [addresses.public(), addresses.admin(), addresses.metrics()];
-        for (option, address) in ["--listen", "--admin-listen", "--metrics-listen"].iter().zip(listeners) {
+        for (option, address) in
+            ["--listen", "--admin-listen", "--metrics-listen"].iter().zip(listeners)
+        {
             command.arg(option).arg(address.to_string());
         }
         command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -98,7 +120,10 @@ impl Node {
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("killing the node")?;
         let ended = self.child.wait().context("waiting for the node")?;
-        ensure!(ended.signal() == Some(9), "the node was to be killed, and had ended by itself with {ended}");
+        ensure!(
+            ended.signal() == Some(9),
+            "the node was to be killed, and had ended by itself with {ended}"
+        );
         Ok(())
     }
 
@@ -115,7 +140,8 @@ impl Node {
 
     /// Waits until the node has ended by itself.
     pub(super) fn wait_end(&mut self) -> Result<ExitStatus> {
-        wait(&mut self.child, PATIENCE)?.with_context(|| format!("the node did not end in {} s", PATIENCE.as_secs()))
+        wait(&mut self.child, PATIENCE)?
+            .with_context(|| format!("the node did not end in {} s", PATIENCE.as_secs()))
     }
 
     /// Ends the node as an operator does; it must leave in good order.
@@ -158,7 +184,8 @@ pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitS
     }
 }
 
-/// Keeps what a node answers to a GET in a file. A node that gives no answer is no error: it may be failing on purpose.
+/// Keeps what a node answers to a GET in a file. A node that gives no answer is no error: it may be
+/// failing on purpose.
 pub(super) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Option<()> {
     let body = answer(address, path)?;
     File::create(file).ok()?.write_all(body.as_bytes()).ok()
@@ -174,7 +201,9 @@ pub(super) fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let answer = String::from_utf8(answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     // Whole, or not at all: a node that dies may have sent a part.
-    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     if !head.starts_with("HTTP/1.1 200") || length != Some(body.len()) {
         return None;
     }

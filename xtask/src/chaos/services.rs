@@ -9,7 +9,8 @@
 //!          └─ ending       a close that loses a node, and the check
 //! ```
 //!
-//! There is one election a run. Faults come one at a time: after each the log must grow again, every node must have read of it, and both ingest nodes must take votes.
+//! There is one election a run. Faults come one at a time: after each the log must grow again,
+//! every node must have read of it, and both ingest nodes must take votes.
 
 mod ending;
 mod fault;
@@ -53,7 +54,8 @@ pub(super) struct Plan {
 /// Runs one election under faults.
 ///
 /// # Errors
-/// When a promise was broken, a node or the installation did not come back, or anything else did not end as it should. The folder is kept then.
+/// When a promise was broken, a node or the installation did not come back, or anything else did
+/// not end as it should. The folder is kept then.
 pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let folder = project::scratch("chaos-services")?;
     let begun = Instant::now();
@@ -71,12 +73,20 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     Ok(())
 }
 
-fn play(plan: &Plan, rig: Rig, folder: &Path, tally: &mut Tally, kept: &mut Option<Installation>) -> Result<()> {
+fn play(
+    plan: &Plan,
+    rig: Rig,
+    folder: &Path,
+    tally: &mut Tally,
+    kept: &mut Option<Installation>,
+) -> Result<()> {
     let mut chance = Chance::of(plan.seed, 0);
     let load_plan = load_plan(plan, &mut chance);
-    let installation = kept.insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);
+    let installation = kept
+        .insert(Installation::open(&plan.votekit, folder, rig, &load_plan).context("preparing")?);
     let voters = installation.places(member::Part::Ingest);
-    let voters: Vec<_> = voters.iter().map(|place| installation.members[*place].addresses).collect();
+    let voters: Vec<_> =
+        voters.iter().map(|place| installation.members[*place].addresses).collect();
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
     let loaded = Instant::now();
     installation.recovers("the start")?;
@@ -90,13 +100,23 @@ fn play(plan: &Plan, rig: Rig, folder: &Path, tally: &mut Tally, kept: &mut Opti
         std::thread::sleep(chance.milliseconds(100, 1_000));
         let place = usize::try_from(chance.between(0, installation.members.len() as u64 - 1))?;
         installation.see_checkpoint(place);
-        let trial = installation.try_fault(*fault, &mut chance).with_context(|| format!("fault {} ({fault})", number + 1))?;
+        let trial = installation
+            .try_fault(*fault, &mut chance)
+            .with_context(|| format!("fault {} ({fault})", number + 1))?;
         tally.fault(number + 1, *fault, &trial, installation.log_size());
-        ensure!(!load.is_over()?, "the voters are through with the roll after {} faults: see {}", number + 1, folder.display());
+        ensure!(
+            !load.is_over()?,
+            "the voters are through with the roll after {} faults: see {}",
+            number + 1,
+            folder.display()
+        );
     }
     let said = installation.close(load).context("the close")?;
     tally.loaded = loaded.elapsed();
-    println!("the close waited for a node that was gone, and said: {}", said.lines().next().unwrap_or_default());
+    println!(
+        "the close waited for a node that was gone, and said: {}",
+        said.lines().next().unwrap_or_default()
+    );
     let report = installation.check().context("the check")?;
     tally.come_back = installation.told_to_come_back()?;
     tally.takeovers = std::mem::take(&mut installation.takeovers);
@@ -131,22 +151,37 @@ impl Tally {
         let (count, longest) = self.faults.entry(fault).or_default();
         *count += 1;
         *longest = (*longest).max(trial.recovery);
-        println!("fault {number}: {fault} ({}): over after {:.1} s, {leaves} leaves", trial.told, trial.recovery.as_secs_f64());
+        println!(
+            "fault {number}: {fault} ({}): over after {:.1} s, {leaves} leaves",
+            trial.told,
+            trial.recovery.as_secs_f64()
+        );
     }
 
     fn outage(&mut self, trial: &Trial) {
         self.outage = Some(trial.recovery);
-        println!("outage of PostgreSQL: {}: over after {:.1} s", trial.told, trial.recovery.as_secs_f64());
+        println!(
+            "outage of PostgreSQL: {}: over after {:.1} s",
+            trial.told,
+            trial.recovery.as_secs_f64()
+        );
     }
 
     fn print(&self, plan: &Plan, took: Duration) {
         let count: u64 = self.faults.values().map(|(count, _)| count).sum();
-        println!("{count} faults; each kind, how often, and the longest recovery once it was mended:");
+        println!(
+            "{count} faults; each kind, how often, and the longest recovery once it was mended:"
+        );
         for (fault, (count, longest)) in &self.faults {
             println!("  {:<20} {count:>4} {:>7.1} s", fault.to_string(), longest.as_secs_f64());
         }
         if let Some(recovery) = self.outage {
-            println!("  {:<20} {:>4} {:>7.1} s", format!("{} s outage", plan.outage.as_secs()), 1, recovery.as_secs_f64());
+            println!(
+                "  {:<20} {:>4} {:>7.1} s",
+                format!("{} s outage", plan.outage.as_secs()),
+                1,
+                recovery.as_secs_f64()
+            );
         }
         if let Some(longest) = self.takeovers.iter().max() {
             let seconds = self.takeovers.iter().map(Duration::as_secs_f64).collect();

@@ -50,7 +50,8 @@ impl Tally {
         self.decided += report.decided;
         self.replayed += report.replayed;
         self.lost += report.violations_of(Rule::Lost);
-        self.doubled += report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice);
+        self.doubled +=
+            report.violations_of(Rule::Doubled) + report.violations_of(Rule::AcceptedTwice);
         self.violations += report.violations.len() as u64;
         self.checkpoints += report.checkpoints;
     }
@@ -59,7 +60,10 @@ impl Tally {
     pub(super) fn add(&mut self, other: &Self) {
         self.episodes += other.episodes;
         self.rounds += other.rounds;
-        other.faults.iter().for_each(|(fault, count)| *self.faults.entry(*fault).or_default() += count);
+        other
+            .faults
+            .iter()
+            .for_each(|(fault, count)| *self.faults.entry(*fault).or_default() += count);
         self.cut_changes += other.cut_changes;
         self.ready_max = self.ready_max.max(other.ready_max);
         self.loaded += other.loaded;
@@ -79,9 +83,15 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults: Vec<_> = self.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
+        let faults: Vec<_> =
+            self.faults.iter().map(|(fault, count)| format!("{count} {fault}")).collect();
         write!(formatter, "{} rounds in {} episodes", self.rounds, self.episodes)?;
-        writeln!(formatter, "; faults: {}; power cuts undid {} changes", faults.join(", "), self.cut_changes)?;
+        writeln!(
+            formatter,
+            "; faults: {}; power cuts undid {} changes",
+            faults.join(", "),
+            self.cut_changes
+        )?;
         let seconds = self.loaded.as_secs_f64().max(0.001);
         writeln!(
             formatter,

@@ -28,12 +28,19 @@ impl Account {
 
     /// Makes a folder of this account's that nobody else may look into.
     pub(crate) fn make_folder(&self, folder: &Path) -> Result<()> {
-        fs::DirBuilder::new().mode(0o700).create(folder).with_context(|| format!("making {}", folder.display()))?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(folder)
+            .with_context(|| format!("making {}", folder.display()))?;
         self.own(folder)?;
         let mut attempt = self.command(Path::new("true"), folder);
         match attempt.status() {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                bail!("the user {} cannot reach {}; choose another place with --folder", self.name, folder.display())
+                bail!(
+                    "the user {} cannot reach {}; choose another place with --folder",
+                    self.name,
+                    folder.display()
+                )
             }
             status => ensure!(status?.success(), "nothing can be run as {}", self.name),
         }
@@ -50,18 +57,26 @@ impl Account {
 
     fn own(&self, path: &Path) -> Result<()> {
         match self.ids {
-            Some((user, group)) => {
-                chown(path, Some(user), Some(group)).with_context(|| format!("giving away {}", path.display()))
-            }
+            Some((user, group)) => chown(path, Some(user), Some(group))
+                .with_context(|| format!("giving away {}", path.display())),
             None => Ok(()),
         }
     }
 
-    /// A program in a folder, with nothing of this program's environment, and out of reach of the keyboard.
+    /// A program in a folder, with nothing of this program's environment, and out of reach of the
+    /// keyboard.
     pub(crate) fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")]);
-        command.env("HOME", folder).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.env_clear().envs([
+            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("LANG", "C.UTF-8"),
+        ]);
+        command
+            .env("HOME", folder)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         // Ctrl-C is for this program: it ends servers in its own order.
         command.process_group(0);
         if let Some((user, group)) = self.ids {
@@ -73,7 +88,9 @@ impl Account {
 
 fn ids(name: &str) -> Result<(u32, u32)> {
     let users = fs::read_to_string("/etc/passwd").context("reading /etc/passwd")?;
-    parse(&users, name).with_context(|| format!("there is no user {name} on this machine: is its package installed?"))
+    parse(&users, name).with_context(|| {
+        format!("there is no user {name} on this machine: is its package installed?")
+    })
 }
 
 fn parse(users: &str, name: &str) -> Option<(u32, u32)> {

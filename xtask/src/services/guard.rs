@@ -1,6 +1,8 @@
-//! A process that ends the servers when the one that started them cannot: interrupted, killed, or out of its mind.
+//! A process that ends the servers when the one that started them cannot: interrupted, killed, or
+//! out of its mind.
 //!
-//! It holds the other end of a pipe. When that closes without a word, nobody is left to end the servers.
+//! It holds the other end of a pipe. When that closes without a word, nobody is left to end the
+//! servers.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -14,7 +16,8 @@ use super::rig;
 /// Said by a program that leaves its servers running on purpose.
 const DISMISSED: &[u8] = b"dismissed";
 
-/// This program's own file, even after a build has put another in its place, as the tests' own build does.
+/// This program's own file, even after a build has put another in its place, as the tests' own
+/// build does.
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 /// The watch over one rig; its end begins when this is dropped.

@@ -32,11 +32,15 @@ impl Programs {
     /// When one is missing, with what to install.
     pub(crate) fn find() -> Result<Self> {
         Self::look().map_err(|missing| {
-            anyhow::anyhow!("no {0}: on Debian, apt-get install --no-install-recommends {0}", missing.join(" "))
+            anyhow::anyhow!(
+                "no {0}: on Debian, apt-get install --no-install-recommends {0}",
+                missing.join(" ")
+            )
         })
     }
 
-    /// Finds them. What is missing is installed where that can be done without asking: on Debian, as root.
+    /// Finds them. What is missing is installed where that can be done without asking: on Debian,
+    /// as root.
     pub(crate) fn find_or_install() -> Result<Self> {
         if let Err(missing) = Self::look()
             && rustix::process::geteuid().is_root()
@@ -51,8 +55,21 @@ impl Programs {
     /// The programs, or the packages that are missing.
     fn look() -> Result<Self, Vec<&'static str>> {
         let rabbitmq = Some(PathBuf::from(RABBITMQ)).filter(|program| program.exists());
-        let found = (in_path("redis-server"), in_path("redis-cli"), rabbitmq, in_path("epmd"), newest(Path::new(POSTGRESQL)));
-        if let (Some(redis_server), Some(redis_cli), Some(rabbitmq_server), Some(epmd), Some(postgresql)) = found {
+        let found = (
+            in_path("redis-server"),
+            in_path("redis-cli"),
+            rabbitmq,
+            in_path("epmd"),
+            newest(Path::new(POSTGRESQL)),
+        );
+        if let (
+            Some(redis_server),
+            Some(redis_cli),
+            Some(rabbitmq_server),
+            Some(epmd),
+            Some(postgresql),
+        ) = found
+        {
             return Ok(Self { redis_server, redis_cli, rabbitmq_server, epmd, postgresql });
         }
         let (redis_server, redis_cli, rabbitmq, epmd, postgresql) = found;
@@ -76,7 +93,10 @@ fn newest(folder: &Path) -> Option<PathBuf> {
         let entry = entry.ok()?;
         Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
     });
-    versions.filter(|(_, programs)| programs.join("initdb").is_file()).max().map(|(_, programs)| programs)
+    versions
+        .filter(|(_, programs)| programs.join("initdb").is_file())
+        .max()
+        .map(|(_, programs)| programs)
 }
 
 fn install(packages: &[&str]) -> Result<()> {
@@ -84,17 +104,26 @@ fn install(packages: &[&str]) -> Result<()> {
     // A stale list of packages may still do.
     let _ = apt(&["update"]);
     let installed = apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
-    ensure!(installed, "{} could not be installed: apt-get install --no-install-recommends {0} says why", packages.join(" "));
+    ensure!(
+        installed,
+        "{} could not be installed: apt-get install --no-install-recommends {0} says why",
+        packages.join(" ")
+    );
     Ok(())
 }
 
 fn apt(arguments: &[&str]) -> Result<bool> {
     let mut command = Command::new("apt-get");
-    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     Ok(command.status().context("starting apt-get")?.success())
 }
 
-/// Keeps packages from starting their services while it lives. A policy that is there already is left as it is.
+/// Keeps packages from starting their services while it lives. A policy that is there already is
+/// left as it is.
 struct Policy {
     ours: bool,
 }
@@ -107,7 +136,9 @@ impl Policy {
                 file.write_all(b"#!/bin/sh\nexit 101\n")?;
                 Ok(Self { ours: true })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Ok(Self { ours: false })
+            }
             Err(error) => Err(error).context(POLICY),
         }
     }
@@ -116,7 +147,8 @@ impl Policy {
 impl Drop for Policy {
     fn drop(&mut self) {
         if self.ours {
-            // Left behind, it would keep services from starting: whoever finds it can read what it does.
+            // Left behind, it would keep services from starting: whoever finds it can read what it
+            // does.
             let _ = fs::remove_file(POLICY);
         }
     }

@@ -1,4 +1,5 @@
-//! Which port is whose: all servers of a rig listen in one block of ports, on the loopback address alone.
+//! Which port is whose: all servers of a rig listen in one block of ports, on the loopback address
+//! alone.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -11,8 +12,8 @@ pub(crate) const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Ports in a block.
 const BLOCK: u16 = 32;
 
-/// Where a free block is looked for: below the ports that Linux gives to outgoing connections, so that none of those takes
-/// the port of a server that is down for a moment.
+/// Where a free block is looked for: below the ports that Linux gives to outgoing connections, so
+/// that none of those takes the port of a server that is down for a moment.
 const SEARCHED: std::ops::Range<u16> = 20_000..32_000;
 
 /// A block of ports.
@@ -33,7 +34,10 @@ impl Ports {
         );
         let ports = Self { base };
         match ports.taken() {
-            Some(port) => bail!("--ports {base}: port {port} is taken; the block goes to {}", base + BLOCK - 1),
+            Some(port) => bail!(
+                "--ports {base}: port {port} is taken; the block goes to {}",
+                base + BLOCK - 1
+            ),
             None => Ok(ports),
         }
     }
@@ -46,7 +50,9 @@ impl Ports {
         let bases = SEARCHED.step_by(BLOCK.into()).cycle().skip(first).take(blocks);
         match bases.map(|base| Self { base }).find(|ports| ports.taken().is_none()) {
             Some(ports) => Ok(ports),
-            None => bail!("no {BLOCK} free ports in a row from {} to {}", SEARCHED.start, SEARCHED.end),
+            None => {
+                bail!("no {BLOCK} free ports in a row from {} to {}", SEARCHED.start, SEARCHED.end)
+            }
         }
     }
 

@@ -24,7 +24,9 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
     let password = folder.join("password");
     account.write(&password, &site.secret)?;
     let mut command = account.command(&programs.postgresql.join("initdb"), &folder);
-    command.args(["--pgdata", "data", "--username", "postgres", "--auth", "scram-sha-256", "--pwfile"]).arg(&password);
+    command
+        .args(["--pgdata", "data", "--username", "postgres", "--auth", "scram-sha-256", "--pwfile"])
+        .arg(&password);
     // What is made here is thrown away: only what the server writes afterwards is synced.
     command.args(["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
     let made = command.stderr(std::process::Stdio::piped()).output().context("starting initdb")?;
@@ -32,15 +34,19 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
     account.write(&folder.join("votekit.conf"), SETTINGS)?;
     let settings = folder.join("data/postgresql.conf");
     let shipped = fs::read_to_string(&settings)?;
-    fs::write(&settings, format!("{shipped}\ninclude '../votekit.conf'\n")).context("including the settings")
+    fs::write(&settings, format!("{shipped}\ninclude '../votekit.conf'\n"))
+        .context("including the settings")
 }
 
 /// Removes the lock of a server that has ended, all its children with it.
 ///
-/// PostgreSQL takes a killed one for alive until somebody asks for its exit, and in a container there may be nobody who does.
+/// PostgreSQL takes a killed one for alive until somebody asks for its exit, and in a container
+/// there may be nobody who does.
 pub(super) fn clear_lock(site: &Site) -> Result<()> {
     match fs::remove_file(site.folder.join("postgresql/data/postmaster.pid")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).context("removing the lock of PostgreSQL"),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).context("removing the lock of PostgreSQL")
+        }
         _ => Ok(()),
     }
 }
@@ -48,13 +54,18 @@ pub(super) fn clear_lock(site: &Site) -> Result<()> {
 /// What starts the server.
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("postgresql");
-    let mut command = Account::of("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
+    let mut command =
+        Account::of("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
     command.args(["-D", "data", "-p", &site.ports.postgresql().to_string()]);
     // No socket in the file system, where servers of this machine's own have theirs.
     for setting in [&format!("listen_addresses={HOST}"), "unix_socket_directories="] {
         command.args(["-c", setting]);
     }
-    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).context("the log of PostgreSQL")?;
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .context("the log of PostgreSQL")?;
     command.stderr(log);
     Ok(command)
 }
@@ -62,7 +73,16 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
 /// Sends SQL as the superuser; gives the rows, their fields apart by spaces.
 pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
     let mut command = Command::new(programs.postgresql.join("psql"));
-    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--field-separator", " ", "--command", sql]);
+    command.args([
+        "--no-psqlrc",
+        "--quiet",
+        "--tuples-only",
+        "--no-align",
+        "--field-separator",
+        " ",
+        "--command",
+        sql,
+    ]);
     let output = command.arg(site.ledger_url()).output().context("starting psql")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
@@ -72,7 +92,8 @@ pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<Str
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
         let patience = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.postgresql())), patience)?;
+        let mut stream =
+            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.postgresql())), patience)?;
         stream.set_read_timeout(Some(patience))?;
         let body = b"\x00\x03\x00\x00user\x00postgres\x00database\x00postgres\x00\x00";
         stream.write_all(&(body.len() as u32 + 4).to_be_bytes())?;

@@ -1,4 +1,5 @@
-//! A process known by its number and its start, so that a number that was given anew is never taken for it.
+//! A process known by its number and its start, so that a number that was given anew is never taken
+//! for it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,9 +27,11 @@ impl Process {
 
     /// Whether it still runs, or stands still.
     pub(crate) fn runs(self) -> bool {
-        // A child of ours that ended is there until somebody asks. Of any other process this says only that it is no child.
+        // A child of ours that ended is there until somebody asks. Of any other process this says
+        // only that it is no child.
         let _ = waitpid(pid(self.pid), WaitOptions::NOHANG);
-        Stat::read(self.pid).is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
+        Stat::read(self.pid)
+            .is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
     }
 
     /// Sends a signal, if it still runs.
@@ -46,7 +49,10 @@ impl Process {
         }
         let mut children: HashMap<u32, Vec<Self>> = HashMap::new();
         for (pid, stat) in all() {
-            children.entry(stat.parent).or_default().push(Self { pid, started_ticks: stat.started_ticks });
+            children
+                .entry(stat.parent)
+                .or_default()
+                .push(Self { pid, started_ticks: stat.started_ticks });
         }
         let mut family = vec![self];
         let mut next = 0;
@@ -57,7 +63,8 @@ impl Process {
         family
     }
 
-    /// Processor time used so far by it and by children that have ended, in seconds; none of a process that ended itself.
+    /// Processor time used so far by it and by children that have ended, in seconds; none of a
+    /// process that ended itself.
     pub(crate) fn processor_seconds(self) -> f64 {
         // Hundredths of a second on every Linux: proc(5).
         Stat::read(self.pid)
@@ -66,16 +73,21 @@ impl Process {
     }
 }
 
-/// Every process of one of these programs that works in a folder or below it, also when that has been removed; those of other
-/// users only for root. A person's shell may be in the folder too, and is none of them.
+/// Every process of one of these programs that works in a folder or below it, also when that has
+/// been removed; those of other users only for root. A person's shell may be in the folder too, and
+/// is none of them.
 pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
     let works_there = |pid: u32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         programs.contains(&name.trim_end())
-            && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|place| place.starts_with(folder))
+            && fs::read_link(format!("/proc/{pid}/cwd"))
+                .is_ok_and(|place| place.starts_with(folder))
     };
     let there = all().into_iter().filter(|(pid, _)| works_there(*pid));
-    there.map(|(pid, stat)| Process { pid, started_ticks: stat.started_ticks }).filter(|process| process.runs()).collect()
+    there
+        .map(|(pid, stat)| Process { pid, started_ticks: stat.started_ticks })
+        .filter(|process| process.runs())
+        .collect()
 }
 
 /// Waits until all have ended. Tells whether they have.
@@ -111,7 +123,8 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The name stands in parentheses and may hold anything: the fields are counted from its end, where field 3 is the state.
+        // The name stands in parentheses and may hold anything: the fields are counted from its
+        // end, where field 3 is the state.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
@@ -139,7 +152,10 @@ mod tests {
     fn a_line_of_proc_is_read_whatever_the_name() {
         let line = "77 (a) b (c) S 12 77 77 0 -1 0 0 0 0 0 150 50 7 1 20 0 1 0 98765 0 0";
         let stat = Stat::parse(line).expect("a line of proc");
-        assert_eq!((stat.state, stat.parent, stat.used_ticks, stat.started_ticks), ('S', 12, 208, 98765));
+        assert_eq!(
+            (stat.state, stat.parent, stat.used_ticks, stat.started_ticks),
+            ('S', 12, 208, 98765)
+        );
         assert!(Stat::parse("77 (short) S 1").is_none());
     }
 
@@ -170,7 +186,10 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert_eq!(working_in(&folder, &["sleep"]), [process]);
-        assert!(working_in(&folder.join("below"), &["sleep"]).is_empty() && working_in(&folder, &["redis-server"]).is_empty());
+        assert!(
+            working_in(&folder.join("below"), &["sleep"]).is_empty()
+                && working_in(&folder, &["redis-server"]).is_empty()
+        );
         process.signal(Signal::KILL);
         assert!(wait_ended(&[process], Duration::from_secs(60)), "killed, and still there");
         assert!(working_in(&folder, &["sleep"]).is_empty());

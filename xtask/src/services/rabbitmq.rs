@@ -28,9 +28,11 @@ pub(super) fn prepare(site: &Site) -> Result<()> {
     account.write(&folder.join(".erlang.cookie"), &site.secret)
 }
 
-/// What starts the directory. RabbitMQ would start one by itself, for the whole machine and on every address.
+/// What starts the directory. RabbitMQ would start one by itself, for the whole machine and on
+/// every address.
 pub(super) fn epmd_command(site: &Site, programs: &Programs) -> Result<Command> {
-    let mut command = Account::of("rabbitmq")?.command(&programs.epmd, &site.folder.join("rabbitmq"));
+    let mut command =
+        Account::of("rabbitmq")?.command(&programs.epmd, &site.folder.join("rabbitmq"));
     command.args(["-address", &HOST.to_string(), "-port", &site.ports.epmd().to_string()]);
     Ok(command)
 }
@@ -42,7 +44,9 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     // As under systemd the script becomes the server: no shell stands between.
     command.env("RUNNING_UNDER_SYSTEMD", "true");
     // Nothing of an installation on this machine.
-    command.env("RABBITMQ_CONF_ENV_FILE", "/dev/null").env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("no-advanced"));
+    command
+        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("no-advanced"));
     command.env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"));
     command.env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"));
     for (variable, name) in [
@@ -55,9 +59,14 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     }
     let ports = site.ports;
     command.env("RABBITMQ_NODENAME", NODE).env("RABBITMQ_NODE_IP_ADDRESS", HOST.to_string());
-    command.env("RABBITMQ_NODE_PORT", ports.amqp().to_string()).env("RABBITMQ_DIST_PORT", ports.erlang().to_string());
-    command.env("ERL_EPMD_PORT", ports.epmd().to_string()).env("ERL_EPMD_ADDRESS", HOST.to_string());
-    command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
+    command
+        .env("RABBITMQ_NODE_PORT", ports.amqp().to_string())
+        .env("RABBITMQ_DIST_PORT", ports.erlang().to_string());
+    command
+        .env("ERL_EPMD_PORT", ports.epmd().to_string())
+        .env("ERL_EPMD_ADDRESS", HOST.to_string());
+    command
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}");
     Ok(command)
 }
 
@@ -79,7 +88,8 @@ pub(super) fn epmd_answers(ports: Ports) -> bool {
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
         let patience = Duration::from_secs(1);
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.amqp())), patience)?;
+        let mut stream =
+            TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.amqp())), patience)?;
         stream.set_read_timeout(Some(patience))?;
         stream.write_all(b"AMQP\x00\x00\x09\x01")?;
         let mut kind = [0];

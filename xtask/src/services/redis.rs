@@ -32,7 +32,12 @@ pub(super) fn command(site: &Site, programs: &Programs, node: u8) -> Result<Comm
     let folder = site.folder.join(format!("redis-{node}"));
     let mut command = Account::of("redis")?.command(&programs.redis_server, &folder);
     command.arg("votekit.conf").args(["--bind", &HOST.to_string()]);
-    command.args(["--port", &site.ports.redis(node).to_string(), "--cluster-port", &site.ports.redis_bus(node).to_string()]);
+    command.args([
+        "--port",
+        &site.ports.redis(node).to_string(),
+        "--cluster-port",
+        &site.ports.redis_bus(node).to_string(),
+    ]);
     command.arg("--dir").arg(&folder).args(["--logfile", "log", "--daemonize", "no"]);
     Ok(command)
 }
@@ -46,18 +51,28 @@ pub(super) fn answers(ports: Ports, node: u8) -> bool {
 pub(super) fn make_cluster(site: &Site, programs: &Programs) -> Result<()> {
     let nodes = (1..=REDIS_NODES).map(|node| format!("{HOST}:{}", site.ports.redis(node)));
     let mut command = Command::new(&programs.redis_cli);
-    command.args(["--cluster", "create"]).args(nodes).args(["--cluster-replicas", "1", "--cluster-yes"]);
+    command.args(["--cluster", "create"]).args(nodes).args([
+        "--cluster-replicas",
+        "1",
+        "--cluster-yes",
+    ]);
     let made = command.output().context("starting redis-cli")?;
-    ensure!(made.status.success(), "redis-cli could not make the cluster:\n{}", String::from_utf8_lossy(&made.stdout));
+    ensure!(
+        made.status.success(),
+        "redis-cli could not make the cluster:\n{}",
+        String::from_utf8_lossy(&made.stdout)
+    );
     Ok(())
 }
 
 /// Whether the cluster serves every slot, and every replica has what its master has.
 pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     (1..=REDIS_NODES).all(|node| {
-        let serves = ask(ports, node, "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"));
+        let serves =
+            ask(ports, node, "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"));
         let follows = ask(ports, node, "INFO replication").is_ok_and(|info| {
-            info.contains("master_link_status:up") || (info.contains("role:master") && info.contains("state=online"))
+            info.contains("master_link_status:up")
+                || (info.contains("role:master") && info.contains("state=online"))
         });
         serves && follows
     })
@@ -99,13 +114,18 @@ fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
     };
     let mut nodes = Vec::new();
     for row in &rows {
-        let (Some(node), Some(flags)) = (number(row), row.get(2)) else { bail!("CLUSTER NODES said {row:?}") };
+        let (Some(node), Some(flags)) = (number(row), row.get(2)) else {
+            bail!("CLUSTER NODES said {row:?}")
+        };
         let flags: Vec<&str> = flags.split(',').collect();
         nodes.push(RedisNode {
             node,
             is_master: flags.contains(&"master"),
             has_failed: flags.contains(&"fail"),
-            replica_of: rows.iter().find(|other| other[0] == row[3]).and_then(|master| number(master)),
+            replica_of: rows
+                .iter()
+                .find(|other| other[0] == row[3])
+                .and_then(|master| number(master)),
             slots: row.iter().skip(8).map(|slots| (*slots).to_owned()).collect(),
         });
     }
@@ -116,7 +136,8 @@ fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
 /// Sends one command, written in line, and gives back its answer: a line, or a text.
 fn ask(ports: Ports, node: u8, command: &str) -> Result<String> {
     let patience = Duration::from_secs(1);
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.redis(node))), patience)?;
+    let mut stream =
+        TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.redis(node))), patience)?;
     stream.set_read_timeout(Some(patience))?;
     stream.write_all(format!("{command}\r\n").as_bytes())?;
     let mut answer = BufReader::new(stream);
@@ -154,7 +175,13 @@ mod tests {
             replica_of: None,
             slots: vec!["0-5460".into(), "7000".into()],
         };
-        let replica = RedisNode { node: 2, is_master: false, has_failed: false, replica_of: Some(1), slots: vec![] };
+        let replica = RedisNode {
+            node: 2,
+            is_master: false,
+            has_failed: false,
+            replica_of: Some(1),
+            slots: vec![],
+        };
         assert_eq!(nodes, [master, replica]);
         assert!(parse_nodes("what?", ports).is_err());
         Ok(())

@@ -24,9 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ENDING: Duration = Duration::from_secs(20);
 
 /// What the servers are called among processes, also while scripts still stand for them.
-const PROGRAMS: [&str; 7] = ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "postgres"];
+const PROGRAMS: [&str; 7] =
+    ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "postgres"];
 
-/// Running servers. Dropping it ends them and removes their folder, unless it was [left](Rig::leave).
+/// Running servers. Dropping it ends them and removes their folder, unless it was
+/// [left](Rig::leave).
 pub(crate) struct Rig {
     record: Record,
     record_file: PathBuf,
@@ -44,7 +46,8 @@ struct Record {
 }
 
 impl Rig {
-    /// Starts all servers in a new folder and waits until each answers. What runs is written down in a file.
+    /// Starts all servers in a new folder and waits until each answers. What runs is written down
+    /// in a file.
     ///
     /// # Errors
     /// When a server does not come up, with the end of its log. Nothing is left behind.
@@ -76,8 +79,14 @@ impl Rig {
     /// # Errors
     /// When there is none.
     pub(crate) fn found(record_file: &Path) -> Result<Self> {
-        let record = Record::read(record_file)?.context("no servers run: cargo xtask services up")?;
-        Ok(Self { record, record_file: record_file.to_owned(), programs: Programs::find()?, guard: None })
+        let record =
+            Record::read(record_file)?.context("no servers run: cargo xtask services up")?;
+        Ok(Self {
+            record,
+            record_file: record_file.to_owned(),
+            programs: Programs::find()?,
+            guard: None,
+        })
     }
 
     /// Lets the servers run on when this program ends.
@@ -90,8 +99,14 @@ impl Rig {
     /// # Errors
     /// When a server had ended by itself, or cannot be ended.
     pub(crate) fn end(self) -> Result<()> {
-        let ended: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| server.to_string()).collect();
-        let logs: Vec<String> = Server::all().filter(|server| !self.runs(*server)).map(|server| self.log_end(server)).collect();
+        let ended: Vec<String> = Server::all()
+            .filter(|server| !self.runs(*server))
+            .map(|server| server.to_string())
+            .collect();
+        let logs: Vec<String> = Server::all()
+            .filter(|server| !self.runs(*server))
+            .map(|server| self.log_end(server))
+            .collect();
         stop(&self.record_file)?;
         ensure!(ended.is_empty(), "{} had ended by itself:\n{}", ended.join(", "), logs.join("\n"));
         Ok(())
@@ -125,7 +140,12 @@ impl Rig {
 
     /// Processor time that a server and all its children used so far, in seconds.
     pub(crate) fn processor_seconds(&self, server: Server) -> f64 {
-        self.process(server).map(Process::family).unwrap_or_default().into_iter().map(Process::processor_seconds).sum()
+        self.process(server)
+            .map(Process::family)
+            .unwrap_or_default()
+            .into_iter()
+            .map(Process::processor_seconds)
+            .sum()
     }
 
     /// Sends SQL to PostgreSQL as its superuser; gives the rows, their fields apart by spaces.
@@ -136,12 +156,15 @@ impl Rig {
         postgresql::ask(self.site(), &self.programs, sql)
     }
 
-    /// Processor time that PostgreSQL used so far for the clients of this name, in seconds; of connections that are open.
+    /// Processor time that PostgreSQL used so far for the clients of this name, in seconds; of
+    /// connections that are open.
     ///
     /// # Errors
     /// As of [`Rig::ask_postgresql`].
     pub(crate) fn postgresql_seconds_for(&self, application: &str) -> Result<f64> {
-        let rows = self.ask_postgresql(&format!("select pid from pg_stat_activity where application_name = '{application}'"))?;
+        let rows = self.ask_postgresql(&format!(
+            "select pid from pg_stat_activity where application_name = '{application}'"
+        ))?;
         // One may end between the question and this.
         let backends = rows.iter().filter_map(|row| Process::of(row.parse().ok()?).ok());
         Ok(backends.map(Process::processor_seconds).sum())
@@ -176,7 +199,8 @@ impl Rig {
         Ok(())
     }
 
-    /// Starts a server again on what it stored, without waiting; one that runs is first ended in order.
+    /// Starts a server again on what it stored, without waiting; one that runs is first ended in
+    /// order.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -207,7 +231,11 @@ impl Rig {
         let begun = Instant::now();
         while !self.answers(server) {
             ensure!(self.runs(server), "{server} ended:\n{}", self.log_end(server));
-            ensure!(begun.elapsed() < PATIENCE, "{server} does not answer:\n{}", self.log_end(server));
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "{server} does not answer:\n{}",
+                self.log_end(server)
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -221,7 +249,8 @@ impl Rig {
         redis::nodes(self.site().ports)
     }
 
-    /// Whether the Redis Cluster serves all of its slots, and every replica has what its master has.
+    /// Whether the Redis Cluster serves all of its slots, and every replica has what its master
+    /// has.
     pub(crate) fn redis_is_whole(&self) -> bool {
         redis::cluster_is_whole(self.site().ports)
     }
@@ -256,7 +285,8 @@ impl Rig {
             Server::RabbitMq => "rabbitmq/log/votekit@localhost.log".to_owned(),
             Server::PostgreSql => "postgresql/log".to_owned(),
         };
-        let text = fs::read_to_string(self.site().folder.join(&log)).unwrap_or_else(|error| format!("{log}: {error}"));
+        let text = fs::read_to_string(self.site().folder.join(&log))
+            .unwrap_or_else(|error| format!("{log}: {error}"));
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(8)..].join("\n")
     }
@@ -266,7 +296,8 @@ impl Rig {
         // Whoever reads it meanwhile finds the old one or the new one.
         let new = self.record_file.with_extension("new");
         fs::write(&new, text).with_context(|| format!("writing {}", new.display()))?;
-        fs::rename(&new, &self.record_file).with_context(|| format!("writing {}", self.record_file.display()))
+        fs::rename(&new, &self.record_file)
+            .with_context(|| format!("writing {}", self.record_file.display()))
     }
 }
 
@@ -283,7 +314,8 @@ impl Drop for Rig {
 /// Whether anything of a written-down rig still runs; what is stale is cleared away.
 pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     let Some(record) = Record::read(record_file)? else { return Ok(false) };
-    // What nobody wrote down is none of those that were left running on purpose: it is cleared away.
+    // What nobody wrote down is none of those that were left running on purpose: it is cleared
+    // away.
     if record.processes.values().any(|process| process.runs()) {
         return Ok(true);
     }
@@ -292,22 +324,26 @@ pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Ends all servers that are written down in a file, removes their folder, and then the file. Tells how many still ran.
+/// Ends all servers that are written down in a file, removes their folder, and then the file. Tells
+/// how many still ran.
 ///
 /// # Errors
 /// When one cannot be ended, or the folder not be removed.
 pub(crate) fn stop(record_file: &Path) -> Result<usize> {
     let Some(record) = Record::read(record_file)? else { return Ok(0) };
-    let running: Vec<_> = record.processes.into_iter().filter(|(_, process)| process.runs()).collect();
+    let running: Vec<_> =
+        record.processes.into_iter().filter(|(_, process)| process.runs()).collect();
     // Redis and RabbitMQ first; the directory of Erlang nodes is asked until RabbitMQ has ended.
-    let (last, first): (Vec<_>, Vec<_>) = running.iter().copied().partition(|(server, _)| *server == Server::Epmd);
+    let (last, first): (Vec<_>, Vec<_>) =
+        running.iter().copied().partition(|(server, _)| *server == Server::Epmd);
     end(&first);
     end(&last);
     if let Some((server, _)) = running.iter().find(|(_, process)| process.runs()) {
         bail!("{server} cannot be ended");
     }
     let folder = &record.site.folder;
-    // Whoever was killed while it started a server could not write that one down. All servers work in the folder.
+    // Whoever was killed while it started a server could not write that one down. All servers work
+    // in the folder.
     let unwritten = working_in(folder, &PROGRAMS);
     signal(&unwritten, Signal::KILL);
     ensure!(wait_ended(&unwritten, ENDING), "what runs in {} cannot be ended", folder.display());
@@ -316,7 +352,8 @@ pub(crate) fn stop(record_file: &Path) -> Result<usize> {
     }
     // With the rig in its folder, the file is gone already.
     if record_file.exists() {
-        fs::remove_file(record_file).with_context(|| format!("removing {}", record_file.display()))?;
+        fs::remove_file(record_file)
+            .with_context(|| format!("removing {}", record_file.display()))?;
     }
     Ok(running.len())
 }
@@ -345,7 +382,10 @@ fn signal(processes: &[Process], signal: Signal) {
 impl Record {
     fn read(file: &Path) -> Result<Option<Self>> {
         match fs::read_to_string(file) {
-            Ok(text) => Ok(Some(serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?)),
+            Ok(text) => Ok(Some(
+                serde_json::from_str(&text)
+                    .with_context(|| format!("{} is damaged", file.display()))?,
+            )),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
         }

@@ -24,7 +24,9 @@ pub(crate) enum Server {
 impl Server {
     /// All of them, in the order in which they are started: the slowest first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        [Self::Epmd, Self::RabbitMq, Self::PostgreSql].into_iter().chain((1..=REDIS_NODES).map(Self::Redis))
+        [Self::Epmd, Self::RabbitMq, Self::PostgreSql]
+            .into_iter()
+            .chain((1..=REDIS_NODES).map(Self::Redis))
     }
 }
 

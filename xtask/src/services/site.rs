@@ -1,4 +1,5 @@
-//! Where a rig is: its folder, its ports, its secret. It is written down, so that another process can end the rig.
+//! Where a rig is: its folder, its ports, its secret. It is written down, so that another process
+//! can end the rig.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,18 +15,21 @@ use super::ports::{HOST, Ports};
 pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     pub(crate) ports: Ports,
-    /// The password of PostgreSQL's superuser and the cookie of RabbitMQ: other users of this machine see the ports too.
+    /// The password of PostgreSQL's superuser and the cookie of RabbitMQ: other users of this
+    /// machine see the ports too.
     pub(crate) secret: String,
 }
 
 impl Site {
-    /// A new folder, which must not be there yet, or be empty; by default one among the temporary files.
+    /// A new folder, which must not be there yet, or be empty; by default one among the temporary
+    /// files.
     pub(crate) fn make(folder: Option<&Path>, ports: Option<u16>) -> Result<Self> {
         let ports = ports.map_or_else(Ports::free, Ports::at)?;
         let folder = folder.map_or_else(temporary, |folder| Ok(std::path::absolute(folder)?))?;
         if folder.exists() {
             // It must be empty: all of it is removed in the end.
-            fs::remove_dir(&folder).with_context(|| format!("{} must be empty, or not there", folder.display()))?;
+            fs::remove_dir(&folder)
+                .with_context(|| format!("{} must be empty, or not there", folder.display()))?;
         }
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self { folder, ports, secret: random_hex()? })
@@ -49,12 +53,17 @@ impl Site {
     /// The environment variables in which tests look for the servers.
     pub(crate) fn test_variables(&self) -> [(&'static str, String); 3] {
         let [registry, ballot_box, ledger] = TEST_VARIABLES;
-        [(registry, self.registry_url()), (ballot_box, self.ballot_box_url()), (ledger, self.ledger_url())]
+        [
+            (registry, self.registry_url()),
+            (ballot_box, self.ballot_box_url()),
+            (ledger, self.ledger_url()),
+        ]
     }
 }
 
 /// Where tests look for Redis, RabbitMQ and PostgreSQL.
-pub(crate) const TEST_VARIABLES: [&str; 3] = ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"];
+pub(crate) const TEST_VARIABLES: [&str; 3] =
+    ["VOTEKIT_TEST_REDIS", "VOTEKIT_TEST_AMQP", "VOTEKIT_TEST_POSTGRES"];
 
 fn temporary() -> Result<PathBuf> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();

@@ -44,7 +44,8 @@ impl Cases {
     }
 }
 
-/// What was told of each engine and role: the numbers of cases, and how many failed. A suite that ran twice tells one number.
+/// What was told of each engine and role: the numbers of cases, and how many failed. A suite that
+/// ran twice tells one number.
 type Told = BTreeMap<(String, String), (BTreeSet<u64>, u64)>;
 
 /// Reads lines of `ENGINE TAB ROLE TAB CASES TAB FAILED`.
@@ -52,7 +53,9 @@ fn parse(text: &str) -> Result<Told> {
     let mut told = Told::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [engine, role, cases, failed] = fields[..] else { anyhow::bail!("a suite told '{line}'") };
+        let [engine, role, cases, failed] = fields[..] else {
+            anyhow::bail!("a suite told '{line}'")
+        };
         let (counts, failures) = told.entry((engine.to_owned(), role.to_owned())).or_default();
         counts.insert(cases.parse().with_context(|| format!("a suite told '{line}'"))?);
         *failures += failed.parse::<u64>().with_context(|| format!("a suite told '{line}'"))?;
@@ -65,12 +68,19 @@ fn print(told: &Told) {
     let engines: BTreeSet<&str> = told.keys().map(|(engine, _)| engine.as_str()).collect();
     for engine in engines {
         let cell = |role: &str| shown(told, engine, role);
-        println!("{engine:<30} {:>10} {:>10} {:>10}", cell(ROLES[0]), cell(ROLES[1]), cell(ROLES[2]));
+        println!(
+            "{engine:<30} {:>10} {:>10} {:>10}",
+            cell(ROLES[0]),
+            cell(ROLES[1]),
+            cell(ROLES[2])
+        );
     }
 }
 
 fn shown(told: &Told, engine: &str, role: &str) -> String {
-    let numbers = told.get(&(engine.to_owned(), role.to_owned())).map(|(counts, _)| counts.iter().map(u64::to_string));
+    let numbers = told
+        .get(&(engine.to_owned(), role.to_owned()))
+        .map(|(counts, _)| counts.iter().map(u64::to_string));
     numbers.map_or_else(|| "-".to_owned(), |numbers| numbers.collect::<Vec<_>>().join("|"))
 }
 
@@ -85,12 +95,20 @@ fn faults(told: &Told, engines: &[&str]) -> Vec<String> {
             }
         }
         if all_counts.len() > 1 {
-            let each: Vec<_> = engines.iter().map(|engine| format!("{engine} {}", shown(told, engine, role))).collect();
-            faults.push(format!("the engines did not run the same cases of the {role}: {}", each.join(", ")));
+            let each: Vec<_> = engines
+                .iter()
+                .map(|engine| format!("{engine} {}", shown(told, engine, role)))
+                .collect();
+            faults.push(format!(
+                "the engines did not run the same cases of the {role}: {}",
+                each.join(", ")
+            ));
         }
     }
     let failed = told.iter().filter(|(_, (_, failed))| *failed > 0);
-    faults.extend(failed.map(|((engine, role), (_, failed))| format!("{engine} failed {failed} cases of the {role}")));
+    faults.extend(failed.map(|((engine, role), (_, failed))| {
+        format!("{engine} failed {failed} cases of the {role}")
+    }));
     faults
 }
 
@@ -100,7 +118,8 @@ mod tests {
 
     const GOOD: &str = "embedded\tregistry\t21\t0\nembedded\tballot box\t11\t0\nembedded\tledger\t29\t0\n\
         embedded on bad day 1\tledger\t27\t0\nembedded\tledger\t29\t0\n";
-    const SERVICES: &str = "services\tregistry\t21\t0\nservices\tballot box\t11\t0\nservices\tledger\t29\t0\n";
+    const SERVICES: &str =
+        "services\tregistry\t21\t0\nservices\tballot box\t11\t0\nservices\tledger\t29\t0\n";
 
     fn found(text: &str, engines: &[&str]) -> Result<Vec<String>> {
         Ok(faults(&parse(text)?, engines))
@@ -117,15 +136,20 @@ mod tests {
     fn an_engine_that_ran_nothing_is_told() -> Result<()> {
         let missing = found(GOOD, &["embedded", "services"])?;
         assert_eq!(missing.len(), 3, "{missing:?}");
-        let none = found(&format!("{GOOD}{}", SERVICES.replace("11", "0")), &["embedded", "services"])?;
+        let none =
+            found(&format!("{GOOD}{}", SERVICES.replace("11", "0")), &["embedded", "services"])?;
         assert_eq!(none, ["services ran no case of the ballot box"]);
         Ok(())
     }
 
     #[test]
     fn other_counts_and_failures_are_told() -> Result<()> {
-        let fewer = found(&format!("{GOOD}{}", SERVICES.replace("29", "28")), &["embedded", "services"])?;
-        assert_eq!(fewer, ["the engines did not run the same cases of the ledger: embedded 29, services 28"]);
+        let fewer =
+            found(&format!("{GOOD}{}", SERVICES.replace("29", "28")), &["embedded", "services"])?;
+        assert_eq!(
+            fewer,
+            ["the engines did not run the same cases of the ledger: embedded 29, services 28"]
+        );
         let failed = found(&GOOD.replace("27\t0", "27\t2"), &["embedded"])?;
         assert_eq!(failed, ["embedded on bad day 1 failed 2 cases of the ledger"]);
         assert!(parse("embedded registry 21").is_err());

@@ -8,8 +8,17 @@ const CHECKER: &str = "votekit-checker";
 
 /// Fails when the checker links any other crate of the project.
 pub(crate) fn check_tree() -> Result<()> {
-    let mut command =
-        project::cargo(["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--package", CHECKER]);
+    let mut command = project::cargo([
+        "tree",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--package",
+        CHECKER,
+    ]);
     let output = command.stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{} failed: {}", project::words(&command), output.status);
     let tree = String::from_utf8(output.stdout)?;
@@ -20,7 +29,8 @@ pub(crate) fn check_tree() -> Result<()> {
     Ok(())
 }
 
-/// Crates in `cargo tree` output that lie in a folder of ours, the checker aside. Crates from a registry have no path.
+/// Crates in `cargo tree` output that lie in a folder of ours, the checker aside. Crates from a
+/// registry have no path.
 fn own_crates(tree: &str) -> Vec<&str> {
     tree.lines().filter(|line| line.contains(" (/") && !line.starts_with(CHECKER)).collect()
 }

@@ -32,20 +32,26 @@ const NETWORK_CRATES: [&str; 17] = [
 
 /// Fails when the offline binary links a crate that could reach a network.
 pub(crate) fn check_tree() -> Result<()> {
-    let mut command = project::cargo(["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    let mut command =
+        project::cargo(["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     let output = command.args(PACKAGE).stderr(std::process::Stdio::inherit()).output()?;
     ensure!(output.status.success(), "{} failed: {}", project::words(&command), output.status);
     let tree = String::from_utf8(output.stdout)?;
     let (linked, forbidden) = crates(&tree);
     ensure!(linked > 1, "cargo tree listed nothing");
-    ensure!(forbidden.is_empty(), "the offline binary links network code: {}", forbidden.join(", "));
+    ensure!(
+        forbidden.is_empty(),
+        "the offline binary links network code: {}",
+        forbidden.join(", ")
+    );
     println!("{linked} crates linked, none of them reaches a network");
     Ok(())
 }
 
 /// The number of crates in `cargo tree` output, and those among them that reach a network.
 fn crates(tree: &str) -> (usize, Vec<&str>) {
-    let linked: BTreeSet<&str> = tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let linked: BTreeSet<&str> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let forbidden = linked.iter().copied().filter(|name| NETWORK_CRATES.contains(name)).collect();
     (linked.len(), forbidden)
 }

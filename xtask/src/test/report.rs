@@ -28,7 +28,8 @@ impl Report {
         });
     }
 
-    /// Runs one test suite. It fails when a case does, when it could not be built, and when it holds no case at all.
+    /// Runs one test suite. It fails when a case does, when it could not be built, and when it
+    /// holds no case at all.
     pub(crate) fn suite(&mut self, name: &'static str, run: impl FnOnce() -> Result<Counts>) {
         self.row(name, || match run() {
             Ok(counts) => (Some(counts), counts.failure()),
@@ -41,12 +42,17 @@ impl Report {
         let begun = Instant::now();
         let (cases, failure) = run();
         let took = begun.elapsed();
-        println!("── {name}: {} in {:.1} s", failure.as_deref().unwrap_or("passed"), took.as_secs_f64());
+        println!(
+            "── {name}: {} in {:.1} s",
+            failure.as_deref().unwrap_or("passed"),
+            took.as_secs_f64()
+        );
         self.counts += cases.unwrap_or_default();
         self.rows.push(Row { name, took, cases, failure });
     }
 
-    /// Prints the table, and as its last line the number of test cases. Tells whether every check passed.
+    /// Prints the table, and as its last line the number of test cases. Tells whether every check
+    /// passed.
     pub(crate) fn finish(self) -> bool {
         println!("\n{:<26} {:>8} {:>8}  result", "check", "seconds", "cases");
         for row in &self.rows {
@@ -57,7 +63,8 @@ impl Report {
         let total: Duration = self.rows.iter().map(|row| row.took).sum();
         println!("{:<26} {:>8.1} {:>8}", "all", total.as_secs_f64(), self.counts.passed);
 
-        let failures: Vec<_> = self.rows.iter().filter_map(|row| Some((row.name, row.failure.as_ref()?))).collect();
+        let failures: Vec<_> =
+            self.rows.iter().filter_map(|row| Some((row.name, row.failure.as_ref()?))).collect();
         for (name, failure) in &failures {
             println!("\n{name} FAILED: {failure}");
         }

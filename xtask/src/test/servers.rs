@@ -12,7 +12,8 @@ use crate::services::{Rig, TEST_VARIABLES};
 pub(super) const WANTING: [(&str, &str); 3] =
     [("votekit-node", "engine_services_"), ("votekit-cli", "services_"), ("xtask", "services")];
 
-/// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those that want none.
+/// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those
+/// that want none.
 ///
 /// # Errors
 /// When there are no test files.
@@ -33,7 +34,8 @@ pub(crate) fn hand_over(command: &mut Command, rig: Option<&Rig>) -> Result<()> 
     Ok(())
 }
 
-/// The names of all test files of the workspace, sorted: those that want no servers, and those that do.
+/// The names of all test files of the workspace, sorted: those that want no servers, and those that
+/// do.
 fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut run, mut left_out) = (Vec::new(), Vec::new());
     for member in std::fs::read_dir(root)? {
@@ -42,9 +44,17 @@ fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
         for file in project::files_below(&member.path().join("tests"))? {
             // Files at the top, and folders with a main of their own, are test programs.
             let depth = file.components().count();
-            let stem = if depth == 2 && file.ends_with("main.rs") { file.parent() } else { Some(file.as_path()) };
-            let is_program = depth == 1 && file.extension().is_some_and(|extension| extension == "rs") || stem != Some(&file);
-            let Some(name) = stem.and_then(|stem| stem.file_stem()).filter(|_| is_program) else { continue };
+            let stem = if depth == 2 && file.ends_with("main.rs") {
+                file.parent()
+            } else {
+                Some(file.as_path())
+            };
+            let is_program = depth == 1
+                && file.extension().is_some_and(|extension| extension == "rs")
+                || stem != Some(&file);
+            let Some(name) = stem.and_then(|stem| stem.file_stem()).filter(|_| is_program) else {
+                continue;
+            };
             let name = name.to_string_lossy().into_owned();
             let wants = wanting.is_some_and(|(_, prefix)| name.starts_with(prefix));
             if wants { left_out.push(name) } else { run.push(name) }

@@ -14,8 +14,16 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 8] =
-    ["votekit-core", "votekit-node", "votekit-cli", "loadtests", "checker", "faultdisk", "xtask", "fuzz"];
+const SOURCE_FOLDERS: [&str; 8] = [
+    "votekit-core",
+    "votekit-node",
+    "votekit-cli",
+    "loadtests",
+    "checker",
+    "faultdisk",
+    "xtask",
+    "fuzz",
+];
 
 /// Test files of the command line that mirror no verb, each with its reason.
 const OTHER_TESTS: [(&str, &str); 7] = [
@@ -28,10 +36,12 @@ const OTHER_TESTS: [(&str, &str); 7] = [
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
 ];
 
-/// How the names of test files of the command line begin that want servers, whatever verbs they use.
+/// How the names of test files of the command line begin that want servers, whatever verbs they
+/// use.
 const SERVICES: &str = "services_";
 
-/// Without it the officials' offline build, which has no engine that is a server, would not compile.
+/// Without it the officials' offline build, which has no engine that is a server, would not
+/// compile.
 const SERVICES_ONLY: &str = "#![cfg(feature = \"services\")]";
 
 /// Fails for every long source file that gives no reason.
@@ -39,20 +49,25 @@ pub(crate) fn check_lengths(root: &Path) -> Result<()> {
     let mut read = 0;
     let mut long = Vec::new();
     for file in sources(root)? {
-        let text = fs::read_to_string(root.join(&file)).with_context(|| format!("reading {}", file.display()))?;
+        let text = fs::read_to_string(root.join(&file))
+            .with_context(|| format!("reading {}", file.display()))?;
         read += 1;
         let lines = text.lines().count();
         if lines > LINES_MAX && !text.lines().any(|line| line.starts_with(REASON)) {
             long.push(format!("{}: {lines} lines", file.display()));
         }
     }
-    ensure!(long.is_empty(), "over {LINES_MAX} lines without a line `{REASON}…`:\n  {}", long.join("\n  "));
+    ensure!(
+        long.is_empty(),
+        "over {LINES_MAX} lines without a line `{REASON}…`:\n  {}",
+        long.join("\n  ")
+    );
     println!("{read} files, none over {LINES_MAX} lines without a reason");
     Ok(())
 }
 
-/// Fails for every file in `votekit-cli/tests` that belongs to no verb: a renamed verb must not leave its tests behind.
-/// Files that want servers must say so to the compiler too.
+/// Fails for every file in `votekit-cli/tests` that belongs to no verb: a renamed verb must not
+/// leave its tests behind. Files that want servers must say so to the compiler too.
 pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     let tests = root.join("votekit-cli/tests");
     let commands = root.join("votekit-cli/src/commands");
@@ -60,27 +75,38 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     let mut count = 0;
     for file in project::files_below(&tests)? {
         // Only files at the top are test programs; folders hold what they share.
-        if file.components().count() > 1 || file.extension().is_none_or(|extension| extension != "rs") {
+        if file.components().count() > 1
+            || file.extension().is_none_or(|extension| extension != "rs")
+        {
             continue;
         }
         count += 1;
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(SERVICES) {
             let text = fs::read_to_string(tests.join(&file))?;
-            ensure!(text.contains(SERVICES_ONLY), "votekit-cli/tests/{name}.rs wants servers, and has no line {SERVICES_ONLY}");
+            ensure!(
+                text.contains(SERVICES_ONLY),
+                "votekit-cli/tests/{name}.rs wants servers, and has no line {SERVICES_ONLY}"
+            );
             continue;
         }
-        let verb = commands.join(format!("{name}.rs")).exists() || commands.join(&name).join("mod.rs").exists();
+        let verb = commands.join(format!("{name}.rs")).exists()
+            || commands.join(&name).join("mod.rs").exists();
         if !verb && !OTHER_TESTS.iter().any(|(other, _)| *other == name) {
             forgotten.push(format!("votekit-cli/tests/{name}.rs"));
         }
     }
-    ensure!(forgotten.is_empty(), "these test files mirror no verb in votekit-cli/src/commands:\n  {}", forgotten.join("\n  "));
+    ensure!(
+        forgotten.is_empty(),
+        "these test files mirror no verb in votekit-cli/src/commands:\n  {}",
+        forgotten.join("\n  ")
+    );
     println!("{count} test files of the command line, each with its verb or its reason");
     Ok(())
 }
 
-/// Fails for every test program that wants servers under a name that does not say so: without servers it would not be left out, and fail.
+/// Fails for every test program that wants servers under a name that does not say so: without
+/// servers it would not be left out, and fail.
 pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
     let mut misnamed = Vec::new();
     let mut count = 0;
@@ -111,21 +137,32 @@ pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
             if wants(text) || uses(text) {
                 count += 1;
                 if !name.starts_with(prefix) {
-                    misnamed.push(format!("{package}/tests/{name}: its name should begin with {prefix}"));
+                    misnamed.push(format!(
+                        "{package}/tests/{name}: its name should begin with {prefix}"
+                    ));
                 }
             }
         }
     }
-    ensure!(misnamed.is_empty(), "these test files want servers, and their names do not say so:\n  {}", misnamed.join("\n  "));
+    ensure!(
+        misnamed.is_empty(),
+        "these test files want servers, and their names do not say so:\n  {}",
+        misnamed.join("\n  ")
+    );
     println!("{count} test files want servers, and all their names say so");
     Ok(())
 }
 
-/// `support/redis.rs` is `support::redis`, `rabbitmq/server.rs` and `rabbitmq/mod.rs` are `rabbitmq`'s.
+/// `support/redis.rs` is `support::redis`, `rabbitmq/server.rs` and `rabbitmq/mod.rs` are
+/// `rabbitmq`'s.
 fn shared_name(file: &Path) -> Option<String> {
     let folder = file.parent()?.to_str()?;
     let stem = file.file_stem()?.to_str()?;
-    Some(if folder == "support" && stem != "mod" { format!("{folder}::{stem}") } else { folder.to_owned() })
+    Some(if folder == "support" && stem != "mod" {
+        format!("{folder}::{stem}")
+    } else {
+        folder.to_owned()
+    })
 }
 
 /// Every Rust source of the project, build output left out.
@@ -133,8 +170,13 @@ fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {
         let files = project::files_below(&root.join(folder))?;
-        let rust = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
-        found.extend(rust.filter(|file| !file.starts_with("target")).map(|file| Path::new(folder).join(file)));
+        let rust = files
+            .into_iter()
+            .filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+        found.extend(
+            rust.filter(|file| !file.starts_with("target"))
+                .map(|file| Path::new(folder).join(file)),
+        );
     }
     Ok(found)
 }
@@ -158,7 +200,10 @@ mod tests {
         check_lengths(&root)?;
         write(&root, "votekit-core/src/long.rs", &long)?;
         let error = check_lengths(&root).expect_err("too long").to_string();
-        assert!(error.contains("votekit-core/src/long.rs: 601 lines") && !error.contains("reasoned"), "{error}");
+        assert!(
+            error.contains("votekit-core/src/long.rs: 601 lines") && !error.contains("reasoned"),
+            "{error}"
+        );
         Ok(())
     }
 
@@ -178,7 +223,11 @@ mod tests {
             write(&root, file, text)?;
         }
         check_names_of_wanting(&root)?;
-        write(&root, "votekit-cli/tests/registry.rs", "mod support;\nuse support::redis::registry;")?;
+        write(
+            &root,
+            "votekit-cli/tests/registry.rs",
+            "mod support;\nuse support::redis::registry;",
+        )?;
         write(&root, "votekit-node/tests/queues.rs", "mod rabbitmq;")?;
         write(&root, "votekit-node/tests/direct.rs", &asks)?;
         let error = check_names_of_wanting(&root).expect_err("three say nothing").to_string();
@@ -187,7 +236,10 @@ mod tests {
             ("votekit-node/tests/queues.rs", "engine_services_"),
             ("votekit-node/tests/direct.rs", "engine_services_"),
         ] {
-            assert!(error.contains(&format!("{file}: its name should begin with {prefix}")), "{error}");
+            assert!(
+                error.contains(&format!("{file}: its name should begin with {prefix}")),
+                "{error}"
+            );
         }
         assert!(!error.contains("load.rs"), "{error}");
         Ok(())
@@ -203,14 +255,20 @@ mod tests {
     #[test]
     fn a_test_file_needs_a_verb() -> Result<()> {
         let root = project::scratch("sources-test/verbs")?;
-        for file in ["src/commands/load.rs", "src/commands/roll/mod.rs", "tests/load.rs", "tests/roll.rs", "tests/support/mod.rs"]
-        {
+        for file in [
+            "src/commands/load.rs",
+            "src/commands/roll/mod.rs",
+            "tests/load.rs",
+            "tests/roll.rs",
+            "tests/support/mod.rs",
+        ] {
             write(&root, &format!("votekit-cli/{file}"), "")?;
         }
         write(&root, "votekit-cli/tests/services_load.rs", SERVICES_ONLY)?;
         check_test_files(&root)?;
         write(&root, "votekit-cli/tests/services_load.rs", "")?;
-        let error = check_test_files(&root).expect_err("compiled into the offline build").to_string();
+        let error =
+            check_test_files(&root).expect_err("compiled into the offline build").to_string();
         assert!(error.contains("services_load.rs wants servers"), "{error}");
         fs::remove_file(root.join("votekit-cli/tests/services_load.rs"))?;
         write(&root, "votekit-cli/tests/unload.rs", "")?;

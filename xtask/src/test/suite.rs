@@ -13,7 +13,8 @@ use crate::project;
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Whether the command ended well: a test program that aborts, or does not compile, counts no case.
+    /// Whether the command ended well: a test program that aborts, or does not compile, counts no
+    /// case.
     pub(crate) unsuccessful: bool,
 }
 
@@ -30,7 +31,9 @@ impl Counts {
     pub(crate) fn failure(&self) -> Option<String> {
         match self {
             Self { failed: 1.., .. } => Some(format!("{} cases failed", self.failed)),
-            Self { unsuccessful: true, .. } => Some("no case failed, but a test program ended badly or did not compile".into()),
+            Self { unsuccessful: true, .. } => {
+                Some("no case failed, but a test program ended badly or did not compile".into())
+            }
             Self { passed: 0, .. } => Some("not one case ran".into()),
             _ => None,
         }
@@ -39,7 +42,10 @@ impl Counts {
 
 /// Runs a `cargo test` command, passing its output through, and adds up its `test result:` lines.
 pub(crate) fn run(command: &mut Command) -> Result<Counts> {
-    let mut child = command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {}", project::words(command)))?;
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("starting {}", project::words(command)))?;
     let output = child.stdout.take().expect("asked for a pipe");
     let mut counts = Counts::default();
     for line in BufReader::new(output).split(b'\n') {

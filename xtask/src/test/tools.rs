@@ -7,14 +7,17 @@ use anyhow::{Result, bail};
 /// Each with the Debian package that brings it.
 const TOOLS: [(&str, &str); 2] = [("curl", "curl"), ("openssl", "openssl")];
 
-/// Sees that every tool is there. What is missing is installed where that can be done without asking: on Debian, as root.
+/// Sees that every tool is there. What is missing is installed where that can be done without
+/// asking: on Debian, as root.
 pub(crate) fn check() -> Result<()> {
-    let missing: Vec<&str> = TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
+    let missing: Vec<&str> =
+        TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     println!("installing {}", missing.join(", "));
-    let quiet = |arguments: &[&str]| Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
+    let quiet =
+        |arguments: &[&str]| Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
     // A stale list of packages may still do.
     let _ = quiet(&["update"]);
     match quiet(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()) {

@@ -26,15 +26,22 @@ fn remove(fd: c_int, path: *const c_char, flags: c_int) -> c_int {
     result
 }
 
-fn rename_at(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_uint) -> c_int {
+fn rename_at(
+    fd: c_int,
+    path: *const c_char,
+    new_fd: c_int,
+    new_path: *const c_char,
+    flags: c_uint,
+) -> c_int {
     // SAFETY: what the program handed over is handed on.
     let rename = || unsafe { real::renameat2(fd, path, new_fd, new_path, flags) };
     let (disk, old, new) = match (on_disk(fd, path), on_disk(new_fd, new_path)) {
         (Some((disk, old)), Some((_, new))) => (disk, old, new),
         (None, None) => return rename(),
-        (Some((_, place)), None) | (None, Some((_, place))) => {
-            fatal(&format!("{} is moved onto the disk or off it, which cannot be followed", place.shown.display()))
-        }
+        (Some((_, place)), None) | (None, Some((_, place))) => fatal(&format!(
+            "{} is moved onto the disk or off it, which cannot be followed",
+            place.shown.display()
+        )),
     };
     if flags & !libc::RENAME_NOREPLACE != 0 {
         fatal(&format!("{} is exchanged, which cannot be followed", old.shown.display()));
@@ -98,12 +105,23 @@ unsafe extern "C" fn rename(path: *const c_char, new_path: *const c_char) -> c_i
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn renameat(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char) -> c_int {
+unsafe extern "C" fn renameat(
+    fd: c_int,
+    path: *const c_char,
+    new_fd: c_int,
+    new_path: *const c_char,
+) -> c_int {
     rename_at(fd, path, new_fd, new_path, 0)
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn renameat2(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_uint) -> c_int {
+unsafe extern "C" fn renameat2(
+    fd: c_int,
+    path: *const c_char,
+    new_fd: c_int,
+    new_path: *const c_char,
+    flags: c_uint,
+) -> c_int {
     rename_at(fd, path, new_fd, new_path, flags)
 }
 
@@ -126,7 +144,13 @@ unsafe extern "C" fn link(path: *const c_char, new_path: *const c_char) -> c_int
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn linkat(fd: c_int, path: *const c_char, new_fd: c_int, new_path: *const c_char, flags: c_int) -> c_int {
+unsafe extern "C" fn linkat(
+    fd: c_int,
+    path: *const c_char,
+    new_fd: c_int,
+    new_path: *const c_char,
+    flags: c_int,
+) -> c_int {
     // SAFETY: what the program handed over is handed on.
     make(new_fd, new_path, || unsafe { real::linkat(fd, path, new_fd, new_path, flags) })
 }

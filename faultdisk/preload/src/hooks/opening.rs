@@ -18,7 +18,10 @@ fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int 
     let Some(disk) = disk() else { return open() };
     let Some(place) = disk.place(fd, path) else { return open() };
     if temporary || flags & O_DIRECT != 0 {
-        fatal(&format!("{} is opened with O_TMPFILE or O_DIRECT, which cannot be followed", place.shown.display()));
+        fatal(&format!(
+            "{} is opened with O_TMPFILE or O_DIRECT, which cannot be followed",
+            place.shown.display()
+        ));
     }
     let mut names = disk.names();
     let Some(status) = place.status() else {

@@ -22,13 +22,23 @@ unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssiz
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pread(fd: c_int, buffer: *mut c_void, count: size_t, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pread(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pread64(fd: c_int, buffer: *mut c_void, count: size_t, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pread64(
+    fd: c_int,
+    buffer: *mut c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
@@ -40,13 +50,23 @@ unsafe extern "C" fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssi
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn preadv(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+unsafe extern "C" fn preadv(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn preadv64(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+unsafe extern "C" fn preadv64(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }

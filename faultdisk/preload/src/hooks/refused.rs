@@ -49,7 +49,10 @@ unsafe extern "C" fn mmap64(
 
 fn symlink_at(target: *const c_char, fd: c_int, path: *const c_char) -> c_int {
     if let Some(place) = disk().and_then(|disk| disk.place(fd, path)) {
-        fatal(&format!("{} is to be a symbolic link, which this disk cannot hold", place.shown.display()));
+        fatal(&format!(
+            "{} is to be a symbolic link, which this disk cannot hold",
+            place.shown.display()
+        ));
     }
     // SAFETY: what the program handed over is handed on.
     unsafe { real::symlinkat(target, fd, path) }
@@ -67,7 +70,15 @@ unsafe extern "C" fn symlinkat(target: *const c_char, fd: c_int, path: *const c_
 
 /// Calls by number are let through, but for those that change files.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn syscall(number: c_long, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> c_long {
+unsafe extern "C" fn syscall(
+    number: c_long,
+    a: usize,
+    b: usize,
+    c: usize,
+    d: usize,
+    e: usize,
+    f: usize,
+) -> c_long {
     const CHANGE_FILES: [c_long; 12] = [
         libc::SYS_io_uring_setup,
         libc::SYS_openat2,

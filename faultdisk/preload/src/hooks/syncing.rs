@@ -60,7 +60,12 @@ unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
 
 /// It promises nothing after a power cut, so it makes nothing durable.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sync_file_range(fd: c_int, offset: off_t, length: off_t, flags: c_uint) -> c_int {
+unsafe extern "C" fn sync_file_range(
+    fd: c_int,
+    offset: off_t,
+    length: off_t,
+    flags: c_uint,
+) -> c_int {
     // SAFETY: what the program handed over is handed on.
     unsafe { real::sync_file_range(fd, offset, length, flags) }
 }

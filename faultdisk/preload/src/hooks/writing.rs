@@ -9,7 +9,12 @@ use crate::fatal::fatal;
 use crate::real;
 
 /// The bytes of a write: those that are admitted are written, from their start.
-fn write_vector(disk: &Disk, fd: c_int, vector: &[iovec], offset: Option<off_t>) -> Option<ssize_t> {
+fn write_vector(
+    disk: &Disk,
+    fd: c_int,
+    vector: &[iovec],
+    offset: Option<off_t>,
+) -> Option<ssize_t> {
     let log = disk.file(fd)?;
     let length = vector.iter().map(|part| part.iov_len as u64).sum();
     let admitted = match disk.control.admit_write(disk, fd, length) {
@@ -54,16 +59,29 @@ fn shortened(vector: &[iovec], mut length: u64) -> Vec<iovec> {
     for part in vector {
         let taken = (part.iov_len as u64).min(length);
         length -= taken;
-        parts.push(iovec { iov_base: part.iov_base, iov_len: usize::try_from(taken).unwrap_or(part.iov_len) });
+        parts.push(iovec {
+            iov_base: part.iov_base,
+            iov_len: usize::try_from(taken).unwrap_or(part.iov_len),
+        });
     }
     parts
 }
 
-fn write_buffer(fd: c_int, buffer: *const c_void, count: size_t, offset: Option<off_t>) -> Option<ssize_t> {
+fn write_buffer(
+    fd: c_int,
+    buffer: *const c_void,
+    count: size_t,
+    offset: Option<off_t>,
+) -> Option<ssize_t> {
     write_vector(disk()?, fd, &[iovec { iov_base: buffer.cast_mut(), iov_len: count }], offset)
 }
 
-fn write_parts(fd: c_int, vector: *const iovec, count: c_int, offset: Option<off_t>) -> Option<ssize_t> {
+fn write_parts(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: Option<off_t>,
+) -> Option<ssize_t> {
     let disk = disk()?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
     // SAFETY: the program hands over that many parts.
@@ -73,17 +91,29 @@ fn write_parts(fd: c_int, vector: *const iovec, count: c_int, offset: Option<off
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, count: size_t) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
-    write_buffer(fd, buffer, count, None).unwrap_or_else(|| unsafe { real::write(fd, buffer, count) })
+    write_buffer(fd, buffer, count, None)
+        .unwrap_or_else(|| unsafe { real::write(fd, buffer, count) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pwrite(fd: c_int, buffer: *const c_void, count: size_t, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pwrite(
+    fd: c_int,
+    buffer: *const c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
-    write_buffer(fd, buffer, count, Some(offset)).unwrap_or_else(|| unsafe { real::pwrite64(fd, buffer, count, offset) })
+    write_buffer(fd, buffer, count, Some(offset))
+        .unwrap_or_else(|| unsafe { real::pwrite64(fd, buffer, count, offset) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pwrite64(fd: c_int, buffer: *const c_void, count: size_t, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pwrite64(
+    fd: c_int,
+    buffer: *const c_void,
+    count: size_t,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     unsafe { pwrite(fd, buffer, count, offset) }
 }
@@ -91,17 +121,29 @@ unsafe extern "C" fn pwrite64(fd: c_int, buffer: *const c_void, count: size_t, o
 #[unsafe(no_mangle)]
 unsafe extern "C" fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
-    write_parts(fd, vector, count, None).unwrap_or_else(|| unsafe { real::writev(fd, vector, count) })
+    write_parts(fd, vector, count, None)
+        .unwrap_or_else(|| unsafe { real::writev(fd, vector, count) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pwritev(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pwritev(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
-    write_parts(fd, vector, count, Some(offset)).unwrap_or_else(|| unsafe { real::pwritev64(fd, vector, count, offset) })
+    write_parts(fd, vector, count, Some(offset))
+        .unwrap_or_else(|| unsafe { real::pwritev64(fd, vector, count, offset) })
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pwritev64(fd: c_int, vector: *const iovec, count: c_int, offset: off_t) -> ssize_t {
+unsafe extern "C" fn pwritev64(
+    fd: c_int,
+    vector: *const iovec,
+    count: c_int,
+    offset: off_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     unsafe { pwritev(fd, vector, count, offset) }
 }
@@ -127,7 +169,12 @@ unsafe extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
 unsafe extern "C" fn truncate(path: *const c_char, length: off_t) -> c_int {
     // SAFETY: the descriptor is opened and closed here.
     unsafe {
-        let file = crate::disk::Descriptor(real::openat64(AT_FDCWD, path, libc::O_WRONLY | libc::O_CLOEXEC, 0));
+        let file = crate::disk::Descriptor(real::openat64(
+            AT_FDCWD,
+            path,
+            libc::O_WRONLY | libc::O_CLOEXEC,
+            0,
+        ));
         if file.0 < 0 { -1 } else { ftruncate(file.0, length) }
     }
 }
@@ -143,9 +190,13 @@ unsafe extern "C" fn fallocate(fd: c_int, mode: c_int, offset: off_t, length: of
     let log = disk().and_then(|disk| disk.file(fd));
     let mut locked = log.as_deref().map(lock);
     if let Some(log) = &mut locked {
-        let Ok(end) = u64::try_from(offset.saturating_add(length)) else { fatal("fallocate beyond any file") };
+        let Ok(end) = u64::try_from(offset.saturating_add(length)) else {
+            fatal("fallocate beyond any file")
+        };
         if mode != 0 {
-            fatal("fallocate is called to do more than to make a file longer, which cannot be followed");
+            fatal(
+                "fallocate is called to do more than to make a file longer, which cannot be followed",
+            );
         }
         if status_of(fd).is_some_and(|status| status.st_size.cast_unsigned() < end) {
             log.resize(fd, end);
@@ -174,7 +225,8 @@ unsafe extern "C" fn posix_fallocate64(fd: c_int, offset: off_t, length: off_t) 
     unsafe { posix_fallocate(fd, offset, length) }
 }
 
-/// Whether a file is on the disk: then copying within the kernel is said not to work, and the program falls back to writes.
+/// Whether a file is on the disk: then copying within the kernel is said not to work, and the
+/// program falls back to writes.
 fn is_followed(fd: c_int, number: c_int) -> bool {
     let followed = disk().is_some_and(|disk| disk.file(fd).is_some());
     if followed {
@@ -200,7 +252,12 @@ unsafe extern "C" fn copy_file_range(
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sendfile(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
+unsafe extern "C" fn sendfile(
+    to: c_int,
+    from: c_int,
+    offset: *mut off_t,
+    count: size_t,
+) -> ssize_t {
     if is_followed(to, libc::EINVAL) {
         return -1;
     }
@@ -209,7 +266,12 @@ unsafe extern "C" fn sendfile(to: c_int, from: c_int, offset: *mut off_t, count:
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn sendfile64(to: c_int, from: c_int, offset: *mut off_t, count: size_t) -> ssize_t {
+unsafe extern "C" fn sendfile64(
+    to: c_int,
+    from: c_int,
+    offset: *mut off_t,
+    count: size_t,
+) -> ssize_t {
     // SAFETY: what the program handed over is handed on.
     unsafe { sendfile(to, from, offset, count) }
 }

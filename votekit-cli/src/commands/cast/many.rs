@@ -85,7 +85,11 @@ pub(super) async fn run(
     for outcome in &outcomes {
         *counted.entry(outcome.outcome.clone()).or_insert(0) += 1;
     }
-    let report = Report { rows: outcomes.len() as u64, outcomes: counted, output: output.map(Path::to_owned) };
+    let report = Report {
+        rows: outcomes.len() as u64,
+        outcomes: counted,
+        output: output.map(Path::to_owned),
+    };
     match output {
         Some(_) => context.output.result(&report)?,
         None => context.output.note(report),
@@ -102,20 +106,28 @@ fn all_answered(outcomes: &[Outcome]) -> Result<(), CommandError> {
         .hint("cast those rows again when the node answers: a vote that did arrive counts once all the same"))
 }
 
-fn joined(done: Result<Result<Outcome, CommandError>, tokio::task::JoinError>) -> Result<Outcome, CommandError> {
+fn joined(
+    done: Result<Result<Outcome, CommandError>, tokio::task::JoinError>,
+) -> Result<Outcome, CommandError> {
     done.map_err(|error| CommandError::internal(format!("a vote was not cast: {error}")))?
 }
 
 async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, CommandError> {
     let ballot = Ballot { nas: &row.nas, code: &row.code, law_id: &row.law_id, vote: &row.vote };
     let line = row.line;
-    let answer = match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await {
-        Ok(answer) => answer,
-        // What became of the other rows is not lost for it.
-        Err(error) => {
-            return Ok(Outcome { line, outcome: NO_ANSWER.to_owned(), detail: error.message, request_id: String::new() });
-        }
-    };
+    let answer =
+        match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await {
+            Ok(answer) => answer,
+            // What became of the other rows is not lost for it.
+            Err(error) => {
+                return Ok(Outcome {
+                    line,
+                    outcome: NO_ANSWER.to_owned(),
+                    detail: error.message,
+                    request_id: String::new(),
+                });
+            }
+        };
     Ok(match answer {
         Ok(answer) => Outcome {
             line,
@@ -129,9 +141,22 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
         },
         Err(refused) => {
             let problem = refused.problem();
-            let fields: Vec<String> = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.rule)).collect();
-            let detail = if fields.is_empty() { problem.code } else { format!("{} ({})", problem.code, fields.join("; ")) };
-            Outcome { line, outcome: "refused".to_owned(), detail, request_id: problem.request_id.unwrap_or_default() }
+            let fields: Vec<String> = problem
+                .errors
+                .iter()
+                .map(|error| format!("{}: {}", error.field, error.rule))
+                .collect();
+            let detail = if fields.is_empty() {
+                problem.code
+            } else {
+                format!("{} ({})", problem.code, fields.join("; "))
+            };
+            Outcome {
+                line,
+                outcome: "refused".to_owned(),
+                detail,
+                request_id: problem.request_id.unwrap_or_default(),
+            }
         }
     })
 }
@@ -147,12 +172,15 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     let headers = reader.headers().map_err(unreadable)?.clone();
     let column = |name: &str| {
         let normal = |header: &str| header.eq_ignore_ascii_case(name);
-        headers
-            .iter()
-            .position(normal)
-            .ok_or_else(|| CommandError::bad_input(format!("{}, line 1: the column {name} is missing", path.display())))
+        headers.iter().position(normal).ok_or_else(|| {
+            CommandError::bad_input(format!(
+                "{}, line 1: the column {name} is missing",
+                path.display()
+            ))
+        })
     };
-    let (nas, code, law_id, vote) = (column("nas")?, column("code")?, column("law_id")?, column("vote")?);
+    let (nas, code, law_id, vote) =
+        (column("nas")?, column("code")?, column("law_id")?, column("vote")?);
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
@@ -169,17 +197,24 @@ fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     Ok(rows)
 }
 
-/// The line that a row begins on. A reader's position may still stand before the line feed of the row above, or before empty lines.
+/// The line that a row begins on. A reader's position may still stand before the line feed of the
+/// row above, or before empty lines.
 fn line_of(position: &csv::Position, text: &[u8]) -> u64 {
     let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
     let rest = text.get(at..).unwrap_or_default();
-    let breaks = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
+    let breaks = rest
+        .iter()
+        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+        .filter(|byte| **byte == b'\n')
+        .count();
     position.line() + breaks as u64
 }
 
 /// What is wrong with the CSV, without any of its values.
 fn csv_words(error: &csv::Error, text: &[u8]) -> String {
-    let line = |position: &Option<csv::Position>| position.as_ref().map_or(0, |position| line_of(position, text));
+    let line = |position: &Option<csv::Position>| {
+        position.as_ref().map_or(0, |position| line_of(position, text))
+    };
     match error.kind() {
         csv::ErrorKind::Io(error) => error.to_string(),
         csv::ErrorKind::Utf8 { pos, .. } => {
@@ -192,7 +227,11 @@ fn csv_words(error: &csv::Error, text: &[u8]) -> String {
     }
 }
 
-fn write(outcomes: &[Outcome], output: Option<&Path>, context: &Context) -> Result<(), CommandError> {
+fn write(
+    outcomes: &[Outcome],
+    output: Option<&Path>,
+    context: &Context,
+) -> Result<(), CommandError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     for outcome in outcomes {
         writer.serialize(outcome).map_err(|error| CommandError::internal(error.to_string()))?;
@@ -210,7 +249,8 @@ fn write(outcomes: &[Outcome], output: Option<&Path>, context: &Context) -> Resu
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counted: Vec<String> = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+        let counted: Vec<String> =
+            self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         write!(formatter, "{} votes cast: {}", self.rows, counted.join(", "))
     }
 }

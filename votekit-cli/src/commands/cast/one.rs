@@ -36,7 +36,8 @@ pub(super) async fn run(
         Some(law) => law.to_string(),
         None => ask("Law", false)?.to_string(),
     };
-    let election: ElectionView = client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;
+    let election: ElectionView =
+        client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;
     context.output.note(format!("{} / {}", election.title.fr, election.title.en));
     for choice in &election.choices {
         context.output.note(format!("  {:<12} {} / {}", choice.id, choice.fr, choice.en));
@@ -44,17 +45,20 @@ pub(super) async fn run(
     let nas = ask("NAS", false)?;
     Nas::parse(nas.as_bytes()).map_err(|error| CommandError::bad_input(error.to_string()))?;
     let code = ask("Access code", true)?;
-    AccessCode::parse(code.as_bytes()).map_err(|error| CommandError::bad_input(error.to_string()))?;
+    AccessCode::parse(code.as_bytes())
+        .map_err(|error| CommandError::bad_input(error.to_string()))?;
     let vote = ask("Vote", false)?;
     if !election.choices.iter().any(|choice| choice.id == *vote) {
         let known: Vec<&str> = election.choices.iter().map(|choice| choice.id.as_str()).collect();
-        return Err(CommandError::bad_input("the ballot has no such choice").hint(format!("choose one of: {}", known.join(", "))));
+        return Err(CommandError::bad_input("the ballot has no such choice")
+            .hint(format!("choose one of: {}", known.join(", "))));
     }
     let ballot = Ballot { nas: &nas, code: &code, law_id: &law, vote: &vote };
-    let answer = match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await? {
-        Ok(answer) => answer,
-        Err(refused) => return Err(refused.refusal()),
-    };
+    let answer =
+        match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await? {
+            Ok(answer) => answer,
+            Err(refused) => return Err(refused.refusal()),
+        };
     let request = answer.request_id.clone();
     // What became of the vote is told whatever becomes of the receipt.
     context.output.result(&Report(answer))?;
@@ -68,7 +72,8 @@ pub(super) async fn run(
 }
 
 async fn write_receipt(client: &Client, request: &str, path: &Path) -> Result<(), CommandError> {
-    let proof = client.send(Method::GET, &format!("/api/v1/vote/{request}/receipt"), &[], None).await?;
+    let proof =
+        client.send(Method::GET, &format!("/api/v1/vote/{request}/receipt"), &[], None).await?;
     if proof.status != 200 {
         return Err(proof.refusal());
     }
@@ -77,7 +82,8 @@ async fn write_receipt(client: &Client, request: &str, path: &Path) -> Result<()
 
 /// Asks at the terminal, or takes the next line of standard input.
 fn ask(what: &str, hidden: bool) -> Result<Zeroizing<String>, CommandError> {
-    let failed = |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));
+    let failed =
+        |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));
     let stdin = io::stdin();
     if hidden && stdin.is_terminal() {
         return rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new).map_err(failed);
@@ -109,8 +115,10 @@ impl fmt::Display for Report {
                 formatter,
                 "This vote does not count: {}.",
                 match answer.reason.as_deref() {
-                    Some("unknown") => "no such credential is registered. Check the NAS and the access code",
-                    Some("revoked") => "this access code was replaced. Use the one of the latest letter",
+                    Some("unknown") =>
+                        "no such credential is registered. Check the NAS and the access code",
+                    Some("revoked") =>
+                        "this access code was replaced. Use the one of the latest letter",
                     Some("early") => "the poll was not open yet",
                     Some("late") => "the poll was closed",
                     _ => "the node gives no reason",

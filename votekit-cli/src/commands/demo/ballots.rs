@@ -28,14 +28,20 @@ pub(super) struct Expected {
 pub(super) fn read_roll(text: &str) -> Vec<Elector> {
     let rows = text.lines().skip(1).filter_map(|line| {
         let mut fields = line.split(',');
-        Some(Elector { nas: fields.next()?.to_owned(), code: fields.next()?.to_owned(), law_id: fields.next()?.to_owned() })
+        Some(Elector {
+            nas: fields.next()?.to_owned(),
+            code: fields.next()?.to_owned(),
+            law_id: fields.next()?.to_owned(),
+        })
     });
     rows.collect()
 }
 
-/// Two files of votes: first those that each cast a credential once, then the others, whose outcome depends on the first being in.
+/// Two files of votes: first those that each cast a credential once, then the others, whose outcome
+/// depends on the first being in.
 ///
-/// Elector 0 is left for the vote that is repeated with its key, elector 1 is the one whose code is revoked, and every tenth does not vote.
+/// Elector 0 is left for the vote that is repeated with its key, elector 1 is the one whose code is
+/// revoked, and every tenth does not vote.
 pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
     let mut expected = Expected::default();
     let mut first = "nas,code,law_id,vote\n".to_owned();

@@ -46,7 +46,8 @@ struct Demo<'a> {
     context: &'a Context,
     dir: PathBuf,
     program: PathBuf,
-    /// What the commands find in their environment: where the services are. Empty with the embedded engine.
+    /// What the commands find in their environment: where the services are. Empty with the embedded
+    /// engine.
     services: Vec<(&'static str, String)>,
     step: u32,
     log_leaves: u64,
@@ -63,10 +64,19 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let started = Instant::now();
     refuse_occupied(&args.dir)?;
     fs::create_dir_all(&args.dir).map_err(|error| CommandError::writing(&args.dir, &error))?;
-    let program = std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
-    let mut demo = Demo { context, dir: args.dir.clone(), program, services: args.services()?, step: 0, log_leaves: 0 };
+    let program =
+        std::env::current_exe().map_err(|error| CommandError::internal(error.to_string()))?;
+    let mut demo = Demo {
+        context,
+        dir: args.dir.clone(),
+        program,
+        services: args.services()?,
+        step: 0,
+        log_leaves: 0,
+    };
     demo.prepare_roll(args.electors)?;
-    // On services a node must run before anything can be loaded into it; in a data folder, the other way round.
+    // On services a node must run before anything can be loaded into it; in a data folder, the
+    // other way round.
     let mut node = if demo.services.is_empty() {
         demo.prepare_election(None)?;
         demo.serve()?
@@ -109,13 +119,26 @@ impl Demo<'_> {
     fn prepare_roll(&mut self, electors: u32) -> Result<(), CommandError> {
         self.say("An electoral roll (here a sample: every NAS in it is issued to nobody)");
         let electors = electors.to_string();
-        self.votekit(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", "1", "-o", &self.path("roll.csv")])?;
+        self.votekit(&[
+            "roll",
+            "sample",
+            "--electors",
+            &electors,
+            "--law",
+            LAW,
+            "--seed",
+            "1",
+            "-o",
+            &self.path("roll.csv"),
+        ])?;
         self.say("Offline, officials make a secret pepper and hash the roll under it");
         self.votekit(&["pepper", "generate", "-o", &self.path("referendum.pepper")])?;
-        let (roll, pepper, hashes) = (self.path("roll.csv"), self.path("referendum.pepper"), self.path("hashes"));
+        let (roll, pepper, hashes) =
+            (self.path("roll.csv"), self.path("referendum.pepper"), self.path("hashes"));
         self.votekit(&["hashgen", &roll, "--out", &hashes, "--pepper-file", &pepper])?;
         self.say("A letter was lost: its code is revoked and not replaced, in a supplement");
-        let text = fs::read_to_string(&roll).map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
+        let text = fs::read_to_string(&roll)
+            .map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
         let lost: Vec<&str> = text.lines().take(1).chain(text.lines().skip(2).take(1)).collect();
         self.write("lost.csv", &(lost.join("\n") + "\n"))?;
         let manifest = format!("{hashes}/manifest.json");
@@ -140,9 +163,20 @@ impl Demo<'_> {
         if let Some(running) = running {
             office.extend(["--node", &running.admin]);
         }
-        self.votekit(&[&["load", &self.path("hashes"), "--pepper-file", &pepper], &office[..]].concat())?;
+        self.votekit(
+            &[&["load", &self.path("hashes"), "--pepper-file", &pepper], &office[..]].concat(),
+        )?;
         self.votekit(&[&["load", &self.path("supplement")], &office[..]].concat())?;
-        let create = ["election", "create", LAW, "--title-fr", "Loi sur l’eau", "--title-en", "Water Act", "--blank"];
+        let create = [
+            "election",
+            "create",
+            LAW,
+            "--title-fr",
+            "Loi sur l’eau",
+            "--title-en",
+            "Water Act",
+            "--blank",
+        ];
         self.votekit(&[&create[..], &["--results", "after_close"], &office[..]].concat())?;
         self.votekit(&[&["election", "open", LAW], &office[..]].concat())
     }
@@ -168,14 +202,17 @@ impl Demo<'_> {
         let arguments = &arguments[..arguments.len() - usize::from(self.services.is_empty())];
         self.show(arguments);
         let log = self.dir.join("node.log");
-        let log_file = fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
+        let log_file =
+            fs::File::create(&log).map_err(|error| CommandError::writing(&log, &error))?;
         let mut child = self
             .command(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log_file)
             .spawn()
-            .map_err(|error| CommandError::configuration(format!("the node cannot be started: {error}")))?;
+            .map_err(|error| {
+                CommandError::configuration(format!("the node cannot be started: {error}"))
+            })?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             // What does not read is told below.
@@ -192,7 +229,10 @@ impl Demo<'_> {
             _ => {
                 drop(NodeProcess { child, public: String::new(), admin: String::new() });
                 let said = fs::read_to_string(&log).unwrap_or_default();
-                Err(CommandError::configuration(format!("the node did not start: {}", said.trim_end())))
+                Err(CommandError::configuration(format!(
+                    "the node did not start: {}",
+                    said.trim_end()
+                )))
             }
         }
     }
@@ -200,7 +240,8 @@ impl Demo<'_> {
     /// Before the first vote, whoever will verify keeps the policy: who signs, and how many must.
     fn pin_policy(&self, node: &NodeProcess) -> Result<(), CommandError> {
         let client = Client::new(&node.public)?;
-        let policy = office::run(client.send(Method::GET, &format!("/log/{LAW}/policy"), &[], None))?;
+        let policy =
+            office::run(client.send(Method::GET, &format!("/log/{LAW}/policy"), &[], None))?;
         let pinned = self.dir.join("policy");
         fs::write(&pinned, policy.body).map_err(|error| CommandError::writing(&pinned, &error))?;
         self.context.output.note(format!("    its policy is pinned in {}", pinned.display()));
@@ -210,18 +251,22 @@ impl Demo<'_> {
     fn vote(&mut self, node: &NodeProcess) -> Result<(Expected, String), CommandError> {
         self.say("Electors vote: each once, then some of every kind that must not count");
         let roll = self.path("roll.csv");
-        let text = fs::read_to_string(&roll).map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
+        let text = fs::read_to_string(&roll)
+            .map_err(|error| CommandError::reading(Path::new(&roll), &error))?;
         let electors = read_roll(&text);
         let (first, second, mut expected) = vote_files(&electors);
         self.write("votes.csv", &first)?;
         self.write("votes-again.csv", &second)?;
-        for (votes, outcomes) in [("votes.csv", "outcomes.csv"), ("votes-again.csv", "outcomes-again.csv")] {
+        for (votes, outcomes) in
+            [("votes.csv", "outcomes.csv"), ("votes-again.csv", "outcomes-again.csv")]
+        {
             let (votes, outcomes) = (self.path(votes), self.path(outcomes));
             self.votekit(&["cast", "--node", &node.public, "--from", &votes, "-o", &outcomes])?;
         }
         self.say("One elector's connection breaks; the vote is sent again with the same key, and is the same request");
         let elector = &electors[0];
-        let ballot = Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
+        let ballot =
+            Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
         let client = Client::new(&node.public)?;
         let (once, again, receipt) = office::run(async {
             let once = answered(ballot_call::cast(&client, &ballot, "demo-key-1", 10).await?)?;
@@ -230,8 +275,14 @@ impl Demo<'_> {
             let receipt = client.send(Method::GET, &path, &[], None).await?;
             Ok((once, again, receipt))
         })?;
-        if once.request_id != again.request_id || once.status != "accepted" || again.status != "accepted" {
-            return Err(unexpected(&format!("a repeated request is {} and then {}", once.status, again.status)));
+        if once.request_id != again.request_id
+            || once.status != "accepted"
+            || again.status != "accepted"
+        {
+            return Err(unexpected(&format!(
+                "a repeated request is {} and then {}",
+                once.status, again.status
+            )));
         }
         expected.accepted += 1;
         expected.oui += 1;
@@ -240,7 +291,9 @@ impl Demo<'_> {
         }
         let path = self.dir.join("receipt.tlog-proof");
         fs::write(&path, receipt.body).map_err(|error| CommandError::writing(&path, &error))?;
-        self.context.output.note(format!("    twice request {}: accepted, counted once", once.request_id));
+        self.context
+            .output
+            .note(format!("    twice request {}: accepted, counted once", once.request_id));
         Ok((expected, once.request_id))
     }
 
@@ -257,10 +310,16 @@ impl Demo<'_> {
 
     fn check_accounts(&self, closed: &Value, expected: &Expected) -> Result<(), CommandError> {
         let invalid = expected.unknown + expected.revoked;
-        for (what, wanted) in [("accepted", expected.accepted), ("duplicate", expected.duplicate), ("invalid", invalid)] {
+        for (what, wanted) in [
+            ("accepted", expected.accepted),
+            ("duplicate", expected.duplicate),
+            ("invalid", invalid),
+        ] {
             let found = closed[what].as_u64();
             if found != Some(wanted) {
-                return Err(unexpected(&format!("{wanted} votes should be {what}, the node says {found:?}")));
+                return Err(unexpected(&format!(
+                    "{wanted} votes should be {what}, the node says {found:?}"
+                )));
             }
         }
         Ok(())
@@ -268,18 +327,44 @@ impl Demo<'_> {
 
     fn publish(&mut self, node: &NodeProcess) -> Result<String, CommandError> {
         self.say("The publication bundle is made from the public log");
-        let written = self.json(&["export", "bundle", &self.path("bundle"), "--node", &node.public, "--json"])?;
+        let written = self.json(&[
+            "export",
+            "bundle",
+            &self.path("bundle"),
+            "--node",
+            &node.public,
+            "--json",
+        ])?;
         self.log_leaves = written["leaves"].as_u64().unwrap_or_default();
         Ok(written["policy_fingerprint"].as_str().unwrap_or_default().to_owned())
     }
 
     fn verify(&mut self, fingerprint: &str) -> Result<(), CommandError> {
         self.say("Anyone checks the bundle and a receipt offline, against the policy that was pinned beforehand");
-        let (bundle, policy, hashes) = (self.path("bundle"), self.path("policy"), self.path("hashes"));
+        let (bundle, policy, hashes) =
+            (self.path("bundle"), self.path("policy"), self.path("hashes"));
         let supplement = self.path("supplement");
-        self.votekit(&["verify", "bundle", &bundle, "--policy", &policy, "--shards", &hashes, "--shards", &supplement])?;
+        self.votekit(&[
+            "verify",
+            "bundle",
+            &bundle,
+            "--policy",
+            &policy,
+            "--shards",
+            &hashes,
+            "--shards",
+            &supplement,
+        ])?;
         let receipt = self.path("receipt.tlog-proof");
-        self.votekit(&["verify", "receipt", &receipt, "--fingerprint", fingerprint, "--bundle", &bundle])
+        self.votekit(&[
+            "verify",
+            "receipt",
+            &receipt,
+            "--fingerprint",
+            fingerprint,
+            "--bundle",
+            &bundle,
+        ])
     }
 
     fn report(
@@ -293,7 +378,10 @@ impl Demo<'_> {
     ) -> Result<Report, CommandError> {
         let count = |choice: &str| {
             let choices = results["choices"].as_array().into_iter().flatten();
-            choices.filter(|row| row["id"] == choice).find_map(|row| row["count"].as_u64()).unwrap_or_default()
+            choices
+                .filter(|row| row["id"] == choice)
+                .find_map(|row| row["count"].as_u64())
+                .unwrap_or_default()
         };
         let counted = [("oui", count("oui")), ("non", count("non")), ("blanc", count("blanc"))];
         if counted != [("oui", expected.oui), ("non", expected.non), ("blanc", expected.blanc)] {
@@ -305,10 +393,18 @@ impl Demo<'_> {
             seconds: started.elapsed().as_secs(),
             outcomes: vec![
                 outcome("accepted", expected.accepted, "counted, each credential once"),
-                outcome("duplicate", expected.duplicate, "the credential had voted: recorded, not counted"),
+                outcome(
+                    "duplicate",
+                    expected.duplicate,
+                    "the credential had voted: recorded, not counted",
+                ),
                 outcome("unknown", expected.unknown, "no such credential: recorded as invalid"),
                 outcome("revoked", expected.revoked, "the code was revoked: recorded as invalid"),
-                outcome("malformed", expected.malformed, "refused at once, with the field and the rule"),
+                outcome(
+                    "malformed",
+                    expected.malformed,
+                    "refused at once, with the field and the rule",
+                ),
                 outcome("repeated", 1, "sent twice with one key: one request, counted once"),
             ],
             results: counted.to_vec(),
@@ -355,14 +451,22 @@ impl Demo<'_> {
     fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
         self.show(arguments);
         let said = self.output(arguments)?;
-        serde_json::from_str(&said).map_err(|error| CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" "))))
+        serde_json::from_str(&said).map_err(|error| {
+            CommandError::internal(format!("`votekit {}`: {error}", arguments.join(" ")))
+        })
     }
 
     /// Votekit, told of the services of this demo and of no others.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments);
-        for name in ["VOTEKIT_REGISTRY", "VOTEKIT_BALLOT_BOX", "VOTEKIT_LEDGER", "VOTEKIT_NAME", "VOTEKIT_ROLES"] {
+        for name in [
+            "VOTEKIT_REGISTRY",
+            "VOTEKIT_BALLOT_BOX",
+            "VOTEKIT_LEDGER",
+            "VOTEKIT_NAME",
+            "VOTEKIT_ROLES",
+        ] {
             command.env_remove(name);
         }
         command.envs(self.services.iter().map(|(name, value)| (name, value)));
@@ -370,16 +474,18 @@ impl Demo<'_> {
     }
 
     fn output(&self, arguments: &[&str]) -> Result<String, CommandError> {
-        let output = self
-            .command(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| CommandError::configuration(format!("votekit cannot be started: {error}")))?;
+        let output = self.command(arguments).stdin(Stdio::null()).output().map_err(|error| {
+            CommandError::configuration(format!("votekit cannot be started: {error}"))
+        })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(CommandError::internal(format!("`votekit {}` failed:\n{}", arguments.join(" "), said.trim_end())))
+        Err(CommandError::internal(format!(
+            "`votekit {}` failed:\n{}",
+            arguments.join(" "),
+            said.trim_end()
+        )))
     }
 
     fn path(&self, name: &str) -> String {
@@ -404,12 +510,19 @@ impl NodeProcess {
 
     /// Ends the node as an operator does, with SIGTERM.
     fn stop(mut self) -> Result<(), CommandError> {
-        if let Some(id) = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0)) {
+        if let Some(id) =
+            rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
+        {
             // A node that has ended already is what is wanted.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
-        let ended = self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
-        if ended.success() { Ok(()) } else { Err(CommandError::configuration(format!("the node ended: {ended}"))) }
+        let ended =
+            self.child.wait().map_err(|error| CommandError::configuration(error.to_string()))?;
+        if ended.success() {
+            Ok(())
+        } else {
+            Err(CommandError::configuration(format!("the node ended: {ended}")))
+        }
     }
 }
 
@@ -431,7 +544,9 @@ fn unexpected(what: &str) -> CommandError {
 
 fn quoted(argument: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@".contains(&byte);
-    if !argument.is_empty() && OsStr::new(argument).as_encoded_bytes().iter().all(|byte| plain(*byte)) {
+    if !argument.is_empty()
+        && OsStr::new(argument).as_encoded_bytes().iter().all(|byte| plain(*byte))
+    {
         argument.to_owned()
     } else {
         format!("'{argument}'")
@@ -440,7 +555,11 @@ fn quoted(argument: &str) -> String {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "\nA referendum of {} electors, held and verified in {} s", self.electors, self.seconds)?;
+        writeln!(
+            formatter,
+            "\nA referendum of {} electors, held and verified in {} s",
+            self.electors, self.seconds
+        )?;
         writeln!(formatter, "\nWhat became of the votes")?;
         for (name, count, meaning) in &self.outcomes {
             writeln!(formatter, "  {count:>7} {name:<10} {meaning}")?;

@@ -1,4 +1,5 @@
-//! Telling the official which rows are bad: on the terminal without their values, in the file of rejects with them.
+//! Telling the official which rows are bad: on the terminal without their values, in the file of
+//! rejects with them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -22,9 +23,14 @@ pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), Comm
     if conflicts.is_empty() {
         return Ok(());
     }
-    let mut message = format!("{name}: the same elector has two codes for the same law; nothing was written");
+    let mut message =
+        format!("{name}: the same elector has two codes for the same law; nothing was written");
     for conflict in conflicts.iter().take(PRINTED_MAX) {
-        let _ = write!(message, "\n  lines {} and {}, law {}", conflict.first_line, conflict.line, conflict.law_id);
+        let _ = write!(
+            message,
+            "\n  lines {} and {}, law {}",
+            conflict.first_line, conflict.line, conflict.law_id
+        );
     }
     and_more(&mut message, conflicts.len());
     let listed: Vec<Value> = conflicts
@@ -43,14 +49,19 @@ pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)], hint: &str) -> Result
     if total == 0 {
         return Ok(());
     }
-    let faults = || rolls.iter().flat_map(|(name, roll)| roll.faults.iter().map(move |fault| (*name, fault)));
+    let faults = || {
+        rolls.iter().flat_map(|(name, roll)| roll.faults.iter().map(move |fault| (*name, fault)))
+    };
     let mut message = format!("{total} bad {}; nothing was written", plural(total as u64, "row"));
     for (name, fault) in faults().take(PRINTED_MAX) {
         let _ = write!(message, "\n  {name}: {fault}");
     }
     and_more(&mut message, total);
-    let listed: Vec<Value> = faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
-    Err(CommandError::bad_input(message).hint(hint).details(json!({ "faults": listed, "faults_total": total })))
+    let listed: Vec<Value> =
+        faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
+    Err(CommandError::bad_input(message)
+        .hint(hint)
+        .details(json!({ "faults": listed, "faults_total": total })))
 }
 
 fn described(name: &str, fault: &RowFault) -> Value {
@@ -63,8 +74,13 @@ fn and_more(message: &mut String, total: usize) {
     }
 }
 
-/// Writes the bad rows as they stand, with what is wrong, to a file that the owner alone can read. It appears when committed.
-pub(super) fn write_rejects(path: &Path, source: &mut Source, roll: &HashedRoll) -> Result<StagedFile, CommandError> {
+/// Writes the bad rows as they stand, with what is wrong, to a file that the owner alone can read.
+/// It appears when committed.
+pub(super) fn write_rejects(
+    path: &Path,
+    source: &mut Source,
+    roll: &HashedRoll,
+) -> Result<StagedFile, CommandError> {
     let name = source.name().to_owned();
     let mut file = StagedFile::create(path, Secrecy::Private)?;
     let failed = |error: csv::Error| CommandError::writing(path, &error.into());
@@ -78,8 +94,11 @@ pub(super) fn write_rejects(path: &Path, source: &mut Source, roll: &HashedRoll)
         let mut rows = Rows::new(chunk.bytes(), chunk.line());
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
-                let [line, field, rule] = [fault.line.to_string(), fault.field.to_string(), fault.rule.to_string()];
-                table.write_record([line.as_bytes(), field.as_bytes(), rule.as_bytes(), row.bytes]).map_err(failed)?;
+                let [line, field, rule] =
+                    [fault.line.to_string(), fault.field.to_string(), fault.rule.to_string()];
+                table
+                    .write_record([line.as_bytes(), field.as_bytes(), rule.as_bytes(), row.bytes])
+                    .map_err(failed)?;
             }
         }
     }

@@ -14,13 +14,15 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::id::Digest;
 use votekit_core::roll::{
-    Chunk, GatheredRoll, HashScratch, HashedChunk, RollChunks, RollError, RollHasher, RollHashes, RollRules, Threads,
+    Chunk, GatheredRoll, HashScratch, HashedChunk, RollChunks, RollError, RollHasher, RollHashes,
+    RollRules, Threads,
 };
 
 use crate::error::CommandError;
 use crate::progress;
 
-/// Where a roll comes from. One that must be read twice and cannot be rewound is kept in a nameless file, gone with the process.
+/// Where a roll comes from. One that must be read twice and cannot be rewound is kept in a nameless
+/// file, gone with the process.
 pub(super) struct Source {
     name: String,
     input: Input,
@@ -38,7 +40,9 @@ impl Source {
     pub(super) fn open(path: &Path, again: bool) -> Result<Self, CommandError> {
         let keep = |name: &str| {
             let kept = again.then(tempfile::tempfile).transpose();
-            kept.map_err(|error| CommandError::configuration(format!("cannot keep a copy of {name}: {error}")))
+            kept.map_err(|error| {
+                CommandError::configuration(format!("cannot keep a copy of {name}: {error}"))
+            })
         };
         if path.as_os_str() == "-" {
             let name = "standard input".to_owned();
@@ -157,7 +161,8 @@ struct Gathering<'h> {
     hashes: Mutex<Gathered<'h>>,
     /// Told when earlier chunks have come.
     moved_on: Condvar,
-    /// How many chunks may be held for want of an earlier one. Each keeps its part of the roll in memory.
+    /// How many chunks may be held for want of an earlier one. Each keeps its part of the roll in
+    /// memory.
     held_max: u64,
 }
 
@@ -176,9 +181,11 @@ impl<'h> Gathering<'h> {
     fn add(&self, chunk: HashedChunk) {
         let gathered = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
         let far_ahead = |gathered: &mut Gathered<'h>| {
-            gathered.failed.is_none() && chunk.number() > gathered.hashes.next_number() + self.held_max
+            gathered.failed.is_none()
+                && chunk.number() > gathered.hashes.next_number() + self.held_max
         };
-        let mut gathered = self.moved_on.wait_while(gathered, far_ahead).unwrap_or_else(PoisonError::into_inner);
+        let mut gathered =
+            self.moved_on.wait_while(gathered, far_ahead).unwrap_or_else(PoisonError::into_inner);
         if gathered.failed.is_none() {
             gathered.failed = gathered.hashes.add(chunk).err();
         }

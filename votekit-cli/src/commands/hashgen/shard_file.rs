@@ -1,7 +1,9 @@
-//! Writing shard files: sorted, encoded, digested and handed to the system piece by piece, while a piece is in the cache.
+//! Writing shard files: sorted, encoded, digested and handed to the system piece by piece, while a
+//! piece is in the cache.
 //!
-//! Two files are written in turns, because SHA-256 of one file is a chain in which each step waits for the one before: with two chains a processor does
-//! the work of one while it waits for the other.
+//! Two files are written in turns, because SHA-256 of one file is a chain in which each step waits
+//! for the one before: with two chains a processor does the work of one while it waits for the
+//! other.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -27,8 +29,16 @@ pub(super) struct Planned<'k> {
 /// Keys of a piece.
 const KEYS_AT_ONCE: usize = 1024;
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const INITIAL: [u32; 8] = [
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
+    0x5be0_cd19,
+];
 
 /// Writes one shard or two, and does not wait for the disk. Gives their rows of the manifest.
 ///
@@ -40,8 +50,10 @@ pub(super) fn write(
     folder: &StagedFolder,
     out: &Path,
 ) -> Result<Vec<FileRow>, CommandError> {
-    let mut files: Vec<ShardFile<'_>> =
-        planned.iter().map(|planned| ShardFile::create(planned, format, folder)).collect::<Result<_, _>>()?;
+    let mut files: Vec<ShardFile<'_>> = planned
+        .iter()
+        .map(|planned| ShardFile::create(planned, format, folder))
+        .collect::<Result<_, _>>()?;
     loop {
         let mut more = false;
         for file in &mut files {
@@ -72,13 +84,27 @@ struct ShardFile<'k> {
 }
 
 impl<'k> ShardFile<'k> {
-    fn create(planned: &'k Planned<'k>, format: ShardFormat, folder: &StagedFolder) -> Result<Self, CommandError> {
+    fn create(
+        planned: &'k Planned<'k>,
+        format: ShardFormat,
+        folder: &StagedFolder,
+    ) -> Result<Self, CommandError> {
         let name = planned.head.file_name(format);
         let file = folder.create_file(&name)?;
         let mut bytes = Vec::new();
         let encoder = ShardEncoder::start(&planned.head, format, planned.ranks.len(), &mut bytes);
         let keys = planned.law.ranks(planned.ranks.clone());
-        Ok(Self { planned, name, file, keys, encoder, bytes, written: 0, length: 0, state: INITIAL })
+        Ok(Self {
+            planned,
+            name,
+            file,
+            keys,
+            encoder,
+            bytes,
+            written: 0,
+            length: 0,
+            state: INITIAL,
+        })
     }
 
     /// Writes some keys; false when there were none left.
@@ -86,7 +112,9 @@ impl<'k> ShardFile<'k> {
         let Some(keys) = self.keys.next_keys(KEYS_AT_ONCE) else { return Ok(false) };
         self.encoder.push(keys, &mut self.bytes);
         let piece = &self.bytes[self.written..];
-        self.file.write_all(piece).map_err(|error| CommandError::writing(&out.join(&self.name), &error))?;
+        self.file
+            .write_all(piece)
+            .map_err(|error| CommandError::writing(&out.join(&self.name), &error))?;
         self.length += piece.len() as u64;
         self.written = self.bytes.len();
         Ok(true)
@@ -120,7 +148,8 @@ impl<'k> ShardFile<'k> {
 }
 
 fn digest_in_turns(one: &mut ShardFile<'_>, other: &mut ShardFile<'_>) {
-    let (one_blocks, other_blocks) = (one.bytes.as_chunks::<64>().0, other.bytes.as_chunks::<64>().0);
+    let (one_blocks, other_blocks) =
+        (one.bytes.as_chunks::<64>().0, other.bytes.as_chunks::<64>().0);
     let both = one_blocks.len().min(other_blocks.len());
     for (one_block, other_block) in one_blocks.iter().zip(other_blocks) {
         compress256(&mut one.state, std::slice::from_ref(one_block));

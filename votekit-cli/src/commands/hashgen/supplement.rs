@@ -1,4 +1,5 @@
-//! `votekit hashgen --supplement-of`: late registrations and lost letters, as changes to a roll that is already hashed.
+//! `votekit hashgen --supplement-of`: late registrations and lost letters, as changes to a roll
+//! that is already hashed.
 
 use std::fmt;
 use std::fs;
@@ -17,7 +18,12 @@ use crate::context::Context;
 use crate::error::CommandError;
 
 /// Makes a supplement.
-pub(super) fn run(args: &Args, parent: &Path, pepper: Option<&Pepper>, context: &Context) -> Result<(), CommandError> {
+pub(super) fn run(
+    args: &Args,
+    parent: &Path,
+    pepper: Option<&Pepper>,
+    context: &Context,
+) -> Result<(), CommandError> {
     if args.add.is_none() && args.revoke.is_none() {
         return Err(CommandError::usage("a supplement needs --add FILE, --revoke FILE or both"));
     }
@@ -25,8 +31,9 @@ pub(super) fn run(args: &Args, parent: &Path, pepper: Option<&Pepper>, context: 
     let hasher = parent.hasher(pepper).map_err(|error| pepper_error(&error))?;
     let (add, add_digest) = read_changes(args, args.add.as_deref(), &hasher)?;
     let (revoke, revoke_digest) = read_changes(args, args.revoke.as_deref(), &hasher)?;
-    let hashed = hash_supplement(add, revoke)
-        .map_err(|error| CommandError::internal(format!("the changes would be inconsistent: {error}")))?;
+    let hashed = hash_supplement(add, revoke).map_err(|error| {
+        CommandError::internal(format!("the changes would be inconsistent: {error}"))
+    })?;
     refuse_bad_rows(args, &hashed)?;
     refuse_unknown_laws(&parent, &hashed)?;
 
@@ -51,12 +58,14 @@ pub(super) fn run(args: &Args, parent: &Path, pepper: Option<&Pepper>, context: 
 fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
     let path = if path.is_dir() { path.join(Manifest::FILE_NAME) } else { path.to_owned() };
     let bytes = fs::read(&path).map_err(|error| CommandError::reading(&path, &error))?;
-    Manifest::parse(&bytes).map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
+    Manifest::parse(&bytes)
+        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
 }
 
 fn pepper_error(error: &ManifestError) -> CommandError {
-    CommandError::bad_input(error.to_string())
-        .hint("a supplement is hashed as its parent is: give --pepper-file the same pepper, or none")
+    CommandError::bad_input(error.to_string()).hint(
+        "a supplement is hashed as its parent is: give --pepper-file the same pepper, or none",
+    )
 }
 
 fn read_changes(
@@ -72,7 +81,9 @@ fn read_changes(
 }
 
 fn refuse_bad_rows(args: &Args, hashed: &HashedSupplement) -> Result<(), CommandError> {
-    let name = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
+    let name = |path: &Option<PathBuf>| {
+        path.as_ref().map_or_else(String::new, |path| path.display().to_string())
+    };
     let (add, revoke) = (name(&args.add), name(&args.revoke));
     faults::refuse_conflicts(&add, &hashed.add)?;
     faults::refuse_conflicts(&revoke, &hashed.revoke)?;
@@ -88,7 +99,8 @@ fn refuse_bad_rows(args: &Args, hashed: &HashedSupplement) -> Result<(), Command
     }
 }
 
-/// The laws of a roll are known; those of a supplement's supplement are only known to the node that loads it.
+/// The laws of a roll are known; those of a supplement's supplement are only known to the node that
+/// loads it.
 fn refuse_unknown_laws(parent: &Manifest, hashed: &HashedSupplement) -> Result<(), CommandError> {
     let unknown = hashed.changes.iter().find(|changes| parent.law(changes.law_id()).is_none());
     match unknown {
@@ -100,7 +112,12 @@ fn refuse_unknown_laws(parent: &Manifest, hashed: &HashedSupplement) -> Result<(
     }
 }
 
-fn write_folder(args: &Args, parent: &Manifest, roll: RollFacts, changes: &[Changes]) -> Result<Manifest, CommandError> {
+fn write_folder(
+    args: &Args,
+    parent: &Manifest,
+    roll: RollFacts,
+    changes: &[Changes],
+) -> Result<Manifest, CommandError> {
     let folder = StagedFolder::create(&args.out)?;
     let mut body = ManifestBody {
         tool: TOOL.to_owned(),
@@ -118,7 +135,13 @@ fn write_folder(args: &Args, parent: &Manifest, roll: RollFacts, changes: &[Chan
         let (registered, revoked) = (changes.added_count(), changes.revoked_count());
         let file = Changes::file_name(&law_id);
         folder.write(&file, &bytes)?;
-        let row = FileRow { file, law_id: law_id.clone(), shard: 1, count: registered + revoked, sha256: Digest::of(&bytes) };
+        let row = FileRow {
+            file,
+            law_id: law_id.clone(),
+            shard: 1,
+            count: registered + revoked,
+            sha256: Digest::of(&bytes),
+        };
         body.changes.push(row);
         body.laws.push(LawRow { law_id, registered, shards: 0, revoked });
     }
@@ -161,6 +184,10 @@ impl fmt::Display for Report {
             writeln!(formatter, "{law_id}: {added} added, {revoked} revoked, {replaced} replaced")?;
         }
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
-        writeln!(formatter, "next: hand {} to the operators, who load it with 'votekit load'", self.out.display())
+        writeln!(
+            formatter,
+            "next: hand {} to the operators, who load it with 'votekit load'",
+            self.out.display()
+        )
     }
 }

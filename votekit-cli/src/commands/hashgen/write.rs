@@ -22,8 +22,9 @@ pub(super) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes everything and makes it appear, together with the file of rejects: without it nobody could mend the rows left out.
-    /// Gives the manifest, and the time that the disk took for what had been written.
+    /// Writes everything and makes it appear, together with the file of rejects: without it nobody
+    /// could mend the rows left out. Gives the manifest, and the time that the disk took for what
+    /// had been written.
     pub(super) fn write(
         &self,
         mut body: ManifestBody,
@@ -36,15 +37,21 @@ impl Folder<'_> {
         let bar = progress::count("Writing shards", Some(shards.len() as u64));
         // In pairs, unless that would leave threads without work.
         let together = if shards.len() >= 2 * pool.current_num_threads() { 2 } else { 1 };
-        let write = |shards| shard_file::write(shards, self.format, &folder, self.out).inspect(|rows| bar.inc(rows.len() as u64));
-        let rows: Result<Vec<_>, CommandError> = pool.install(|| shards.par_chunks(together).map(write).collect());
+        let write = |shards| {
+            shard_file::write(shards, self.format, &folder, self.out)
+                .inspect(|rows| bar.inc(rows.len() as u64))
+        };
+        let rows: Result<Vec<_>, CommandError> =
+            pool.install(|| shards.par_chunks(together).map(write).collect());
         bar.finish_and_clear();
         body.shards = rows?.into_iter().flatten().collect();
         body.laws = laws.iter().map(|law| law_row(law, &shards)).collect();
         let manifest = finish_manifest(body)?;
         let flush = Instant::now();
         // All at once, so that the disk can put them in the order it likes.
-        pool.install(|| manifest.body().shards.par_iter().try_for_each(|row| folder.sync_file(&row.file)))?;
+        pool.install(|| {
+            manifest.body().shards.par_iter().try_for_each(|row| folder.sync_file(&row.file))
+        })?;
         folder.write(Manifest::FILE_NAME, &manifest.encode())?;
         folder.commit_with(rejects)?;
         Ok((manifest, flush.elapsed()))
@@ -56,12 +63,19 @@ impl Folder<'_> {
             let law_id = law.law_id();
             let shards = law.count().div_ceil(self.shard_size);
             if shards > ShardHead::SHARDS_MAX {
-                let text = format!("the law {law_id} would have {shards} shards, more than {}", ShardHead::SHARDS_MAX);
+                let text = format!(
+                    "the law {law_id} would have {shards} shards, more than {}",
+                    ShardHead::SHARDS_MAX
+                );
                 return Err(CommandError::usage(text).hint("choose a larger --shard-size"));
             }
             for (shard, start) in (1..).zip((0..law.count()).step_by(self.shard_size)) {
                 let head = ShardHead { law_id: law_id.clone(), shard, shards: shards as u32 };
-                plan.push(Planned { head, law, ranks: start..law.count().min(start + self.shard_size) });
+                plan.push(Planned {
+                    head,
+                    law,
+                    ranks: start..law.count().min(start + self.shard_size),
+                });
             }
         }
         Ok(plan)

@@ -6,7 +6,9 @@ use votekit_core::chronicle::RollContent;
 use votekit_core::id::LawId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::services::registry::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
+use votekit_node::engine::services::registry::{
+    LawMeta, RedisRegistry, RollOrigin, refuse_settings,
+};
 use votekit_node::node::AdminError;
 use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
 
@@ -18,7 +20,8 @@ use crate::{office, progress, shared_registry};
 /// Checks the roll, the servers and what the registry holds; then loads.
 pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
     let data = args.office.data().map(DataFolder::peek).transpose()?;
-    let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref()).map_err(AdminError::Roll)?;
+    let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref())
+        .map_err(AdminError::Roll)?;
     let origin = RollOrigin::of(&roll.manifest);
     let report = office::run(async {
         let registry = shared_registry::open(url).await?;
@@ -58,15 +61,20 @@ async fn load(
             false => None,
         };
         let (keys, outcome, registered) = match (content, counted) {
-            (content, Some(survey)) => (electors(content), LoadOutcome::Unchanged, survey.registered()),
+            (content, Some(survey)) => {
+                (electors(content), LoadOutcome::Unchanged, survey.registered())
+            }
             (RollContent::Roll(keys), None) => {
                 let bar = progress::count("loading", Some(keys.len() as u64));
-                let loaded = registry.load_roll(law_id, keys, Some(origin), &|electors| bar.inc(electors)).await;
+                let loaded = registry
+                    .load_roll(law_id, keys, Some(origin), &|electors| bar.inc(electors))
+                    .await;
                 bar.finish_and_clear();
                 (keys.len() as u64, LoadOutcome::Loaded, loaded?)
             }
             (RollContent::Supplement(changes), None) => {
-                let registered = registry.load_supplement(law_id, &Arc::clone(changes), Some(origin)).await?;
+                let registered =
+                    registry.load_supplement(law_id, &Arc::clone(changes), Some(origin)).await?;
                 (electors(content), LoadOutcome::Loaded, registered)
             }
         };
@@ -83,7 +91,11 @@ fn electors(content: &RollContent) -> u64 {
 }
 
 /// A registry takes one roll, and its supplements.
-fn refuse_other(manifest: &Manifest, law_id: &LawId, meta: Option<&LawMeta>) -> Result<(), CommandError> {
+fn refuse_other(
+    manifest: &Manifest,
+    law_id: &LawId,
+    meta: Option<&LawMeta>,
+) -> Result<(), CommandError> {
     let digest = manifest.digest();
     let loaded = meta.map_or(&[][..], |meta| &meta.manifests);
     match manifest.body().parent {

@@ -12,19 +12,22 @@ use crate::commands::pepper::read_secret;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Starts the one line of a key file; the name and 64 hexadecimal digits follow, each behind a space.
+/// Starts the one line of a key file; the name and 64 hexadecimal digits follow, each behind a
+/// space.
 const PREFIX: &str = "votekit-official-key/1";
 
 /// Make a signing key for an official
 ///
-/// The file can be read by you alone, and nobody else may have it. What is printed is the verifier key: it is no secret. Hand it, in person,
-/// to whoever is to check your signatures; they give it to 'votekit manifest verify --vkey'.
+/// The file can be read by you alone, and nobody else may have it. What is printed is the verifier
+/// key: it is no secret. Hand it, in person, to whoever is to check your signatures; they give it
+/// to 'votekit manifest verify --vkey'.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit manifest keygen --name elections.example/marie-tremblay -o marie.key")]
 pub(super) struct Args {
-    /// Your name in signatures, without spaces and plus signs: best an address that you control, and your name
+    /// Your name in signatures, without spaces and plus signs: best an address that you control,
+    /// and your name
     #[arg(long)]
     name: KeyName,
 
@@ -47,8 +50,9 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut_slice())
-        .map_err(|error| CommandError::configuration(format!("the machine gives no random numbers: {error}")))?;
+    getrandom::fill(seed.as_mut_slice()).map_err(|error| {
+        CommandError::configuration(format!("the machine gives no random numbers: {error}"))
+    })?;
     let digits = Zeroizing::new(const_hex::encode(seed.as_slice()));
     let text = Zeroizing::new(format!("{PREFIX} {} {}\n", args.name, *digits));
     write_new(&args.output, Secrecy::Private, text.as_bytes())?;

@@ -16,8 +16,8 @@ use crate::error::CommandError;
 
 /// Sign the manifest of a hashed roll
 ///
-/// The whole folder is checked first, as 'votekit manifest verify' does. The signature is added to manifest.note; officials sign one
-/// after the other.
+/// The whole folder is checked first, as 'votekit manifest verify' does. The signature is added to
+/// manifest.note; officials sign one after the other.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -46,7 +46,13 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
-        writeln!(formatter, "signed by {}, {} in {}", self.signed_by, self.signatures, self.note.display())
+        writeln!(
+            formatter,
+            "signed by {}, {} in {}",
+            self.signed_by,
+            self.signatures,
+            self.note.display()
+        )
     }
 }
 
@@ -54,7 +60,10 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let key = key::read(&args.key, context)?;
     let name = key.verifier().name().clone();
     if args.name.as_ref().is_some_and(|asked| *asked != name) {
-        return Err(CommandError::bad_input(format!("{} is the key of {name}", args.key.display())));
+        return Err(CommandError::bad_input(format!(
+            "{} is the key of {name}",
+            args.key.display()
+        )));
     }
     let folder = verify::Folder::read(&args.dir)?;
     folder.refuse_findings()?;
@@ -62,11 +71,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let path = args.dir.join(Manifest::NOTE_FILE_NAME);
     let mut signatures = earlier_signatures(&path, &text)?;
     if signatures.iter().any(|signature| key.verifier().is_named_by(signature)) {
-        return Err(CommandError::bad_input(format!("{} is already signed by {name}", path.display())));
+        return Err(CommandError::bad_input(format!(
+            "{} is already signed by {name}",
+            path.display()
+        )));
     }
     signatures.push(key.sign(&text));
     let count = signatures.len();
-    let note = Note::new(text, signatures).map_err(|error| CommandError::internal(error.to_string()))?;
+    let note =
+        Note::new(text, signatures).map_err(|error| CommandError::internal(error.to_string()))?;
     replace(&path, note.to_string().as_bytes())?;
     context.output.result(&Report {
         manifest_sha256: folder.manifest.digest().to_hex(),
@@ -83,7 +96,8 @@ fn earlier_signatures(path: &Path, text: &str) -> Result<Vec<Signature>, Command
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(CommandError::reading(path, &error)),
     };
-    let note = Note::parse(&bytes).map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
+    let note = Note::parse(&bytes)
+        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
     if note.text() != text {
         return Err(CommandError::bad_input(format!("{} signs another manifest", path.display()))
             .hint("the manifest was made again after it was signed; remove the note, and have it signed again"));

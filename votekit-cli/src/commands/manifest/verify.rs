@@ -19,8 +19,8 @@ use crate::progress;
 
 /// Check a hashed roll: every file, every count, and the officials' signatures
 ///
-/// Every file that the manifest lists is read again in full. All that is wrong is listed, not only the first. Without --vkey signatures
-/// are not checked.
+/// Every file that the manifest lists is read again in full. All that is wrong is listed, not only
+/// the first. Without --vkey signatures are not checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -67,7 +67,9 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let mut folder = Folder::read(&args.dir)?;
     if let Some(path) = &args.pepper_file {
         let pepper = pepper::read(path, context)?;
-        folder.findings.extend(folder.manifest.hasher(Some(&pepper)).err().map(|error| error.to_string()));
+        folder
+            .findings
+            .extend(folder.manifest.hasher(Some(&pepper)).err().map(|error| error.to_string()));
     }
     folder.check_signatures(&args.vkeys)?;
     folder.refuse_findings()?;
@@ -91,10 +93,13 @@ impl Folder {
     /// Reads the manifest and holds every file against it.
     pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let manifest_path = path.join(Manifest::FILE_NAME);
-        let bytes = fs::read(&manifest_path).map_err(|error| CommandError::reading(&manifest_path, &error))?;
-        let manifest = Manifest::parse(&bytes)
-            .map_err(|error| CommandError::verification_failed(format!("{}: {error}", manifest_path.display())))?;
-        let rows: Vec<&FileRow> = manifest.body().shards.iter().chain(&manifest.body().changes).collect();
+        let bytes = fs::read(&manifest_path)
+            .map_err(|error| CommandError::reading(&manifest_path, &error))?;
+        let manifest = Manifest::parse(&bytes).map_err(|error| {
+            CommandError::verification_failed(format!("{}: {error}", manifest_path.display()))
+        })?;
+        let rows: Vec<&FileRow> =
+            manifest.body().shards.iter().chain(&manifest.body().changes).collect();
         let bar = progress::count("Checking files", Some(rows.len() as u64));
         let check = |row: &&FileRow| {
             let checked = check_file(path, &manifest, row);
@@ -118,7 +123,8 @@ impl Folder {
             read => read.map_err(|error| CommandError::reading(&path, &error))?,
         };
         if bytes.is_empty() {
-            self.findings.push(format!("there is no {}: nobody has signed", Manifest::NOTE_FILE_NAME));
+            self.findings
+                .push(format!("there is no {}: nobody has signed", Manifest::NOTE_FILE_NAME));
             return Ok(());
         }
         self.findings.extend(check_note(&bytes, &self.manifest.note_text(), keys));
@@ -131,14 +137,18 @@ impl Folder {
             return Ok(());
         }
         let list: String = self.findings.iter().map(|finding| format!("\n  {finding}")).collect();
-        Err(CommandError::verification_failed(format!("{} does not verify:{list}", self.path.display()))
-            .hint("do not load it; fetch the folder again from the official who made it")
-            .details(json!({ "findings": self.findings })))
+        Err(CommandError::verification_failed(format!(
+            "{} does not verify:{list}",
+            self.path.display()
+        ))
+        .hint("do not load it; fetch the folder again from the official who made it")
+        .details(json!({ "findings": self.findings })))
     }
 }
 
 fn check_file(folder: &Path, manifest: &Manifest, row: &FileRow) -> Result<(), String> {
-    let bytes = fs::read(folder.join(&row.file)).map_err(|error| CommandError::reading(row.file.as_ref(), &error).message)?;
+    let bytes = fs::read(folder.join(&row.file))
+        .map_err(|error| CommandError::reading(row.file.as_ref(), &error).message)?;
     let checked = if manifest.is_supplement() {
         manifest.read_changes(row, &bytes).map(drop)
     } else {
@@ -170,6 +180,10 @@ fn check_note(bytes: &[u8], text: &str, keys: &[VerifierKey]) -> Vec<String> {
         Err(error) => return vec![format!("{}: {error}", Manifest::NOTE_FILE_NAME)],
     };
     keys.iter()
-        .filter_map(|key| note.verify(std::slice::from_ref(key)).err().map(|error| format!("{}: {error}", key.name())))
+        .filter_map(|key| {
+            note.verify(std::slice::from_ref(key))
+                .err()
+                .map(|error| format!("{}: {error}", key.name()))
+        })
         .collect()
 }

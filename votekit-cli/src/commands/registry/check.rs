@@ -1,4 +1,5 @@
-//! `votekit registry check`: settings, counts, manifests, and how credentials stand, held against the log.
+//! `votekit registry check`: settings, counts, manifests, and how credentials stand, held against
+//! the log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,9 +19,10 @@ use crate::{office, shared_registry};
 
 /// Count the registry, and hold it against the ledger and the rolls that a node keeps
 ///
-/// The servers' settings are looked at, every election is counted, and with --data its manifests, its number of electors and a sample of its credentials are held against
-/// the log. A vote on its way, or a mark that Redis forgot, is told and is no failure: labels are hints. Electors that are missing, revoked on one side
-/// only, or of another roll end the command with exit code 5.
+/// The servers' settings are looked at, every election is counted, and with --data its manifests,
+/// its number of electors and a sample of its credentials are held against the log. A vote on its
+/// way, or a mark that Redis forgot, is told and is no failure: labels are hints. Electors that are
+/// missing, revoked on one side only, or of another roll end the command with exit code 5.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -78,11 +80,13 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             elections.push(check(args, &registry, archive.as_ref(), law_id).await?);
         }
         let electors = elections.iter().map(|checked| checked.registered + checked.revoked).sum();
-        let settings = registry.check_settings(electors).await?.iter().map(ToString::to_string).collect();
+        let settings =
+            registry.check_settings(electors).await?.iter().map(ToString::to_string).collect();
         Ok(Report { cluster: registry.is_cluster(), settings, elections })
     })?;
     context.output.result(&report)?;
-    let faults: Vec<&str> = report.elections.iter().flat_map(|checked| &checked.faults).map(String::as_str).collect();
+    let faults: Vec<&str> =
+        report.elections.iter().flat_map(|checked| &checked.faults).map(String::as_str).collect();
     if faults.is_empty() {
         return Ok(());
     }
@@ -98,11 +102,15 @@ async fn check(
     law_id: &LawId,
 ) -> Result<Checked, CommandError> {
     let log = match archive {
-        Some(archive) if archive.head(law_id)?.is_some() => Some(LogElectors::read(archive, law_id)?),
+        Some(archive) if archive.head(law_id)?.is_some() => {
+            Some(LogElectors::read(archive, law_id)?)
+        }
         _ => None,
     };
     let meta = registry.meta(law_id).await?;
-    let Some(meta) = meta.filter(|meta| meta.ready) else { return Ok(Checked::not_loaded(law_id, log.as_ref())) };
+    let Some(meta) = meta.filter(|meta| meta.ready) else {
+        return Ok(Checked::not_loaded(law_id, log.as_ref()));
+    };
     let mut checked = Checked::counted(law_id, &meta, &registry.survey(law_id).await?);
     if let Some(log) = &log {
         checked.hold_against(log, &meta);
@@ -127,7 +135,8 @@ impl Checked {
     fn not_loaded(law_id: &LawId, log: Option<&LogElectors>) -> Self {
         let wanted = log.is_some_and(|log| !log.origins.is_empty());
         let text = format!("{law_id}: no roll is loaded to its end");
-        let (faults, remarks) = if wanted { (vec![text], Vec::new()) } else { (Vec::new(), vec![text]) };
+        let (faults, remarks) =
+            if wanted { (vec![text], Vec::new()) } else { (Vec::new(), vec![text]) };
         Self {
             law_id: law_id.to_string(),
             registered: 0,
@@ -150,7 +159,11 @@ impl Checked {
             ));
         }
         if survey.registered() != meta.registered {
-            faults.push(format!("{law_id}: {} electors are registered, {} were loaded", survey.registered(), meta.registered));
+            faults.push(format!(
+                "{law_id}: {} electors are registered, {} were loaded",
+                survey.registered(),
+                meta.registered
+            ));
         }
         Self {
             law_id: law_id.to_string(),
@@ -168,29 +181,45 @@ impl Checked {
     fn hold_against(&mut self, log: &LogElectors, meta: &LawMeta) {
         let law_id = &self.law_id;
         if self.registered != log.registered {
-            self.faults.push(format!("{law_id}: {} electors are registered, {} by the log", self.registered, log.registered));
+            self.faults.push(format!(
+                "{law_id}: {} electors are registered, {} by the log",
+                self.registered, log.registered
+            ));
         }
         if let (Some(scheme), Some(origin)) = (&meta.scheme, log.origins.last())
             && *scheme != origin.scheme_word()
         {
-            self.faults.push(format!("{law_id}: loaded under {scheme}, the log has {}", origin.scheme_word()));
+            self.faults.push(format!(
+                "{law_id}: loaded under {scheme}, the log has {}",
+                origin.scheme_word()
+            ));
         }
         let log = log.manifests();
         for manifest in meta.manifests.iter().filter(|manifest| !log.contains(manifest)) {
-            self.faults.push(format!("{law_id}: manifest {manifest} was loaded, and has not taken effect by the log"));
+            self.faults.push(format!(
+                "{law_id}: manifest {manifest} was loaded, and has not taken effect by the log"
+            ));
         }
-        // What a node of an earlier version added bears no manifest: the counts tell whether it is there.
+        // What a node of an earlier version added bears no manifest: the counts tell whether it is
+        // there.
         for manifest in log.iter().filter(|manifest| !meta.manifests.contains(manifest)) {
-            self.remarks.push(format!("{law_id}: manifest {manifest} of the log is not among those that were loaded"));
+            self.remarks.push(format!(
+                "{law_id}: manifest {manifest} of the log is not among those that were loaded"
+            ));
         }
     }
 
     fn tell(&mut self, found: &BTreeMap<Difference, u64>) {
         for (difference, count) in found {
-            let text = format!("{}: {count} of {} credentials: {difference}", self.law_id, self.compared);
+            let text =
+                format!("{}: {count} of {} credentials: {difference}", self.law_id, self.compared);
             match difference {
-                Difference::Missing | Difference::NotRevoked | Difference::Revoked => self.faults.push(text),
-                Difference::Unmarked | Difference::OtherRequest | Difference::AheadOfTheLog => self.remarks.push(text),
+                Difference::Missing | Difference::NotRevoked | Difference::Revoked => {
+                    self.faults.push(text)
+                }
+                Difference::Unmarked | Difference::OtherRequest | Difference::AheadOfTheLog => {
+                    self.remarks.push(text)
+                }
             }
         }
     }
@@ -206,7 +235,17 @@ impl fmt::Display for Report {
             writeln!(formatter, "no roll is loaded")?;
         }
         for checked in &self.elections {
-            let Checked { law_id, registered, used, revoked, buckets, compared, remarks, faults, .. } = checked;
+            let Checked {
+                law_id,
+                registered,
+                used,
+                revoked,
+                buckets,
+                compared,
+                remarks,
+                faults,
+                ..
+            } = checked;
             writeln!(
                 formatter,
                 "{law_id}: {registered} electors registered, {used} marked, {revoked} revoked, in {buckets} buckets"

@@ -14,9 +14,10 @@ use crate::{office, progress, shared_registry};
 
 /// Make the registry anew from the ledger and the rolls that a node keeps
 ///
-/// Every election of the ledger is put back as its log tells it: who is registered, who is revoked, who has voted and by which request. Whatever the
-/// registry held of it goes. It can be interrupted and run again, and nodes may go on taking votes meanwhile; votes that are marked
-/// while it runs may be expected to be accepted twice, and the log decides as ever.
+/// Every election of the ledger is put back as its log tells it: who is registered, who is revoked,
+/// who has voted and by which request. Whatever the registry held of it goes. It can be interrupted
+/// and run again, and nodes may go on taking votes meanwhile; votes that are marked while it runs
+/// may be expected to be accepted twice, and the log decides as ever.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -62,11 +63,18 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             let electors = log.electors.iter().map(|list| list.keys.len() as u64).sum();
             refuse_settings(&registry.check_settings(electors).await?)?;
             let bar = progress::count("rebuilding", Some(electors));
-            let done = registry.rebuild(law_id, &log.electors, Some(&log.origins), &|electors| bar.inc(electors)).await;
+            let done = registry
+                .rebuild(law_id, &log.electors, Some(&log.origins), &|electors| bar.inc(electors))
+                .await;
             bar.finish_and_clear();
             done?;
             let manifests = log.manifests().iter().map(ToString::to_string).collect();
-            rebuilt.push(Rebuilt { law_id: law_id.to_string(), registered: log.registered, voted: log.accepted, manifests });
+            rebuilt.push(Rebuilt {
+                law_id: law_id.to_string(),
+                registered: log.registered,
+                voted: log.accepted,
+                manifests,
+            });
         }
         Ok(Report { elections: rebuilt })
     })?;
@@ -76,10 +84,16 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.elections.is_empty() {
-            return writeln!(formatter, "nothing to rebuild: the ledger has no election with a roll");
+            return writeln!(
+                formatter,
+                "nothing to rebuild: the ledger has no election with a roll"
+            );
         }
         for Rebuilt { law_id, registered, voted, .. } in &self.elections {
-            writeln!(formatter, "{law_id}: rebuilt, {registered} electors registered, {voted} of them have voted")?;
+            writeln!(
+                formatter,
+                "{law_id}: rebuilt, {registered} electors registered, {voted} of them have voted"
+            )?;
         }
         Ok(())
     }

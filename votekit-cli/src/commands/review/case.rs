@@ -77,12 +77,19 @@ impl Filter {
             Some(Kind::Invalid) => case.decision == "invalid",
         };
         let reason = self.reason.as_deref().is_none_or(|wanted| case.reason == Some(wanted));
-        let node = self.from_node.as_deref().is_none_or(|wanted| case.batch.split('/').next() == Some(wanted));
+        let node = self
+            .from_node
+            .as_deref()
+            .is_none_or(|wanted| case.batch.split('/').next() == Some(wanted));
         kind && reason && node && (!self.unmarked || case.remarks.is_empty())
     }
 
     /// The cases that are wanted, in the order of the log.
-    pub(super) fn cases(&self, archive: &Archive, law_id: &LawId) -> Result<Vec<Case>, CommandError> {
+    pub(super) fn cases(
+        &self,
+        archive: &Archive,
+        law_id: &LawId,
+    ) -> Result<Vec<Case>, CommandError> {
         let remarks = remarks(archive, law_id)?;
         let mut cases = Vec::new();
         for_each_case(archive, law_id, |entry, mut case| {
@@ -98,7 +105,11 @@ impl Filter {
 }
 
 /// One decided request, with its remarks; `None` when the log does not know it.
-pub(super) fn find(archive: &Archive, law_id: &LawId, request: RequestId) -> Result<Option<Case>, CommandError> {
+pub(super) fn find(
+    archive: &Archive,
+    law_id: &LawId,
+    request: RequestId,
+) -> Result<Option<Case>, CommandError> {
     let mut found = None;
     for_each_case(archive, law_id, |entry, case| {
         if entry.request == request {
@@ -118,12 +129,19 @@ pub(super) fn unknown(law_id: &LawId, request: RequestId) -> CommandError {
 }
 
 /// Hands over each decided request, without its remarks, in the order of the log.
-pub(super) fn for_each_case(archive: &Archive, law_id: &LawId, mut each: impl FnMut(&Entry, Case)) -> Result<(), CommandError> {
+pub(super) fn for_each_case(
+    archive: &Archive,
+    law_id: &LawId,
+    mut each: impl FnMut(&Entry, Case),
+) -> Result<(), CommandError> {
     let mut leaf_index = 0;
     let mut batch = None;
     archive.for_each_leaf(law_id, |bytes| -> Result<(), CommandError> {
-        let leaf = Leaf::parse(bytes)
-            .map_err(|error| CommandError::configuration(format!("leaf {leaf_index} of {law_id} is damaged: {error}")))?;
+        let leaf = Leaf::parse(bytes).map_err(|error| {
+            CommandError::configuration(format!(
+                "leaf {leaf_index} of {law_id} is damaged: {error}"
+            ))
+        })?;
         match leaf {
             Leaf::Batch(leaf) => batch = Some(leaf.number()),
             Leaf::Entry(entry) => each(&entry, case(&entry, batch, leaf_index)),
@@ -142,7 +160,9 @@ fn case(entry: &Entry, batch: Option<BatchNumber>, leaf_index: u64) -> Case {
         // A decision that a later version knows.
         _ => ("unknown to this version", None, None, None),
     };
-    let number = |number: BatchNumber| format!("{}/{}/{}", number.node.to_hex(), number.epoch.0, number.sequence.0);
+    let number = |number: BatchNumber| {
+        format!("{}/{}/{}", number.node.to_hex(), number.epoch.0, number.sequence.0)
+    };
     Case {
         request: entry.request.to_hex(),
         decision,
@@ -156,7 +176,10 @@ fn case(entry: &Entry, batch: Option<BatchNumber>, leaf_index: u64) -> Case {
     }
 }
 
-fn remarks(archive: &Archive, law_id: &LawId) -> Result<HashMap<RequestId, Vec<Remark>>, CommandError> {
+fn remarks(
+    archive: &Archive,
+    law_id: &LawId,
+) -> Result<HashMap<RequestId, Vec<Remark>>, CommandError> {
     let mut remarks: HashMap<RequestId, Vec<Remark>> = HashMap::new();
     for ReviewNote { request, at, by, text } in archive.review_notes(law_id)? {
         remarks.entry(request).or_default().push(Remark { at: at.to_rfc3339(), by, text });

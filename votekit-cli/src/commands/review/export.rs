@@ -42,10 +42,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let cases = args.filter.cases(&archive, &law_id)?;
     let bytes = match args.format {
         Format::Csv => to_csv(&cases),
-        Format::Json => serde_json::to_vec_pretty(&cases).map_err(anyhow::Error::from).map(|mut json| {
-            json.push(b'\n');
-            json
-        }),
+        Format::Json => {
+            serde_json::to_vec_pretty(&cases).map_err(anyhow::Error::from).map(|mut json| {
+                json.push(b'\n');
+                json
+            })
+        }
     }?;
     match &args.output {
         Some(path) => fs::write(path, bytes).map_err(|error| CommandError::writing(path, &error)),
@@ -55,10 +57,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
 
 fn to_csv(cases: &[Case]) -> Result<Vec<u8>, anyhow::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(["request_id", "status", "attempt", "reason", "minute", "batch", "leaf_index", "remarks"])?;
+    writer.write_record([
+        "request_id",
+        "status",
+        "attempt",
+        "reason",
+        "minute",
+        "batch",
+        "leaf_index",
+        "remarks",
+    ])?;
     for case in cases {
-        let remarks: Vec<String> =
-            case.remarks.iter().map(|remark| format!("{} {}: {}", remark.at, remark.by, remark.text)).collect();
+        let remarks: Vec<String> = case
+            .remarks
+            .iter()
+            .map(|remark| format!("{} {}: {}", remark.at, remark.by, remark.text))
+            .collect();
         writer.write_record([
             &case.request,
             case.decision,

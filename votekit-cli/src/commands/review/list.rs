@@ -39,7 +39,11 @@ impl fmt::Display for List {
                 (Some(attempt), _) => format!("attempt {attempt}"),
                 (None, reason) => reason.unwrap_or_default().to_owned(),
             };
-            let remarks = if case.remarks.is_empty() { String::new() } else { format!("  remarks: {}", case.remarks.len()) };
+            let remarks = if case.remarks.is_empty() {
+                String::new()
+            } else {
+                format!("  remarks: {}", case.remarks.len())
+            };
             writeln!(
                 formatter,
                 "{}  {}  {:<9}  {detail:<10}  batch {}{remarks}",

@@ -17,8 +17,8 @@ use crate::office;
 
 /// Keep a remark on a decided request
 ///
-/// A remark is kept in the ledger beside the log, with the time; it changes no decision and is not part of what is published. Without --ledger the node of the data folder must be
-/// stopped.
+/// A remark is kept in the ledger beside the log, with the time; it changes no decision and is not
+/// part of what is published. Without --ledger the node of the data folder must be stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -49,7 +49,12 @@ struct Kept {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let note = ReviewNote { request: args.request, at: UnixSeconds(now), by: args.by.clone(), text: args.text.clone() };
+    let note = ReviewNote {
+        request: args.request,
+        at: UnixSeconds(now),
+        by: args.by.clone(),
+        text: args.text.clone(),
+    };
     if let Some(rule) = note.broken_rule() {
         return Err(CommandError::bad_input(rule));
     }
@@ -58,19 +63,27 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             .hint("name the request alone: nothing that is kept may name an elector"));
     }
     let (archive, law_id) = args.source.open()?;
-    case::find(&archive, &law_id, args.request)?.ok_or_else(|| case::unknown(&law_id, args.request))?;
+    case::find(&archive, &law_id, args.request)?
+        .ok_or_else(|| case::unknown(&law_id, args.request))?;
     drop(archive);
     office::run(async {
         #[cfg(feature = "services")]
         if let Some(address) = args.source.ledger.address()? {
-            let ledger = votekit_node::engine::services::ledger::PostgresLedger::open(&address).await?;
+            let ledger =
+                votekit_node::engine::services::ledger::PostgresLedger::open(&address).await?;
             return Ok(ledger.add_review_note(&law_id, &note).await?);
         }
-        let ledger = EmbeddedLedger::open(&args.source.data)
-            .map_err(|error| CommandError::from(error).hint("is a node running on the data folder? stop it first"))?;
+        let ledger = EmbeddedLedger::open(&args.source.data).map_err(|error| {
+            CommandError::from(error).hint("is a node running on the data folder? stop it first")
+        })?;
         Ok(ledger.add_review_note(&law_id, &note).await?)
     })?;
-    context.output.result(&Kept { request: note.request.to_hex(), at: note.at.to_rfc3339(), by: note.by, text: note.text })
+    context.output.result(&Kept {
+        request: note.request.to_hex(),
+        at: note.at.to_rfc3339(),
+        by: note.by,
+        text: note.text,
+    })
 }
 
 /// Whether a text has nine digits in a row, or with single spaces or hyphens between.

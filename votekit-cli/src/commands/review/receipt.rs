@@ -20,9 +20,12 @@ pub(super) struct Receipt {
 
 /// Makes the proof of a leaf, and checks it against the checkpoint.
 pub(super) fn make(archive: &Archive, law_id: &LawId, index: u64) -> Result<Receipt, CommandError> {
-    let damaged = |rule: String| CommandError::verification_failed(format!("the log of {law_id} is damaged: {rule}"));
+    let damaged = |rule: String| {
+        CommandError::verification_failed(format!("the log of {law_id} is damaged: {rule}"))
+    };
     let head = archive.head(law_id)?.ok_or_else(|| damaged("it has no head".to_owned()))?;
-    let checkpoint = SignedCheckpoint::parse(&head.checkpoint).map_err(|error| damaged(error.to_string()))?;
+    let checkpoint =
+        SignedCheckpoint::parse(&head.checkpoint).map_err(|error| damaged(error.to_string()))?;
     let (size, root) = (checkpoint.unverified().size(), checkpoint.unverified().root());
     let ranges = beside(index, size);
     let mut hashers = vec![RootHasher::new(); ranges.len()];
@@ -38,8 +41,9 @@ pub(super) fn make(archive: &Archive, law_id: &LawId, index: u64) -> Result<Rece
         Ok(())
     })?;
     let path: Vec<TreeHash> = hashers.iter().map(RootHasher::root).collect();
-    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root)
-        .map_err(|error| damaged(format!("leaf {index} is not the one of the checkpoint: {error}")))?;
+    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root).map_err(|error| {
+        damaged(format!("leaf {index} is not the one of the checkpoint: {error}"))
+    })?;
     Ok(Receipt { proof: Proof::new(&leaf, index, path.clone(), checkpoint), path, size, root })
 }
 
@@ -69,15 +73,24 @@ mod tests {
     #[test]
     fn the_stretches_prove_each_leaf_of_any_log() {
         for size in 1..=40_u64 {
-            let leaves: Vec<TreeHash> = (0..size).map(|leaf| leaf_hash(&leaf.to_be_bytes())).collect();
+            let leaves: Vec<TreeHash> =
+                (0..size).map(|leaf| leaf_hash(&leaf.to_be_bytes())).collect();
             let root_of = |range: Range<u64>| {
                 let mut hasher = RootHasher::new();
-                leaves[range.start as usize..range.end as usize].iter().for_each(|leaf| hasher.push(*leaf));
+                leaves[range.start as usize..range.end as usize]
+                    .iter()
+                    .for_each(|leaf| hasher.push(*leaf));
                 hasher.root()
             };
             for index in 0..size {
                 let path: Vec<TreeHash> = beside(index, size).into_iter().map(root_of).collect();
-                let proven = verify_inclusion(&leaves[index as usize], index, size, &path, &root_of(0..size));
+                let proven = verify_inclusion(
+                    &leaves[index as usize],
+                    index,
+                    size,
+                    &path,
+                    &root_of(0..size),
+                );
                 assert_eq!(proven, Ok(()), "leaf {index} of {size}");
             }
         }

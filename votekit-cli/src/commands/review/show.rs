@@ -14,9 +14,11 @@ use super::receipt;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Show one decided request: what became of it, the other attempts of its credential, the remarks, its proof of inclusion
+/// Show one decided request: what became of it, the other attempts of its credential, the remarks,
+/// its proof of inclusion
 ///
-/// The proof is made from the whole log and checked against the checkpoint's root. With -o it is written as a receipt, which `votekit verify receipt` checks.
+/// The proof is made from the whole log and checked against the checkpoint's root. With -o it is
+/// written as a receipt, which `votekit verify receipt` checks.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -40,7 +42,8 @@ struct Report {
     case: Case,
     /// The request of the same credential that counts.
     accepted_request: Option<String>,
-    /// How many requests of the same credential were decided, this one included; 1 for an invalid one, whose credential the log does not tell.
+    /// How many requests of the same credential were decided, this one included; 1 for an invalid
+    /// one, whose credential the log does not tell.
     attempts: usize,
     inclusion: Inclusion,
 }
@@ -55,7 +58,8 @@ struct Inclusion {
 
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let (archive, law_id) = args.source.open()?;
-    let case = case::find(&archive, &law_id, args.request)?.ok_or_else(|| case::unknown(&law_id, args.request))?;
+    let case = case::find(&archive, &law_id, args.request)?
+        .ok_or_else(|| case::unknown(&law_id, args.request))?;
     let (mut accepted_request, mut attempts) = (None, 0);
     for_each_case(&archive, &law_id, |entry, other| {
         if case.hash.is_some() && other.hash == case.hash {
@@ -67,11 +71,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     })?;
     let receipt = receipt::make(&archive, &law_id, case.leaf_index)?;
     if let Some(path) = &args.output {
-        fs::write(path, receipt.proof.to_string()).map_err(|error| CommandError::writing(path, &error))?;
+        fs::write(path, receipt.proof.to_string())
+            .map_err(|error| CommandError::writing(path, &error))?;
     }
     let path = receipt.path.iter().map(|hash| const_hex::encode(hash.as_bytes())).collect();
-    let inclusion = Inclusion { log_size: receipt.size, root: const_hex::encode(receipt.root.as_bytes()), path };
-    context.output.result(&Report { law_id: law_id.to_string(), case, accepted_request, attempts: attempts.max(1), inclusion })
+    let inclusion = Inclusion {
+        log_size: receipt.size,
+        root: const_hex::encode(receipt.root.as_bytes()),
+        path,
+    };
+    context.output.result(&Report {
+        law_id: law_id.to_string(),
+        case,
+        accepted_request,
+        attempts: attempts.max(1),
+        inclusion,
+    })
 }
 
 impl fmt::Display for Report {
@@ -79,11 +94,17 @@ impl fmt::Display for Report {
         let case = &self.case;
         writeln!(formatter, "request {} of {}", case.request, self.law_id)?;
         match (case.attempt, case.reason) {
-            (Some(attempt), _) => writeln!(formatter, "  duplicate: attempt {attempt} of {}", self.attempts)?,
+            (Some(attempt), _) => {
+                writeln!(formatter, "  duplicate: attempt {attempt} of {}", self.attempts)?
+            }
             (None, Some(reason)) => writeln!(formatter, "  invalid: {reason}")?,
-            (None, None) => writeln!(formatter, "  accepted; attempts of its credential: {}", self.attempts)?,
+            (None, None) => {
+                writeln!(formatter, "  accepted; attempts of its credential: {}", self.attempts)?
+            }
         }
-        if let Some(accepted) = self.accepted_request.as_ref().filter(|accepted| **accepted != case.request) {
+        if let Some(accepted) =
+            self.accepted_request.as_ref().filter(|accepted| **accepted != case.request)
+        {
             writeln!(formatter, "  the request that counts is {accepted}")?;
         }
         writeln!(formatter, "  received in the minute {}, in batch {}", case.minute, case.batch)?;

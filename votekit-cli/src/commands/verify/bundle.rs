@@ -30,7 +30,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     trust: Trust,
 
-    /// A folder with a manifest and its shards or change file, to check that every accepted hash was registered; once for the roll and each supplement
+    /// A folder with a manifest and its shards or change file, to check that every accepted hash
+    /// was registered; once for the roll and each supplement
     #[arg(long, value_name = "DIR")]
     shards: Vec<PathBuf>,
 }
@@ -39,27 +40,34 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let pin = args.trust.pin()?;
     let bundle = BundleFolder::open(&args.bundle, "verifying")?;
-    let shards: Result<Vec<_>, _> = args.shards.iter().map(|folder| BundleFolder::open(folder, "registered")).collect();
+    let shards: Result<Vec<_>, _> =
+        args.shards.iter().map(|folder| BundleFolder::open(folder, "registered")).collect();
     let shards = shards?;
     let options = Options {
         pin,
         shards: shards.iter().map(|folder| folder as &dyn Source).collect(),
         threads: thread::available_parallelism().map_or(1, usize::from),
     };
-    let verification = verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.to_string()));
+    let verification =
+        verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.to_string()));
     bundle.finish();
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;
     context.output.result(&Report(&verification))?;
     match (verification.failures.total(), verification.authenticated) {
         (0, true) => Ok(()),
-        (0, false) => {
-            Err(CommandError::not_authenticated("the bundle is consistent, but nothing proves who made it").hint(PIN_HINT))
-        }
+        (0, false) => Err(CommandError::not_authenticated(
+            "the bundle is consistent, but nothing proves who made it",
+        )
+        .hint(PIN_HINT)),
         (count, _) => {
             let rules = verification.failures.counts().len();
             let plural = |count: u64| if count == 1 { "" } else { "s" };
-            let text = format!("{count} failure{}, of {rules} rule{}", plural(count), plural(rules as u64));
+            let text = format!(
+                "{count} failure{}, of {rules} rule{}",
+                plural(count),
+                plural(rules as u64)
+            );
             Err(CommandError::verification_failed(format!("the bundle does not verify: {text}")))
         }
     }
@@ -76,8 +84,11 @@ impl serde::Serialize for Report<'_> {
                 "file": failure.file, "line": failure.line, "rule": failure.rule.name(), "found": failure.found,
             })
         });
-        let counts: serde_json::Map<String, Value> =
-            failures.counts().iter().map(|(rule, count)| (rule.name().to_owned(), (*count).into())).collect();
+        let counts: serde_json::Map<String, Value> = failures
+            .counts()
+            .iter()
+            .map(|(rule, count)| (rule.name().to_owned(), (*count).into()))
+            .collect();
         json!({
             "verified": self.0.is_proven(),
             "consistent": failures.is_empty(),
@@ -110,7 +121,11 @@ impl fmt::Display for Report<'_> {
             writeln!(out, "signed:     as {origin}, cosigned by {}", found.cosigned_by.join(", "))?;
         }
         if let Some(fingerprint) = &found.fingerprint {
-            writeln!(out, "policy:     {fingerprint}{}", if found.authenticated { " (as pinned)" } else { "" })?;
+            writeln!(
+                out,
+                "policy:     {fingerprint}{}",
+                if found.authenticated { " (as pinned)" } else { "" }
+            )?;
         }
         let report = &found.report;
         writeln!(
@@ -120,7 +135,10 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(out, "electors:   {} registered", found.registered)?;
         if found.shards_checked {
-            writeln!(out, "shards:     every accepted and duplicate vote was looked up in the shards given")?;
+            writeln!(
+                out,
+                "shards:     every accepted and duplicate vote was looked up in the shards given"
+            )?;
         }
         self.write_results(out)?;
         self.write_failures(out)?;
@@ -130,7 +148,9 @@ impl fmt::Display for Report<'_> {
 
 impl Report<'_> {
     fn write_election(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(definition) = &self.0.definition else { return writeln!(out, "election:   the log defines none") };
+        let Some(definition) = &self.0.definition else {
+            return writeln!(out, "election:   the log defines none");
+        };
         let nature = if definition.binding { "binding" } else { "not binding" };
         let (fr, en) = (printable(&definition.title.fr), printable(&definition.title.en));
         writeln!(out, "election:   {} ({nature}): {fr} / {en}", definition.law_id)?;
@@ -141,7 +161,11 @@ impl Report<'_> {
         let Some(results) = &self.0.results else {
             return writeln!(out, "results:    none yet: no totals are opened");
         };
-        let caution = if self.0.failures.is_empty() { "" } else { " (as the log states them; see the failures below)" };
+        let caution = if self.0.failures.is_empty() {
+            ""
+        } else {
+            " (as the log states them; see the failures below)"
+        };
         writeln!(out, "results:{caution}")?;
         for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
             writeln!(out, "{count:>12}  {} / {}", printable(&choice.fr), printable(&choice.en))?;
@@ -150,7 +174,13 @@ impl Report<'_> {
             writeln!(out, "{:>12}  illisible / spoiled", results.counts.spoiled)?;
         }
         let turnout = results.turnout_basis_points();
-        writeln!(out, "{:>12}  in all, turnout {}.{:02} %", results.counts.total(), turnout / 100, turnout % 100)
+        writeln!(
+            out,
+            "{:>12}  in all, turnout {}.{:02} %",
+            results.counts.total(),
+            turnout / 100,
+            turnout % 100
+        )
     }
 
     fn write_failures(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,10 +202,16 @@ impl Report<'_> {
     fn write_verdict(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0.failures.is_empty(), self.0.authenticated) {
             (true, true) => {
-                write!(out, "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it")
+                write!(
+                    out,
+                    "VERIFIED: the authorities of the pinned policy vouch for this log, and the result follows from it"
+                )
             }
             (true, false) => {
-                write!(out, "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it")
+                write!(
+                    out,
+                    "CONSISTENT, NOT AUTHENTICATED: everything fits together, but anyone could have made it"
+                )
             }
             (false, _) => write!(out, "FAILED: do not rely on this bundle"),
         }

@@ -45,14 +45,19 @@ pub(crate) struct Args {
 /// Verifies and says what the receipt proves.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let bytes = read(&args.receipt)?;
-    let receipt = Proof::parse(&bytes)
-        .map_err(|error| CommandError::bad_input(format!("{} is no receipt: {error}", args.receipt.display())))?;
-    let entry = Entry::parse(receipt.extra())
-        .map_err(|_| CommandError::verification_failed(format!("{} carries no decision on a vote", args.receipt.display())))?;
+    let receipt = Proof::parse(&bytes).map_err(|error| {
+        CommandError::bad_input(format!("{} is no receipt: {error}", args.receipt.display()))
+    })?;
+    let entry = Entry::parse(receipt.extra()).map_err(|_| {
+        CommandError::verification_failed(format!(
+            "{} carries no decision on a vote",
+            args.receipt.display()
+        ))
+    })?;
     let (policy, authenticated) = policy(args)?;
-    let verified = receipt
-        .verify(receipt.extra(), &policy)
-        .map_err(|error| CommandError::verification_failed(format!("{}: {error}", args.receipt.display())))?;
+    let verified = receipt.verify(receipt.extra(), &policy).map_err(|error| {
+        CommandError::verification_failed(format!("{}: {error}", args.receipt.display()))
+    })?;
     let checkpoint = verified.checkpoint.checkpoint();
     if let Some(folder) = &args.bundle {
         check_bundle(folder, &receipt)?;
@@ -71,27 +76,34 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     if authenticated {
         return Ok(());
     }
-    Err(CommandError::not_authenticated("the receipt is consistent, but nothing proves who made it").hint(PIN_HINT))
+    Err(CommandError::not_authenticated(
+        "the receipt is consistent, but nothing proves who made it",
+    )
+    .hint(PIN_HINT))
 }
 
 /// The policy to hold the receipt against, and whether it was pinned.
 fn policy(args: &Args) -> Result<(Policy, bool), CommandError> {
     let from_bundle = || match &args.bundle {
         Some(folder) => read(&folder.join("policy")),
-        None => Err(CommandError::usage("a receipt is held against a policy, and none is given").hint(PIN_HINT)),
+        None => Err(CommandError::usage("a receipt is held against a policy, and none is given")
+            .hint(PIN_HINT)),
     };
     let (bytes, authenticated) = match args.trust.pin()? {
         Some(Pin::Policy(bytes)) => (bytes, true),
         Some(Pin::Fingerprint(fingerprint)) => {
             let bytes = from_bundle()?;
             if Digest::of(&bytes) != fingerprint {
-                return Err(CommandError::verification_failed("the bundle's policy is not the one of that fingerprint"));
+                return Err(CommandError::verification_failed(
+                    "the bundle's policy is not the one of that fingerprint",
+                ));
             }
             (bytes, true)
         }
         None => (from_bundle()?, false),
     };
-    let policy = Policy::parse(&bytes).map_err(|error| CommandError::bad_input(format!("the policy: {error}")))?;
+    let policy = Policy::parse(&bytes)
+        .map_err(|error| CommandError::bad_input(format!("the policy: {error}")))?;
     Ok((policy, authenticated))
 }
 
@@ -102,8 +114,11 @@ fn check_bundle(folder: &Path, receipt: &Proof) -> Result<(), CommandError> {
     let found = found.map_err(|error| CommandError::reading(folder, &error))?;
     let Some(first) = found.failures.list().first() else { return Ok(()) };
     let message: Vec<String> = found.failures.list().iter().map(ToString::to_string).collect();
-    Err(CommandError::verification_failed(format!("the bundle does not hold what the receipt promised\n{}", message.join("\n")))
-        .details(serde_json::json!({ "rule": first.rule.name() })))
+    Err(CommandError::verification_failed(format!(
+        "the bundle does not hold what the receipt promised\n{}",
+        message.join("\n")
+    ))
+    .details(serde_json::json!({ "rule": first.rule.name() })))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
@@ -129,12 +144,19 @@ impl fmt::Display for Report {
         writeln!(out, "request:   {}", self.request_id)?;
         writeln!(out, "decision:  {}: {}", self.decision, self.meaning)?;
         writeln!(out, "received:  in the minute from {}", self.received)?;
-        writeln!(out, "recorded:  leaf {} of {} in the log {}", self.index, self.size, self.origin)?;
+        writeln!(
+            out,
+            "recorded:  leaf {} of {} in the log {}",
+            self.index, self.size, self.origin
+        )?;
         if self.in_bundle {
             writeln!(out, "published: the bundle holds this decision in its place")?;
         }
         match self.authenticated {
-            true => write!(out, "VERIFIED: the authorities of the pinned policy signed a log that holds this decision"),
+            true => write!(
+                out,
+                "VERIFIED: the authorities of the pinned policy signed a log that holds this decision"
+            ),
             false => write!(out, "CONSISTENT, NOT AUTHENTICATED: anyone could have made it"),
         }
     }

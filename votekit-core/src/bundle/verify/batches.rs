@@ -24,7 +24,10 @@ impl Batches {
         match event {
             NodeEvent::Admitted { node, key } => {
                 if key.node_id() != *node {
-                    line.fail(Rule::NodeAdmission, format_args!("node {node} is not the id of its key"));
+                    line.fail(
+                        Rule::NodeAdmission,
+                        format_args!("node {node} is not the id of its key"),
+                    );
                 }
                 if !self.nodes.insert(*node) {
                     line.fail(Rule::NodeAdmission, format_args!("node {node} is admitted twice"));
@@ -36,20 +39,34 @@ impl Batches {
                     line.fail(Rule::NodeRetirement, format_args!("node {node} was never admitted"));
                 }
                 if progress.ended {
-                    line.fail(Rule::NodeRetirement, format_args!("epoch {} of node {node} has ended already", epoch.0));
+                    line.fail(
+                        Rule::NodeRetirement,
+                        format_args!("epoch {} of node {node} has ended already", epoch.0),
+                    );
                 }
                 let held = self.fold.retire(*node, *epoch);
                 if held != *through {
-                    let what = format_args!("epoch {} of node {node} is cut at {}, the log holds {}", epoch.0, through.0, held.0);
+                    let what = format_args!(
+                        "epoch {} of node {node} is cut at {}, the log holds {}",
+                        epoch.0, through.0, held.0
+                    );
                     line.fail(Rule::NodeRetirement, what);
                 }
             }
         }
     }
 
-    pub(super) fn take_batch(&mut self, batch: &BatchLeaf, state: Option<State>, line: &mut Line<'_>) {
+    pub(super) fn take_batch(
+        &mut self,
+        batch: &BatchLeaf,
+        state: Option<State>,
+        line: &mut Line<'_>,
+    ) {
         if !self.nodes.contains(&batch.node) {
-            line.fail(Rule::NodeAdmission, format_args!("a batch of node {}, which is not admitted", batch.node));
+            line.fail(
+                Rule::NodeAdmission,
+                format_args!("a batch of node {}, which is not admitted", batch.node),
+            );
         }
         if !matches!(state, Some(State::Open | State::Closing)) {
             line.fail(Rule::BatchState, format_args!("a batch while the poll is not open"));
@@ -64,7 +81,10 @@ impl Batches {
         let Some((count, entries)) = &mut self.current else { return };
         *entries = entries.saturating_add(1);
         if entries > count {
-            line.fail(Rule::BatchCount, format_args!("entry {entries} of a batch of {count} envelopes"));
+            line.fail(
+                Rule::BatchCount,
+                format_args!("entry {entries} of a batch of {count} envelopes"),
+            );
         }
     }
 
@@ -74,7 +94,10 @@ impl Batches {
 
     pub(super) fn check_ended(&self, line: &mut Line<'_>) {
         for (node, epoch) in self.fold.open_epochs() {
-            line.fail(Rule::EpochEnd, format_args!("epoch {} of node {node} has not ended", epoch.0));
+            line.fail(
+                Rule::EpochEnd,
+                format_args!("epoch {} of node {node} has not ended", epoch.0),
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The files of a bundle: each read once, held against what proves it, and against the index at the end.
+//! The files of a bundle: each read once, held against what proves it, and against the index at the
+//! end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -21,9 +22,17 @@ use crate::manifest::Manifest;
 /// No file but the leaves is honestly longer, in bytes.
 const SMALL_FILE_LENGTH_MAX: u64 = 64 << 20;
 
-pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verification, ReadError> {
+pub(super) fn verify(
+    source: &dyn Source,
+    options: &Options<'_>,
+) -> Result<Verification, ReadError> {
     let names = source.names().map_err(|source| ReadError { file: String::new(), source })?;
-    let mut bundle = Bundle { source, names: names.into_iter().collect(), rows: BTreeMap::new(), failures: Failures::default() };
+    let mut bundle = Bundle {
+        source,
+        names: names.into_iter().collect(),
+        rows: BTreeMap::new(),
+        failures: Failures::default(),
+    };
     let index = bundle.read_small(file::INDEX)?;
     let policy = bundle.read_small(file::POLICY)?;
     let checkpoint = bundle.read_small(file::CHECKPOINT)?;
@@ -33,7 +42,11 @@ pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verif
     let shards_checked = shards.is_some();
 
     let signed = bundle.parse_checkpoint(checkpoint.as_deref());
-    let leaders = policy_used.iter().flat_map(Policy::witnesses).map(|witness| witness.name.to_string()).collect();
+    let leaders = policy_used
+        .iter()
+        .flat_map(Policy::witnesses)
+        .map(|witness| witness.name.to_string())
+        .collect();
     let (capacity, seed) = table_size(signed.as_ref());
     let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed);
     let ending = bundle.read_leaves(&mut log, options.threads)?;
@@ -53,7 +66,11 @@ pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verif
         leaves: account.leaves(),
         root,
         origin: verified.as_ref().map(|verified| verified.checkpoint().origin().to_owned()),
-        cosigned_by: verified.iter().flat_map(|verified| verified.cosignatures()).map(|one| one.witness.to_string()).collect(),
+        cosigned_by: verified
+            .iter()
+            .flat_map(|verified| verified.cosignatures())
+            .map(|one| one.witness.to_string())
+            .collect(),
         fingerprint: policy.as_deref().map(Digest::of),
         shards_checked,
         authenticated,
@@ -61,10 +78,12 @@ pub(super) fn verify(source: &dyn Source, options: &Options<'_>) -> Result<Verif
     })
 }
 
-/// Room for the entries a log of this size can have, never more than 2^24 before any is read; and a seed that nobody chooses without changing the log.
+/// Room for the entries a log of this size can have, never more than 2^24 before any is read; and a
+/// seed that nobody chooses without changing the log.
 fn table_size(signed: Option<&SignedCheckpoint>) -> (usize, u64) {
     let Some(checkpoint) = signed.map(SignedCheckpoint::unverified) else { return (0, 0) };
-    let seed = checkpoint.root().as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    let seed =
+        checkpoint.root().as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     (usize::try_from(checkpoint.size().min(1 << 24)).unwrap_or(0), seed)
 }
 
@@ -87,7 +106,10 @@ impl Bundle<'_> {
             self.fail(name, Rule::FileMissing, format_args!("the file is missing"));
             return Ok(None);
         }
-        self.source.open(name).map(Some).map_err(|source| ReadError { file: name.to_owned(), source })
+        self.source
+            .open(name)
+            .map(Some)
+            .map_err(|source| ReadError { file: name.to_owned(), source })
     }
 
     /// Reads a file whole. `None` if it is missing or far too long.
@@ -98,7 +120,11 @@ impl Bundle<'_> {
         length.map_err(|source| ReadError { file: name.to_owned(), source })?;
         let size = bytes.len() as u64;
         if size > SMALL_FILE_LENGTH_MAX {
-            self.fail(name, Rule::FileSize, format_args!("the file has more than {SMALL_FILE_LENGTH_MAX} bytes"));
+            self.fail(
+                name,
+                Rule::FileSize,
+                format_args!("the file has more than {SMALL_FILE_LENGTH_MAX} bytes"),
+            );
             return Ok(None);
         }
         self.note(name, size, Digest::of(&bytes));
@@ -109,7 +135,8 @@ impl Bundle<'_> {
         self.rows.insert(name.to_owned(), IndexRow { file: name.to_owned(), size, sha256 });
     }
 
-    /// The policy to verify with (the pinned one if its bytes are there), and whether the bundle's own is the pinned one.
+    /// The policy to verify with (the pinned one if its bytes are there), and whether the bundle's
+    /// own is the pinned one.
     fn check_policy(&mut self, bytes: Option<&[u8]>, pin: Option<&Pin>) -> (Option<Policy>, bool) {
         let authenticated = match (pin, bytes) {
             (None, _) | (_, None) => false,
@@ -117,7 +144,11 @@ impl Bundle<'_> {
             (Some(Pin::Fingerprint(fingerprint)), Some(bytes)) => *fingerprint == Digest::of(bytes),
         };
         if pin.is_some() && bytes.is_some() && !authenticated {
-            self.fail(file::POLICY, Rule::PolicyPinned, format_args!("this is not the policy that was pinned"));
+            self.fail(
+                file::POLICY,
+                Rule::PolicyPinned,
+                format_args!("this is not the policy that was pinned"),
+            );
         }
         let own = bytes.map(Policy::parse);
         if let Some(Err(error)) = &own {
@@ -132,7 +163,8 @@ impl Bundle<'_> {
 
     /// Every manifest in the folder that reads. Which of them belong there the log will tell.
     fn read_manifests(&mut self) -> Result<BTreeMap<Digest, Manifest>, ReadError> {
-        let names: Vec<String> = self.names.iter().filter(|name| manifest_digest(name).is_some()).cloned().collect();
+        let names: Vec<String> =
+            self.names.iter().filter(|name| manifest_digest(name).is_some()).cloned().collect();
         let mut manifests = BTreeMap::new();
         for name in names {
             let Some(bytes) = self.read_small(&name)? else { continue };
@@ -152,29 +184,44 @@ impl Bundle<'_> {
         let named: BTreeSet<String> = log.account.manifests().iter().map(file::manifest).collect();
         for name in &named {
             if !self.names.contains(name) {
-                self.fail(name, Rule::Manifest, format_args!("the log names this manifest, and it is missing"));
+                self.fail(
+                    name,
+                    Rule::Manifest,
+                    format_args!("the log names this manifest, and it is missing"),
+                );
             }
         }
         let known = [file::INDEX, file::README, file::LEAVES, file::CHECKPOINT, file::POLICY];
         let results = [file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST];
         for name in self.names.clone() {
-            if !known.contains(&name.as_str()) && !results.contains(&name.as_str()) && !named.contains(&name) {
+            if !known.contains(&name.as_str())
+                && !results.contains(&name.as_str())
+                && !named.contains(&name)
+            {
                 let shown = name.escape_debug().to_string();
-                self.fail(&shown, Rule::FileExtra, format_args!("the file does not belong to the bundle"));
+                self.fail(
+                    &shown,
+                    Rule::FileExtra,
+                    format_args!("the file does not belong to the bundle"),
+                );
             }
         }
     }
 
     fn parse_checkpoint(&mut self, bytes: Option<&[u8]>) -> Option<SignedCheckpoint> {
         let parsed = SignedCheckpoint::parse(bytes?);
-        parsed.map_err(|error| self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"))).ok()
+        parsed
+            .map_err(|error| self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}")))
+            .ok()
     }
 
     fn read_leaves(&mut self, log: &mut Log<'_>, threads: usize) -> Result<Ending, ReadError> {
         let mut failures = std::mem::take(&mut self.failures);
         let read = match self.open(file::LEAVES)? {
             None => leaves::read(&mut std::io::empty(), 1, |_, _| {}),
-            Some(mut reader) => leaves::read(&mut reader, threads, |item, root| log.take(item, root, &mut failures)),
+            Some(mut reader) => {
+                leaves::read(&mut reader, threads, |item, root| log.take(item, root, &mut failures))
+            }
         };
         let ending = read.map_err(|source| ReadError { file: file::LEAVES.to_owned(), source })?;
         if let Some((line, what)) = ending.fault {
@@ -184,7 +231,12 @@ impl Bundle<'_> {
         // What opening has reported comes in between.
         let opening = std::mem::replace(&mut self.failures, failures);
         for failure in opening.list() {
-            self.failures.add(&failure.file, failure.line, failure.rule, format_args!("{}", failure.found));
+            self.failures.add(
+                &failure.file,
+                failure.line,
+                failure.rule,
+                format_args!("{}", failure.found),
+            );
         }
         if self.names.contains(file::LEAVES) {
             self.note(file::LEAVES, ending.size, ending.digest);
@@ -209,11 +261,17 @@ impl Bundle<'_> {
             }
         };
         if !policy.is_of_election(stated.origin()) {
-            let what = format_args!("it is not the policy of the log {}, in its one form", stated.origin().escape_debug());
+            let what = format_args!(
+                "it is not the policy of the log {}, in its one form",
+                stated.origin().escape_debug()
+            );
             self.fail(file::POLICY, Rule::PolicyForm, what);
         }
         if !origin_fits(stated.origin(), log) {
-            let what = format_args!("the origin {} does not fit the election", stated.origin().escape_debug());
+            let what = format_args!(
+                "the origin {} does not fit the election",
+                stated.origin().escape_debug()
+            );
             self.fail(file::CHECKPOINT, Rule::Origin, what);
         }
         let leaves = log.account.leaves();
@@ -231,45 +289,62 @@ impl Bundle<'_> {
         verified
     }
 
-    /// Makes README and results again, compares, and holds the certified digest against the results.
+    /// Makes README and results again, compares, and holds the certified digest against the
+    /// results.
     fn check_derived(&mut self, log: &Log<'_>, ending: &Ending) -> Result<(), ReadError> {
         let expected = derived(&log.account, ending.root);
         let names = [file::README, file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST];
         for name in names {
-            let Some(BundleFile { bytes: expected, .. }) = expected.iter().find(|file| file.name == name) else {
+            let Some(BundleFile { bytes: expected, .. }) =
+                expected.iter().find(|file| file.name == name)
+            else {
                 if self.names.contains(name) && log.account.definition().is_some() {
                     self.read_small(name)?;
-                    self.fail(name, Rule::FileExtra, format_args!("no totals are opened, so there is no result to publish"));
+                    self.fail(
+                        name,
+                        Rule::FileExtra,
+                        format_args!("no totals are opened, so there is no result to publish"),
+                    );
                 }
                 continue;
             };
             let Some(found) = self.read_small(name)? else { continue };
             if let Some(position) = first_difference(&found, expected) {
-                let what = format_args!("the file is not what follows from the log, first at byte {position}");
+                let what = format_args!(
+                    "the file is not what follows from the log, first at byte {position}"
+                );
                 self.fail(name, Rule::Derived, what);
             }
         }
         if let Some(stated) = log.account.certified() {
-            let digest = log.account.results(ending.root).map(|results| json::certified_digest(&results));
+            let digest =
+                log.account.results(ending.root).map(|results| json::certified_digest(&results));
             if digest != Some(stated) {
-                let what = format_args!("{stated} is certified, which is not the SHA-256 of the results as of the close");
+                let what = format_args!(
+                    "{stated} is certified, which is not the SHA-256 of the results as of the close"
+                );
                 self.fail(file::LEAVES, Rule::Certified, what);
             }
         }
         Ok(())
     }
 
-    /// Holds the index against everything read. A file that proved itself is not blamed for what the index says of it.
+    /// Holds the index against everything read. A file that proved itself is not blamed for what
+    /// the index says of it.
     fn check_index(&mut self, bytes: Option<&[u8]>, log: &Log<'_>) {
         let (Some(bytes), Some(definition)) = (bytes, log.account.definition()) else { return };
         self.rows.remove(file::INDEX);
-        let expected = Index { law_id: definition.law_id.clone(), files: self.rows.values().cloned().collect() };
+        let expected = Index {
+            law_id: definition.law_id.clone(),
+            files: self.rows.values().cloned().collect(),
+        };
         let Some(position) = first_difference(bytes, &expected.to_bytes()) else { return };
         let stated = match Index::parse(bytes) {
             Ok(stated) => stated,
             Err(error) => return self.fail(file::INDEX, Rule::Index, format_args!("{error}")),
         };
-        let stated: BTreeMap<&str, &IndexRow> = stated.files.iter().map(|row| (row.file.as_str(), row)).collect();
+        let stated: BTreeMap<&str, &IndexRow> =
+            stated.files.iter().map(|row| (row.file.as_str(), row)).collect();
         let mut blamed = false;
         for row in &expected.files {
             if stated.get(row.file.as_str()).is_none_or(|stated| *stated == row) {
@@ -286,7 +361,9 @@ impl Bundle<'_> {
         }
         let only_files_blamed = blamed && stated.len() == expected.files.len();
         if !only_files_blamed {
-            let what = format_args!("it does not state the files that are there, first at byte {position}");
+            let what = format_args!(
+                "it does not state the files that are there, first at byte {position}"
+            );
             self.fail(file::INDEX, Rule::Index, what);
         }
     }
@@ -297,7 +374,8 @@ fn manifest_digest(name: &str) -> Option<Digest> {
     name.strip_prefix("manifests/")?.strip_suffix(".json")?.parse().ok()
 }
 
-/// Whether the origin ends as that of this election must. The policy has bound it to the authorities' keys.
+/// Whether the origin ends as that of this election must. The policy has bound it to the
+/// authorities' keys.
 fn origin_fits(origin: &str, log: &Log<'_>) -> bool {
     let Some(definition) = log.account.definition() else { return false };
     let middle = if definition.binding { "/" } else { "/test/" };

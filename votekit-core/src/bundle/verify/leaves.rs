@@ -36,7 +36,8 @@ pub(super) struct Ending {
     pub(super) fault: Option<(u64, &'static str)>,
 }
 
-/// Reads all lines and hands each to `take` in order, with a function that gives the root up to and including it (only at the end of blocks).
+/// Reads all lines and hands each to `take` in order, with a function that gives the root up to and
+/// including it (only at the end of blocks).
 ///
 /// Main thread: reading, SHA-256 of the file, `take`. Other threads: leaf hashes and parsing.
 pub(super) fn read(
@@ -72,11 +73,18 @@ pub(super) fn read(
                 }
             }
             if taken < sent {
-                let (place, hashed) = result_queue.recv().map_err(|_| io::Error::other("a hashing thread has died"))?;
+                let (place, hashed) = result_queue
+                    .recv()
+                    .map_err(|_| io::Error::other("a hashing thread has died"))?;
                 taken += merge.take(place, hashed, &mut take);
             }
         }
-        Ok(Ending { size: chunks.size, digest: chunks.digest(), root: merge.root.root(), fault: chunks.fault })
+        Ok(Ending {
+            size: chunks.size,
+            digest: chunks.digest(),
+            root: merge.root.root(),
+            fault: chunks.fault,
+        })
     })
 }
 
@@ -99,7 +107,11 @@ struct Hashed {
 
 impl Hashed {
     fn of(chunk: &[u8]) -> Self {
-        let mut hashed = Self { items: Vec::with_capacity(CHUNK_LINES), root: RootHasher::new(), block_ends: Vec::new() };
+        let mut hashed = Self {
+            items: Vec::with_capacity(CHUNK_LINES),
+            root: RootHasher::new(),
+            block_ends: Vec::new(),
+        };
         let mut rest = chunk;
         while let Some(end) = line_end(rest) {
             let line = &rest[..end];
@@ -119,13 +131,17 @@ impl Hashed {
     }
 }
 
-/// Where the first line feed is. Lines are some 200 bytes long: stepping by words beats a byte at a time.
+/// Where the first line feed is. Lines are some 200 bytes long: stepping by words beats a byte at a
+/// time.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
     for (place, block) in blocks.iter().enumerate() {
         if block.iter().fold(false, |found, byte| found | (*byte == b'\n')) {
-            return block.iter().position(|byte| *byte == b'\n').map(|inside| place * BLOCK + inside);
+            return block
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map(|inside| place * BLOCK + inside);
         }
     }
     rest.iter().position(|byte| *byte == b'\n').map(|inside| blocks.len() * BLOCK + inside)
@@ -141,13 +157,20 @@ struct Merge {
 
 impl Merge {
     /// Takes a chunk; hands on all whose turn has come, and says how many.
-    fn take(&mut self, place: u64, hashed: Hashed, take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash)) -> u64 {
+    fn take(
+        &mut self,
+        place: u64,
+        hashed: Hashed,
+        take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash),
+    ) -> u64 {
         self.waiting.insert(place, hashed);
         let before = self.next;
         while let Some(hashed) = self.waiting.remove(&self.next) {
             let mut block_ends = hashed.block_ends.iter().peekable();
             for (place, item) in hashed.items.iter().enumerate() {
-                let end = block_ends.next_if(|(end, _)| *end == place).map_or(&hashed.root, |(_, root)| root);
+                let end = block_ends
+                    .next_if(|(end, _)| *end == place)
+                    .map_or(&hashed.root, |(_, root)| root);
                 take(item, &|| joined(&self.root, end).root());
             }
             self.root = joined(&self.root, &hashed.root);

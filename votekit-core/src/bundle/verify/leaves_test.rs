@@ -30,11 +30,20 @@ impl Read for Trickle<'_> {
 fn leaf(number: u64, block_every: u64) -> Leaf {
     if number % block_every == block_every - 1 {
         let leader = "a".repeat((number % 97) as usize);
-        return Leaf::Block(BlockLeaf { height: number, term: 1, leader, sealed_at: UnixSeconds(number) });
+        return Leaf::Block(BlockLeaf {
+            height: number,
+            term: 1,
+            leader,
+            sealed_at: UnixSeconds(number),
+        });
     }
     let request = RequestId::from_bytes((u128::from(number) + 1).to_be_bytes());
     let hash = crate::credential::CredentialHash::from_bytes([7; 32]);
-    Leaf::Entry(Entry { request, decision: Decision::Accepted { hash }, minute: UnixMinutes(number) })
+    Leaf::Entry(Entry {
+        request,
+        decision: Decision::Accepted { hash },
+        minute: UnixMinutes(number),
+    })
 }
 
 fn lines(leaves: &[Leaf]) -> Vec<u8> {
@@ -105,6 +114,7 @@ fn empty_lines_are_bad_leaves_in_their_places() {
     let mut bad = 0;
     let bytes = [b"\n".as_slice(), &lines(&[leaf(0, 9)]), b"\r\n"].concat();
     let mut reader = bytes.as_slice();
-    let ending = read(&mut reader, 1, |item, _| bad += usize::from(matches!(item, Item::Bad(_)))).expect("memory reads");
+    let ending = read(&mut reader, 1, |item, _| bad += usize::from(matches!(item, Item::Bad(_))))
+        .expect("memory reads");
     assert_eq!((bad, ending.fault), (2, None));
 }

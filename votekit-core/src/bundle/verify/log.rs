@@ -1,4 +1,5 @@
-//! The rules of a log, leaf by leaf: the order inside a block, heights, terms, times and the states of the election.
+//! The rules of a log, leaf by leaf: the order inside a block, heights, terms, times and the states
+//! of the election.
 
 use super::batches::Batches;
 use super::entries::Entries;
@@ -60,7 +61,8 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Nothing read yet. `entries` is about how many there will be; `seed` is that of [`Table`](crate::bundle::table::Table).
+    /// Nothing read yet. `entries` is about how many there will be; `seed` is that of
+    /// [`Table`](crate::bundle::table::Table).
     pub(super) fn new(rolls: Rolls<'a>, leaders: Vec<String>, entries: usize, seed: u64) -> Self {
         Self {
             account: Account::default(),
@@ -79,7 +81,12 @@ impl<'a> Log<'a> {
     }
 
     /// Takes the next line.
-    pub(super) fn take(&mut self, item: &Item, root: &dyn Fn() -> TreeHash, failures: &mut Failures) {
+    pub(super) fn take(
+        &mut self,
+        item: &Item,
+        root: &dyn Fn() -> TreeHash,
+        failures: &mut Failures,
+    ) {
         let mut line = Line { failures, number: self.account.leaves() + 1 };
         self.inside = true;
         match item {
@@ -107,7 +114,10 @@ impl<'a> Log<'a> {
         self.totals.finish(&mut line);
         let (accepted, registered) = (self.account.report().accepted, self.account.registered());
         if accepted > registered {
-            line.fail(Rule::Registered, format_args!("{accepted} votes were accepted of {registered} electors registered"));
+            line.fail(
+                Rule::Registered,
+                format_args!("{accepted} votes were accepted of {registered} electors registered"),
+            );
         }
     }
 
@@ -132,10 +142,18 @@ impl<'a> Log<'a> {
             Leaf::Entry(_) => true,
         };
         if !follows {
-            line.fail(Rule::BlockOrder, format_args!("a leaf of this kind cannot stand here, after {}", after(self.phase)));
+            line.fail(
+                Rule::BlockOrder,
+                format_args!("a leaf of this kind cannot stand here, after {}", after(self.phase)),
+            );
         }
-        if self.account.leaves() == 0 && !matches!(leaf, Leaf::Election(ElectionEvent::Draft { .. })) {
-            line.fail(Rule::State, format_args!("the log does not begin with the draft of an election"));
+        if self.account.leaves() == 0
+            && !matches!(leaf, Leaf::Election(ElectionEvent::Draft { .. }))
+        {
+            line.fail(
+                Rule::State,
+                format_args!("the log does not begin with the draft of an election"),
+            );
         }
         let state = self.account.state();
         match leaf {
@@ -148,7 +166,12 @@ impl<'a> Log<'a> {
             }
             Leaf::Counts(counts) => {
                 self.phase = Phase::Counts;
-                self.totals.take_counts(&counts.commitments, self.height(), self.account.report().accepted, line);
+                self.totals.take_counts(
+                    &counts.commitments,
+                    self.height(),
+                    self.account.report().accepted,
+                    line,
+                );
             }
             Leaf::Totals(totals) => {
                 self.phase = Phase::Totals;
@@ -169,21 +192,36 @@ impl<'a> Log<'a> {
     fn end_block(&mut self, block: &BlockLeaf, line: &mut Line<'_>) {
         let expected = self.height();
         if block.height != expected {
-            line.fail(Rule::BlockHeight, format_args!("height {} where {expected} should come", block.height));
+            line.fail(
+                Rule::BlockHeight,
+                format_args!("height {} where {expected} should come", block.height),
+            );
         }
         if let Some(before) = &self.block {
             if block.term < before.term {
-                line.fail(Rule::BlockTerm, format_args!("term {} after term {}", block.term, before.term));
+                line.fail(
+                    Rule::BlockTerm,
+                    format_args!("term {} after term {}", block.term, before.term),
+                );
             }
             if block.sealed_at < before.sealed_at {
-                line.fail(Rule::BlockTime, format_args!("sealed at {}, before {}", block.sealed_at, before.sealed_at));
+                line.fail(
+                    Rule::BlockTime,
+                    format_args!("sealed at {}, before {}", block.sealed_at, before.sealed_at),
+                );
             }
         }
         if !self.leaders.is_empty() && !self.leaders.contains(&block.leader) {
-            line.fail(Rule::BlockLeader, format_args!("'{}' is no authority of the policy", block.leader.escape_debug()));
+            line.fail(
+                Rule::BlockLeader,
+                format_args!("'{}' is no authority of the policy", block.leader.escape_debug()),
+            );
         }
         if self.closes && !self.opened {
-            line.fail(Rule::TotalsPlace, format_args!("the block that closes the election opens no totals"));
+            line.fail(
+                Rule::TotalsPlace,
+                format_args!("the block that closes the election opens no totals"),
+            );
         }
         self.batches.end_block();
         self.block = Some(block.clone());
@@ -204,16 +242,25 @@ impl<'a> Log<'a> {
                 self.take_opening(*opens, *closes, line);
                 self.check_registered(*registered, line);
                 if *zero_report != Report::default() || self.account.report() != Report::default() {
-                    line.fail(Rule::ZeroReport, format_args!("something was in the box before the opening"));
+                    line.fail(
+                        Rule::ZeroReport,
+                        format_args!("something was in the box before the opening"),
+                    );
                 }
                 self.check_binding(waivers, line);
             }
             ElectionEvent::Closing { closes, .. } => {
                 if self.window.opens.is_some_and(|opens| *closes <= opens) {
-                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, no later than it opens"));
+                    line.fail(
+                        Rule::Window,
+                        format_args!("the poll closes at {closes}, no later than it opens"),
+                    );
                 }
                 if self.window.closes.is_some_and(|planned| *closes > planned) {
-                    line.fail(Rule::Window, format_args!("the poll closes at {closes}, later than was planned"));
+                    line.fail(
+                        Rule::Window,
+                        format_args!("the poll closes at {closes}, later than was planned"),
+                    );
                 }
                 self.window.closes = Some(*closes);
                 self.entries.check_close(*closes, line);
@@ -223,7 +270,10 @@ impl<'a> Log<'a> {
                 self.check_registered(*registered, line);
                 let counted = self.account.report();
                 if *report != counted {
-                    line.fail(Rule::CloseReport, format_args!("the leaf reports {report:?}, the log holds {counted:?}"));
+                    line.fail(
+                        Rule::CloseReport,
+                        format_args!("the leaf reports {report:?}, the log holds {counted:?}"),
+                    );
                 }
                 self.batches.check_ended(line);
             }
@@ -241,16 +291,31 @@ impl<'a> Log<'a> {
         self.totals.set_ballot(definition.choices.len(), live);
     }
 
-    fn take_opening(&mut self, opens: UnixSeconds, closes: Option<UnixSeconds>, line: &mut Line<'_>) {
+    fn take_opening(
+        &mut self,
+        opens: UnixSeconds,
+        closes: Option<UnixSeconds>,
+        line: &mut Line<'_>,
+    ) {
         if closes.is_some_and(|closes| closes <= opens) {
-            line.fail(Rule::Window, format_args!("the poll closes no later than it opens, at {opens}"));
+            line.fail(
+                Rule::Window,
+                format_args!("the poll closes no later than it opens, at {opens}"),
+            );
         }
-        let planned = self.account.definition().map(|definition| (definition.opens, definition.closes));
+        let planned =
+            self.account.definition().map(|definition| (definition.opens, definition.closes));
         if planned.is_some_and(|(planned, _)| planned.is_some_and(|planned| opens < planned)) {
-            line.fail(Rule::Window, format_args!("the poll opens at {opens}, earlier than was planned"));
+            line.fail(
+                Rule::Window,
+                format_args!("the poll opens at {opens}, earlier than was planned"),
+            );
         }
         if planned.is_some_and(|(_, planned)| closes != planned) {
-            line.fail(Rule::Window, format_args!("the opening states another closing time than the definition"));
+            line.fail(
+                Rule::Window,
+                format_args!("the opening states another closing time than the definition"),
+            );
         }
         self.window = Window { opens: Some(opens), closes };
     }
@@ -258,24 +323,39 @@ impl<'a> Log<'a> {
     fn check_registered(&self, stated: u64, line: &mut Line<'_>) {
         let counted = self.account.registered();
         if stated != counted {
-            line.fail(Rule::Registered, format_args!("{stated} electors are stated, the rolls come to {counted}"));
+            line.fail(
+                Rule::Registered,
+                format_args!("{stated} electors are stated, the rolls come to {counted}"),
+            );
         }
     }
 
-    /// One rule of binding elections can be waived, by name and in the log: that results are seen after the close only.
+    /// One rule of binding elections can be waived, by name and in the log: that results are seen
+    /// after the close only.
     fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
         if let Some(unknown) = waivers.iter().find(|waiver| *waiver != RESULTS_WAIVER) {
             line.fail(Rule::Binding, format_args!("{unknown:?} is no rule that can be waived"));
         }
-        let Some(definition) = self.account.definition().filter(|definition| definition.binding) else { return };
+        let Some(definition) = self.account.definition().filter(|definition| definition.binding)
+        else {
+            return;
+        };
         if definition.results != ResultsPolicy::AfterClose && waivers.is_empty() {
-            line.fail(Rule::Binding, format_args!("results may be seen before the close, and that is not waived"));
+            line.fail(
+                Rule::Binding,
+                format_args!("results may be seen before the close, and that is not waived"),
+            );
         }
         if !self.rolls.is_peppered() {
             line.fail(Rule::Binding, format_args!("the roll is hashed without a pepper"));
         }
         if let Some(length) = self.rolls.short_code() {
-            line.fail(Rule::Binding, format_args!("an access code has {length} characters, fewer than {CODE_LENGTH_MIN}"));
+            line.fail(
+                Rule::Binding,
+                format_args!(
+                    "an access code has {length} characters, fewer than {CODE_LENGTH_MIN}"
+                ),
+            );
         }
     }
 }

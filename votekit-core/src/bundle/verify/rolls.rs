@@ -1,4 +1,5 @@
-//! Rolls and supplements: their chain, their manifests and, if the shards are there, every registered key.
+//! Rolls and supplements: their chain, their manifests and, if the shards are there, every
+//! registered key.
 
 use std::collections::BTreeMap;
 
@@ -49,17 +50,24 @@ impl<'a> Rolls<'a> {
             line.fail(Rule::RollChain, format_args!("a roll before the draft or after the close"));
         }
         if roll.parent != self.latest {
-            line.fail(Rule::RollChain, format_args!("the roll does not follow the one before it in the log"));
+            line.fail(
+                Rule::RollChain,
+                format_args!("the roll does not follow the one before it in the log"),
+            );
         }
         if self.scheme.is_some_and(|scheme| scheme != roll.scheme) {
-            line.fail(Rule::RollChain, format_args!("the roll is hashed by another scheme than the one before it"));
+            line.fail(
+                Rule::RollChain,
+                format_args!("the roll is hashed by another scheme than the one before it"),
+            );
         }
         self.scheme.get_or_insert(roll.scheme);
         self.latest = Some(roll.manifest);
         // A manifest that is missing or does not read has been reported as a file.
         if let Some(manifest) = self.manifests.get(&roll.manifest) {
             check_manifest(roll, manifest, self.law_id.as_ref(), line);
-            let length = Some(manifest.body().roll.code_length_min).filter(|length| (1..CODE_LENGTH_MIN).contains(length));
+            let length = Some(manifest.body().roll.code_length_min)
+                .filter(|length| (1..CODE_LENGTH_MIN).contains(length));
             self.short_code = self.short_code.or(length);
         }
         if let (Some(shards), Some(law_id)) = (&mut self.shards, &self.law_id) {
@@ -74,7 +82,12 @@ impl<'a> Rolls<'a> {
     }
 }
 
-fn check_manifest(roll: &RollEvent, manifest: &Manifest, law_id: Option<&LawId>, line: &mut Line<'_>) {
+fn check_manifest(
+    roll: &RollEvent,
+    manifest: &Manifest,
+    law_id: Option<&LawId>,
+    line: &mut Line<'_>,
+) {
     let body = manifest.body();
     if body.scheme != roll.scheme || body.parent != roll.parent {
         line.fail(Rule::RollCounts, format_args!("scheme or parent is not that of the manifest"));
@@ -84,7 +97,9 @@ fn check_manifest(roll: &RollEvent, manifest: &Manifest, law_id: Option<&LawId>,
         return;
     };
     let agrees = if manifest.is_supplement() {
-        roll.loaded == 0 && roll.added <= row.registered && roll.revoked.checked_add(roll.refused) == Some(row.revoked)
+        roll.loaded == 0
+            && roll.added <= row.registered
+            && roll.revoked.checked_add(roll.refused) == Some(row.revoked)
     } else {
         roll.loaded == row.registered && [roll.added, roll.revoked, roll.refused] == [0; 3]
     };

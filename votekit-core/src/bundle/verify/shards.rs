@@ -1,4 +1,5 @@
-//! Holding entries against the shards: the electorate is built as a node builds it, and every attempt is made again.
+//! Holding entries against the shards: the electorate is built as a node builds it, and every
+//! attempt is made again.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -44,13 +45,24 @@ impl<'a> Shards<'a> {
     pub(super) fn load(&mut self, roll: &RollEvent, law_id: &LawId, line: &mut Line<'_>) {
         let loaded = match self.folders.get(&roll.manifest) {
             None => Err(format!("no folder of shards has the manifest {}", roll.manifest)),
-            Some((manifest, source)) if manifest.is_supplement() => changes(manifest, *source, law_id).map(|changes| {
-                let applied = self.electorate.apply(&changes);
-                let stated = ChangesApplied { added: roll.added, revoked: roll.revoked, refused: roll.refused };
-                if applied != stated {
-                    line.fail(Rule::Electorate, format_args!("the changes come to {applied:?}, the leaf states {stated:?}"));
-                }
-            }),
+            Some((manifest, source)) if manifest.is_supplement() => {
+                changes(manifest, *source, law_id).map(|changes| {
+                    let applied = self.electorate.apply(&changes);
+                    let stated = ChangesApplied {
+                        added: roll.added,
+                        revoked: roll.revoked,
+                        refused: roll.refused,
+                    };
+                    if applied != stated {
+                        line.fail(
+                            Rule::Electorate,
+                            format_args!(
+                                "the changes come to {applied:?}, the leaf states {stated:?}"
+                            ),
+                        );
+                    }
+                })
+            }
             Some((manifest, source)) => keys(manifest, *source, law_id).and_then(|keys| {
                 let keys = KeyList::new(keys).map_err(|error| error.to_string())?;
                 self.electorate.add_roll(Arc::new(keys)).map_err(|error| error.to_string())
@@ -83,7 +95,11 @@ impl<'a> Shards<'a> {
     }
 }
 
-fn keys(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<Vec<RegistryKey>, String> {
+fn keys(
+    manifest: &Manifest,
+    source: &dyn Source,
+    law_id: &LawId,
+) -> Result<Vec<RegistryKey>, String> {
     let mut keys = Vec::new();
     for row in manifest.body().shards.iter().filter(|row| row.law_id == *law_id) {
         let bytes = read(source, &row.file).map_err(|error| error.to_string())?;

@@ -36,15 +36,32 @@ impl TotalsCheck {
         self.live = live;
     }
 
-    pub(super) fn take_counts(&mut self, commitments: &[Commitment], height: u64, accepted: u64, line: &mut Line<'_>) {
-        let pending = Pending { height, line: line.number, commitments: commitments.to_vec(), accepted };
+    pub(super) fn take_counts(
+        &mut self,
+        commitments: &[Commitment],
+        height: u64,
+        accepted: u64,
+        line: &mut Line<'_>,
+    ) {
+        let pending =
+            Pending { height, line: line.number, commitments: commitments.to_vec(), accepted };
         self.pending.push_back(pending);
     }
 
-    pub(super) fn take_totals(&mut self, totals: &Totals, height: u64, closing: bool, accepted: u64, line: &mut Line<'_>) {
+    pub(super) fn take_totals(
+        &mut self,
+        totals: &Totals,
+        height: u64,
+        closing: bool,
+        accepted: u64,
+        line: &mut Line<'_>,
+    ) {
         let through = totals.through;
         if through > height || through < self.through || (closing && through != height) {
-            let what = format_args!("totals through block {through} in block {height}, after totals through {}", self.through);
+            let what = format_args!(
+                "totals through block {through} in block {height}, after totals through {}",
+                self.through
+            );
             line.fail(Rule::TotalsPlace, what);
         }
         let before = self.accepted;
@@ -55,7 +72,9 @@ impl TotalsCheck {
         if self.sum.as_ref().is_some_and(|sum| !sum.opens_to(&totals.values, &totals.blindings)) {
             line.fail(
                 Rule::TotalsOpen,
-                format_args!("the totals do not open the sum of the commitments through block {through}"),
+                format_args!(
+                    "the totals do not open the sum of the commitments through block {through}"
+                ),
             );
         }
         if self.values.iter().zip(&totals.values).any(|(before, now)| now < before) {
@@ -63,7 +82,10 @@ impl TotalsCheck {
         }
         let sum: u128 = totals.values.iter().map(|value| u128::from(*value)).sum();
         if sum != u128::from(self.accepted) {
-            let what = format_args!("the totals add up to {sum}, {} votes were accepted through block {through}", self.accepted);
+            let what = format_args!(
+                "the totals add up to {sum}, {} votes were accepted through block {through}",
+                self.accepted
+            );
             line.fail(Rule::TotalsSum, what);
         }
         self.through = through.max(self.through);
@@ -77,13 +99,17 @@ impl TotalsCheck {
 
     fn check_policy(&self, before: u64, accepted: u64, line: &mut Line<'_>) {
         let Some(publish_every) = self.live else {
-            line.fail(Rule::TotalsPolicy, format_args!("totals before the close, which the results policy forbids"));
+            line.fail(
+                Rule::TotalsPolicy,
+                format_args!("totals before the close, which the results policy forbids"),
+            );
             return;
         };
         let (new, held_back) = (self.accepted - before, accepted - self.accepted);
         if new < publish_every || (publish_every > 1 && held_back < publish_every) {
-            let what =
-                format_args!("totals of {new} new votes with {held_back} held back, at least {publish_every} each are needed");
+            let what = format_args!(
+                "totals of {new} new votes with {held_back} held back, at least {publish_every} each are needed"
+            );
             line.fail(Rule::TotalsPolicy, what);
         }
     }

@@ -6,7 +6,8 @@
 //!            SHA-256 of all before it
 //! ```
 //!
-//! A segment holds [`SEGMENT_REQUESTS`] decided requests, never fewer. Its digest is in the head, which holds those that fill no segment yet.
+//! A segment holds [`SEGMENT_REQUESTS`] decided requests, never fewer. Its digest is in the head,
+//! which holds those that fill no segment yet.
 
 use sha2::{Digest as _, Sha256};
 
@@ -27,7 +28,8 @@ const HEAD: &[u8; 8] = b"VKSNAP01";
 #[must_use]
 pub fn encode_segment(law_id: &LawId, number: usize, decided: &[Decided]) -> Vec<u8> {
     assert_eq!(decided.len(), SEGMENT_REQUESTS, "a segment is full");
-    let mut bytes = Vec::with_capacity(8 + 1 + LawId::LENGTH_MAX + 8 + decided.len() * Decided::LENGTH);
+    let mut bytes =
+        Vec::with_capacity(8 + 1 + LawId::LENGTH_MAX + 8 + decided.len() * Decided::LENGTH);
     write_start(&mut bytes, SEGMENT, law_id);
     write_number(&mut bytes, number);
     write_decided(&mut bytes, decided);
@@ -57,7 +59,10 @@ pub fn decode_segment(
     reader.start(SEGMENT, law_id)?;
     let offset = reader.offset;
     if reader.number()? != number {
-        return Err(SnapshotError::Malformed { offset, rule: "the segment has the number of its place" });
+        return Err(SnapshotError::Malformed {
+            offset,
+            rule: "the segment has the number of its place",
+        });
     }
     let decided = reader.decided()?;
     if decided.len() != out.len() {
@@ -77,7 +82,8 @@ pub(super) struct Head<'a> {
 }
 
 pub(super) fn encode_head(law_id: &LawId, state: &[u8], sums: &[u8], rest: &[Decided]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(state.len() + sums.len() + rest.len() * Decided::LENGTH + 128);
+    let mut bytes =
+        Vec::with_capacity(state.len() + sums.len() + rest.len() * Decided::LENGTH + 128);
     write_start(&mut bytes, HEAD, law_id);
     write_number(&mut bytes, state.len());
     bytes.extend_from_slice(state);
@@ -117,7 +123,9 @@ fn write_start(bytes: &mut Vec<u8>, magic: &[u8; 8], law_id: &LawId) {
 }
 
 fn write_number(bytes: &mut Vec<u8>, number: usize) {
-    bytes.extend_from_slice(&u32::try_from(number).expect("lengths and counts are below 2^32").to_le_bytes());
+    bytes.extend_from_slice(
+        &u32::try_from(number).expect("lengths and counts are below 2^32").to_le_bytes(),
+    );
 }
 
 fn write_decided(bytes: &mut Vec<u8>, decided: &[Decided]) {
@@ -135,18 +143,25 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn start(&mut self, magic: &[u8; 8], law_id: &LawId) -> Result<(), SnapshotError> {
         if self.slice(magic.len())? != magic {
-            return Err(SnapshotError::Malformed { offset: 0, rule: "the file starts as a snapshot of this version does" });
+            return Err(SnapshotError::Malformed {
+                offset: 0,
+                rule: "the file starts as a snapshot of this version does",
+            });
         }
         let offset = self.offset;
         let length = usize::from(self.slice(1)?[0]);
         if self.slice(length)? != law_id.as_str().as_bytes() {
-            return Err(SnapshotError::Malformed { offset, rule: "the file belongs to this election" });
+            return Err(SnapshotError::Malformed {
+                offset,
+                rule: "the file belongs to this election",
+            });
         }
         Ok(())
     }
 
     fn slice(&mut self, length: usize) -> Result<&'a [u8], SnapshotError> {
-        let cut = SnapshotError::Malformed { offset: self.bytes.len(), rule: "the file goes on here" };
+        let cut =
+            SnapshotError::Malformed { offset: self.bytes.len(), rule: "the file goes on here" };
         let slice = self.bytes[self.offset..].get(..length).ok_or(cut)?;
         self.offset += length;
         Ok(slice)

@@ -20,7 +20,11 @@ fn encoded(chronicle: &Chronicle) -> Vec<u8> {
     chronicle.snapshot().encode(&[], decided, 17, &mut FixedRng::new(5)).expect("a good key")
 }
 
-fn restored(bytes: &[u8], stored: &Stored, key: Option<&BallotSecretKey>) -> Result<Chronicle, SnapshotError> {
+fn restored(
+    bytes: &[u8],
+    stored: &Stored,
+    key: Option<&BallotSecretKey>,
+) -> Result<Chronicle, SnapshotError> {
     let mut head = Head::decode(bytes, &law())?;
     let requests = RequestIndex::of(std::mem::take(&mut head.rest), head.room())?;
     Chronicle::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
@@ -29,24 +33,42 @@ fn restored(bytes: &[u8], stored: &Stored, key: Option<&BallotSecretKey>) -> Res
 /// Revokes some who have not voted yet, gives one a new credential and adds others.
 fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
     let key = |value| RegistryKey::from_bytes([value; 32]);
-    let changes = Changes { add: vec![key(33), key(31)], revoke: vec![key(3), key(4)], replace: vec![(key(5), key(32))] };
+    let changes = Changes {
+        add: vec![key(33), key(31)],
+        revoke: vec![key(3), key(4)],
+        replace: vec![(key(5), key(32))],
+    };
     let content = RollContent::Supplement(Arc::new(changes));
     let manifest = Digest::from_bytes([9; 32]);
     stored.supplements.insert(manifest, content.clone());
-    let load = RollLoad { manifest, parent: chronicle.last_manifest(), scheme: HashScheme::Sha256, content };
-    stored.blocks.push(chronicle.record(&[Act::Load(load)], &maker(150)).expect("a poll takes supplements"));
+    let load = RollLoad {
+        manifest,
+        parent: chronicle.last_manifest(),
+        scheme: HashScheme::Sha256,
+        content,
+    };
+    stored
+        .blocks
+        .push(chronicle.record(&[Act::Load(load)], &maker(150)).expect("a poll takes supplements"));
 }
 
 /// Everything that can be asked of a chronicle.
 fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
-    let standings: Vec<_> = (0..60).map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32]))).collect();
+    let standings: Vec<_> = (0..60)
+        .map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
+        .collect();
     let public = (
         chronicle.results(),
         chronicle.fold().requests().decided().to_vec(),
         chronicle.fold().epochs().collect::<Vec<_>>(),
         standings,
         (chronicle.electorate().registered(), chronicle.electorate().voted()),
-        (chronicle.manifests().to_vec(), chronicle.height(), *chronicle.window(), chronicle.scheme()),
+        (
+            chronicle.manifests().to_vec(),
+            chronicle.height(),
+            *chronicle.window(),
+            chronicle.scheme(),
+        ),
     );
     let private = format!("{:?} {:?} {:?}", chronicle.tally, chronicle.published, chronicle.nodes);
     (public, private)
@@ -95,7 +117,11 @@ proptest! {
 
 fn small() -> (Chronicle, Stored, Vec<u8>) {
     let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
-    seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 2, 1), (3, 1, 1), (4, 77, 0)])]);
+    seal(
+        &mut chronicle,
+        &mut stored,
+        &[batch(1, false, &[(1, 1, 0), (2, 2, 1), (3, 1, 1), (4, 77, 0)])],
+    );
     let bytes = encoded(&chronicle);
     (chronicle, stored, bytes)
 }
@@ -109,12 +135,19 @@ fn no_byte_of_a_head_can_change() {
         let mut damaged = bytes.clone();
         damaged[place] ^= 1 << (place % 8);
         let error = restored(&damaged, &stored, Some(&key)).expect_err("damaged");
-        assert!(matches!(error, SnapshotError::Malformed { .. } | SnapshotError::Digest { .. }), "byte {place}: {error}");
+        assert!(
+            matches!(error, SnapshotError::Malformed { .. } | SnapshotError::Digest { .. }),
+            "byte {place}: {error}"
+        );
         assert!(restored(&bytes[..place], &stored, Some(&key)).is_err(), "cut at {place}");
     }
     assert!(restored(&[&bytes[..], b"x"].concat(), &stored, Some(&key)).is_err());
-    let foreign = Head::decode(&bytes, &"L2".parse().expect("law id")).expect_err("of another election");
-    assert_eq!(foreign, SnapshotError::Malformed { offset: 8, rule: "the file belongs to this election" });
+    let foreign =
+        Head::decode(&bytes, &"L2".parse().expect("law id")).expect_err("of another election");
+    assert_eq!(
+        foreign,
+        SnapshotError::Malformed { offset: 8, rule: "the file belongs to this election" }
+    );
 }
 
 #[test]
@@ -123,7 +156,11 @@ fn no_byte_of_a_segment_can_change() {
         .map(|number| {
             let mut request = [0; 16];
             request[..4].copy_from_slice(&number.to_be_bytes());
-            Decided::new(RequestId::from_bytes(request), u64::from(number), (number % 7 > 0).then_some(Elector(number / 2)))
+            Decided::new(
+                RequestId::from_bytes(request),
+                u64::from(number),
+                (number % 7 > 0).then_some(Elector(number / 2)),
+            )
         })
         .collect();
     let bytes = encode_segment(&law(), 3, &decided);
@@ -134,16 +171,25 @@ fn no_byte_of_a_segment_can_change() {
     for place in (0..bytes.len()).step_by(9973).chain(0..19) {
         let mut damaged = bytes.clone();
         damaged[place] ^= 1;
-        assert!(matches!(decode_segment(&damaged, &law(), 3, &digest, &mut out), Err(SnapshotError::Digest { .. })));
+        assert!(matches!(
+            decode_segment(&damaged, &law(), 3, &digest, &mut out),
+            Err(SnapshotError::Digest { .. })
+        ));
         // Not even under its own digest, where the place tells it apart.
         if place < 19 {
             let own = Digest::of(&damaged);
             assert!(
-                matches!(decode_segment(&damaged, &law(), 3, &own, &mut out), Err(SnapshotError::Malformed { .. })),
+                matches!(
+                    decode_segment(&damaged, &law(), 3, &own, &mut out),
+                    Err(SnapshotError::Malformed { .. })
+                ),
                 "{place}"
             );
         }
-        assert!(decode_segment(&bytes[..place], &law(), 3, &Digest::of(&bytes[..place]), &mut out).is_err());
+        assert!(
+            decode_segment(&bytes[..place], &law(), 3, &Digest::of(&bytes[..place]), &mut out)
+                .is_err()
+        );
     }
     assert!(decode_segment(&bytes, &law(), 4, &digest, &mut out).is_err());
 }
@@ -172,18 +218,29 @@ fn parts_that_do_not_fit_are_refused() {
         let mut decided = chronicle.fold().requests().decided().to_vec();
         change(&mut head, &mut decided);
         let requests = RequestIndex::of(decided, 0)?;
-        Chronicle::restore(head, requests, Some(&key), &mut |manifest| Some(stored.content(manifest))).map(|_| ())
+        Chronicle::restore(head, requests, Some(&key), &mut |manifest| {
+            Some(stored.content(manifest))
+        })
+        .map(|_| ())
     };
     assert_eq!(refused(&|_, _| {}), Ok(()));
     let contradicts = |change: &dyn Fn(&mut Head, &mut Vec<Decided>)| {
-        assert!(matches!(refused(change), Err(SnapshotError::Contradiction { .. })), "{:?}", refused(change));
+        assert!(
+            matches!(refused(change), Err(SnapshotError::Contradiction { .. })),
+            "{:?}",
+            refused(change)
+        );
     };
     contradicts(&|_, decided| {
         decided.pop();
     });
     contradicts(&|_, decided| decided.swap(0, 1));
-    contradicts(&|_, decided| decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), None));
-    contradicts(&|_, decided| decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), Some(Elector(999))));
+    contradicts(&|_, decided| {
+        decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), None)
+    });
+    contradicts(&|_, decided| {
+        decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), Some(Elector(999)))
+    });
     contradicts(&|_, decided| decided[3] = Decided::new(*decided[3].request(), 1 << 20, None));
     contradicts(&|head, _| head.state.report.replayed += 1);
     contradicts(&|head, _| head.state.registered += 1);
@@ -191,17 +248,25 @@ fn parts_that_do_not_fit_are_refused() {
     contradicts(&|head, _| head.state.edge[0][0] = TreeHash::from_bytes([1; 32]));
     contradicts(&|head, _| head.state.loads[0].after = 9);
     assert!(matches!(
-        refused(&|_, decided| decided[1] = Decided::new(*decided[0].request(), decided[1].leaf(), None)),
+        refused(
+            &|_, decided| decided[1] = Decided::new(*decided[0].request(), decided[1].leaf(), None)
+        ),
         Err(SnapshotError::Repeated(Repeated { place: 1 }))
     ));
     let head = Head::decode(&bytes, &law()).expect("reads");
     let requests = RequestIndex::of(head.rest.clone(), 0).expect("each once");
-    let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None).expect_err("without its roll");
+    let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None)
+        .expect_err("without its roll");
     assert!(matches!(error, SnapshotError::Roll { .. }));
 }
 
 /// Reads the whole log again beside a chronicle, with these requests for the node's.
-fn scrubbed(chronicle: &Chronicle, stored: &mut Stored, decided: &[Decided], purged: bool) -> Result<(), ScrubError> {
+fn scrubbed(
+    chronicle: &Chronicle,
+    stored: &mut Stored,
+    decided: &[Decided],
+    purged: bool,
+) -> Result<(), ScrubError> {
     let mut scrub = Scrub::new(chronicle);
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
     while let Some(height) = scrub.next_height() {
@@ -225,16 +290,26 @@ fn a_log_read_again_is_held_against_the_snapshot() {
 
     let mut other = decided.clone();
     other[1] = Decided::new(*other[1].request(), other[1].leaf(), Some(Elector(7)));
-    assert!(matches!(scrubbed(&chronicle, &mut stored, &other, false), Err(ScrubError::Contradiction { .. })));
-    assert!(matches!(scrubbed(&chronicle, &mut stored, &decided[..3], false), Err(ScrubError::Contradiction { .. })));
+    assert!(matches!(
+        scrubbed(&chronicle, &mut stored, &other, false),
+        Err(ScrubError::Contradiction { .. })
+    ));
+    assert!(matches!(
+        scrubbed(&chronicle, &mut stored, &decided[..3], false),
+        Err(ScrubError::Contradiction { .. })
+    ));
 
     let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
-    sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) }).expect("three values");
+    sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) })
+        .expect("three values");
     let rule = "the evidence gives the sums that the node counts with";
-    assert!(matches!(scrubbed(&sums, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule));
+    assert!(
+        matches!(scrubbed(&sums, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
+    );
 
     let leaves = stored.blocks[2].leaves.clone();
-    let minute = leaves.windows(9).position(|window| window == br#""minute":"#).expect("an entry") + 9;
+    let minute =
+        leaves.windows(9).position(|window| window == br#""minute":"#).expect("an entry") + 9;
     stored.blocks[2].leaves[minute] ^= 1;
     let rule = "they have the root that is signed";
     assert!(
@@ -243,6 +318,9 @@ fn a_log_read_again_is_held_against_the_snapshot() {
     stored.blocks[2].leaves = leaves;
 
     stored.purged = true;
-    assert!(matches!(scrubbed(&chronicle, &mut stored, &decided, false), Err(ScrubError::Evidence { .. })));
+    assert!(matches!(
+        scrubbed(&chronicle, &mut stored, &decided, false),
+        Err(ScrubError::Evidence { .. })
+    ));
     assert_eq!(scrubbed(&chronicle, &mut stored, &decided, true), Ok(()));
 }

@@ -1,4 +1,5 @@
-//! Growing a tree. Only its right edge is kept: the partial tile of each level, at most 255 hashes each.
+//! Growing a tree. Only its right edge is kept: the partial tile of each level, at most 255 hashes
+//! each.
 
 use std::fmt;
 
@@ -24,7 +25,9 @@ impl fmt::Debug for FullTile {
 
 /// Partial tiles that are not those of a tree of the size given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a tree of {size} leaves has {expected} hashes in its partial tile of level {level}, not {found}")]
+#[error(
+    "a tree of {size} leaves has {expected} hashes in its partial tile of level {level}, not {found}"
+)]
 pub struct RestoreError {
     /// Leaves in the tree.
     pub size: u64,
@@ -38,7 +41,8 @@ pub struct RestoreError {
 
 /// A tree that grows at its right edge.
 ///
-/// Cloning copies the right edge only (some tens of kilobytes at most), so a tentative block is built on a clone.
+/// Cloning copies the right edge only (some tens of kilobytes at most), so a tentative block is
+/// built on a clone.
 ///
 /// ```
 /// use votekit_core::log::merkle::{TreeBuilder, leaf_hash, node_hash};
@@ -64,8 +68,8 @@ impl TreeBuilder {
         Self::default()
     }
 
-    /// Takes up a stored tree: its size and, for each level from 0, the hashes of its partial tile (none where there is no
-    /// such tile; levels above the last may be left out).
+    /// Takes up a stored tree: its size and, for each level from 0, the hashes of its partial tile
+    /// (none where there is no such tile; levels above the last may be left out).
     ///
     /// Only the widths are checked here: compare [`TreeBuilder::root`] with the checkpoint's.
     ///
@@ -110,7 +114,8 @@ impl TreeBuilder {
             hash = perfect_hash(partial);
             let hashes = std::mem::replace(partial, Vec::with_capacity(WIDTH));
             let index = (self.size >> (8 * (u32::from(level) + 1))) - 1;
-            let tile = Tile::in_tree(self.size, level, index).expect("a tile that has just filled is in the tree");
+            let tile = Tile::in_tree(self.size, level, index)
+                .expect("a tile that has just filled is in the tree");
             full_tiles.push(FullTile { tile, hashes });
         }
     }
@@ -118,17 +123,22 @@ impl TreeBuilder {
     /// The root hash. Costs a hash for each hash of the right edge.
     #[must_use]
     pub fn root(&self) -> TreeHash {
-        let subtrees: Vec<TreeHash> = self.edge.iter().rev().flat_map(|partial| perfect_parts(partial)).collect();
+        let subtrees: Vec<TreeHash> =
+            self.edge.iter().rev().flat_map(|partial| perfect_parts(partial)).collect();
         join_from_right(subtrees.into_iter()).unwrap_or_else(empty_root)
     }
 
-    /// The partial tiles, lower levels first: with the size, all that [`TreeBuilder::restore`] needs.
+    /// The partial tiles, lower levels first: with the size, all that [`TreeBuilder::restore`]
+    /// needs.
     pub fn partial_tiles(&self) -> impl Iterator<Item = (Tile, &[TreeHash])> {
-        self.edge.iter().zip(0u8..).filter(|(partial, _)| !partial.is_empty()).map(|(partial, level)| {
-            let index = self.size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
-            let tile = Tile::in_tree(self.size, level, index).expect("the right edge is in the tree");
-            (tile, partial.as_slice())
-        })
+        self.edge.iter().zip(0u8..).filter(|(partial, _)| !partial.is_empty()).map(
+            |(partial, level)| {
+                let index = self.size.checked_shr(8 * (u32::from(level) + 1)).unwrap_or(0);
+                let tile =
+                    Tile::in_tree(self.size, level, index).expect("the right edge is in the tree");
+                (tile, partial.as_slice())
+            },
+        )
     }
 
     /// The hashes of the partial tile of a level; empty if it has none.
@@ -148,7 +158,8 @@ fn partial_width(size: u64, level: usize) -> usize {
     if level < 8 { usize::from(size.to_le_bytes()[level]) } else { 0 }
 }
 
-/// The hashes of the perfect subtrees that a partial tile falls into, from left to right, each larger than the next.
+/// The hashes of the perfect subtrees that a partial tile falls into, from left to right, each
+/// larger than the next.
 fn perfect_parts(partial: &[TreeHash]) -> impl Iterator<Item = TreeHash> {
     let mut rest = partial;
     std::iter::from_fn(move || {

@@ -11,7 +11,8 @@ pub trait TileReader {
     /// Why a tile could not be read.
     type Error;
 
-    /// The hashes of a tile. More than its width may be returned, if the tile has grown since; they are ignored.
+    /// The hashes of a tile. More than its width may be returned, if the tile has grown since; they
+    /// are ignored.
     ///
     /// # Errors
     /// When the tile is not there.
@@ -51,11 +52,16 @@ pub enum ProveError<E> {
     },
 }
 
-/// The inclusion proof of the leaf at `index` in the tree of `size` leaves: from its sibling up to the root's child.
+/// The inclusion proof of the leaf at `index` in the tree of `size` leaves: from its sibling up to
+/// the root's child.
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn prove_inclusion<R: TileReader>(reader: &R, index: u64, size: u64) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
+pub fn prove_inclusion<R: TileReader>(
+    reader: &R,
+    index: u64,
+    size: u64,
+) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
     if index >= size {
         return Err(ProveError::Range(ProofError::Index { index, size }));
     }
@@ -72,11 +78,16 @@ pub fn prove_inclusion<R: TileReader>(reader: &R, index: u64, size: u64) -> Resu
     Ok(proof)
 }
 
-/// The consistency proof from the tree of `first` leaves to that of `second`; empty if they are the same or `first` is 0.
+/// The consistency proof from the tree of `first` leaves to that of `second`; empty if they are the
+/// same or `first` is 0.
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn prove_consistency<R: TileReader>(reader: &R, first: u64, second: u64) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
+pub fn prove_consistency<R: TileReader>(
+    reader: &R,
+    first: u64,
+    second: u64,
+) -> Result<Vec<TreeHash>, ProveError<R::Error>> {
     if first > second {
         return Err(ProveError::Range(ProofError::Shrunk { first, second }));
     }
@@ -104,17 +115,22 @@ pub fn prove_consistency<R: TileReader>(reader: &R, first: u64, second: u64) -> 
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn root_of_tiles<R: TileReader>(reader: &R, size: u64) -> Result<TreeHash, ProveError<R::Error>> {
+pub fn root_of_tiles<R: TileReader>(
+    reader: &R,
+    size: u64,
+) -> Result<TreeHash, ProveError<R::Error>> {
     if size == 0 { Ok(empty_root()) } else { Tiles::new(reader, size).range_hash(0..size) }
 }
 
-/// Splits more than one leaf as RFC 6962 does: the left part is the largest power of two below the length.
+/// Splits more than one leaf as RFC 6962 does: the left part is the largest power of two below the
+/// length.
 fn split(range: Range<u64>) -> (Range<u64>, Range<u64>) {
     let middle = range.start + (1 << (range.end - range.start - 1).ilog2());
     (range.start..middle, middle..range.end)
 }
 
-/// The tiles of a tree of some size. Each is read once: a proof asks for up to eight hashes of the same tile.
+/// The tiles of a tree of some size. Each is read once: a proof asks for up to eight hashes of the
+/// same tile.
 struct Tiles<'reader, R> {
     reader: &'reader R,
     size: u64,
@@ -140,7 +156,8 @@ impl<'reader, R: TileReader> Tiles<'reader, R> {
     fn perfect_hash(&mut self, height: u32, start: u64) -> Result<TreeHash, ProveError<R::Error>> {
         let level = u8::try_from(height / 8).expect("heights are below 64");
         let place = start >> (8 * u32::from(level));
-        let tile = Tile::in_tree(self.size, level, place / 256).expect("a range of the tree lies in its tiles");
+        let tile = Tile::in_tree(self.size, level, place / 256)
+            .expect("a range of the tree lies in its tiles");
         let from = usize::try_from(place % 256).expect("below 256");
         let hashes = self.tile_hashes(tile)?;
         Ok(perfect_hash(&hashes[from..from + (1 << (height % 8))]))
@@ -148,7 +165,8 @@ impl<'reader, R: TileReader> Tiles<'reader, R> {
 
     fn tile_hashes(&mut self, tile: Tile) -> Result<&[TreeHash], ProveError<R::Error>> {
         if !self.read.contains_key(&tile) {
-            let hashes = self.reader.hashes(tile).map_err(|source| ProveError::Read { tile, source })?;
+            let hashes =
+                self.reader.hashes(tile).map_err(|source| ProveError::Read { tile, source })?;
             if hashes.len() < usize::from(tile.width()) {
                 return Err(ProveError::ShortTile { tile, found: hashes.len() });
             }

@@ -16,8 +16,8 @@ pub struct MisalignedError {
 
 /// Hashes a stream of leaves to the root of their tree, in memory for one hash a level.
 ///
-/// Parts can be hashed on their own, say by two threads, and joined, if each starts at a multiple of a power of two that is
-/// not below its length:
+/// Parts can be hashed on their own, say by two threads, and joined, if each starts at a multiple
+/// of a power of two that is not below its length:
 ///
 /// ```
 /// use votekit_core::log::merkle::{RootHasher, leaf_hash};
@@ -33,7 +33,8 @@ pub struct MisalignedError {
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RootHasher {
     size: u64,
-    /// The perfect subtrees of the leaves so far, one for each bit that is set in `size`, the largest first.
+    /// The perfect subtrees of the leaves so far, one for each bit that is set in `size`, the
+    /// largest first.
     subtrees: Vec<TreeHash>,
 }
 
@@ -61,7 +62,8 @@ impl RootHasher {
     /// Adds a perfect subtree of 2^`height` leaves by its hash.
     ///
     /// # Errors
-    /// [`MisalignedError`] unless the leaves so far are a multiple of 2^`height`; nothing is then added.
+    /// [`MisalignedError`] unless the leaves so far are a multiple of 2^`height`; nothing is then
+    /// added.
     ///
     /// # Panics
     /// At 2^64 leaves.
@@ -76,7 +78,8 @@ impl RootHasher {
     /// Adds the leaves of another hasher after these.
     ///
     /// # Errors
-    /// [`MisalignedError`] unless these leaves are a multiple of the other's largest subtree; nothing is then added.
+    /// [`MisalignedError`] unless these leaves are a multiple of the other's largest subtree;
+    /// nothing is then added.
     ///
     /// # Panics
     /// At 2^64 leaves.
@@ -97,7 +100,10 @@ impl RootHasher {
         let mut hash = hash;
         let mut bits = self.size >> height;
         while bits & 1 == 1 {
-            let left = self.subtrees.pop().expect("there is one subtree for each bit that is set in the size");
+            let left = self
+                .subtrees
+                .pop()
+                .expect("there is one subtree for each bit that is set in the size");
             hash = node_hash(&left, &hash);
             bits >>= 1;
         }

@@ -36,11 +36,18 @@ pub enum ProofError {
     FirstRoot,
 }
 
-/// Checks that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with this `root`.
+/// Checks that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with
+/// this `root`.
 ///
 /// # Errors
 /// [`ProofError`].
-pub fn verify_inclusion(leaf: &TreeHash, index: u64, size: u64, proof: &[TreeHash], root: &TreeHash) -> Result<(), ProofError> {
+pub fn verify_inclusion(
+    leaf: &TreeHash,
+    index: u64,
+    size: u64,
+    proof: &[TreeHash],
+    root: &TreeHash,
+) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::Index { index, size });
     }
@@ -69,7 +76,8 @@ pub fn verify_inclusion(leaf: &TreeHash, index: u64, size: u64, proof: &[TreeHas
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
-/// Checks that the tree of `second` leaves with `second_root` begins with the tree of `first` leaves with `first_root`.
+/// Checks that the tree of `second` leaves with `second_root` begins with the tree of `first`
+/// leaves with `first_root`.
 ///
 /// Any tree begins with the one without leaves, and with itself: those proofs are empty.
 ///
@@ -89,7 +97,8 @@ pub fn verify_consistency(
         return verify_trivial_consistency(first, first_root, second, second_root, proof);
     }
     let wrong_length = ProofError::Length { found: proof.len() };
-    // The walk starts at the largest perfect subtree on the older tree's right edge: the older root itself if it is perfect.
+    // The walk starts at the largest perfect subtree on the older tree's right edge: the older root
+    // itself if it is perfect.
     let (seed, siblings) = match proof.split_first() {
         _ if first.is_power_of_two() => (first_root, proof),
         Some((seed, siblings)) => (seed, siblings),

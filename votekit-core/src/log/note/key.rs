@@ -1,4 +1,5 @@
-//! Keys of signed notes: names, ids, verifier keys in their text form, and the secret half of type 0x01.
+//! Keys of signed notes: names, ids, verifier keys in their text form, and the secret half of type
+//! 0x01.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +13,8 @@ use crate::instant::UnixSeconds;
 use crate::log::encoding::{base64, parse_base64};
 
 hex_bytes! {
-    /// Tells keys of one name apart: the first 4 bytes of SHA-256 of the name, a line feed, the type and the public key.
+    /// Tells keys of one name apart: the first 4 bytes of SHA-256 of the name, a line feed, the
+    /// type and the public key.
     KeyId, 4
 }
 
@@ -20,8 +22,11 @@ impl KeyId {
     /// The id of a key of this name, type and public key.
     #[must_use]
     pub fn of(name: &KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Self {
-        let digest =
-            Sha256::new().chain_update(name.as_str()).chain_update([b'\n', kind.byte()]).chain_update(public_key).finalize();
+        let digest = Sha256::new()
+            .chain_update(name.as_str())
+            .chain_update([b'\n', kind.byte()])
+            .chain_update(public_key)
+            .finalize();
         Self([digest[0], digest[1], digest[2], digest[3]])
     }
 }
@@ -54,7 +59,9 @@ pub enum KeyError {
     #[error("a key name is not empty")]
     NameEmpty,
     /// Key names hold no Unicode space, no plus sign and no control character.
-    #[error("a key name holds no space, plus sign or control character: character {position} is one")]
+    #[error(
+        "a key name holds no space, plus sign or control character: character {position} is one"
+    )]
     NameCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
@@ -66,7 +73,9 @@ pub enum KeyError {
     #[error("the key is padded base64 in its canonical form")]
     Base64,
     /// The type byte is one of those that votekit knows.
-    #[error("keys of type {byte:#04x} are not supported, only 0x01 (Ed25519) and 0x04 (cosignature)")]
+    #[error(
+        "keys of type {byte:#04x} are not supported, only 0x01 (Ed25519) and 0x04 (cosignature)"
+    )]
     Kind {
         /// The type byte found.
         byte: u8,
@@ -90,7 +99,8 @@ pub enum KeyError {
     },
 }
 
-/// The name of a key: not empty, no Unicode space, no plus sign, no control character. Preferably an address without scheme.
+/// The name of a key: not empty, no Unicode space, no plus sign, no control character. Preferably
+/// an address without scheme.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyName(String);
 
@@ -109,7 +119,8 @@ impl FromStr for KeyName {
         if text.is_empty() {
             return Err(KeyError::NameEmpty);
         }
-        let offends = |character: char| character.is_whitespace() || character < ' ' || character == '+';
+        let offends =
+            |character: char| character.is_whitespace() || character < ' ' || character == '+';
         match text.chars().position(offends) {
             Some(place) => Err(KeyError::NameCharacter { position: place + 1 }),
             None => Ok(Self(text.to_owned())),
@@ -129,7 +140,8 @@ impl fmt::Debug for KeyName {
     }
 }
 
-/// A public key with its name and type, as verifiers are configured with: `<name>+<id>+<base64 of type and key>`.
+/// A public key with its name and type, as verifiers are configured with: `<name>+<id>+<base64 of
+/// type and key>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: KeyName,
@@ -181,14 +193,21 @@ impl VerifierKey {
         self.id == signature.key_id && self.name == signature.name
     }
 
-    /// Verifies what follows the key id in a signature line over a note's text. Returns the time that a cosignature states.
+    /// Verifies what follows the key id in a signature line over a note's text. Returns the time
+    /// that a cosignature states.
     ///
     /// # Errors
     /// [`SignatureError`].
-    pub fn verify(&self, text: &str, signature: &[u8]) -> Result<Option<UnixSeconds>, SignatureError> {
+    pub fn verify(
+        &self,
+        text: &str,
+        signature: &[u8],
+    ) -> Result<Option<UnixSeconds>, SignatureError> {
         match self.kind {
             KeyKind::Ed25519 => {
-                let signature = signature.try_into().map_err(|_| SignatureError::Length { length: signature.len() })?;
+                let signature = signature
+                    .try_into()
+                    .map_err(|_| SignatureError::Length { length: signature.len() })?;
                 self.verify_message(text.as_bytes(), signature)?;
                 Ok(None)
             }
@@ -196,7 +215,11 @@ impl VerifierKey {
         }
     }
 
-    fn verify_cosignature(&self, text: &str, signature: &[u8]) -> Result<UnixSeconds, SignatureError> {
+    fn verify_cosignature(
+        &self,
+        text: &str,
+        signature: &[u8],
+    ) -> Result<UnixSeconds, SignatureError> {
         let wrong_length = SignatureError::Length { length: signature.len() };
         let (seconds, signature) = signature.split_first_chunk::<8>().ok_or(wrong_length)?;
         let signature = signature.try_into().map_err(|_| wrong_length)?;
@@ -231,7 +254,8 @@ impl FromStr for VerifierKey {
             Some(byte) => return Err(KeyError::Kind { byte: *byte }),
             None => return Err(KeyError::Form),
         };
-        let public_key = key[1..].try_into().map_err(|_| KeyError::Length { length: key.len() - 1 })?;
+        let public_key =
+            key[1..].try_into().map_err(|_| KeyError::Length { length: key.len() - 1 })?;
         let key = Self::new(name, kind, public_key)?;
         if key.id == found { Ok(key) } else { Err(KeyError::Id { found, computed: key.id }) }
     }
@@ -308,18 +332,27 @@ impl fmt::Debug for SigningKey {
 
 impl VerifierKey {
     /// The public half of a secret key, which is a sound point by the way it is made.
-    pub(in crate::log) fn of_secret(name: KeyName, kind: KeyKind, key: &ed25519_dalek::SigningKey) -> Self {
+    pub(in crate::log) fn of_secret(
+        name: KeyName,
+        kind: KeyKind,
+        key: &ed25519_dalek::SigningKey,
+    ) -> Self {
         let public_key = key.verifying_key();
         Self { id: KeyId::of(&name, kind, public_key.as_bytes()), name, kind, public_key }
     }
 }
 
 /// Prints a secret key by its public half.
-pub(in crate::log) fn debug_secret(formatter: &mut fmt::Formatter<'_>, kind: &str, verifier: &VerifierKey) -> fmt::Result {
+pub(in crate::log) fn debug_secret(
+    formatter: &mut fmt::Formatter<'_>,
+    kind: &str,
+    verifier: &VerifierKey,
+) -> fmt::Result {
     write!(formatter, "{kind}({verifier}, secret redacted)")
 }
 
-/// What a cosigner of type 0x04 signs: two lines, then the checkpoint's text. `None` for a time of 2^63 or later.
+/// What a cosigner of type 0x04 signs: two lines, then the checkpoint's text. `None` for a time of
+/// 2^63 or later.
 pub(in crate::log) fn cosigned_message(at: UnixSeconds, text: &str) -> Option<String> {
     (at.0 < 1 << 63).then(|| format!("cosignature/v1\ntime {}\n{text}", at.0))
 }

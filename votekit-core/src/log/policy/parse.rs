@@ -145,7 +145,10 @@ impl Reader {
         if line.iter().any(|byte| (*byte < 0x20 && *byte != b'\t') || *byte == 0x7f) {
             return Err(PolicyRule::ControlCharacter);
         }
-        let items: Vec<&[u8]> = line.split(|byte| matches!(byte, b' ' | b'\t')).filter(|item| !item.is_empty()).collect();
+        let items: Vec<&[u8]> = line
+            .split(|byte| matches!(byte, b' ' | b'\t'))
+            .filter(|item| !item.is_empty())
+            .collect();
         match items.as_slice() {
             [] => Ok(()),
             [first, ..] if first.starts_with(b"#") => Ok(()),
@@ -201,19 +204,28 @@ impl Reader {
             return Err(PolicyRule::SecondQuorum);
         }
         let none = *name == b"none";
-        self.quorum = Some(if none { None } else { Some(self.resolve(&PolicyName(name.to_vec()))?) });
+        self.quorum =
+            Some(if none { None } else { Some(self.resolve(&PolicyName(name.to_vec()))?) });
         Ok(())
     }
 
     fn key(&self, text: &[u8], expected: KeyKind) -> Result<VerifierKey, PolicyRule> {
         let text = std::str::from_utf8(text).map_err(|_| PolicyRule::KeyText)?;
         let key: VerifierKey = text.parse().map_err(PolicyRule::Key)?;
-        if key.kind() == expected { Ok(key) } else { Err(PolicyRule::KeyKind { expected, found: key.kind() }) }
+        if key.kind() == expected {
+            Ok(key)
+        } else {
+            Err(PolicyRule::KeyKind { expected, found: key.kind() })
+        }
     }
 
     /// A signature line must name at most one key of the policy.
     fn claim_key_id(&mut self, key: &VerifierKey) -> Result<(), PolicyRule> {
-        if self.key_ids.insert((key.name().clone(), key.id())) { Ok(()) } else { Err(PolicyRule::KeyCollision) }
+        if self.key_ids.insert((key.name().clone(), key.id())) {
+            Ok(())
+        } else {
+            Err(PolicyRule::KeyCollision)
+        }
     }
 
     fn define(&mut self, name: &[u8], member: Member) -> Result<PolicyName, PolicyRule> {
@@ -234,7 +246,11 @@ impl Reader {
         }
         let name = PolicyName(name.to_vec());
         let member = self.resolve(&name)?;
-        if self.members.insert(name.clone()) { Ok(member) } else { Err(PolicyRule::SecondMembership(name)) }
+        if self.members.insert(name.clone()) {
+            Ok(member)
+        } else {
+            Err(PolicyRule::SecondMembership(name))
+        }
     }
 
     fn resolve(&self, name: &PolicyName) -> Result<Member, PolicyRule> {
@@ -245,7 +261,9 @@ impl Reader {
 type Item<'items> = &'items [u8];
 
 /// `N` items, and one more for an address, if it is there.
-fn optional_url<'items, const N: usize>(items: &[Item<'items>]) -> Option<([Item<'items>; N], Option<Item<'items>>)> {
+fn optional_url<'items, const N: usize>(
+    items: &[Item<'items>],
+) -> Option<([Item<'items>; N], Option<Item<'items>>)> {
     let (fixed, rest) = items.split_first_chunk::<N>()?;
     match rest {
         [] => Some((*fixed, None)),

@@ -28,7 +28,9 @@ pub enum VerifyError {
         cosigned: usize,
     },
     /// Strict reading only: one log signature, then cosignatures in the policy's order.
-    #[error("line {line}: the one log signature comes first, then cosignatures in the policy's order")]
+    #[error(
+        "line {line}: the one log signature comes first, then cosignatures in the policy's order"
+    )]
     Order {
         /// The line.
         line: usize,
@@ -71,9 +73,10 @@ impl VerifiedCheckpoint {
 }
 
 impl Policy {
-    /// Verifies a checkpoint's bytes as the specifications say: some log of the policy whose key is named after the origin has
-    /// signed, and a quorum of witnesses has cosigned these very lines. Lines by unknown keys are ignored; a line in the name of
-    /// a known key that is not valid is fatal.
+    /// Verifies a checkpoint's bytes as the specifications say: some log of the policy whose key is
+    /// named after the origin has signed, and a quorum of witnesses has cosigned these very lines.
+    /// Lines by unknown keys are ignored; a line in the name of a known key that is not valid is
+    /// fatal.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -81,8 +84,9 @@ impl Policy {
         self.verify_checkpoint(&SignedCheckpoint::parse(note)?)
     }
 
-    /// As [`Policy::verify`], and nothing else may be in the note: one log signature first, then cosignatures in the policy's
-    /// order, each once; no unknown line, no extension line. No byte of such a note can change and still verify.
+    /// As [`Policy::verify`], and nothing else may be in the note: one log signature first, then
+    /// cosignatures in the policy's order, each once; no unknown line, no extension line. No byte
+    /// of such a note can change and still verify.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -94,7 +98,10 @@ impl Policy {
     ///
     /// # Errors
     /// [`VerifyError`].
-    pub fn verify_checkpoint(&self, signed: &SignedCheckpoint) -> Result<VerifiedCheckpoint, VerifyError> {
+    pub fn verify_checkpoint(
+        &self,
+        signed: &SignedCheckpoint,
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
         let keys = Keys::of(self, signed.unverified().origin());
         match signed.note().verify(&keys.keys) {
             Ok(signatures) => self.evaluate(signed, &keys, &signatures),
@@ -107,7 +114,10 @@ impl Policy {
     ///
     /// # Errors
     /// [`VerifyError`].
-    pub fn verify_checkpoint_strict(&self, signed: &SignedCheckpoint) -> Result<VerifiedCheckpoint, VerifyError> {
+    pub fn verify_checkpoint_strict(
+        &self,
+        signed: &SignedCheckpoint,
+    ) -> Result<VerifiedCheckpoint, VerifyError> {
         if !signed.unverified().extensions().is_empty() {
             return Err(VerifyError::Extension);
         }
@@ -116,7 +126,9 @@ impl Policy {
         for (place, signature) in signatures.iter().enumerate() {
             let in_order = match place.checked_sub(1) {
                 None => signature.key < keys.logs,
-                Some(before) => signature.key >= keys.logs && signature.key > signatures[before].key,
+                Some(before) => {
+                    signature.key >= keys.logs && signature.key > signatures[before].key
+                }
             };
             if !in_order {
                 return Err(VerifyError::Order { line: signed.note().line_of_signature(place) });
@@ -137,12 +149,19 @@ impl Policy {
         let mut cosigned = vec![false; self.witnesses.len()];
         let mut cosignatures = Vec::new();
         for signature in signatures {
-            let (Some(place), Some(at)) = (signature.key.checked_sub(keys.logs), signature.at) else { continue };
+            let (Some(place), Some(at)) = (signature.key.checked_sub(keys.logs), signature.at)
+            else {
+                continue;
+            };
             if std::mem::replace(&mut cosigned[place], true) {
                 continue;
             }
             let witness = &self.witnesses[place];
-            cosignatures.push(Cosignature { witness: witness.name.clone(), key: witness.key.name().clone(), at });
+            cosignatures.push(Cosignature {
+                witness: witness.name.clone(),
+                key: witness.key.name().clone(),
+                at,
+            });
         }
         if !self.is_quorum(&cosigned) {
             return Err(VerifyError::NoQuorum { cosigned: cosignatures.len() });
@@ -164,7 +183,8 @@ struct Keys {
 
 impl Keys {
     fn of(policy: &Policy, origin: &str) -> Self {
-        let logs = policy.logs.iter().map(|log| &log.key).filter(|key| key.name().as_str() == origin);
+        let logs =
+            policy.logs.iter().map(|log| &log.key).filter(|key| key.name().as_str() == origin);
         let mut keys: Vec<VerifierKey> = logs.cloned().collect();
         let logs = keys.len();
         keys.extend(policy.witnesses.iter().map(|witness| witness.key.clone()));

@@ -31,21 +31,32 @@ pub(super) const CASES: &[Case] = &[
     case!(settling_again_and_again_harms_nothing),
 ];
 
-/// Receives and forwards until every one of these batches was delivered, then collects, stages and acknowledges until every one was collected.
+/// Receives and forwards until every one of these batches was delivered, then collects, stages and
+/// acknowledges until every one was collected.
 async fn take_all(roles: &Roles, expected: &[Arc<Batch>]) -> Outcome {
-    let missing = || -> BTreeMap<Digest, &Arc<Batch>> { expected.iter().map(|batch| (batch.digest(), batch)).collect() };
+    let missing = || -> BTreeMap<Digest, &Arc<Batch>> {
+        expected.iter().map(|batch| (batch.digest(), batch)).collect()
+    };
     let (mut undelivered, mut uncollected) = (missing(), missing());
     while !uncollected.is_empty() {
-        while !undelivered.is_empty() && expected.len() - undelivered.len() < 64 + expected.len() - uncollected.len() {
+        while !undelivered.is_empty()
+            && expected.len() - undelivered.len() < 64 + expected.len() - uncollected.len()
+        {
             let delivery = next(&*roles.ballot_box).await?;
             if let Some(batch) = undelivered.remove(&delivery.batch.digest()) {
-                ensure!(batch.as_bytes() == delivery.batch.as_bytes(), "{batch:?} was delivered with other bytes");
+                ensure!(
+                    batch.as_bytes() == delivery.batch.as_bytes(),
+                    "{batch:?} was delivered with other bytes"
+                );
             }
             roles.ballot_box.forward(&delivery, &Labels::new()).await?;
         }
         let labelled = next_labelled(&*roles.ballot_box).await?;
         if let Some(batch) = uncollected.remove(&labelled.batch.digest()) {
-            ensure!(batch.as_bytes() == labelled.batch.as_bytes(), "{batch:?} was collected with other bytes");
+            ensure!(
+                batch.as_bytes() == labelled.batch.as_bytes(),
+                "{batch:?} was collected with other bytes"
+            );
         }
         roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
         roles.ballot_box.acknowledge(&labelled).await?;
@@ -91,7 +102,8 @@ async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcom
     let mut publishers = tokio::task::JoinSet::new();
     let mut expected = BTreeSet::new();
     for by in 0..PUBLISHERS {
-        let batches: Vec<_> = (1..=20).map(|sequence| batch(&law("L1"), by, Epoch(1), sequence, 1, 0)).collect();
+        let batches: Vec<_> =
+            (1..=20).map(|sequence| batch(&law("L1"), by, Epoch(1), sequence, 1, 0)).collect();
         expected.extend(batches.iter().map(|batch| batch.digest()));
         let ballot_box = Arc::clone(&roles.ballot_box);
         publishers.spawn(async move { publish_all(&*ballot_box, &batches).await });
@@ -112,7 +124,9 @@ async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcom
     }
     drop(report);
     while !expected.is_empty() {
-        let Some(digest) = delivered.recv().await else { return Err(CaseError::Missing { what: "a delivery" }) };
+        let Some(digest) = delivered.recv().await else {
+            return Err(CaseError::Missing { what: "a delivery" });
+        };
         expected.remove(&digest);
     }
     receivers.shutdown().await;
@@ -180,9 +194,13 @@ async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outco
         // One waits for a moment and goes, before and after there is something to receive.
         for _ in 0..3 {
             let mut receive = roles.ballot_box.receive();
-            let polled = std::future::poll_fn(|context| std::task::Poll::Ready(receive.as_mut().poll(context))).await;
+            let polled = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(receive.as_mut().poll(context))
+            })
+            .await;
             if let std::task::Poll::Ready(delivery) = polled {
-                // What was received in that moment is held, and published once more as a node does that was not told.
+                // What was received in that moment is held, and published once more as a node does
+                // that was not told.
                 drop(receive);
                 roles.ballot_box.publish(&delivery?.batch).await?;
             }
@@ -208,7 +226,8 @@ async fn elections_share_the_box(place: &dyn Place) -> Outcome {
 
 async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
-    let batches: Vec<_> = (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
+    let batches: Vec<_> =
+        (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
     let publisher = tokio::spawn({
         let (ballot_box, batches) = (Arc::clone(&roles.ballot_box), batches.clone());
         async move { publish_all(&*ballot_box, &batches).await }
@@ -257,7 +276,9 @@ async fn pass(roles: &Roles, batch: &Arc<Batch>, labels: &Labels) -> Outcome {
     }
 }
 
-async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart(place: &dyn Place) -> Outcome {
+async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart(
+    place: &dyn Place,
+) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 5);
     publish_all(&*roles.ballot_box, &batches).await?;
@@ -353,7 +374,9 @@ fn work(roles: &Roles) -> tokio::task::JoinSet<Outcome> {
 async fn settle(roles: &Roles) -> Outcome {
     for _ in 0..100 {
         match roles.ballot_box.settle().await {
-            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => tokio::task::yield_now().await,
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
+                tokio::task::yield_now().await
+            }
             outcome => return Ok(outcome?),
         }
     }
@@ -371,7 +394,8 @@ async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outc
     let before = batches(&law("L1"), 40);
     publish_all(&*roles.ballot_box, &before).await?;
     let _working = work(&roles);
-    // What is published meanwhile holds nothing up. It has an end: on a bad day each message may take a place at its consumer for good.
+    // What is published meanwhile holds nothing up. It has an end: on a bad day each message may
+    // take a place at its consumer for good.
     let mut publishing = tokio::task::JoinSet::new();
     let ballot_box = Arc::clone(&roles.ballot_box);
     publishing.spawn(async move {
@@ -382,8 +406,13 @@ async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outc
         Outcome::Ok(())
     });
     settle(&roles).await?;
-    let staged: BTreeSet<Digest> =
-        roles.ledger.staged(&law("L1"), StagingId(0), 1000).await?.iter().map(|staged| staged.batch.digest()).collect();
+    let staged: BTreeSet<Digest> = roles
+        .ledger
+        .staged(&law("L1"), StagingId(0), 1000)
+        .await?
+        .iter()
+        .map(|staged| staged.batch.digest())
+        .collect();
     let missing = before.iter().filter(|batch| !staged.contains(&batch.digest())).count();
     ensure_eq!(missing, 0, "batches published before settling, and not staged after it");
     Ok(())
@@ -393,7 +422,8 @@ async fn settling_again_and_again_harms_nothing(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
     // Some give up at once: what they left in the box holds nobody up.
     for _ in 0..3 {
-        let settling = tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());
+        let settling =
+            tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());
         let _ = settling.await;
     }
     let batches = batches(&law("L1"), 20);

@@ -31,13 +31,22 @@ pub(super) const CASES: &[Case] = &[
     case!(a_glance_marks_nothing_and_what_it_tells_is_true),
 ];
 
-async fn expect(registry: &dyn Registry, law_id: &str, marks: &[Mark], expected: &[Expectation], what: &str) -> Outcome {
+async fn expect(
+    registry: &dyn Registry,
+    law_id: &str,
+    marks: &[Mark],
+    expected: &[Expectation],
+    what: &str,
+) -> Outcome {
     ensure_eq!(registry.mark(&law(law_id), marks).await?, expected, what);
     Ok(())
 }
 
-/// A shared registry that has no roll may have lost it. It then says that it cannot tell, and would say so for as long as it is asked.
-async fn without_a_roll_every_credential_is_unknown_or_nothing_is_told(place: &dyn Place) -> Outcome {
+/// A shared registry that has no roll may have lost it. It then says that it cannot tell, and would
+/// say so for as long as it is asked.
+async fn without_a_roll_every_credential_is_unknown_or_nothing_is_told(
+    place: &dyn Place,
+) -> Outcome {
     let registry = place.open().await?.registry;
     ensure_eq!(registry.registered(&law("L1")).await?, 0, "registered without a roll");
     match registry.mark(&law("L1"), &[mark(1, 1), mark(2, 2)]).await {
@@ -69,7 +78,8 @@ async fn the_first_request_again_is_the_first_still(place: &dyn Place) -> Outcom
     for _ in 0..3 {
         expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "the same request").await?;
     }
-    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are no attempts").await
+    expect(&*registry, "L1", &[mark(1, 2)], &[Duplicate { attempt: 2 }], "retries are no attempts")
+        .await
 }
 
 async fn further_requests_are_counted_from_2(place: &dyn Place) -> Outcome {
@@ -86,7 +96,8 @@ async fn a_further_request_again_keeps_its_number(place: &dyn Place) -> Outcome 
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     let marks: Vec<Mark> = (1..=4).map(|number| mark(1, number)).collect();
-    let expected = [Accepted, Duplicate { attempt: 2 }, Duplicate { attempt: 3 }, Duplicate { attempt: 4 }];
+    let expected =
+        [Accepted, Duplicate { attempt: 2 }, Duplicate { attempt: 3 }, Duplicate { attempt: 4 }];
     expect(&*registry, "L1", &marks, &expected, "once").await?;
     expect(&*registry, "L1", &marks, &expected, "again").await?;
     expect(&*registry, "L1", &[marks[2]], &[expected[2]], "one of them").await?;
@@ -96,9 +107,17 @@ async fn a_further_request_again_keeps_its_number(place: &dyn Place) -> Outcome 
 async fn marks_of_one_call_are_made_in_order(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
-    let marks = [mark(1, 1), mark(1, 2), mark(9, 3), mark(2, 4), mark(1, 1), mark(1, 2), mark(2, 5)];
-    let expected =
-        [Accepted, Duplicate { attempt: 2 }, Unknown, Accepted, Accepted, Duplicate { attempt: 2 }, Duplicate { attempt: 2 }];
+    let marks =
+        [mark(1, 1), mark(1, 2), mark(9, 3), mark(2, 4), mark(1, 1), mark(1, 2), mark(2, 5)];
+    let expected = [
+        Accepted,
+        Duplicate { attempt: 2 },
+        Unknown,
+        Accepted,
+        Accepted,
+        Duplicate { attempt: 2 },
+        Duplicate { attempt: 2 },
+    ];
     expect(&*registry, "L1", &marks, &expected, "in order").await
 }
 
@@ -132,7 +151,14 @@ async fn adding_a_roll_again_changes_nothing(place: &dyn Place) -> Outcome {
     registry.add_roll(&law("L1"), &keys).await?;
     registry.add_roll(&law("L1"), &roll(1..=10)).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 9, "registered");
-    expect(&*registry, "L1", &[mark(1, 2), mark(2, 3)], &[Duplicate { attempt: 2 }, Revoked], "after adding again").await
+    expect(
+        &*registry,
+        "L1",
+        &[mark(1, 2), mark(2, 3)],
+        &[Duplicate { attempt: 2 }, Revoked],
+        "after adding again",
+    )
+    .await
 }
 
 async fn rolls_that_overlap_count_each_credential_once(place: &dyn Place) -> Outcome {
@@ -143,30 +169,52 @@ async fn rolls_that_overlap_count_each_credential_once(place: &dyn Place) -> Out
     registry.add_roll(&law("L1"), &roll(20..=22)).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 18, "registered");
     let marks = [mark(7, 2), mark(6, 3), mark(15, 4), mark(21, 5), mark(16, 6)];
-    expect(&*registry, "L1", &marks, &[Duplicate { attempt: 2 }, Accepted, Accepted, Accepted, Unknown], "after three").await
+    expect(
+        &*registry,
+        "L1",
+        &marks,
+        &[Duplicate { attempt: 2 }, Accepted, Accepted, Accepted, Unknown],
+        "after three",
+    )
+    .await
 }
 
 async fn a_supplement_adds_revokes_and_replaces(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
-    let changes = Changes { add: vec![key(10), key(1)], revoke: vec![key(2), key(77)], replace: vec![(key(3), key(30))] };
+    let changes = Changes {
+        add: vec![key(10), key(1)],
+        revoke: vec![key(2), key(77)],
+        replace: vec![(key(3), key(30))],
+    };
     registry.apply(&law("L1"), &changes).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 5, "registered: 5, 2 added, 2 revoked");
-    let marks = [mark(10, 1), mark(2, 2), mark(3, 3), mark(30, 4), mark(77, 5), mark(1, 6), mark(4, 7)];
-    expect(&*registry, "L1", &marks, &[Accepted, Revoked, Revoked, Accepted, Unknown, Accepted, Accepted], "after it").await
+    let marks =
+        [mark(10, 1), mark(2, 2), mark(3, 3), mark(30, 4), mark(77, 5), mark(1, 6), mark(4, 7)];
+    expect(
+        &*registry,
+        "L1",
+        &marks,
+        &[Accepted, Revoked, Revoked, Accepted, Unknown, Accepted, Accepted],
+        "after it",
+    )
+    .await
 }
 
 async fn applying_a_supplement_again_changes_nothing(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
-    let changes = Changes { add: vec![key(10)], revoke: vec![key(2)], replace: vec![(key(3), key(30))] };
+    let changes =
+        Changes { add: vec![key(10)], revoke: vec![key(2)], replace: vec![(key(3), key(30))] };
     registry.apply(&law("L1"), &changes).await?;
-    expect(&*registry, "L1", &[mark(10, 1), mark(30, 2)], &[Accepted, Accepted], "once applied").await?;
+    expect(&*registry, "L1", &[mark(10, 1), mark(30, 2)], &[Accepted, Accepted], "once applied")
+        .await?;
     registry.apply(&law("L1"), &changes).await?;
     registry.apply(&law("L1"), &changes).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 5, "registered");
     let marks = [mark(10, 1), mark(10, 3), mark(30, 4), mark(2, 5), mark(3, 6), mark(5, 7)];
-    let expected = [Accepted, Duplicate { attempt: 2 }, Duplicate { attempt: 2 }, Revoked, Revoked, Accepted];
+    let expected =
+        [Accepted, Duplicate { attempt: 2 }, Duplicate { attempt: 2 }, Revoked, Revoked, Accepted];
     expect(&*registry, "L1", &marks, &expected, "applied again").await
 }
 
@@ -174,11 +222,19 @@ async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn Place) -
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 2)], &[Accepted, Accepted], "spent").await?;
-    let changes = Changes { revoke: vec![key(1)], replace: vec![(key(2), key(20))], ..Changes::default() };
+    let changes =
+        Changes { revoke: vec![key(1)], replace: vec![(key(2), key(20))], ..Changes::default() };
     registry.apply(&law("L1"), &changes).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 3), mark(2, 2), mark(20, 4)];
-    expect(&*registry, "L1", &marks, &[Accepted, Duplicate { attempt: 2 }, Accepted, Unknown], "after it").await
+    expect(
+        &*registry,
+        "L1",
+        &marks,
+        &[Accepted, Duplicate { attempt: 2 }, Accepted, Unknown],
+        "after it",
+    )
+    .await
 }
 
 async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn Place) -> Outcome {
@@ -199,20 +255,29 @@ async fn of_many_requests_at_once_exactly_one_is_first(place: &dyn Place) -> Out
     for number in 0..REQUESTS {
         let registry = registry.clone();
         tasks.spawn(async move {
-            let marks: Vec<Mark> =
-                (1..=20).map(|credential| Mark { key: key(credential), request: request(1000 * credential + number) }).collect();
+            let marks: Vec<Mark> = (1..=20)
+                .map(|credential| Mark {
+                    key: key(credential),
+                    request: request(1000 * credential + number),
+                })
+                .collect();
             registry.mark(&law("L1"), &marks).await
         });
     }
     let mut first = [0; 20];
     let mut attempts = vec![HashSet::new(); 20];
     while let Some(finished) = tasks.join_next().await {
-        let Ok(expectations) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(expectations) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         for (credential, expectation) in expectations?.into_iter().enumerate() {
             match expectation {
                 Accepted => first[credential] += 1,
                 Duplicate { attempt } => {
-                    ensure!(attempts[credential].insert(attempt), "attempt {attempt} was told twice");
+                    ensure!(
+                        attempts[credential].insert(attempt),
+                        "attempt {attempt} was told twice"
+                    );
                 }
                 Revoked | Unknown => ensure!(false, "a registered credential was {expectation:?}"),
             }
@@ -235,7 +300,9 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
         tasks.spawn(async move { registry.mark(&law("L1"), &[mark(1, 1), mark(1, 2)]).await });
     }
     while let Some(finished) = tasks.join_next().await {
-        let Ok(expectations) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(expectations) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         ensure_eq!(expectations?, [Accepted, Duplicate { attempt: 2 }], "the same two requests");
     }
     expect(&*registry, "L1", &[mark(1, 3)], &[Duplicate { attempt: 3 }], "one more").await
@@ -264,7 +331,8 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
             ensure!(told.is_none_or(|told| told == expected), "a glance at {number:?} of {law_id}");
         }
     }
-    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances").await
+    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")
+        .await
 }
 
 async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place) -> Outcome {
@@ -276,7 +344,10 @@ async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place
     let place_of = |number| keys.find(&key(number)).expect("a key of the roll");
     uses[place_of(1)] = FirstUse::by(&request(1));
     uses[place_of(2)] = FirstUse::REVOKED;
-    let electors = vec![KnownElectors { keys: keys.clone(), uses }, KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] }];
+    let electors = vec![
+        KnownElectors { keys: keys.clone(), uses },
+        KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] },
+    ];
     registry.restore_all(&law("L1"), electors).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];

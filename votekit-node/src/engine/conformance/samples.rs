@@ -15,9 +15,12 @@ use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_core::registry::KeyList;
 
 use super::CaseError;
-use crate::engine::{BallotBox, BlockCommit, Delivery, Head, Labelled, Ledger, Mark, StagingId, StoredBlock};
+use crate::engine::{
+    BallotBox, BlockCommit, Delivery, Head, Labelled, Ledger, Mark, StagingId, StoredBlock,
+};
 
-/// How long a delivery may take before a case gives up: not a claim about speed, only an end to waiting.
+/// How long a delivery may take before a case gives up: not a claim about speed, only an end to
+/// waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn law(text: &str) -> LawId {
@@ -33,10 +36,25 @@ pub(super) fn node(node: u8) -> NodeId {
 }
 
 /// A batch of `count` envelopes by a node, all of which follow from `salt`.
-pub(super) fn batch(law_id: &LawId, by: u8, epoch: Epoch, sequence: u64, count: u32, salt: u64) -> Arc<Batch> {
-    let mut rng = RepeatedRng { seed: salt ^ (sequence << 20) ^ (u64::from(epoch.0) << 50) ^ (u64::from(by) << 56), counter: 0 };
+pub(super) fn batch(
+    law_id: &LawId,
+    by: u8,
+    epoch: Epoch,
+    sequence: u64,
+    count: u32,
+    salt: u64,
+) -> Arc<Batch> {
+    let mut rng = RepeatedRng {
+        seed: salt ^ (sequence << 20) ^ (u64::from(epoch.0) << 50) ^ (u64::from(by) << 56),
+        counter: 0,
+    };
     let number = BatchNumber { node: node(by), epoch, sequence: Sequence(sequence) };
-    let header = BatchHeader { law_id: law_id.clone(), number, confirmed_through: Sequence(sequence - 1), last: false };
+    let header = BatchHeader {
+        law_id: law_id.clone(),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last: false,
+    };
     let envelopes: Vec<Envelope> = (0..count)
         .map(|place| Envelope {
             request: RequestId::from_bytes(rng.bytes()),
@@ -46,7 +64,10 @@ pub(super) fn batch(law_id: &LawId, by: u8, epoch: Epoch, sequence: u64, count: 
         })
         .collect();
     let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
-    Arc::new(Batch::seal(header, &envelopes, &ballot_key, &node_key(by), &mut rng).expect("the sample ballot key is usable"))
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key, &node_key(by), &mut rng)
+            .expect("the sample ballot key is usable"),
+    )
 }
 
 /// The first batches of node 1 in epoch 1, each of two envelopes.
@@ -66,7 +87,13 @@ pub(super) struct SampleLog {
 
 impl SampleLog {
     pub(super) fn new(law_id: &LawId) -> Self {
-        Self { law_id: law_id.clone(), tree: TreeBuilder::new(), height: 0, term: 1, sealed_through: StagingId(0) }
+        Self {
+            law_id: law_id.clone(),
+            tree: TreeBuilder::new(),
+            height: 0,
+            term: 1,
+            sealed_through: StagingId(0),
+        }
     }
 
     /// The next block, of so many leaves that follow from `salt`. The log moves on.
@@ -76,7 +103,9 @@ impl SampleLog {
         let mut full_tiles = Vec::new();
         for leaf in 0..leaf_count {
             let text = format!("{salt} {}", first_leaf + u64::from(leaf));
-            leaves.extend_from_slice(&u16::try_from(text.len()).expect("sample leaves are short").to_be_bytes());
+            leaves.extend_from_slice(
+                &u16::try_from(text.len()).expect("sample leaves are short").to_be_bytes(),
+            );
             leaves.extend_from_slice(text.as_bytes());
             self.tree.append(leaf_hash(text.as_bytes()), &mut full_tiles);
         }
@@ -100,7 +129,11 @@ impl SampleLog {
     }
 
     /// Commits the next block.
-    pub(super) async fn grow(&mut self, ledger: &dyn Ledger, leaf_count: u32) -> Result<Arc<BlockCommit>, CaseError> {
+    pub(super) async fn grow(
+        &mut self,
+        ledger: &dyn Ledger,
+        leaf_count: u32,
+    ) -> Result<Arc<BlockCommit>, CaseError> {
         let commit = self.block(leaf_count, "leaf");
         ledger.commit(&commit).await?;
         Ok(commit)
@@ -172,7 +205,10 @@ impl TryRng for RepeatedRng {
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
         for chunk in out.chunks_mut(32) {
             self.counter += 1;
-            let block = Sha256::new().chain_update(self.seed.to_be_bytes()).chain_update(self.counter.to_be_bytes()).finalize();
+            let block = Sha256::new()
+                .chain_update(self.seed.to_be_bytes())
+                .chain_update(self.counter.to_be_bytes())
+                .finalize();
             chunk.copy_from_slice(&block[..chunk.len()]);
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The ballot box of one process: the staging table is the box, and a queue in memory says what was put in.
+//! The ballot box of one process: the staging table is the box, and a queue in memory says what was
+//! put in.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -21,8 +22,8 @@ const BACKLOG_PAGE: usize = 64;
 
 /// A ballot box over the ledger's staging.
 ///
-/// What was not sealed when the ledger was opened is delivered first; a delivery that is never acknowledged comes again when
-/// the ledger is next opened, unless it was sealed meanwhile.
+/// What was not sealed when the ledger was opened is delivered first; a delivery that is never
+/// acknowledged comes again when the ledger is next opened, unless it was sealed meanwhile.
 pub struct EmbeddedBallotBox {
     ledger: Arc<EmbeddedLedger>,
     capacity: Arc<Semaphore>,
@@ -57,7 +58,11 @@ impl EmbeddedBallotBox {
     pub fn new(ledger: Arc<EmbeddedLedger>) -> Self {
         let (published, receiver) = mpsc::unbounded_channel();
         let (forwarded, labelled) = mpsc::unbounded_channel();
-        let incoming = Incoming { backlog: ledger.backlog().into(), page: VecDeque::new(), published: receiver };
+        let incoming = Incoming {
+            backlog: ledger.backlog().into(),
+            page: VecDeque::new(),
+            published: receiver,
+        };
         Self {
             ledger,
             capacity: Arc::new(Semaphore::new(UNACKNOWLEDGED_MAX)),
@@ -87,16 +92,19 @@ impl EmbeddedBallotBox {
 #[async_trait]
 impl BallotBox for EmbeddedBallotBox {
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError> {
-        let (batch, ledger, published) = (Arc::clone(batch), Arc::clone(&self.ledger), self.published.clone());
+        let (batch, ledger, published) =
+            (Arc::clone(batch), Arc::clone(&self.ledger), self.published.clone());
         let capacity = Arc::clone(&self.capacity);
-        // In a task of its own: a caller that stops waiting must not leave a batch staged and never delivered.
+        // In a task of its own: a caller that stops waiting must not leave a batch staged and never
+        // delivered.
         let publication = tokio::spawn(async move {
             let permit = tokio::select! {
                 permit = capacity.acquire_owned() => permit.expect("the semaphore is never closed"),
                 failure = ledger.failed() => return Err(failure),
             };
             ledger.stage(&batch, &Labels::new()).await?;
-            // Nobody receives any more: the batch is durable, and delivered when the ledger is next opened.
+            // Nobody receives any more: the batch is durable, and delivered when the ledger is next
+            // opened.
             let _ = published.send((batch, permit));
             Ok(())
         });
@@ -118,7 +126,11 @@ impl BallotBox for EmbeddedBallotBox {
     }
 
     async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
-        let labelled = Labelled { batch: Arc::clone(&delivery.batch), labels: labels.clone(), tag: delivery.tag };
+        let labelled = Labelled {
+            batch: Arc::clone(&delivery.batch),
+            labels: labels.clone(),
+            tag: delivery.tag,
+        };
         // The other end lives as long as this one.
         let _ = self.forwarded.send(labelled);
         Ok(())
@@ -161,13 +173,20 @@ impl BallotBox for EmbeddedBallotBox {
 
 impl Incoming {
     /// Takes the next batch. Loses none when it is cancelled.
-    async fn next(&mut self, ledger: &EmbeddedLedger) -> Result<(Arc<Batch>, Option<OwnedSemaphorePermit>), EngineError> {
+    async fn next(
+        &mut self,
+        ledger: &EmbeddedLedger,
+    ) -> Result<(Arc<Batch>, Option<OwnedSemaphorePermit>), EngineError> {
         loop {
             if let Some(batch) = self.page.pop_front() {
                 return Ok((batch, None));
             }
             if self.backlog.is_empty() {
-                let (batch, permit) = self.published.recv().await.ok_or_else(|| unavailable("the ballot box was closed"))?;
+                let (batch, permit) = self
+                    .published
+                    .recv()
+                    .await
+                    .ok_or_else(|| unavailable("the ballot box was closed"))?;
                 return Ok((batch, Some(permit)));
             }
             self.read_backlog(ledger).await?;
@@ -175,10 +194,14 @@ impl Incoming {
     }
 
     async fn read_backlog(&mut self, ledger: &EmbeddedLedger) -> Result<(), EngineError> {
-        let Some(Backlog { law_id, after, through }) = self.backlog.front_mut() else { return Ok(()) };
+        let Some(Backlog { law_id, after, through }) = self.backlog.front_mut() else {
+            return Ok(());
+        };
         let page = ledger.staged(law_id, *after, BACKLOG_PAGE).await?;
         let last: Option<StagingId> = page.last().map(|staged| staged.id);
-        self.page.extend(page.into_iter().filter(|staged| staged.id <= *through).map(|staged| staged.batch));
+        self.page.extend(
+            page.into_iter().filter(|staged| staged.id <= *through).map(|staged| staged.batch),
+        );
         match last {
             Some(last) if last < *through => *after = last,
             _ => {
@@ -191,6 +214,10 @@ impl Incoming {
 
 impl fmt::Debug for EmbeddedBallotBox {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "EmbeddedBallotBox({} of {UNACKNOWLEDGED_MAX} places free)", self.capacity.available_permits())
+        write!(
+            formatter,
+            "EmbeddedBallotBox({} of {UNACKNOWLEDGED_MAX} places free)",
+            self.capacity.available_permits()
+        )
     }
 }

@@ -1,12 +1,15 @@
-//! Moves the write-ahead log into the database beside the thread that writes, so that no voter waits for it.
+//! Moves the write-ahead log into the database beside the thread that writes, so that no voter
+//! waits for it.
 //!
 //! ```text
 //! writer ──commits──▶ log ◀──copies pages, syncs the database── this thread, whenever enough is new
 //!    └── once the log is long: copies the little that is left, after which SQLite begins the log anew
 //! ```
 //!
-//! SQLite begins its log anew only when all of it is in the database, which under steady writing never happens by itself: the last step is therefore the
-//! writer's, between two groups, when this thread has left it little to do. A reader of long breath can put it off; the log then grows meanwhile.
+//! SQLite begins its log anew only when all of it is in the database, which under steady writing
+//! never happens by itself: the last step is therefore the writer's, between two groups, when this
+//! thread has left it little to do. A reader of long breath can put it off; the log then grows
+//! meanwhile.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,15 +48,23 @@ impl Checkpointer {
         let connection = schema::open_checkpointer(path)?;
         let restart_wanted = Arc::new(AtomicBool::new(false));
         let (stop, stopped) = sync_channel(0);
-        let mover = Mover { connection, restart_wanted: Arc::clone(&restart_wanted), poison, alarmed: false };
+        let mover = Mover {
+            connection,
+            restart_wanted: Arc::clone(&restart_wanted),
+            poison,
+            alarmed: false,
+        };
         let thread = std::thread::Builder::new()
             .name("checkpointer".into())
             .spawn(move || mover.run(&stopped))
-            .map_err(|error| unavailable(format!("the checkpointer's thread did not start: {error}")))?;
+            .map_err(|error| {
+                unavailable(format!("the checkpointer's thread did not start: {error}"))
+            })?;
         Ok(Self { restart_wanted, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Whether the writer is to move the rest of the log now. Asked once, it is not said again until the log has grown.
+    /// Whether the writer is to move the rest of the log now. Asked once, it is not said again
+    /// until the log has grown.
     pub(super) fn wants_restart(&self) -> bool {
         self.restart_wanted.swap(false, Ordering::Relaxed)
     }
@@ -97,16 +108,22 @@ impl Mover {
     }
 
     fn look(&mut self) -> Result<(), Fault> {
-        let LogLength { pages, moved } = log_length(&self.connection, "PRAGMA wal_checkpoint(NOOP)")?;
+        let LogLength { pages, moved } =
+            log_length(&self.connection, "PRAGMA wal_checkpoint(NOOP)")?;
         if pages - moved < MOVE_PAGES {
             return Ok(());
         }
-        let LogLength { pages, moved } = log_length(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        let LogLength { pages, moved } =
+            log_length(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
         if pages >= RESTART_PAGES && pages - moved < MOVE_PAGES {
             self.restart_wanted.store(true, Ordering::Relaxed);
         }
         if pages >= ALARM_PAGES && !self.alarmed {
-            tracing::warn!(pages, moved, "the write-ahead log grows: does an export or another reader never end?");
+            tracing::warn!(
+                pages,
+                moved,
+                "the write-ahead log grows: does an export or another reader never end?"
+            );
         }
         self.alarmed = pages >= ALARM_PAGES;
         Ok(())
@@ -141,7 +158,9 @@ mod tests {
         writer.execute_batch("CREATE TABLE filling (bytes BLOB)")?;
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
-        let log = || std::fs::metadata(folder.path().join("ledger.sqlite-wal")).map_or(0, |log| log.len());
+        let log = || {
+            std::fs::metadata(folder.path().join("ledger.sqlite-wal")).map_or(0, |log| log.len())
+        };
         let mut restarts = 0;
         // About 40 MB a turn, against the 100 MB that are let pass.
         for _ in 0..30 {

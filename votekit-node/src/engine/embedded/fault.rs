@@ -1,4 +1,5 @@
-//! What went wrong underneath, told in the engine's terms; and the poison that a failed commit leaves.
+//! What went wrong underneath, told in the engine's terms; and the poison that a failed commit
+//! leaves.
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
@@ -64,7 +65,8 @@ pub(super) fn malformed(law_id: &LawId, rule: &'static str) -> EngineError {
 /// What a failed statement means, before anything was committed.
 pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        // A column of another type, a row that must be there and is not: the file is not what was written.
+        // A column of another type, a row that must be there and is not: the file is not what was
+        // written.
         return corrupt(error.to_string());
     };
     if is_failed_sync(failure) {
@@ -72,17 +74,22 @@ pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
     }
     match failure.code {
         ErrorCode::DiskFull => unavailable(format!("the disk is full ({error})")),
-        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => corrupt(error.to_string()),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
+            corrupt(error.to_string())
+        }
         _ => unavailable(error.to_string()),
     }
 }
 
-/// What a failed COMMIT means. A full disk stops it while frames are written to the log, before the frame that would commit
-/// them is synced: nothing was committed and nothing was confirmed wrongly. After anything else, what is on the disk is
-/// anyone's guess: pages that failed to sync may be dropped by the operating system and reported clean the next time.
+/// What a failed COMMIT means. A full disk stops it while frames are written to the log, before the
+/// frame that would commit them is synced: nothing was committed and nothing was confirmed wrongly.
+/// After anything else, what is on the disk is anyone's guess: pages that failed to sync may be
+/// dropped by the operating system and reported clean the next time.
 pub(super) fn of_commit(error: &rusqlite::Error) -> EngineError {
     match error.sqlite_error() {
-        Some(failure) if failure.code == ErrorCode::DiskFull && !is_failed_sync(failure) => of_statement(error),
+        Some(failure) if failure.code == ErrorCode::DiskFull && !is_failed_sync(failure) => {
+            of_statement(error)
+        }
         _ => fatal(format!("a commit failed: {error}")),
     }
 }
@@ -121,7 +128,10 @@ impl Poison {
     /// Waits for the failure.
     pub(super) async fn wait(&self) -> EngineError {
         let mut receiver = self.0.subscribe();
-        let failure = receiver.wait_for(Option::is_some).await.expect("the sender lives as long as the receiver's borrow");
+        let failure = receiver
+            .wait_for(Option::is_some)
+            .await
+            .expect("the sender lives as long as the receiver's borrow");
         failure.clone().expect("waited for a failure")
     }
 }

@@ -1,4 +1,5 @@
-//! Who may answer voters, and who leads, in one process: in memory, since whoever held a lease ended with the process.
+//! Who may answer voters, and who leads, in one process: in memory, since whoever held a lease
+//! ended with the process.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -40,8 +41,13 @@ impl Leases {
         let mut state = self.lock();
         state.until.retain(|_, until| *until > now);
         let of_election = state.until.iter().filter(|((law, ..), _)| law == law_id);
-        let mut leases: Vec<_> =
-            of_election.map(|((_, node, epoch), until)| Lease { node: *node, epoch: *epoch, remaining: *until - now }).collect();
+        let mut leases: Vec<_> = of_election
+            .map(|((_, node, epoch), until)| Lease {
+                node: *node,
+                epoch: *epoch,
+                remaining: *until - now,
+            })
+            .collect();
         leases.sort_by_key(|lease| (lease.node, lease.epoch));
         leases
     }
@@ -51,7 +57,8 @@ impl Leases {
         self.lock().fenced.insert(key);
     }
 
-    /// Makes a holder the leader. `stored` is the highest term there is a block of: nobody else can have gone on with it, since this process holds the file.
+    /// Makes a holder the leader. `stored` is the highest term there is a block of: nobody else can
+    /// have gone on with it, since this process holds the file.
     pub(super) fn lead(&self, holder: &str, length: Duration, stored: u64) -> Leadership {
         let now = Instant::now();
         let mut state = self.lock();

@@ -21,14 +21,15 @@ use super::writes::{AddReviewNote, AllocateEpoch, Commit, PurgePart, PutManifest
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::engine::{
-    BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote, Staged, StagingId,
-    StoredBlock,
+    BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease,
+    ReviewNote, Staged, StagingId, StoredBlock,
 };
 
 /// The ledger of one process.
 ///
-/// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned: every later call returns
-/// that [`EngineError::Fatal`], and the process is expected to stop ([`EmbeddedLedger::failed`]).
+/// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned:
+/// every later call returns that [`EngineError::Fatal`], and the process is expected to stop
+/// ([`EmbeddedLedger::failed`]).
 ///
 /// Dropping it writes what is queued and empties the write-ahead log; that may take a moment.
 pub struct EmbeddedLedger {
@@ -42,11 +43,13 @@ pub struct EmbeddedLedger {
 }
 
 impl EmbeddedLedger {
-    /// Opens the ledger in a folder, making both if they are not there. Blocks while it inspects what is stored.
+    /// Opens the ledger in a folder, making both if they are not there. Blocks while it inspects
+    /// what is stored.
     ///
     /// # Errors
-    /// [`EngineError::Corrupt`] for a file that contradicts itself or is no ledger, [`EngineError::Unavailable`] when
-    /// another process has it open, when a newer version wrote it, or when the file system refuses.
+    /// [`EngineError::Corrupt`] for a file that contradicts itself or is no ledger,
+    /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
+    /// it, or when the file system refuses.
     pub fn open(folder: &Path) -> Result<Self, EngineError> {
         create_folder(folder)?;
         let lock = lock(folder)?;
@@ -55,8 +58,16 @@ impl EmbeddedLedger {
         let tail = Arc::new(inspection::inspect(&connection)?);
         let poison = Arc::new(Poison::new());
         let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
-        let writer = Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
-        Ok(Self { writer, readers: Readers::new(path), tail, poison, leases: Leases::default(), _lock: lock })
+        let writer =
+            Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
+        Ok(Self {
+            writer,
+            readers: Readers::new(path),
+            tail,
+            poison,
+            leases: Leases::default(),
+            _lock: lock,
+        })
     }
 
     /// The failure after which this ledger refuses everything, if there was one.
@@ -65,7 +76,8 @@ impl EmbeddedLedger {
         self.poison.get()
     }
 
-    /// Waits until the ledger fails for good: the process should stop then. Pending as long as all is well.
+    /// Waits until the ledger fails for good: the process should stop then. Pending as long as all
+    /// is well.
     pub async fn failed(&self) -> EngineError {
         self.poison.wait().await
     }
@@ -95,8 +107,15 @@ impl Ledger for EmbeddedLedger {
         self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
     }
 
-    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
-        let refused = |reason| Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into());
+    async fn hold_lease(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        let refused =
+            |reason| Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into());
         if !self.epochs(law_id).await?.contains(&(node, epoch)) {
             return refused(NoLease::NoEpoch);
         }
@@ -107,7 +126,8 @@ impl Ledger for EmbeddedLedger {
         if !self.leases.hold((law_id.clone(), node, epoch), length) {
             return refused(NoLease::Fenced);
         }
-        // A head that ended the voting meanwhile: whoever committed it may have looked at the leases before this one was there.
+        // A head that ended the voting meanwhile: whoever committed it may have looked at the
+        // leases before this one was there.
         if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
     }
 
@@ -117,7 +137,8 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
-        for (_, epoch) in self.epochs(law_id).await?.into_iter().filter(|(owner, _)| *owner == node) {
+        for (_, epoch) in self.epochs(law_id).await?.into_iter().filter(|(owner, _)| *owner == node)
+        {
             self.leases.fence((law_id.clone(), node, epoch));
         }
         Ok(())
@@ -156,17 +177,32 @@ impl Ledger for EmbeddedLedger {
         Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
     }
 
-    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+    async fn staged(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
         self.poison.check()?;
         if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
             return Ok(unsealed);
         }
         let law_id = law_id.clone();
-        let batches = self.read(move |connection| queries::batches(connection, &law_id, after, limit)).await?;
-        Ok(batches.into_iter().map(|(id, batch)| Staged { id, batch: Arc::new(batch), labels: Labels::new() }).collect())
+        let batches = self
+            .read(move |connection| queries::batches(connection, &law_id, after, limit))
+            .await?;
+        Ok(batches
+            .into_iter()
+            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), labels: Labels::new() })
+            .collect())
     }
 
-    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+    async fn staged_through(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::staged_through(connection, &law_id, node, epoch)).await
     }
@@ -181,17 +217,32 @@ impl Ledger for EmbeddedLedger {
         Ok(self.tail.head(law_id))
     }
 
-    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    async fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
     }
 
-    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn leaves(
+        &self,
+        law_id: &LawId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
     }
 
-    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn tile(
+        &self,
+        law_id: &LawId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::tile(connection, &law_id, level, index)).await
     }
@@ -225,7 +276,10 @@ impl Ledger for EmbeddedLedger {
 
 impl fmt::Debug for EmbeddedLedger {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("EmbeddedLedger").field("failure", &self.failure()).finish_non_exhaustive()
+        formatter
+            .debug_struct("EmbeddedLedger")
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,17 +288,27 @@ fn create_folder(folder: &Path) -> Result<(), EngineError> {
     if folder.is_dir() {
         return Ok(());
     }
-    let refused = |error: std::io::Error| unavailable(format!("the folder {} cannot be made: {error}", folder.display()));
+    let refused = |error: std::io::Error| {
+        unavailable(format!("the folder {} cannot be made: {error}", folder.display()))
+    };
     std::fs::create_dir_all(folder).map_err(refused)?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)
 }
 
 /// Keeps a second process out: its idea of the tail would soon be wrong.
 fn lock(folder: &Path) -> Result<File, EngineError> {
     let path = folder.join("ledger.lock");
-    let refused = |error: &dyn fmt::Display| unavailable(format!("the ledger cannot be locked at {}: {error}", path.display()));
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| refused(&error))?;
+    let refused = |error: &dyn fmt::Display| {
+        unavailable(format!("the ledger cannot be locked at {}: {error}", path.display()))
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| refused(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(refused(&"another process has it open")),

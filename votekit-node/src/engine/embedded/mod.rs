@@ -48,7 +48,8 @@ pub struct EmbeddedEngine {
 }
 
 impl EmbeddedEngine {
-    /// Opens the engine in a folder, making it if it is not there. Blocks while it inspects what is stored.
+    /// Opens the engine in a folder, making it if it is not there. Blocks while it inspects what is
+    /// stored.
     ///
     /// ```
     /// use votekit_node::engine::{Ledger, embedded::EmbeddedEngine};

@@ -10,7 +10,8 @@ use super::fault::{Fault, corrupt};
 use crate::engine::stored_log::part_of_run;
 use crate::engine::{Head, ReviewNote, StagingId, StoredBlock};
 
-/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold megabytes each at the most.
+/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
+/// megabytes each at the most.
 const BYTES_AT_ONCE: usize = 8 << 20;
 
 const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
@@ -18,14 +19,22 @@ const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch"
 const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
 
 pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
-    let mut statement = connection.prepare_cached("SELECT law_id FROM head JOIN election ON id = election ORDER BY created")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT law_id FROM head JOIN election ON id = election ORDER BY created",
+    )?;
     collect(statement.query([])?, |row| columns::law_id(&row.get::<_, String>(0)?))
 }
 
-pub(super) fn epochs(connection: &Connection, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, Fault> {
+pub(super) fn epochs(
+    connection: &Connection,
+    law_id: &LawId,
+) -> Result<Vec<(NodeId, Epoch)>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
-    let mut statement = connection.prepare_cached("SELECT node, epoch FROM epoch WHERE election = ?1 ORDER BY node, epoch")?;
-    collect(statement.query([election.0])?, |row| Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?))))
+    let mut statement = connection
+        .prepare_cached("SELECT node, epoch FROM epoch WHERE election = ?1 ORDER BY node, epoch")?;
+    collect(statement.query([election.0])?, |row| {
+        Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?)))
+    })
 }
 
 /// Batches that are not purged, after a place, in order.
@@ -35,18 +44,27 @@ pub(super) fn batches(
     after: StagingId,
     limit: usize,
 ) -> Result<Vec<(StagingId, Batch)>, Fault> {
-    let (Some(election), Some(after)) = (find_election(connection, law_id)?, columns::column(after.0)) else {
+    let (Some(election), Some(after)) =
+        (find_election(connection, law_id)?, columns::column(after.0))
+    else {
         return Ok(Vec::new());
     };
-    let mut statement = connection
-        .prepare_cached(&format!("{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"
+    ))?;
     let rows = statement.query((election.0, after, limit_column(limit)))?;
     collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
 }
 
 /// One batch that is not purged, by its number.
-pub(super) fn batch(connection: &Connection, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, Fault> {
-    let (Some(election), Some(sequence)) = (find_election(connection, law_id)?, columns::column(number.sequence.0)) else {
+pub(super) fn batch(
+    connection: &Connection,
+    law_id: &LawId,
+    number: BatchNumber,
+) -> Result<Option<Batch>, Fault> {
+    let (Some(election), Some(sequence)) =
+        (find_election(connection, law_id)?, columns::column(number.sequence.0))
+    else {
         return Ok(None);
     };
     let batch = connection
@@ -88,7 +106,11 @@ pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Opti
         .transpose()
 }
 
-pub(super) fn block(connection: &Connection, election: ElectionId, height: i64) -> Result<Option<StoredBlock>, Fault> {
+pub(super) fn block(
+    connection: &Connection,
+    election: ElectionId,
+    height: i64,
+) -> Result<Option<StoredBlock>, Fault> {
     connection
         .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height = ?2"))?
         .query((election.0, height))?
@@ -97,32 +119,56 @@ pub(super) fn block(connection: &Connection, election: ElectionId, height: i64) 
         .transpose()
 }
 
-pub(super) fn blocks(connection: &Connection, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, Fault> {
-    let (Some(election), Some(from_height)) = (find_election(connection, law_id)?, columns::column(from_height)) else {
+pub(super) fn blocks(
+    connection: &Connection,
+    law_id: &LawId,
+    from_height: u64,
+    limit: usize,
+) -> Result<Vec<StoredBlock>, Fault> {
+    let (Some(election), Some(from_height)) =
+        (find_election(connection, law_id)?, columns::column(from_height))
+    else {
         return Ok(Vec::new());
     };
-    let mut statement =
-        connection.prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"
+    ))?;
     let rows = statement.query((election.0, from_height, limit_column(limit)))?;
     collect_some(rows, |row| whole_block(connection, election, row), |block| block.leaves.len())
 }
 
 /// Reads `height, first_leaf, leaf_count`, and the leaves.
-fn whole_block(connection: &Connection, election: ElectionId, row: &Row<'_>) -> Result<StoredBlock, Fault> {
-    let (height, first_leaf, leaf_count) = (columns::number(row, 0)?, columns::number(row, 1)?, row.get(2)?);
+fn whole_block(
+    connection: &Connection,
+    election: ElectionId,
+    row: &Row<'_>,
+) -> Result<StoredBlock, Fault> {
+    let (height, first_leaf, leaf_count) =
+        (columns::number(row, 0)?, columns::number(row, 1)?, row.get(2)?);
     let leaves = leaf_range(connection, election, first_leaf, leaf_count)?;
-    let leaves = leaves.ok_or_else(|| corrupt(format!("table leaves: leaves of block {height} are missing")))?;
+    let leaves = leaves
+        .ok_or_else(|| corrupt(format!("table leaves: leaves of block {height} are missing")))?;
     Ok(StoredBlock { height, first_leaf, leaf_count, leaves })
 }
 
 /// So many leaves from an index on, each behind its length.
-pub(super) fn leaves(connection: &Connection, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) fn leaves(
+    connection: &Connection,
+    law_id: &LawId,
+    first: u64,
+    count: u32,
+) -> Result<Option<Vec<u8>>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
     leaf_range(connection, election, first, count)
 }
 
 /// `None` when the runs do not reach so far.
-fn leaf_range(connection: &Connection, election: ElectionId, first: u64, count: u32) -> Result<Option<Vec<u8>>, Fault> {
+fn leaf_range(
+    connection: &Connection,
+    election: ElectionId,
+    first: u64,
+    count: u32,
+) -> Result<Option<Vec<u8>>, Fault> {
     let end = first.checked_add(count.into()).and_then(columns::column);
     let (Some(column), Some(end)) = (columns::column(first), end) else { return Ok(None) };
     let mut statement = connection.prepare_cached(&format!(
@@ -134,7 +180,11 @@ fn leaf_range(connection: &Connection, election: ElectionId, first: u64, count: 
     let mut next = first;
     while let Some(row) = rows.next()? {
         let run = columns::leaf_run(row)?;
-        let Some(skipped) = next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into()) else { break };
+        let Some(skipped) =
+            next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into())
+        else {
+            break;
+        };
         let wanted = (first + u64::from(count) - next).min(u64::from(run.leaf_count) - skipped);
         bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
         next += wanted;
@@ -142,17 +192,31 @@ fn leaf_range(connection: &Connection, election: ElectionId, first: u64, count: 
     Ok((next == first + u64::from(count)).then_some(bytes))
 }
 
-pub(super) fn tile(connection: &Connection, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, Fault> {
-    let (Some(election), Some(column)) = (find_election(connection, law_id)?, columns::column(index)) else {
+pub(super) fn tile(
+    connection: &Connection,
+    law_id: &LawId,
+    level: u8,
+    index: u64,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let (Some(election), Some(column)) =
+        (find_election(connection, law_id)?, columns::column(index))
+    else {
         return Ok(None);
     };
     let tile: Option<([u8; 32], Vec<u8>)> = connection
-        .prepare_cached("SELECT digest, hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?
+        .prepare_cached(
+            "SELECT digest, hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3",
+        )?
         .query_row((election.0, level, column), |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match tile {
-        Some((digest, hashes)) if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest => {
-            Err(corrupt(format!("table tile: tile {level}/{index} of {law_id} is not the one that was stored")).into())
+        Some((digest, hashes))
+            if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest =>
+        {
+            Err(corrupt(format!(
+                "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+            ))
+            .into())
         }
         tile => Ok(tile.map(|(_, hashes)| hashes)),
     }
@@ -165,7 +229,8 @@ pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Optio
         .optional()?;
     match bytes {
         Some(bytes) if Digest::of(&bytes) != *digest => {
-            Err(corrupt(format!("table manifest: the bytes of {digest} have another digest")).into())
+            Err(corrupt(format!("table manifest: the bytes of {digest} have another digest"))
+                .into())
         }
         bytes => Ok(bytes),
     }
@@ -207,12 +272,21 @@ fn limit_column(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-pub(super) fn review_notes(connection: &Connection, law_id: &LawId) -> Result<Vec<ReviewNote>, Fault> {
+pub(super) fn review_notes(
+    connection: &Connection,
+    law_id: &LawId,
+) -> Result<Vec<ReviewNote>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
-    let mut statement =
-        connection.prepare_cached("SELECT request, at, by, text FROM review_note WHERE election = ?1 ORDER BY id")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT request, at, by, text FROM review_note WHERE election = ?1 ORDER BY id",
+    )?;
     collect(statement.query([election.0])?, |row| {
         let at = UnixSeconds(columns::number(row, 1)?);
-        Ok(ReviewNote { request: RequestId::from_bytes(row.get(0)?), at, by: row.get(2)?, text: row.get(3)? })
+        Ok(ReviewNote {
+            request: RequestId::from_bytes(row.get(0)?),
+            at,
+            by: row.get(2)?,
+            text: row.get(3)?,
+        })
     })
 }

@@ -22,7 +22,11 @@ pub(super) struct Readers {
 
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Arc<Self> {
-        Arc::new(Self { path, idle: Mutex::new(Vec::new()), permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) })
+        Arc::new(Self {
+            path,
+            idle: Mutex::new(Vec::new()),
+            permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        })
     }
 
     /// Runs a query on a thread that may block.
@@ -31,7 +35,8 @@ impl Readers {
         T: Send + 'static,
         Q: FnOnce(&Connection) -> Result<T, Fault> + Send + 'static,
     {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
+        let permit =
+            Arc::clone(&self.permits).acquire_owned().await.expect("the semaphore is never closed");
         let pool = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
             // Held until the read is done, even when nobody waits for it any more.
@@ -88,7 +93,8 @@ mod tests {
         assert!(read.await.expect_err("it was given up").is_cancelled());
         assert_eq!(readers.permits.available_permits(), CONNECTIONS_MAX - 1);
         drop(release);
-        let all = readers.permits.acquire_many(u32::try_from(CONNECTIONS_MAX).expect("small")).await;
+        let all =
+            readers.permits.acquire_many(u32::try_from(CONNECTIONS_MAX).expect("small")).await;
         all.expect("the semaphore is never closed").forget();
     }
 }

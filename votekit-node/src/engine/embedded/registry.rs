@@ -1,6 +1,7 @@
 //! The registry of one process: the rolls as they were loaded, and a word of 32 bits an elector.
 //!
-//! The word tells by which request the credential was first used ([`FirstUse`]). Nothing is written to disk: what the log accepted is restored from it.
+//! The word tells by which request the credential was first used ([`FirstUse`]). Nothing is written
+//! to disk: what the log accepted is restored from it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,8 +16,8 @@ use crate::engine::{EngineError, Expectation, FirstUse, KnownElectors, Mark, Reg
 
 const ENGINE: &str = "the embedded registry";
 
-/// Further requests of one credential that are told apart. Whatever comes after them is expected to be one attempt more:
-/// somebody who tries without end must not fill the memory.
+/// Further requests of one credential that are told apart. Whatever comes after them is expected to
+/// be one attempt more: somebody who tries without end must not fill the memory.
 const DUPLICATES_MAX: usize = 1000;
 
 /// The registry of one process.
@@ -29,7 +30,8 @@ pub struct EmbeddedRegistry {
 #[derive(Default)]
 struct Credentials {
     segments: Vec<Segment>,
-    /// The requests that came after the first, by credential: each stands at its attempt's number less two.
+    /// The requests that came after the first, by credential: each stands at its attempt's number
+    /// less two.
     duplicates: HashMap<RegistryKey, Vec<FirstUse>>,
     registered: u64,
 }
@@ -57,11 +59,15 @@ impl EmbeddedRegistry {
     }
 
     /// Changes an election on a thread that may block: a roll may have millions of keys.
-    async fn change(&self, law_id: &LawId, change: impl FnOnce(&mut Credentials) + Send + 'static) -> Result<(), EngineError> {
+    async fn change(
+        &self,
+        law_id: &LawId,
+        change: impl FnOnce(&mut Credentials) + Send + 'static,
+    ) -> Result<(), EngineError> {
         let credentials = self.find_or_create(law_id);
-        tokio::task::spawn_blocking(move || change(&mut lock(&credentials)))
-            .await
-            .map_err(|error| EngineError::OutcomeUnknown { engine: ENGINE, reason: error.to_string() })
+        tokio::task::spawn_blocking(move || change(&mut lock(&credentials))).await.map_err(
+            |error| EngineError::OutcomeUnknown { engine: ENGINE, reason: error.to_string() },
+        )
     }
 }
 
@@ -78,7 +84,9 @@ impl Registry for EmbeddedRegistry {
     }
 
     async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
-        let Some(credentials) = self.find(law_id) else { return Ok(vec![Expectation::Unknown; marks.len()]) };
+        let Some(credentials) = self.find(law_id) else {
+            return Ok(vec![Expectation::Unknown; marks.len()]);
+        };
         let mut credentials = lock(&credentials);
         Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
     }
@@ -96,7 +104,11 @@ impl Registry for EmbeddedRegistry {
         })
     }
 
-    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+    async fn restore_all(
+        &self,
+        law_id: &LawId,
+        electors: Vec<KnownElectors>,
+    ) -> Result<(), EngineError> {
         self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
     }
 
@@ -111,10 +123,15 @@ impl Registry for EmbeddedRegistry {
 
 impl Credentials {
     fn of(electors: Vec<KnownElectors>) -> Self {
-        let registered = |uses: &[FirstUse]| uses.iter().filter(|used| **used != FirstUse::REVOKED).count() as u64;
+        let registered = |uses: &[FirstUse]| {
+            uses.iter().filter(|used| **used != FirstUse::REVOKED).count() as u64
+        };
         Self {
             registered: electors.iter().map(|list| registered(&list.uses)).sum(),
-            segments: electors.into_iter().map(|list| Segment { keys: list.keys, words: list.uses }).collect(),
+            segments: electors
+                .into_iter()
+                .map(|list| Segment { keys: list.keys, words: list.uses })
+                .collect(),
             duplicates: HashMap::new(),
         }
     }
@@ -126,7 +143,8 @@ impl Credentials {
         if self.segments.iter().any(|segment| Arc::ptr_eq(&segment.keys, &keys)) {
             return;
         }
-        let new: Vec<RegistryKey> = keys.keys().iter().filter(|key| self.find(key).is_none()).copied().collect();
+        let new: Vec<RegistryKey> =
+            keys.keys().iter().filter(|key| self.find(key).is_none()).copied().collect();
         if new.len() == keys.len() {
             self.push(keys);
         } else {
@@ -171,13 +189,14 @@ impl Credentials {
             Some(_) => {}
         }
         let duplicates = self.duplicates.entry(mark.key).or_default();
-        let place = duplicates.iter().position(|duplicate| *duplicate == tag).unwrap_or_else(|| {
-            if duplicates.len() < DUPLICATES_MAX {
-                duplicates.push(tag);
-                return duplicates.len() - 1;
-            }
-            duplicates.len()
-        });
+        let place =
+            duplicates.iter().position(|duplicate| *duplicate == tag).unwrap_or_else(|| {
+                if duplicates.len() < DUPLICATES_MAX {
+                    duplicates.push(tag);
+                    return duplicates.len() - 1;
+                }
+                duplicates.len()
+            });
         Expectation::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
     }
 
@@ -205,7 +224,9 @@ impl Credentials {
 
     fn push_sorted(&mut self, keys: Vec<RegistryKey>) {
         if !keys.is_empty() {
-            self.push(Arc::new(KeyList::new(keys).expect("the keys were taken in ascending order")));
+            self.push(Arc::new(
+                KeyList::new(keys).expect("the keys were taken in ascending order"),
+            ));
         }
     }
 
@@ -241,7 +262,9 @@ mod tests {
     #[test]
     fn no_tag_is_taken_for_a_state() {
         for number in [0, 1, u32::MAX - 1, u32::MAX] {
-            assert!(![FirstUse::UNUSED, FirstUse::REVOKED].contains(&FirstUse::by(&request(number))));
+            assert!(
+                ![FirstUse::UNUSED, FirstUse::REVOKED].contains(&FirstUse::by(&request(number)))
+            );
         }
     }
 

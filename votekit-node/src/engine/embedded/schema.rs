@@ -18,13 +18,15 @@ pub(super) const FILE: &str = crate::data_folder::LEDGER;
 /// `VKIT`: what `file` and SQLite's own tools can tell this database by.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
 
-/// The schema that the first migration makes. Schemas 1 and 2 knew no leases and no remarks of reviewers, and were never released.
+/// The schema that the first migration makes. Schemas 1 and 2 knew no leases and no remarks of
+/// reviewers, and were never released.
 const FIRST_SCHEMA: usize = 3;
 
 /// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
 const MIGRATIONS: [&str; 1] = [include_str!("../../../migrations/embedded/001_ledger.sql")];
 
-/// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it wait.
+/// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it
+/// wait.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// Statements a connection keeps compiled: more than this engine has.
@@ -32,8 +34,11 @@ const STATEMENTS_MAX: usize = 64;
 
 /// Opens the file to write, making it if there is none, and brings it to the newest schema.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // SQLite gives its side files the mode of the database: nobody else may read who was refused, and when.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives its side files the mode of the database: nobody else may read who was refused,
+    // and when.
     OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -46,9 +51,13 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
     configure(&connection)?;
     let version = identify(&connection)?;
     // The mode is a property of the file, and set only once the file is known to be ours.
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(Fault::from)?;
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(Fault::from)?;
     if mode != "wal" {
-        return Err(unavailable(format!("the file system allows no write-ahead log here: the journal stayed in mode {mode}")));
+        return Err(unavailable(format!(
+            "the file system allows no write-ahead log here: the journal stayed in mode {mode}"
+        )));
     }
     empty_log(&connection)?;
     migrate(&mut connection, version)?;
@@ -63,13 +72,18 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> 
     Ok(connection)
 }
 
-/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what that life did not get to commit: were the
-/// log written on, a later start could take that for frames that were synced and damaged since.
+/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what
+/// that life did not get to commit: were the log written on, a later start could take that for
+/// frames that were synced and damaged since.
 fn empty_log(connection: &Connection) -> Result<(), Fault> {
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
         // While somebody reads, or there is no room, the log stays, and is whole.
         Ok(_) => Ok(()),
-        Err(rusqlite::Error::SqliteFailure(failure, _)) if failure.code == rusqlite::ErrorCode::DiskFull => Ok(()),
+        Err(rusqlite::Error::SqliteFailure(failure, _))
+            if failure.code == rusqlite::ErrorCode::DiskFull =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -99,12 +113,15 @@ fn configure(connection: &Connection) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of newer versions.
+/// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of
+/// newer versions.
 pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
-    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if application == 0 && version == 0 {
-        let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if tables == 0 {
             return Ok(0);
         }
@@ -128,11 +145,17 @@ pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
 }
 
 fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
-    for (schema, migration) in (FIRST_SCHEMA..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version) {
+    for (schema, migration) in
+        (FIRST_SCHEMA..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version)
+    {
         let transaction = connection.transaction()?;
         transaction.execute_batch(migration)?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", i32::try_from(schema).expect("migrations are few"))?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            i32::try_from(schema).expect("migrations are few"),
+        )?;
         transaction.commit()?;
     }
     Ok(())

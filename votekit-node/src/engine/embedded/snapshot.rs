@@ -57,7 +57,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    pub fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         Ok(queries::blocks(&self.connection, law_id, from_height, limit)?)
     }
 

@@ -1,7 +1,8 @@
 //! The moving end of each log, in memory: its head, and the staged batches that no block holds yet.
 //!
-//! Whoever seals reads the unsealed batches over and over, and must not wait for a disk. The writer thread moves the tail
-//! after each COMMIT and before it answers, so what was answered is always here.
+//! Whoever seals reads the unsealed batches over and over, and must not wait for a disk. The writer
+//! thread moves the tail after each COMMIT and before it answers, so what was answered is always
+//! here.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -12,7 +13,8 @@ use votekit_core::id::LawId;
 
 use crate::engine::{Head, Labels, Staged, StagingId};
 
-/// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the disk until it has caught up.
+/// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the
+/// disk until it has caught up.
 const BYTES_MAX: usize = 256 << 20;
 
 /// The tails of all elections.
@@ -31,7 +33,8 @@ struct Tails {
 struct ElectionTail {
     head: Option<Head>,
     unsealed: BTreeMap<StagingId, Arc<Batch>>,
-    /// The last batch there was no room for. While it is unsealed, memory holds only the first of the unsealed ones.
+    /// The last batch there was no room for. While it is unsealed, memory holds only the first of
+    /// the unsealed ones.
     spilled_through: Option<StagingId>,
 }
 
@@ -71,7 +74,8 @@ impl Tail {
         let tail = tails.elections.entry(law_id.clone()).or_default();
         let unsealed = tail.unsealed.split_off(&StagingId(head.sealed_through.0.saturating_add(1)));
         let sealed = std::mem::replace(&mut tail.unsealed, unsealed);
-        tail.spilled_through = tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
+        tail.spilled_through =
+            tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
         tail.head = Some(head);
         tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
     }
@@ -92,11 +96,22 @@ impl Tail {
 
     /// The highest term that committed a block; 0 when there is none.
     pub(super) fn highest_term(&self) -> u64 {
-        self.lock().elections.values().filter_map(|tail| tail.head.as_ref()).map(|head| head.term).max().unwrap_or(0)
+        self.lock()
+            .elections
+            .values()
+            .filter_map(|tail| tail.head.as_ref())
+            .map(|head| head.term)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
-    pub(super) fn unsealed(&self, law_id: &LawId, after: StagingId, limit: usize) -> Option<Vec<Staged>> {
+    pub(super) fn unsealed(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Option<Vec<Staged>> {
         let tails = self.lock();
         let Some(tail) = tails.elections.get(law_id) else { return Some(Vec::new()) };
         if tail.head.as_ref().is_some_and(|head| after < head.sealed_through) {
@@ -109,7 +124,8 @@ impl Tail {
             .take(limit)
             .map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch), labels: Labels::new() })
             .collect();
-        let complete = found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
+        let complete =
+            found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
         complete.then_some(found)
     }
 
@@ -171,14 +187,23 @@ mod tests {
 
     fn batch(sequence: u64) -> Arc<Batch> {
         let node_key = NodeKey::from_seed(&[1; 32]);
-        let number = BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-        let header = BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
+        let number =
+            BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+        let header =
+            BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
         let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
         Arc::new(Batch::seal(header, &[], &ballot_key, &node_key, &mut Ones).expect("a usable key"))
     }
 
     fn head(sealed_through: u64) -> Head {
-        Head { size: 1, height: 1, term: 1, checkpoint: Vec::new(), sealed_through: StagingId(sealed_through), takes_votes: true }
+        Head {
+            size: 1,
+            height: 1,
+            term: 1,
+            checkpoint: Vec::new(),
+            sealed_through: StagingId(sealed_through),
+            takes_votes: true,
+        }
     }
 
     /// The places in memory after one, `None` when the disk must be read.
@@ -197,7 +222,10 @@ mod tests {
         assert_eq!(places(&tail, 0, 4), None);
         assert_eq!(places(&tail, 3, 1), None);
         assert_eq!(places(&tail, 5, 1), Some(vec![]));
-        assert_eq!(tail.backlog(), [Backlog { law_id: law_id(), after: StagingId(0), through: StagingId(5) }]);
+        assert_eq!(
+            tail.backlog(),
+            [Backlog { law_id: law_id(), after: StagingId(0), through: StagingId(5) }]
+        );
         tail.advance(&law_id(), head(3));
         tail.stage(StagingId(6), &batch(6));
         assert_eq!(places(&tail, 3, 1), None, "memory must not skip what it has no room for");

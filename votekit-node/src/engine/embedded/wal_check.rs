@@ -1,18 +1,23 @@
 //! The write-ahead log before SQLite reads it.
 //!
-//! SQLite takes the log as far as its checksums hold, and forgets the rest without a word: after a power cut that is right, since what is
-//! torn was never synced. Damage in the midst of the log looks the same to it, and everything behind it, answered votes among it, would be
-//! gone. But this ledger syncs at every commit before it writes on. So when a frame goes on from a commit, which its checksum tells, all up to that commit
-//! was synced, and must hold. A frame of this round that lies behind a commit and does not go on from it proves nothing: a transaction that was
-//! rolled back may have left it there, and a shorter one overwritten its beginning. What cannot be told from a torn write is damage to the very last transaction, or to the mark of the commit
-//! before it. Each life of a node begins with an empty log, so what lies behind a torn write is never of an earlier one.
+//! SQLite takes the log as far as its checksums hold, and forgets the rest without a word: after a
+//! power cut that is right, since what is torn was never synced. Damage in the midst of the log
+//! looks the same to it, and everything behind it, answered votes among it, would be gone. But this
+//! ledger syncs at every commit before it writes on. So when a frame goes on from a commit, which
+//! its checksum tells, all up to that commit was synced, and must hold. A frame of this round that
+//! lies behind a commit and does not go on from it proves nothing: a transaction that was rolled
+//! back may have left it there, and a shorter one overwritten its beginning. What cannot be told
+//! from a torn write is damage to the very last transaction, or to the mark of the commit before
+//! it. Each life of a node begins with an empty log, so what lies behind a torn write is never of
+//! an earlier one.
 //!
 //! ```text
 //! header  32 bytes: magic, version, page size, sequence, salt (8), checksum (8) of what is before
 //! frame   24 bytes: page, database pages if this commits or 0, salt (8), checksum (8) of all before; then the page
 //! ```
 //!
-//! Numbers are big-endian; the last bit of the magic tells the byte order of the words that the checksum adds up.
+//! Numbers are big-endian; the last bit of the magic tells the byte order of the words that the
+//! checksum adds up.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -39,7 +44,9 @@ pub(super) fn check(path: &Path) -> Result<(), EngineError> {
     };
     match damage(BufReader::with_capacity(1 << 20, log)) {
         Ok(None) => Ok(()),
-        Ok(Some(what)) => Err(corrupt(format!("{name}: {what}; what was stored behind that would be lost"))),
+        Ok(Some(what)) => {
+            Err(corrupt(format!("{name}: {what}; what was stored behind that would be lost")))
+        }
         Err(error) => Err(unavailable(format!("{name}: {error}"))),
     }
 }
@@ -72,12 +79,16 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
         // Frames of an earlier round, which are in the database already, have another salt.
         let of_this_round = &frame[8..16] == salt;
         let (commits, stored) = (word(&frame, 4) != 0, (word(&frame, 16), word(&frame, 20)));
-        let goes_on = |words: &(u32, u32)| Checksum { words: *words, ..sum }.with_frame(&frame).words == stored;
+        let goes_on = |words: &(u32, u32)| {
+            Checksum { words: *words, ..sum }.with_frame(&frame).words == stored
+        };
         if let Some(broken) = broken_at
             && of_this_round
             && after_commit.is_some_and(|sums| sums.iter().any(goes_on))
         {
-            return Ok(Some(format!("frame {broken} is damaged, and frames up to {number} were synced after it")));
+            return Ok(Some(format!(
+                "frame {broken} is damaged, and frames up to {number} were synced after it"
+            )));
         }
         if broken_at.is_none() {
             sum = sum.with_frame(&frame);
@@ -86,8 +97,8 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
                 continue;
             }
             broken_at = Some(number);
-            // The checksum does not cover the salt, and no frame of an earlier round could hold this one.
-            // What is damaged may be the stored sum itself.
+            // The checksum does not cover the salt, and no frame of an earlier round could hold
+            // this one. What is damaged may be the stored sum itself.
             after_commit = ((of_this_round || holds) && commits).then_some([stored, sum.words]);
             continue;
         }
@@ -115,7 +126,11 @@ impl Checksum {
         for pair in bytes.chunks_exact(8) {
             let word = |at: usize| {
                 let bytes = pair[at..at + 4].try_into().expect("four bytes");
-                if self.little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
+                if self.little_endian {
+                    u32::from_le_bytes(bytes)
+                } else {
+                    u32::from_be_bytes(bytes)
+                }
             };
             first = first.wrapping_add(word(0)).wrapping_add(second);
             second = second.wrapping_add(word(4)).wrapping_add(first);
@@ -143,13 +158,16 @@ mod tests {
 
     use super::*;
 
-    /// The log of a database after some transactions, a second round of it begun over a longer first one.
+    /// The log of a database after some transactions, a second round of it begun over a longer
+    /// first one.
     fn log(rounds: &[usize]) -> Vec<u8> {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("db");
         let connection = Connection::open(&path).expect("opened");
         let run = |sql: &str| connection.execute_batch(sql).expect("it runs");
-        run("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (bytes BLOB)");
+        run(
+            "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (bytes BLOB)",
+        );
         for (round, transactions) in rounds.iter().enumerate() {
             if round > 0 {
                 run("PRAGMA wal_checkpoint(RESTART)");
@@ -181,8 +199,9 @@ mod tests {
     fn every_damaged_bit_but_those_of_the_last_transaction_is_found() {
         let whole = log(&[6]);
         let frames = (whole.len() - HEADER_BYTES) / frame_bytes();
-        let commits: Vec<usize> =
-            (0..frames).filter(|frame| word(&whole, HEADER_BYTES + frame * frame_bytes() + 4) != 0).collect();
+        let commits: Vec<usize> = (0..frames)
+            .filter(|frame| word(&whole, HEADER_BYTES + frame * frame_bytes() + 4) != 0)
+            .collect();
         let synced = HEADER_BYTES + (commits[commits.len() - 2] + 1) * frame_bytes();
         for at in (0..synced).step_by(7).chain(0..HEADER_BYTES + FRAME_HEADER_BYTES) {
             let mut log = whole.clone();
@@ -197,7 +216,10 @@ mod tests {
         frame[..4].copy_from_slice(&2_u32.to_be_bytes());
         frame[4..8].copy_from_slice(&(9 * u32::from(commits)).to_be_bytes());
         frame[8..16].copy_from_slice(&log[16..24]);
-        let before = Checksum { little_endian: word(log, 0) & 1 == 0, words: (word(before, 16), word(before, 20)) };
+        let before = Checksum {
+            little_endian: word(log, 0) & 1 == 0,
+            words: (word(before, 16), word(before, 20)),
+        };
         let words = before.with_frame(&frame).words;
         frame[16..20].copy_from_slice(&words.0.to_be_bytes());
         frame[20..24].copy_from_slice(&words.1.to_be_bytes());
@@ -209,20 +231,27 @@ mod tests {
         let whole = log(&[5]);
         let last = &whole[whole.len() - frame_bytes()..];
         let next = |before: &[u8], filling, commits| frame_after(&whole, before, filling, commits);
-        // A large transaction that spilled and was rolled back, and a small one written over its beginning.
+        // A large transaction that spilled and was rolled back, and a small one written over its
+        // beginning.
         let mut rolled_back = vec![next(last, 1, false)];
         for filling in 2..6 {
             rolled_back.push(next(&rolled_back[rolled_back.len() - 1], filling, false));
         }
         let small = [next(last, 11, false), next(&next(last, 11, false), 12, true)];
-        for [first_lost, second_lost] in [[false, false], [true, false], [false, true], [true, true]] {
+        for [first_lost, second_lost] in
+            [[false, false], [true, false], [false, true], [true, true]]
+        {
             let mut frames = rolled_back.clone();
             for (place, lost) in [first_lost, second_lost].into_iter().enumerate() {
                 if !lost {
                     frames[place].clone_from(&small[place]);
                 }
             }
-            assert_eq!(damage_of(&[whole.clone(), frames.concat()].concat()), None, "{first_lost} {second_lost}");
+            assert_eq!(
+                damage_of(&[whole.clone(), frames.concat()].concat()),
+                None,
+                "{first_lost} {second_lost}"
+            );
         }
         // But when a frame goes on from the small one, that was synced whole.
         let mut damaged = small[0].clone();

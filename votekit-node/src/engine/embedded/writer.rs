@@ -1,4 +1,5 @@
-//! The one thread that writes. It gathers what is queued into one transaction: one sync to disk answers many callers.
+//! The one thread that writes. It gathers what is queued into one transaction: one sync to disk
+//! answers many callers.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -22,8 +23,9 @@ pub(super) trait Write: Send + 'static {
     /// What the caller learns.
     type Output: Send;
 
-    /// Checks, then writes, inside a transaction that is shared with others. Returns a [`Fault::Engine`] only as long as it
-    /// has written nothing: the others' writes are committed all the same.
+    /// Checks, then writes, inside a transaction that is shared with others. Returns a
+    /// [`Fault::Engine`] only as long as it has written nothing: the others' writes are committed
+    /// all the same.
     fn apply(&self, connection: &Connection) -> Result<Self::Output, Fault>;
 
     /// Moves the tail after COMMIT.
@@ -35,7 +37,8 @@ pub(super) trait Write: Send + 'static {
     }
 }
 
-/// The way to the thread. Dropping it writes what is queued, empties the write-ahead log and ends the thread.
+/// The way to the thread. Dropping it writes what is queued, empties the write-ahead log and ends
+/// the thread.
 pub(super) struct Writer {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
@@ -72,7 +75,11 @@ impl Writer {
         self.send(Command::Checkpoint(reply), answer).await
     }
 
-    async fn send<T>(&self, command: Command, answer: oneshot::Receiver<Result<T, EngineError>>) -> Result<T, EngineError> {
+    async fn send<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
         let commands = self.commands.as_ref().expect("commands are taken by drop alone");
         let sent = commands.send(command).await.is_ok();
         match answer.await {
@@ -158,7 +165,11 @@ impl Desk {
             while let Some(Command::Write(job)) = next {
                 bytes += job.bytes();
                 jobs.push(job);
-                next = if bytes < GROUP_BYTES_MAX && jobs.len() < QUEUE_LENGTH { commands.try_recv().ok() } else { None };
+                next = if bytes < GROUP_BYTES_MAX && jobs.len() < QUEUE_LENGTH {
+                    commands.try_recv().ok()
+                } else {
+                    None
+                };
             }
             if !jobs.is_empty() {
                 self.write_group(jobs);
@@ -193,13 +204,17 @@ impl Desk {
     }
 
     fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<(), EngineError> {
-        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| fault::of_statement(&error))?;
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|error| fault::of_statement(&error))?;
         for job in jobs {
             if let Err(error) = job.apply(&self.connection) {
                 return Err(self.roll_back(fault::of_statement(&error)));
             }
         }
-        self.connection.execute_batch("COMMIT").map_err(|error| self.roll_back(fault::of_commit(&error)))
+        self.connection
+            .execute_batch("COMMIT")
+            .map_err(|error| self.roll_back(fault::of_commit(&error)))
     }
 
     /// Undoes the transaction, which SQLite may have done itself. What cannot be undone is fatal.
@@ -227,11 +242,14 @@ impl Desk {
 }
 
 fn empty_log(connection: &Connection) -> Result<(), EngineError> {
-    let checkpoint = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    let checkpoint =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     match checkpoint {
         Ok(0) => Ok(()),
         Ok(_) => Err(unavailable("a long read keeps the write-ahead log from being emptied")),
-        Err(rusqlite::Error::SqliteFailure(..)) => checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error)),
+        Err(rusqlite::Error::SqliteFailure(..)) => {
+            checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error))
+        }
         Err(error) => Err(corrupt(error.to_string())),
     }
 }

@@ -21,12 +21,18 @@ impl Write for Insert {
             let law_id: LawId = "L1".parse().expect("a law id");
             return Err(fault::malformed(&law_id, "numbers are even").into());
         }
-        connection.execute(&format!("INSERT INTO {} (law_id) VALUES (?1)", self.table), [self.number.to_string()])?;
+        connection.execute(
+            &format!("INSERT INTO {} (law_id) VALUES (?1)", self.table),
+            [self.number.to_string()],
+        )?;
         Ok(self.number)
     }
 }
 
-fn insert(number: i64, table: &'static str) -> (Box<dyn Job>, oneshot::Receiver<Result<i64, EngineError>>) {
+fn insert(
+    number: i64,
+    table: &'static str,
+) -> (Box<dyn Job>, oneshot::Receiver<Result<i64, EngineError>>) {
     let (reply, answer) = oneshot::channel();
     (Box::new(Queued { write: Insert { number, table }, result: None, reply }), answer)
 }
@@ -34,19 +40,23 @@ fn insert(number: i64, table: &'static str) -> (Box<dyn Job>, oneshot::Receiver<
 fn desk(folder: &Path) -> Desk {
     let connection = schema::open_writer(&folder.join("ledger.sqlite")).expect("a new ledger");
     let poison = Arc::new(Poison::new());
-    let checkpointer = Checkpointer::start(&folder.join(schema::FILE), Arc::clone(&poison)).expect("a thread");
+    let checkpointer =
+        Checkpointer::start(&folder.join(schema::FILE), Arc::clone(&poison)).expect("a thread");
     Desk { connection, checkpointer, tail: Arc::new(Tail::new()), poison }
 }
 
 fn count(desk: &Desk) -> i64 {
-    desk.connection.query_row("SELECT count(*) FROM election", [], |row| row.get(0)).expect("a count")
+    desk.connection
+        .query_row("SELECT count(*) FROM election", [], |row| row.get(0))
+        .expect("a count")
 }
 
 #[test]
 fn one_refusal_leaves_the_rest_of_the_group_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
-    let (jobs, answers): (Vec<_>, Vec<_>) = (0..10).map(|number| insert(number, "election")).unzip();
+    let (jobs, answers): (Vec<_>, Vec<_>) =
+        (0..10).map(|number| insert(number, "election")).unzip();
     desk.write_group(jobs);
     for (number, answer) in (0..10).zip(answers) {
         let answer = answer.blocking_recv().expect("an answer");
@@ -60,7 +70,9 @@ fn one_failed_statement_rolls_the_group_back_and_the_next_group_is_written() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
     let (jobs, answers): (Vec<_>, Vec<_>) =
-        [insert(2, "election"), insert(4, "no_such_table"), insert(6, "election")].into_iter().unzip();
+        [insert(2, "election"), insert(4, "no_such_table"), insert(6, "election")]
+            .into_iter()
+            .unzip();
     desk.write_group(jobs);
     for answer in answers {
         let answer = answer.blocking_recv().expect("an answer");
@@ -77,18 +89,28 @@ fn one_failed_statement_rolls_the_group_back_and_the_next_group_is_written() {
 fn a_full_disk_is_said_plainly_and_passes() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let desk = desk(folder.path());
-    let pages: i64 = desk.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
+    let pages: i64 =
+        desk.connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
     let limit = |pages: i64| {
-        desk.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("a limit");
+        desk.connection
+            .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+            .expect("a limit");
     };
     limit(pages + 2);
     let put = || {
         let (reply, answer) = oneshot::channel();
-        desk.write_group(vec![Box::new(Queued { write: PutManifest { bytes: vec![1; 100_000] }, result: None, reply })]);
+        desk.write_group(vec![Box::new(Queued {
+            write: PutManifest { bytes: vec![1; 100_000] },
+            result: None,
+            reply,
+        })]);
         answer.blocking_recv().expect("an answer")
     };
     let error = put().expect_err("there is no room");
-    assert!(matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("disk is full")), "{error}");
+    assert!(
+        matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("disk is full")),
+        "{error}"
+    );
     limit(pages + 1000);
     put().expect("there is room again");
     assert!(desk.poison.get().is_none());
@@ -102,15 +124,22 @@ fn a_failed_commit_is_fatal_for_good() {
     let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) DEFERRABLE INITIALLY DEFERRED);
                 CREATE TRIGGER spring AFTER INSERT ON election BEGIN INSERT INTO trap VALUES (-1); END;";
     desk.connection.execute_batch(trap).expect("a trap");
-    let (jobs, answers): (Vec<_>, Vec<_>) = [2, 4].map(|number| insert(number, "election")).into_iter().unzip();
+    let (jobs, answers): (Vec<_>, Vec<_>) =
+        [2, 4].map(|number| insert(number, "election")).into_iter().unzip();
     desk.write_group(jobs);
     for answer in answers {
-        assert!(matches!(answer.blocking_recv().expect("an answer"), Err(EngineError::Fatal { .. })));
+        assert!(matches!(
+            answer.blocking_recv().expect("an answer"),
+            Err(EngineError::Fatal { .. })
+        ));
     }
     desk.connection.execute_batch("DROP TRIGGER spring").expect("no trap");
     let (job, answer) = insert(6, "election");
     desk.write_group(vec![job]);
-    assert!(matches!(answer.blocking_recv().expect("an answer"), Err(EngineError::Fatal { .. })), "poisoned for good");
+    assert!(
+        matches!(answer.blocking_recv().expect("an answer"), Err(EngineError::Fatal { .. })),
+        "poisoned for good"
+    );
     assert_eq!(count(&desk), 0);
 }
 
@@ -121,9 +150,13 @@ fn a_failed_sync_is_fatal_wherever_it_comes() {
         assert!(matches!(fault::of_statement(&error), EngineError::Fatal { .. }));
         assert!(matches!(fault::of_commit(&error), EngineError::Fatal { .. }));
     }
-    let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
+    let full =
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
     assert!(matches!(fault::of_commit(&full), EngineError::Unavailable { .. }));
-    let failed = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_WRITE), None);
+    let failed = rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_WRITE),
+        None,
+    );
     assert!(matches!(fault::of_statement(&failed), EngineError::Unavailable { .. }));
     assert!(matches!(fault::of_commit(&failed), EngineError::Fatal { .. }));
 }

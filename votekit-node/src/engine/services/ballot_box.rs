@@ -1,4 +1,5 @@
-//! The ballot box on RabbitMQ: whole batches through durable quorum queues, confirmed by a majority of the broker's nodes.
+//! The ballot box on RabbitMQ: whole batches through durable quorum queues, confirmed by a majority
+//! of the broker's nodes.
 //!
 //! ```text
 //! publish ─▶ votes.validation-0 … N-1 ─▶ receive … forward ─▶ votes.aggregation ─▶ collect … acknowledge
@@ -7,7 +8,8 @@
 //!                                                               votes.rejected ◀──── reject ┘
 //! ```
 //!
-//! A message is acknowledged when its next holder has it for good. With the broker away everything waits: nothing is put back by hand.
+//! A message is acknowledged when its next holder has it for good. With the broker away everything
+//! waits: nothing is put back by hand.
 
 mod barrier;
 pub mod dead_letters;
@@ -49,9 +51,11 @@ pub struct RabbitMqBallotBox {
 }
 
 impl RabbitMqBallotBox {
-    /// Connects, and declares what is not there yet. Consumes nothing before the first [`BallotBox::receive`] or [`BallotBox::collect`].
+    /// Connects, and declares what is not there yet. Consumes nothing before the first
+    /// [`BallotBox::receive`] or [`BallotBox::collect`].
     ///
-    /// `?prefix=NAME` gives exchange and queues names of their own; `?queues=N` says how many validation queues there are, the same for all processes (4).
+    /// `?prefix=NAME` gives exchange and queues names of their own; `?queues=N` says how many
+    /// validation queues there are, the same for all processes (4).
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`], within 5 seconds, with what an operator must mend.
@@ -89,11 +93,14 @@ impl BallotBox for RabbitMqBallotBox {
         let body = write_labelled(batch, labels);
         let told = async {
             match review::unexpected(batch, labels) {
-                Some((properties, note)) => self.outbox.publish(Destination::Review, properties, &note).await,
+                Some((properties, note)) => {
+                    self.outbox.publish(Destination::Review, properties, &note).await
+                }
                 None => Ok(()),
             }
         };
-        let forwarded = self.outbox.publish(Destination::Aggregation, carrying(batch, LABELLED), &body);
+        let forwarded =
+            self.outbox.publish(Destination::Aggregation, carrying(batch, LABELLED), &body);
         tokio::try_join!(forwarded, told)?;
         self.validation.let_go(delivery.tag).await;
         Ok(())
@@ -124,7 +131,9 @@ impl BallotBox for RabbitMqBallotBox {
             return Ok(());
         }
         let batch = &labelled.batch;
-        self.outbox.publish(Destination::Rejected, rejected(batch, reason), batch.as_bytes()).await?;
+        self.outbox
+            .publish(Destination::Rejected, rejected(batch, reason), batch.as_bytes())
+            .await?;
         let (properties, note) = review::refused(batch, reason);
         self.outbox.publish(Destination::Review, properties, &note).await?;
         self.aggregation.let_go(labelled.tag).await;

@@ -1,4 +1,5 @@
-//! Labels as bytes, in a message and in the ledger: a byte each, and 4 more for the attempt of a duplicate.
+//! Labels as bytes, in a message and in the ledger: a byte each, and 4 more for the attempt of a
+//! duplicate.
 //!
 //! The bytes are specified in `docs/formats.md`.
 
@@ -76,7 +77,9 @@ mod tests {
         assert_eq!(bytes, [0, 3, 0, 0, 0, 2, 1, 3, 0xff, 0xff, 0xff, 0xff, 2]);
         assert_eq!(decode(&bytes), Ok(labels));
         assert_eq!(decode(&[]), Ok(Labels::new()));
-        for (bytes, told) in [(&bytes[..3], "ends among"), (&[4], "no label 4"), (&[3, 0, 0, 0, 1], "attempt 1")] {
+        for (bytes, told) in
+            [(&bytes[..3], "ends among"), (&[4], "no label 4"), (&[3, 0, 0, 0, 1], "attempt 1")]
+        {
             assert!(decode(bytes).is_err_and(|error| error.contains(told)), "{told}");
         }
     }

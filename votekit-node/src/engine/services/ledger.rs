@@ -6,7 +6,8 @@
 //! reads ──────────────────────────────────────────────┘
 //! ```
 //!
-//! Nothing of the ledger is kept in memory: what is told is what the primary server says now, and times are by its clock.
+//! Nothing of the ledger is kept in memory: what is told is what the primary server says now, and
+//! times are by its clock.
 
 mod connections;
 mod fault;
@@ -30,15 +31,16 @@ pub use snapshot::PostgresSnapshot;
 
 use super::url::ServiceAddress;
 use crate::engine::{
-    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged, StagingId, StoredBlock,
+    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged,
+    StagingId, StoredBlock,
 };
 use connections::Connections;
 use stager::Stager;
 
 /// The ledger in a schema of a PostgreSQL database.
 ///
-/// Any number of processes may have the same one open. A call waits 15 seconds for the server at the most; connections that were lost are made anew by the calls
-/// that need them.
+/// Any number of processes may have the same one open. A call waits 15 seconds for the server at
+/// the most; connections that were lost are made anew by the calls that need them.
 #[derive(Debug)]
 pub struct PostgresLedger {
     connections: Arc<Connections>,
@@ -46,13 +48,16 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// Opens the ledger of an address, making the schema `?schema=` (`votekit` unless given) if it is not there and bringing an older one up to date.
+    /// Opens the ledger of an address, making the schema `?schema=` (`votekit` unless given) if it
+    /// is not there and bringing an older one up to date.
     ///
-    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, nobody's certificate is checked), `require`, `verify-ca` or `verify-full`; with
-    /// `ca_file`, `require` checks as `verify-ca` does.
+    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, nobody's
+    /// certificate is checked), `require`, `verify-ca` or `verify-full`; with `ca_file`, `require`
+    /// checks as `verify-ca` does.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] within 5 seconds for what an operator must mend, [`EngineError::Unavailable`] for a server that is starting or stopping,
+    /// [`EngineError::Misconfigured`] within 5 seconds for what an operator must mend,
+    /// [`EngineError::Unavailable`] for a server that is starting or stopping,
     /// [`EngineError::Corrupt`] when the logs contradict themselves.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let connections = Arc::new(Connections::open(address).await?);
@@ -79,8 +84,15 @@ impl Ledger for PostgresLedger {
         writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
     }
 
-    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
-        writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length).await
+    async fn hold_lease(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length)
+            .await
     }
 
     async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
@@ -111,11 +123,21 @@ impl Ledger for PostgresLedger {
         self.stager.stage(batch, labels).await
     }
 
-    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+    async fn staged(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
         queries::staged(&mut self.connections.session().await?, law_id, after, limit).await
     }
 
-    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+    async fn staged_through(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
         queries::staged_through(&mut self.connections.session().await?, law_id, node, epoch).await
     }
 
@@ -128,15 +150,30 @@ impl Ledger for PostgresLedger {
         queries::head(&mut self.connections.session().await?, law_id).await
     }
 
-    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    async fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         queries::blocks(&mut self.connections.session().await?, law_id, from_height, limit).await
     }
 
-    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn leaves(
+        &self,
+        law_id: &LawId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         queries::leaves(&mut self.connections.session().await?, law_id, first, count).await
     }
 
-    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn tile(
+        &self,
+        law_id: &LawId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         queries::tile(&mut self.connections.session().await?, law_id, level, index).await
     }
 
@@ -156,8 +193,9 @@ impl Ledger for PostgresLedger {
         queries::review_notes(&mut self.connections.session().await?, law_id).await
     }
 
-    /// The bytes are gone from the table, and their space is written over as others need it; the server's write-ahead log and its backups still hold them. What
-    /// makes evidence unreadable at once is that its ballot key is destroyed.
+    /// The bytes are gone from the table, and their space is written over as others need it; the
+    /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
+    /// once is that its ballot key is destroyed.
     async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {

@@ -46,7 +46,8 @@ impl ServiceAddresses {
     }
 }
 
-/// Opens the three services: the ledger first, since what the others hold can be made again from it. Gives [what tells it](PostgresLedger::installation) from every other.
+/// Opens the three services: the ledger first, since what the others hold can be made again from
+/// it. Gives [what tells it](PostgresLedger::installation) from every other.
 ///
 /// # Errors
 /// [`EngineError::Misconfigured`] with what is to be mended.

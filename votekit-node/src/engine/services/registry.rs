@@ -1,4 +1,5 @@
-//! The registry on Redis: one server, or a cluster of them. A hint, shared by all nodes; the log decides.
+//! The registry on Redis: one server, or a cluster of them. A hint, shared by all nodes; the log
+//! decides.
 //!
 //! ```text
 //! load, rebuild ─▶ loading.rs, supplement.rs ─┐
@@ -6,8 +7,10 @@
 //! check ─▶ survey.rs, settings.rs ────────────┘            scripts.rs: what happens there
 //! ```
 //!
-//! How an election lies in Redis is told in `layout.rs`. Redis forgets: a failover loses what it acknowledged a moment before. A mark that was lost makes a label
-//! optimistic; a bucket or an election that is not there makes the registry say that it cannot tell, never that it knows nobody.
+//! How an election lies in Redis is told in `layout.rs`. Redis forgets: a failover loses what it
+//! acknowledged a moment before. A mark that was lost makes a label optimistic; a bucket or an
+//! election that is not there makes the registry say that it cannot tell, never that it knows
+//! nobody.
 
 mod layout;
 mod loading;
@@ -70,7 +73,8 @@ impl RedisRegistry {
     /// Reaches the server, or the cluster that it belongs to.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] for whatever an operator must mend, within 5 seconds; [`EngineError::Unavailable`] while it is starting or failing over.
+    /// [`EngineError::Misconfigured`] for whatever an operator must mend, within 5 seconds;
+    /// [`EngineError::Unavailable`] while it is starting or failing over.
     pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let prefix = address.parameter("prefix").unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
         let refused = |reason: String, hint: String| EngineError::Misconfigured {
@@ -78,7 +82,8 @@ impl RedisRegistry {
             reason: format!("{address}: {reason}"),
             hint,
         };
-        if let Some((name, _)) = address.parameters().into_iter().find(|(name, _)| name != "prefix") {
+        if let Some((name, _)) = address.parameters().into_iter().find(|(name, _)| name != "prefix")
+        {
             return Err(refused(
                 format!("the parameter '{name}' is unknown"),
                 "there are password_file, ca_file and prefix".to_owned(),
@@ -89,32 +94,62 @@ impl RedisRegistry {
             refused(format!("the prefix '{prefix}' is none"), hint)
         })?;
         let server = Server::open(address).await?;
-        let inner = Inner { server, names, known: Mutex::default(), prepared: Mutex::default(), away: AtomicBool::new(false) };
-        let layout = inner.server.one(Keyed::of("GET", &inner.names.layout()), Effect::Reads, QUESTION_PATIENCE).await;
-        let other = || "is another program's data there? Give this installation a name of its own with ?prefix=NAME".to_owned();
+        let inner = Inner {
+            server,
+            names,
+            known: Mutex::default(),
+            prepared: Mutex::default(),
+            away: AtomicBool::new(false),
+        };
+        let layout = inner
+            .server
+            .one(Keyed::of("GET", &inner.names.layout()), Effect::Reads, QUESTION_PATIENCE)
+            .await;
+        let other = || {
+            "is another program's data there? Give this installation a name of its own with ?prefix=NAME".to_owned()
+        };
         match layout {
             Ok(Value::Nil) => {}
             Ok(Value::BulkString(found)) if found == layout::VERSION.as_bytes() => {}
-            Ok(Value::BulkString(found)) if found.iter().all(u8::is_ascii_digit) && !found.is_empty() => {
+            Ok(Value::BulkString(found))
+                if found.iter().all(u8::is_ascii_digit) && !found.is_empty() =>
+            {
                 let found = String::from_utf8_lossy(&found).into_owned();
                 return Err(refused(
-                    format!("it holds a registry of layout {found}, and this votekit knows layout {}", layout::VERSION),
+                    format!(
+                        "it holds a registry of layout {found}, and this votekit knows layout {}",
+                        layout::VERSION
+                    ),
                     "use the votekit that wrote it, or load into another ?prefix=NAME".to_owned(),
                 ));
             }
-            Ok(_) => return Err(refused(format!("the key {} is not votekit's", inner.names.layout()), other())),
+            Ok(_) => {
+                return Err(refused(
+                    format!("the key {} is not votekit's", inner.names.layout()),
+                    other(),
+                ));
+            }
             Err(EngineError::Corrupt { reason, .. }) => return Err(refused(reason, other())),
-            Err(EngineError::Misconfigured { reason, hint, .. }) => return Err(refused(reason, hint)),
+            Err(EngineError::Misconfigured { reason, hint, .. }) => {
+                return Err(refused(reason, hint));
+            }
             Err(error) => return Err(error),
         }
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether a roll or supplement of so many electors can be loaded into what the registry holds of an election: tells before anything changes.
+    /// Whether a roll or supplement of so many electors can be loaded into what the registry holds
+    /// of an election: tells before anything changes.
     ///
     /// # Errors
-    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are there, and when Redis has lost part of what was loaded.
-    pub async fn check_load(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
+    /// there, and when Redis has lost part of what was loaded.
+    pub async fn check_load(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+        electors: u64,
+    ) -> Result<(), EngineError> {
         self.inner.check_load(law_id, Some(origin), electors).await
     }
 
@@ -137,10 +172,19 @@ impl Registry for RedisRegistry {
         self.meta(law_id).await?.map_or(Ok(()), |meta| meta.refuse_other_scheme(law_id, origin))
     }
 
-    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+    async fn prepare(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+        electors: u64,
+    ) -> Result<(), EngineError> {
         self.check_load(law_id, origin, electors).await?;
         settings::refuse(&self.check_settings(electors).await?)?;
-        self.inner.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(law_id.clone(), origin.clone());
+        self.inner
+            .prepared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(law_id.clone(), origin.clone());
         Ok(())
     }
 
@@ -157,7 +201,11 @@ impl Registry for RedisRegistry {
     }
 
     /// The log's word in place of the registry's: bucket by bucket, while votes are being marked.
-    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+    async fn restore_all(
+        &self,
+        law_id: &LawId,
+        electors: Vec<KnownElectors>,
+    ) -> Result<(), EngineError> {
         self.rebuild(law_id, &electors, None, &|_| {}).await
     }
 
@@ -176,6 +224,10 @@ impl Registry for RedisRegistry {
 
 impl fmt::Debug for RedisRegistry {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "RedisRegistry({})", if self.is_cluster() { "cluster" } else { "one server" })
+        write!(
+            formatter,
+            "RedisRegistry({})",
+            if self.is_cluster() { "cluster" } else { "one server" }
+        )
     }
 }

@@ -1,7 +1,9 @@
 //! Addresses of services: read once, checked at once, printed without their password.
 //!
-//! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Every one may carry `?password_file=FILE`, in place of a password that everybody sees in the list of
-//! processes, and, where it means TLS, `?ca_file=FILE`: a PEM file of the authorities to be trusted in place of the system's.
+//! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Every one may
+//! carry `?password_file=FILE`, in place of a password that everybody sees in the list of
+//! processes, and, where it means TLS, `?ca_file=FILE`: a PEM file of the authorities to be trusted
+//! in place of the system's.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -42,8 +44,12 @@ impl Service {
     fn example(self) -> &'static str {
         match self {
             Self::Redis => "redis://redis.example.ca:6379",
-            Self::RabbitMq => "amqp://votekit@rabbitmq.example.ca:5672/votekit?password_file=amqp.password",
-            Self::PostgreSql => "postgres://votekit@postgres.example.ca:5432/votekit?password_file=postgres.password",
+            Self::RabbitMq => {
+                "amqp://votekit@rabbitmq.example.ca:5672/votekit?password_file=amqp.password"
+            }
+            Self::PostgreSql => {
+                "postgres://votekit@postgres.example.ca:5432/votekit?password_file=postgres.password"
+            }
         }
     }
 
@@ -94,8 +100,13 @@ impl ServiceAddress {
     /// ```
     pub fn parse(service: Service, text: &str) -> Result<Self, AddressError> {
         // Until it is known where the password ends, nothing of the text is shown.
-        let fault = |rule: String| AddressError { service, what: format!("the address of {}", service.name()), rule };
-        let mut url: Url = text.trim().parse().map_err(|error| fault(format!("it is no URL ({error})")))?;
+        let fault = |rule: String| AddressError {
+            service,
+            what: format!("the address of {}", service.name()),
+            rule,
+        };
+        let mut url: Url =
+            text.trim().parse().map_err(|error| fault(format!("it is no URL ({error})")))?;
         if !service.schemes().contains(&url.scheme()) {
             return Err(fault(format!(
                 "it begins with {}:// and not with {}://",
@@ -113,10 +124,15 @@ impl ServiceAddress {
             match &*name {
                 "password_file" => {
                     if password.is_some() {
-                        return Err(fault("it gives both a password and a password_file: leave one out".to_owned()));
+                        return Err(fault(
+                            "it gives both a password and a password_file: leave one out"
+                                .to_owned(),
+                        ));
                     }
                     let read = read_password(Path::new(&*value));
-                    password = Some(read.map_err(|error| fault(format!("password_file {value} does not read ({error})")))?);
+                    password = Some(read.map_err(|error| {
+                        fault(format!("password_file {value} does not read ({error})"))
+                    })?);
                 }
                 "ca_file" => ca_file = Some(PathBuf::from(&*value)),
                 _ => rest.push((name.into_owned(), value.into_owned())),
@@ -174,7 +190,8 @@ impl ServiceAddress {
         self.password.as_ref().map(|password| password.as_str())
     }
 
-    /// What stands behind the first slash, decoded: a database, or a virtual host. Empty when there is nothing.
+    /// What stands behind the first slash, decoded: a database, or a virtual host. Empty when there
+    /// is nothing.
     #[must_use]
     pub fn path(&self) -> String {
         percent_decoded(self.url.path().trim_start_matches('/'))
@@ -189,7 +206,10 @@ impl ServiceAddress {
     /// All parameters, other than `password_file` and `ca_file`.
     #[must_use]
     pub fn parameters(&self) -> Vec<(String, String)> {
-        self.url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+        self.url
+            .query_pairs()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect()
     }
 
     /// The PEM file of the authorities to be trusted in place of the system's.
@@ -228,7 +248,10 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let digits = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
@@ -252,13 +275,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("password");
         std::fs::write(&file, "geheim%41\n").expect("written");
-        let text = format!("postgres://votes@db.example/votekit?password_file={}&sslmode=require", file.display());
+        let text = format!(
+            "postgres://votes@db.example/votekit?password_file={}&sslmode=require",
+            file.display()
+        );
         let address = ServiceAddress::parse(Service::PostgreSql, &text).expect("an address");
         assert_eq!(address.password(), Some("geheim%41"));
         assert_eq!(address.parameter("sslmode").as_deref(), Some("require"));
         assert_eq!(address.to_string(), "postgres://votes@db.example:5432/votekit");
-        let address = ServiceAddress::parse(Service::Redis, "rediss://:p%40ss@[::1]:7000").expect("an address");
-        assert_eq!((address.host(), address.password(), address.is_tls()), ("::1", Some("p@ss"), true));
+        let address = ServiceAddress::parse(Service::Redis, "rediss://:p%40ss@[::1]:7000")
+            .expect("an address");
+        assert_eq!(
+            (address.host(), address.password(), address.is_tls()),
+            ("::1", Some("p@ss"), true)
+        );
         assert!(!format!("{address:?} {address}").contains("p@ss"));
     }
 
@@ -269,11 +299,18 @@ mod tests {
             (Service::Redis, "localhost:6379", "begins with localhost://"),
             (Service::RabbitMq, "amqp://", "it names no host"),
             (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is no URL"),
-            (Service::PostgreSql, "postgres://a:secret@h/d?password_file=/nowhere", "leave one out"),
+            (
+                Service::PostgreSql,
+                "postgres://a:secret@h/d?password_file=/nowhere",
+                "leave one out",
+            ),
             (Service::PostgreSql, "postgres://a@h/d?password_file=/nowhere", "does not read"),
         ] {
             let error = ServiceAddress::parse(service, text).expect_err(text).to_string();
-            assert!(error.contains(told) && error.contains("such as") && !error.contains("secret"), "{error}");
+            assert!(
+                error.contains(told) && error.contains("such as") && !error.contains("secret"),
+                "{error}"
+            );
         }
     }
 }

@@ -10,7 +10,8 @@ use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::engine::{
-    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged, StagingId, StoredBlock,
+    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged,
+    StagingId, StoredBlock,
 };
 
 #[async_trait]
@@ -35,11 +36,21 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.stage(batch, labels)).await
     }
 
-    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+    async fn staged(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
         self.read(self.inner.staged(law_id, after, limit)).await
     }
 
-    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+    async fn staged_through(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
         self.read(self.inner.staged_through(law_id, node, epoch)).await
     }
 
@@ -55,15 +66,30 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         }
     }
 
-    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    async fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         self.read(self.inner.blocks(law_id, from_height, limit)).await
     }
 
-    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn leaves(
+        &self,
+        law_id: &LawId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         self.read(self.inner.leaves(law_id, first, count)).await
     }
 
-    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn tile(
+        &self,
+        law_id: &LawId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         self.read(self.inner.tile(law_id, level, index)).await
     }
 
@@ -79,7 +105,13 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.purge_evidence(law_id)).await
     }
 
-    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
+    async fn hold_lease(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
         self.write(self.inner.hold_lease(law_id, node, epoch, length)).await
     }
 
@@ -138,11 +170,21 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.stage(batch, labels)).await
     }
 
-    async fn staged(&self, law_id: &LawId, after: StagingId, limit: usize) -> Result<Vec<Staged>, EngineError> {
+    async fn staged(
+        &self,
+        law_id: &LawId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
         persist(|| self.inner.staged(law_id, after, limit)).await
     }
 
-    async fn staged_through(&self, law_id: &LawId, node: NodeId, epoch: Epoch) -> Result<Option<Sequence>, EngineError> {
+    async fn staged_through(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
         persist(|| self.inner.staged_through(law_id, node, epoch)).await
     }
 
@@ -154,15 +196,30 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.head(law_id)).await
     }
 
-    async fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    async fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         persist(|| self.inner.blocks(law_id, from_height, limit)).await
     }
 
-    async fn leaves(&self, law_id: &LawId, first: u64, count: u32) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn leaves(
+        &self,
+        law_id: &LawId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         persist(|| self.inner.leaves(law_id, first, count)).await
     }
 
-    async fn tile(&self, law_id: &LawId, level: u8, index: u64) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn tile(
+        &self,
+        law_id: &LawId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         persist(|| self.inner.tile(law_id, level, index)).await
     }
 
@@ -178,7 +235,13 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.purge_evidence(law_id)).await
     }
 
-    async fn hold_lease(&self, law_id: &LawId, node: NodeId, epoch: Epoch, length: Duration) -> Result<(), EngineError> {
+    async fn hold_lease(
+        &self,
+        law_id: &LawId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
         persist(|| self.inner.hold_lease(law_id, node, epoch, length)).await
     }
 

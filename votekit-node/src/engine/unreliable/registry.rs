@@ -15,7 +15,12 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         self.read(self.inner.check_origin(law_id, origin)).await
     }
 
-    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+    async fn prepare(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+        electors: u64,
+    ) -> Result<(), EngineError> {
         self.read(self.inner.prepare(law_id, origin, electors)).await
     }
 
@@ -35,7 +40,11 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         self.inner.glance(law_id, mark)
     }
 
-    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+    async fn restore_all(
+        &self,
+        law_id: &LawId,
+        electors: Vec<KnownElectors>,
+    ) -> Result<(), EngineError> {
         self.write(self.inner.restore_all(law_id, electors)).await
     }
 
@@ -58,7 +67,12 @@ impl<T: Registry> Registry for Persistent<T> {
         persist(|| self.inner.check_origin(law_id, origin)).await
     }
 
-    async fn prepare(&self, law_id: &LawId, origin: &RollOrigin, electors: u64) -> Result<(), EngineError> {
+    async fn prepare(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+        electors: u64,
+    ) -> Result<(), EngineError> {
         persist(|| self.inner.prepare(law_id, origin, electors)).await
     }
 
@@ -78,7 +92,11 @@ impl<T: Registry> Registry for Persistent<T> {
         self.inner.glance(law_id, mark)
     }
 
-    async fn restore_all(&self, law_id: &LawId, electors: Vec<KnownElectors>) -> Result<(), EngineError> {
+    async fn restore_all(
+        &self,
+        law_id: &LawId,
+        electors: Vec<KnownElectors>,
+    ) -> Result<(), EngineError> {
         persist(|| self.inner.restore_all(law_id, electors.clone())).await
     }
 

@@ -19,27 +19,46 @@ use crate::chaos::node::{PATIENCE, wait};
 const UNCONFIRMED: Duration = Duration::from_millis(500);
 
 impl Installation {
-    /// Closes the poll under load. One of the nodes that take votes stands still when the close begins and dies before it could end its epoch: the close waits for
-    /// it, and says so, until it is retired. Gives what the close said.
+    /// Closes the poll under load. One of the nodes that take votes stands still when the close
+    /// begins and dies before it could end its epoch: the close waits for it, and says so, until it
+    /// is retired. Gives what the close said.
     pub(super) fn close(&mut self, mut load: Load) -> Result<String> {
-        let lost = self.members.iter().position(|member| member.name == "ingest-2").context("there are two ingest nodes")?;
+        let lost = self
+            .members
+            .iter()
+            .position(|member| member.name == "ingest-2")
+            .context("there are two ingest nodes")?;
         let lost_name = self.members[lost].name.clone();
         let leader = self.leader()?;
         let admin = format!("http://{}", self.members[leader].addresses.admin());
-        // It publishes and hears of no confirm: when it dies, some of its batches are confirmed and it does not know.
+        // It publishes and hears of no confirm: when it dies, some of its batches are confirmed and
+        // it does not know.
         self.members[lost].wire(Service::BallotBox, Wire::Deaf);
         std::thread::sleep(UNCONFIRMED);
         self.members[lost].signal(Signal::STOP)?;
-        let mut closing = self.spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
+        let mut closing = self
+            .spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
         self.reaches("closing")?;
         self.members[lost].kill()?;
-        let ended = wait(&mut closing, PATIENCE)?.context("the close waits for a node that is gone, and does not say so")?;
+        let ended = wait(&mut closing, PATIENCE)?
+            .context("the close waits for a node that is gone, and does not say so")?;
         let said = self.said("closing.log").trim().to_owned();
-        ensure!(!ended.success(), "the poll was closed although {lost_name} had not ended its epoch");
-        ensure!(self.state()? == "closing", "the close failed, and the poll is {}: {said}", self.state()?);
+        ensure!(
+            !ended.success(),
+            "the poll was closed although {lost_name} had not ended its epoch"
+        );
+        ensure!(
+            self.state()? == "closing",
+            "the close failed, and the poll is {}: {said}",
+            self.state()?
+        );
         // While it waits nothing is counted, however long that is.
         std::thread::sleep(Duration::from_secs(3));
-        ensure!(self.state()? == "closing", "nobody let {lost_name} go, and the poll is {}", self.state()?);
+        ensure!(
+            self.state()? == "closing",
+            "nobody let {lost_name} go, and the poll is {}",
+            self.state()?
+        );
         self.office(&["node", "retire", LAW, &lost_name])?;
         self.reaches("closed")?;
         for place in 0..self.members.len() {
@@ -58,7 +77,8 @@ impl Installation {
 
     fn state(&self) -> Result<String> {
         let shown = self.office(&["election", "show", LAW, "--json"])?;
-        let shown: serde_json::Value = serde_json::from_str(&shown).context("reading the election's state")?;
+        let shown: serde_json::Value =
+            serde_json::from_str(&shown).context("reading the election's state")?;
         Ok(shown["state"].as_str().context("an election has a state")?.to_owned())
     }
 
@@ -69,7 +89,10 @@ impl Installation {
             if state == wanted {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < PATIENCE, "the election should be {wanted} by now, and is {state}");
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the election should be {wanted} by now, and is {state}"
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -91,7 +114,15 @@ impl Installation {
     /// Lets votekit verify and recount what it published.
     pub(super) fn verify_and_recount(&self) -> Result<()> {
         let ledger = self.rig.site().ledger_url();
-        self.command(&["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"])?;
+        self.command(&[
+            "verify",
+            "bundle",
+            "bundle",
+            "--policy",
+            "start/policy",
+            "--shards",
+            "hashes",
+        ])?;
         self.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
         // The registry forgot marks more than once. It can be made to say again what the log says.
         let registry = self.rig.site().registry_url();

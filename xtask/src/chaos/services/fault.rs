@@ -11,7 +11,8 @@ pub(super) enum Fault {
     KillIngest,
     KillValidator,
     KillSealer,
-    /// SIGKILL for a master of the Redis Cluster: its replica takes over, and it comes back as a replica.
+    /// SIGKILL for a master of the Redis Cluster: its replica takes over, and it comes back as a
+    /// replica.
     KillRedis,
     KillRabbitMq,
     KillPostgreSql,

@@ -13,7 +13,8 @@ use crate::chaos::load::LoadPlan;
 use crate::chaos::node::{PATIENCE, keep_answer, wait};
 use crate::services::Rig;
 
-/// How long an installation may take to get over a fault that is mended: an end for the run, not a target.
+/// How long an installation may take to get over a fault that is mended: an end for the run, not a
+/// target.
 const RECOVERY: Duration = Duration::from_secs(60);
 
 /// Leaves that the log must grow by before it is said to grow.
@@ -46,23 +47,47 @@ impl Installation {
             }
         }
         let (votekit, folder) = (votekit.to_owned(), folder.to_owned());
-        let mut installation = Self { votekit, folder, rig, members, seen: Vec::new(), takeovers: Vec::new() };
+        let mut installation =
+            Self { votekit, folder, rig, members, seen: Vec::new(), takeovers: Vec::new() };
         installation.prepare(plan)?;
         Ok(installation)
     }
 
     fn prepare(&mut self, plan: &LoadPlan) -> Result<()> {
         // One more than the plan wants: duplicates and unknown credentials take no row.
-        let (electors, seed) = ((plan.votes_per_second * plan.duration_s + 1).to_string(), plan.seed.to_string());
-        fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n").context("writing node.toml")?;
-        self.command(&["roll", "sample", "--electors", &electors, "--law", LAW, "--seed", &seed, "-o", "roll.csv"])?;
+        let (electors, seed) =
+            ((plan.votes_per_second * plan.duration_s + 1).to_string(), plan.seed.to_string());
+        fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n")
+            .context("writing node.toml")?;
+        self.command(&[
+            "roll",
+            "sample",
+            "--electors",
+            &electors,
+            "--law",
+            LAW,
+            "--seed",
+            &seed,
+            "-o",
+            "roll.csv",
+        ])?;
         self.command(&["hashgen", "roll.csv", "--out", "hashes"])?;
         for member in &mut self.members {
             member.start(&self.votekit, &self.folder)?;
         }
         self.office(&["load", "hashes"])?;
-        let create =
-            ["election", "create", LAW, "--title-fr", "Essai", "--title-en", "Trial", "--blank", "--results", "after_close"];
+        let create = [
+            "election",
+            "create",
+            LAW,
+            "--title-fr",
+            "Essai",
+            "--title-en",
+            "Trial",
+            "--blank",
+            "--results",
+            "after_close",
+        ];
         self.office(&create)?;
         self.office(&["election", "open", LAW])?;
         let ledger = self.rig.site().ledger_url();
@@ -70,7 +95,10 @@ impl Installation {
         // The others learn of the election from the log.
         let begun = Instant::now();
         while !self.members.iter().all(|member| member.log_size().is_some()) {
-            ensure!(begun.elapsed() < RECOVERY, "not every node knows of the election that was opened");
+            ensure!(
+                begun.elapsed() < RECOVERY,
+                "not every node knows of the election that was opened"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -90,7 +118,9 @@ impl Installation {
     pub(super) fn leader(&self) -> Result<usize> {
         let begun = Instant::now();
         loop {
-            if let Some(place) = self.members.iter().position(|member| member.is_up() && member.leads()) {
+            if let Some(place) =
+                self.members.iter().position(|member| member.is_up() && member.leads())
+            {
                 return Ok(place);
             }
             ensure!(begun.elapsed() < RECOVERY, "no node has led for {} s", RECOVERY.as_secs());
@@ -103,13 +133,18 @@ impl Installation {
         let begun = Instant::now();
         let before = self.log_size();
         while self.log_size() < before + GROWTH_LEAVES {
-            ensure!(begun.elapsed() < RECOVERY, "nothing was decided for {} s {what}", RECOVERY.as_secs());
+            ensure!(
+                begun.elapsed() < RECOVERY,
+                "nothing was decided for {} s {what}",
+                RECOVERY.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(begun.elapsed())
     }
 
-    /// Waits until the log grows, every node has read of it, and every node that takes votes takes them. Gives how long that took.
+    /// Waits until the log grows, every node has read of it, and every node that takes votes takes
+    /// them. Gives how long that took.
     pub(super) fn recovers(&mut self, from: &str) -> Result<Duration> {
         let begun = Instant::now();
         let wanted = self.log_size() + GROWTH_LEAVES;
@@ -147,7 +182,11 @@ impl Installation {
     pub(super) fn redis_is_whole(&self) -> Result<()> {
         let begun = Instant::now();
         while !self.rig.redis_is_whole() {
-            ensure!(begun.elapsed() < PATIENCE, "the Redis Cluster is not whole after {} s", PATIENCE.as_secs());
+            ensure!(
+                begun.elapsed() < PATIENCE,
+                "the Redis Cluster is not whole after {} s",
+                PATIENCE.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
         Ok(())
@@ -159,21 +198,30 @@ impl Installation {
         up.filter_map(Member::log_size).max().unwrap_or(0)
     }
 
-    /// Keeps the checkpoint that one of the nodes shows now: what it signed must never be taken back.
+    /// Keeps the checkpoint that one of the nodes shows now: what it signed must never be taken
+    /// back.
     pub(super) fn see_checkpoint(&mut self, place: usize) {
         let file = self.folder.join(format!("seen-{}", self.seen.len() + 1));
-        if keep_answer(self.members[place].addresses.public(), &format!("/log/{LAW}/checkpoint"), &file).is_some() {
+        if keep_answer(
+            self.members[place].addresses.public(),
+            &format!("/log/{LAW}/checkpoint"),
+            &file,
+        )
+        .is_some()
+        {
             self.seen.push(file);
         }
     }
 
-    /// Runs an administrative verb on the node that leads. Leads it no more meanwhile, another is asked.
+    /// Runs an administrative verb on the node that leads. Leads it no more meanwhile, another is
+    /// asked.
     pub(super) fn office(&self, arguments: &[&str]) -> Result<String> {
         let begun = Instant::now();
         loop {
             let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
             match self.command(&[arguments, &["--node", &admin, "--data", "shared"]].concat()) {
-                Err(error) if error.to_string().contains("leads") && begun.elapsed() < RECOVERY => {}
+                Err(error) if error.to_string().contains("leads") && begun.elapsed() < RECOVERY => {
+                }
                 done => return done,
             }
             std::thread::sleep(Duration::from_millis(200));

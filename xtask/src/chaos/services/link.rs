@@ -1,4 +1,5 @@
-//! A wire between a node and a server that can be cut: everything a node says to a server goes through one.
+//! A wire between a node and a server that can be cut: everything a node says to a server goes
+//! through one.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -15,7 +16,8 @@ use anyhow::{Context, Result};
 pub(super) enum Wire {
     /// It arrives.
     Whole = 0,
-    /// Nothing arrives, and nobody is told: a network that loses everything. It arrives when the wire is whole again.
+    /// Nothing arrives, and nobody is told: a network that loses everything. It arrives when the
+    /// wire is whole again.
     Silent = 1,
     /// Connections are ended, and new ones too.
     Broken = 2,
@@ -40,7 +42,8 @@ struct Shared {
     wire: AtomicU8,
     connections: AtomicU64,
     open: Mutex<HashMap<u64, [TcpStream; 2]>>,
-    /// Ports that the server tells of, and what is told instead: a Redis Cluster sends its clients from node to node.
+    /// Ports that the server tells of, and what is told instead: a Redis Cluster sends its clients
+    /// from node to node.
     told: Mutex<Vec<(String, String)>>,
 }
 
@@ -61,7 +64,8 @@ impl Link {
                 if shared.is(Wire::Gone) {
                     return;
                 }
-                // One that does not reach the server is ended: that is what the server being away looks like.
+                // One that does not reach the server is ended: that is what the server being away
+                // looks like.
                 let _ = shared.connect(client);
             }
         });
@@ -71,7 +75,11 @@ impl Link {
     /// Links to servers that tell their clients of one another: they tell of the links instead.
     pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
         let links = ports.iter().map(|port| Self::to(*port)).collect::<Result<Vec<_>>>()?;
-        let told: Vec<_> = ports.iter().zip(&links).map(|(port, link)| (format!(":{port}"), format!(":{}", link.port))).collect();
+        let told: Vec<_> = ports
+            .iter()
+            .zip(&links)
+            .map(|(port, link)| (format!(":{port}"), format!(":{}", link.port)))
+            .collect();
         for link in &links {
             link.shared.told.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&told);
         }
@@ -87,7 +95,11 @@ impl Link {
     pub(super) fn set(&self, wire: Wire) {
         self.shared.wire.store(wire as u8, Ordering::SeqCst);
         if matches!(wire, Wire::Broken | Wire::Gone) {
-            self.shared.open().values().flatten().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            self.shared
+                .open()
+                .values()
+                .flatten()
+                .for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
         }
     }
 }
@@ -128,15 +140,25 @@ impl Shared {
         Ok(())
     }
 
-    /// Carries one direction, which one kind of wire holds up, until either side ends it; then the other side is ended too.
-    fn carry(&self, number: u64, held_up_by: Wire, mut from: TcpStream, mut to: TcpStream, told: &[(String, String)]) {
+    /// Carries one direction, which one kind of wire holds up, until either side ends it; then the
+    /// other side is ended too.
+    fn carry(
+        &self,
+        number: u64,
+        held_up_by: Wire,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        told: &[(String, String)],
+    ) {
         let mut buffer = vec![0; 64 << 10];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             while self.is(Wire::Silent) || self.is(held_up_by) {
                 std::thread::sleep(Duration::from_millis(10));
             }
             let said = &mut buffer[..length];
-            told.iter().for_each(|(port, instead)| tell_instead(said, port.as_bytes(), instead.as_bytes()));
+            told.iter().for_each(|(port, instead)| {
+                tell_instead(said, port.as_bytes(), instead.as_bytes())
+            });
             if to.write_all(said).is_err() {
                 break;
             }
@@ -168,9 +190,13 @@ mod tests {
 
     #[test]
     fn ports_are_told_as_links() {
-        let mut said = *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
+        let mut said =
+            *b"*3\r\n$9\r\n127.0.0.1\r\n:20001\r\n-MOVED 1 127.0.0.1:20001\r\n:200015\r\n";
         tell_instead(&mut said, b":20001", b":45678");
-        assert_eq!(&said[..], b"*3\r\n$9\r\n127.0.0.1\r\n:45678\r\n-MOVED 1 127.0.0.1:45678\r\n:200015\r\n");
+        assert_eq!(
+            &said[..],
+            b"*3\r\n$9\r\n127.0.0.1\r\n:45678\r\n-MOVED 1 127.0.0.1:45678\r\n:200015\r\n"
+        );
     }
 
     #[test]

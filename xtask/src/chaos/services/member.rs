@@ -65,29 +65,52 @@ pub(super) struct Member {
 impl Member {
     /// A node that is not started yet, `number` apart from all others.
     pub(super) fn new(part: Part, name: &str, number: u64, site: &Site) -> Result<Self> {
-        let redis: Vec<u16> = (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
+        let redis: Vec<u16> =
+            (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
         let registry = Link::to_cluster(&redis)?;
-        let (ballot_box, ledger) = (Link::to(site.ports.amqp())?, Link::to(site.ports.postgresql())?);
-        let through = |url: String, port: u16, link: &Link| url.replace(&format!(":{port}"), &format!(":{}", link.port()));
+        let (ballot_box, ledger) =
+            (Link::to(site.ports.amqp())?, Link::to(site.ports.postgresql())?);
+        let through = |url: String, port: u16, link: &Link| {
+            url.replace(&format!(":{port}"), &format!(":{}", link.port()))
+        };
         let services = [
             through(site.registry_url(), redis[0], &registry[0]),
             through(site.ballot_box_url(), site.ports.amqp(), &ballot_box),
             through(site.ledger_url(), site.ports.postgresql(), &ledger),
         ];
         let addresses = Addresses::of_episode(number);
-        Ok(Self { name: name.to_owned(), part, addresses, registry, ballot_box, ledger, services, node: None })
+        Ok(Self {
+            name: name.to_owned(),
+            part,
+            addresses,
+            registry,
+            ballot_box,
+            ledger,
+            services,
+            node: None,
+        })
     }
 
     /// Starts its process and waits until it is ready.
     pub(super) fn start(&mut self, votekit: &Path, folder: &Path) -> Result<()> {
         ensure!(self.node.is_none(), "{} runs already", self.name);
         let mut command = Command::new(votekit);
-        command.args(["serve", "--data", "shared", "--new", "--name", &self.name, "--roles", self.part.role()]);
+        command.args([
+            "serve",
+            "--data",
+            "shared",
+            "--new",
+            "--name",
+            &self.name,
+            "--roles",
+            self.part.role(),
+        ]);
         for (option, url) in ["--registry", "--ballot-box", "--ledger"].iter().zip(&self.services) {
             command.args([*option, url]);
         }
         let mut node = Node::launch(command, folder, self.addresses, &self.log())?;
-        node.wait_ready().with_context(|| format!("{}, see {}", self.name, folder.join(self.log()).display()))?;
+        node.wait_ready()
+            .with_context(|| format!("{}, see {}", self.name, folder.join(self.log()).display()))?;
         self.node = Some(node);
         Ok(())
     }
@@ -104,7 +127,13 @@ impl Member {
     /// Fails when the process ended and nobody had told it to.
     pub(super) fn check_runs(&mut self) -> Result<()> {
         if let Some(node) = &mut self.node {
-            ensure!(node.runs()?, "{} ended by itself with {}, see {}", self.name, node.wait_end()?, self.log());
+            ensure!(
+                node.runs()?,
+                "{} ended by itself with {}, see {}",
+                self.name,
+                node.wait_end()?,
+                self.log()
+            );
         }
         Ok(())
     }
@@ -136,7 +165,11 @@ impl Member {
 
     /// Leaves of the log that it shows.
     pub(super) fn log_size(&self) -> Option<u64> {
-        answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"))?.lines().nth(1)?.parse().ok()
+        answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"))?
+            .lines()
+            .nth(1)?
+            .parse()
+            .ok()
     }
 
     /// One of its metrics, summed over its labels that hold `label`.

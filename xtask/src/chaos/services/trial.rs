@@ -13,7 +13,8 @@ use crate::chaos::chance::Chance;
 use crate::chaos::node::PATIENCE;
 use crate::services::{REDIS_NODES, Server};
 
-/// How long voters may still be answered on a ledger that is away: a node's lease, and how often it is looked at here.
+/// How long voters may still be answered on a ledger that is away: a node's lease, and how often it
+/// is looked at here.
 const LEASE: Duration = Duration::from_millis(4_500);
 
 /// How long a node is watched for the moment in which it is to die: less than a leader's lease.
@@ -56,7 +57,8 @@ impl Installation {
         Ok(Trial { told, recovery })
     }
 
-    /// One of the two nodes of a kind dies. Half of the time the other has to show that it can do without it.
+    /// One of the two nodes of a kind dies. Half of the time the other has to show that it can do
+    /// without it.
     fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
         let mut place = one_of(&self.places(part), chance);
         // A sealer that follows is missed by nobody.
@@ -68,7 +70,11 @@ impl Installation {
         self.members[place].kill()?;
         if leads {
             // Counted from the kill, and nobody helps.
-            ensure!(wait(PATIENCE, || self.log_size() > before), "nobody seals without {}", self.members[place].name);
+            ensure!(
+                wait(PATIENCE, || self.log_size() > before),
+                "nobody seals without {}",
+                self.members[place].name
+            );
             self.takeovers.push(begun.elapsed());
         }
         std::thread::sleep(chance.milliseconds(0, 500));
@@ -77,20 +83,33 @@ impl Installation {
             self.grows(&format!("without {}", self.members[place].name))?;
         }
         self.start(place)?;
-        let how = [if leads { ", which led" } else { "" }, if alone { ", done without for a while" } else { "" }].concat();
+        let how = [
+            if leads { ", which led" } else { "" },
+            if alone { ", done without for a while" } else { "" },
+        ]
+        .concat();
         Ok(format!("{}{how}", self.members[place].name))
     }
 
     fn kill_redis(&mut self, chance: &mut Chance) -> Result<String> {
-        let masters: Vec<_> =
-            self.rig.redis_nodes()?.into_iter().filter(|node| node.is_master && !node.slots.is_empty()).collect();
+        let masters: Vec<_> = self
+            .rig
+            .redis_nodes()?
+            .into_iter()
+            .filter(|node| node.is_master && !node.slots.is_empty())
+            .collect();
         let lost = &masters[usize::try_from(chance.between(0, masters.len() as u64 - 1))?];
         let server = Server::Redis(lost.node);
         self.rig.kill(server)?;
         let begun = Instant::now();
         let replaced = |rig: &crate::services::Rig| {
             rig.redis_nodes().is_ok_and(|nodes| {
-                nodes.iter().any(|node| node.is_master && !node.has_failed && node.node != lost.node && node.slots == lost.slots)
+                nodes.iter().any(|node| {
+                    node.is_master
+                        && !node.has_failed
+                        && node.node != lost.node
+                        && node.slots == lost.slots
+                })
             })
         };
         while !replaced(&self.rig) {
@@ -141,27 +160,50 @@ impl Installation {
     fn cut_off(&mut self, chance: &mut Chance) -> Result<String> {
         let place = usize::try_from(chance.between(0, self.members.len() as u64 - 1))?;
         let service = Service::ALL[usize::try_from(chance.between(0, 2))?];
-        let (wire, how) = if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
+        let (wire, how) =
+            if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
         let time = chance.milliseconds(3_000, 8_000);
         self.members[place].wire(service, wire);
         std::thread::sleep(time);
         self.members[place].wire(service, Wire::Whole);
-        Ok(format!("{} from the {}, {how}, {:.1} s", self.members[place].name, service.name(), time.as_secs_f64()))
+        Ok(format!(
+            "{} from the {}, {how}, {:.1} s",
+            self.members[place].name,
+            service.name(),
+            time.as_secs_f64()
+        ))
     }
 
-    /// The registry forgets a third of what it knew. Votes are decided all the same, and an operator makes it anew.
+    /// The registry forgets a third of what it knew. Votes are decided all the same, and an
+    /// operator makes it anew.
     fn forget_marks(&mut self, chance: &mut Chance) -> Result<String> {
-        let masters: Vec<u8> = self.rig.redis_nodes()?.iter().filter(|node| node.is_master).map(|node| node.node).collect();
+        let masters: Vec<u8> = self
+            .rig
+            .redis_nodes()?
+            .iter()
+            .filter(|node| node.is_master)
+            .map(|node| node.node)
+            .collect();
         let node = one_of(&masters, chance);
         self.rig.empty_redis(node)?;
         self.grows(&format!("after redis-{node} forgot all"))?;
         let site = self.rig.site();
         let (registry, ledger) = (site.registry_url(), site.ledger_url());
-        self.command(&["registry", "rebuild", "--registry", &registry, "--data", "shared", "--ledger", &ledger])?;
+        self.command(&[
+            "registry",
+            "rebuild",
+            "--registry",
+            &registry,
+            "--data",
+            "shared",
+            "--ledger",
+            &ledger,
+        ])?;
         Ok(format!("redis-{node}"))
     }
 
-    /// A validator marks a batch in the registry, does not reach the ballot box to pass it on, and dies.
+    /// A validator marks a batch in the registry, does not reach the ballot box to pass it on, and
+    /// dies.
     fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
             let place = one_of(&self.places(Part::Validate), chance);
@@ -205,8 +247,14 @@ impl Installation {
         bail!("no leader was found in a commit, in {ATTEMPTS} attempts")
     }
 
-    /// Kills a node whose wire is held up, so that what it had said is lost with it, and starts it again.
-    fn die_at_the_cut(&mut self, place: usize, service: Service, chance: &mut Chance) -> Result<String> {
+    /// Kills a node whose wire is held up, so that what it had said is lost with it, and starts it
+    /// again.
+    fn die_at_the_cut(
+        &mut self,
+        place: usize,
+        service: Service,
+        chance: &mut Chance,
+    ) -> Result<String> {
         self.members[place].kill()?;
         self.members[place].wire(service, Wire::Broken);
         std::thread::sleep(chance.milliseconds(50, 300));
@@ -215,7 +263,8 @@ impl Installation {
         Ok(self.members[place].name.clone())
     }
 
-    /// The ledger is away for long. Voters must hear so once the leases have run out, and must not be told that they have voted.
+    /// The ledger is away for long. Voters must hear so once the leases have run out, and must not
+    /// be told that they have voted.
     pub(super) fn outage(&mut self, length: Duration) -> Result<Trial> {
         self.rig.kill(Server::PostgreSql)?;
         let begun = Instant::now();
@@ -223,8 +272,14 @@ impl Installation {
         let mut refused = Vec::new();
         for place in self.places(Part::Ingest) {
             let member = &self.members[place];
-            let taken = member.taken().with_context(|| format!("{} shows no metrics with the ledger away", member.name))?;
-            refused.push((place, taken, member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()));
+            let taken = member.taken().with_context(|| {
+                format!("{} shows no metrics with the ledger away", member.name)
+            })?;
+            refused.push((
+                place,
+                taken,
+                member.metric("api_request_duration_seconds_count", "503").unwrap_or_default(),
+            ));
         }
         while begun.elapsed() < length {
             std::thread::sleep(Duration::from_millis(100));
@@ -235,8 +290,14 @@ impl Installation {
         let mut told = Vec::new();
         for (place, taken, before) in refused {
             let member = &self.members[place];
-            ensure!(member.taken() == Some(taken), "{} told voters that it took their votes, with the ledger away", member.name);
-            let refusals = member.metric("api_request_duration_seconds_count", "503").unwrap_or_default() - before;
+            ensure!(
+                member.taken() == Some(taken),
+                "{} told voters that it took their votes, with the ledger away",
+                member.name
+            );
+            let refusals =
+                member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
+                    - before;
             // Without this it may just as well have kept them waiting.
             ensure!(refusals > 0.0, "{} told no voter that the ledger is away", member.name);
             told.push(format!("{} said 503 {refusals} times", member.name));

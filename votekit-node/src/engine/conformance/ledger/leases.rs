@@ -1,4 +1,5 @@
-//! Leases, the lead, remarks of reviewers, and what many see at once. Spans are short and real; nothing is asserted about how fast anything is.
+//! Leases, the lead, remarks of reviewers, and what many see at once. Spans are short and real;
+//! nothing is asserted about how fast anything is.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use votekit_core::instant::UnixSeconds;
 use super::super::samples::{SampleLog, batch, law, node, request};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
-use crate::engine::{BlockCommit, Conflict, EngineError, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote, StagingId};
+use crate::engine::{
+    BlockCommit, Conflict, EngineError, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote,
+    StagingId,
+};
 
 /// Longer than any case.
 const LONG: Duration = Duration::from_secs(600);
@@ -36,7 +40,11 @@ async fn expect_leases(
 ) -> Result<Vec<Lease>, CaseError> {
     let leases = ledger.leases(law_id).await?;
     let found: BTreeSet<_> = leases.iter().map(|lease| (lease.node, lease.epoch)).collect();
-    ensure_eq!(found, expected.iter().map(|(by, epoch)| (node(*by), *epoch)).collect::<BTreeSet<_>>(), what);
+    ensure_eq!(
+        found,
+        expected.iter().map(|(by, epoch)| (node(*by), *epoch)).collect::<BTreeSet<_>>(),
+        what
+    );
     Ok(leases)
 }
 
@@ -62,11 +70,15 @@ pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -
         Ok(leases) => leases,
         Err(_) => expect_leases(&*ledger, &law_id, &[(1, first)], "the long one").await?,
     };
-    ensure!(leases.iter().all(|lease| lease.remaining <= LONG), "a lease lasts longer than it was given for: {leases:?}");
+    ensure!(
+        leases.iter().all(|lease| lease.remaining <= LONG),
+        "a lease lasts longer than it was given for: {leases:?}"
+    );
     ledger.hold_lease(&law_id, node(2), second, LONG).await?;
     ledger.hold_lease(&law_id, node(2), second, SHORT).await?;
     outwait_short().await;
-    expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "extended, and not made shorter").await?;
+    expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "extended, and not made shorter")
+        .await?;
     expect_leases(&*ledger, &law("L2"), &[], "of another election").await?;
     Ok(())
 }
@@ -84,20 +96,40 @@ pub(in super::super) async fn leases_run_out(place: &dyn Place) -> Outcome {
     Ok(())
 }
 
-pub(in super::super) async fn no_lease_is_given_where_no_votes_are_taken(place: &dyn Place) -> Outcome {
+pub(in super::super) async fn no_lease_is_given_where_no_votes_are_taken(
+    place: &dyn Place,
+) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
     let refused = no_lease(NoLease::TakesNoVotes);
-    expect_conflict(ledger.hold_lease(&law_id, node(1), epoch, LONG).await, &refused, "a lease before there is a head")?;
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease before there is a head",
+    )?;
     let mut log = SampleLog::new(&law_id);
     commit_head(&*ledger, &mut log, false).await?;
-    expect_conflict(ledger.hold_lease(&law_id, node(1), epoch, LONG).await, &refused, "a lease of a draft")?;
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease of a draft",
+    )?;
     commit_head(&*ledger, &mut log, true).await?;
     ledger.hold_lease(&law_id, node(1), epoch, LONG).await?;
     commit_head(&*ledger, &mut log, false).await?;
-    expect_conflict(ledger.hold_lease(&law_id, node(1), epoch, LONG).await, &refused, "a lease after the close")?;
-    let kept = expect_leases(&*ledger, &law_id, &[(1, epoch)], "the lease that was given lasts to its end").await?;
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease after the close",
+    )?;
+    let kept = expect_leases(
+        &*ledger,
+        &law_id,
+        &[(1, epoch)],
+        "the lease that was given lasts to its end",
+    )
+    .await?;
     ensure!(kept.iter().all(|lease| lease.remaining <= LONG), "it was extended: {kept:?}");
     Ok(())
 }
@@ -128,14 +160,20 @@ pub(in super::super) async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place
     Ok(())
 }
 
-pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(place: &dyn Place) -> Outcome {
+pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
+    place: &dyn Place,
+) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
     let refused = no_lease(NoLease::NoEpoch);
     for (by, epoch) in [(2, epoch), (1, Epoch(epoch.0 + 100))] {
-        expect_conflict(ledger.hold_lease(&law_id, node(by), epoch, LONG).await, &refused, "a lease of no epoch")?;
+        expect_conflict(
+            ledger.hold_lease(&law_id, node(by), epoch, LONG).await,
+            &refused,
+            "a lease of no epoch",
+        )?;
     }
     let answer = ledger.hold_lease(&law("L2"), node(1), epoch, LONG).await;
     expect_conflict(answer, &refused, "a lease of another election's epoch")?;
@@ -147,7 +185,9 @@ pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(place: 
 fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     match leadership {
         Leadership::Leading { term } => Ok(*term),
-        following => Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") }),
+        following => {
+            Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") })
+        }
     }
 }
 
@@ -158,17 +198,29 @@ pub(in super::super) async fn one_leads_until_it_resigns(place: &dyn Place) -> O
     for _ in 0..3 {
         ensure_eq!(ledger.lead("first", LONG).await?, Leadership::Leading { term }, "asked again");
         match ledger.lead("second", LONG).await? {
-            Leadership::Following { leader, remaining } if leader == "first" && remaining <= LONG => {}
-            other => return Err(CaseError::Broken { expectation: format!("expected to follow the first, found {other:?}") }),
+            Leadership::Following { leader, remaining }
+                if leader == "first" && remaining <= LONG => {}
+            other => {
+                return Err(CaseError::Broken {
+                    expectation: format!("expected to follow the first, found {other:?}"),
+                });
+            }
         }
     }
     // Nobody resigns for another.
     ledger.resign("second").await?;
-    ensure_eq!(ledger.lead("first", LONG).await?, Leadership::Leading { term }, "after another resigned");
+    ensure_eq!(
+        ledger.lead("first", LONG).await?,
+        Leadership::Leading { term },
+        "after another resigned"
+    );
     ledger.resign("first").await?;
     let next = term_of(&ledger.lead("second", LONG).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }), "two lead at once");
+    ensure!(
+        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
     Ok(())
 }
 
@@ -178,7 +230,10 @@ pub(in super::super) async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
     outwait_short().await;
     let next = term_of(&ledger.lead("second", LONG).await?)?;
     ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }), "two lead at once");
+    ensure!(
+        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
     Ok(())
 }
 
@@ -191,7 +246,9 @@ pub(in super::super) async fn of_many_that_ask_one_leads(place: &dyn Place) -> O
     }
     let mut leaders = 0;
     while let Some(finished) = tasks.join_next().await {
-        let Ok(answer) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(answer) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         leaders += usize::from(matches!(answer?, Leadership::Leading { .. }));
     }
     ensure_eq!(leaders, 1, "leaders");
@@ -207,12 +264,20 @@ pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn
     let term = term_of(&ledger.lead("second", LONG).await?)?;
     let late = log.clone().block(10, "late");
     let expected = Conflict::Term { law_id: law("L1"), offered: first.head.term, found: term };
-    expect_conflict(ledger.commit(&late).await, |conflict| *conflict == expected, "a block of the first leader's term")?;
+    expect_conflict(
+        ledger.commit(&late).await,
+        |conflict| *conflict == expected,
+        "a block of the first leader's term",
+    )?;
     let mut other = SampleLog::new(&law("L2"));
     other.term = first.head.term;
     let other = other.block(1, "late");
     let of_term = |conflict: &Conflict| matches!(conflict, Conflict::Term { .. });
-    expect_conflict(ledger.commit(&other).await, of_term, "the first block of another election, of that term")?;
+    expect_conflict(
+        ledger.commit(&other).await,
+        of_term,
+        "the first block of another election, of that term",
+    )?;
     // What is the head already is no news: an unknown outcome is resolved in a later term too.
     ledger.commit(&first).await?;
     ensure_eq!(ledger.head(&law("L1")).await?.as_ref(), Some(&first.head), "the head");
@@ -222,7 +287,12 @@ pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn
 }
 
 fn remark(number: u32, at: u64, by: &str, text: &str) -> ReviewNote {
-    ReviewNote { request: request(number), at: UnixSeconds(at), by: by.to_owned(), text: text.to_owned() }
+    ReviewNote {
+        request: request(number),
+        at: UnixSeconds(at),
+        by: by.to_owned(),
+        text: text.to_owned(),
+    }
 }
 
 pub(in super::super) async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
@@ -252,7 +322,11 @@ pub(in super::super) async fn remarks_are_kept_once_and_in_order(place: &dyn Pla
     ];
     for bad in too_long {
         let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
-        expect_conflict(ledger.add_review_note(&law_id, &bad).await, malformed, "a remark that breaks a rule")?;
+        expect_conflict(
+            ledger.add_review_note(&law_id, &bad).await,
+            malformed,
+            "a remark that breaks a rule",
+        )?;
     }
     drop(ledger);
     let ledger = place.open().await?.ledger;
@@ -289,7 +363,9 @@ pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -
         }
         seen += staged.len();
         while let Some(finished) = tasks.try_join_next() {
-            let Ok(staged) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+            let Ok(staged) = finished else {
+                return Err(CaseError::Missing { what: "the end of a task" });
+            };
             staged?;
         }
         writing = !tasks.is_empty();
@@ -299,7 +375,9 @@ pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -
     Ok(())
 }
 
-pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(place: &dyn Place) -> Outcome {
+pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(
+    place: &dyn Place,
+) -> Outcome {
     let first = place.open().await?.ledger;
     let law_id = law("L1");
     first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Labels::new()).await?;
@@ -307,7 +385,11 @@ pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(p
         Err(EngineError::Unavailable { .. }) => return Ok(()),
         opened => opened?.ledger,
     };
-    ensure_eq!(second.staged(&law_id, StagingId(0), 10).await?.len(), 1, "batches that the other staged");
+    ensure_eq!(
+        second.staged(&law_id, StagingId(0), 10).await?.len(),
+        1,
+        "batches that the other staged"
+    );
     let mut tasks = tokio::task::JoinSet::new();
     for (by, ledger) in [(1, &first), (2, &second), (3, &first), (4, &second)] {
         let ledger = Arc::clone(ledger);
@@ -315,21 +397,34 @@ pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(p
         tasks.spawn(async move {
             let mut places = Vec::new();
             for sequence in 2..=20 {
-                places.push(ledger.stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Labels::new()).await?);
+                places.push(
+                    ledger
+                        .stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Labels::new())
+                        .await?,
+                );
             }
             Ok::<_, EngineError>(places)
         });
     }
     let mut places = BTreeSet::new();
     while let Some(finished) = tasks.join_next().await {
-        let Ok(staged) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         places.extend(staged?);
     }
     ensure_eq!(places.len(), 4 * 19, "places given by both");
     let mut log = SampleLog::new(&law_id);
     log.term = term_of(&first.lead("first", LONG).await?)?;
-    ensure!(matches!(second.lead("second", LONG).await?, Leadership::Following { .. }), "two lead at once");
+    ensure!(
+        matches!(second.lead("second", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
     let commit = log.grow(&*first, 300).await?;
-    ensure_eq!(second.head(&law_id).await?.as_ref(), Some(&commit.head), "the head that the other committed");
+    ensure_eq!(
+        second.head(&law_id).await?.as_ref(),
+        Some(&commit.head),
+        "the head that the other committed"
+    );
     Ok(())
 }

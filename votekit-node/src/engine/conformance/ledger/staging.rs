@@ -12,7 +12,10 @@ use super::expect_conflict;
 use crate::engine::{Conflict, Labels, Ledger, Staged, StagingId};
 
 /// Stages batches one after the other.
-async fn stage_all(ledger: &dyn Ledger, batches: &[Arc<Batch>]) -> Result<Vec<StagingId>, CaseError> {
+async fn stage_all(
+    ledger: &dyn Ledger,
+    batches: &[Arc<Batch>],
+) -> Result<Vec<StagingId>, CaseError> {
     let mut ids = Vec::new();
     for batch in batches {
         ids.push(ledger.stage(batch, &Labels::new()).await?);
@@ -21,7 +24,13 @@ async fn stage_all(ledger: &dyn Ledger, batches: &[Arc<Batch>]) -> Result<Vec<St
 }
 
 /// Ends a case unless exactly these batches are read after a place.
-async fn expect_staged(ledger: &dyn Ledger, law_id: &LawId, after: StagingId, expected: &[Arc<Batch>], what: &str) -> Outcome {
+async fn expect_staged(
+    ledger: &dyn Ledger,
+    law_id: &LawId,
+    after: StagingId,
+    expected: &[Arc<Batch>],
+    what: &str,
+) -> Outcome {
     let staged = ledger.staged(law_id, after, usize::MAX).await?;
     let found: Vec<&Batch> = staged.iter().map(|staged| &*staged.batch).collect();
     let expected: Vec<&Batch> = expected.iter().map(|batch| &**batch).collect();
@@ -35,7 +44,11 @@ pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outc
     let mut ids = Vec::new();
     for sequence in 1..=20 {
         for law_id in ["L1", "L2"] {
-            ids.push(ledger.stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Labels::new()).await?);
+            ids.push(
+                ledger
+                    .stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Labels::new())
+                    .await?,
+            );
         }
     }
     ensure!(ids.is_sorted_by(|one, next| one < next), "places do not ascend: {ids:?}");
@@ -67,10 +80,15 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
     let stored = batches(&law("L1"), 3);
     stage_all(&*ledger, &stored).await?;
     let other = batch(&law("L1"), 1, Epoch(1), 2, 2, 77);
-    let expected =
-        Conflict::BatchNumber { law_id: law("L1"), number: other.number(), stored: stored[1].digest(), offered: other.digest() };
+    let expected = Conflict::BatchNumber {
+        law_id: law("L1"),
+        number: other.number(),
+        stored: stored[1].digest(),
+        offered: other.digest(),
+    };
     // Among others that are in order: whatever is written together is judged one by one.
-    let calls: Vec<Arc<Batch>> = (4..=10).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 2, 0)).collect();
+    let calls: Vec<Arc<Batch>> =
+        (4..=10).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 2, 0)).collect();
     let mut tasks = tokio::task::JoinSet::new();
     for batch in calls {
         let ledger = Arc::clone(&ledger);
@@ -82,13 +100,19 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
         "another batch under a number",
     )?;
     while let Some(finished) = tasks.join_next().await {
-        let Ok(staged) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         staged?;
     }
     ensure_eq!(ledger.staged(&law("L1"), StagingId(0), 100).await?.len(), 10, "batches staged");
     let first = ledger.staged(&law("L1"), StagingId(0), 3).await?;
     let found: Vec<&Batch> = first.iter().map(|staged| &*staged.batch).collect();
-    ensure_eq!(found, stored.iter().map(|batch| &**batch).collect::<Vec<_>>(), "the batches that came first");
+    ensure_eq!(
+        found,
+        stored.iter().map(|batch| &**batch).collect::<Vec<_>>(),
+        "the batches that came first"
+    );
     Ok(())
 }
 
@@ -98,7 +122,11 @@ pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn P
     for law_id in ["L1", "L2"] {
         for by in 1..=2 {
             for epoch in 1..=2 {
-                ids.insert(ledger.stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Labels::new()).await?);
+                ids.insert(
+                    ledger
+                        .stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Labels::new())
+                        .await?,
+                );
             }
         }
     }
@@ -120,11 +148,16 @@ pub(super) async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outco
         read.extend(part);
     }
     ensure!(
-        read.iter().map(|staged| staged.batch.digest()).eq(batches.iter().map(|batch| batch.digest())),
+        read.iter()
+            .map(|staged| staged.batch.digest())
+            .eq(batches.iter().map(|batch| batch.digest())),
         "the parts are not the whole"
     );
     ensure!(ledger.staged(&law("L1"), StagingId(0), 0).await?.is_empty(), "none was asked for");
-    ensure!(ledger.staged(&law("L1"), StagingId(u64::MAX), 7).await?.is_empty(), "nothing comes after the last place");
+    ensure!(
+        ledger.staged(&law("L1"), StagingId(u64::MAX), 7).await?.is_empty(),
+        "nothing comes after the last place"
+    );
     Ok(())
 }
 
@@ -134,7 +167,14 @@ pub(super) async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
         let ledger = place.open().await?.ledger;
         stage_all(&*ledger, part).await?;
     }
-    expect_staged(&*place.open().await?.ledger, &law("L1"), StagingId(0), &batches, "after restarts").await
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law("L1"),
+        StagingId(0),
+        &batches,
+        "after restarts",
+    )
+    .await
 }
 
 pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
@@ -154,7 +194,9 @@ pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
     }
     let mut places = BTreeSet::new();
     while let Some(finished) = tasks.join_next().await {
-        let Ok(staged) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
         places.extend(staged?.into_iter().map(|(number, id)| (id, number)));
     }
     ensure_eq!(places.len(), 16 * 20, "places given");
@@ -176,7 +218,11 @@ pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) 
         let found = ledger.staged_through(&law_id, node(by), Epoch(epoch)).await?;
         ensure_eq!(found, expected.map(Sequence), format!("node {by}, epoch {epoch}"));
     }
-    ensure_eq!(ledger.staged_through(&law("L2"), node(1), Epoch(1)).await?, None, "another election");
+    ensure_eq!(
+        ledger.staged_through(&law("L2"), node(1), Epoch(1)).await?,
+        None,
+        "another election"
+    );
     Ok(())
 }
 
@@ -191,14 +237,23 @@ pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place)
     for sealed in [3, 7, 10] {
         log.sealed_through = ids[sealed - 1];
         log.grow(&*ledger, 5).await?;
-        expect_staged(&*ledger, &law_id, log.sealed_through, &batches[sealed..], "unsealed").await?;
+        expect_staged(&*ledger, &law_id, log.sealed_through, &batches[sealed..], "unsealed")
+            .await?;
     }
     let late = batch(&law_id, 1, Epoch(1), 11, 1, 0);
     let late_id = ledger.stage(&late, &Labels::new()).await?;
     ensure!(late_id > log.sealed_through, "a batch that comes after a block is not in it");
-    expect_staged(&*ledger, &law_id, log.sealed_through, std::slice::from_ref(&late), "unsealed").await?;
+    expect_staged(&*ledger, &law_id, log.sealed_through, std::slice::from_ref(&late), "unsealed")
+        .await?;
     drop(ledger);
-    expect_staged(&*place.open().await?.ledger, &law_id, log.sealed_through, &[late], "unsealed after a restart").await
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law_id,
+        log.sealed_through,
+        &[late],
+        "unsealed after a restart",
+    )
+    .await
 }
 
 pub(super) async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
@@ -210,11 +265,23 @@ pub(super) async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outc
     log.sealed_through = ids[5];
     log.grow(&*ledger, 5).await?;
     expect_staged(&*ledger, &law_id, StagingId(0), &batches, "all the evidence").await?;
-    expect_staged(&*ledger, &law_id, ids[2], &batches[3..], "from the middle of what is sealed").await?;
-    ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places when sealed batches are staged again");
+    expect_staged(&*ledger, &law_id, ids[2], &batches[3..], "from the middle of what is sealed")
+        .await?;
+    ensure_eq!(
+        stage_all(&*ledger, &batches).await?,
+        ids,
+        "places when sealed batches are staged again"
+    );
     expect_staged(&*ledger, &law_id, ids[5], &batches[6..], "unsealed all the same").await?;
     drop(ledger);
-    expect_staged(&*place.open().await?.ledger, &law_id, StagingId(0), &batches, "all the evidence after a restart").await
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law_id,
+        StagingId(0),
+        &batches,
+        "all the evidence after a restart",
+    )
+    .await
 }
 
 pub(super) async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
@@ -232,10 +299,22 @@ pub(super) async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Out
     expect_staged(&*ledger, &spared, StagingId(0), &others, "another election's batches").await?;
     drop(ledger);
     let ledger = place.open().await?.ledger;
-    expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left after a restart").await?;
-    expect_staged(&*ledger, &spared, StagingId(0), &others, "another election's batches after a restart").await?;
+    expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left after a restart")
+        .await?;
+    expect_staged(
+        &*ledger,
+        &spared,
+        StagingId(0),
+        &others,
+        "another election's batches after a restart",
+    )
+    .await?;
     ensure_eq!(ledger.head(&purged).await?.as_ref(), Some(&commit.head), "the head");
-    ensure_eq!(ledger.blocks(&purged, 1, 10).await?, std::slice::from_ref(&commit.block), "the blocks");
+    ensure_eq!(
+        ledger.blocks(&purged, 1, 10).await?,
+        std::slice::from_ref(&commit.block),
+        "the blocks"
+    );
     ensure!(ledger.tile(&purged, 0, 0).await?.is_some(), "a tile went with the evidence");
     Ok(())
 }
@@ -249,11 +328,19 @@ pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     log.sealed_through = ids[9];
     log.grow(&*ledger, 1).await?;
     ledger.purge_evidence(&law_id).await?;
-    ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places when purged batches are staged again");
+    ensure_eq!(
+        stage_all(&*ledger, &batches).await?,
+        ids,
+        "places when purged batches are staged again"
+    );
     expect_staged(&*ledger, &law_id, StagingId(0), &[], "evidence").await?;
     let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
     let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
-    expect_conflict(ledger.stage(&other, &Labels::new()).await, same_number, "another batch under a purged one's number")?;
+    expect_conflict(
+        ledger.stage(&other, &Labels::new()).await,
+        same_number,
+        "another batch under a purged one's number",
+    )?;
     let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Labels::new()).await?;
     ensure!(later > ids[9], "a place was given twice: {later:?}");
     Ok(())
@@ -263,7 +350,11 @@ pub(super) async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
     for epoch in 1..=5 {
         let ledger = place.open().await?.ledger;
         for (law_id, by) in [("L1", 1), ("L1", 2), ("L2", 1)] {
-            ensure_eq!(ledger.allocate_epoch(&law(law_id), node(by)).await?, Epoch(epoch), format!("{law_id}, node {by}"));
+            ensure_eq!(
+                ledger.allocate_epoch(&law(law_id), node(by)).await?,
+                Epoch(epoch),
+                format!("{law_id}, node {by}")
+            );
         }
     }
     Ok(())
@@ -279,7 +370,9 @@ pub(super) async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
             tasks.spawn(async move { ledger.allocate_epoch(&law("L1"), node(1)).await });
         }
         while let Some(finished) = tasks.join_next().await {
-            let Ok(epoch) = finished else { return Err(CaseError::Missing { what: "the end of a task" }) };
+            let Ok(epoch) = finished else {
+                return Err(CaseError::Missing { what: "the end of a task" });
+            };
             let epoch = epoch?;
             ensure!(epoch >= Epoch(1), "epochs count from 1");
             ensure!(given.insert(epoch), "epoch {} was given twice", epoch.0);
@@ -297,8 +390,15 @@ pub(super) async fn epochs_are_listed(place: &dyn Place) -> Outcome {
     }
     ledger.allocate_epoch(&law("L2"), node(9)).await?;
     drop(ledger);
-    let listed: BTreeSet<_> = place.open().await?.ledger.epochs(&law("L1")).await?.into_iter().collect();
-    ensure!(given.is_subset(&listed), "an epoch that was given is not listed: {given:?} in {listed:?}");
-    ensure!(listed.iter().all(|(listed, _)| *listed != node(9)), "an epoch of another election is listed");
+    let listed: BTreeSet<_> =
+        place.open().await?.ledger.epochs(&law("L1")).await?.into_iter().collect();
+    ensure!(
+        given.is_subset(&listed),
+        "an epoch that was given is not listed: {given:?} in {listed:?}"
+    );
+    ensure!(
+        listed.iter().all(|(listed, _)| *listed != node(9)),
+        "an epoch of another election is listed"
+    );
     Ok(())
 }

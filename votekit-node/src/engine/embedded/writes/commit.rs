@@ -7,7 +7,9 @@ use votekit_core::id::Digest;
 use votekit_core::log::tile::encode_hashes;
 
 use crate::clock;
-use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election};
+use crate::engine::embedded::columns::{
+    ElectionId, column, find_election, find_or_create_election,
+};
 use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
 use crate::engine::embedded::tail::Tail;
@@ -34,7 +36,10 @@ struct Columns {
 
 impl Commit {
     /// Checks all that can be checked without the log.
-    pub(in crate::engine::embedded) fn new(commit: Arc<BlockCommit>, leader_term: u64) -> Result<Self, EngineError> {
+    pub(in crate::engine::embedded) fn new(
+        commit: Arc<BlockCommit>,
+        leader_term: u64,
+    ) -> Result<Self, EngineError> {
         let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
         let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
         Ok(Self { commit, columns, leader_term })
@@ -74,9 +79,15 @@ impl Write for Commit {
 }
 
 impl Commit {
-    fn is_head(&self, connection: &Connection, election: ElectionId, head: &Head) -> Result<bool, Fault> {
+    fn is_head(
+        &self,
+        connection: &Connection,
+        election: ElectionId,
+        head: &Head,
+    ) -> Result<bool, Fault> {
         Ok(*head == self.commit.head
-            && queries::block(connection, election, self.columns.height)?.as_ref() == Some(&self.commit.block))
+            && queries::block(connection, election, self.columns.height)?.as_ref()
+                == Some(&self.commit.block))
     }
 
     fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
@@ -86,10 +97,17 @@ impl Commit {
         }
         let term = found.term.max(self.leader_term);
         if head.term < term {
-            return Err(Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into());
+            return Err(
+                Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into()
+            );
         }
         if block.first_leaf != found.size {
-            return Err(Conflict::Head { law_id: law_id.clone(), expected: block.first_leaf, found: found.size }.into());
+            return Err(Conflict::Head {
+                law_id: law_id.clone(),
+                expected: block.first_leaf,
+                found: found.size,
+            }
+            .into());
         }
         if block.height != found.height + 1 {
             return Err(malformed(law_id, "heights follow one another, from 1").into());
@@ -98,7 +116,9 @@ impl Commit {
             return Err(malformed(law_id, "what is sealed stays sealed").into());
         }
         // A batch that comes later gets a higher place, and must never be taken for sealed.
-        let last: i64 = connection.prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?.query_row([], |row| row.get(0))?;
+        let last: i64 = connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?
+            .query_row([], |row| row.get(0))?;
         if self.columns.sealed_through > last {
             return Err(malformed(law_id, "only what is staged is sealed").into());
         }
@@ -114,20 +134,33 @@ impl Commit {
             .prepare_cached("INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
         let mut first_leaf = self.columns.first_leaf;
         for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
-            statement.execute((election.0, first_leaf, leaf_count, Digest::of(bytes).as_bytes(), bytes))?;
+            statement.execute((
+                election.0,
+                first_leaf,
+                leaf_count,
+                Digest::of(bytes).as_bytes(),
+                bytes,
+            ))?;
             first_leaf += i64::from(leaf_count);
         }
         Ok(())
     }
 
     fn insert_tiles(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
-        let mut statement =
-            connection.prepare_cached("INSERT INTO tile (election, level, idx, digest, hashes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO tile (election, level, idx, digest, hashes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
         for full in &self.commit.full_tiles {
-            let index =
-                column(full.tile.index()).ok_or_else(|| malformed(&self.commit.law_id, "a log has at most 2^63 leaves"))?;
+            let index = column(full.tile.index())
+                .ok_or_else(|| malformed(&self.commit.law_id, "a log has at most 2^63 leaves"))?;
             let hashes = encode_hashes(&full.hashes);
-            statement.execute((election.0, full.tile.level(), index, Digest::of(&hashes).as_bytes(), &hashes))?;
+            statement.execute((
+                election.0,
+                full.tile.level(),
+                index,
+                Digest::of(&hashes).as_bytes(),
+                &hashes,
+            ))?;
         }
         Ok(())
     }
@@ -168,5 +201,12 @@ fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
 
 /// Where a log stands that has not begun.
 fn no_head() -> Head {
-    Head { size: 0, height: 0, term: 0, checkpoint: Vec::new(), sealed_through: StagingId(0), takes_votes: false }
+    Head {
+        size: 0,
+        height: 0,
+        term: 0,
+        checkpoint: Vec::new(),
+        sealed_through: StagingId(0),
+        takes_votes: false,
+    }
 }

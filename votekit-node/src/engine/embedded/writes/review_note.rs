@@ -21,7 +21,8 @@ impl Write for AddReviewNote {
         if let Some(rule) = self.note.broken_rule() {
             return Err(malformed(&self.law_id, rule).into());
         }
-        let at = column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
+        let at =
+            column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
         let election = find_or_create_election(connection, &self.law_id)?;
         connection
             .prepare_cached("INSERT OR IGNORE INTO review_note (election, request, at, by, text) VALUES (?1, ?2, ?3, ?4, ?5)")?

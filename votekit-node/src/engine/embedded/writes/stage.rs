@@ -6,7 +6,9 @@ use rusqlite::{Connection, OptionalExtension};
 use votekit_core::batch::Batch;
 use votekit_core::id::Digest;
 
-use crate::engine::embedded::columns::{ElectionId, column, find_election, find_or_create_election};
+use crate::engine::embedded::columns::{
+    ElectionId, column, find_election, find_or_create_election,
+};
 use crate::engine::embedded::fault::{Fault, corrupt, malformed};
 use crate::engine::embedded::tail::Tail;
 use crate::engine::embedded::writer::Write;
@@ -28,7 +30,8 @@ impl Write for Stage {
     fn apply(&self, connection: &Connection) -> Result<Place, Fault> {
         let law_id = &self.batch.header().law_id;
         let number = self.batch.number();
-        let sequence = column(number.sequence.0).ok_or_else(|| malformed(law_id, "a sequence is at most 2^63 - 1"))?;
+        let sequence = column(number.sequence.0)
+            .ok_or_else(|| malformed(law_id, "a sequence is at most 2^63 - 1"))?;
         if let Some(election) = find_election(connection, law_id)?
             && let Some((id, stored)) = self.find(connection, election, sequence)?
         {
@@ -36,7 +39,9 @@ impl Write for Stage {
             if stored == offered {
                 return Ok(Place { id, new: false });
             }
-            return Err(Conflict::BatchNumber { law_id: law_id.clone(), number, stored, offered }.into());
+            return Err(
+                Conflict::BatchNumber { law_id: law_id.clone(), number, stored, offered }.into()
+            );
         }
         let election = find_or_create_election(connection, law_id)?;
         connection
@@ -64,7 +69,12 @@ impl Write for Stage {
 }
 
 impl Stage {
-    fn find(&self, connection: &Connection, election: ElectionId, sequence: i64) -> Result<Option<(StagingId, Digest)>, Fault> {
+    fn find(
+        &self,
+        connection: &Connection,
+        election: ElectionId,
+        sequence: i64,
+    ) -> Result<Option<(StagingId, Digest)>, Fault> {
         let number = self.batch.number();
         let found: Option<(i64, [u8; 32])> = connection
             .prepare_cached("SELECT id, digest FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4")?
@@ -75,6 +85,7 @@ impl Stage {
 }
 
 fn staging_id(row_id: i64) -> Result<StagingId, Fault> {
-    let id = u64::try_from(row_id).map_err(|_| corrupt(format!("table batch: a batch has id {row_id}")))?;
+    let id = u64::try_from(row_id)
+        .map_err(|_| corrupt(format!("table batch: a batch has id {row_id}")))?;
     Ok(StagingId(id))
 }

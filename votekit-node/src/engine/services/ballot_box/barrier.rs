@@ -1,8 +1,10 @@
 //! Barriers: how it is known that everything published before a moment has been worked through.
 //!
-//! A barrier is a message in every validation queue. Whoever reads one waits until everything before it in that queue is forwarded or refused, and forwards
-//! the barrier; whoever reads it in the last queue waits until everything before it is acknowledged, and answers. What was forwarded before the barrier stands before it there,
-//! since the broker confirmed it first. A barrier that nobody waits for any more is answered into nothing.
+//! A barrier is a message in every validation queue. Whoever reads one waits until everything
+//! before it in that queue is forwarded or refused, and forwards the barrier; whoever reads it in
+//! the last queue waits until everything before it is acknowledged, and answers. What was forwarded
+//! before the barrier stands before it there, since the broker confirmed it first. A barrier that
+//! nobody waits for any more is answered into nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +29,8 @@ use crate::retry::until_definite;
 /// How long the answers are waited for: whoever asks may ask again.
 const ANSWERS_MAX: Duration = Duration::from_secs(60);
 
-/// Probes of others that lie among the dead letters at most: each settling leaves one for as long as it lasts.
+/// Probes of others that lie among the dead letters at most: each settling leaves one for as long
+/// as it lasts.
 const PROBES_MAX: u16 = 10_000;
 
 /// How long the broker may take for an answer of its own.
@@ -51,7 +54,8 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
     }
     let answered = async {
         while !missing.is_empty() {
-            let answer = answers.next().await.ok_or_else(|| unavailable("the connection is lost"))?;
+            let answer =
+                answers.next().await.ok_or_else(|| unavailable("the connection is lost"))?;
             let answer = answer.map_err(|error| unavailable(error.to_string()))?;
             if let Some(queue) = answer.properties.correlation_id() {
                 missing.remove(queue.as_str());
@@ -72,7 +76,8 @@ pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
             )));
         }
     }
-    // Once more: a batch may have been put aside meanwhile, and even sent on its way again behind the barriers.
+    // Once more: a batch may have been put aside meanwhile, and even sent on its way again behind
+    // the barriers.
     still_no_dead_letters(outbox, &probe).await
 }
 
@@ -102,27 +107,39 @@ pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicP
     }
 }
 
-async fn answer(outbox: &Outbox, reply_to: &ShortString, properties: BasicProperties) -> Result<(), EngineError> {
+async fn answer(
+    outbox: &Outbox,
+    reply_to: &ShortString,
+    properties: BasicProperties,
+) -> Result<(), EngineError> {
     let session = outbox.session()?;
     let answered = async {
         let channel = session.connection.create_channel().await?;
         // Not mandatory: whoever asked may be gone.
         let options = BasicPublishOptions::default();
         let correlation = properties.correlation_id().clone().unwrap_or_default();
-        let answer = BasicProperties::default().with_correlation_id(correlation).with_type(BARRIER.into());
-        channel.basic_publish(ShortString::default(), reply_to.clone(), options, &[], answer).await?;
+        let answer =
+            BasicProperties::default().with_correlation_id(correlation).with_type(BARRIER.into());
+        channel
+            .basic_publish(ShortString::default(), reply_to.clone(), options, &[], answer)
+            .await?;
         channel.close(200, "answered".into()).await
     };
     within(BROKER_MAX, answered).await
 }
 
 /// A queue of this connection alone, for answers.
-async fn answer_queue(session: &Session, name: ShortString) -> lapin::Result<(Channel, ShortString, Consumer)> {
+async fn answer_queue(
+    session: &Session,
+    name: ShortString,
+) -> lapin::Result<(Channel, ShortString, Consumer)> {
     let channel = session.connection.create_channel().await?;
     let options = QueueDeclareOptions::exclusive().auto_delete();
     channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
-    let answers = channel.basic_consume(name.clone(), ShortString::default(), options, FieldTable::default()).await?;
+    let answers = channel
+        .basic_consume(name.clone(), ShortString::default(), options, FieldTable::default())
+        .await?;
     Ok((channel, name, answers))
 }
 
@@ -155,7 +172,11 @@ async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), Eng
         }
     }
     look.end().await;
-    if undisturbed { Ok(()) } else { Err(unavailable("dead letters were sent on their way again meanwhile: to be asked again")) }
+    if undisturbed {
+        Ok(())
+    } else {
+        Err(unavailable("dead letters were sent on their way again meanwhile: to be asked again"))
+    }
 }
 
 fn put_aside(outbox: &Outbox) -> EngineError {
@@ -165,6 +186,12 @@ fn put_aside(outbox: &Outbox) -> EngineError {
     ))
 }
 
-async fn within<T>(limit: Duration, call: impl Future<Output = lapin::Result<T>>) -> Result<T, EngineError> {
-    timeout(limit, call).await.unwrap_or_else(|_| Err(too_late())).map_err(|error| unavailable(error.to_string()))
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, EngineError> {
+    timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .map_err(|error| unavailable(error.to_string()))
 }

@@ -1,4 +1,5 @@
-//! What was put aside: messages that were delivered too often and never done with. They can be looked at, and sent on their way again.
+//! What was put aside: messages that were delivered too often and never done with. They can be
+//! looked at, and sent on their way again.
 
 use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
@@ -16,7 +17,8 @@ use super::track::acknowledge;
 use crate::engine::EngineError;
 use crate::engine::services::url::ServiceAddress;
 
-/// Letters that are listed at most: the broker lets nobody hold more than 65,535 messages unacknowledged.
+/// Letters that are listed at most: the broker lets nobody hold more than 65,535 messages
+/// unacknowledged.
 const LISTED_MAX: usize = 65_000;
 
 /// Letters that are on their way to here while one is driven.
@@ -77,7 +79,8 @@ impl DeadLetters {
         Ok(Self { outbox, _publishing: publishing })
     }
 
-    /// All of them, the oldest first; of more than 65,000 the oldest. They stay where they are. Nobody settles meanwhile.
+    /// All of them, the oldest first; of more than 65,000 the oldest. They stay where they are.
+    /// Nobody settles meanwhile.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], also when somebody else looks.
@@ -95,11 +98,15 @@ impl DeadLetters {
         Ok(letters)
     }
 
-    /// Publishes each batch again to validation, and removes it once it is durable there. Barriers are removed. Messages that are no batch are published too: validation
-    /// refuses them and tells the reviewers. Takes those alone that are there when it begins. Nobody settles meanwhile, and who had begun to has to begin again.
+    /// Publishes each batch again to validation, and removes it once it is durable there. Barriers
+    /// are removed. Messages that are no batch are published too: validation refuses them and tells
+    /// the reviewers. Takes those alone that are there when it begins. Nobody settles meanwhile,
+    /// and who had begun to has to begin again.
     ///
     /// # Errors
-    /// [`EngineError::Unavailable`], also when somebody else looks; [`EngineError::OutcomeUnknown`]: what was not driven is still there, and driving again is safe.
+    /// [`EngineError::Unavailable`], also when somebody else looks;
+    /// [`EngineError::OutcomeUnknown`]: what was not driven is still there, and driving again is
+    /// safe.
     pub async fn drive(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut driven = Vec::new();
         let mut look = Look::begin(&self.outbox, DRIVEN_AT_ONCE).await?;
@@ -121,9 +128,15 @@ impl DeadLetters {
     async fn publish_again(&self, message: &Message) -> Result<(), EngineError> {
         let queue = self.outbox.next_in_turn();
         match read(&message.data) {
-            Some(batch) => self.outbox.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await,
+            Some(batch) => {
+                self.outbox.publish(queue, carrying(&batch, BATCH), batch.as_bytes()).await
+            }
             None if is_of(&message.properties, BARRIER) => Ok(()),
-            None => self.outbox.publish(queue, persistent(BATCH, "application/octet-stream"), &message.data).await,
+            None => {
+                self.outbox
+                    .publish(queue, persistent(BATCH, "application/octet-stream"), &message.data)
+                    .await
+            }
         }
     }
 }
@@ -137,13 +150,20 @@ fn describe(message: &Message) -> DeadLetter {
     let (content, digest) = match read(&message.data) {
         Some(batch) => {
             let law_id = batch.header().law_id.clone();
-            (DeadContent::Batch { law_id, number: batch.number(), count: batch.count() }, batch.digest())
+            (
+                DeadContent::Batch { law_id, number: batch.number(), count: batch.count() },
+                batch.digest(),
+            )
         }
-        None if is_of(&message.properties, BARRIER) => (DeadContent::Barrier, Digest::of(&message.data)),
+        None if is_of(&message.properties, BARRIER) => {
+            (DeadContent::Barrier, Digest::of(&message.data))
+        }
         None => (DeadContent::Unreadable, Digest::of(&message.data)),
     };
     let death = first_death(&message.properties);
-    let text = |name: &str| death.as_ref().and_then(|death| text(death, name)).unwrap_or_else(|| "unknown".to_owned());
+    let text = |name: &str| {
+        death.as_ref().and_then(|death| text(death, name)).unwrap_or_else(|| "unknown".to_owned())
+    };
     DeadLetter {
         content,
         digest,

@@ -1,7 +1,8 @@
-//! A connection that comes back: whoever needs it asks for the session of the moment, and hears at once when there is none.
+//! A connection that comes back: whoever needs it asks for the session of the moment, and hears at
+//! once when there is none.
 //!
-//! On any trouble the whole connection is dropped, another one is made after a pause, and everything is declared again. What was not confirmed is published
-//! again by whoever published it.
+//! On any trouble the whole connection is dropped, another one is made after a pause, and
+//! everything is declared again. What was not confirmed is published again by whoever published it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,7 +75,11 @@ impl Drop for EndsWithThis {
 
 impl Link {
     /// Keeps a connection up, beginning with one that was just opened, if any.
-    pub(super) fn keep(settings: Settings, purpose: &'static str, first: Option<Connection>) -> Self {
+    pub(super) fn keep(
+        settings: Settings,
+        purpose: &'static str,
+        first: Option<Connection>,
+    ) -> Self {
         let (state, view) = watch::channel(State::Starting);
         let first = first.map(|connection| {
             let session = Arc::new(Session::new(connection));
@@ -108,7 +113,8 @@ impl LinkView {
         }
     }
 
-    /// Waits until there is no session, and says why. While the first one is being made, that is no news.
+    /// Waits until there is no session, and says why. While the first one is being made, that is no
+    /// news.
     pub(super) async fn away(&self) -> EngineError {
         let mut states = self.0.clone();
         match states.wait_for(|state| matches!(state, State::Away(_))).await.as_deref() {
@@ -147,7 +153,8 @@ impl Session {
                     return told.ok().and_then(|told| told.clone()).unwrap_or_default();
                 }
                 event = events.next() => match event {
-                    // That ends a channel alone: whoever uses it hears of it, and knows whether the session can go on without.
+                    // That ends a channel alone: whoever uses it hears of it, and knows whether the
+                    // session can go on without.
                     Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(%error, "a channel was ended"),
                     Some(Event::Error(error)) => return error.to_string(),
                     Some(Event::ConnectionBlocked(reason)) => tracing::warn!(reason, "the broker takes no messages for now"),
@@ -166,7 +173,8 @@ impl Session {
 
     /// The channels to publish through.
     pub(super) async fn publishers(&self, settings: &Settings) -> Result<&Publishers, EngineError> {
-        let opening = self.publishers.get_or_try_init(|| Publishers::open(&self.connection, &settings.names));
+        let opening =
+            self.publishers.get_or_try_init(|| Publishers::open(&self.connection, &settings.names));
         match timeout(OPENING_MAX, opening).await.unwrap_or_else(|_| Err(too_late())) {
             Ok(publishers) => Ok(publishers),
             Err(error) => {
@@ -177,7 +185,12 @@ impl Session {
     }
 }
 
-async fn keep_up(settings: Settings, purpose: &'static str, first: Option<Arc<Session>>, state: watch::Sender<State>) {
+async fn keep_up(
+    settings: Settings,
+    purpose: &'static str,
+    first: Option<Arc<Session>>,
+    state: watch::Sender<State>,
+) {
     let mut session = match first {
         Some(session) => session,
         None => come_back(&settings, purpose, &state).await,
@@ -192,7 +205,8 @@ async fn keep_up(settings: Settings, purpose: &'static str, first: Option<Arc<Se
         session.give_up(reason);
         // If it does live, the broker gives what it had delivered to somebody else at once.
         let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
-        // Each end of a session gives back what it held, and what was given back too often is put aside: so one that ends soon is not followed at once.
+        // Each end of a session gives back what it held, and what was given back too often is put
+        // aside: so one that ends soon is not followed at once.
         if begun.elapsed() >= LIVED {
             backoff = Backoff::new();
         } else {
@@ -203,7 +217,11 @@ async fn keep_up(settings: Settings, purpose: &'static str, first: Option<Arc<Se
     }
 }
 
-async fn come_back(settings: &Settings, purpose: &'static str, state: &watch::Sender<State>) -> Arc<Session> {
+async fn come_back(
+    settings: &Settings,
+    purpose: &'static str,
+    state: &watch::Sender<State>,
+) -> Arc<Session> {
     let mut backoff = Backoff::new();
     loop {
         match timeout(OPENING_MAX, open(settings)).await.unwrap_or_else(|_| Err(too_late())) {
@@ -235,18 +253,21 @@ pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
         runtime,
         async move |uri: AMQPUri, runtime| {
             let reached = async {
-                let places = runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
+                let places =
+                    runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
                 let stream = AsyncTcpStream::connect(&runtime, places).await?;
                 match uri.scheme {
                     AMQPScheme::AMQP => Ok(stream),
                     AMQPScheme::AMQPS => {
-                        let connector = trusted(authorities.as_deref())?.connector_with_no_client_auth()?;
+                        let connector =
+                            trusted(authorities.as_deref())?.connector_with_no_client_auth()?;
                         stream.into_rustls(&connector, &uri.authority.host).await
                     }
                 }
             };
-            let reached: std::io::Result<_> =
-                timeout(CONNECTING_MAX, reached).await.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            let reached: std::io::Result<_> = timeout(CONNECTING_MAX, reached)
+                .await
+                .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
             Ok(reached?)
         },
         properties,
@@ -256,10 +277,13 @@ pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
 
 /// The authorities that are trusted: those of the file, or the system's.
 fn trusted(authorities: Option<&[u8]>) -> std::io::Result<RustlsConnectorConfig> {
-    let Some(authorities) = authorities else { return RustlsConnectorConfig::new_with_native_certs() };
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(authorities)
-        .collect::<Result<_, _>>()
-        .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, format!("ca_file: {error}")))?;
+    let Some(authorities) = authorities else {
+        return RustlsConnectorConfig::new_with_native_certs();
+    };
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(authorities).collect::<Result<_, _>>().map_err(|error| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("ca_file: {error}"))
+        })?;
     let mut config = RustlsConnectorConfig::default();
     config.add_parsable_certificates(certificates);
     Ok(config)

@@ -1,11 +1,13 @@
-//! A look at the dead letters: all of them, from the oldest to a probe that whoever looks puts behind them.
+//! A look at the dead letters: all of them, from the oldest to a probe that whoever looks puts
+//! behind them.
 //!
-//! The broker's own count does not do. It leaves out what somebody holds unacknowledged, and says 0 while the queue elects a leader. So the queue has a single
-//! active consumer, which is whoever looks: a second one waits, and gets first what the first one held. And the end of what is there is a probe: that it was
-//! confirmed and came back proves a leader.
+//! The broker's own count does not do. It leaves out what somebody holds unacknowledged, and says 0
+//! while the queue elects a leader. So the queue has a single active consumer, which is whoever
+//! looks: a second one waits, and gets first what the first one held. And the end of what is there
+//! is a probe: that it was confirmed and came back proves a leader.
 //!
-//! A probe that is left there proves later that nobody has driven the dead letters meanwhile, since driving takes probes away. One that nobody asks for any more
-//! expires.
+//! A probe that is left there proves later that nobody has driven the dead letters meanwhile, since
+//! driving takes probes away. One that nobody asks for any more expires.
 
 use std::time::Duration;
 
@@ -28,7 +30,8 @@ use crate::random::random_request_id;
 /// How long the broker may take for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// How long a probe that was left there lasts: longer than settling takes. In milliseconds, as the broker wants it.
+/// How long a probe that was left there lasts: longer than settling takes. In milliseconds, as the
+/// broker wants it.
 const PROBE_MS: &str = "180000";
 
 /// A probe, by its name.
@@ -43,7 +46,8 @@ pub(super) enum Found {
     Probe(Probe, Acker),
 }
 
-/// Sees the dead letters, while nobody else does. What was not taken away lies there again when this ends.
+/// Sees the dead letters, while nobody else does. What was not taken away lies there again when
+/// this ends.
 pub(super) struct Look<'a> {
     outbox: &'a Outbox,
     holding: Holding,
@@ -57,19 +61,27 @@ pub(super) struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Waits until nobody else looks. So many messages can be seen without being taken away.
-    pub(super) async fn begin(outbox: &'a Outbox, unacknowledged_max: u16) -> Result<Self, EngineError> {
+    pub(super) async fn begin(
+        outbox: &'a Outbox,
+        unacknowledged_max: u16,
+    ) -> Result<Self, EngineError> {
         let session = outbox.session()?;
         let queue = outbox.settings().names.dead_letters.clone();
-        // In a task of its own: one that is given up halfway must not keep what was delivered to it.
+        // In a task of its own: one that is given up halfway must not keep what was delivered to
+        // it.
         let beginning = tokio::spawn(async move {
             let channel = session.connection.create_channel().await?;
             let (waiting, _) = count(&channel, &queue).await?;
             channel.basic_qos(unacknowledged_max, BasicQosOptions::default()).await?;
             let options = BasicConsumeOptions::default();
-            let consumer = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
+            let consumer = channel
+                .basic_consume(queue, ShortString::default(), options, FieldTable::default())
+                .await?;
             lapin::Result::Ok((Holding { channel, consumer }, waiting))
         });
-        let begun = timeout(ANSWER_MAX, beginning).await.map_err(|_| unavailable(too_late().to_string()))?;
+        let begun = timeout(ANSWER_MAX, beginning)
+            .await
+            .map_err(|_| unavailable(too_late().to_string()))?;
         let begun = begun.map_err(|error| unavailable(error.to_string()))?;
         let (holding, waiting) = begun.map_err(|error| unavailable(error.to_string()))?;
         let mut look = Self { outbox, holding, ahead: None, last: None, last_acker: None };
@@ -79,12 +91,14 @@ impl<'a> Look<'a> {
         Ok(look)
     }
 
-    /// Whether a letter comes first. It is known without a probe, so that whoever asks again and again leaves none behind.
+    /// Whether a letter comes first. It is known without a probe, so that whoever asks again and
+    /// again leaves none behind.
     pub(super) fn begins_with_a_letter(&self) -> bool {
         self.ahead.as_ref().is_some_and(|message| !is_of(&message.properties, PROBE))
     }
 
-    /// The next one, the oldest first; `None` behind the last one that was there when this was asked first.
+    /// The next one, the oldest first; `None` behind the last one that was there when this was
+    /// asked first.
     pub(super) async fn next(&mut self) -> Result<Option<Found>, EngineError> {
         if self.last_acker.is_some() {
             return Ok(None);
@@ -136,14 +150,18 @@ impl<'a> Look<'a> {
 }
 
 async fn put_probe(outbox: &Outbox) -> Result<Probe, EngineError> {
-    let name = random_request_id().map_err(|error| unavailable(format!("the system gives no random numbers: {error}")))?;
+    let name = random_request_id()
+        .map_err(|error| unavailable(format!("the system gives no random numbers: {error}")))?;
     let name: ShortString = format!("probe {name}").into();
-    let properties = persistent(PROBE, "application/octet-stream").with_message_id(name.clone()).with_expiration(PROBE_MS.into());
+    let properties = persistent(PROBE, "application/octet-stream")
+        .with_message_id(name.clone())
+        .with_expiration(PROBE_MS.into());
     outbox.publish(Destination::DeadLetters, properties, &[]).await?;
     Ok(Probe(name))
 }
 
-/// What was delivered and not taken away. Left in no other way than by the end of its channel, which gives it back before anybody else gets something.
+/// What was delivered and not taken away. Left in no other way than by the end of its channel,
+/// which gives it back before anybody else gets something.
 struct Holding {
     channel: Channel,
     consumer: Consumer,

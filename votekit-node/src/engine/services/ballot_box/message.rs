@@ -1,4 +1,5 @@
-//! What travels through the queues: batches as they are, labelled batches, barriers, and notes for reviewers.
+//! What travels through the queues: batches as they are, labelled batches, barriers, and notes for
+//! reviewers.
 //!
 //! The bytes of a labelled batch are specified in `docs/formats.md`.
 
@@ -33,14 +34,20 @@ const MAGIC: &[u8; 8] = b"VKLABEL1";
 
 /// The properties of a message that carries a batch.
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
-    let law: FieldTable = table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
-    persistent(kind, "application/octet-stream").with_message_id(batch.number().to_string().into()).with_headers(law)
+    let law: FieldTable =
+        table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
+    persistent(kind, "application/octet-stream")
+        .with_message_id(batch.number().to_string().into())
+        .with_headers(law)
 }
 
 /// The properties of a message that carries a batch which was not staged.
 pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
     let law_id = batch.header().law_id.as_str();
-    let headers = table([("law-id", AMQPValue::LongString(law_id.into())), ("reason", AMQPValue::LongString(reason.into()))]);
+    let headers = table([
+        ("law-id", AMQPValue::LongString(law_id.into())),
+        ("reason", AMQPValue::LongString(reason.into())),
+    ]);
     carrying(batch, REJECTED).with_headers(headers)
 }
 

@@ -23,7 +23,8 @@ fn batch(count: u8) -> Batch {
         })
         .collect();
     let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
-    Batch::seal(header, &envelopes, &ballot_key, &node, &mut SystemRandom).expect("the ballot key is usable")
+    Batch::seal(header, &envelopes, &ballot_key, &node, &mut SystemRandom)
+        .expect("the ballot key is usable")
 }
 
 #[test]

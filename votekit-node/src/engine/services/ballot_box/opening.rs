@@ -1,4 +1,5 @@
-//! The opening: whoever opens a ballot box, for whatever, is told at once what an operator must mend.
+//! The opening: whoever opens a ballot box, for whatever, is told at once what an operator must
+//! mend.
 
 use std::sync::Arc;
 
@@ -22,7 +23,10 @@ pub(super) enum IfAbsent {
 }
 
 /// Connects to a ballot box whose queues are those that the address tells of.
-pub(super) async fn open(address: &ServiceAddress, if_absent: IfAbsent) -> Result<(Arc<Settings>, Connection), EngineError> {
+pub(super) async fn open(
+    address: &ServiceAddress,
+    if_absent: IfAbsent,
+) -> Result<(Arc<Settings>, Connection), EngineError> {
     let settings = Arc::new(Settings::read(address)?);
     let opening = async {
         let connection = connect(&settings).await?;
@@ -37,16 +41,23 @@ pub(super) async fn open(address: &ServiceAddress, if_absent: IfAbsent) -> Resul
         }
         Ok((connection, standing))
     };
-    let (connection, standing) =
-        timeout(OPENING_MAX, opening).await.unwrap_or_else(|_| Err(too_late())).map_err(|error| explain(&settings, &error))?;
+    let (connection, standing) = timeout(OPENING_MAX, opening)
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .map_err(|error| explain(&settings, &error))?;
     let queues = settings.names.validation.len();
     match standing {
         Standing::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
-            format!("{address}: no ballot box of this prefix is there: {} is missing", settings.names.dead_letters),
+            format!(
+                "{address}: no ballot box of this prefix is there: {} is missing",
+                settings.names.dead_letters
+            ),
             "give the address that the nodes have, with its virtual host, ?prefix= and ?queues=",
         )),
         Standing::TooMany(queue) => Err(misconfigured(
-            format!("{address}: there are more than {queues} validation queues, the next one is {queue}"),
+            format!(
+                "{address}: there are more than {queues} validation queues, the next one is {queue}"
+            ),
             "give every process the same ?queues=N, or delete that queue once it is empty",
         )),
         Standing::TooFew(queue) => Err(misconfigured(

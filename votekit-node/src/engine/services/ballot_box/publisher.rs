@@ -38,8 +38,8 @@ pub(super) enum Destination {
 
 /// One channel a destination.
 ///
-/// The library hands a returned message to whichever confirm of the channel resolves next. With a channel a queue that can only be a message to the same queue,
-/// which is then missing for both.
+/// The library hands a returned message to whichever confirm of the channel resolves next. With a
+/// channel a queue that can only be a message to the same queue, which is then missing for both.
 pub(super) struct Publishers {
     validation: Vec<Channel>,
     aggregation: Channel,
@@ -94,25 +94,37 @@ impl Outbox {
 
     /// The next validation queue in turn.
     pub(super) fn next_in_turn(&self) -> Destination {
-        Destination::Validation(self.rotation.fetch_add(1, Ordering::Relaxed) % self.settings.names.validation.len())
+        Destination::Validation(
+            self.rotation.fetch_add(1, Ordering::Relaxed) % self.settings.names.validation.len(),
+        )
     }
 
     /// Publishes a message, and returns once the broker has it for good.
     ///
-    /// `Unavailable`: surely not stored. `OutcomeUnknown`: perhaps. A refusal by the broker (a nack) is of the second kind: it promises nothing, in either direction.
-    pub(super) async fn publish(&self, to: Destination, properties: BasicProperties, payload: &[u8]) -> Result<(), EngineError> {
+    /// `Unavailable`: surely not stored. `OutcomeUnknown`: perhaps. A refusal by the broker (a
+    /// nack) is of the second kind: it promises nothing, in either direction.
+    pub(super) async fn publish(
+        &self,
+        to: Destination,
+        properties: BasicProperties,
+        payload: &[u8],
+    ) -> Result<(), EngineError> {
         let session = self.link.session()?;
         let publishers = session.publishers(&self.settings).await?;
         let names = &self.settings.names;
         let (channel, queue) = match to {
-            Destination::Validation(queue) => (&publishers.validation[queue], &names.validation[queue]),
+            Destination::Validation(queue) => {
+                (&publishers.validation[queue], &names.validation[queue])
+            }
             Destination::Aggregation => (&publishers.aggregation, &names.aggregation),
             Destination::Review => (&publishers.review, &names.review),
             Destination::Rejected => (&publishers.rejected, &names.rejected),
             Destination::DeadLetters => (&publishers.dead_letters, &names.dead_letters),
         };
         if session.connection.status().blocked() {
-            return Err(unavailable("the broker is short of memory or disk, and takes no messages"));
+            return Err(unavailable(
+                "the broker is short of memory or disk, and takes no messages",
+            ));
         }
         if !channel.status().connected() || session.is_over() {
             session.give_up("a channel was closed");
@@ -121,7 +133,10 @@ impl Outbox {
         let message_id = properties.message_id().clone();
         let confirmed = async {
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            channel.basic_publish(names.exchange.clone(), queue.clone(), options, payload, properties).await?.await
+            channel
+                .basic_publish(names.exchange.clone(), queue.clone(), options, payload, properties)
+                .await?
+                .await
         };
         match timeout(CONFIRM_MAX, confirmed).await {
             Ok(Ok(confirmation)) => judge(&session, queue, &message_id, confirmation),
@@ -130,7 +145,8 @@ impl Outbox {
                 Err(outcome_unknown(error.to_string()))
             }
             Err(_) => {
-                // A broker that is short of something says so and comes to itself; one that says nothing is better asked anew.
+                // A broker that is short of something says so and comes to itself; one that says
+                // nothing is better asked anew.
                 if !session.connection.status().blocked() {
                     session.give_up("no confirm came in time");
                 }
@@ -144,11 +160,18 @@ impl Outbox {
         let session = self.link.session()?;
         let publishers = session.publishers(&self.settings).await?;
         if session.connection.status().blocked() {
-            return Err(unavailable("the broker is short of memory or disk, and takes no messages"));
+            return Err(unavailable(
+                "the broker is short of memory or disk, and takes no messages",
+            ));
         }
         let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
         let exchange = self.settings.names.exchange.clone();
-        let asked = publishers.control.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default());
+        let asked = publishers.control.exchange_declare(
+            exchange,
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        );
         match timeout(PING_MAX, asked).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
@@ -174,7 +197,9 @@ fn judge(
             if returned.properties.message_id() == message_id {
                 Err(unavailable(format!("the queue {queue} is missing: the message came back")))
             } else {
-                Err(outcome_unknown(format!("the queue {queue} is missing: another message came back")))
+                Err(outcome_unknown(format!(
+                    "the queue {queue} is missing: another message came back"
+                )))
             }
         }
         Confirmation::Nack(_) => Err(outcome_unknown("the broker did not store the message")),

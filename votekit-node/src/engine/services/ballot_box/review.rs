@@ -1,4 +1,5 @@
-//! Notes for outside auditors: what is not expected to be accepted, and what was refused. No choice, no credential hash, no time finer than a minute.
+//! Notes for outside auditors: what is not expected to be accepted, and what was refused. No
+//! choice, no credential hash, no time finer than a minute.
 
 use lapin::BasicProperties;
 use serde::Serialize;
@@ -51,7 +52,12 @@ pub(super) fn unexpected(batch: &Batch, labels: &Labels) -> Option<(BasicPropert
                 Expectation::Unknown => ("unknown", None),
             };
             let received = envelope.received.0 / 60_000 * 60;
-            Some(NotedEnvelope { request_id: envelope.request.to_string(), expected, attempt, received })
+            Some(NotedEnvelope {
+                request_id: envelope.request.to_string(),
+                expected,
+                attempt,
+                received,
+            })
         })
         .collect();
     (!envelopes.is_empty()).then(|| message(&about(batch, "unexpected", None, envelopes)))
@@ -65,14 +71,26 @@ pub(super) fn refused(batch: &Batch, reason: &str) -> (BasicProperties, Vec<u8>)
 /// The note on bytes that are no batch.
 pub(super) fn unreadable(bytes: &[u8], reason: &str) -> (BasicProperties, Vec<u8>) {
     let digest = Digest::of(bytes).to_string();
-    let note =
-        Note { format: FORMAT, kind: "refused", law_id: None, batch: None, digest, reason: Some(reason), envelopes: Vec::new() };
+    let note = Note {
+        format: FORMAT,
+        kind: "refused",
+        law_id: None,
+        batch: None,
+        digest,
+        reason: Some(reason),
+        envelopes: Vec::new(),
+    };
     message(&note)
 }
 
 const FORMAT: &str = "votekit-review/1";
 
-fn about<'a>(batch: &'a Batch, kind: &'static str, reason: Option<&'a str>, envelopes: Vec<NotedEnvelope>) -> Note<'a> {
+fn about<'a>(
+    batch: &'a Batch,
+    kind: &'static str,
+    reason: Option<&'a str>,
+    envelopes: Vec<NotedEnvelope>,
+) -> Note<'a> {
     Note {
         format: FORMAT,
         kind,

@@ -10,13 +10,15 @@ use crate::engine::services::url::ServiceAddress;
 /// Validation queues, unless the address says otherwise.
 const QUEUES: usize = 4;
 
-/// The most validation queues: each costs a channel in every process, and a consensus group in the broker.
+/// The most validation queues: each costs a channel in every process, and a consensus group in the
+/// broker.
 const QUEUES_MAX: usize = 64;
 
 /// The longest prefix, in bytes: names in the broker are at most 255 bytes long.
 const PREFIX_BYTES_MAX: usize = 100;
 
-/// Seconds after which a silent connection is asked whether it lives; after twice as many it is given up.
+/// Seconds after which a silent connection is asked whether it lives; after twice as many it is
+/// given up.
 const HEARTBEAT_SECONDS: u16 = 10;
 
 /// Where the broker is and how its queues are called. Prints no password: it does not print.
@@ -33,21 +35,30 @@ pub(super) struct Settings {
 impl Settings {
     /// Reads them from an address.
     pub(super) fn read(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let fault = |reason: String, hint: &str| misconfigured(format!("{address}: {reason}"), hint);
+        let fault =
+            |reason: String, hint: &str| misconfigured(format!("{address}: {reason}"), hint);
         let (mut prefix, mut queues) = (String::new(), QUEUES);
         for (name, value) in address.parameters() {
             match name.as_str() {
                 "prefix" if is_prefix(&value) => prefix = value,
                 "prefix" => {
                     return Err(fault(
-                        "the prefix is not 1 to 100 letters, digits, dots, hyphens and underscores".to_owned(),
+                        "the prefix is not 1 to 100 letters, digits, dots, hyphens and underscores"
+                            .to_owned(),
                         "a prefix keeps installations apart that share a broker, such as ?prefix=test",
                     ));
                 }
                 "queues" => {
-                    queues = value.parse().ok().filter(|queues| (1..=QUEUES_MAX).contains(queues)).ok_or_else(|| {
-                        fault(format!("queues is no number from 1 to {QUEUES_MAX}"), "leave it out for 4, such as ?queues=8")
-                    })?;
+                    queues = value
+                        .parse()
+                        .ok()
+                        .filter(|queues| (1..=QUEUES_MAX).contains(queues))
+                        .ok_or_else(|| {
+                            fault(
+                                format!("queues is no number from 1 to {QUEUES_MAX}"),
+                                "leave it out for 4, such as ?queues=8",
+                            )
+                        })?;
                 }
                 _ => {
                     return Err(fault(
@@ -72,7 +83,12 @@ impl Settings {
                 )
             })?),
         };
-        Ok(Self { uri: uri(address), authorities, names: Names::new(&prefix, queues), shown: address.to_string() })
+        Ok(Self {
+            uri: uri(address),
+            authorities,
+            names: Names::new(&prefix, queues),
+            shown: address.to_string(),
+        })
     }
 }
 
@@ -83,9 +99,12 @@ fn is_prefix(text: &str) -> bool {
 
 fn uri(address: &ServiceAddress) -> AMQPUri {
     // The broker's own first account, for whoever tries it out on one machine.
-    let username = Some(address.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| "guest".to_owned());
-    let password =
-        address.password().map_or_else(|| if username == "guest" { "guest".to_owned() } else { String::new() }, str::to_owned);
+    let username =
+        Some(address.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| "guest".to_owned());
+    let password = address.password().map_or_else(
+        || if username == "guest" { "guest".to_owned() } else { String::new() },
+        str::to_owned,
+    );
     AMQPUri {
         scheme: if address.is_tls() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
         authority: AMQPAuthority {
@@ -93,7 +112,9 @@ fn uri(address: &ServiceAddress) -> AMQPUri {
             host: address.host().to_owned(),
             port: address.port(),
         },
-        vhost: Some(address.path()).filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
+        vhost: Some(address.path())
+            .filter(|path| !path.is_empty())
+            .unwrap_or_else(|| "/".to_owned()),
         query: AMQPQueryString { heartbeat: Some(HEARTBEAT_SECONDS), ..AMQPQueryString::default() },
     }
 }

@@ -1,7 +1,10 @@
-//! Queues spread over the processes that consume them: whoever has more than its share gives one up, and the process that waits longest takes it over.
+//! Queues spread over the processes that consume them: whoever has more than its share gives one
+//! up, and the process that waits longest takes it over.
 //!
-//! The broker does not tell a consumer that it is the active one. What comes does: so only queues in which something moves are shared out, which are the ones that
-//! matter. Nor does it count those who wait for a queue: so each process consumes one more queue, in which nothing ever comes, and whose consumers it counts.
+//! The broker does not tell a consumer that it is the active one. What comes does: so only queues
+//! in which something moves are shared out, which are the ones that matter. Nor does it count those
+//! who wait for a queue: so each process consumes one more queue, in which nothing ever comes, and
+//! whose consumers it counts.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +17,8 @@ use super::link::Session;
 use super::topology::{Names, count};
 use super::track::Track;
 
-/// How often shares are looked at; up to half as long again is added, so that processes do not act at once.
+/// How often shares are looked at; up to half as long again is added, so that processes do not act
+/// at once.
 const EVERY: Duration = Duration::from_secs(3);
 
 /// How long it is left at that when they cannot be looked at.
@@ -39,9 +43,11 @@ impl Shares {
     }
 }
 
-/// Gives up a queue at a time while this process has more than its share, for as long as the session lasts.
+/// Gives up a queue at a time while this process has more than its share, for as long as the
+/// session lasts.
 ///
-/// Without it queues are consumed all the same, by whoever came first: so its queue, which one broker of a cluster has alone, may be away.
+/// Without it queues are consumed all the same, by whoever came first: so its queue, which one
+/// broker of a cluster has alone, may be away.
 pub(super) async fn keep_to_share(session: &Session, names: &Names, shares: &Shares) -> Infallible {
     loop {
         let Err(error) = watch(session, names, shares).await;
@@ -55,7 +61,12 @@ async fn watch(session: &Session, names: &Names, shares: &Shares) -> lapin::Resu
     let options = QueueDeclareOptions::durable().auto_delete();
     channel.queue_declare(names.validators.clone(), options, FieldTable::default()).await?;
     let _present = channel
-        .basic_consume(names.validators.clone(), ShortString::default(), BasicConsumeOptions::default(), FieldTable::default())
+        .basic_consume(
+            names.validators.clone(),
+            ShortString::default(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
         .await?;
     loop {
         tokio::time::sleep(EVERY + jitter()).await;

@@ -2,12 +2,15 @@
 //!
 //! # Why order holds
 //!
-//! [`super::barrier`] needs that whoever reads a message of a queue knows everything before it to be done with, or holds it. Each queue here has a single active
-//! consumer. When it dies, the broker puts back what it held, in one step with activating the next one, in the old order and before everything that was never
-//! delivered. So what stands before a message in the queue was let go of by an earlier consumer, or comes to the new one before that message does.
+//! [`super::barrier`] needs that whoever reads a message of a queue knows everything before it to
+//! be done with, or holds it. Each queue here has a single active consumer. When it dies, the
+//! broker puts back what it held, in one step with activating the next one, in the old order and
+//! before everything that was never delivered. So what stands before a message in the queue was let
+//! go of by an earlier consumer, or comes to the new one before that message does.
 //!
-//! A consumer that was merely cancelled would keep what it holds while the next one goes on behind it. So a queue is never left by a cancellation: its channel is
-//! closed, which to the queue is a death.
+//! A consumer that was merely cancelled would keep what it holds while the next one goes on behind
+//! it. So a queue is never left by a cancellation: its channel is closed, which to the queue is a
+//! death.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -58,7 +61,8 @@ impl Step {
         }
     }
 
-    /// Messages of a queue that a process holds at most. Those of the last queue are staged many at a time.
+    /// Messages of a queue that a process holds at most. Those of the last queue are staged many at
+    /// a time.
     fn prefetch(self) -> u16 {
         match self {
             Self::Validation => 32,
@@ -163,7 +167,11 @@ impl Stage {
             Step::Aggregation => "collecting",
         };
         let link = Link::keep(self.outbox.settings().clone(), purpose, None);
-        let consumption = Consumption { step: self.step, outbox: Arc::clone(&self.outbox), intray: self.intray.clone() };
+        let consumption = Consumption {
+            step: self.step,
+            outbox: Arc::clone(&self.outbox),
+            intray: self.intray.clone(),
+        };
         let mut view = link.view();
         let task = tokio::spawn(async move {
             let consumption = Arc::new(consumption);
@@ -195,14 +203,16 @@ impl Consumption {
         let shares = Arc::new(spread::Shares::new(queues.len()));
         let mut tasks = JoinSet::new();
         for queue in 0..queues.len() {
-            let (consumption, session, shares) = (Arc::clone(self), Arc::clone(session), Arc::clone(&shares));
+            let (consumption, session, shares) =
+                (Arc::clone(self), Arc::clone(session), Arc::clone(&shares));
             tasks.spawn(async move { consumption.consume_queue(&session, queue, &shares).await });
         }
         if queues.len() > 1 {
             let (consumption, session) = (Arc::clone(self), Arc::clone(session));
-            tasks.spawn(
-                async move { match spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares).await {} },
-            );
+            tasks.spawn(async move {
+                match spread::keep_to_share(&session, &consumption.outbox.settings().names, &shares)
+                    .await {}
+            });
         }
         // Any of them ends with the session alone.
         if let Some(Ok(Err(error))) = tasks.join_next().await {
@@ -214,11 +224,17 @@ impl Consumption {
     }
 
     /// Consumes one queue, subscribing again each time after it was given to another process.
-    async fn consume_queue(self: &Arc<Self>, session: &Session, queue: usize, shares: &spread::Shares) -> lapin::Result<()> {
+    async fn consume_queue(
+        self: &Arc<Self>,
+        session: &Session,
+        queue: usize,
+        shares: &spread::Shares,
+    ) -> lapin::Result<()> {
         loop {
             let name = &self.step.queues(&self.outbox.settings().names)[queue];
             let track = Arc::new(Track::new(queue));
-            let subscription = Subscription::open(session, name, self.step.prefetch(), Arc::clone(&track)).await?;
+            let subscription =
+                Subscription::open(session, name, self.step.prefetch(), Arc::clone(&track)).await?;
             shares.subscribed(&track);
             self.take_all(subscription).await?;
         }
@@ -245,7 +261,11 @@ impl Consumption {
 
     /// Sorts one message: a barrier, a batch, or neither.
     fn take(self: &Arc<Self>, message: Message, track: &Arc<Track>, chores: &mut JoinSet<()>) {
-        let receipt = Receipt { track: Arc::clone(track), tag: message.delivery_tag, acker: message.acker.clone() };
+        let receipt = Receipt {
+            track: Arc::clone(track),
+            tag: message.delivery_tag,
+            acker: message.acker.clone(),
+        };
         track.take(receipt.tag);
         if is_of(&message.properties, BARRIER) {
             let (consumption, properties) = (Arc::clone(self), message.properties);
@@ -264,7 +284,9 @@ impl Consumption {
             }
             Err(reason) => {
                 let consumption = Arc::clone(self);
-                chores.spawn(async move { consumption.refuse_unreadable(&message.data, &reason, &receipt).await });
+                chores.spawn(async move {
+                    consumption.refuse_unreadable(&message.data, &reason, &receipt).await
+                });
             }
         }
     }
@@ -300,11 +322,18 @@ struct Subscription {
 }
 
 impl Subscription {
-    async fn open(session: &Session, queue: &ShortString, prefetch: u16, track: Arc<Track>) -> lapin::Result<Self> {
+    async fn open(
+        session: &Session,
+        queue: &ShortString,
+        prefetch: u16,
+        track: Arc<Track>,
+    ) -> lapin::Result<Self> {
         let channel = session.connection.create_channel().await?;
         channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
-        let consumer = channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
+        let consumer = channel
+            .basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default())
+            .await?;
         Ok(Self { consumer, channel, track })
     }
 
@@ -326,7 +355,8 @@ impl Drop for Subscription {
     }
 }
 
-/// Ends a subscription by the end of its channel: what it holds is given back before anybody else gets something.
+/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
+/// gets something.
 pub(super) async fn end(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);

@@ -7,8 +7,11 @@
 //!                         └─▶ votes.review   (bounded: the oldest go first)
 //! ```
 //!
-//! All queues are durable quorum queues, but `votes.validators`: that one holds nothing, lies on one broker and is there while somebody validates. Those that batches pass through have one active consumer each, so that what they hold is taken in order, and another
-//! process takes over when that one dies; in dead letters one looks at a time, so that nobody takes for empty what another one holds.
+//! All queues are durable quorum queues, but `votes.validators`: that one holds nothing, lies on
+//! one broker and is there while somebody validates. Those that batches pass through have one
+//! active consumer each, so that what they hold is taken in order, and another process takes over
+//! when that one dies; in dead letters one looks at a time, so that nobody takes for empty what
+//! another one holds.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -42,7 +45,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// What a user must be allowed, as `rabbitmqctl set_permissions` takes it: everything of these names, and answers through the exchange of the broker's own.
+    /// What a user must be allowed, as `rabbitmqctl set_permissions` takes it: everything of these
+    /// names, and answers through the exchange of the broker's own.
     pub(super) fn permissions(&self) -> String {
         let ours = self.exchange.as_str().trim_end_matches("exchange").replace('.', "\\.");
         format!("'^{ours}' '^({ours}|amq\\.default$)' '^{ours}'")
@@ -57,7 +61,12 @@ impl Names {
 
     pub(super) fn new(prefix: &str, queues: usize) -> Self {
         let name = |name: &str| -> ShortString {
-            if prefix.is_empty() { format!("votes.{name}") } else { format!("{prefix}.votes.{name}") }.into()
+            if prefix.is_empty() {
+                format!("votes.{name}")
+            } else {
+                format!("{prefix}.votes.{name}")
+            }
+            .into()
         };
         Self {
             exchange: name("exchange"),
@@ -72,7 +81,8 @@ impl Names {
         }
     }
 
-    /// Every queue, that of dead letters last: where it is, all of them are, which [`survey`] relies on.
+    /// Every queue, that of dead letters last: where it is, all of them are, which [`survey`]
+    /// relies on.
     fn queues(&self) -> Vec<(&ShortString, FieldTable)> {
         let passed_through = || {
             table([
@@ -81,7 +91,8 @@ impl Names {
                 ("x-delivery-limit", AMQPValue::LongLongInt(DELIVERIES_MAX)),
                 ("x-dead-letter-exchange", text(self.exchange.as_str())),
                 ("x-dead-letter-routing-key", text(self.dead_letters.as_str())),
-                // A dead letter is an undecided batch: it stays here until the other queue has it. This needs reject-publish, which without a limit of length rejects nothing.
+                // A dead letter is an undecided batch: it stays here until the other queue has it.
+                // This needs reject-publish, which without a limit of length rejects nothing.
                 ("x-dead-letter-strategy", text("at-least-once")),
                 ("x-overflow", text("reject-publish")),
             ])
@@ -91,13 +102,17 @@ impl Names {
             ("x-max-length", AMQPValue::LongLongInt(REVIEW_MESSAGES_MAX)),
             ("x-overflow", text("drop-head")),
         ]);
-        let rejected = table([("x-queue-type", text("quorum")), ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX))]);
+        let rejected = table([
+            ("x-queue-type", text("quorum")),
+            ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
+        ]);
         let dead_letters = table([
             ("x-queue-type", text("quorum")),
             ("x-single-active-consumer", AMQPValue::Boolean(true)),
             ("x-delivery-limit", AMQPValue::LongLongInt(LOOKS_MAX)),
         ]);
-        let mut queues: Vec<_> = self.validation.iter().map(|queue| (queue, passed_through())).collect();
+        let mut queues: Vec<_> =
+            self.validation.iter().map(|queue| (queue, passed_through())).collect();
         queues.push((&self.aggregation, passed_through()));
         queues.push((&self.review, review));
         queues.push((&self.rejected, rejected));
@@ -106,15 +121,31 @@ impl Names {
     }
 }
 
-/// Declares all of it. What is there already with the same arguments stays as it is. The routing key of a queue is its name.
+/// Declares all of it. What is there already with the same arguments stays as it is. The routing
+/// key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let exchange = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-    channel.exchange_declare(names.exchange.clone(), ExchangeKind::Topic, exchange, FieldTable::default()).await?;
+    channel
+        .exchange_declare(
+            names.exchange.clone(),
+            ExchangeKind::Topic,
+            exchange,
+            FieldTable::default(),
+        )
+        .await?;
     for (queue, arguments) in names.queues() {
         channel.queue_declare(queue.clone(), QueueDeclareOptions::durable(), arguments).await?;
         let options = QueueBindOptions::default();
-        channel.queue_bind(queue.clone(), names.exchange.clone(), queue.clone(), options, FieldTable::default()).await?;
+        channel
+            .queue_bind(
+                queue.clone(),
+                names.exchange.clone(),
+                queue.clone(),
+                options,
+                FieldTable::default(),
+            )
+            .await?;
     }
     channel.close(200, "declared".into()).await
 }
@@ -153,7 +184,9 @@ async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Resu
     let channel = connection.create_channel().await?;
     match count(&channel, queue).await {
         Ok(_) => channel.close(200, "asked".into()).await.map(|()| false),
-        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => Ok(true),
+        Err(error) if matches!(error.kind(), ErrorKind::ProtocolError(told) if told.get_id() == 404) => {
+            Ok(true)
+        }
         Err(error) => Err(error),
     }
 }

@@ -67,7 +67,8 @@ impl Track {
         self.changed();
     }
 
-    /// Waits until everything that came before a delivery is done with. `false` when the subscription ended first.
+    /// Waits until everything that came before a delivery is done with. `false` when the
+    /// subscription ended first.
     pub(super) async fn reached(&self, tag: u64) -> bool {
         let mut changes = self.changes.subscribe();
         loop {
@@ -92,7 +93,8 @@ impl Track {
         while !self.held().handed_out.is_empty() && changes.changed().await.is_ok() {}
     }
 
-    /// Whether this process is the one to whom the queue delivers, as far as it can know: something came.
+    /// Whether this process is the one to whom the queue delivers, as far as it can know: something
+    /// came.
     pub(super) fn is_active(&self) -> bool {
         let held = self.held();
         held.active && held.phase == Phase::Taking
@@ -125,7 +127,8 @@ impl Track {
     }
 }
 
-/// Tells the broker that a delivery is done with. On a connection that is lost it cannot be told: the delivery comes again, which is harmless.
+/// Tells the broker that a delivery is done with. On a connection that is lost it cannot be told:
+/// the delivery comes again, which is harmless.
 pub(super) async fn acknowledge(acker: &Acker) {
     if let Err(error) = acker.ack(BasicAckOptions::default()).await {
         tracing::debug!(%error, "an acknowledgement was lost");

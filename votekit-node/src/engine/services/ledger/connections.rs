@@ -1,10 +1,12 @@
-//! A few connections to the primary server, made anew when they are lost, and the one way in which statements are sent over them.
+//! A few connections to the primary server, made anew when they are lost, and the one way in which
+//! statements are sent over them.
 
 use std::fmt;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, Row};
@@ -27,7 +29,8 @@ const CONNECTING_TIME: Duration = Duration::from_secs(4);
 /// How long the server works on a statement before it gives up and undoes it.
 const STATEMENT_TIME: Duration = Duration::from_secs(8);
 
-/// How long an answer is waited for. Longer than [`STATEMENT_TIME`]: a server that works says how it ended.
+/// How long an answer is waited for. Longer than [`STATEMENT_TIME`]: a server that works says how
+/// it ended.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// How often a statement is sent again that the server undid for the sake of another.
@@ -39,12 +42,15 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// Connects once to see whether all is as it must be, brings the schema up to date, inspects it, and keeps nothing but the pool.
+    /// Connects once to see whether all is as it must be, brings the schema up to date, inspects
+    /// it, and keeps nothing but the pool.
     pub(super) async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
         let way = Way::to(address)?;
         let prepare = async {
             let mut client = way.connect().await?;
-            schema::prepare(&mut client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))
+            schema::prepare(&mut client, &way.schema)
+                .await
+                .map_err(|fault| fault.told_at_opening(address))
         };
         match tokio::time::timeout(OPENING_TIME, prepare).await {
             Ok(prepared) => prepared?,
@@ -64,7 +70,10 @@ impl Connections {
 
 impl fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connections").field("status", &self.pool.status()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Connections")
+            .field("status", &self.pool.status())
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +89,9 @@ pub(super) struct Way {
 impl Way {
     pub(super) fn to(address: &ServiceAddress) -> Result<Self, EngineError> {
         const KNOWN: [&str; 3] = ["sslmode", "schema", "application_name"];
-        if let Some((name, _)) = address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str())) {
+        if let Some((name, _)) =
+            address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str()))
+        {
             return Err(misconfigured(
                 format!("the address {address} has the parameter {name}, which is not known"),
                 "sslmode, schema, application_name, ca_file and password_file are",
@@ -90,9 +101,15 @@ impl Way {
         let (negotiation, tls) = tls::connector(address)?;
         let mut config = Config::new();
         config.host(address.host()).port(address.port()).ssl_mode(negotiation);
-        config.application_name(address.parameter("application_name").unwrap_or_else(|| "votekit".to_owned()));
-        config.connect_timeout(CONNECTING_TIME).tcp_user_timeout(ANSWER_TIME).keepalives_idle(ANSWER_TIME);
-        // A commit is answered when it is on the disk, whatever the server, the database or the role set.
+        config.application_name(
+            address.parameter("application_name").unwrap_or_else(|| "votekit".to_owned()),
+        );
+        config
+            .connect_timeout(CONNECTING_TIME)
+            .tcp_user_timeout(ANSWER_TIME)
+            .keepalives_idle(ANSWER_TIME);
+        // A commit is answered when it is on the disk, whatever the server, the database or the
+        // role set.
         let milliseconds = STATEMENT_TIME.as_millis();
         config.options(format!(
             "-c search_path={schema} -c synchronous_commit=on -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
@@ -106,13 +123,15 @@ impl Way {
             config.password(password);
         }
         let told = address.clone();
-        let refused = Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
+        let refused =
+            Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
         Ok(Self { config, tls, schema, address: address.to_string(), refused })
     }
 
     /// One connection of its own.
     pub(super) async fn connect(&self) -> Result<ClientWrapper, EngineError> {
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))?;
+        let (client, connection) =
+            self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))?;
         let task = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %fault::describe(&error), "a connection to PostgreSQL ended");
@@ -124,8 +143,13 @@ impl Way {
     fn pool(&self) -> Result<Pool, EngineError> {
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.config.clone(), self.tls.clone(), manager_config);
-        let times = Timeouts { wait: Some(CONNECTING_TIME), create: Some(CONNECTING_TIME), recycle: Some(CONNECTING_TIME) };
-        // Behind one address there may be another server by now: a replica that was promoted is one, a replica is none.
+        let times = Timeouts {
+            wait: Some(CONNECTING_TIME),
+            create: Some(CONNECTING_TIME),
+            recycle: Some(CONNECTING_TIME),
+        };
+        // Behind one address there may be another server by now: a replica that was promoted is
+        // one, a replica is none.
         let still_primary = Hook::async_fn(|client: &mut ClientWrapper, _| {
             Box::pin(async move {
                 match schema::check_server(client).await {
@@ -141,7 +165,9 @@ impl Way {
             .runtime(Runtime::Tokio1)
             .post_create(still_primary)
             .build()
-            .map_err(|error| unavailable(format!("connections to {} cannot be pooled: {error}", self.address)))
+            .map_err(|error| {
+                unavailable(format!("connections to {} cannot be pooled: {error}", self.address))
+            })
     }
 }
 
@@ -169,12 +195,20 @@ impl Session {
         Self { held: Some(Held::Own(client)), answer_time }
     }
 
-    pub(super) async fn read(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, EngineError> {
+    pub(super) async fn read(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, EngineError> {
         self.call(Access::Read, sql, parameters).await
     }
 
     /// Sends one statement that writes and tells what it did in one row.
-    pub(super) async fn write(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row, EngineError> {
+    pub(super) async fn write(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, EngineError> {
         let rows = self.call(Access::Write, sql, parameters).await?;
         rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
     }
@@ -188,11 +222,17 @@ impl Session {
 
     async fn inspect(&mut self) -> Result<(), EngineError> {
         let rows = self.read("SELECT inspect() AS damage", &[]).await?;
-        let damage: Option<String> = rows.first().map_or(Ok(None), |row| super::rows::value(row, "damage"))?;
+        let damage: Option<String> =
+            rows.first().map_or(Ok(None), |row| super::rows::value(row, "damage"))?;
         damage.map_or(Ok(()), |damage| Err(corrupt(damage)))
     }
 
-    async fn call(&mut self, access: Access, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, EngineError> {
+    async fn call(
+        &mut self,
+        access: Access,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, EngineError> {
         let answer_time = self.answer_time;
         let client = self.client()?;
         let prepared = tokio::time::timeout(answer_time, client.prepare_cached(sql)).await;
@@ -207,17 +247,28 @@ impl Session {
         };
         let mut repetitions = 0;
         loop {
-            match tokio::time::timeout(answer_time, self.client()?.query(&statement, parameters)).await {
+            match tokio::time::timeout(answer_time, self.client()?.query(&statement, parameters))
+                .await
+            {
                 Ok(Ok(rows)) => return Ok(rows),
-                Ok(Err(error)) if fault::is_worth_repeating(&error) && repetitions < REPETITIONS_MAX => repetitions += 1,
+                Ok(Err(error))
+                    if fault::is_worth_repeating(&error) && repetitions < REPETITIONS_MAX =>
+                {
+                    repetitions += 1
+                }
                 Ok(Err(error)) => return self.give_up(fault::of_statement(&error, access)),
-                Err(_) if access == Access::Read => return self.give_up(unavailable("the server does not answer")),
-                Err(_) => return self.give_up(fault::outcome_unknown("the server does not answer")),
+                Err(_) if access == Access::Read => {
+                    return self.give_up(unavailable("the server does not answer"));
+                }
+                Err(_) => {
+                    return self.give_up(fault::outcome_unknown("the server does not answer"));
+                }
             }
         }
     }
 
-    /// Ends the connection, over which an answer may still come or no statement may be understood any more.
+    /// Ends the connection, over which an answer may still come or no statement may be understood
+    /// any more.
     fn give_up<T>(&mut self, error: EngineError) -> Result<T, EngineError> {
         if let Some(Held::Pooled(object)) = self.held.take() {
             drop(Object::take(object));
@@ -236,6 +287,9 @@ impl Session {
 
 impl fmt::Debug for Session {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Session").field("lost", &self.held.is_none()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Session")
+            .field("lost", &self.held.is_none())
+            .finish_non_exhaustive()
     }
 }

@@ -60,9 +60,11 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
     }
     // An ERROR is told after everything the statement did was undone.
     match answer.code().code() {
-        // A constraint that nothing but other people's writes can break; a page that does not read; an index that is not in order.
+        // A constraint that nothing but other people's writes can break; a page that does not read;
+        // an index that is not in order.
         "XX001" | "XX002" => corrupt(reason),
-        // What ends by itself: locks, time limits, a cancelled statement, no room, a server that became a replica.
+        // What ends by itself: locks, time limits, a cancelled statement, no room, a server that
+        // became a replica.
         code if RETRIED.contains(&code) => unavailable(reason),
         code => match &code[..2] {
             "23" => corrupt(reason),
@@ -73,12 +75,15 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
     }
 }
 
-/// A plan whose tables were changed by a migration beside this process; a statement that a pooler lost.
+/// A plan whose tables were changed by a migration beside this process; a statement that a pooler
+/// lost.
 const RETRIED: [&str; 2] = ["0A000", "26000"];
 
 /// Whether a statement that failed so was undone and may be sent again at once.
 pub(super) fn is_worth_repeating(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some_and(|answer| !ends_connection(answer) && matches!(answer.code().code(), "40001" | "40P01"))
+    error.as_db_error().is_some_and(|answer| {
+        !ends_connection(answer) && matches!(answer.code().code(), "40001" | "40P01")
+    })
 }
 
 fn ends_connection(answer: &DbError) -> bool {

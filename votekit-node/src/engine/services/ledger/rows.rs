@@ -1,4 +1,5 @@
-//! Between the ledger's columns and the types of the core. What does not fit its type is damage, and says where it was.
+//! Between the ledger's columns and the types of the core. What does not fit its type is damage,
+//! and says where it was.
 
 use std::sync::Arc;
 
@@ -25,16 +26,24 @@ pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Resul
 /// A number that was written by [`column`], or a narrower one.
 pub(super) fn number<T: TryFrom<i64>>(row: &Row, name: &str) -> Result<T, EngineError> {
     let found: i64 = value(row, name)?;
-    T::try_from(found).map_err(|_| corrupt(format!("column {name} holds {found}, which does not count anything")))
+    T::try_from(found)
+        .map_err(|_| corrupt(format!("column {name} holds {found}, which does not count anything")))
 }
 
-pub(super) fn fixed_bytes<const LENGTH: usize>(row: &Row, name: &str) -> Result<[u8; LENGTH], EngineError> {
+pub(super) fn fixed_bytes<const LENGTH: usize>(
+    row: &Row,
+    name: &str,
+) -> Result<[u8; LENGTH], EngineError> {
     let bytes: &[u8] = value(row, name)?;
-    bytes.try_into().map_err(|_| corrupt(format!("column {name} holds {} bytes, not {LENGTH}", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| corrupt(format!("column {name} holds {} bytes, not {LENGTH}", bytes.len())))
 }
 
 pub(super) fn law_id(row: &Row) -> Result<LawId, EngineError> {
-    value::<&str>(row, "law_id")?.parse().map_err(|error| corrupt(format!("table election: {error}")))
+    value::<&str>(row, "law_id")?
+        .parse()
+        .map_err(|error| corrupt(format!("table election: {error}")))
 }
 
 /// Reads a head, and checks that it is what was stored.
@@ -50,7 +59,10 @@ pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
     if head_digest(&head).as_bytes() == &fixed_bytes::<32>(row, "digest")? {
         return Ok(head);
     }
-    Err(corrupt(format!("table head: the head at {} leaves is not the one that was stored", head.size)))
+    Err(corrupt(format!(
+        "table head: the head at {} leaves is not the one that was stored",
+        head.size
+    )))
 }
 
 /// A run of leaves as the table keeps them.
@@ -62,12 +74,20 @@ pub(super) struct LeafRun {
 
 /// Reads a run, and checks that the leaves are those that were stored.
 pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
-    let run =
-        LeafRun { first_leaf: number(row, "first_leaf")?, leaf_count: number(row, "leaf_count")?, bytes: value(row, "bytes")? };
-    if Digest::of(&run.bytes).as_bytes() == &fixed_bytes::<32>(row, "digest")? && holds_leaves(&run.bytes, run.leaf_count) {
+    let run = LeafRun {
+        first_leaf: number(row, "first_leaf")?,
+        leaf_count: number(row, "leaf_count")?,
+        bytes: value(row, "bytes")?,
+    };
+    if Digest::of(&run.bytes).as_bytes() == &fixed_bytes::<32>(row, "digest")?
+        && holds_leaves(&run.bytes, run.leaf_count)
+    {
         return Ok(run);
     }
-    Err(corrupt(format!("table leaves: the run at leaf {} is not the one that was stored", run.first_leaf)))
+    Err(corrupt(format!(
+        "table leaves: the run at leaf {} is not the one that was stored",
+        run.first_leaf
+    )))
 }
 
 /// Reads a batch that is not purged, and checks that it is the one that was stored.
@@ -77,7 +97,10 @@ pub(super) fn staged(row: &Row, law: &LawId) -> Result<Staged, EngineError> {
     let batch = Batch::parse(value(row, "bytes")?).map_err(|error| damage(error.to_string()))?;
     let stored = Digest::from_bytes(fixed_bytes(row, "digest")?);
     if batch.digest() != stored {
-        return Err(damage(format!("its bytes have digest {}, it was stored with {stored}", batch.digest())));
+        return Err(damage(format!(
+            "its bytes have digest {}, it was stored with {stored}",
+            batch.digest()
+        )));
     }
     if batch.header().law_id != *law {
         return Err(damage(format!("it is a batch of {}", batch.header().law_id)));
@@ -91,6 +114,7 @@ pub(super) fn staged(row: &Row, law: &LawId) -> Result<Staged, EngineError> {
         return Err(damage(format!("it is batch {}, its row says {row_number}", batch.number())));
     }
     let labels: Option<&[u8]> = value(row, "labels")?;
-    let labels = labels::decode(labels.unwrap_or_default()).map_err(|rule| damage(format!("its labels do not read: {rule}")))?;
+    let labels = labels::decode(labels.unwrap_or_default())
+        .map_err(|rule| damage(format!("its labels do not read: {rule}")))?;
     Ok(Staged { id: StagingId(id), batch: Arc::new(batch), labels })
 }

@@ -1,4 +1,5 @@
-//! What is checked before anything is trusted to a server, and the schema: made, marked as ours, brought to the newest version.
+//! What is checked before anything is trusted to a server, and the schema: made, marked as ours,
+//! brought to the newest version.
 
 use deadpool_postgres::ClientWrapper;
 
@@ -65,16 +66,26 @@ impl Fault {
             );
         };
         match answer.code().code() {
-            "3D000" => misconfigured(reason, "check the name of the database behind the slash, or create it"),
-            "28000" => misconfigured(reason, "check the user, sslmode, and what the server's pg_hba.conf lets in"),
+            "3D000" => misconfigured(
+                reason,
+                "check the name of the database behind the slash, or create it",
+            ),
+            "28000" => misconfigured(
+                reason,
+                "check the user, sslmode, and what the server's pg_hba.conf lets in",
+            ),
             "42501" => misconfigured(
                 reason,
                 "let the user make its schema (GRANT CREATE ON DATABASE) or make it the owner of the one it is to use",
             ),
             // Starting, stopping, full: that passes.
             code if ["53", "57", "55", "40"].contains(&&code[..2]) => unavailable(reason),
-            code if code.starts_with("28") => misconfigured(reason, "check the user and the password"),
-            _ => misconfigured(reason, "check the address, and what the server's log says about it"),
+            code if code.starts_with("28") => {
+                misconfigured(reason, "check the user and the password")
+            }
+            _ => {
+                misconfigured(reason, "check the address, and what the server's log says about it")
+            }
         }
     }
 }
@@ -83,7 +94,9 @@ impl Fault {
 pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
     let name = address.parameter("schema").unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let usable = (1..=63).contains(&name.len()) && name.bytes().all(plain) && !name.as_bytes()[0].is_ascii_digit();
+    let usable = (1..=63).contains(&name.len())
+        && name.bytes().all(plain)
+        && !name.as_bytes()[0].is_ascii_digit();
     if usable && !name.starts_with("pg_") && name != "information_schema" {
         return Ok(name);
     }
@@ -93,7 +106,8 @@ pub(super) fn name(address: &ServiceAddress) -> Result<String, EngineError> {
     ))
 }
 
-/// Checks that a server can be trusted with votes: the primary, of a version that is known, that keeps what it confirms.
+/// Checks that a server can be trusted with votes: the primary, of a version that is known, that
+/// keeps what it confirms.
 pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
     let sql = "SELECT current_setting('server_version_num')::integer, pg_is_in_recovery(), current_setting('fsync')::boolean,
         current_setting('full_page_writes')::boolean, current_setting('server_encoding')";
@@ -102,7 +116,11 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     let encoding: String = row.try_get(4)?;
     if version < OLDEST_SERVER {
-        let reason = format!("the server is PostgreSQL {}, older than {}", version / 10_000, OLDEST_SERVER / 10_000);
+        let reason = format!(
+            "the server is PostgreSQL {}, older than {}",
+            version / 10_000,
+            OLDEST_SERVER / 10_000
+        );
         return Err(misconfigured(reason, "use a newer server").into());
     }
     if replica {
@@ -112,7 +130,11 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
     for (setting, on) in [("fsync", fsync), ("full_page_writes", full_pages)] {
         if !on {
             let hint = format!("set {setting} = on in postgresql.conf, and restart the server");
-            return Err(misconfigured(format!("the server has {setting} = off, and may lose what it confirmed"), hint).into());
+            return Err(misconfigured(
+                format!("the server has {setting} = off, and may lose what it confirmed"),
+                hint,
+            )
+            .into());
         }
     }
     if encoding != "UTF8" {
@@ -143,7 +165,12 @@ pub(super) async fn prepare(client: &mut ClientWrapper, schema: &str) -> Result<
     }
     for (migration, to) in MIGRATIONS.iter().zip(1_i32..).skip(version) {
         transaction.batch_execute(migration).await?;
-        transaction.execute("INSERT INTO schema_version (application, version) VALUES ('votekit', $1)", &[&to]).await?;
+        transaction
+            .execute(
+                "INSERT INTO schema_version (application, version) VALUES ('votekit', $1)",
+                &[&to],
+            )
+            .await?;
     }
     transaction.commit().await?;
     Ok(())
@@ -160,15 +187,22 @@ pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fa
         )
         .into()),
         version => Err(misconfigured(
-            format!("the ledger in schema {schema} has version {version}, this program reads {}", MIGRATIONS.len()),
+            format!(
+                "the ledger in schema {schema} has version {version}, this program reads {}",
+                MIGRATIONS.len()
+            ),
             "start a node of this version on it once: it brings the schema up to date",
         )
         .into()),
     }
 }
 
-/// Tells a schema's version; 0 for one that is empty or not there. Refuses other people's and newer ones.
-async fn identify(client: &impl tokio_postgres::GenericClient, schema: &str) -> Result<usize, Fault> {
+/// Tells a schema's version; 0 for one that is empty or not there. Refuses other people's and newer
+/// ones.
+async fn identify(
+    client: &impl tokio_postgres::GenericClient,
+    schema: &str,
+) -> Result<usize, Fault> {
     let sql = "SELECT to_regclass($1) IS NOT NULL AS marked,
         (SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace WHERE nspname = $2) AS relations";
     let row = client.query_one(sql, &[&format!("{schema}.schema_version"), &schema]).await?;
@@ -189,7 +223,11 @@ async fn identify(client: &impl tokio_postgres::GenericClient, schema: &str) -> 
     let row = match client.query_one(&sql, &[]).await {
         Ok(row) => row,
         // Columns that ours has are not there: others have a table of that name too.
-        Err(error) if error.code().is_some_and(|code| ["42703", "42883"].contains(&code.code())) => return Err(foreign().into()),
+        Err(error)
+            if error.code().is_some_and(|code| ["42703", "42883"].contains(&code.code())) =>
+        {
+            return Err(foreign().into());
+        }
         Err(error) => return Err(error.into()),
     };
     if !row.try_get::<_, bool>("ours")? {

@@ -1,4 +1,5 @@
-//! The ledger as it stands at one moment, read beside whoever is writing it, by programs that wait for each answer.
+//! The ledger as it stands at one moment, read beside whoever is writing it, by programs that wait
+//! for each answer.
 
 use std::fmt;
 use std::future::Future;
@@ -25,7 +26,8 @@ const ANSWER_TIME: Duration = Duration::from_secs(120);
 
 /// A read-only view of a ledger. What is written after it was opened does not show.
 ///
-/// Its calls block. They may be made from within a runtime too: the view has a thread of its own for its connection.
+/// Its calls block. They may be made from within a runtime too: the view has a thread of its own
+/// for its connection.
 pub struct PostgresSnapshot {
     session: Arc<Mutex<Session>>,
     runtime: Option<Runtime>,
@@ -40,15 +42,21 @@ impl PostgresSnapshot {
     /// [`EngineError::Misconfigured`] when there is none, or it is of another version; else as
     /// [`PostgresLedger::open`](super::PostgresLedger::open).
     pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
         let address = address.clone();
         let session = wait(&runtime, async move {
-            tokio::time::timeout(OPENING_TIME, connect(&address)).await.unwrap_or_else(|_| Err(silent(&address)))
+            tokio::time::timeout(OPENING_TIME, connect(&address))
+                .await
+                .unwrap_or_else(|_| Err(silent(&address)))
         });
         // Dropped where blocking is not allowed, a runtime panics.
         match session {
-            Ok(session) => Ok(Self { session: Arc::new(Mutex::new(session)), runtime: Some(runtime) }),
+            Ok(session) => {
+                Ok(Self { session: Arc::new(Mutex::new(session)), runtime: Some(runtime) })
+            }
             Err(error) => {
                 runtime.shutdown_background();
                 Err(error)
@@ -77,9 +85,16 @@ impl PostgresSnapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn blocks(&self, law_id: &LawId, from_height: u64, limit: usize) -> Result<Vec<StoredBlock>, EngineError> {
+    pub fn blocks(
+        &self,
+        law_id: &LawId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(move |session| Box::pin(async move { queries::blocks(session, &law_id, from_height, limit).await }))
+        self.ask(move |session| {
+            Box::pin(async move { queries::blocks(session, &law_id, from_height, limit).await })
+        })
     }
 
     /// A batch that has not been purged, by its number.
@@ -88,7 +103,9 @@ impl PostgresSnapshot {
     /// [`EngineError`].
     pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(move |session| Box::pin(async move { queries::batch(session, &law_id, number).await }))
+        self.ask(move |session| {
+            Box::pin(async move { queries::batch(session, &law_id, number).await })
+        })
     }
 
     /// A manifest by its digest.
@@ -137,8 +154,13 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
     let client = way.connect().await?;
     schema::check(&client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))?;
     // A long export is no fault. The first read fixes the moment.
-    let limits = format!("SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0", ANSWER_TIME.as_millis());
-    for command in [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"] {
+    let limits = format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",
+        ANSWER_TIME.as_millis()
+    );
+    for command in
+        [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"]
+    {
         let done = client.batch_execute(command).await;
         done.map_err(|error| schema::Fault::Postgres(error).told_at_opening(address))?;
     }

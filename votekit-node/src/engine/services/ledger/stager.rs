@@ -1,4 +1,5 @@
-//! Staging: what waits while one statement is under way goes into the next one, so one sync of the server's disk answers many callers.
+//! Staging: what waits while one statement is under way goes into the next one, so one sync of the
+//! server's disk answers many callers.
 
 use std::sync::Arc;
 
@@ -15,13 +16,15 @@ use crate::engine::{Conflict, EngineError, Labels, StagingId};
 /// Batches that wait; whoever comes next waits to be queued.
 const QUEUE_LENGTH: usize = 1024;
 
-/// Batches in one statement at most. Their answer is small enough for any socket's buffer: the server never waits for a client that is stopped.
+/// Batches in one statement at most. Their answer is small enough for any socket's buffer: the
+/// server never waits for a client that is stopped.
 const GROUP_BATCHES_MAX: usize = 512;
 
 /// Bytes after which a group is written without waiting for more of the queue.
 const GROUP_BYTES_MAX: usize = 16 << 20;
 
-/// The way to the task that stages. The task ends when this is dropped and what was queued is written.
+/// The way to the task that stages. The task ends when this is dropped and what was queued is
+/// written.
 #[derive(Debug)]
 pub(super) struct Stager(mpsc::Sender<Waiting>);
 
@@ -40,11 +43,16 @@ impl Stager {
     }
 
     /// Stages a batch. Done even if the caller stops waiting.
-    pub(super) async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+    pub(super) async fn stage(
+        &self,
+        batch: &Arc<Batch>,
+        labels: &Labels,
+    ) -> Result<StagingId, EngineError> {
         let rule = || malformed(&batch.header().law_id, "a sequence is at most 2^63 - 1");
         let sequence = column(batch.number().sequence.0).ok_or_else(rule)?;
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { batch: Arc::clone(batch), sequence, labels: labels::encode(labels), reply };
+        let waiting =
+            Waiting { batch: Arc::clone(batch), sequence, labels: labels::encode(labels), reply };
         let ended = |_| unavailable("the ledger is being closed");
         self.0.send(waiting).await.map_err(|_| unavailable("the ledger is being closed"))?;
         answer.await.map_err(ended)?
@@ -78,13 +86,19 @@ async fn run(connections: Arc<Connections>, mut queue: mpsc::Receiver<Waiting>) 
 }
 
 /// Writes a group; an answer for each.
-async fn write(connections: &Connections, group: &[Waiting]) -> Result<Vec<Result<StagingId, EngineError>>, EngineError> {
+async fn write(
+    connections: &Connections,
+    group: &[Waiting],
+) -> Result<Vec<Result<StagingId, EngineError>>, EngineError> {
     let of_each = |number: fn(&Waiting) -> i64| group.iter().map(number).collect::<Vec<i64>>();
-    let law_ids: Vec<&str> = group.iter().map(|waiting| waiting.batch.header().law_id.as_str()).collect();
+    let law_ids: Vec<&str> =
+        group.iter().map(|waiting| waiting.batch.header().law_id.as_str()).collect();
     let numbers: Vec<_> = group.iter().map(|waiting| waiting.batch.number()).collect();
-    let nodes: Vec<&[u8]> = numbers.iter().map(|number| number.node.as_bytes().as_slice()).collect();
+    let nodes: Vec<&[u8]> =
+        numbers.iter().map(|number| number.node.as_bytes().as_slice()).collect();
     let digests: Vec<Digest> = group.iter().map(|waiting| waiting.batch.digest()).collect();
-    let digest_bytes: Vec<&[u8]> = digests.iter().map(|digest| digest.as_bytes().as_slice()).collect();
+    let digest_bytes: Vec<&[u8]> =
+        digests.iter().map(|digest| digest.as_bytes().as_slice()).collect();
     let labels: Vec<&[u8]> = group.iter().map(|waiting| waiting.labels.as_slice()).collect();
     let bytes: Vec<&[u8]> = group.iter().map(|waiting| waiting.batch.as_bytes()).collect();
     let row = connections
@@ -103,20 +117,35 @@ async fn write(connections: &Connections, group: &[Waiting]) -> Result<Vec<Resul
             ],
         )
         .await?;
-    let (places, stored): (Vec<i64>, Vec<Vec<u8>>) = (value(&row, "places")?, value(&row, "stored")?);
+    let (places, stored): (Vec<i64>, Vec<Vec<u8>>) =
+        (value(&row, "places")?, value(&row, "stored")?);
     if places.len() != group.len() || stored.len() != group.len() {
-        return Err(corrupt(format!("function stage answers {} of {} batches", places.len(), group.len())));
+        return Err(corrupt(format!(
+            "function stage answers {} of {} batches",
+            places.len(),
+            group.len()
+        )));
     }
     let answers = group.iter().zip(digests).zip(places.into_iter().zip(stored));
-    Ok(answers.map(|((waiting, offered), (place, stored))| judge(&waiting.batch, offered, place, &stored)).collect())
+    Ok(answers
+        .map(|((waiting, offered), (place, stored))| judge(&waiting.batch, offered, place, &stored))
+        .collect())
 }
 
-fn judge(batch: &Batch, offered: Digest, place: i64, stored: &[u8]) -> Result<StagingId, EngineError> {
-    let damage = || corrupt(format!("table batch: the row of batch {} does not read", batch.number()));
+fn judge(
+    batch: &Batch,
+    offered: Digest,
+    place: i64,
+    stored: &[u8],
+) -> Result<StagingId, EngineError> {
+    let damage =
+        || corrupt(format!("table batch: the row of batch {} does not read", batch.number()));
     let stored = Digest::from_bytes(stored.try_into().map_err(|_| damage())?);
     if stored != offered {
         let law_id = batch.header().law_id.clone();
-        return Err(Conflict::BatchNumber { law_id, number: batch.number(), stored, offered }.into());
+        return Err(
+            Conflict::BatchNumber { law_id, number: batch.number(), stored, offered }.into()
+        );
     }
     u64::try_from(place).map(StagingId).map_err(|_| damage())
 }

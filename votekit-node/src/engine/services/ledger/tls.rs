@@ -8,7 +8,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
 use tokio_postgres::config::SslMode as Negotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -28,7 +30,9 @@ enum Check {
 }
 
 /// How a connection is negotiated, and what makes it.
-pub(super) fn connector(address: &ServiceAddress) -> Result<(Negotiation, MakeRustlsConnect), EngineError> {
+pub(super) fn connector(
+    address: &ServiceAddress,
+) -> Result<(Negotiation, MakeRustlsConnect), EngineError> {
     let mode = address.parameter("sslmode").unwrap_or_else(|| "prefer".to_owned());
     let ca_file = address.ca_file();
     let (negotiation, check) = match mode.as_str() {
@@ -47,16 +51,24 @@ pub(super) fn connector(address: &ServiceAddress) -> Result<(Negotiation, MakeRu
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| misconfigured(format!("TLS cannot be set up: {error}"), "report this as a fault of votekit"))?;
+        .map_err(|error| {
+            misconfigured(
+                format!("TLS cannot be set up: {error}"),
+                "report this as a fault of votekit",
+            )
+        })?;
     let builder = match check {
         Check::AuthorityAndHost => builder.with_root_certificates(authorities(ca_file)?),
         Check::Authority => {
             let roots = Arc::new(authorities(ca_file)?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build();
             let verifier = verifier.map_err(|error| no_authority(ca_file, &error.to_string()))?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyHost(verifier)))
         }
-        Check::Nothing => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider))),
+        Check::Nothing => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        }
     };
     Ok((negotiation, MakeRustlsConnect::new(builder.with_no_client_auth())))
 }
@@ -66,22 +78,32 @@ fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
     let mut roots = RootCertStore::empty();
     match ca_file {
         Some(path) => {
-            let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let certificates = certificates.map_err(|error| no_authority(ca_file, &error.to_string()))?;
+            let certificates = CertificateDer::pem_file_iter(path)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+            let certificates =
+                certificates.map_err(|error| no_authority(ca_file, &error.to_string()))?;
             for certificate in certificates {
-                roots.add(certificate).map_err(|error| no_authority(ca_file, &error.to_string()))?;
+                roots
+                    .add(certificate)
+                    .map_err(|error| no_authority(ca_file, &error.to_string()))?;
             }
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         }
     }
-    if roots.is_empty() { Err(no_authority(ca_file, "there is no certificate in it")) } else { Ok(roots) }
+    if roots.is_empty() {
+        Err(no_authority(ca_file, "there is no certificate in it"))
+    } else {
+        Ok(roots)
+    }
 }
 
 fn no_authority(ca_file: Option<&Path>, rule: &str) -> EngineError {
-    let place = ca_file
-        .map_or_else(|| "the system's store of certificate authorities".to_owned(), |path| format!("ca_file {}", path.display()));
+    let place = ca_file.map_or_else(
+        || "the system's store of certificate authorities".to_owned(),
+        |path| format!("ca_file {}", path.display()),
+    );
     misconfigured(
         format!("{place} does not read: {rule}"),
         "give ?ca_file= with a PEM file of the authority that signed the server's certificate",
@@ -110,7 +132,12 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -119,7 +146,12 @@ impl ServerCertVerifier for AnyServer {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -140,7 +172,8 @@ impl ServerCertVerifier for AnyHost {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        {
             // The name is looked at last, when all else is in order.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },

@@ -1,4 +1,5 @@
-//! The writes, each one statement: what the functions of the schema are called with, and what they tell.
+//! The writes, each one statement: what the functions of the schema are called with, and what they
+//! tell.
 
 use std::time::Duration;
 
@@ -117,8 +118,16 @@ impl<'commit> PreparedCommit<'commit> {
         match value::<&str>(&row, "outcome")? {
             "committed" | "repeated" => Ok(()),
             "late" => Err(Conflict::Late { law_id }.into()),
-            "term" => Err(Conflict::Term { law_id, offered: head.term, found: number(&row, "told")? }.into()),
-            "head" => Err(Conflict::Head { law_id, expected: block.first_leaf, found: number(&row, "told")? }.into()),
+            "term" => {
+                Err(Conflict::Term { law_id, offered: head.term, found: number(&row, "told")? }
+                    .into())
+            }
+            "head" => Err(Conflict::Head {
+                law_id,
+                expected: block.first_leaf,
+                found: number(&row, "told")?,
+            }
+            .into()),
             "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
             "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
             "unstaged" => Err(malformed(&law_id, "only what is staged is sealed")),
@@ -127,7 +136,11 @@ impl<'commit> PreparedCommit<'commit> {
     }
 }
 
-pub(super) async fn allocate_epoch(session: &mut Session, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+pub(super) async fn allocate_epoch(
+    session: &mut Session,
+    law_id: &LawId,
+    node: NodeId,
+) -> Result<Epoch, EngineError> {
     let sql = "SELECT allocate_epoch($1, $2) AS epoch";
     let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await?;
     let epoch: u64 = number(&row, "epoch")?;
@@ -142,8 +155,17 @@ pub(super) async fn hold_lease(
     length: Duration,
 ) -> Result<(), EngineError> {
     let sql = "SELECT hold_lease($1, $2, $3, make_interval(secs => $4)) AS outcome";
-    let row =
-        session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0), &length.as_secs_f64()]).await?;
+    let row = session
+        .write(
+            sql,
+            &[
+                &law_id.as_str(),
+                &node.as_bytes().as_slice(),
+                &i64::from(epoch.0),
+                &length.as_secs_f64(),
+            ],
+        )
+        .await?;
     let reason = match value::<&str>(&row, "outcome")? {
         "given" => return Ok(()),
         "no epoch" => NoLease::NoEpoch,
@@ -154,15 +176,24 @@ pub(super) async fn hold_lease(
     Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into())
 }
 
-pub(super) async fn fence(session: &mut Session, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+pub(super) async fn fence(
+    session: &mut Session,
+    law_id: &LawId,
+    node: NodeId,
+) -> Result<(), EngineError> {
     let sql = "WITH fenced AS (
         UPDATE epoch SET fenced = true WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND NOT fenced RETURNING 1
     ) SELECT count(*) AS fenced FROM fenced";
     session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await.map(|_| ())
 }
 
-pub(super) async fn lead(session: &mut Session, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
-    let sql = "SELECT who, in_term, remaining_seconds FROM take_lead($1, make_interval(secs => $2))";
+pub(super) async fn lead(
+    session: &mut Session,
+    holder: &str,
+    length: Duration,
+) -> Result<Leadership, EngineError> {
+    let sql =
+        "SELECT who, in_term, remaining_seconds FROM take_lead($1, make_interval(secs => $2))";
     let row = session.write(sql, &[&holder, &length.as_secs_f64()]).await?;
     let leader: String = value(&row, "who")?;
     if leader == holder {
@@ -179,7 +210,10 @@ pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), En
     session.write(sql, &[&holder]).await.map(|_| ())
 }
 
-pub(super) async fn put_manifest(session: &mut Session, manifest: &[u8]) -> Result<Digest, EngineError> {
+pub(super) async fn put_manifest(
+    session: &mut Session,
+    manifest: &[u8],
+) -> Result<Digest, EngineError> {
     let digest = Digest::of(manifest);
     let sql = "WITH kept AS (INSERT INTO manifest (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1)
         SELECT count(*) AS kept FROM kept";
@@ -187,7 +221,11 @@ pub(super) async fn put_manifest(session: &mut Session, manifest: &[u8]) -> Resu
     Ok(digest)
 }
 
-pub(super) async fn add_review_note(session: &mut Session, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+pub(super) async fn add_review_note(
+    session: &mut Session,
+    law_id: &LawId,
+    note: &ReviewNote,
+) -> Result<(), EngineError> {
     if let Some(rule) = note.broken_rule() {
         return Err(malformed(law_id, rule));
     }
@@ -197,12 +235,23 @@ pub(super) async fn add_review_note(session: &mut Session, law_id: &LawId, note:
         ON CONFLICT DO NOTHING RETURNING 1
     ) SELECT count(*) AS kept FROM kept";
     let request = note.request.as_bytes().as_slice();
-    session.write(sql, &[&law_id.as_str(), &request, &at, &note.by, &note.text, &note_digest(note).as_slice()]).await.map(|_| ())
+    session
+        .write(
+            sql,
+            &[&law_id.as_str(), &request, &at, &note.by, &note.text, &note_digest(note).as_slice()],
+        )
+        .await
+        .map(|_| ())
 }
 
 fn note_digest(note: &ReviewNote) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    for field in [note.request.as_bytes().as_slice(), &note.at.0.to_be_bytes(), note.by.as_bytes(), note.text.as_bytes()] {
+    for field in [
+        note.request.as_bytes().as_slice(),
+        &note.at.0.to_be_bytes(),
+        note.by.as_bytes(),
+        note.text.as_bytes(),
+    ] {
         hasher.update((field.len() as u64).to_be_bytes());
         hasher.update(field);
     }
@@ -219,7 +268,8 @@ pub(super) async fn purge_part(session: &mut Session, law_id: &LawId) -> Result<
     number(&session.write(sql, &[&law_id.as_str(), &PURGED_AT_ONCE]).await?, "purged")
 }
 
-/// Gives the space of destroyed batches back to be written over. The server does so by itself later, should this fail.
+/// Gives the space of destroyed batches back to be written over. The server does so by itself
+/// later, should this fail.
 pub(super) async fn vacuum_evidence(session: &mut Session) {
     if let Err(error) = session.maintain("VACUUM batch").await {
         tracing::warn!(%error, "the space of the destroyed evidence was not freed at once");

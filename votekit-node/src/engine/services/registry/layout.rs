@@ -11,9 +11,11 @@
 //! PREFIX:{LAW:BITS:BUCKET}:n a bucket while it is first written
 //! ```
 //!
-//! What stands in braces chooses the slot, so the three keys of a bucket are on one server. About 64 electors share a bucket: few enough for Redis to keep it as one
-//! packed list (by default up to 512 entries), where an elector takes 20 bytes, 24 once they have voted, and no pointer. The number of buckets is fixed when the
-//! first roll is loaded. 16 bytes of T are enough to tell electors apart: the registry is a hint, and 128 bits do not meet by chance.
+//! What stands in braces chooses the slot, so the three keys of a bucket are on one server. About
+//! 64 electors share a bucket: few enough for Redis to keep it as one packed list (by default up to
+//! 512 entries), where an elector takes 20 bytes, 24 once they have voted, and no pointer. The
+//! number of buckets is fixed when the first roll is loaded. 16 bytes of T are enough to tell
+//! electors apart: the registry is a hint, and 128 bits do not meet by chance.
 
 use std::ops::Range;
 
@@ -53,7 +55,8 @@ impl Names {
     /// `None` when the prefix would be misread, or is too long.
     pub(super) fn new(prefix: &str) -> Option<Self> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let good = (1..=Self::PREFIX_BYTES_MAX).contains(&prefix.len()) && prefix.bytes().all(plain);
+        let good =
+            (1..=Self::PREFIX_BYTES_MAX).contains(&prefix.len()) && prefix.bytes().all(plain);
         good.then(|| Self { prefix: prefix.to_owned() })
     }
 
@@ -77,7 +80,11 @@ impl Names {
 impl Buckets {
     /// How many bits number the buckets of so many electors.
     pub(super) fn bits_for(electors: u64) -> u32 {
-        electors.div_ceil(ELECTORS_A_BUCKET).next_power_of_two().trailing_zeros().clamp(BITS_MIN, BITS_MAX)
+        electors
+            .div_ceil(ELECTORS_A_BUCKET)
+            .next_power_of_two()
+            .trailing_zeros()
+            .clamp(BITS_MIN, BITS_MAX)
     }
 
     /// Whether so many bits can have been chosen by [`Buckets::bits_for`].
@@ -92,7 +99,9 @@ impl Buckets {
     /// All buckets, a few thousand at a time.
     pub(super) fn parts(&self) -> impl Iterator<Item = Range<u32>> + use<> {
         let end = 1 << self.bits;
-        (0..end).step_by(BUCKETS_AT_ONCE).map(move |start: u32| start..end.min(start + BUCKETS_AT_ONCE as u32))
+        (0..end)
+            .step_by(BUCKETS_AT_ONCE)
+            .map(move |start: u32| start..end.min(start + BUCKETS_AT_ONCE as u32))
     }
 
     /// The bucket of a key.
@@ -115,13 +124,15 @@ impl Buckets {
         format!("{}{bucket:x}}}:n", self.head)
     }
 
-    /// What each bucket holds of lists whose keys ascend: every bucket once, also those without any.
+    /// What each bucket holds of lists whose keys ascend: every bucket once, also those without
+    /// any.
     pub(super) fn cut<'a>(&'a self, lists: Vec<Credentials<'a>>) -> Cuts<'a> {
         Cuts { buckets: self, lists, next: 0 }
     }
 }
 
-/// A list of credentials, or what is left of it: keys that ascend, with their first uses, or all unused.
+/// A list of credentials, or what is left of it: keys that ascend, with their first uses, or all
+/// unused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Credentials<'a> {
     pub(super) keys: &'a [RegistryKey],
@@ -155,7 +166,8 @@ impl<'a> Iterator for Cuts<'a> {
 impl<'a> Credentials<'a> {
     /// Takes off what stands at the beginning for a bucket.
     fn split(&mut self, buckets: &Buckets, bucket: u32) -> Self {
-        let end = self.keys.iter().position(|key| buckets.of(key) != bucket).unwrap_or(self.keys.len());
+        let end =
+            self.keys.iter().position(|key| buckets.of(key) != bucket).unwrap_or(self.keys.len());
         let (keys, rest) = self.keys.split_at(end);
         self.keys = rest;
         let uses = self.uses.map(|uses| uses.split_at(end));
@@ -175,7 +187,8 @@ pub(super) fn field(key: &RegistryKey) -> &[u8] {
     &key.as_bytes()[..FIELD_BYTES]
 }
 
-/// A first use as it is stored: signed, since a packed list keeps a signed number of 32 bits in 5 bytes and a larger one in 9.
+/// A first use as it is stored: signed, since a packed list keeps a signed number of 32 bits in 5
+/// bytes and a larger one in 9.
 pub(super) fn stored(used: FirstUse) -> i32 {
     used.0.cast_signed()
 }
@@ -205,10 +218,18 @@ mod tests {
         let buckets = Names::new("test").expect("a prefix").buckets(&law_id, 6);
         let keys: Vec<RegistryKey> = [0, 3, 4, 255].map(key).to_vec();
         let uses = [FirstUse::UNUSED, FirstUse::REVOKED, FirstUse(7), FirstUse(u32::MAX - 1)];
-        let lists = vec![Credentials { keys: &keys, uses: Some(&uses) }, Credentials { keys: &keys[1..2], uses: None }];
+        let lists = vec![
+            Credentials { keys: &keys, uses: Some(&uses) },
+            Credentials { keys: &keys[1..2], uses: None },
+        ];
         let cut: Vec<(u32, Vec<i32>)> = buckets
             .cut(lists)
-            .map(|(bucket, cut)| (bucket, cut.into_iter().flat_map(Credentials::fields).map(|(_, used)| used).collect()))
+            .map(|(bucket, cut)| {
+                (
+                    bucket,
+                    cut.into_iter().flat_map(Credentials::fields).map(|(_, used)| used).collect(),
+                )
+            })
             .collect();
         assert_eq!(cut.len(), 64);
         let filled: Vec<_> = cut.into_iter().filter(|(_, uses)| !uses.is_empty()).collect();

@@ -1,8 +1,11 @@
 //! Loading a roll, and putting an election back as the log tells it.
 //!
-//! A bucket of a roll that is loaded for the first time is written beside its place and then moved there, unless something is there already (`RENAMENX`). Whatever is
-//! there is only added to, credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run twice at once, and never unspends anything. Once
-//! a roll is loaded, a bucket that is missing is one that Redis lost, with what it knew of votes: then loading refuses, and only the log brings it back (`rebuild`).
+//! A bucket of a roll that is loaded for the first time is written beside its place and then moved
+//! there, unless something is there already (`RENAMENX`). Whatever is there is only added to,
+//! credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run
+//! twice at once, and never unspends anything. Once a roll is loaded, a bucket that is missing is
+//! one that Redis lost, with what it knew of votes: then loading refuses, and only the log brings
+//! it back (`rebuild`).
 
 use std::sync::Arc;
 
@@ -27,10 +30,12 @@ const PIPELINES: usize = 4;
 pub type Progress<'a> = dyn Fn(u64) + Send + Sync + 'a;
 
 impl RedisRegistry {
-    /// Loads a roll: adds its credentials, unspent. Those that are there stay as they are. Tells how many credentials are registered now.
+    /// Loads a roll: adds its credentials, unspent. Those that are there stay as they are. Tells
+    /// how many credentials are registered now.
     ///
     /// # Errors
-    /// [`EngineError`]: what was loaded stays, and loading again goes on. [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
+    /// [`EngineError`]: what was loaded stays, and loading again goes on.
+    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
     /// there, and when Redis has lost part of what was loaded.
     pub async fn load_roll(
         &self,
@@ -53,7 +58,8 @@ impl RedisRegistry {
         let roll = Credentials { keys: keys.keys(), uses: None };
         inner.write_all(law_id, &buckets, vec![roll], write, progress).await?;
         let registered = if first {
-            // While an election is loaded for the first time nobody can revoke: counting fields is enough, and fast.
+            // While an election is loaded for the first time nobody can revoke: counting fields is
+            // enough, and fast.
             let found = inner.count_fields(&buckets).await?.0;
             refuse_fewer(law_id, found, count)?;
             if found > count {
@@ -79,7 +85,8 @@ impl RedisRegistry {
         Ok(registered)
     }
 
-    /// Puts an election in the place of whatever the registry has of it: its lists, without keys in common, and how each credential stands.
+    /// Puts an election in the place of whatever the registry has of it: its lists, without keys in
+    /// common, and how each credential stands.
     ///
     /// Bucket by bucket: a vote that is marked meanwhile may be forgotten.
     ///
@@ -98,7 +105,10 @@ impl RedisRegistry {
         // Buckets that were made for far fewer would be no packed lists any more.
         let bits = before.bits.max(Buckets::bits_for(count).saturating_sub(2));
         let buckets = inner.names.buckets(law_id, bits);
-        let lists = electors.iter().map(|list| Credentials { keys: list.keys.keys(), uses: Some(&list.uses) }).collect();
+        let lists = electors
+            .iter()
+            .map(|list| Credentials { keys: list.keys.keys(), uses: Some(&list.uses) })
+            .collect();
         inner.write_all(law_id, &buckets, lists, Write::Replace, progress).await?;
         let found = inner.count(&buckets).await?;
         if found.credentials != count {
@@ -110,7 +120,8 @@ impl RedisRegistry {
                 ),
             });
         }
-        let mut meta = LawMeta { ready: true, registered: found.registered(), bits, ..before.clone() };
+        let mut meta =
+            LawMeta { ready: true, registered: found.registered(), bits, ..before.clone() };
         if let Some(origins) = origins {
             meta.manifests = origins.iter().map(|origin| origin.manifest).collect();
         }
@@ -172,8 +183,15 @@ impl Inner {
     }
 
     /// Writes some buckets; tells how many credentials that were.
-    async fn write_part(&self, law_id: &LawId, buckets: &Buckets, part: Vec<Cut<'_>>, write: Write) -> Result<u64, EngineError> {
-        let credentials = part.iter().flat_map(|(_, cut)| cut).map(|list| list.keys.len() as u64).sum();
+    async fn write_part(
+        &self,
+        law_id: &LawId,
+        buckets: &Buckets,
+        part: Vec<Cut<'_>>,
+        write: Write,
+    ) -> Result<u64, EngineError> {
+        let credentials =
+            part.iter().flat_map(|(_, cut)| cut).map(|list| list.keys.len() as u64).sum();
         match write {
             Write::First => self.write_first(buckets, part).await?,
             Write::Merge => {
@@ -187,30 +205,41 @@ impl Inner {
     }
 
     async fn write_first(&self, buckets: &Buckets, part: Vec<Cut<'_>>) -> Result<(), EngineError> {
-        let answers = self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
+        let answers =
+            self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
         let taken: Vec<Cut<'_>> = match answers {
             Ok(answers) => {
                 let moved = answers.into_iter().skip(1).step_by(2);
-                part.into_iter().zip(moved).filter(|(_, moved)| *moved != Value::Int(1)).map(|(cut, _)| cut).collect()
+                part.into_iter()
+                    .zip(moved)
+                    .filter(|(_, moved)| *moved != Value::Int(1))
+                    .map(|(cut, _)| cut)
+                    .collect()
             }
-            // Another loader moved what this one wrote, between this one's two commands: then there is nothing to move.
-            Err(EngineError::Unavailable { reason, .. } | EngineError::OutcomeUnknown { reason, .. })
-                if reason.contains("no such key") =>
-            {
-                part
-            }
+            // Another loader moved what this one wrote, between this one's two commands: then there
+            // is nothing to move.
+            Err(
+                EngineError::Unavailable { reason, .. }
+                | EngineError::OutcomeUnknown { reason, .. },
+            ) if reason.contains("no such key") => part,
             Err(error) => return Err(error),
         };
         if taken.is_empty() {
             return Ok(());
         }
         self.merge(buckets, &taken, Missing::Make).await?;
-        let news: Vec<Keyed> = taken.iter().map(|(bucket, _)| Keyed::of("DEL", &buckets.new_key(*bucket))).collect();
+        let news: Vec<Keyed> =
+            taken.iter().map(|(bucket, _)| Keyed::of("DEL", &buckets.new_key(*bucket))).collect();
         self.server.run(&news, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
     }
 
     /// Adds to buckets what is not in them; tells whether all of them were there, or were made.
-    async fn merge(&self, buckets: &Buckets, part: &[Cut<'_>], missing: Missing) -> Result<bool, EngineError> {
+    async fn merge(
+        &self,
+        buckets: &Buckets,
+        part: &[Cut<'_>],
+        missing: Missing,
+    ) -> Result<bool, EngineError> {
         let merge = |(bucket, cut): &Cut<'_>| {
             let key = buckets.key(*bucket);
             let fields = cut.iter().flat_map(|list| list.fields()).map(|(field, _)| field);
@@ -224,7 +253,11 @@ impl Inner {
     async fn replace(&self, buckets: &Buckets, part: &[Cut<'_>]) -> Result<(), EngineError> {
         let replace = |(bucket, cut): &Cut<'_>| {
             let key = buckets.key(*bucket);
-            let command = SCRIPTS.replace(&key, &buckets.later_key(*bucket), cut.iter().flat_map(|list| list.fields()));
+            let command = SCRIPTS.replace(
+                &key,
+                &buckets.later_key(*bucket),
+                cut.iter().flat_map(|list| list.fields()),
+            );
             Keyed::new(key, command)
         };
         let commands: Vec<Keyed> = part.iter().map(replace).collect();
@@ -232,25 +265,42 @@ impl Inner {
     }
 
     /// Refuses what a load must not go on with, before anything is written.
-    pub(super) async fn check_load(&self, law_id: &LawId, origin: Option<&RollOrigin>, electors: u64) -> Result<(), EngineError> {
+    pub(super) async fn check_load(
+        &self,
+        law_id: &LawId,
+        origin: Option<&RollOrigin>,
+        electors: u64,
+    ) -> Result<(), EngineError> {
         let Some(meta) = self.read_meta(law_id).await? else {
             let buckets = self.names.buckets(law_id, Buckets::bits_for(electors));
             let (fields, _) = self.count_fields(&buckets).await?;
-            // What is said of an election is written before its first credential, by whomever, and never removed.
+            // What is said of an election is written before its first credential, by whomever, and
+            // never removed.
             let lost = fields > 0 && self.read_meta(law_id).await?.is_none();
             return if lost { Err(part_is_gone(law_id, "what was said")) } else { Ok(()) };
         };
         if let Some(origin) = origin {
             meta.refuse_other(law_id, origin)?;
         }
-        if meta.ready { self.refuse_gone(law_id, &self.names.buckets(law_id, meta.bits)).await } else { Ok(()) }
+        if meta.ready {
+            self.refuse_gone(law_id, &self.names.buckets(law_id, meta.bits)).await
+        } else {
+            Ok(())
+        }
     }
 
     /// Refuses an election that was loaded and of which Redis lost part.
-    pub(super) async fn refuse_gone(&self, law_id: &LawId, buckets: &Buckets) -> Result<(), EngineError> {
+    pub(super) async fn refuse_gone(
+        &self,
+        law_id: &LawId,
+        buckets: &Buckets,
+    ) -> Result<(), EngineError> {
         match self.count_fields(buckets).await? {
             (_, 0) => Ok(()),
-            (_, missing) => Err(part_is_gone(law_id, &format!("part ({missing} of {} buckets)", buckets.all().len()))),
+            (_, missing) => Err(part_is_gone(
+                law_id,
+                &format!("part ({missing} of {} buckets)", buckets.all().len()),
+            )),
         }
     }
 
@@ -258,7 +308,8 @@ impl Inner {
     async fn count_fields(&self, buckets: &Buckets) -> Result<(u64, u64), EngineError> {
         let (mut sum, mut missing) = (0, 0);
         for part in buckets.parts() {
-            let commands: Vec<Keyed> = part.map(|bucket| Keyed::of("HLEN", &buckets.key(bucket))).collect();
+            let commands: Vec<Keyed> =
+                part.map(|bucket| Keyed::of("HLEN", &buckets.key(bucket))).collect();
             for answer in self.server.run(&commands, Effect::Reads, CHANGE_PATIENCE).await? {
                 let Value::Int(fields) = answer else { return Err(unexpected(&answer)) };
                 sum += u64::try_from(fields).unwrap_or(0).saturating_sub(1);
@@ -271,7 +322,8 @@ impl Inner {
     /// Removes buckets that nobody reads any more.
     async fn remove(&self, buckets: &Buckets) -> Result<(), EngineError> {
         for part in buckets.parts() {
-            let remove = |bucket| Keyed::of("UNLINK", &buckets.key(bucket)).arg(buckets.later_key(bucket));
+            let remove =
+                |bucket| Keyed::of("UNLINK", &buckets.key(bucket)).arg(buckets.later_key(bucket));
             let commands: Vec<Keyed> = part.map(remove).collect();
             self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
         }
@@ -297,7 +349,9 @@ fn refuse_fewer(law_id: &LawId, found: u64, wanted: u64) -> Result<(), EngineErr
     }
     Err(EngineError::Unavailable {
         engine: ENGINE,
-        reason: format!("of {wanted} credentials of {law_id} {found} are there: Redis lost some, load again"),
+        reason: format!(
+            "of {wanted} credentials of {law_id} {found} are there: Redis lost some, load again"
+        ),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Marking: one script an envelope, one round trip a master for all of a batch.
 //!
-//! A batch does not wait for a registry that is away: it goes on without labels. So after a failure nobody asks until the registry has answered again.
+//! A batch does not wait for a registry that is away: it goes on without labels. So after a failure
+//! nobody asks until the registry has answered again.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -21,9 +22,16 @@ use crate::retry::{Backoff, is_passing};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Inner {
-    pub(super) async fn mark_all(self: &Arc<Self>, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+    pub(super) async fn mark_all(
+        self: &Arc<Self>,
+        law_id: &LawId,
+        marks: &[Mark],
+    ) -> Result<Vec<Expectation>, EngineError> {
         if self.away.load(Ordering::Relaxed) {
-            return Err(EngineError::Unavailable { engine: ENGINE, reason: "it was away a moment ago".to_owned() });
+            return Err(EngineError::Unavailable {
+                engine: ENGINE,
+                reason: "it was away a moment ago".to_owned(),
+            });
         }
         let meta = self.loaded(law_id).await?;
         if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
@@ -50,11 +58,20 @@ impl Inner {
             .map(|mark| {
                 let bucket = buckets.of(&mark.key);
                 let (key, later) = (buckets.key(bucket), buckets.later_key(bucket));
-                let command = SCRIPTS.mark(&key, &later, field(&mark.key), stored(FirstUse::by(&mark.request)));
+                let command = SCRIPTS.mark(
+                    &key,
+                    &later,
+                    field(&mark.key),
+                    stored(FirstUse::by(&mark.request)),
+                );
                 Keyed::new(key, command)
             })
             .collect();
-        let answers = self.server.run(&commands, Effect::Writes, PATIENCE).await.inspect_err(|error| self.watch(error))?;
+        let answers = self
+            .server
+            .run(&commands, Effect::Writes, PATIENCE)
+            .await
+            .inspect_err(|error| self.watch(error))?;
         answers.iter().map(expectation).collect()
     }
 
@@ -84,7 +101,9 @@ fn expectation(answer: &Value) -> Result<Option<Expectation>, EngineError> {
         Value::Int(1) => Expectation::Accepted,
         Value::Int(-1) => Expectation::Revoked,
         Value::Int(-2) => return Ok(None),
-        Value::Int(attempt) => Expectation::Duplicate { attempt: u32::try_from(*attempt).map_err(|_| unexpected(answer))? },
+        Value::Int(attempt) => Expectation::Duplicate {
+            attempt: u32::try_from(*attempt).map_err(|_| unexpected(answer))?,
+        },
         other => return Err(unexpected(other)),
     }))
 }

@@ -1,4 +1,5 @@
-//! What Redis holds about an election beside its electors: whether it is loaded, in how many buckets, and from what.
+//! What Redis holds about an election beside its electors: whether it is loaded, in how many
+//! buckets, and from what.
 
 use std::sync::Arc;
 
@@ -31,8 +32,13 @@ pub struct LawMeta {
 }
 
 impl LawMeta {
-    /// A registry takes the credentials of one pepper, and one roll to its end before anything else.
-    pub(super) fn refuse_other(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+    /// A registry takes the credentials of one pepper, and one roll to its end before anything
+    /// else.
+    pub(super) fn refuse_other(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+    ) -> Result<(), EngineError> {
         self.refuse_other_scheme(law_id, origin)?;
         match self.begun {
             Some(begun) if !self.ready && begun != origin.manifest => Err(EngineError::Misconfigured {
@@ -49,7 +55,11 @@ impl LawMeta {
         }
     }
 
-    pub(super) fn refuse_other_scheme(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+    pub(super) fn refuse_other_scheme(
+        &self,
+        law_id: &LawId,
+        origin: &RollOrigin,
+    ) -> Result<(), EngineError> {
         match &self.scheme {
             Some(scheme) if *scheme != origin.scheme_word() => Err(EngineError::Misconfigured {
                 engine: ENGINE,
@@ -80,11 +90,17 @@ impl RedisRegistry {
     /// # Errors
     /// [`EngineError`].
     pub async fn laws(&self) -> Result<Vec<LawId>, EngineError> {
-        let names =
-            self.inner.server.one(Keyed::of("SMEMBERS", &self.inner.names.laws()), Effect::Reads, QUESTION_PATIENCE).await?;
-        let names: Vec<String> = redis::from_redis_value(names).map_err(|error| damaged(&error.to_string()))?;
-        let mut laws: Vec<LawId> =
-            names.iter().map(|name| name.parse().map_err(|_| damaged("the list of elections"))).collect::<Result<_, _>>()?;
+        let names = self
+            .inner
+            .server
+            .one(Keyed::of("SMEMBERS", &self.inner.names.laws()), Effect::Reads, QUESTION_PATIENCE)
+            .await?;
+        let names: Vec<String> =
+            redis::from_redis_value(names).map_err(|error| damaged(&error.to_string()))?;
+        let mut laws: Vec<LawId> = names
+            .iter()
+            .map(|name| name.parse().map_err(|_| damaged("the list of elections")))
+            .collect::<Result<_, _>>()?;
         laws.sort_unstable();
         Ok(laws)
     }
@@ -93,7 +109,12 @@ impl RedisRegistry {
 impl Inner {
     /// What is known of an election that is loaded, a second old at the most.
     pub(super) async fn loaded(self: &Arc<Self>, law_id: &LawId) -> Result<LawMeta, EngineError> {
-        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(law_id).cloned();
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get(law_id)
+            .cloned();
         if let Some((read, meta)) = known
             && read.elapsed() < AGE_MAX
         {
@@ -103,9 +124,13 @@ impl Inner {
     }
 
     /// The same, read anew.
-    pub(super) async fn loaded_now(self: &Arc<Self>, law_id: &LawId) -> Result<LawMeta, EngineError> {
+    pub(super) async fn loaded_now(
+        self: &Arc<Self>,
+        law_id: &LawId,
+    ) -> Result<LawMeta, EngineError> {
         let began = Instant::now();
-        // That a roll is not loaded is no failure of the server's: only one that does not answer is left alone for a while.
+        // That a roll is not loaded is no failure of the server's: only one that does not answer is
+        // left alone for a while.
         let meta = self.read_meta(law_id).await.inspect_err(|error| self.watch(error))?;
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match meta {
@@ -121,12 +146,21 @@ impl Inner {
     }
 
     pub(super) async fn read_meta(&self, law_id: &LawId) -> Result<Option<LawMeta>, EngineError> {
-        let fields = self.server.one(Keyed::of("HGETALL", &self.names.meta(law_id)), Effect::Reads, QUESTION_PATIENCE).await?;
+        let fields = self
+            .server
+            .one(Keyed::of("HGETALL", &self.names.meta(law_id)), Effect::Reads, QUESTION_PATIENCE)
+            .await?;
         read(law_id, fields)
     }
 
-    /// Says that an election is being loaded, and from what, if nothing is said of it yet; gives what is.
-    pub(super) async fn begin(&self, law_id: &LawId, electors: u64, origin: Option<&RollOrigin>) -> Result<LawMeta, EngineError> {
+    /// Says that an election is being loaded, and from what, if nothing is said of it yet; gives
+    /// what is.
+    pub(super) async fn begin(
+        &self,
+        law_id: &LawId,
+        electors: u64,
+        origin: Option<&RollOrigin>,
+    ) -> Result<LawMeta, EngineError> {
         let key = self.names.meta(law_id);
         let once = |field: &str, value: String| Keyed::of("HSETNX", &key).arg(field).arg(value);
         let mut begun = vec![
@@ -137,16 +171,28 @@ impl Inner {
             once("state", "loading".to_owned()),
         ];
         if let Some(origin) = origin {
-            begun.extend([once("scheme", origin.scheme_word()), once("begun", origin.manifest.to_hex())]);
+            begun.extend([
+                once("scheme", origin.scheme_word()),
+                once("begun", origin.manifest.to_hex()),
+            ]);
         }
         self.server.run(&begun, Effect::Writes, QUESTION_PATIENCE).await?;
         self.read_meta(law_id).await?.ok_or_else(|| damaged("what was just written is gone"))
     }
 
     /// Says that an election is loaded, and from what.
-    pub(super) async fn finish(&self, law_id: &LawId, meta: &LawMeta, origin: Option<&RollOrigin>) -> Result<(), EngineError> {
+    pub(super) async fn finish(
+        &self,
+        law_id: &LawId,
+        meta: &LawMeta,
+        origin: Option<&RollOrigin>,
+    ) -> Result<(), EngineError> {
         let key = self.names.meta(law_id);
-        let mut fields = Keyed::of("HSET", &key).arg("bits").arg(meta.bits).arg("registered").arg(meta.registered);
+        let mut fields = Keyed::of("HSET", &key)
+            .arg("bits")
+            .arg(meta.bits)
+            .arg("registered")
+            .arg(meta.registered);
         if let Some(origin) = origin {
             fields = fields.arg("scheme").arg(origin.scheme_word());
         }
@@ -172,7 +218,9 @@ fn read(law_id: &LawId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
             registered: field("registered")?.parse().ok()?,
             scheme: field("scheme").map(str::to_owned),
             manifests: manifests.map(|digest| digest.parse().ok()).collect::<Option<_>>()?,
-            begun: field("begun").map(|digest| digest.parse().ok()).map_or(Some(None), |digest| digest.map(Some))?,
+            begun: field("begun")
+                .map(|digest| digest.parse().ok())
+                .map_or(Some(None), |digest| digest.map(Some))?,
             bits,
         })
     };
@@ -181,9 +229,13 @@ fn read(law_id: &LawId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
 
 fn not_loaded(law_id: &LawId, begun: bool) -> EngineError {
     let reason = if begun {
-        format!("the roll of {law_id} is not loaded to its end: run `votekit load --registry` again")
+        format!(
+            "the roll of {law_id} is not loaded to its end: run `votekit load --registry` again"
+        )
     } else {
-        format!("no roll of {law_id} is loaded: see `votekit load --registry` and `votekit registry rebuild`")
+        format!(
+            "no roll of {law_id} is loaded: see `votekit load --registry` and `votekit registry rebuild`"
+        )
     };
     EngineError::Unavailable { engine: ENGINE, reason }
 }

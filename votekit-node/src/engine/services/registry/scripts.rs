@@ -4,11 +4,13 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script};
 
-/// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag.
-/// Answers 1 first use (or the same request again), n ≥ 2 the how-manieth attempt, 0 no such credential, -1 revoked, -2 no such bucket.
+/// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag. Answers 1 first use (or
+/// the same request again), n ≥ 2 the how-manieth attempt, 0 no such credential, -1 revoked, -2 no
+/// such bucket.
 ///
-/// Further requests stand as field ‖ tag → their attempt's number, and field → how many there are. Beyond 1000 of one credential none is kept: somebody
-/// who tries without end must not fill the memory.
+/// Further requests stand as field ‖ tag → their attempt's number, and field → how many there are.
+/// Beyond 1000 of one credential none is kept: somebody who tries without end must not fill the
+/// memory.
 const MARK: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1])
 if used == '0' then
@@ -31,8 +33,9 @@ end
 return before + 2
 ";
 
-/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: 1 to make the bucket if it is not there, fields. Answers how many were added; -1 when the bucket is
-/// not there and is not to be made.
+/// Adds credentials that are not there, unspent. KEYS: bucket. ARGV: 1 to make the bucket if it is
+/// not there, fields. Answers how many were added; -1 when the bucket is not there and is not to be
+/// made.
 const MERGE: &str = "
 if ARGV[1] == '1' then
   redis.call('HSETNX', KEYS[1], '', 'v1')
@@ -44,7 +47,8 @@ for place = 2, #ARGV do added = added + redis.call('HSETNX', KEYS[1], ARGV[place
 return added
 ";
 
-/// Puts a bucket in place of what was there. KEYS: bucket, further requests. ARGV: field, first use, field, …
+/// Puts a bucket in place of what was there. KEYS: bucket, further requests. ARGV: field, first
+/// use, field, …
 const REPLACE: &str = "
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[1], '', 'v1')
@@ -52,7 +56,8 @@ for place = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[place], ARGV[place +
 return 1
 ";
 
-/// Moves a credential from one state to another, if it is in it. KEYS: bucket. ARGV: field, from, to; `-` is: not there. Answers whether it did.
+/// Moves a credential from one state to another, if it is in it. KEYS: bucket. ARGV: field, from,
+/// to; `-` is: not there. Answers whether it did.
 const MOVE: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1]) or '-'
 if used ~= ARGV[2] then return 0 end
@@ -60,7 +65,8 @@ if ARGV[3] == '-' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSE
 return 1
 ";
 
-/// Counts a bucket. KEYS: bucket. Answers credentials, those used, those revoked; -1 when there is no such bucket.
+/// Counts a bucket. KEYS: bucket. Answers credentials, those used, those revoked; -1 when there is
+/// no such bucket.
 const COUNT: &str = "
 local uses = redis.call('HVALS', KEYS[1])
 if #uses == 0 then return {-1, 0, 0} end
@@ -108,7 +114,12 @@ impl Scripts {
         })
     }
 
-    pub(super) fn merge<'a>(&self, bucket: &str, make: bool, fields: impl Iterator<Item = &'a [u8]>) -> Cmd {
+    pub(super) fn merge<'a>(
+        &self,
+        bucket: &str,
+        make: bool,
+        fields: impl Iterator<Item = &'a [u8]>,
+    ) -> Cmd {
         call(&self.merge, &[bucket], |command| {
             command.arg(u8::from(make));
             fields.for_each(|field| {
@@ -117,7 +128,12 @@ impl Scripts {
         })
     }
 
-    pub(super) fn replace<'a>(&self, bucket: &str, later: &str, uses: impl Iterator<Item = (&'a [u8], i32)>) -> Cmd {
+    pub(super) fn replace<'a>(
+        &self,
+        bucket: &str,
+        later: &str,
+        uses: impl Iterator<Item = (&'a [u8], i32)>,
+    ) -> Cmd {
         call(&self.replace, &[bucket, later], |command| {
             uses.for_each(|(field, used)| {
                 command.arg(field).arg(used);
@@ -126,7 +142,13 @@ impl Scripts {
     }
 
     /// `None` is: not there.
-    pub(super) fn change(&self, bucket: &str, field: &[u8], from: Option<i32>, to: Option<i32>) -> Cmd {
+    pub(super) fn change(
+        &self,
+        bucket: &str,
+        field: &[u8],
+        from: Option<i32>,
+        to: Option<i32>,
+    ) -> Cmd {
         let text = |used: Option<i32>| used.map_or_else(|| "-".to_owned(), |used| used.to_string());
         call(&self.change, &[bucket], |command| {
             command.arg(field).arg(text(from)).arg(text(to));

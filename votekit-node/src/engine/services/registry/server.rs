@@ -1,4 +1,5 @@
-//! The way to Redis: commands, each for the server that has its key, in one round trip a server; tried again for as long as a caller has patience.
+//! The way to Redis: commands, each for the server that has its key, in one round trip a server;
+//! tried again for as long as a caller has patience.
 
 mod cluster;
 mod opening;
@@ -23,8 +24,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What to do for a user whose rights do not do.
-const RIGHTS_HINT: &str =
-    "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
+const RIGHTS_HINT: &str = "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
 
 /// A command and the key that says where it goes.
 #[derive(Debug, Clone)]
@@ -84,7 +84,12 @@ impl Server {
     }
 
     /// Runs commands, those of one server in their order. Each answer is a value and no error.
-    pub(super) async fn run(&self, commands: &[Keyed], effect: Effect, patience: Duration) -> Result<Vec<Value>, EngineError> {
+    pub(super) async fn run(
+        &self,
+        commands: &[Keyed],
+        effect: Effect,
+        patience: Duration,
+    ) -> Result<Vec<Value>, EngineError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
@@ -108,30 +113,48 @@ impl Server {
     }
 
     /// Runs one command.
-    pub(super) async fn one(&self, command: Keyed, effect: Effect, patience: Duration) -> Result<Value, EngineError> {
+    pub(super) async fn one(
+        &self,
+        command: Keyed,
+        effect: Effect,
+        patience: Duration,
+    ) -> Result<Value, EngineError> {
         let values = self.run(&[command], effect, patience).await?;
         values.into_iter().next().ok_or_else(|| unexpected(&Value::Nil))
     }
 
     /// Runs one command on every master. Each answer with the address of its server.
-    pub(super) async fn on_each(&self, command: &Cmd, patience: Duration) -> Result<Vec<(String, Value)>, EngineError> {
+    pub(super) async fn on_each(
+        &self,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Result<Vec<(String, Value)>, EngineError> {
         let asked = async {
             match &self.0 {
                 Kind::Single(single) => {
                     let mut pipeline = Pipeline::with_capacity(1);
                     pipeline.add_command(command.clone());
                     let values = single.pipeline(&pipeline).await?;
-                    Ok(values.into_iter().map(|value| (single.client.get_connection_info().addr().to_string(), value)).collect())
+                    Ok(values
+                        .into_iter()
+                        .map(|value| {
+                            (single.client.get_connection_info().addr().to_string(), value)
+                        })
+                        .collect())
                 }
                 Kind::Cluster(cluster) => cluster.on_each(command).await,
             }
         };
-        let answers: RedisResult<Vec<(String, Value)>> = match tokio::time::timeout(patience, asked).await {
-            Ok(answers) => answers,
-            Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
-        };
+        let answers: RedisResult<Vec<(String, Value)>> =
+            match tokio::time::timeout(patience, asked).await {
+                Ok(answers) => answers,
+                Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
+            };
         let answers = answers.and_then(|answers| {
-            answers.into_iter().map(|(address, value)| Ok((address, value.extract_error()?))).collect::<RedisResult<Vec<_>>>()
+            answers
+                .into_iter()
+                .map(|(address, value)| Ok((address, value.extract_error()?)))
+                .collect::<RedisResult<Vec<_>>>()
         });
         match answers {
             Ok(answers) => Ok(answers),
@@ -142,8 +165,13 @@ impl Server {
         }
     }
 
-    /// Runs one command on every replica that the cluster tells of. Each answer with the address of its server, as it is named to people.
-    pub(super) async fn on_replicas(&self, command: &Cmd, patience: Duration) -> Vec<(String, RedisResult<Value>)> {
+    /// Runs one command on every replica that the cluster tells of. Each answer with the address of
+    /// its server, as it is named to people.
+    pub(super) async fn on_replicas(
+        &self,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Vec<(String, RedisResult<Value>)> {
         match &self.0 {
             Kind::Single(_) => Vec::new(),
             Kind::Cluster(cluster) => cluster.on_replicas(command, patience).await,
@@ -180,7 +208,10 @@ impl Single {
             match &*kept {
                 Some(connection) => connection.clone(),
                 None => {
-                    let made = self.client.get_multiplexed_async_connection_with_config(&opening::connection_config()).await?;
+                    let made = self
+                        .client
+                        .get_multiplexed_async_connection_with_config(&opening::connection_config())
+                        .await?;
                     kept.insert(made).clone()
                 }
             }
@@ -202,13 +233,17 @@ impl Way<'_> {
             Self::Single(single) => single.pipeline(&pipeline).await,
             Self::Slot(connection, slot) => {
                 let count = pipeline.len();
-                connection.clone().route_pipeline(pipeline, 0, count, cluster::master_of(*slot)).await
+                connection
+                    .clone()
+                    .route_pipeline(pipeline, 0, count, cluster::master_of(*slot))
+                    .await
             }
         }
     }
 }
 
-/// Runs commands of one server; where it does not know the scripts, tells it and runs them again. The first error is everybody's.
+/// Runs commands of one server; where it does not know the scripts, tells it and runs them again.
+/// The first error is everybody's.
 async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
     let mut values = way.send(pipeline(commands)).await?;
     let unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
@@ -216,10 +251,15 @@ async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>
         let scripts = SCRIPTS.load();
         let all: Vec<&Cmd> = scripts.iter().chain(commands.iter().copied()).collect();
         values = way.send(pipeline(&all)).await?;
-        values.drain(..Scripts::COUNT.min(values.len())).try_for_each(|value| value.extract_error().map(drop))?;
+        values
+            .drain(..Scripts::COUNT.min(values.len()))
+            .try_for_each(|value| value.extract_error().map(drop))?;
     }
     if values.len() != commands.len() {
-        return Err(RedisError::from((ErrorKind::Client, "the server gave another number of answers than it was asked")));
+        return Err(RedisError::from((
+            ErrorKind::Client,
+            "the server gave another number of answers than it was asked",
+        )));
     }
     values.into_iter().map(Value::extract_error).collect()
 }
@@ -250,19 +290,28 @@ fn is_passing(error: &RedisError) -> bool {
     )
 }
 
-/// Whether the server may have done what it was asked, or part of it. It has not when no connection came about, or when it said no to the only command.
+/// Whether the server may have done what it was asked, or part of it. It has not when no connection
+/// came about, or when it said no to the only command.
 fn may_have_happened(error: &RedisError, commands: usize) -> bool {
-    let said_no = commands == 1 && matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
-    !said_no && error.kind() != ErrorKind::ClusterConnectionNotFound && !error.is_connection_refusal()
+    let said_no =
+        commands == 1 && matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
+    !said_no
+        && error.kind() != ErrorKind::ClusterConnectionNotFound
+        && !error.is_connection_refusal()
 }
 
-/// What an operator has to do before the server does what it is asked; `None` when it may do it by itself.
+/// What an operator has to do before the server does what it is asked; `None` when it may do it by
+/// itself.
 fn refusal_hint(error: &RedisError) -> Option<&'static str> {
     let in_script = |text: &str| error.to_string().contains(text);
     match error.code() {
-        Some("OOM") => Some("the server is at its maxmemory: set it higher, or add masters, then run the command again"),
+        Some("OOM") => Some(
+            "the server is at its maxmemory: set it higher, or add masters, then run the command again",
+        ),
         Some("NOPERM") => Some(RIGHTS_HINT),
-        Some("MISCONF") => Some("the server cannot save to its disk: its log says why. Make room, then run the command again"),
+        Some("MISCONF") => Some(
+            "the server cannot save to its disk: its log says why. Make room, then run the command again",
+        ),
         // A user who may run scripts and not what is in them.
         _ if in_script("can't run this command") => Some(RIGHTS_HINT),
         _ => None,
@@ -270,7 +319,8 @@ fn refusal_hint(error: &RedisError) -> Option<&'static str> {
 }
 
 fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
-    let reason = if error.is_timeout() { "it did not answer in time".to_owned() } else { error.to_string() };
+    let reason =
+        if error.is_timeout() { "it did not answer in time".to_owned() } else { error.to_string() };
     if error.code() == Some("WRONGTYPE") {
         return EngineError::Corrupt {
             engine: ENGINE,
@@ -289,5 +339,8 @@ fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
 
 /// An answer that no command of ours gives.
 pub(super) fn unexpected(value: &Value) -> EngineError {
-    EngineError::Corrupt { engine: ENGINE, reason: format!("an answer of an unexpected form: {value:?}") }
+    EngineError::Corrupt {
+        engine: ENGINE,
+        reason: format!("an answer of an unexpected form: {value:?}"),
+    }
 }

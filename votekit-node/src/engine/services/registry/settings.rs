@@ -8,7 +8,8 @@ use redis::Value;
 use super::{ENGINE, QUESTION_PATIENCE, RedisRegistry};
 use crate::engine::EngineError;
 
-/// Most electors that a bucket comes to hold when supplements double the roll, with room for chance.
+/// Most electors that a bucket comes to hold when supplements double the roll, with room for
+/// chance.
 const PACKED_ENTRIES_MIN: u64 = 256;
 /// Bytes of the longest field or value: 16.
 const PACKED_VALUE_BYTES_MIN: u64 = 16;
@@ -43,22 +44,28 @@ impl fmt::Display for Finding {
 }
 
 impl RedisRegistry {
-    /// Looks at the settings of every server, and at the room that each has for its share of so many electors. Replicas too: one of them may be a master tomorrow.
+    /// Looks at the settings of every server, and at the room that each has for its share of so
+    /// many electors. Replicas too: one of them may be a master tomorrow.
     ///
     /// # Errors
-    /// [`EngineError`] when a master does not answer. One that does not tell its settings is a finding, and so is a replica that does not answer.
+    /// [`EngineError`] when a master does not answer. One that does not tell its settings is a
+    /// finding, and so is a replica that does not answer.
     pub async fn check_settings(&self, electors: u64) -> Result<Vec<Finding>, EngineError> {
         let server = &self.inner.server;
         let mut findings = Vec::new();
         let masters = server.on_each(&redis::cmd("INFO"), QUESTION_PATIENCE).await?;
         let share = electors.div_ceil((masters.len() as u64).max(1));
         let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
-        let (answered, silent): (Vec<_>, Vec<_>) = replicas.into_iter().partition(|(_, told)| told.is_ok());
-        for (server, told) in
-            masters.into_iter().chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
+        let (answered, silent): (Vec<_>, Vec<_>) =
+            replicas.into_iter().partition(|(_, told)| told.is_ok());
+        for (server, told) in masters
+            .into_iter()
+            .chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
         {
             let told = redis::from_redis_value::<String>(told).unwrap_or_default();
-            for (severity, text) in [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten() {
+            for (severity, text) in
+                [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten()
+            {
                 findings.push(Finding { server: server.clone(), severity, text });
             }
         }
@@ -94,15 +101,20 @@ impl RedisRegistry {
 /// # Errors
 /// [`EngineError::Misconfigured`] with all of them, a line each.
 pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
-    let refusals: Vec<String> =
-        findings.iter().filter(|finding| finding.severity == Severity::Refusal).map(ToString::to_string).collect();
+    let refusals: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Refusal)
+        .map(ToString::to_string)
+        .collect();
     if refusals.is_empty() {
         return Ok(());
     }
     Err(EngineError::Misconfigured {
         engine: ENGINE,
         reason: refusals.join("\n"),
-        hint: "set it with CONFIG SET and in redis.conf on every server, then run the command again".to_owned(),
+        hint:
+            "set it with CONFIG SET and in redis.conf on every server, then run the command again"
+                .to_owned(),
     })
 }
 
@@ -147,12 +159,17 @@ fn room(told: &str, share: u64) -> Option<(Severity, String)> {
 fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
     let check = |name: &str, least: u64| {
         let found: u64 = told.get(name)?.parse().ok()?;
-        let text = format!("{name} is {found}: electors would take about three times the memory. Set it to {least} or more");
+        let text = format!(
+            "{name} is {found}: electors would take about three times the memory. Set it to {least} or more"
+        );
         (found < least).then_some((Severity::Refusal, text))
     };
-    [check("hash-max-listpack-entries", PACKED_ENTRIES_MIN), check("hash-max-listpack-value", PACKED_VALUE_BYTES_MIN)]
-        .into_iter()
-        .flatten()
+    [
+        check("hash-max-listpack-entries", PACKED_ENTRIES_MIN),
+        check("hash-max-listpack-value", PACKED_VALUE_BYTES_MIN),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 #[cfg(test)]
@@ -162,13 +179,21 @@ mod tests {
     #[test]
     fn each_setting_is_named_with_what_follows() {
         assert_eq!(eviction("maxmemory_policy:noeviction\r\n"), None);
-        assert!(eviction("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n").expect("found").1.contains("allkeys-lru"));
+        assert!(
+            eviction("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
+                .expect("found")
+                .1
+                .contains("allkeys-lru")
+        );
         assert_eq!(persistence("aof_enabled:1\r\n"), None);
         assert_eq!(persistence("aof_enabled:0\r\n").expect("found").0, Severity::Warning);
         assert_eq!(room("maxmemory:0\r\n", u64::MAX / ELECTOR_BYTES), None);
         assert_eq!(room("maxmemory:28000\r\nmaxmemory_policy:noeviction\r\n", 1000), None);
         let (severity, text) = room("maxmemory:27999\r\n", 1000).expect("too little");
-        assert!(severity == Severity::Refusal && text.contains("1000 electors take 28000"), "{text}");
+        assert!(
+            severity == Severity::Refusal && text.contains("1000 electors take 28000"),
+            "{text}"
+        );
         let settings = |entries: &str, value: &str| {
             HashMap::from([
                 ("hash-max-listpack-entries".to_owned(), entries.to_owned()),

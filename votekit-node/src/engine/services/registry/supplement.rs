@@ -1,7 +1,9 @@
 //! A supplement: replacements, revocations, additions, in the order the log's own rules have.
 //!
-//! The two sides of a replacement lie in different buckets, so no step does both. The new credential is added before the old one is revoked: whoever is interrupted
-//! between the two finds the old one unused and goes on; the other way round nobody could tell an unfinished replacement from a revocation.
+//! The two sides of a replacement lie in different buckets, so no step does both. The new
+//! credential is added before the old one is revoked: whoever is interrupted between the two finds
+//! the old one unused and goes on; the other way round nobody could tell an unfinished replacement
+//! from a revocation.
 
 use redis::Value;
 use votekit_core::credential::RegistryKey;
@@ -40,9 +42,12 @@ impl RedisRegistry {
         for part in changes.replace.chunks(AT_ONCE) {
             inner.replace_unused(&buckets, part).await?;
         }
-        let replaced: std::collections::HashSet<RegistryKey> = changes.replace.iter().map(|(_, new)| *new).collect();
-        // What a replacement has just added was not there when, by the rules, it would have been revoked.
-        let revoke: Vec<RegistryKey> = changes.revoke.iter().filter(|key| !replaced.contains(key)).copied().collect();
+        let replaced: std::collections::HashSet<RegistryKey> =
+            changes.replace.iter().map(|(_, new)| *new).collect();
+        // What a replacement has just added was not there when, by the rules, it would have been
+        // revoked.
+        let revoke: Vec<RegistryKey> =
+            changes.revoke.iter().filter(|key| !replaced.contains(key)).copied().collect();
         for part in revoke.chunks(AT_ONCE) {
             inner.shift(&buckets, part, UNUSED, REVOKED).await?;
         }
@@ -59,16 +64,25 @@ impl RedisRegistry {
 
 impl Inner {
     /// Replaces the credentials that are unused.
-    async fn replace_unused(&self, buckets: &Buckets, part: &[(RegistryKey, RegistryKey)]) -> Result<(), EngineError> {
-        let asked: Vec<Keyed> =
-            part.iter().map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old))).collect();
+    async fn replace_unused(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+    ) -> Result<(), EngineError> {
+        let asked: Vec<Keyed> = part
+            .iter()
+            .map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old)))
+            .collect();
         let uses = self.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
-        let unused = |used: &Value| *used == Value::BulkString(stored(FirstUse::UNUSED).to_string().into_bytes());
+        let unused = |used: &Value| {
+            *used == Value::BulkString(stored(FirstUse::UNUSED).to_string().into_bytes())
+        };
         let (old, new): (Vec<RegistryKey>, Vec<RegistryKey>) =
             part.iter().zip(&uses).filter(|(_, used)| unused(used)).map(|(pair, _)| *pair).unzip();
         let added = self.add(buckets, &new).await?;
         let revoked = self.shift(buckets, &old, UNUSED, REVOKED).await?;
-        // Spent between the question and the revocation: its replacement goes again, unless it too was spent.
+        // Spent between the question and the revocation: its replacement goes again, unless it too
+        // was spent.
         for ((new, added), revoked) in new.iter().zip(added).zip(revoked) {
             let back = match added {
                 Added::Before => continue,
@@ -83,7 +97,11 @@ impl Inner {
     }
 
     /// Adds credentials: those that are not there, and those that were revoked.
-    async fn add(&self, buckets: &Buckets, keys: &[RegistryKey]) -> Result<Vec<Added>, EngineError> {
+    async fn add(
+        &self,
+        buckets: &Buckets,
+        keys: &[RegistryKey],
+    ) -> Result<Vec<Added>, EngineError> {
         let new = self.shift(buckets, keys, None, UNUSED).await?;
         let back = self.shift(buckets, keys, REVOKED, UNUSED).await?;
         let added = |(new, back)| match (new, back) {

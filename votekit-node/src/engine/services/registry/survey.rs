@@ -39,11 +39,13 @@ pub enum Difference {
     NotRevoked,
     /// The registry revoked it, the log did not.
     Revoked,
-    /// The log has a vote of it, the registry does not know: a mark that was lost. The next vote's label is optimistic.
+    /// The log has a vote of it, the registry does not know: a mark that was lost. The next vote's
+    /// label is optimistic.
     Unmarked,
     /// The registry has another request first than the log.
     OtherRequest,
-    /// The registry has a vote of it that the log has not: it is on its way, or was refused as a duplicate, or never came.
+    /// The registry has a vote of it that the log has not: it is on its way, or was refused as a
+    /// duplicate, or never came.
     AheadOfTheLog,
 }
 
@@ -78,7 +80,8 @@ impl RedisRegistry {
         self.inner.count(&self.inner.names.buckets(law_id, meta.bits)).await
     }
 
-    /// Compares credentials with how each stands by the log. `None` for those that stand as they should.
+    /// Compares credentials with how each stands by the log. `None` for those that stand as they
+    /// should.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -91,8 +94,10 @@ impl RedisRegistry {
         let buckets = self.inner.names.buckets(law_id, meta.bits);
         let mut found = Vec::with_capacity(credentials.len());
         for part in credentials.chunks(KEYS_AT_ONCE) {
-            let asked: Vec<Keyed> =
-                part.iter().map(|(key, _)| Keyed::of("HGET", &buckets.key(buckets.of(key))).arg(field(key))).collect();
+            let asked: Vec<Keyed> = part
+                .iter()
+                .map(|(key, _)| Keyed::of("HGET", &buckets.key(buckets.of(key))).arg(field(key)))
+                .collect();
             let answers = self.inner.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
             for ((_, log), answer) in part.iter().zip(&answers) {
                 found.push(difference(*log, answer)?);
@@ -139,14 +144,18 @@ impl Survey {
 
 fn numbers(answer: &Value) -> Option<[i64; 3]> {
     let Value::Array(values) = answer else { return None };
-    let [Value::Int(credentials), Value::Int(used), Value::Int(revoked)] = values[..] else { return None };
+    let [Value::Int(credentials), Value::Int(used), Value::Int(revoked)] = values[..] else {
+        return None;
+    };
     Some([credentials, used, revoked])
 }
 
 fn difference(log: FirstUse, answer: &Value) -> Result<Option<Difference>, EngineError> {
     let found = match answer {
         Value::Nil => return Ok(Some(Difference::Missing)),
-        Value::BulkString(text) => std::str::from_utf8(text).ok().and_then(|text| text.parse::<i32>().ok()),
+        Value::BulkString(text) => {
+            std::str::from_utf8(text).ok().and_then(|text| text.parse::<i32>().ok())
+        }
         _ => None,
     };
     let found = found.ok_or_else(|| unexpected(answer))?;

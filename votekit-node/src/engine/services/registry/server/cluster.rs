@@ -9,16 +9,19 @@ use futures_util::future::join_all;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
-use redis::{Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates, Value};
+use redis::{
+    Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates, Value,
+};
 use tokio::sync::RwLock;
 
 use super::{CONNECTION_TIMEOUT, Keyed, RESPONSE_TIMEOUT, Way, with_scripts};
 
 const SLOTS: usize = 16_384;
-/// The library's own limit on a request with its retries. Its default would cut them off in a failover; every caller here has a shorter patience, or a longer one
-/// and tries again.
+/// The library's own limit on a request with its retries. Its default would cut them off in a
+/// failover; every caller here has a shorter patience, or a longer one and tries again.
 const OVERALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After so many failures in a row everything is connected anew: connections may all have gone stale at once, and with them the way to the others.
+/// After so many failures in a row everything is connected anew: connections may all have gone
+/// stale at once, and with them the way to the others.
 const FAILURES_MAX: u32 = 3;
 
 /// A cluster, and what is known of it.
@@ -47,7 +50,10 @@ pub(super) struct Topology {
 
 impl Cluster {
     /// Connects to every node that the first one tells of.
-    pub(super) async fn open(seed: ConnectionInfo, certificates: Option<TlsCertificates>) -> RedisResult<Self> {
+    pub(super) async fn open(
+        seed: ConnectionInfo,
+        certificates: Option<TlsCertificates>,
+    ) -> RedisResult<Self> {
         let state = connect(&seed, certificates.clone(), &[]).await?;
         let nodes = state.topology.nodes.clone();
         let state = connect(&seed, certificates.clone(), &nodes).await?;
@@ -68,7 +74,8 @@ impl Cluster {
             asked.push(ask_master(connection.clone(), slot, places, commands));
         }
         let mut gathered = vec![Value::Nil; commands.len()];
-        // All are waited for: an answer that came is worth as much as one that did not, but what is under way must not go on behind the caller's back.
+        // All are waited for: an answer that came is worth as much as one that did not, but what is
+        // under way must not go on behind the caller's back.
         for answered in join_all(asked).await {
             let (places, values) = answered?;
             for (place, value) in places.into_iter().zip(values) {
@@ -83,13 +90,19 @@ impl Cluster {
         let State { mut connection, topology } = self.state.read().await.clone();
         let mut answers = Vec::with_capacity(topology.masters.len());
         for (address, slot) in &topology.masters {
-            let value = connection.route_command(command.clone(), RoutingInfo::SingleNode(master_of(*slot))).await?;
+            let value = connection
+                .route_command(command.clone(), RoutingInfo::SingleNode(master_of(*slot)))
+                .await?;
             answers.push((address.clone(), value));
         }
         Ok(answers)
     }
 
-    pub(super) async fn on_replicas(&self, command: &Cmd, patience: Duration) -> Vec<(String, RedisResult<Value>)> {
+    pub(super) async fn on_replicas(
+        &self,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Vec<(String, RedisResult<Value>)> {
         let State { connection, topology } = self.state.read().await.clone();
         let is_replica = |(host, port): &&(String, u16)| {
             let name = format!("{host}:{port}");
@@ -99,9 +112,14 @@ impl Cluster {
             let (mut connection, command) = (connection.clone(), command.clone());
             async move {
                 let way = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
-                let answer =
-                    tokio::time::timeout(patience, connection.route_command(command, RoutingInfo::SingleNode(way))).await;
-                let answer = answer.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
+                let answer = tokio::time::timeout(
+                    patience,
+                    connection.route_command(command, RoutingInfo::SingleNode(way)),
+                )
+                .await;
+                let answer = answer.unwrap_or_else(|_| {
+                    Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)))
+                });
                 (format!("{host}:{port} (a replica)"), answer.and_then(Value::extract_error))
             }
         });
@@ -115,7 +133,9 @@ impl Cluster {
             if let Ok(topology) = Topology::ask(&mut connection).await {
                 self.state.write().await.topology = Arc::new(topology);
             }
-        } else if let Ok(state) = connect(&self.seed, self.certificates.clone(), &topology.nodes).await {
+        } else if let Ok(state) =
+            connect(&self.seed, self.certificates.clone(), &topology.nodes).await
+        {
             *self.state.write().await = state;
             self.failures.store(0, Ordering::Relaxed);
         }
@@ -134,9 +154,15 @@ async fn ask_master(
     Ok((places, values))
 }
 
-async fn connect(seed: &ConnectionInfo, certificates: Option<TlsCertificates>, nodes: &[(String, u16)]) -> RedisResult<State> {
+async fn connect(
+    seed: &ConnectionInfo,
+    certificates: Option<TlsCertificates>,
+    nodes: &[(String, u16)],
+) -> RedisResult<State> {
     let mut seeds = vec![seed.clone()];
-    seeds.extend(nodes.iter().map(|(host, port)| seed.clone().set_addr(at(seed.addr(), host, *port))));
+    seeds.extend(
+        nodes.iter().map(|(host, port)| seed.clone().set_addr(at(seed.addr(), host, *port))),
+    );
     let mut builder = ClusterClient::builder(seeds)
         .connection_timeout(CONNECTION_TIMEOUT)
         .response_timeout(RESPONSE_TIMEOUT)
@@ -155,9 +181,12 @@ async fn connect(seed: &ConnectionInfo, certificates: Option<TlsCertificates>, n
 /// The same kind of address, of another node.
 fn at(like: &ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
     match like {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host: host.to_owned(), port, insecure: *insecure, tls_params: tls_params.clone() }
-        }
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
+            host: host.to_owned(),
+            port,
+            insecure: *insecure,
+            tls_params: tls_params.clone(),
+        },
         _ => ConnectionAddr::Tcp(host.to_owned(), port),
     }
 }
@@ -166,13 +195,18 @@ impl Topology {
     async fn ask(connection: &mut ClusterConnection) -> RedisResult<Self> {
         let mut command = redis::cmd("CLUSTER");
         command.arg("SLOTS");
-        let told = connection.route_command(command, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random)).await?;
-        Self::read(&told.extract_error()?).ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS does not read")))
+        let told = connection
+            .route_command(command, RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random))
+            .await?;
+        Self::read(&told.extract_error()?)
+            .ok_or_else(|| RedisError::from((ErrorKind::Parse, "CLUSTER SLOTS does not read")))
     }
 
-    /// Ranges of slots, each with its master and its replicas: `[[first, last, [host, port, …], …], …]`.
+    /// Ranges of slots, each with its master and its replicas: `[[first, last, [host, port, …], …],
+    /// …]`.
     fn read(told: &Value) -> Option<Self> {
-        let mut topology = Self { owners: vec![u16::MAX; SLOTS], masters: Vec::new(), nodes: Vec::new() };
+        let mut topology =
+            Self { owners: vec![u16::MAX; SLOTS], masters: Vec::new(), nodes: Vec::new() };
         for range in array(told)? {
             let [first, last, nodes @ ..] = array(range)? else { return None };
             let (first, last) = (number(first)?, number(last)?);
@@ -184,7 +218,10 @@ impl Topology {
                     addresses.push((host, number(port)?));
                 }
             }
-            let name = addresses.first().map_or_else(|| "the first node".to_owned(), |(host, port)| format!("{host}:{port}"));
+            let name = addresses.first().map_or_else(
+                || "the first node".to_owned(),
+                |(host, port)| format!("{host}:{port}"),
+            );
             let place = match topology.masters.iter().position(|(known, _)| *known == name) {
                 Some(place) => place,
                 None => {
@@ -192,7 +229,10 @@ impl Topology {
                     topology.masters.len() - 1
                 }
             };
-            topology.owners.get_mut(usize::from(first)..=usize::from(last))?.fill(u16::try_from(place).ok()?);
+            topology
+                .owners
+                .get_mut(usize::from(first)..=usize::from(last))?
+                .fill(u16::try_from(place).ok()?);
             for address in addresses {
                 if !topology.nodes.contains(&address) {
                     topology.nodes.push(address);
@@ -254,13 +294,18 @@ mod tests {
 
     #[test]
     fn ranges_of_one_master_are_one_round_trip() {
-        let node = |port| Value::Array(vec![Value::BulkString(b"127.0.0.1".to_vec()), Value::Int(port)]);
+        let node =
+            |port| Value::Array(vec![Value::BulkString(b"127.0.0.1".to_vec()), Value::Int(port)]);
         let range = |first, last, ports: &[i64]| {
             let mut range = vec![Value::Int(first), Value::Int(last)];
             range.extend(ports.iter().map(|port| node(*port)));
             Value::Array(range)
         };
-        let told = Value::Array(vec![range(0, 99, &[1, 4]), range(100, 16_383, &[2]), range(50, 60, &[2])]);
+        let told = Value::Array(vec![
+            range(0, 99, &[1, 4]),
+            range(100, 16_383, &[2]),
+            range(50, 60, &[2]),
+        ]);
         let topology = Topology::read(&told).expect("it reads");
         assert_eq!(topology.masters.len(), 2);
         assert_eq!((topology.owners[0], topology.owners[55], topology.owners[16_383]), (0, 1, 1));

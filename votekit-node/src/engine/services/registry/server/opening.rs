@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo, RedisConnectionInfo,
-    RedisError, ServerErrorKind, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates,
 };
 use tokio::sync::Mutex;
 
@@ -21,7 +21,9 @@ const OPENING_TIMEOUT: Duration = Duration::from_millis(4500);
 const MAJOR_VERSION_MIN: u32 = 7;
 
 pub(super) fn connection_config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECTION_TIMEOUT)).set_response_timeout(Some(RESPONSE_TIMEOUT))
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
 }
 
 pub(super) async fn open(address: &ServiceAddress) -> Result<Kind, EngineError> {
@@ -66,10 +68,15 @@ async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
     let told = told.cluster.unwrap_or_default();
     if field(&told, "cluster_slots_assigned") != Some("16384") {
         let reason = "it is a cluster with slots that no server has";
-        return Err(misconfigured(address, reason, "see `redis-cli --cluster check`, and make the cluster whole"));
+        return Err(misconfigured(
+            address,
+            reason,
+            "see `redis-cli --cluster check`, and make the cluster whole",
+        ));
     }
     let seed = client.get_connection_info().clone();
-    let cluster = Cluster::open(seed, certificates).await.map_err(|error| explain(address, &error))?;
+    let cluster =
+        Cluster::open(seed, certificates).await.map_err(|error| explain(address, &error))?;
     Ok(Kind::Cluster(cluster))
 }
 
@@ -78,8 +85,13 @@ fn database(address: &ServiceAddress) -> Result<i64, EngineError> {
     match address.path().as_str() {
         "" => Ok(0),
         path => path.parse().ok().filter(|number: &i64| *number >= 0).ok_or_else(|| {
-            let reason = format!("behind the slash stands '{path}', which is no number of a database");
-            misconfigured(address, &reason, "Redis numbers its databases: leave it out, or write /1")
+            let reason =
+                format!("behind the slash stands '{path}', which is no number of a database");
+            misconfigured(
+                address,
+                &reason,
+                "Redis numbers its databases: leave it out, or write /1",
+            )
         }),
     }
 }
@@ -94,7 +106,11 @@ fn certificates(address: &ServiceAddress) -> Result<Option<TlsCertificates>, Eng
         ));
     }
     let pem = std::fs::read(path).map_err(|error| {
-        misconfigured(address, &format!("ca_file {} does not read ({error})", path.display()), "name a PEM file of certificates")
+        misconfigured(
+            address,
+            &format!("ca_file {} does not read ({error})", path.display()),
+            "name a PEM file of certificates",
+        )
     })?;
     Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
 }
@@ -145,7 +161,11 @@ fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
     if major.is_some_and(|major| major >= MAJOR_VERSION_MIN) {
         return Ok(());
     }
-    Err(misconfigured(address, &format!("it is Redis {version}"), "votekit wants Redis 7.0 or later"))
+    Err(misconfigured(
+        address,
+        &format!("it is Redis {version}"),
+        "votekit wants Redis 7.0 or later",
+    ))
 }
 
 /// Whatever the library says, in words that tell an operator what to mend.
@@ -154,32 +174,47 @@ fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     let lower = text.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    let secret = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm))
-        || has(&["noauth", "wrongpass", "authentication required"]);
+    let secret = matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm)
+    ) || has(&["noauth", "wrongpass", "authentication required"]);
     let (reason, hint) = match error.kind() {
-        ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
-            return EngineError::Unavailable { engine: ENGINE, reason: format!("{address}: {text}") };
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown,
+        ) => {
+            return EngineError::Unavailable {
+                engine: ENGINE,
+                reason: format!("{address}: {text}"),
+            };
         }
         _ if secret => ("it refuses the user or the password".to_owned(), PASSWORD_HINT),
         _ if error.is_connection_refusal() || has(&["connection refused"]) => {
             ("nothing listens there".to_owned(), "is Redis running, and are host and port right?")
         }
-        _ if has(&["lookup", "name or service", "nodename", "resolve"]) => {
-            ("the host has no address".to_owned(), "is its name spelled right, and does this machine's name service know it?")
-        }
+        _ if has(&["lookup", "name or service", "nodename", "resolve"]) => (
+            "the host has no address".to_owned(),
+            "is its name spelled right, and does this machine's name service know it?",
+        ),
         _ if has(&["unknownissuer", "certificate"]) => (
             format!("its certificate is not trusted ({text})"),
             "name the authority that signed it with ?ca_file=FILE, and the host as the certificate names it",
         ),
         _ if address.is_tls() && (error.is_io_error() || has(&["tls", "corrupt", "handshake"])) => {
-            (format!("it does not speak TLS ({text})"), "without TLS the address begins with redis://")
+            (
+                format!("it does not speak TLS ({text})"),
+                "without TLS the address begins with redis://",
+            )
         }
         _ if has(&["in cluster mode"]) => return no_database(address),
         _ if has(&["db index", "switch database"]) => (
             format!("there is no such database ({text})"),
             "leave the number out, or name one that the server has (its setting `databases`)",
         ),
-        _ if error.is_timeout() => ("it does not answer".to_owned(), "is the host right, and is it reachable from here?"),
+        _ if error.is_timeout() => {
+            ("it does not answer".to_owned(), "is the host right, and is it reachable from here?")
+        }
         _ if error.is_io_error() || error.kind() == ErrorKind::Parse => (
             format!("it does not speak as Redis does ({text})"),
             "is it the right port? Where Redis wants TLS the address begins with rediss://",
@@ -193,9 +228,17 @@ const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better,
 
 fn no_database(address: &ServiceAddress) -> EngineError {
     let reason = format!("it is a cluster, which has no database {}", address.path());
-    misconfigured(address, &reason, "leave the number out; installations that share a cluster differ by ?prefix=NAME")
+    misconfigured(
+        address,
+        &reason,
+        "leave the number out; installations that share a cluster differ by ?prefix=NAME",
+    )
 }
 
 fn misconfigured(address: &ServiceAddress, reason: &str, hint: &str) -> EngineError {
-    EngineError::Misconfigured { engine: ENGINE, reason: format!("{address}: {reason}"), hint: hint.to_owned() }
+    EngineError::Misconfigured {
+        engine: ENGINE,
+        reason: format!("{address}: {reason}"),
+        hint: hint.to_owned(),
+    }
 }
