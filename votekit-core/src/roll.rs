@@ -59,5 +59,7 @@ pub use warning::{RollWarning, short_codes};
 #[cfg(test)]
 mod model_test;
 #[cfg(test)]
+mod supplement_test;
+#[cfg(test)]
 #[path = "roll_test.rs"]
 mod tests;

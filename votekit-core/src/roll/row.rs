@@ -277,14 +277,18 @@ impl<'a> RawRow<'a> {
     /// A row of wrong structure that runs over lines has most likely taken in the rows behind it.
     #[cold]
     fn structure_fault(&self, header: &RollHeader, field: Field, rule: RowRule) -> RowFault {
-        match self.quoted_lines() {
-            Some((place, lines)) if !rule.loses_place() => RowFault {
-                line: self.line,
-                field: header.field_at(place),
-                rule: RowRule::QuoteRunsOn { lines },
-            },
-            _ => self.fault_in(field, rule),
+        if rule.loses_place() {
+            return self.fault_in(field, rule);
         }
+        if let Some((place, lines)) = self.quoted_lines() {
+            return self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines });
+        }
+        let end = self.bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+        let rule = match memchr(b'\r', &self.bytes[..end]) {
+            Some(_) => RowRule::CarriageReturn,
+            None => rule,
+        };
+        self.fault_in(field, rule)
     }
 
     /// Refuses quoted text that holds a whole row of the table: two quotation marks out of place
