@@ -206,7 +206,7 @@ fn a_supplement_reports_what_it_changed_and_what_was_refused() {
     let again = desk.run(&[&["load", "supplement", "--json"][..], &office].concat());
     assert_eq!(
         again.json()["laws"][0],
-        serde_json::json!({ "law_id": LAW, "keys": 2, "outcome": "unchanged", "registered": 6 })
+        serde_json::json!({ "law_id": LAW, "keys": 3, "outcome": "unchanged", "registered": 6 })
     );
     assert_eq!(again.stderr, "");
     // The next one, as a program reads it.
