@@ -88,18 +88,24 @@ impl CodeLengths {
         self.0.keys().next().copied()
     }
 
-    /// The codes that are shorter than the usual ones: those of one length which more than half
-    /// have, and which none exceeds. Where lengths differ by design there is no such length.
-    /// `others` are codes of the same law in another file, which count for what is usual.
+    /// The codes that are shorter than the usual ones: the length that more than half have. A
+    /// spreadsheet shortens codes and lengthens none, so where as many are longer the lengths differ
+    /// by design. `others` are codes of the same law in another file, which count for what is usual.
     #[must_use]
     pub fn shorter_than_usual(&self, others: &Self) -> Option<ShortCodes> {
         let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
         for (length, found) in self.0.iter().chain(&others.0) {
             *counts.entry(*length).or_default() += found.count;
         }
-        let (usual, usual_count) =
-            counts.last_key_value().map(|(length, count)| (*length, *count))?;
-        if 2 * usual_count <= counts.values().sum() {
+        let (usual, usual_count) = counts
+            .iter()
+            .max_by_key(|(_, count)| **count)
+            .map(|(length, count)| (*length, *count))?;
+        let sum =
+            |range: &mut dyn Iterator<Item = (&u32, &u64)>| range.map(|(_, count)| *count).sum();
+        let shorter: u64 = sum(&mut counts.range(..usual));
+        let longer: u64 = sum(&mut counts.range(usual + 1..));
+        if usual_count <= shorter + longer || shorter <= longer {
             return None;
         }
         let mut short = ShortCodes { count: 0, lines: vec![], usual, usual_count };
@@ -140,6 +146,14 @@ mod tests {
         {
             assert_eq!(lengths(design).shorter_than_usual(&CodeLengths::default()), None);
         }
+    }
+
+    #[test]
+    fn one_code_too_long_hides_no_short_ones() {
+        let codes: Vec<_> = [7, 8, 8, 8, 8, 9, 7].into_iter().zip(2..).collect();
+        let short =
+            lengths(&codes).shorter_than_usual(&CodeLengths::default()).expect("short codes");
+        assert_eq!((short.count, short.lines, short.usual_count), (2, vec![2, 8], 4));
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub enum RowRule {
     /// Something stands between a closing quotation mark and the next comma.
     #[error("a quotation mark is out of place")]
     QuoteStray,
-    /// Quoted text runs over line ends and does not end as a field, or encloses a whole row.
+    /// Quoted text runs over line ends and does not end as a field, or makes one row of several.
     #[error(
         "a quotation mark seems to be missing: the quoted text runs over {} and takes in other rows",
         Lines(*.lines)
@@ -324,6 +324,12 @@ pub enum RollError {
         /// The column.
         field: Field,
     },
+    /// Quotation marks make rows a part of the header.
+    #[error("line {line}: a quotation mark seems to be missing: the header takes in rows")]
+    HeaderRunsOn {
+        /// The header's line.
+        line: u64,
+    },
     /// A record that never ends, most often for want of a closing quotation mark.
     #[error(
         "line {line}: the row that starts here is longer than {limit} bytes: is a quotation mark missing?"
@@ -362,6 +368,7 @@ impl RollError {
             Self::HeaderMissing { cause, table, .. } => return Some(cause.hint(*table)),
             Self::Empty { table } => return Some(names_columns(*table)),
             Self::HeaderTwice { .. } => "delete or rename one of the two columns",
+            Self::HeaderRunsOn { .. } => "look for a quotation mark (\") too many in the header",
             Self::Row(fault) => return fault.rule.hint().map(str::to_owned),
             _ => return None,
         };

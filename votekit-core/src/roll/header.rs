@@ -1,5 +1,7 @@
 //! Finding the columns.
 
+use memchr::memchr;
+
 use super::fault::{Field, HeaderCause, RollError};
 use super::invisible;
 use super::row::{RawRecord, Rows};
@@ -55,7 +57,11 @@ impl RollHeader {
                 RollError::HeaderMissing { line, field, cause, table }
             })?;
         }
-        Ok(Some(Self { table, places, columns }))
+        let header = Self { table, places, columns };
+        if memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
+            return Err(RollError::HeaderRunsOn { line });
+        }
+        Ok(Some(header))
     }
 
     /// What the table is.

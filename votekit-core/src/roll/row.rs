@@ -1,6 +1,7 @@
 //! Walking the records of a chunk: one pass over the bytes, nothing allocated.
 
 use memchr::memchr;
+use zeroize::Zeroizing;
 
 use super::fault::{Field, RowFault, RowRule};
 use super::header::{REQUIRED_MAX, RollHeader};
@@ -202,6 +203,11 @@ impl std::fmt::Debug for Rows<'_> {
 }
 
 impl RawRecord<'_> {
+    /// Whether one of its lines is a row of the table by itself.
+    pub(super) fn holds_row(&self, header: &RollHeader) -> bool {
+        self.bytes.split(|byte| *byte == b'\n').any(|line| is_whole_row(line, header))
+    }
+
     /// Whether an unquoted field holds a carriage return before its end.
     pub(super) fn has_lone_carriage_return(&self) -> bool {
         let mut found = false;
@@ -291,19 +297,18 @@ impl<'a> RawRow<'a> {
         self.fault_in(field, rule)
     }
 
-    /// Refuses quoted text that holds a whole row of the table: two quotation marks out of place
-    /// make a field of all that stands between them.
+    /// Refuses a record that is made of several rows: two quotation marks out of place make one
+    /// field of all that stands between them.
     #[cold]
     fn check_quoted_lines(&self, header: &RollHeader) -> Result<(), RowFault> {
-        let mut fault = None;
-        Rows::new(self.bytes, self.line).next_record(|place, field| {
-            let mut behind = field.bytes.split(|byte| *byte == b'\n').skip(1);
-            if field.quoted && behind.any(|line| is_whole_row(line, header)) {
-                let rule = RowRule::QuoteRunsOn { lines: super::chunk::count_lines(field.bytes) };
-                fault = fault.or(Some(self.fault_in(header.field_at(place), rule)));
+        let whole =
+            self.bytes.split(|byte| *byte == b'\n').filter(|line| is_whole_row(line, header));
+        match self.quoted_lines() {
+            Some((place, lines)) if whole.count() > 1 => {
+                Err(self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines }))
             }
-        });
-        fault.map_or(Ok(()), Err)
+            _ => Ok(()),
+        }
     }
 
     /// The first field that runs over lines, and over how many line ends.
@@ -359,15 +364,17 @@ pub(super) fn holds_lone_carriage_return(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', bytes).any(|place| bytes.get(place + 1) != Some(&b'\n'))
 }
 
-/// Whether a line, taken by itself, is a row of the table with a good credential.
+/// Whether a line, taken by itself, is a row of the table with a good credential, as it stands or
+/// without its quotation marks.
 fn is_whole_row(line: &[u8], header: &RollHeader) -> bool {
-    let mut rows = Rows::new(line, 1);
-    let Some(row) = rows.next_row(header) else { return false };
-    let [Some(nas), Some(code), Some(law_id), _] = row.fields else { return false };
-    row.columns == header.columns()
-        && Nas::parse(nas).is_ok()
-        && AccessCode::parse(code).is_ok()
-        && LawId::check(law_id).is_ok()
+    let is_good = |line: &[u8]| {
+        let row = Rows::new(line, 1).next_row(header);
+        let fields = row.map_or([None; REQUIRED_MAX], |row| row.fields);
+        let [Some(nas), Some(code), Some(law_id), _] = fields else { return false };
+        Nas::parse(nas).is_ok() && AccessCode::parse(code).is_ok() && LawId::check(law_id).is_ok()
+    };
+    let unquoted = || line.iter().copied().filter(|byte| *byte != b'"').collect::<Vec<u8>>();
+    is_good(line) || is_good(&Zeroizing::new(unquoted()))
 }
 
 fn without_line_break(bytes: &[u8]) -> &[u8] {
