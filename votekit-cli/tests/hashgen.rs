@@ -319,7 +319,7 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
         format!("nas,code,law_id,nom\n{rows}")
     };
     let closed = roll("\"Roy").replace("AAAA0900,L1,Roy", "AAAA0900,L1,Roy\"");
-    for (text, told) in [
+    for (text, said) in [
         (roll("\"Roy"), "roll.csv: line 4, column 4: a quotation mark is opened and never closed"),
         (
             closed,
@@ -331,8 +331,8 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
         let skip =
             ["hashgen", "roll.csv", "--out", "d", "--on-error", "skip", "--max-rejects", "100%"];
         desk.run(&skip)
-            .fails(3, &[told, "rows behind it may be lost", "nothing was written", "hint: "]);
-        desk.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[told, "nothing was written"]);
+            .fails(3, &[said, "rows behind it may be lost", "nothing was written", "hint: "]);
+        desk.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[said, "nothing was written"]);
         assert_eq!(desk.names(), ["roll.csv"]);
     }
 }

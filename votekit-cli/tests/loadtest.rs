@@ -52,7 +52,7 @@ fn loadtest(url: &str, roll: &Path, more: &[&str]) -> Output {
 fn a_roll_that_hashgen_refuses_is_refused_in_the_same_words() {
     let folder = tempfile::tempdir().expect("folder");
     let roll = folder.path().join("roll.csv");
-    for (text, told) in [
+    for (text, said) in [
         (
             "nas,code,law_id\r000000042,SECRET42,L1\r",
             "the lines end with a carriage return (CR) alone",
@@ -83,7 +83,7 @@ fn a_roll_that_hashgen_refuses_is_refused_in_the_same_words() {
             (Some(3), Some(3)),
             "{refused_text}"
         );
-        assert!(refused_text.contains(told) && !refused_text.contains("SECRET"), "{refused_text}");
+        assert!(refused_text.contains(said) && !refused_text.contains("SECRET"), "{refused_text}");
         // But for what was not done, and what one can do about it here.
         let place =
             |text: &str| text.lines().find(|line| line.contains("line ")).map(str::to_owned);

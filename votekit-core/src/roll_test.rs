@@ -277,7 +277,7 @@ fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
             assert_eq!(cut.0.faults, hashed.faults);
         }
     }
-    // A quoted text of several lines is no fault, and a bad row that holds one hides nothing.
+    // Quoted text of several lines is good, and a bad row that holds some hides nothing.
     let text = rows("\"Roy\nJean, \"\"Ti\"\"\n123\"", "1,\"AB\nC\",L1,Roy");
     let hashed = hash(text.as_bytes());
     assert_eq!(hashed.faults.len(), 1);

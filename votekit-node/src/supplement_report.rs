@@ -2,7 +2,7 @@
 //!
 //! The log's leaf counts additions, revocations and refusals in sums. What officials need is finer:
 //! whether a refused revocation was of a used code, in which case the elector has voted, or of a
-//! code that nobody was sent.
+//! code that was never sent.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -89,8 +89,9 @@ impl CodeLengths {
     }
 
     /// The codes that are shorter than the usual ones: the length that more than half have. A
-    /// spreadsheet shortens codes and lengthens none, so where as many are longer the lengths differ
-    /// by design. `others` are codes of the same law in another file, which count for what is usual.
+    /// spreadsheet shortens codes and lengthens none, so where as many are longer the lengths
+    /// differ by design. `others` are codes of the same law in another file, which count for what
+    /// is usual.
     #[must_use]
     pub fn shorter_than_usual(&self, others: &Self) -> Option<ShortCodes> {
         let mut counts: BTreeMap<u32, u64> = BTreeMap::new();

@@ -172,7 +172,8 @@ proptest! {
         // So does the reader of rows.
         let mut credentials = Vec::new();
         let faults = read_table(text.as_slice(), Table::Roll, &RollRules::default(), |row| {
-            credentials.push((row.number, [row.nas.as_bytes(), row.code.as_bytes(), row.law_id.as_bytes()].concat()));
+            let fields = [row.nas.as_bytes(), row.code.as_bytes(), row.law_id.as_bytes()];
+            credentials.push((row.number, fields.concat()));
         });
         let first = usize::from(with_note);
         let good = (1..).zip(&records).filter(|(_, record)| record[first].len() == 9);
@@ -186,8 +187,8 @@ proptest! {
         prop_assert_eq!(credentials, good);
     }
 
-    /// Quotation marks and carriage returns that do not belong there, anywhere in the file: each row
-    /// is read, or is a bad row, or the file is refused for more than that row.
+    /// Quotation marks and carriage returns that do not belong there, anywhere in the file: each
+    /// row is read, or is a bad row, or the file is refused for more than that row.
     #[test]
     fn no_row_is_lost_without_a_word(
         note_place in 0_usize..4, notes in prop::collection::vec("[a-z]{0,3}", 1..8),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::credential::{CredentialHasher, Pepper};
+use crate::credential::{Credential, CredentialHasher, Pepper};
 use crate::registry::{self, Electorate, KeyList, Standing};
 
 fn gathered(rows: &str) -> GatheredRoll {
@@ -187,9 +187,9 @@ proptest! {
         for elector in 0..6_u32 {
             let live = (0..4_u8).filter(|code| {
                 let (nas, code) = (format!("{:09}", 111 + elector), format!("CODE{code}X"));
-                let credential = crate::credential::Credential::parse(nas.as_bytes(), code.as_bytes(), b"L1")
-                    .expect("well formed");
-                let key = hasher.registry_key(&credential.nas, &credential.code, &credential.law_id);
+                let Credential { nas, code, law_id } =
+                    Credential::parse(nas.as_bytes(), code.as_bytes(), b"L1").expect("well formed");
+                let key = hasher.registry_key(&nas, &code, &law_id);
                 electorate.look_up(&key) == Standing::First
             });
             prop_assert!(live.count() <= 1);

@@ -1,5 +1,5 @@
-//! Many votes from a CSV file, checked whole before the first is cast; an outcome a row, without NAS
-//! or code.
+//! Many votes from a CSV file, checked whole before the first is cast; an outcome a row, without
+//! NAS or code.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -102,7 +102,7 @@ impl Chain {
         Ok(PriorFiles { roll: self.read_root(args, roll, hasher, pool)?, supplements })
     }
 
-    /// Reads the roll as it was read when it was hashed: its laws, and with or without check digits.
+    /// Reads the roll as it was read when it was hashed: its laws, with or without check digits.
     fn read_root(
         &self,
         args: &Args,
