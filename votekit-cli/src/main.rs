@@ -29,6 +29,7 @@ mod recount;
 mod services_args;
 #[cfg(feature = "services")]
 mod shared_registry;
+mod table_error;
 
 use std::process::ExitCode;
 

@@ -21,7 +21,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
         " duplicate ",
         " unknown ",
         " revoked ",
-        " malformed ",
+        " refused ",
         " repeated ",
         "The result (turnout ",
         "Verified: bundle and receipt, against the pinned policy",

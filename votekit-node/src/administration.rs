@@ -31,6 +31,7 @@ use crate::retry::until_definite;
 use crate::roll_store;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
+use crate::supplement_report::{LiveBefore, SupplementReport};
 use crate::view::{ElectionView, EpochView, NodeView};
 
 /// The shortest access code of a binding election.
@@ -126,6 +127,9 @@ pub struct LoadedLaw {
     pub outcome: LoadOutcome,
     /// Electors registered for the election now; 0 while there is none.
     pub registered: u64,
+    /// What a supplement changed; absent for a roll, and for what had been loaded before.
+    #[serde(flatten)]
+    pub changes: Option<SupplementReport>,
 }
 
 /// What became of a roll.
@@ -486,11 +490,26 @@ impl Node {
         self.shared.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
-            let (outcome, registered) = match self.shared.election(&row.law_id) {
-                None => (LoadOutcome::Kept, 0),
+            let content = match manifest.is_supplement() {
+                true => roll_store::content(&self.shared.folder, &manifest.digest(), &row.law_id)?,
+                false => None,
+            };
+            let content = content.as_ref();
+            let (outcome, registered, changes) = match self.shared.election(&row.law_id) {
+                None => (LoadOutcome::Kept, 0, content.and_then(SupplementReport::planned)),
                 Some(cell) => {
+                    let before = match content {
+                        Some(RollContent::Supplement(changes)) => {
+                            Some(LiveBefore::new(changes, cell.chronicle().await.electorate()))
+                        }
+                        _ => None,
+                    };
                     let outcome = self.take_effect(&cell, &manifest).await?;
-                    (outcome, cell.committed().results.registered)
+                    let changes = match before.filter(|_| outcome == LoadOutcome::Loaded) {
+                        Some(before) => Some(before.compare(cell.chronicle().await.electorate())),
+                        None => None,
+                    };
+                    (outcome, cell.committed().results.registered, changes)
                 }
             };
             laws.push(LoadedLaw {
@@ -498,6 +517,7 @@ impl Node {
                 keys: row.registered,
                 outcome,
                 registered,
+                changes,
             });
         }
         let peppered = manifest.body().scheme == HashScheme::HmacSha256;

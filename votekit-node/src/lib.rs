@@ -43,6 +43,7 @@ mod scrubbing;
 mod sealing;
 mod snapshots;
 mod staging;
+mod supplement_report;
 mod validation;
 mod view;
 
@@ -58,4 +59,5 @@ pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
 pub use roll_store::{CheckedRoll, RollError};
+pub use supplement_report::SupplementReport;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

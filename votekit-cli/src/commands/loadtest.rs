@@ -19,6 +19,7 @@ use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::progress;
+use crate::table_error::{self, BadRows};
 
 /// Put a running node under load
 ///
@@ -382,11 +383,18 @@ fn command_error(error: LoadError, roll: &Path) -> CommandError {
     match error {
         LoadError::File { path, source } if path == roll => CommandError::reading(&path, &source),
         LoadError::File { path, source } => CommandError::writing(&path, &source),
-        LoadError::RollFormat { .. }
-        | LoadError::RollColumn { .. }
-        | LoadError::RollField { .. }
-        | LoadError::RollEmpty { .. }
-        | LoadError::RollTooLarge { .. } => CommandError::bad_input(message),
+        LoadError::Roll { path, source } => {
+            table_error::unreadable(&path.display().to_string(), &source)
+        }
+        LoadError::RollRows { path, faults } => {
+            let name = path.display().to_string();
+            let (files, hint) = ([(name.as_str(), faults.as_slice())], "mend these rows");
+            let refused = BadRows { files: &files, outcome: "nothing was sent", hint }.refuse();
+            refused.err().unwrap_or_else(|| CommandError::bad_input(message))
+        }
+        LoadError::RollEmpty { .. } | LoadError::RollTooLarge { .. } => {
+            CommandError::bad_input(message)
+        }
         LoadError::RollTooSmall { .. } => CommandError::bad_input(message)
             .hint("make a larger roll (votekit roll sample), or lower --rate, --duration or raise --duplicates"),
         LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => CommandError::usage(message),
