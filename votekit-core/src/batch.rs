@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::ballot::{
     BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
@@ -178,7 +179,8 @@ impl Batch {
             bytes.extend_from_slice(envelope.hash.as_bytes());
             bytes.extend_from_slice(&envelope.received.0.to_be_bytes());
         }
-        let choices: Vec<ChoiceIndex> = envelopes.iter().map(|envelope| envelope.choice).collect();
+        let choices: Zeroizing<Vec<ChoiceIndex>> =
+            Zeroizing::new(envelopes.iter().map(|envelope| envelope.choice).collect());
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
         let digest = Digest::of(&bytes);
