@@ -220,7 +220,13 @@ fn refused(connection: &mut Connection, voted: usize, unknown: usize) {
     connection.post("", &[&body(&nas, &code, "oui").replace('}', &format!(",\"{nas}\":1}}"))], 400);
     connection.post("", &[&format!("{{\"nas\":{nas},\"code\":\"{code}\"}}")], 400);
     connection.post("", &[&body(&nas, &code, "oui")[..40]], 400);
-    connection.post("content-type: text/plain\r\n", &[&body(&nas, &code, "oui")], 415);
+    let text = body(&nas, &code, "oui");
+    connection.send(&format!(
+        "POST /api/v1/vote HTTP/1.1\r\nhost: node\r\ncontent-type: text/plain\r\n\
+         content-length: {}\r\n\r\n{text}",
+        text.len()
+    ));
+    assert_eq!(connection.answer().0, 415);
 }
 
 /// Asserts that nothing is found, once the tasks have finished.
