@@ -17,7 +17,7 @@ use serde_json::Value;
 use support::Desk;
 use support::node::Node;
 use support::poll::LAW;
-use support::process_memory::{as_root, find};
+use support::process_memory::{Needle, as_root, find};
 
 /// Votes on each node: many times as many as there are connections, so that buffers are reused.
 const ELECTORS: usize = 300;
@@ -44,17 +44,16 @@ fn elector(place: usize) -> Elector {
 }
 
 /// Texts that only a vote brings into the memory of a node.
-fn canaries() -> Vec<(&'static str, Vec<u8>)> {
-    // NAS one by one, since five digits alone may stand in any number.
-    let nas = (0..2 * ELECTORS + 1).map(|place| ("a NAS", elector(place).nas.into_bytes()));
-    let others = [
-        ("a NAS as written", "907-310-".to_owned()),
-        ("an escaped NAS", format!("\\u0039{}", &NAS_START[1..])),
-        ("a code", CODE_START.to_owned()),
-        ("a code as written", CODE_START.to_lowercase()),
-        ("a body", format!("{{\"nas\":\"{}", &NAS_START[..3])),
-    ];
-    nas.chain(others.map(|(name, text)| (name, text.into_bytes()))).collect()
+fn canaries() -> Vec<Needle> {
+    let text = |name, text: &str| Needle::bytes(name, text.as_bytes());
+    vec![
+        Needle::number("a NAS", NAS_START, 4),
+        text("a NAS as written", "907-310-"),
+        text("an escaped NAS", &format!("\\u0039{}", &NAS_START[1..])),
+        text("a code", CODE_START),
+        text("a code as written", &CODE_START.to_lowercase()),
+        text("a body", &format!("{{\"nas\":\"{}", &NAS_START[..3])),
+    ]
 }
 
 /// A poll of electors with known credentials, open, in the folder `node`.
@@ -231,7 +230,7 @@ fn refused(connection: &mut Connection, voted: usize, unknown: usize) {
 
 /// Asserts that nothing is found, once the tasks have finished.
 #[track_caller]
-fn holds_none(node: &Node, needles: &[(&str, Vec<u8>)]) {
+fn holds_none(node: &Node, needles: &[Needle]) {
     let mut found = Vec::new();
     for _ in 0..SEARCHES {
         found = find(node.id(), needles);
@@ -265,7 +264,7 @@ fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) 
     ));
     std::thread::sleep(SEARCH_PAUSE);
     let found = find(node.id(), &canaries).join("\n");
-    assert!(found.contains("a NAS at") && found.contains("a body at"), "found only: {found}");
+    assert!(found.contains("a NAS at ") && found.contains("a body at "), "found only: {found}");
     under_way.send(&again[60..]);
     assert_eq!(under_way.answer().0, 202);
     holds_none(node, &canaries);
@@ -316,7 +315,7 @@ fn log_line(node: &Node, event: &str) -> Value {
 
 /// Forms in which a secret key stands in memory: its halves, its digits, and under the two constants
 /// of HMAC.
-fn key_needles(desk: &Desk) -> Vec<(&'static str, Vec<u8>)> {
+fn key_needles(desk: &Desk) -> Vec<Needle> {
     let mut needles = Vec::new();
     for kind in ["ballot", "request"] {
         let text = String::from_utf8(desk.read(&format!("node/keys/{kind}/{LAW}"))).expect("text");
@@ -324,11 +323,11 @@ fn key_needles(desk: &Desk) -> Vec<(&'static str, Vec<u8>)> {
         let key = const_hex::decode(digits).expect("64 hexadecimal digits");
         let padded = |pad: u8| key[..16].iter().map(|byte| byte ^ pad).collect::<Vec<u8>>();
         needles.extend([
-            ("the first half of a key", key[..16].to_vec()),
-            ("the second half of a key", key[16..].to_vec()),
-            ("the digits of a key", digits.as_bytes()[..32].to_vec()),
-            ("the inner key of an HMAC", padded(0x36)),
-            ("the outer key of an HMAC", padded(0x5c)),
+            Needle::bytes("the first half of a key", &key[..16]),
+            Needle::bytes("the second half of a key", &key[16..]),
+            Needle::bytes("the digits of a key", &digits.as_bytes()[..32]),
+            Needle::bytes("the inner key of an HMAC", &padded(0x36)),
+            Needle::bytes("the outer key of an HMAC", &padded(0x5c)),
         ]);
     }
     needles

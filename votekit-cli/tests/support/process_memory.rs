@@ -34,6 +34,39 @@ pub(crate) fn as_root(test: &str, body: impl FnOnce()) {
     assert!(status.success(), "in a user namespace: {status}");
 }
 
+/// What is searched for.
+pub(crate) struct Needle {
+    name: &'static str,
+    start: Finder<'static>,
+    digits: usize,
+}
+
+impl Needle {
+    /// These bytes.
+    pub(crate) fn bytes(name: &'static str, bytes: &[u8]) -> Self {
+        Self { name, start: Finder::new(bytes).into_owned(), digits: 0 }
+    }
+
+    /// Any number that begins with these digits and goes on with so many further ones.
+    pub(crate) fn number(name: &'static str, start: &str, digits: usize) -> Self {
+        Self { digits, ..Self::bytes(name, start.as_bytes()) }
+    }
+
+    fn places<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let is_whole = |place: &usize| {
+            let end = place + self.start.needle().len();
+            let rest = bytes.get(end..end + self.digits);
+            let is_digit =
+                |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
+            self.digits == 0
+                || rest.is_some_and(|rest| rest.iter().all(u8::is_ascii_digit))
+                    && !is_digit(place.checked_sub(1))
+                    && !is_digit(Some(end + self.digits))
+        };
+        self.start.find_iter(bytes).filter(is_whole)
+    }
+}
+
 /// A region of memory that the process may write.
 struct Region {
     start: u64,
@@ -43,8 +76,7 @@ struct Region {
 
 /// Every place where one of the needles stands, described.
 #[track_caller]
-pub(crate) fn find(process: u32, needles: &[(&str, Vec<u8>)]) -> Vec<String> {
-    let finders: Vec<_> = needles.iter().map(|(name, bytes)| (*name, Finder::new(bytes))).collect();
+pub(crate) fn find(process: u32, needles: &[Needle]) -> Vec<String> {
     let memory = File::open(format!("/proc/{process}/mem")).expect("root reads any memory");
     let mut found = Vec::new();
     let mut read_bytes = 0;
@@ -56,14 +88,10 @@ pub(crate) fn find(process: u32, needles: &[(&str, Vec<u8>)]) -> Vec<String> {
             // The process goes on, and may give a region back meanwhile.
             if memory.read_exact_at(&mut bytes, start).is_ok() {
                 read_bytes += length;
-                for (name, finder) in &finders {
-                    found.extend(finder.find_iter(&bytes).map(|place| {
-                        format!(
-                            "{name} at {:x} in {}: {}",
-                            start + place as u64,
-                            region.name,
-                            around(&bytes, place)
-                        )
+                for needle in needles {
+                    found.extend(needle.places(&bytes).map(|place| {
+                        let (address, around) = (start + place as u64, around(&bytes, place));
+                        format!("{} at {address:x} in {}: {around}", needle.name, region.name)
                     }));
                 }
             }
