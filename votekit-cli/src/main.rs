@@ -4,6 +4,7 @@
 //! `error` maps what went wrong to exit codes. Data goes to standard output, everything else to
 //! standard error.
 
+mod allocator;
 #[cfg(feature = "node")]
 mod archive_source;
 mod atomic_output;

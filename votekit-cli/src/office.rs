@@ -13,6 +13,7 @@ use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::engine::EngineError;
 #[cfg(feature = "services")]
 use votekit_node::engine::services::url::AddressError;
+use votekit_node::memory::overwriting_stack;
 use votekit_node::node::{AdminError, Node, NodeError};
 use votekit_node::{CreateElection, ElectionView, LoadReport, NodeView, OpenElection, RollError};
 use zeroize::Zeroizing;
@@ -265,7 +266,7 @@ pub(crate) fn run<T>(
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
             CommandError::configuration(format!("the system gives no threads: {error}"))
         })?;
-    runtime.block_on(work)
+    runtime.block_on(overwriting_stack(work))
 }
 
 /// Opens the office, does one thing in it, and leaves it whatever came of it.

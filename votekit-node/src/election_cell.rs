@@ -25,6 +25,7 @@ use crate::data_folder::{DataFolder, FolderError};
 use crate::engine::{Head, StagingId};
 use crate::intake::Submission;
 use crate::lease::Lease;
+use crate::memory::stack_used;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
@@ -66,12 +67,14 @@ pub(crate) struct ElectionSecrets {
 impl ElectionSecrets {
     /// Those of an election that exists; `None` once they have been destroyed.
     pub(crate) fn read(folder: &DataFolder, law_id: &LawId) -> Result<Option<Self>, NodeError> {
+        stack_used();
         let keys = folder.ballot_key(law_id)?.zip(folder.request_key(law_id)?);
         Ok(keys.map(|(ballot_key, request_key)| Self { ballot_key, request_key }))
     }
 
     /// Those of a new election.
     pub(crate) fn make(folder: &DataFolder, law_id: &LawId) -> Result<Self, FolderError> {
+        stack_used();
         Ok(Self {
             ballot_key: folder.make_ballot_key(law_id)?,
             request_key: folder.make_request_key(law_id)?,
@@ -230,6 +233,7 @@ impl ElectionCell {
     }
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
     }
@@ -241,12 +245,14 @@ impl ElectionCell {
         choice: ChoiceIndex,
         key: &[u8],
     ) -> Option<RequestId> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
     }
 
     /// The token that shows that its holder sent a request.
     pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
     }

@@ -12,10 +12,12 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 use votekit_core::instant::UnixMinutes;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{Conflict, EngineError, NoLease};
 use crate::lease;
+use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::Shared;
 use crate::random::SystemRandom;
@@ -33,7 +35,9 @@ pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 /// What goes into an election's intake.
 pub(crate) enum Submission {
     /// A vote, and where to say that it is durable.
-    Vote(Envelope, oneshot::Sender<Result<(), IntakeError>>),
+    ///
+    /// Boxed: a channel reuses its blocks without a free, and so would keep choices beside hashes.
+    Vote(Box<Zeroizing<Envelope>>, oneshot::Sender<Result<(), IntakeError>>),
     /// Everything before this is to be published, then the epoch ends: no vote is taken any more.
     Finish(oneshot::Sender<Result<(), EngineError>>),
 }
@@ -67,6 +71,13 @@ pub(crate) struct Intake {
 }
 
 type Voter = oneshot::Sender<Result<(), IntakeError>>;
+
+/// Empties the list of a batch. It is used for the next batch too, so the choices in it are
+/// overwritten first.
+fn forget(envelopes: &mut Vec<Envelope>) {
+    envelopes.iter_mut().for_each(Zeroize::zeroize);
+    envelopes.clear();
+}
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
@@ -131,7 +142,7 @@ impl Intake {
                     let _ = voter.send(Err(IntakeError::Finished));
                     return None;
                 }
-                envelopes.push(envelope);
+                envelopes.push(**envelope);
                 voters.push(voter);
             }
             Submission::Finish(reply) => return Some(reply),
@@ -193,7 +204,7 @@ impl Intake {
                 }
             }
         }
-        envelopes.clear();
+        forget(envelopes);
     }
 
     /// The epoch to publish in, with a lease that lasts.
@@ -244,6 +255,7 @@ impl Intake {
             confirmed_through: self.confirmed,
             last,
         };
+        stack_used();
         Batch::seal(
             header,
             envelopes,
@@ -308,5 +320,44 @@ impl Intake {
         self.publish(&batch, &mut Vec::new()).await?;
         self.ended = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use votekit_core::ballot::ChoiceIndex;
+    use votekit_core::credential::CredentialHash;
+    use votekit_core::id::RequestId;
+    use votekit_core::instant::UnixMillis;
+
+    use super::*;
+
+    /// How often a choice stands in the memory of a list: read as another process would, since a
+    /// cleared list gives nothing out.
+    fn choices_left(envelopes: &Vec<Envelope>, choice: ChoiceIndex) -> usize {
+        let mut bytes = vec![0; envelopes.capacity() * size_of::<Envelope>()];
+        let memory = File::open("/proc/self/mem").expect("the memory of this process");
+        let address = envelopes.as_ptr().addr() as u64;
+        memory.read_exact_at(&mut bytes, address).expect("the list is mapped");
+        bytes.windows(2).filter(|pair| **pair == choice.0.to_ne_bytes()).count()
+    }
+
+    #[test]
+    fn a_list_that_is_used_again_keeps_no_choice() {
+        let choice = ChoiceIndex(0xb7c9);
+        let envelope = |number: u8| Envelope {
+            request: RequestId::from_bytes([number; 16]),
+            hash: CredentialHash::from_bytes([number; 32]),
+            received: UnixMillis(0),
+            choice,
+        };
+        let mut envelopes: Vec<Envelope> = (0..100).map(envelope).collect();
+        assert_eq!(choices_left(&envelopes, choice), 100);
+        forget(&mut envelopes);
+        assert!(envelopes.is_empty());
+        assert_eq!(choices_left(&envelopes, choice), 0);
     }
 }

@@ -18,6 +18,7 @@ pub mod data_folder;
 pub mod engine;
 #[cfg(feature = "services")]
 pub mod log_electors;
+pub mod memory;
 pub mod node;
 pub mod node_name;
 

@@ -18,6 +18,7 @@ use votekit_core::election::{State, Timing, Window};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{LawId, RequestId};
 use votekit_core::instant::UnixMillis;
+use zeroize::Zeroizing;
 
 use crate::admission::Admission;
 use crate::clock;
@@ -30,6 +31,7 @@ use crate::epoch_end;
 use crate::intake::{Intake, IntakeError, Submission};
 use crate::leadership::{self, Lead};
 use crate::lease;
+use crate::memory::overwriting_stack;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
 use crate::random::random_request_id;
@@ -103,7 +105,7 @@ impl Shared {
     /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still
     /// deciding.
     fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(task);
+        let task = tokio::spawn(overwriting_stack(task));
         let end = task.abort_handle();
         let shared = Arc::clone(self);
         let watched = tokio::spawn(async move {
@@ -447,7 +449,8 @@ impl Node {
         };
         let (reply, durable) = oneshot::channel();
         self.shared.pending.issue(request, origin);
-        let submission = Submission::Vote(Envelope { request, hash, received, choice }, reply);
+        let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
+        let submission = Submission::Vote(Box::new(envelope), reply);
         if cell.intake.try_send(submission).is_err() {
             self.shared.pending.withdraw(&request);
             return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });

@@ -23,6 +23,7 @@ use votekit_core::instant::UnixMillis;
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
 use crate::inbox::Inbox;
+use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
 use crate::recovery::READ_AT_ONCE;
@@ -321,7 +322,7 @@ impl Sealer {
         work: impl FnOnce(&ElectionCell) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
-        let work = tokio::task::spawn_blocking(move || work(&cell));
+        let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
         work.await
             .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
     }

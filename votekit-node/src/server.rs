@@ -26,6 +26,7 @@ use self::places::{OverShare, Place, Places};
 use crate::config::ConfigError;
 use crate::data_folder::FolderError;
 use crate::http::{self, Api, Gate};
+use crate::memory::overwriting_stack;
 use crate::metrics;
 use crate::node::Node;
 
@@ -269,11 +270,11 @@ impl Listener {
         phase: watch::Receiver<Phase>,
     ) {
         let service = Arc::clone(&self.service);
-        tokio::spawn(async move {
+        tokio::spawn(overwriting_stack(async move {
             let _open = metrics::OpenConnection::count();
             service.serve(stream, peer.ip(), &place, phase).await;
             drop(place);
-        });
+        }));
     }
 }
 

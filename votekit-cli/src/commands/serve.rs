@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY, Role};
+use votekit_node::memory;
 use votekit_node::node_name::NodeName;
 use votekit_node::server::{self, ServeError, Server};
 
@@ -127,6 +128,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let config = config(&args)?;
     server::init_logging(&config.log_level)
         .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
+    // Before the first key is read.
+    memory::protect();
     office::run(async {
         if !args.data.join("votekit.toml").exists() && !args.new {
             return Err(CommandError::bad_input(format!(

@@ -18,6 +18,8 @@ pub(crate) mod http;
 pub(crate) mod node;
 #[cfg(feature = "node")]
 pub(crate) mod poll;
+#[cfg(feature = "node")]
+pub(crate) mod process_memory;
 #[cfg(feature = "services")]
 pub(crate) mod redis;
 

@@ -22,6 +22,7 @@ use super::limits;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::status::{VoteStatusDocument, status_response};
+use crate::memory::stack_used;
 use crate::metrics::{self, Refusal};
 use crate::node::SubmitError;
 use crate::reading::VoteStatus;
@@ -93,21 +94,26 @@ pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body
 
 async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&head.headers)?;
+    let key = idempotency_key(&head.headers)?.map(<[u8]>::to_vec);
+    let wait = Wait::of(&head.headers);
     let config = api.node.config();
     let body =
         limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout())
             .await?;
+    stack_used();
     let vote = VoteRequest::parse(&body)?;
     let throttle = api.node.throttle();
     let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    // Head and body are slices of the connection's read buffer, which is overwritten while the
+    // connection waits, unless it is still in use.
+    drop((head, body));
     let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let origin = throttle.origin(prefix, &vote.credential.nas);
     throttle.check(&origin, Instant::now()).map_err(|retry_after| {
         metrics::vote_refused(Refusal::BackOff);
         Problem::BackOff { retry_after }
     })?;
-    let submitted = api.node.submit(&vote, key, Some(origin)).await;
+    let submitted = api.node.submit(&vote, key.as_deref(), Some(origin)).await;
     let request = submitted.map_err(|error| {
         // A wrong credential has been counted: what it blocked stays blocked.
         if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
@@ -115,7 +121,7 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
         }
         Problem::not_taken(error, api.node.now().minutes())
     })?;
-    let mut response = match Wait::of(&head.headers) {
+    let mut response = match wait {
         None => received(request),
         Some(wait) => decided(api, request, wait).await,
     };

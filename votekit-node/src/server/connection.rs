@@ -21,10 +21,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
+use zeroize::Zeroizing;
 
 use super::activity::WatchedBody;
 use super::places::Place;
 use crate::http::Gate;
+use crate::memory::OverwritingStream;
 
 /// How far the life of a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +91,10 @@ impl Service {
         place: &Place,
         mut phase: watch::Receiver<Phase>,
     ) {
-        let handshake = tokio::time::timeout(self.limits.header_time, tls.accept(stream));
+        let handshake = tokio::time::timeout(
+            self.limits.header_time,
+            tls.accept(OverwritingStream::new(stream)),
+        );
         let stream = tokio::select! {
             handshake = handshake => handshake,
             () = place.activity().dismissed() => return,
@@ -114,7 +119,8 @@ impl Service {
     {
         let activity = place.activity();
         let service = service_fn(|request| self.answer(request, peer, place));
-        let stream = TokioIo::new(Patient::new(stream, self.limits.stall_time));
+        let stream =
+            TokioIo::new(Patient::new(OverwritingStream::new(stream), self.limits.stall_time));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -265,9 +271,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
             deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER_TIME)),
             bytes_left: LINGER_BYTES_MAX,
         });
-        let mut discarded = [0; 16 * 1024];
+        // The rest of a vote may be among it.
+        let mut discarded = Zeroizing::new([0; 16 * 1024]);
         while leaving.bytes_left > 0 {
-            let mut buffer = ReadBuf::new(&mut discarded);
+            let mut buffer = ReadBuf::new(&mut *discarded);
             match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
                     leaving.bytes_left = leaving.bytes_left.saturating_sub(buffer.filled().len());

@@ -26,11 +26,12 @@ const SOURCE_FOLDERS: [&str; 8] = [
 ];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 7] = [
+const OTHER_TESTS: [(&str, &str); 8] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
     ("interruption", "interrupts verbs that make files"),
+    ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
