@@ -14,12 +14,13 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 8] = [
+const SOURCE_FOLDERS: [&str; 9] = [
     "votekit-core",
     "votekit-node",
     "votekit-cli",
     "loadtests",
     "checker",
+    "childguard",
     "faultdisk",
     "xtask",
     "fuzz",
