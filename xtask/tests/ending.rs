@@ -5,16 +5,17 @@ mod support;
 use std::fs;
 use std::process::Stdio;
 
-use support::{Program, working_in};
+use support::{Program, votekit, working_in};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs chaos until votes are being sent, ends it by a signal, and waits until nothing of it runs.
 fn end_chaos_by(signal: &str) -> TestResult {
-    let program = Program::with_votekit(&format!("chaos-ended-by-{signal}"))?;
+    let program = Program::new(&format!("chaos-ended-by-{signal}"))?;
     // Its second episode is not on a disk that fails: the node comes up at once.
-    let words = ["chaos", "--profile", "dev", "--rounds-per-episode", "4", "--episode", "2"];
+    let words = ["chaos", "--rounds-per-episode", "4", "--episode", "2", "--votekit"];
     let mut chore = program.chore(&words);
+    chore.arg(votekit()?);
     let mut run = chore.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let journal = program.target.join("xtask-files/chaos/episode-2/journal.jsonl");
     program.wait("votes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));

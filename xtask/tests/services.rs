@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use support::{Program, working_in};
+use support::{Program, votekit, working_in};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
@@ -105,9 +105,10 @@ fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
 
 #[test]
 fn servers_and_nodes_end_when_chaos_on_services_is_killed() -> TestResult {
-    let program = Program::with_votekit("services-chaos-killed")?;
-    let mut chore = program.chore(&["chaos", "--engine", "services", "--profile", "dev"]);
-    chore.args(["--faults", "3", "--outage-seconds", "0", "--rate", "20"]);
+    let program = Program::new("services-chaos-killed")?;
+    let mut chore = program.chore(&["chaos", "--engine", "services"]);
+    chore.args(["--faults", "3", "--outage-seconds", "0", "--rate", "20", "--votekit"]);
+    chore.arg(votekit()?);
     let mut run = chore.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let journal = program.target.join("xtask-files/chaos-services/journal.jsonl");
     program.wait("votes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));

@@ -32,19 +32,6 @@ impl Program {
         Ok(Self { target })
     }
 
-    /// As it is new, with a votekit where the program looks for the one that it builds.
-    pub(crate) fn with_votekit(name: &str) -> Result<Self, std::io::Error> {
-        let program = Self::new(name)?;
-        let link = program.target.join("debug/votekit");
-        if link.is_symlink() {
-            fs::remove_file(&link)?;
-        }
-        // There is none yet when this test is run alone: the program builds it.
-        let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("votekit");
-        std::os::unix::fs::symlink(built, link)?;
-        Ok(program)
-    }
-
     /// Ends a chore by a signal.
     pub(crate) fn end(&self, chore: &mut Child, signal: &str) -> Result<(), std::io::Error> {
         let sent = Command::new("kill").args(["-s", signal, &chore.id().to_string()]).status()?;
@@ -114,6 +101,19 @@ impl Drop for Program {
         // After a failed assertion the servers may still run.
         let _ = self.run(&["down"]);
     }
+}
+
+/// The votekit that was built beside this program. There is none when a test is run alone, in a new
+/// target folder.
+pub(crate) fn votekit() -> Result<String, Box<dyn std::error::Error>> {
+    let built = Path::new(env!("CARGO_BIN_EXE_xtask")).with_file_name("votekit");
+    if !built.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.args(["build", "--package", "votekit-cli"]);
+        assert!(childguard::guard(&mut build).status()?.success(), "votekit is not built");
+    }
+    Ok(built.into_os_string().into_string().map_err(|path| format!("{path:?} is no text"))?)
 }
 
 /// The numbers and names of the processes that work in a folder, removed or not.
