@@ -36,6 +36,8 @@ enum Verb {
     Test(test::Arguments),
     /// Write the pages in man/ anew.
     Man,
+    /// Record anew which files exceed the rules of wording, after some got better.
+    Wording,
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
@@ -64,6 +66,7 @@ fn run(verb: Verb) -> ExitCode {
     exit_code(match verb {
         Verb::Test(arguments) => return test::run(&arguments),
         Verb::Man => man::run(),
+        Verb::Wording => test::wording::record(),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),

@@ -167,7 +167,7 @@ fn shared_name(file: &Path) -> Option<String> {
 }
 
 /// Every Rust source of the project, build output left out.
-fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {
         let files = project::files_below(&root.join(folder))?;
