@@ -73,7 +73,7 @@ impl Node {
             .stdout(Stdio::piped())
             .stderr(log_file);
         prepare(&mut command);
-        let child = command.spawn().expect("the node starts");
+        let child = childguard::guard(&mut command).spawn().expect("the node starts");
         let mut node = Self {
             child,
             public: String::new(),

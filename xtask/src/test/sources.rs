@@ -14,12 +14,13 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 8] = [
+const SOURCE_FOLDERS: [&str; 9] = [
     "votekit-core",
     "votekit-node",
     "votekit-cli",
     "loadtests",
     "checker",
+    "childguard",
     "faultdisk",
     "xtask",
     "fuzz",
@@ -167,7 +168,7 @@ fn shared_name(file: &Path) -> Option<String> {
 }
 
 /// Every Rust source of the project, build output left out.
-fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {
         let files = project::files_below(&root.join(folder))?;
