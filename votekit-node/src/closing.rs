@@ -40,9 +40,10 @@ impl Sealer {
         }
         let (reply, finished) = oneshot::channel();
         if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
-            return Err(AdminError::Stopping);
+            return Err(AdminError::OutcomeUnknown);
         }
-        finished.await.map_err(|_| AdminError::Stopping)??;
+        // Whatever becomes of it, the closing is recorded.
+        finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
         self.complete(PATIENCE).await
     }
 

@@ -2,8 +2,8 @@
 //! tasks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
@@ -21,6 +21,7 @@ use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 use votekit_core::results::Results;
 
+use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::data_folder::{DataFolder, FolderError};
 use crate::engine::{Head, StagingId};
 use crate::intake::Submission;
@@ -41,8 +42,11 @@ pub(crate) struct ElectionCell {
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
-    /// The latest stamp that was given out, in unix milliseconds.
-    latest_stamp: AtomicU64,
+    /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
+    pub(crate) clock: HeldClock,
+    passed_closes: PassedCloses,
+    /// Why this node does nothing more for this election, if a fault halted it.
+    halted: OnceLock<String>,
     /// The epoch in use, and the right to answer voters in it.
     lease: Mutex<Option<Lease>>,
     /// Whether the intake was asked to end its epoch, since another node closes the election.
@@ -175,6 +179,7 @@ pub(crate) struct CellParts {
 
 impl ElectionCell {
     pub(crate) fn new(parts: CellParts) -> Self {
+        let floor = parts.committed.results.updated_at.millis().0;
         Self {
             definition: parts.chronicle.definition().clone(),
             secrets: RwLock::new(parts.secrets),
@@ -184,7 +189,9 @@ impl ElectionCell {
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
             sealer: parts.sealer,
-            latest_stamp: AtomicU64::new(0),
+            clock: HeldClock::new(floor, HELD_MAX_MILLIS),
+            passed_closes: PassedCloses::default(),
+            halted: OnceLock::new(),
             lease: Mutex::default(),
             finishing: AtomicBool::new(false),
             staged_at_start: parts.staged_at_start,
@@ -198,12 +205,33 @@ impl ElectionCell {
         &self.definition.law_id
     }
 
+    /// A vote was stamped with this time.
     pub(crate) fn note_stamp(&self, received: UnixMillis) {
-        self.latest_stamp.fetch_max(received.0, Ordering::Relaxed);
+        self.clock.raise(received.0);
     }
 
+    /// The latest stamp that was given out, or the time of the last block.
     pub(crate) fn latest_stamp(&self) -> UnixMillis {
-        UnixMillis(self.latest_stamp.load(Ordering::Relaxed))
+        UnixMillis(self.clock.floor())
+    }
+
+    /// Whether the planned close has ever come: by this clock, or by the log's own times. A clock
+    /// that steps back opens nothing again.
+    pub(crate) fn planned_close_has_passed(&self, committed: &Committed, wall: UnixMillis) -> bool {
+        let now = wall.0.max(self.clock.floor());
+        committed
+            .closes
+            .is_some_and(|closes| self.passed_closes.has_come(closes.millis().0, now))
+    }
+
+    /// Halts the election on this node. Says whether it was not halted before.
+    pub(crate) fn halt(&self, reason: &str) -> bool {
+        self.halted.set(reason.to_owned()).is_ok()
+    }
+
+    /// Why the election is halted on this node, if it is.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
     }
 
     pub(crate) fn committed(&self) -> Arc<Committed> {
@@ -211,6 +239,7 @@ impl ElectionCell {
     }
 
     pub(crate) fn set_committed(&self, committed: Committed) {
+        self.clock.raise(committed.results.updated_at.millis().0);
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
     }
 

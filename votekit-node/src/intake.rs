@@ -254,11 +254,12 @@ impl Intake {
                 }
                 Err(
                     error @ (EngineError::Fatal { .. }
+                    | EngineError::Panicked { .. }
                     | EngineError::Conflict(_)
                     | EngineError::Corrupt { .. }),
                 ) => {
                     tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
-                    self.shared.fail(&error);
+                    self.shared.fail_election(&self.cell, &error);
                     return Err(error);
                 }
                 Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),

@@ -109,7 +109,7 @@ impl Sealer {
             match worked {
                 Ok(Next::GoOn) => {}
                 Ok(Next::Stop) => return,
-                Err(error) => return self.shared.fail(&error),
+                Err(error) => return self.shared.fail_election(&self.cell, &error),
             }
         }
     }
@@ -242,13 +242,13 @@ impl Sealer {
         + Send
         + 'static,
     ) -> Result<(), AdminError> {
-        let made = self.blocking(make).await.inspect_err(|error| self.shared.fail(error))?;
+        let made = self.blocking(make).await.inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
         let block = made.map_err(AdminError::Refused)?;
         let committed =
             self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
             if !(self.shared.is_shared && must_read_again(error)) {
-                self.shared.fail(error);
+                self.shared.fail_election(&self.cell, error);
             }
         })?)
     }

@@ -22,7 +22,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 match staged {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => return shared.fail(&error),
-                    Err(error) => return shared.fail(&format_args!("staging panicked: {error}")),
+                    Err(error) => return shared.fail_by_panic(&format_args!("staging panicked: {error}")),
                 }
             }
             labelled = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => labelled,
