@@ -29,6 +29,8 @@ mod recount;
 mod services_args;
 #[cfg(feature = "services")]
 mod shared_registry;
+#[cfg(feature = "node")]
+mod signals;
 
 use std::process::ExitCode;
 

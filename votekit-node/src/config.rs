@@ -288,7 +288,7 @@ impl Config {
                 return Err(ConfigError::InternalBeyondLoopback { setting, address });
             }
         }
-        if crate::logging::check_level(&self.log_level).is_err() {
+        if crate::logging::check_log_level(&self.log_level).is_err() {
             return Err(ConfigError::LogLevel { level: self.log_level.clone() });
         }
         for (name, value) in [

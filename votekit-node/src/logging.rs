@@ -44,7 +44,7 @@ static QUEUE: OnceLock<Queue> = OnceLock::new();
 /// # Errors
 /// [`LogLevelError`] when there is no such level.
 pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
-    let level = check_level(level)?;
+    let level = parse_level(level)?;
     let queue = QUEUE.get_or_init(Queue::start);
     // What its client library says of the broker, the ballot box says in words of its own.
     let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
@@ -91,11 +91,15 @@ pub fn flush_log(timeout: Duration) {
     let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
 }
 
-/// The level of a name.
+/// Whether a text names a level of log lines.
 ///
 /// # Errors
 /// [`LogLevelError`] when there is no such level.
-pub(crate) fn check_level(level: &str) -> Result<tracing::Level, LogLevelError> {
+pub fn check_log_level(level: &str) -> Result<(), LogLevelError> {
+    parse_level(level).map(|_| ())
+}
+
+fn parse_level(level: &str) -> Result<tracing::Level, LogLevelError> {
     level.parse().map_err(|_| LogLevelError)
 }
 

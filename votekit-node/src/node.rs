@@ -5,7 +5,7 @@
 
 mod error;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -659,13 +659,26 @@ impl Node {
         let until = tokio::time::Instant::now() + time;
         self.hurry();
         if self.failure().is_none() {
+            let mut waiting: BTreeSet<LawId> = BTreeSet::new();
             let mut finishing = tokio::task::JoinSet::new();
             for cell in self.shared.elections() {
                 if cell.halted().is_none() {
-                    finishing.spawn(async move { finish(cell, until).await });
+                    waiting.insert(cell.law_id().clone());
+                    finishing.spawn(async move {
+                        finish(&cell, until).await;
+                        cell.law_id().clone()
+                    });
                 }
             }
-            while finishing.join_next().await.is_some() {}
+            while !finishing.is_empty() {
+                match tokio::time::timeout(STOP_NEWS_INTERVAL, finishing.join_next()).await {
+                    Ok(Some(Ok(law_id))) => drop(waiting.remove(&law_id)),
+                    Ok(_) => {}
+                    Err(_) => {
+                        tracing::info!(elections = ?waiting, votes_pending = self.shared.pending.len(), "the stop waits for what was taken to be published and sealed");
+                    }
+                }
+            }
             if self.shared.is_shared {
                 leadership::resign(&self.shared).await;
             }
@@ -687,11 +700,14 @@ impl Node {
     }
 }
 
+/// How often a stop says what it waits for.
+const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How long aborted tasks may take to end.
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
 /// Publishes and seals what one election has taken, as far as the time allows.
-async fn finish(cell: Arc<ElectionCell>, until: tokio::time::Instant) {
+async fn finish(cell: &Arc<ElectionCell>, until: tokio::time::Instant) {
     let law_id = cell.law_id();
     let ended = async {
         let (reply, finished) = oneshot::channel();
@@ -716,7 +732,7 @@ async fn finish(cell: Arc<ElectionCell>, until: tokio::time::Instant) {
         // The state in memory may be ahead of what is durable.
         return;
     }
-    if tokio::time::timeout_at(until, snapshots::write_last(&cell)).await.is_err() {
+    if tokio::time::timeout_at(until, snapshots::write_last(cell)).await.is_err() {
         tracing::warn!(%law_id, "the last snapshot was given up; the next start takes longer");
     }
 }

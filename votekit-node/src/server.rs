@@ -32,7 +32,7 @@ use crate::http::{self, Api, Gate};
 use crate::metrics;
 use crate::node::Node;
 
-pub use crate::logging::{LogLevelError, flush_log, init_logging, log_panics};
+pub use crate::logging::{LogLevelError, check_log_level, flush_log, init_logging, log_panics};
 
 /// Why a server does not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
