@@ -90,7 +90,10 @@ pub(crate) fn end_after(time: Duration, code: i32) {
     // Without a thread the stop has no limit, and a second signal still ends it.
     let _ = watchdog.spawn(move || {
         thread::sleep(time);
-        tracing::warn!(seconds = time.as_secs(), "the stop took too long and was cut off; what was answered is stored");
+        tracing::warn!(
+            seconds = time.as_secs(),
+            "the stop took too long and was cut off; what was answered is stored"
+        );
         server::flush_log(FLUSH_TIME);
         std::process::exit(code);
     });
@@ -122,12 +125,18 @@ impl Waiting {
         }
         let first = self.stopping.borrow().is_none();
         if first {
-            tracing::info!(signal = name, "the stop has begun; a second signal ends the process at once");
+            tracing::info!(
+                signal = name,
+                "the stop has begun; a second signal ends the process at once"
+            );
             self.stopping.send_replace(Some(Stop { signal: name, at: Instant::now() }));
             end_after(self.stop_time, 0);
             return;
         }
-        tracing::warn!(signal = name, "a second signal ends the process at once; what was answered is stored");
+        tracing::warn!(
+            signal = name,
+            "a second signal ends the process at once; what was answered is stored"
+        );
         server::flush_log(FLUSH_TIME);
         // Ends it as the signal itself would.
         let _ = low_level::emulate_default_handler(signal);

@@ -93,9 +93,10 @@ fn a_log_reader_that_reads_nothing_holds_nobody_up() {
     // So small that the first lines fill it.
     rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("set");
     let (desk, electors) = poll::opened(200);
-    let node = Node::serve_prepared(&desk, &["--rate-limit", "0", "--log-level", "trace"], |command| {
-        command.stderr(writer);
-    });
+    let node =
+        Node::serve_prepared(&desk, &["--rate-limit", "0", "--log-level", "trace"], |command| {
+            command.stderr(writer);
+        });
     let http = Http::new();
     for (number, elector) in electors.iter().enumerate() {
         assert_eq!(vote(&http, &node, elector, &format!("key-{number}")).status, 200);
@@ -380,8 +381,10 @@ fn a_check_reports_every_fault_and_starts_nothing() {
     node.stop();
     desk.write("wrong.toml", "log_level = \"loud\"\n");
     for check in ["--check", ""] {
-        desk.shell(&format!("exec timeout 60 \"$VOTEKIT\" serve {check} --data node --config wrong.toml"))
-            .fails(4, &["wrong.toml: log_level = \"loud\" is not a level"]);
+        desk.shell(&format!(
+            "exec timeout 60 \"$VOTEKIT\" serve {check} --data node --config wrong.toml"
+        ))
+        .fails(4, &["wrong.toml: log_level = \"loud\" is not a level"]);
     }
     desk.shell("exec timeout 60 \"$VOTEKIT\" serve --data node --log-level loud")
         .fails(2, &["--log-level"]);

@@ -370,7 +370,8 @@ impl Node {
         drop(chronicle);
         let rolls = self
             .on_files(move |folder| {
-                let read = |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
+                let read =
+                    |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
                 digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
             })
             .await?;

@@ -215,7 +215,9 @@ pub enum ConfigError {
     #[error("roles must name at least one of ingest, validate and seal")]
     NoRole,
     /// There is no such level of log lines.
-    #[error("log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace")]
+    #[error(
+        "log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace"
+    )]
     LogLevel {
         /// What was given.
         level: String,

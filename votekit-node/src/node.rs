@@ -386,8 +386,7 @@ impl Node {
         self.shared.spawn(owner(), intake.run(submissions));
         self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
         let earlier = recovered.earlier_epochs;
-        self.shared
-            .spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
+        self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
         if self.shared.is_shared && self.shared.has(Role::Ingest) {
             self.shared.spawn(owner(), lease::keep(shared(), Arc::clone(&cell), node));
         }
@@ -497,7 +496,9 @@ impl Node {
         }
         let received = match cell.clock.read(wall.0) {
             Ok(time) => UnixMillis(time),
-            Err(Stepped { by }) => return Err(SubmitError::Clock { by: Duration::from_millis(by) }),
+            Err(Stepped { by }) => {
+                return Err(SubmitError::Clock { by: Duration::from_millis(by) });
+            }
         };
         let window = Window { opens: committed.opens, closes: committed.closes };
         match window.timing(received) {

@@ -366,11 +366,7 @@ impl Node {
             let state = format!("halted: {}", cell.halted()?);
             Some(DependencyHealth { name: format!("election {}", cell.law_id()), state })
         }));
-        Health {
-            healthy,
-            dependencies,
-            votes_pending: self.shared.pending.len() as u64,
-        }
+        Health { healthy, dependencies, votes_pending: self.shared.pending.len() as u64 }
     }
 
     /// Why no vote is taken, if the clock went back too far.

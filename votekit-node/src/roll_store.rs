@@ -349,11 +349,7 @@ fn changes_bytes_max(row: &FileRow) -> u64 {
     shard_bytes_max(row).min(CHANGES_BYTES_MAX)
 }
 
-fn read_file(
-    folder: &Path,
-    name: &str,
-    bytes_max: u64,
-) -> Result<(PathBuf, Vec<u8>), RollError> {
+fn read_file(folder: &Path, name: &str, bytes_max: u64) -> Result<(PathBuf, Vec<u8>), RollError> {
     let path = folder.join(name);
     let bytes = read_regular(&path, bytes_max)?;
     Ok((path, bytes))

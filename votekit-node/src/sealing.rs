@@ -242,7 +242,10 @@ impl Sealer {
         + Send
         + 'static,
     ) -> Result<(), AdminError> {
-        let made = self.blocking(make).await.inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
+        let made = self
+            .blocking(make)
+            .await
+            .inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
         let block = made.map_err(AdminError::Refused)?;
         let committed =
             self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;

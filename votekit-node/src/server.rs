@@ -163,7 +163,8 @@ impl Reserved {
     /// # Errors
     /// At least one.
     pub fn try_of(config: &Config) -> Result<Self, Vec<ServeError>> {
-        let mut faults: Vec<ServeError> = config.check().err().map(Into::into).into_iter().collect();
+        let mut faults: Vec<ServeError> =
+            config.check().err().map(Into::into).into_iter().collect();
         let tls = match (&config.tls_cert, &config.tls_key) {
             (Some(cert), Some(key)) => match TlsIdentity::read(cert, key) {
                 Ok(identity) => Some(Arc::new(identity)),
@@ -233,10 +234,8 @@ impl Reloader {
         let this = self.clone();
         let read = tokio::task::spawn_blocking(move || {
             let tls = this.tls.as_ref().map_or(Ok(()), |tls| tls.reload());
-            let token = this
-                .node
-                .admin_token()
-                .map(|token| this.api.set_admin_token(token.as_bytes()));
+            let token =
+                this.node.admin_token().map(|token| this.api.set_admin_token(token.as_bytes()));
             (tls.map_err(|error| error.to_string()), token.map_err(|error| error.to_string()))
         });
         let (tls, token) = match read.await {
@@ -244,13 +243,22 @@ impl Reloader {
             Err(error) => (Err(error.to_string()), Ok(())),
         };
         if let Err(error) = &tls {
-            tracing::error!(error, "the certificate was not reloaded; the earlier one is served on");
+            tracing::error!(
+                error,
+                "the certificate was not reloaded; the earlier one is served on"
+            );
         }
         if let Err(error) = &token {
-            tracing::error!(error, "the administrator's token was not reloaded; the earlier one counts");
+            tracing::error!(
+                error,
+                "the administrator's token was not reloaded; the earlier one counts"
+            );
         }
         if tls.is_ok() && token.is_ok() {
-            tracing::info!(tls = self.tls.is_some(), "certificate and administrator's token were reloaded");
+            tracing::info!(
+                tls = self.tls.is_some(),
+                "certificate and administrator's token were reloaded"
+            );
         }
     }
 }

@@ -202,7 +202,12 @@ async fn serve(
         data: args.data.clone(),
         elections: elections.len(),
     };
-    tracing::info!(public = listening.public, admin = listening.admin, metrics = listening.metrics, "the node listens");
+    tracing::info!(
+        public = listening.public,
+        admin = listening.admin,
+        metrics = listening.metrics,
+        "the node listens"
+    );
     // A node is not there for the reader of its standard output.
     if let Err(error) = context.output.result(&listening) {
         tracing::warn!(%error, "the addresses could not be printed");
@@ -300,7 +305,9 @@ fn serve_error(error: ServeError) -> CommandError {
             "every vote that was answered is stored; start the node again, and report this"
         }
         ServeError::Bind { source, .. } => match source.kind() {
-            io::ErrorKind::AddrInUse => "another process listens there: stop it, or choose another port",
+            io::ErrorKind::AddrInUse => {
+                "another process listens there: stop it, or choose another port"
+            }
             io::ErrorKind::PermissionDenied => {
                 "a port below 1024 needs the capability CAP_NET_BIND_SERVICE: give it, or choose another port"
             }
@@ -308,7 +315,9 @@ fn serve_error(error: ServeError) -> CommandError {
         },
         ServeError::SameAddress { .. } => "give each listener a port of its own",
         ServeError::TlsFile { .. } => "are the path and the rights of this PEM file right?",
-        ServeError::TlsIdentity { .. } => "give the certificate and the key that were made for one another",
+        ServeError::TlsIdentity { .. } => {
+            "give the certificate and the key that were made for one another"
+        }
         _ => SETTINGS,
     };
     CommandError::new(kind, message).hint(hint)

@@ -469,8 +469,9 @@ impl From<AdminError> for Problem {
             AdminError::Roll(_) => &ROLL_REFUSED,
             AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
             AdminError::Halted { .. } => &HALTED,
-            AdminError::OutcomeUnknown
-            | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => &OUTCOME_UNKNOWN,
+            AdminError::OutcomeUnknown | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => {
+                &OUTCOME_UNKNOWN
+            }
             AdminError::TooLong { .. } => &UNAVAILABLE,
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,

@@ -43,6 +43,8 @@ fn codes_and_statuses_are_stable() {
         "500 internal",
         "503 busy",
         "503 unavailable",
+        "503 clock",
+        "503 halted",
         "503 outcome-unknown",
         "503 too-many-connections",
         "503 stopping",
@@ -105,10 +107,7 @@ fn engines_reasons_reach_administrators_only() {
         reason: "/data/ledger.db is locked".to_owned(),
     };
     assert!(!json(error().into()).contains("ledger.db"));
-    assert!(
-        !json(Problem::not_taken(SubmitError::Unavailable(error())))
-            .contains("ledger.db")
-    );
+    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: LawId = "L1".parse().expect("a law id");
     // A command that may have been carried out is never called one that was not.

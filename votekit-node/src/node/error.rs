@@ -198,7 +198,9 @@ pub enum AdminError {
         reason: String,
     },
     /// What carried the call out ended before it answered: it may have been done, or in part.
-    #[error("it is not known how far this came before the node's task ended: look at the election, then ask again")]
+    #[error(
+        "it is not known how far this came before the node's task ended: look at the election, then ask again"
+    )]
     OutcomeUnknown,
     /// The call took too long and was given up. Nothing was changed.
     #[error("{what} took longer than {seconds} s and was given up; nothing was changed")]

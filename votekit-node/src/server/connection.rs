@@ -80,7 +80,9 @@ impl Service {
         // Boxed, so that those who wait above do not hold the room for it.
         match &self.tls {
             None => Box::pin(self.serve_requests(stream, peer, place, phase)).await,
-            Some(tls) => Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, place, phase)).await,
+            Some(tls) => {
+                Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, place, phase)).await
+            }
         }
     }
 

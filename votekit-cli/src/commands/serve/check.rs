@@ -67,7 +67,8 @@ async fn check(args: &Args, config: &Config, faults: &mut Vec<CommandError>) {
         use votekit_node::engine::services::{self, ServiceAddresses};
         match ServiceAddresses::parse(registry, ballot_box, ledger) {
             Ok(addresses) => {
-                faults.extend(services::check(&addresses).await.into_iter().map(CommandError::from));
+                faults
+                    .extend(services::check(&addresses).await.into_iter().map(CommandError::from));
             }
             Err(error) => faults.push(error.into()),
         }

@@ -17,9 +17,7 @@ use super::leases::Leases;
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
-use super::writes::{
-    AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage,
-};
+use super::writes::{AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::engine::{

@@ -9,9 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpointer::{self, Checkpointer};
-use super::fault::{
-    self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable,
-};
+use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable};
 use super::tail::Tail;
 use crate::engine::EngineError;
 use crate::engine::write_health::WriteHealth;

@@ -87,7 +87,10 @@ impl Link {
             state.send_replace(State::Up(Arc::clone(&session)));
             session
         });
-        let keeper = essential::spawn("the keeper of a connection to RabbitMQ", keep_up(settings, purpose, first, state));
+        let keeper = essential::spawn(
+            "the keeper of a connection to RabbitMQ",
+            keep_up(settings, purpose, first, state),
+        );
         Self { view: LinkView(view), _keeper: EndsWithThis(keeper) }
     }
 
