@@ -288,7 +288,7 @@ fn a_second_signal_ends_the_node_at_once() {
         assert!(log.contains("a second signal ends the process at once"), "{log}");
     }
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
-    assert_eq!(shown["received"], 1, "what was answered is there: {shown}");
+    assert_eq!(shown["accepted"], 1, "what was answered is there: {shown}");
 }
 
 #[test]

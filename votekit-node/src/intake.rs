@@ -250,6 +250,8 @@ impl Intake {
             match self.shared.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    // Not which batch: with its time it would date votes more finely than the log.
+                    tracing::debug!(votes = batch.count(), "a batch is durable");
                     return Ok(());
                 }
                 Err(

@@ -362,6 +362,8 @@ impl Sealer {
         let committed =
             Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
+        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
         self.set_committed(committed);
         Ok(())
     }

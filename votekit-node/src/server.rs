@@ -472,6 +472,7 @@ impl Listener {
         let service = Arc::clone(&self.service);
         tokio::spawn(async move {
             let _open = metrics::OpenConnection::count();
+            tracing::trace!("a connection is served");
             service.serve(stream, peer.ip(), &place, phase).await;
             drop(place);
         });

@@ -53,6 +53,7 @@ async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> 
         staged => staged?,
     };
     metrics::batch(Step::Staged);
+    tracing::trace!(votes = batch.count(), "a batch is staged");
     until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;
     if let Some(cell) = shared.election(&batch.header().law_id) {
         cell.staged.notify_one();

@@ -61,6 +61,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     let labels = label(shared, &cell, batch).await;
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
     metrics::batch(Step::Forwarded);
+    tracing::trace!(votes = batch.count(), labels = labels.len(), "a batch is passed on");
     Ok(())
 }
 
