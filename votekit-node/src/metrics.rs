@@ -7,6 +7,8 @@
 //!
 //! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds
 //! the node keeps the global one for himself.
+//!
+//! Long because each metric is declared, registered, described and counted here.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};

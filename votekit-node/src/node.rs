@@ -2,6 +2,8 @@
 //!
 //! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line
 //! call the methods; [`Node::shutdown`] publishes what was taken, seals it and stops.
+//!
+//! Long because starting, watching and stopping the tasks share the state of all of them.
 
 mod error;
 
