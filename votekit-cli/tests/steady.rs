@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 use faultdisk::{FaultDisk, Faults};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::Desk;
 use support::http::{Answer, Http};
-use support::node::{Node, signal, terminate};
+use support::node::{Node, signal};
 use support::poll::{self, Elector, LAW};
 
 /// An end for waits, not a target.
@@ -336,16 +335,6 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     cast(&electors[2], "cert.pem").fails(4, &["cannot be reached"]);
     assert_eq!((token(&old_token), token(&new_token)), (401, 200));
     node.stop();
-}
-
-#[test]
-fn a_stop_while_the_node_starts_is_a_stop() {
-    // A second node waits for nothing here: what is tested is that the signal before the first
-    // answer ends the process with 0, or by itself once it listens.
-    let (desk, _) = poll::opened(3);
-    let node = Node::serve(&desk);
-    terminate(node.id());
-    assert_eq!(node.ended().code(), Some(0));
 }
 
 const CHECK: &str = "exec timeout 60 \"$VOTEKIT\" serve --check --data node";
