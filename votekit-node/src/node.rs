@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     /// Held by the one roll that is being loaded.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
     /// What the watch saw last.
-    pub(crate) observed: watch::Observed,
+    pub(crate) observed: Arc<watch::Observed>,
     failure: tokio::sync::watch::Sender<Option<Failure>>,
     /// Whether nobody is to be kept waiting any more: the node is about to stop.
     hurrying: tokio::sync::watch::Sender<bool>,
@@ -274,7 +274,7 @@ impl Node {
             elections: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
             loading: Arc::default(),
-            observed: watch::Observed::default(),
+            observed: Arc::default(),
             failure: tokio::sync::watch::Sender::new(None),
             hurrying: tokio::sync::watch::Sender::new(false),
             clock_offset: AtomicI64::new(0),
@@ -699,7 +699,8 @@ impl Node {
             }
         };
         // One that blocks its thread does not end.
-        let _ = tokio::time::timeout(ABORT_TIME, ended).await;
+        let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
+        let _ = tokio::time::timeout_at(until, ended).await;
     }
 }
 

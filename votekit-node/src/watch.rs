@@ -62,10 +62,12 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         }
         // A file system that hangs holds up one thread, and not one a second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
-            let measured = Arc::clone(&shared);
+            // Holds nothing of the node, which may have stopped by the time it is done.
+            let (folder, observed) =
+                (shared.folder.path().to_owned(), Arc::clone(&shared.observed));
             measuring = Some(tokio::task::spawn_blocking(move || {
-                let space = space_at(measured.folder.path());
-                *measured.observed.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
+                let space = space_at(&folder);
+                *observed.space.lock().unwrap_or_else(PoisonError::into_inner) = space;
             }));
         }
         tokio::time::sleep(INTERVAL).await;
