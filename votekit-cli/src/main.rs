@@ -30,6 +30,8 @@ mod recount;
 mod services_args;
 #[cfg(feature = "services")]
 mod shared_registry;
+#[cfg(feature = "node")]
+mod signals;
 mod table_error;
 
 use std::process::ExitCode;

@@ -214,6 +214,14 @@ pub enum ConfigError {
     /// A node without a role does nothing.
     #[error("roles must name at least one of ingest, validate and seal")]
     NoRole,
+    /// There is no such level of log lines.
+    #[error(
+        "log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace"
+    )]
+    LogLevel {
+        /// What was given.
+        level: String,
+    },
     /// A limit is zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -281,6 +289,9 @@ impl Config {
             if !address.ip().is_loopback() && !self.admin_beyond_loopback {
                 return Err(ConfigError::InternalBeyondLoopback { setting, address });
             }
+        }
+        if crate::logging::check_log_level(&self.log_level).is_err() {
+            return Err(ConfigError::LogLevel { level: self.log_level.clone() });
         }
         for (name, value) in [
             ("body_bytes_max", self.body_bytes_max),

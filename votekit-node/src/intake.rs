@@ -284,15 +284,18 @@ impl Intake {
             match self.shared.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    // Not which batch: with its time it would date votes more finely than the log.
+                    tracing::debug!(votes = batch.count(), "a batch is durable");
                     return Ok(());
                 }
                 Err(
                     error @ (EngineError::Fatal { .. }
+                    | EngineError::Panicked { .. }
                     | EngineError::Conflict(_)
                     | EngineError::Corrupt { .. }),
                 ) => {
                     tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
-                    self.shared.fail(&error);
+                    self.shared.fail_election(&self.cell, &error);
                     return Err(error);
                 }
                 Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),

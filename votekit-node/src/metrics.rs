@@ -7,6 +7,8 @@
 //!
 //! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds
 //! the node keeps the global one for himself.
+//!
+//! Long because each metric is declared, registered, described and counted here.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -156,6 +158,16 @@ pub fn snapshot_refused() {
 /// So many leaves more were held against the log after the start.
 pub fn scrubbed(leaves: u64) {
     METERS.scrubbed.increment(leaves);
+}
+
+/// A log line could not be written.
+pub(crate) fn log_line_dropped() {
+    METERS.log_lines_dropped.increment(1);
+}
+
+/// A group of writes was not stored by the embedded ledger.
+pub(crate) fn writes_failed() {
+    METERS.writes_failed.increment(1);
 }
 
 /// Whether this node leads: it seals.
@@ -314,6 +326,8 @@ struct Meters {
     snapshots_written: Counter,
     snapshots_refused: Counter,
     scrubbed: Counter,
+    log_lines_dropped: Counter,
+    writes_failed: Counter,
 }
 
 impl Meters {
@@ -379,6 +393,8 @@ impl Meters {
             snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
             snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
+            log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
+            writes_failed: register_counter(recorder, "ledger_writes_failed_total", Vec::new()),
         }
     }
 }
@@ -480,6 +496,27 @@ fn describe(recorder: &PrometheusRecorder) {
         None,
         text("Leaves read again after the start."),
     );
+    recorder.describe_counter(
+        name("log_lines_dropped_total"),
+        None,
+        text("Log lines that could not be written."),
+    );
+    recorder.describe_counter(
+        name("ledger_writes_failed_total"),
+        None,
+        text("Groups of writes that the embedded ledger did not store."),
+    );
+    let healthy = text("1 while /api/v1/health answers 200; 0 while it answers 503.");
+    recorder.describe_gauge(name("node_healthy"), None, healthy);
+    let halted = text("Elections that a fault halted on this node.");
+    recorder.describe_gauge(name("elections_halted"), None, halted);
+    let behind =
+        text("How far this machine's clock stands before a time that it gave out or read.");
+    recorder.describe_gauge(name("clock_behind_seconds"), Some(Unit::Seconds), behind);
+    let free = text("Bytes free for this process in the file system of the data folder.");
+    recorder.describe_gauge(name("data_free_bytes"), Some(Unit::Bytes), free);
+    let size = text("Size of the file system of the data folder.");
+    recorder.describe_gauge(name("data_size_bytes"), Some(Unit::Bytes), size);
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));

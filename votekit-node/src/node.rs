@@ -2,16 +2,19 @@
 //!
 //! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line
 //! call the methods; [`Node::shutdown`] publishes what was taken, seals it and stops.
+//!
+//! Long because starting, watching and stopping the tasks share the state of all of them.
 
 mod error;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::Chronicle;
 use votekit_core::election::{State, Timing, Window};
@@ -21,13 +24,14 @@ use votekit_core::instant::UnixMillis;
 use zeroize::Zeroizing;
 
 use crate::admission::Admission;
-use crate::clock;
+use crate::clock::{self, Stepped};
 use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
 use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles, RollOrigin};
 use crate::epoch_end;
+use crate::essential;
 use crate::intake::{Intake, IntakeError, Submission};
 use crate::leadership::{self, Lead};
 use crate::lease;
@@ -42,6 +46,7 @@ use crate::snapshots;
 use crate::staging;
 use crate::throttle::{Origin, Throttle};
 use crate::validation;
+use crate::watch;
 
 pub use error::{AdminError, NodeError, SubmitError};
 
@@ -61,8 +66,33 @@ pub(crate) struct Shared {
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.
     pub(crate) creating: tokio::sync::Mutex<()>,
-    failure: watch::Sender<Option<String>>,
+    /// Held by the one roll that is being loaded.
+    pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
+    /// What the watch saw last.
+    pub(crate) observed: Arc<watch::Observed>,
+    failure: tokio::sync::watch::Sender<Option<Failure>>,
+    /// Whether nobody is to be kept waiting any more: the node is about to stop.
+    hurrying: tokio::sync::watch::Sender<bool>,
+    /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
+    clock_offset: AtomicI64,
     tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
+}
+
+/// Why a node stops by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    reason: String,
+    /// A fault of votekit, and not of the disk, a server or the configuration.
+    is_panic: bool,
+}
+
+/// Whose task it is decides what a panic in it ends.
+#[derive(Clone)]
+enum Owner {
+    /// The node.
+    Node,
+    /// One election.
+    Election(Arc<ElectionCell>),
 }
 
 /// How often a node asks for elections that other nodes created.
@@ -81,7 +111,8 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
-        clock::now()
+        let offset = self.clock_offset.load(Ordering::Relaxed);
+        UnixMillis(clock::now().0.saturating_add_signed(offset))
     }
 
     pub(crate) fn election(&self, law_id: &LawId) -> Option<Arc<ElectionCell>> {
@@ -93,18 +124,42 @@ impl Shared {
     }
 
     /// Notes a failure after which the node must stop; the first is kept.
-    pub(crate) fn fail(&self, error: &dyn fmt::Display) {
-        tracing::error!(%error, "the node stops");
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            failure.get_or_insert_with(|| error.to_string());
+    pub(crate) fn fail(&self, error: &EngineError) {
+        let is_panic = matches!(error, EngineError::Panicked { .. });
+        self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
+    }
+
+    /// Notes a failure that no engine reported.
+    pub(crate) fn fail_with(&self, reason: String) {
+        self.stop_by_itself(Failure { reason, is_panic: false });
+    }
+
+    /// Notes that a task without which nothing can go on has panicked.
+    pub(crate) fn fail_by_panic(&self, what: &dyn fmt::Display) {
+        self.stop_by_itself(Failure { reason: what.to_string(), is_panic: true });
+    }
+
+    fn stop_by_itself(&self, failure: Failure) {
+        tracing::error!(error = failure.reason, "the node stops");
+        self.failure.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert(failure);
             first
         });
     }
 
-    /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still
-    /// deciding.
-    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+    /// Notes a failure of one election. What every election depends on stops the node; anything
+    /// else halts that election on this node, and no other.
+    pub(crate) fn fail_election(&self, cell: &ElectionCell, error: &EngineError) {
+        match error {
+            EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
+            error => halt(cell, &error.to_string()),
+        }
+    }
+
+    /// Starts a task. Should it panic, the node stops, or the election whose task it is halts:
+    /// nothing may go on as if its work were done.
+    fn spawn(self: &Arc<Self>, owner: Owner, task: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(overwriting_stack(task));
         let end = task.abort_handle();
         let shared = Arc::clone(self);
@@ -112,10 +167,30 @@ impl Shared {
             if let Err(error) = task.await
                 && error.is_panic()
             {
-                shared.fail(&format_args!("a task of the node panicked: {error}"));
+                match owner {
+                    Owner::Node => {
+                        shared.fail_by_panic(&format_args!("a task of the node panicked: {error}"));
+                    }
+                    Owner::Election(cell) => halt(&cell, &format!("a task panicked: {error}")),
+                }
             }
         });
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push((end, watched));
+    }
+
+    /// Resolves when nobody is to be kept waiting any more.
+    pub(crate) async fn hurried(&self) {
+        let mut hurrying = self.hurrying.subscribe();
+        // The sender lives as long as this.
+        let _ = hurrying.wait_for(|hurrying| *hurrying).await;
+    }
+}
+
+/// Halts an election on this node: no vote is taken for it and nothing of it is sealed here until
+/// the node is started again. What was answered is durable.
+fn halt(cell: &ElectionCell, reason: &str) {
+    if cell.halt(reason) {
+        tracing::error!(law_id = %cell.law_id(), reason, "alarm: an election is halted on this node");
     }
 }
 
@@ -200,7 +275,11 @@ impl Node {
             pending: Pending::new(),
             elections: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
-            failure: watch::Sender::new(None),
+            loading: Arc::default(),
+            observed: Arc::default(),
+            failure: tokio::sync::watch::Sender::new(None),
+            hurrying: tokio::sync::watch::Sender::new(false),
+            clock_offset: AtomicI64::new(0),
             tasks: Mutex::default(),
         });
         let node = Self { shared };
@@ -210,20 +289,26 @@ impl Node {
         }
         node.take_up_elections(true).await?;
         if node.shared.has(Role::Validate) {
-            node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+            node.shared.spawn(Owner::Node, validation::run(Arc::clone(&node.shared)));
         }
         if node.shared.has(Role::Seal) {
-            node.shared.spawn(staging::run(Arc::clone(&node.shared)));
+            node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
                 // Whoever is told that this node runs may want it to lead.
                 leadership::ask(&node.shared).await;
-                node.shared.spawn(leadership::run(Arc::clone(&node.shared)));
+                node.shared.spawn(Owner::Node, leadership::run(Arc::clone(&node.shared)));
             }
         }
         if node.shared.is_shared {
             let watching = node.clone();
-            node.shared.spawn(async move { watching.watch_elections().await });
+            node.shared.spawn(Owner::Node, async move { watching.watch_elections().await });
         }
+        node.shared.spawn(Owner::Node, watch::run(Arc::clone(&node.shared)));
+        let shared = Arc::clone(&node.shared);
+        node.shared.spawn(Owner::Node, async move {
+            let what = essential::panicked().await;
+            shared.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
+        });
         tracing::info!(elections = node.shared.elections().len(), "the node has started");
         node.resume_closes();
         Ok(node)
@@ -299,22 +384,19 @@ impl Node {
         let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
+        let owner = || Owner::Election(Arc::clone(&cell));
         let node = node_key.node_id();
-        self.shared
-            .spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
-        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
-        self.shared.spawn(epoch_end::run(
-            shared(),
-            Arc::clone(&cell),
-            node_key,
-            recovered.earlier_epochs,
-        ));
+        let intake = Intake::new(shared(), Arc::clone(&cell), node_key.clone());
+        self.shared.spawn(owner(), intake.run(submissions));
+        self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
+        let earlier = recovered.earlier_epochs;
+        self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
         if self.shared.is_shared && self.shared.has(Role::Ingest) {
-            self.shared.spawn(lease::keep(shared(), Arc::clone(&cell), node));
+            self.shared.spawn(owner(), lease::keep(shared(), Arc::clone(&cell), node));
         }
-        self.shared.spawn(snapshots::keep_writing(Arc::clone(&cell)));
+        self.shared.spawn(owner(), snapshots::keep_writing(Arc::clone(&cell)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
-            self.shared.spawn(scrubbing::run(shared(), Arc::clone(&cell), scrub));
+            self.shared.spawn(owner(), scrubbing::run(shared(), Arc::clone(&cell), scrub));
         }
         Ok(cell)
     }
@@ -327,7 +409,8 @@ impl Node {
                 continue;
             }
             tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
-            self.shared.spawn(async move {
+            let owner = Owner::Election(Arc::clone(&cell));
+            self.shared.spawn(owner, async move {
                 let (reply, closed) = oneshot::channel();
                 if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
                     && let Ok(Err(error)) = closed.await
@@ -391,7 +474,7 @@ impl Node {
         idempotency_key: Option<&[u8]>,
         origin: Option<Origin>,
     ) -> Result<RequestId, SubmitError> {
-        let received = self.now().minutes();
+        let wall = self.now();
         let cell =
             self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
         if !self.shared.has(Role::Ingest) {
@@ -402,15 +485,29 @@ impl Node {
                 reason,
             }));
         }
+        if let Some(reason) = cell.halted() {
+            return Err(SubmitError::Unavailable(halted_here(reason)));
+        }
         let committed = cell.committed();
-        let not_open = || SubmitError::NotOpen {
+        let not_open = |early| SubmitError::NotOpen {
+            early,
             state: committed.state(),
             opens: committed.opens,
             closes: committed.closes,
         };
+        if committed.state() != State::Open || cell.planned_close_has_passed(&committed, wall) {
+            return Err(not_open(committed.state() == State::Draft));
+        }
+        let received = match cell.clock.read(wall.0) {
+            Ok(time) => UnixMillis(time),
+            Err(Stepped { by }) => {
+                return Err(SubmitError::Clock { by: Duration::from_millis(by) });
+            }
+        };
         let window = Window { opens: committed.opens, closes: committed.closes };
-        if committed.state() != State::Open || window.timing(received) != Timing::InTime {
-            return Err(not_open());
+        match window.timing(received) {
+            Timing::InTime => {}
+            timing => return Err(not_open(timing == Timing::Early)),
         }
         if !committed.admits_this_node {
             let reason =
@@ -427,11 +524,11 @@ impl Node {
             .definition
             .choice_index(&vote.choice)
             .ok_or(SubmitError::UnknownChoice)?;
-        let hasher = cell.hasher().ok_or_else(not_open)?;
+        let hasher = cell.hasher().ok_or_else(|| not_open(false))?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
         let request = match idempotency_key {
-            Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
+            Some(key) => cell.request_id(&hash, choice, key).ok_or_else(|| not_open(false))?,
             None => random_request_id().map_err(|error| {
                 SubmitError::Unavailable(EngineError::Unavailable {
                     engine: "system",
@@ -449,11 +546,19 @@ impl Node {
         };
         let (reply, durable) = oneshot::channel();
         self.shared.pending.issue(request, origin);
+        let received = received.minutes();
         let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
         let submission = Submission::Vote(Box::new(envelope), reply);
-        if cell.intake.try_send(submission).is_err() {
+        if let Err(refused) = cell.intake.try_send(submission) {
             self.shared.pending.withdraw(&request);
-            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
+            return Err(match refused {
+                mpsc::error::TrySendError::Full(_) => {
+                    SubmitError::Busy { retry_after: Duration::from_secs(1) }
+                }
+                mpsc::error::TrySendError::Closed(_) => {
+                    SubmitError::Unavailable(halted_here("it takes no more votes"))
+                }
+            });
         }
         match durable.await {
             Ok(Ok(())) => Ok(request),
@@ -461,6 +566,7 @@ impl Node {
                 let committed = cell.committed();
                 let (opens, closes) = (committed.opens, committed.closes);
                 Err(SubmitError::NotOpen {
+                    early: false,
                     state: committed.state().max(State::Closing),
                     opens,
                     closes,
@@ -491,20 +597,55 @@ impl Node {
     /// Resolves with the reason when the node has failed for good and must stop.
     pub async fn failed(&self) -> String {
         let mut failure = self.shared.failure.subscribe();
-        loop {
-            if let Some(reason) = failure.borrow_and_update().clone() {
-                return reason;
-            }
-            if failure.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let first = failure.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
+        match first {
+            Some(failure) => failure.reason,
+            // The sender lives as long as the node.
+            None => std::future::pending().await,
         }
     }
 
     /// Why the node has failed for good, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.borrow().clone()
+        self.shared.failure.borrow().as_ref().map(|failure| failure.reason.clone())
+    }
+
+    /// Whether it failed by a panic: a fault of votekit, after which a new start may do better.
+    #[must_use]
+    pub fn has_panicked(&self) -> bool {
+        self.shared.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
+    }
+
+    /// Why an election is halted on this node, if it is.
+    #[must_use]
+    pub fn halted(&self, law_id: &LawId) -> Option<String> {
+        self.shared.election(law_id)?.halted().map(str::to_owned)
+    }
+
+    /// Answers those who wait for a decision with what is known now: the node is about to stop.
+    pub(crate) fn hurry(&self) {
+        self.shared.hurrying.send_replace(true);
+    }
+
+    /// Writes something that changes nothing, so that health says from the first answer on whether
+    /// writes are stored.
+    pub(crate) async fn observe_writes(&self) {
+        watch::observe_writes(&self.shared).await;
+    }
+
+    /// Moves this node's clock, for tests of a clock that steps.
+    #[cfg(feature = "test-support")]
+    pub fn step_clock(&self, milliseconds: i64) {
+        self.shared.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Panics in a task of the node, or of one of its elections, for tests of what that ends.
+    #[cfg(feature = "test-support")]
+    pub fn panic_in_task(&self, law_id: Option<&LawId>) {
+        let cell = law_id.and_then(|law_id| self.shared.election(law_id));
+        let owner = cell.map_or(Owner::Node, Owner::Election);
+        self.shared.spawn(owner, async { panic!("a test panics") });
     }
 
     /// Ends every task at once, as a kill does: nothing is published, sealed or told any more.
@@ -519,20 +660,34 @@ impl Node {
 
     /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
     pub async fn shutdown(self) {
+        self.shutdown_within(Duration::from_secs(100 * 365 * 24 * 3600)).await;
+    }
+
+    /// As [`Node::shutdown`], and gives up what is not done after a time: what was answered is
+    /// durable, and the next start, or another node, goes on with it.
+    pub async fn shutdown_within(self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        self.hurry();
         if self.failure().is_none() {
+            let mut waiting: BTreeSet<LawId> = BTreeSet::new();
+            let mut finishing = tokio::task::JoinSet::new();
             for cell in self.shared.elections() {
-                let (reply, finished) = oneshot::channel();
-                if cell.intake.send(Submission::Finish(reply)).await.is_ok()
-                    && let Ok(Err(error)) = finished.await
-                {
-                    tracing::warn!(law_id = %cell.law_id(), %error, "the epoch was not ended; the next start does it");
+                if cell.halted().is_none() {
+                    waiting.insert(cell.law_id().clone());
+                    finishing.spawn(async move {
+                        finish(&cell, until).await;
+                        cell.law_id().clone()
+                    });
                 }
-                let (reply, stopped) = oneshot::channel();
-                if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
-                    // A sealer that failed has said so.
-                    let _ = stopped.await;
+            }
+            while !finishing.is_empty() {
+                match tokio::time::timeout(STOP_NEWS_INTERVAL, finishing.join_next()).await {
+                    Ok(Some(Ok(law_id))) => drop(waiting.remove(&law_id)),
+                    Ok(_) => {}
+                    Err(_) => {
+                        tracing::info!(elections = ?waiting, votes_pending = self.shared.pending.len(), "the stop waits for what was taken to be published and sealed");
+                    }
                 }
-                snapshots::write_last(&cell).await;
             }
             if self.shared.is_shared {
                 leadership::resign(&self.shared).await;
@@ -541,10 +696,59 @@ impl Node {
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");
         let tasks =
             std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for (task, watched) in tasks {
+        for (task, _) in &tasks {
             task.abort();
-            // An aborted task has nothing to say.
-            let _ = watched.await;
         }
+        let ended = async {
+            for (_, watched) in tasks {
+                // An aborted task has nothing to say.
+                let _ = watched.await;
+            }
+        };
+        // One that blocks its thread does not end.
+        let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
+        let _ = tokio::time::timeout_at(until, ended).await;
     }
+}
+
+/// How often a stop says what it waits for.
+const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long aborted tasks may take to end.
+const ABORT_TIME: Duration = Duration::from_secs(1);
+
+/// Publishes and seals what one election has taken, as far as the time allows.
+async fn finish(cell: &Arc<ElectionCell>, until: tokio::time::Instant) {
+    let law_id = cell.law_id();
+    let ended = async {
+        let (reply, finished) = oneshot::channel();
+        if cell.intake.send(Submission::Finish(reply)).await.is_ok()
+            && let Ok(Err(error)) = finished.await
+        {
+            tracing::warn!(%law_id, %error, "the epoch was not ended; the next start does it");
+        }
+    };
+    if tokio::time::timeout_at(until, ended).await.is_err() {
+        tracing::warn!(%law_id, "the epoch was not ended in time; the next start does it");
+    }
+    let sealed = async {
+        let (reply, stopped) = oneshot::channel();
+        if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
+            // A sealer that failed has said so.
+            let _ = stopped.await;
+        }
+    };
+    if tokio::time::timeout_at(until, sealed).await.is_err() {
+        tracing::warn!(%law_id, "sealing was given up at the stop; the next start goes on with it");
+        // The state in memory may be ahead of what is durable.
+        return;
+    }
+    if tokio::time::timeout_at(until, snapshots::write_last(cell)).await.is_err() {
+        tracing::warn!(%law_id, "the last snapshot was given up; the next start takes longer");
+    }
+}
+
+fn halted_here(reason: &str) -> EngineError {
+    let reason = format!("it is halted on this node: {reason}");
+    EngineError::Unavailable { engine: "the election", reason }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scr
         }
         Err(error) => {
             tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
-            shared.fail(&format_args!(
+            shared.fail_with(format!(
                 "the log of {} was read again and is damaged: {error}",
                 cell.law_id()
             ));

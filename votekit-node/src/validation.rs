@@ -35,7 +35,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 match validated {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => return shared.fail(&error),
-                    Err(error) => return shared.fail(&format_args!("validation panicked: {error}")),
+                    Err(error) => {
+                        return shared.fail_by_panic(&format_args!("validation panicked: {error}"));
+                    }
                 }
             }
             delivery = until_definite("the ballot box", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
@@ -59,6 +61,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     let labels = label(shared, &cell, batch).await;
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
     metrics::batch(Step::Forwarded);
+    tracing::trace!(votes = batch.count(), labels = labels.len(), "a batch is passed on");
     Ok(())
 }
 

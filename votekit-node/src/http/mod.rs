@@ -27,7 +27,7 @@ mod status;
 mod timing;
 mod vote;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
@@ -44,14 +44,27 @@ use crate::throttle::Prefix;
 pub(crate) struct Api {
     node: Node,
     address_rate: KeyedRateLimit<Prefix>,
-    admin_token: TokenDigest,
+    admin_token: RwLock<TokenDigest>,
 }
 
 impl Api {
     /// The interface of a node whose administrator holds this token.
     pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
         let address_rate = KeyedRateLimit::per_second(node.config().rate_limit_per_address());
-        Arc::new(Self { node, address_rate, admin_token: TokenDigest::of(admin_token) })
+        Arc::new(Self {
+            node,
+            address_rate,
+            admin_token: RwLock::new(TokenDigest::of(admin_token)),
+        })
+    }
+
+    /// From here on the administrator holds this token.
+    pub(crate) fn set_admin_token(&self, token: &[u8]) {
+        *self.admin_token.write().unwrap_or_else(PoisonError::into_inner) = TokenDigest::of(token);
+    }
+
+    fn admits(&self, headers: &axum::http::HeaderMap) -> bool {
+        self.admin_token.read().unwrap_or_else(PoisonError::into_inner).admits(headers)
     }
 
     /// Lets go of what is remembered of addresses that are quiet. Called every few seconds.

@@ -3,7 +3,7 @@
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -17,6 +17,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 
 use crate::engine::{Conflict, EngineError};
+use crate::logging::Sparse;
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
 use crate::roll_store::RollError;
@@ -70,6 +71,8 @@ pub(crate) enum Problem {
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
     Busy { retry_after: Duration },
+    /// The machine's clock went back; nothing was stored.
+    Clock,
     /// Storage is away; nothing was stored.
     Unavailable,
     /// The vote may or may not have been stored.
@@ -131,7 +134,9 @@ kinds! {
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether the vote was stored";
+    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
+    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether this was stored";
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
@@ -182,18 +187,15 @@ impl Problem {
         Self::Malformed { errors: vec![FieldError { field, rule: rule.into() }] }
     }
 
-    /// Why a vote was not taken, `now` being the time of the answer.
-    pub(crate) fn not_taken(error: SubmitError, now: UnixMinutes) -> Self {
+    /// Why a vote was not taken.
+    pub(crate) fn not_taken(error: SubmitError) -> Self {
         match error {
             SubmitError::UnknownElection => Self::UnknownElection,
             SubmitError::UnknownChoice => Self::UnknownChoice,
-            SubmitError::NotOpen { state, opens, closes } => {
-                // Open by its state and still not taking votes: the planned time has not come, or
-                // has passed.
-                let before_opening = opens.is_none_or(|opens| now < opens);
-                let early = state == State::Draft || (state == State::Open && before_opening);
+            SubmitError::NotOpen { early, state, opens, closes } => {
                 Self::NotOpen { early, state, opens, closes }
             }
+            SubmitError::Clock { .. } => Self::Clock,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
             SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
             SubmitError::TooManyDuplicates { retry_after } => {
@@ -201,7 +203,9 @@ impl Problem {
             }
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
-                tracing::warn!(%error, "a vote was not stored");
+                if let Some(left_out) = NOT_STORED.due(Instant::now()) {
+                    tracing::warn!(%error, left_out, "a vote was not stored");
+                }
                 Self::Unavailable
             }
             SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
@@ -234,6 +238,7 @@ impl Problem {
             Self::BackOff { .. } => &BACK_OFF,
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } => &BUSY,
+            Self::Clock => &CLOCK,
             Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
@@ -272,6 +277,7 @@ impl Problem {
                 "this credential was used, and its first vote counts; nothing was stored".to_owned()
             }
             Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
+            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; nothing was stored".to_owned(),
             Self::Unavailable => "nothing was stored; try again".to_owned(),
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
             Self::Stopping => "the node is stopping; nothing was changed".to_owned(),
@@ -289,10 +295,13 @@ impl Problem {
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::NotRecordedYet
+            | Self::Clock
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
             | Self::Stopping => Some(RETRY_SOON),
-            Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => {
+            Self::Refused { kind, .. }
+                if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED].contains(kind) =>
+            {
                 Some(RETRY_SOON)
             }
             _ => None,
@@ -331,6 +340,9 @@ impl Problem {
         ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
     }
 }
+
+/// A full disk would be filled by a line for each vote it refuses.
+static NOT_STORED: Sparse = Sparse::every(Duration::from_secs(1));
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
@@ -455,12 +467,16 @@ impl From<AdminError> for Problem {
             AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
             AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
             AdminError::Roll(_) => &ROLL_REFUSED,
-            AdminError::Busy { .. } => &ADMIN_BUSY,
+            AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
+            AdminError::Halted { .. } => &HALTED,
+            AdminError::OutcomeUnknown | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => {
+                &OUTCOME_UNKNOWN
+            }
+            AdminError::TooLong { .. } => &UNAVAILABLE,
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(
                 EngineError::Unavailable { .. }
-                | EngineError::OutcomeUnknown { .. }
                 | EngineError::Misconfigured { .. }
                 | EngineError::Conflict(Conflict::Late { .. }),
             ) => &UNAVAILABLE,

@@ -82,7 +82,7 @@ pub(crate) struct VoteReceived {
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`, `clock`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
@@ -119,7 +119,7 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
         if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
             throttle.neither(&origin);
         }
-        Problem::not_taken(error, api.node.now().minutes())
+        Problem::not_taken(error)
     })?;
     let mut response = match wait {
         None => received(request),

@@ -25,16 +25,19 @@ use zeroize::Zeroizing;
 
 use super::activity::WatchedBody;
 use super::places::Place;
+use super::tls::TlsIdentity;
 use crate::http::Gate;
 use crate::memory::OverwritingStream;
 
 /// How far the life of a server has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
     /// Requests are taken.
     Serving,
     /// Requests in flight finish.
     Draining,
+    /// Requests that are worked on finish; those that have not come whole are dropped.
+    Finishing,
     /// Whatever is left is dropped.
     Ended,
 }
@@ -53,7 +56,7 @@ pub(super) struct Service {
     pub(super) router: Router,
     /// Looks at requests before the router; not on listeners that are not public.
     pub(super) gate: Option<Gate>,
-    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<Arc<TlsIdentity>>,
     pub(super) limits: Limits,
 }
 
@@ -79,7 +82,9 @@ impl Service {
         // Boxed, so that those who wait above do not hold the room for it.
         match &self.tls {
             None => Box::pin(self.serve_requests(stream, peer, place, phase)).await,
-            Some(tls) => Box::pin(self.serve_tls(tls, stream, peer, place, phase)).await,
+            Some(tls) => {
+                Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, place, phase)).await
+            }
         }
     }
 
@@ -132,6 +137,14 @@ impl Service {
             _ = connection.as_mut() => return,
             () = activity.dismissed() => return,
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+        }
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
+        }
+        // The rest of its request may never come.
+        if activity.waiting_since().is_some() {
+            return;
         }
         tokio::select! {
             _ = connection.as_mut() => {}

@@ -85,6 +85,11 @@ impl Served {
         self.serving
     }
 
+    /// Waits until it has stopped serving by itself.
+    pub async fn ended(self) -> Result<(), ServeError> {
+        self.serving.await.expect("no panic")
+    }
+
     /// Stops serving, then the node.
     pub async fn end(self) {
         let node = self.node.clone();
