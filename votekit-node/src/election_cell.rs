@@ -28,6 +28,7 @@ use crate::lease::Lease;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
+use crate::write_health::WriteHealth;
 
 /// One election on this node.
 pub(crate) struct ElectionCell {
@@ -40,6 +41,8 @@ pub(crate) struct ElectionCell {
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
+    /// Whether what the intake publishes is stored.
+    pub(crate) writes: WriteHealth,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// The latest stamp that was given out, in unix milliseconds.
     latest_stamp: AtomicU64,
@@ -183,6 +186,7 @@ impl ElectionCell {
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
+            writes: WriteHealth::default(),
             sealer: parts.sealer,
             latest_stamp: AtomicU64::new(0),
             lease: Mutex::default(),
@@ -243,6 +247,11 @@ impl ElectionCell {
     ) -> Option<RequestId> {
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
+    }
+
+    /// Whether a request is decided in the log.
+    pub(crate) async fn has_decided(&self, request: &RequestId) -> bool {
+        self.chronicle().await.fold().requests().contains(request)
     }
 
     /// The token that shows that its holder sent a request.

@@ -21,6 +21,7 @@ pub mod log_electors;
 pub mod node;
 pub mod node_name;
 
+mod address_prefix;
 mod administration;
 mod admission;
 mod clock;
@@ -32,6 +33,7 @@ mod inbox;
 mod intake;
 mod leadership;
 mod lease;
+mod log_summary;
 mod pending;
 mod random;
 mod rate_limit;
@@ -45,6 +47,7 @@ mod snapshots;
 mod staging;
 mod validation;
 mod view;
+mod write_health;
 
 pub mod http;
 pub mod metrics;

@@ -100,6 +100,8 @@ pub struct DependencyHealth {
 pub struct Gauges {
     /// Votes issued by this node and not yet decided.
     pub votes_pending: u64,
+    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
+    pub throttle_pairs: u64,
     /// Election by election.
     pub elections: Vec<ElectionGauges>,
 }
@@ -382,7 +384,11 @@ impl Node {
                     .collect(),
             }
         });
-        Gauges { votes_pending: self.shared.pending.len() as u64, elections: elections.collect() }
+        Gauges {
+            votes_pending: self.shared.pending.len() as u64,
+            throttle_pairs: self.shared.throttle.pairs() as u64,
+            elections: elections.collect(),
+        }
     }
 
     async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {

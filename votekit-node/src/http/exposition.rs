@@ -27,11 +27,11 @@ pub(crate) async fn exposition(State(api): State<Arc<Api>>) -> Response {
 }
 
 fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
-    let mut readings = vec![Reading {
-        name: "votes_pending",
-        labels: Vec::new(),
-        value: gauges.votes_pending as f64,
-    }];
+    let whole = |name, value| Reading { name, labels: Vec::new(), value: value as f64 };
+    let mut readings = vec![
+        whole("votes_pending", gauges.votes_pending),
+        whole("throttle_pairs", gauges.throttle_pairs),
+    ];
     for election in &gauges.elections {
         let law = || ("law_id", election.law_id.to_string());
         let age = now.saturating_sub(election.checkpoint_at);
