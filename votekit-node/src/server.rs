@@ -107,8 +107,7 @@ impl fmt::Debug for Server {
 const DRAIN_TIME: Duration = Duration::from_secs(35);
 
 /// Connections at once on the listeners that are not public; those of them that are kept for callers
-/// with a valid token, or else for other addresses than the one that holds most; newcomers that
-/// wait.
+/// with a valid token; newcomers that wait.
 const INTERNAL_SLOTS_MAX: u32 = 64;
 const INTERNAL_RESERVED: u32 = 16;
 const INTERNAL_WAITING_MAX: u32 = 64;
@@ -160,7 +159,7 @@ impl Server {
         let (gate, router) = (Some(Gate::new(&api)), http::public(&api));
         let service = Service { router, gate, tls, wants_token: false, limits };
         let public = Listener::bind(config.listen, &node, service, rules).await?;
-        // Without a token, the share of one address keeps slots for others.
+        // Without a token, one address may hold or wait for no more than leaves room for others.
         let rules = LimiterRules {
             slots_max: INTERNAL_SLOTS_MAX,
             per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
