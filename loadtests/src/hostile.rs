@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use self::busy::Errand;
 pub use self::busy::BusyReport;
+use self::busy::Errand;
 pub use self::guesses::GuessReport;
 pub use self::held::HeldReport;
 use crate::ballot_mix::BallotMix;
@@ -111,10 +111,7 @@ impl HostilePlan {
             return Ok(());
         }
         if nodes.iter().any(NodeUrl::is_tls) {
-            return refused(
-                "--guesses and hostile connections",
-                "they are for http:// only",
-            );
+            return refused("--guesses and hostile connections", "they are for http:// only");
         }
         if self.connections() > Self::CONNECTIONS_MAX {
             return refused("hostile connections", "expected at most 50000 in all");
@@ -272,7 +269,8 @@ impl fmt::Display for HostileReport {
                 write!(formatter, "\n  {name:<7} {held}")?;
             }
         }
-        let errands = [("busy", &self.busy), ("replays", &self.replays), ("readers", &self.readers)];
+        let errands =
+            [("busy", &self.busy), ("replays", &self.replays), ("readers", &self.readers)];
         for (name, busy) in errands {
             if let Some(busy) = busy {
                 write!(formatter, "\n  {name:<7} {busy}")?;

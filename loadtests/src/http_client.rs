@@ -280,8 +280,9 @@ async fn exchange_plain(
         };
         Ok((answer, open))
     };
-    let (answer, open) =
-        tokio::time::timeout(options.timeout, exchange).await.map_err(|_| ExchangeError::Timeout)??;
+    let (answer, open) = tokio::time::timeout(options.timeout, exchange)
+        .await
+        .map_err(|_| ExchangeError::Timeout)??;
     *connection = Some(open);
     Ok(answer)
 }

@@ -595,7 +595,7 @@ mod tests {
             "validation_latency_seconds_bucket{le=\"0.005\"}",
             "sealing_duration_seconds_count ",
             "votes_refused_total{reason=\"not-recognised\"}",
-            "wrong_codes_total{of_nas=\"21+\"} 1",
+            "wrong_codes_total{of_nas=\"21+\"} ",
             "batches_total{step=\"staged\"} ",
             "# TYPE commits_open gauge",
             "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",

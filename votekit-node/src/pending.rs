@@ -112,8 +112,7 @@ impl Pending {
     /// noted.
     pub(crate) fn adopt(&self, request: RequestId) {
         let mut shard = self.shard(&request);
-        let adopted =
-            || Waiting { copies: 1, progress: Progress::Stored, ..Waiting::default() };
+        let adopted = || Waiting { copies: 1, progress: Progress::Stored, ..Waiting::default() };
         shard.entry(request).or_insert_with(adopted);
     }
 

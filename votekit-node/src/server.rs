@@ -167,16 +167,10 @@ impl Server {
             stay_min_ms: INTERNAL_STAY_MIN_MS,
             ..rules
         };
-        let service = |router, wants_token| Service {
-            router,
-            gate: None,
-            tls: None,
-            wants_token,
-            limits,
-        };
+        let service =
+            |router, wants_token| Service { router, gate: None, tls: None, wants_token, limits };
         let (address, routes) = (config.admin_listen, service(http::administration(&api), true));
-        let with_token =
-            LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
+        let with_token = LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
         let administration = Listener::bind(address, &node, routes, with_token).await?;
         let (address, routes) = (config.metrics_listen, service(http::monitoring(&api), false));
         let metrics = Listener::bind(address, &node, routes, rules).await?;

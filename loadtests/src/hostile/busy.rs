@@ -70,7 +70,8 @@ impl Errand {
                     ballot.write_body(&mut body);
                 }
                 let key = idempotency_key(mix.seed(), 0);
-                let rest = format!("idempotency-key: {key}\r\ncontent-length: {}\r\n\r\n", body.len());
+                let rest =
+                    format!("idempotency-key: {key}\r\ncontent-length: {}\r\n\r\n", body.len());
                 [&target.vote_head, rest.as_bytes(), &body].concat()
             }
         }
@@ -86,8 +87,10 @@ pub(super) async fn run(
     stopped: impl Future<Output = ()>,
 ) -> BusyReport {
     let report = Rc::new(RefCell::new(BusyReport { connections, ..BusyReport::default() }));
-    let requests: Vec<_> =
-        requests.into_iter().map(|(target, wire)| (target.address, Arc::<[u8]>::from(wire))).collect();
+    let requests: Vec<_> = requests
+        .into_iter()
+        .map(|(target, wire)| (target.address, Arc::<[u8]>::from(wire)))
+        .collect();
     let local = LocalSet::new();
     for number in 0..connections {
         let (address, wire) = requests[number % requests.len()].clone();
@@ -144,7 +147,11 @@ fn answer(received: &[u8]) -> Option<(u16, bool)> {
     let mut answer = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head_length) = answer.parse(received).ok()? else { return None };
     let header = |name: &str| {
-        answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|one| one.value)
+        answer
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .map(|one| one.value)
     };
     let length = std::str::from_utf8(header("content-length")?).ok()?;
     let body_length: usize = length.parse().ok()?;

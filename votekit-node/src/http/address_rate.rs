@@ -48,15 +48,13 @@ mod tests {
             addresses.filter(|address| rate.take(&key.shares(*address, false)).is_ok()).count()
         };
         // The clock runs on meanwhile: a few more are earned.
-        let network = |number: u32| {
-            Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number) << 64).into()
-        };
+        let network =
+            |number: u32| Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number) << 64).into();
         let home = taken(&mut (0..256).map(network));
         assert!((20..40).contains(&home), "{home}: two shares, though each network has its own");
         let site = taken(&mut (256..4096).map(network));
         assert!((20..80).contains(&site), "{site}: four shares in all");
-        let neighbours =
-            taken(&mut (0..=255).map(|host| Ipv4Addr::new(192, 0, 2, host).into()));
+        let neighbours = taken(&mut (0..=255).map(|host| Ipv4Addr::new(192, 0, 2, host).into()));
         assert!((20..40).contains(&neighbours), "{neighbours}");
         assert_eq!(taken(&mut std::iter::once(Ipv4Addr::new(192, 0, 3, 1).into())), 1);
     }

@@ -48,9 +48,7 @@ impl Activity {
 
     /// Tells the connection to leave, if it still waits since then.
     pub(super) fn dismiss(&self, since_ms: u64) -> bool {
-        self.state
-            .compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 

@@ -274,8 +274,12 @@ fn check(limiter: &ConnectionLimiter, limits: &LimiterRules) -> Result<(), TestC
     prop_assert!(limiter.waiting.len() <= limits.waiting_max as usize);
     prop_assert!(limiter.waiting.is_empty() || !limiter.has_room(), "a free slot is withheld");
     let mut counted: BTreeMap<Prefix, (u32, u32)> = BTreeMap::new();
-    for (prefix, factor) in limiter.held.values().filter_map(|holder| holder.shares).flat_map(
-        |shares| shares.iter().collect::<Vec<_>>()) {
+    for (prefix, factor) in limiter
+        .held
+        .values()
+        .filter_map(|holder| holder.shares)
+        .flat_map(|shares| shares.iter().collect::<Vec<_>>())
+    {
         let (held, most) = counted.entry(prefix).or_default();
         (*held, *most) = (*held + 1, limits.per_address_max * factor);
         prop_assert!(*held <= *most);

@@ -97,7 +97,13 @@ impl Slots {
         state.signals.insert(id, Arc::clone(&signals));
         self.settle(&mut state);
         drop(state);
-        Ok(Slot { slots: Arc::clone(self), id, signals, released: AtomicBool::new(false), _open: open })
+        Ok(Slot {
+            slots: Arc::clone(self),
+            id,
+            signals,
+            released: AtomicBool::new(false),
+            _open: open,
+        })
     }
 
     /// Whether newcomers wait for a slot.

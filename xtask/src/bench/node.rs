@@ -18,7 +18,8 @@ pub(crate) const LAW: &str = "L1";
 const BASE: &str = "bench.example";
 
 /// Free ports; everything else is as shipped.
-const ADDRESSES: &str = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n";
+const ADDRESSES: &str =
+    "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n";
 
 /// No limits: what is measured is the node, not its patience.
 const NO_LIMITS: &str = "rate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n\
