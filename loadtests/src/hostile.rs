@@ -209,7 +209,7 @@ impl HostileRun {
             .transpose()?;
         let held = (plan.idle_connections + plan.slow_connections > 0)
             .then(|| {
-                let stopped = stopped();
+                let (targets, stopped) = (Arc::clone(&targets), stopped());
                 spawn("held connections", move |runtime| {
                     runtime.block_on(held::run(plan, targets, start, stopped))
                 })
@@ -217,14 +217,14 @@ impl HostileRun {
             .transpose()?;
         let mut busy = [const { None }; 3];
         for (thread, (errand, connections)) in busy.iter_mut().zip(plan.errands()) {
-            if connections == 0 {
-                continue;
+            if connections > 0 {
+                let request = |target: &Target| (target.clone(), errand.request(target, mix));
+                let (requests, stopped) = (targets.iter().map(request).collect(), stopped());
+                let errand = (errand, connections);
+                *thread = Some(spawn("busy connections", move |runtime| {
+                    runtime.block_on(busy::run(plan, errand, requests, start, stopped))
+                })?);
             }
-            let request = |target: &Target| (target.clone(), errand.request(target, mix));
-            let (requests, stopped) = (targets.iter().map(request).collect(), stopped());
-            *thread = Some(spawn("busy connections", move |runtime| {
-                runtime.block_on(busy::run(plan, (errand, connections), requests, start, stopped))
-            })?);
         }
         Ok(Self { stop: Some(stop), guesses, held, busy })
     }
