@@ -47,8 +47,8 @@ pub struct OpenLoopPlan {
     pub schedule: Schedule,
     /// Keep-alive connections in all.
     pub connections: usize,
-    /// Loopback addresses (127.2.0.1 and on) that the connections come from in turn, as from as many
-    /// voters' networks; 0: the system's choice, one address.
+    /// Loopback addresses (127.2.0.1 and on) that the connections come from in turn, as from as
+    /// many networks of voters; 0: the system's choice, one address.
     pub addresses: u32,
     /// Threads that carry the connections.
     pub threads: usize,

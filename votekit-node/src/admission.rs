@@ -1,9 +1,11 @@
 //! Which votes are stored: a number a second, and of those with a wrong code only a few.
 //!
 //! ```text
-//! rate spent?         429, whatever the credential   (only looked at: what is refused below uses up nothing)
-//! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, nothing stored, nothing logged
-//! used already?       beyond a few a minute 429 and nothing stored; the request that used it is answered from the log
+//! rate spent?         429, whatever the credential; what is refused below uses up nothing of it
+//! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, nothing
+//!                     stored, nothing logged
+//! used already?       beyond a few a minute 429 and nothing stored; the request that used it is
+//!                     answered before all this
 //! else                one vote is taken from the rate
 //! ```
 //!

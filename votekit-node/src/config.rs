@@ -44,8 +44,8 @@ pub struct Config {
     /// Whether shares are counted by the networks around an address too when it is a loopback
     /// address.
     pub loopback_wide_shares: bool,
-    /// Requests refused with 429 a second: beyond that a refusal waits for its turn, a second at the
-    /// most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
+    /// Requests refused with 429 a second: beyond that a refusal waits for its turn, a second at
+    /// the most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
     pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,

@@ -1,5 +1,7 @@
 //! What the node counts and measures, as Prometheus text.
 //!
+//! Long because each metric is listed three times: its call, its handle, its description.
+//!
 //! Intake, validation and sealing call the functions here once a batch, never once a vote; the
 //! handles behind them are made once, so that a call is a few atomic operations and allocates
 //! nothing. What can be read from the node when somebody asks (queue depth, heights, published

@@ -106,8 +106,8 @@ impl fmt::Debug for Server {
 /// How long requests in flight may take to finish at the end.
 const DRAIN_TIME: Duration = Duration::from_secs(35);
 
-/// Connections at once on the listeners that are not public; those of them that are kept for callers
-/// with a valid token; newcomers that wait.
+/// Connections at once on the listeners that are not public; those of them that are kept for
+/// callers with a valid token; newcomers that wait.
 const INTERNAL_SLOTS_MAX: u32 = 64;
 const INTERNAL_RESERVED: u32 = 16;
 const INTERNAL_WAITING_MAX: u32 = 64;

@@ -1,12 +1,12 @@
 //! The throttle on wrong codes: guessing is hopeless, and no elector can be probed or locked out.
 //!
 //! ```text
-//! state     wrong codes by pair of address prefix and NAS; 5 are free, then waits of 1, 2, 4 … 60 s
+//! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s
 //! correct   a correct vote, a repeat, a duplicate: changes nothing, and earns nothing
-//! budget    20 wrong ones a second are stored, 2 of them of one prefix; the others are answered only
+//! budget    20 wrong ones a second are stored, 2 of them of one prefix; others are answered only
 //! ```
 //!
-//! There is no counter by NAS alone: whoever knows a NAS could read from it when its elector voted,
+//! There is no counter by NAS alone: who knows a NAS could read from it when its elector voted,
 //! and could lock the elector out. There is none by prefix alone: one of many voters behind an
 //! address would stop the others. The state machines ([`pairs`], [`budget`]) are handed times; here
 //! are the clock, the locks and the waiting.

@@ -33,8 +33,8 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart; on
-    /// services vote, latency, parts. By default those of the engine that are not long.
+    /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart;
+    /// on services vote, latency, parts. By default those of the engine that are not long.
     names: Vec<String>,
     /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL
     /// for it.

@@ -314,8 +314,8 @@ pub trait Registry: Send + Sync + 'static {
         None
     }
 
-    /// Whether it is certain that no envelope with the credential of `mark` was ever marked; `false`
-    /// where that cannot be said without I/O. Spares most votes a search of the log.
+    /// Whether it is certain that no envelope with the credential of `mark` was ever marked;
+    /// `false` where that cannot be said without I/O. Spares most votes a search of the log.
     fn surely_unused(&self, _law_id: &LawId, _mark: &Mark) -> bool {
         false
     }

@@ -349,8 +349,8 @@ impl Problem {
     }
 }
 
-/// A flood of refusals writes one line a second, with their number: the log may lie on the disk that
-/// is full.
+/// A flood of refusals writes one line a second, with their number: the log may lie on the disk
+/// that is full.
 static VOTES_NOT_STORED: LogSummary = LogSummary::new();
 static CALLS_FAILED: LogSummary = LogSummary::new();
 

@@ -1,7 +1,7 @@
 //! Wrong codes by pair of address prefix and NAS, as a state machine that is handed times.
 //!
-//! A table of fixed size in sets of eight slots: a pair's digest names its set, and where the set is
-//! full the pair that was unseen longest is evicted. Eviction only lets through.
+//! A table of fixed size in sets of eight slots: a pair's digest names its set, and where the set
+//! is full the pair that was unseen longest is evicted. Eviction only lets through.
 //!
 //! Attempts of one pair are judged in turn. Where the registry cannot say at once whether a code
 //! was right, the next attempt waits for that hint, [`HINT_TIME_MS`] at most; a hint that is

@@ -1,5 +1,5 @@
-//! Honest votes beside attacks, under the default limits: 10,000 busy connections, replays, readers.
-//! No honest vote may be refused or without an answer; its latency is given alone and beside each.
+//! Honest votes beside attacks, under the default limits: 10,000 busy connections, replays,
+//! readers. No honest vote may be refused or without an answer; its latency is given alone and beside each.
 
 use std::fs;
 use std::path::Path;
