@@ -30,6 +30,7 @@ use crate::memory::stack_used;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
+use crate::write_health::WriteHealth;
 
 /// One election on this node.
 pub(crate) struct ElectionCell {
@@ -42,6 +43,8 @@ pub(crate) struct ElectionCell {
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
+    /// Whether what the intake publishes is stored.
+    pub(crate) writes: WriteHealth,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
     pub(crate) clock: HeldClock,
@@ -191,6 +194,7 @@ impl ElectionCell {
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
+            writes: WriteHealth::default(),
             sealer: parts.sealer,
             clock: HeldClock::new(floor, HELD_MAX_MILLIS),
             passed_closes: PassedCloses::default(),
@@ -275,6 +279,11 @@ impl ElectionCell {
         stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
+    }
+
+    /// Whether a request is decided in the log.
+    pub(crate) async fn has_decided(&self, request: &RequestId) -> bool {
+        self.chronicle().await.fold().requests().contains(request)
     }
 
     /// The token that shows that its holder sent a request.

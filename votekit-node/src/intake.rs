@@ -20,6 +20,7 @@ use crate::lease;
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::Shared;
+use crate::pending::Stored;
 use crate::random::SystemRandom;
 use crate::retry::Backoff;
 
@@ -37,7 +38,7 @@ pub(crate) enum Submission {
     /// A vote, and where to say that it is durable.
     ///
     /// Boxed: a channel reuses its blocks without a free, and so would keep choices beside hashes.
-    Vote(Box<Zeroizing<Envelope>>, oneshot::Sender<Result<(), IntakeError>>),
+    Vote(Box<Zeroizing<Envelope>>, Voter),
     /// Everything before this is to be published, then the epoch ends: no vote is taken any more.
     Finish(oneshot::Sender<Result<(), EngineError>>),
 }
@@ -70,7 +71,7 @@ pub(crate) struct Intake {
     ended: bool,
 }
 
-type Voter = oneshot::Sender<Result<(), IntakeError>>;
+type Voter = oneshot::Sender<Stored>;
 
 /// Empties the list of a batch. It is used for the next batch too, so the choices in it are
 /// overwritten first.
@@ -133,13 +134,11 @@ impl Intake {
     ) -> Option<oneshot::Sender<Result<(), EngineError>>> {
         match submission {
             Submission::Vote(envelope, voter) if self.finished => {
-                self.shared.pending.withdraw(&envelope.request);
-                let _ = voter.send(Err(IntakeError::Finished));
+                self.answer(&envelope, voter, &Err(IntakeError::Finished));
             }
             Submission::Vote(mut envelope, voter) => {
                 if !self.stamp_in_order(&mut envelope) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Finished));
+                    self.answer(&envelope, voter, &Err(IntakeError::Finished));
                     return None;
                 }
                 envelopes.push(**envelope);
@@ -165,46 +164,48 @@ impl Intake {
 
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
         let published = match self.seal(envelopes, false).await {
-            Ok(batch) => self.publish(&batch, voters).await,
+            Ok(batch) => self.publish(&batch, envelopes, voters).await,
             Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
             // Whatever became of the lease or the epoch that was asked for: no vote was published.
             Err(error) => {
                 Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() })
             }
         };
-        // What is confirmed counts; but without a lease nobody may be told so, since the close may
-        // have passed meanwhile.
-        if published.is_ok() && self.cell.lease().is_none_or(|lease| !lease.lasts()) {
-            voters.drain(..).for_each(|voter| drop(voter.send(Err(IntakeError::OutcomeUnknown))));
-        }
-        match published {
+        let outcome = match published {
+            // What is confirmed counts; but without a lease nobody may be told so, since the close
+            // may have passed meanwhile.
             Ok(()) => {
+                self.cell.writes.record_success();
                 metrics::submitted(envelopes.len() as u64);
-                for voter in voters.drain(..) {
-                    let _ = voter.send(Ok(()));
-                }
+                let answered = self.cell.lease().is_some_and(|lease| lease.lasts());
+                if answered { Ok(()) } else { Err(IntakeError::OutcomeUnknown) }
             }
             Err(error @ EngineError::Unavailable { .. }) => {
-                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Unavailable(error.clone())));
-                }
+                self.cell.writes.record_failure();
+                Err(IntakeError::Unavailable(error))
             }
-            Err(EngineError::Conflict(Conflict::NoLease { .. })) => {
-                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Finished));
-                }
-            }
+            Err(EngineError::Conflict(Conflict::NoLease { .. })) => Err(IntakeError::Finished),
             // The node stops, and what the disk holds is known only after the restart: nobody may
             // be told that nothing was stored.
-            Err(_) => {
-                for voter in voters.drain(..) {
-                    let _ = voter.send(Err(IntakeError::OutcomeUnknown));
-                }
-            }
-        }
+            Err(_) => Err(IntakeError::OutcomeUnknown),
+        };
+        self.answer_all(envelopes, voters, &outcome);
         forget(envelopes);
+    }
+
+    /// Answers the voters of a batch; those who were answered before are no longer among them.
+    fn answer_all(&self, envelopes: &[Envelope], voters: &mut Vec<Voter>, stored: &Stored) {
+        for envelope in envelopes {
+            self.shared.pending.record_stored(&envelope.request, stored);
+        }
+        for voter in voters.drain(..) {
+            // It may have gone away.
+            let _ = voter.send(stored.clone());
+        }
+    }
+
+    fn answer(&self, envelope: &Envelope, voter: Voter, stored: &Stored) {
+        self.answer_all(std::slice::from_ref(envelope), &mut vec![voter], stored);
     }
 
     /// The epoch to publish in, with a lease that lasts.
@@ -276,6 +277,7 @@ impl Intake {
     async fn publish(
         &mut self,
         batch: &Arc<Batch>,
+        envelopes: &[Envelope],
         voters: &mut Vec<Voter>,
     ) -> Result<(), EngineError> {
         let mut backoff = Backoff::new();
@@ -304,9 +306,7 @@ impl Intake {
                         tracing::warn!(batch = %batch.number(), %error, "the outcome of a batch is unknown: publishing it again");
                     }
                     unknown = true;
-                    for voter in voters.drain(..) {
-                        let _ = voter.send(Err(IntakeError::OutcomeUnknown));
-                    }
+                    self.answer_all(envelopes, voters, &Err(IntakeError::OutcomeUnknown));
                     backoff.pause().await;
                 }
             }
@@ -320,7 +320,7 @@ impl Intake {
         }
         // What is refused now is tried again when the close is asked for again.
         let batch = self.seal(&[], true).await?;
-        self.publish(&batch, &mut Vec::new()).await?;
+        self.publish(&batch, &[], &mut Vec::new()).await?;
         self.ended = true;
         Ok(())
     }

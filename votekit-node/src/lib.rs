@@ -22,6 +22,7 @@ pub mod memory;
 pub mod node;
 pub mod node_name;
 
+mod address_prefix;
 mod administration;
 mod admission;
 mod clock;
@@ -35,6 +36,7 @@ mod intake;
 mod leadership;
 mod lease;
 mod logging;
+mod log_summary;
 mod pending;
 mod random;
 mod rate_limit;
@@ -51,6 +53,7 @@ mod supplement_report;
 mod validation;
 mod view;
 mod watch;
+mod write_health;
 
 pub mod http;
 pub mod metrics;

@@ -6,6 +6,7 @@
 //! Long because starting, watching and stopping the tasks share the state of all of them.
 
 mod error;
+mod submission;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,9 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::Chronicle;
-use votekit_core::election::{State, Timing, Window};
-use votekit_core::envelope::{Envelope, VoteRequest};
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::election::State;
+use votekit_core::id::LawId;
 use votekit_core::instant::UnixMillis;
 use zeroize::Zeroizing;
 
@@ -29,22 +29,21 @@ use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles, RollOrigin};
+use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles, RollOrigin};
 use crate::epoch_end;
 use crate::essential;
-use crate::intake::{Intake, IntakeError, Submission};
+use crate::intake::{Intake, Submission};
 use crate::leadership::{self, Lead};
 use crate::lease;
 use crate::memory::overwriting_stack;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::random::random_request_id;
 use crate::roll_store;
 use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
 use crate::snapshots;
 use crate::staging;
-use crate::throttle::{Origin, Throttle};
+use crate::throttle::Throttle;
 use crate::validation;
 use crate::watch;
 
@@ -58,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) ballot_box: Arc<dyn BallotBox>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) pending: Pending,
-    pub(crate) throttle: Throttle,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
     elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
     pub(crate) lead: Lead,
@@ -265,7 +264,7 @@ impl Node {
         let shared = Arc::new(Shared {
             lead: Lead::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
             is_shared: engine.ledger.is_shared(),
-            throttle: Throttle::new(config.throttle.clone()),
+            throttle: Throttle::new(&config.throttle),
             admission: Admission::new(&config),
             config,
             folder,
@@ -427,7 +426,7 @@ impl Node {
         self.shared.now()
     }
 
-    /// The back-off on wrong credentials.
+    /// The throttle on wrong codes.
     #[must_use]
     pub fn throttle(&self) -> &Throttle {
         &self.shared.throttle
@@ -441,6 +440,7 @@ impl Node {
     /// Forgets what has nothing more to tell about rates. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         self.shared.admission.forget_quiet();
+        self.shared.throttle.give_up_hints(Instant::now());
     }
 
     /// What this node was told.
@@ -461,137 +461,6 @@ impl Node {
     /// [`FolderError`].
     pub fn admin_token(&self) -> Result<zeroize::Zeroizing<String>, FolderError> {
         self.shared.folder.admin_token()
-    }
-
-    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One
-    /// with an origin came over the network, and is admitted first.
-    ///
-    /// # Errors
-    /// [`SubmitError`], which says whether anything was stored.
-    pub async fn submit(
-        &self,
-        vote: &VoteRequest,
-        idempotency_key: Option<&[u8]>,
-        origin: Option<Origin>,
-    ) -> Result<RequestId, SubmitError> {
-        let wall = self.now();
-        let cell =
-            self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
-        if !self.shared.has(Role::Ingest) {
-            let reason = "it does not have the role of taking votes: send them to a node that has"
-                .to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "this node",
-                reason,
-            }));
-        }
-        if let Some(reason) = cell.halted() {
-            return Err(SubmitError::Unavailable(halted_here(reason)));
-        }
-        let committed = cell.committed();
-        let not_open = |early| SubmitError::NotOpen {
-            early,
-            state: committed.state(),
-            opens: committed.opens,
-            closes: committed.closes,
-        };
-        if committed.state() != State::Open || cell.planned_close_has_passed(&committed, wall) {
-            return Err(not_open(committed.state() == State::Draft));
-        }
-        let received = match cell.clock.read(wall.0) {
-            Ok(time) => UnixMillis(time),
-            Err(Stepped { by }) => {
-                return Err(SubmitError::Clock { by: Duration::from_millis(by) });
-            }
-        };
-        let window = Window { opens: committed.opens, closes: committed.closes };
-        match window.timing(received) {
-            Timing::InTime => {}
-            timing => return Err(not_open(timing == Timing::Early)),
-        }
-        if !committed.admits_this_node {
-            let reason =
-                "this node's key is not admitted to the election: is this its own data folder?"
-                    .to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "the log",
-                reason,
-            }));
-        }
-        cell.note_stamp(received);
-        let choice = committed
-            .results
-            .definition
-            .choice_index(&vote.choice)
-            .ok_or(SubmitError::UnknownChoice)?;
-        let hasher = cell.hasher().ok_or_else(|| not_open(false))?;
-        let credential = &vote.credential;
-        let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
-        let request = match idempotency_key {
-            Some(key) => cell.request_id(&hash, choice, key).ok_or_else(|| not_open(false))?,
-            None => random_request_id().map_err(|error| {
-                SubmitError::Unavailable(EngineError::Unavailable {
-                    engine: "system",
-                    reason: error.to_string(),
-                })
-            })?,
-        };
-        let origin = match origin {
-            Some(origin) => self.admit(
-                &cell,
-                origin,
-                Mark { key: hasher.scheme().registry_key(&hash), request },
-            )?,
-            None => None,
-        };
-        let (reply, durable) = oneshot::channel();
-        self.shared.pending.issue(request, origin);
-        let received = received.minutes();
-        let envelope = Zeroizing::new(Envelope { request, hash, received, choice });
-        let submission = Submission::Vote(Box::new(envelope), reply);
-        if let Err(refused) = cell.intake.try_send(submission) {
-            self.shared.pending.withdraw(&request);
-            return Err(match refused {
-                mpsc::error::TrySendError::Full(_) => {
-                    SubmitError::Busy { retry_after: Duration::from_secs(1) }
-                }
-                mpsc::error::TrySendError::Closed(_) => {
-                    SubmitError::Unavailable(halted_here("it takes no more votes"))
-                }
-            });
-        }
-        match durable.await {
-            Ok(Ok(())) => Ok(request),
-            Ok(Err(IntakeError::Finished)) => {
-                let committed = cell.committed();
-                let (opens, closes) = (committed.opens, committed.closes);
-                Err(SubmitError::NotOpen {
-                    early: false,
-                    state: committed.state().max(State::Closing),
-                    opens,
-                    closes,
-                })
-            }
-            Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
-            Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => {
-                Err(SubmitError::OutcomeUnknown { request })
-            }
-        }
-    }
-
-    /// Lets in a vote that came over the network. A full queue is told before the credential is
-    /// looked at, as a spent rate is.
-    fn admit(
-        &self,
-        cell: &ElectionCell,
-        origin: Origin,
-        mark: Mark,
-    ) -> Result<Option<Origin>, SubmitError> {
-        if cell.intake.capacity() == 0 {
-            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
-        }
-        let Shared { admission, throttle, registry, .. } = &*self.shared;
-        admission.admit(origin, throttle, &**registry, (cell.law_id(), &mark))
     }
 
     /// Resolves with the reason when the node has failed for good and must stop.

@@ -108,6 +108,8 @@ pub struct Gauges {
     pub clock_behind: Duration,
     /// Bytes free in the file system of the data folder, and its size, where they are known.
     pub data_bytes: Option<(u64, u64)>,
+    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
+    pub throttle_pairs: u64,
     /// Election by election.
     pub elections: Vec<ElectionGauges>,
 }
@@ -419,6 +421,7 @@ impl Node {
             elections_halted: halted as u64,
             clock_behind: self.shared.observed.clock_behind(),
             data_bytes: self.shared.observed.space().map(|space| (space.free, space.size)),
+            throttle_pairs: self.shared.throttle.pairs() as u64,
             elections: elections.collect(),
         }
     }

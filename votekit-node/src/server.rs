@@ -9,7 +9,8 @@
 mod activity;
 mod connection;
 mod file_descriptors;
-mod places;
+mod limiter;
+mod slots;
 mod tls;
 
 use std::fmt;
@@ -20,12 +21,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::connection::{Limits, Phase, Service};
-use self::places::{OverShare, Place, Places};
+use self::limiter::LimiterRules;
+use self::slots::{Refused, Slot, Slots, TICK_INTERVAL};
 use self::tls::TlsIdentity;
+use crate::address_prefix::Shares;
 use crate::config::{Config, ConfigError};
 use crate::data_folder::FolderError;
 use crate::http::{self, Api, Gate};
@@ -128,11 +131,22 @@ const UNFINISHED_TIME: Duration = Duration::from_secs(5);
 /// How long those that are worked on may take after that.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// Connections that the system queues before they are accepted.
-const BACKLOG: u32 = 1024;
+/// Connections at once on the listeners that are not public; those of them that are kept for
+/// callers with a valid token; newcomers that wait.
+const INTERNAL_SLOTS_MAX: u32 = 64;
+const INTERNAL_RESERVED: u32 = 16;
+const INTERNAL_WAITING_MAX: u32 = 64;
 
-/// Connections at once on the listeners that are not public.
-const INTERNAL_CONNECTIONS_MAX: usize = 64;
+/// Newcomers of the public listener that wait for a slot.
+const PUBLIC_WAITING_MAX: u32 = 256;
+
+/// The idle time before a connection may be asked to make room. From afar: time for a TLS handshake
+/// and a request over a slow line. Within a machine or its network much less will do.
+const PUBLIC_STAY_MIN_MS: u64 = 1000;
+const INTERNAL_STAY_MIN_MS: u64 = 100;
+
+/// Connections that the system completes before they are accepted.
+const BACKLOG: u32 = 4096;
 
 /// How often histograms are drained and rates computed.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
@@ -285,18 +299,36 @@ impl Server {
         let limits = Limits {
             header_time: Duration::from_secs(config.header_timeout_seconds.max(1)),
             stall_time: config.request_timeout().max(Duration::from_secs(1)),
+            life_max: (config.connection_seconds_max > 0)
+                .then(|| Duration::from_secs(config.connection_seconds_max)),
+            requests_max: Some(config.connection_requests_max).filter(|most| *most > 0),
         };
-        let connections_max = file_descriptors::connections_within_limit(config.connections_max);
-        let places = Places::new(connections_max, config.connections_per_address_max);
-        let gate = Some(Gate::new(&api));
-        let service = Service { router: http::public(&api), gate, tls: tls.clone(), limits };
-        let public = Listener::on(public, &node, service, places)?;
-        let internal = |socket, router| {
-            let service = Service { router, gate: None, tls: None, limits };
-            Listener::on(socket, &node, service, Places::new(INTERNAL_CONNECTIONS_MAX, 0))
+        let wait_max_ms = config.header_timeout_seconds.max(1) * 1000;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let rules = LimiterRules {
+            slots_max: count(file_descriptors::connections_within_limit(config.connections_max)),
+            reserved: 0,
+            per_address_max: count(config.connections_per_address_max),
+            waiting_max: PUBLIC_WAITING_MAX,
+            stay_min_ms: PUBLIC_STAY_MIN_MS,
+            wait_max_ms,
         };
-        let administration = internal(administration, http::administration(&api))?;
-        let metrics = internal(metrics, http::monitoring(&api))?;
+        let (gate, router) = (Some(Gate::new(&api)), http::public(&api));
+        let service = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
+        let public = Listener::on(public, &node, service, rules)?;
+        // Without a token, one address may hold or wait for no more than leaves room for others.
+        let rules = LimiterRules {
+            slots_max: INTERNAL_SLOTS_MAX,
+            per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
+            waiting_max: INTERNAL_WAITING_MAX,
+            stay_min_ms: INTERNAL_STAY_MIN_MS,
+            ..rules
+        };
+        let routes = service(http::administration(&api), true);
+        let with_token = LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
+        let administration = Listener::on(administration, &node, routes, with_token)?;
+        let routes = service(http::monitoring(&api), false);
+        let metrics = Listener::on(metrics, &node, routes, rules)?;
         let addresses = Addresses {
             public: public.address,
             administration: administration.address,
@@ -406,7 +438,7 @@ struct Listener {
     address: SocketAddr,
     node: Node,
     service: Arc<Service>,
-    places: Arc<Places>,
+    slots: Arc<Slots>,
 }
 
 impl Listener {
@@ -414,7 +446,7 @@ impl Listener {
         (address, socket): (SocketAddr, TcpSocket),
         node: &Node,
         service: Service,
-        places: Places,
+        rules: LimiterRules,
     ) -> Result<Self, ServeError> {
         let failed = |source| ServeError::Bind { address, source };
         let listener = socket.listen(BACKLOG).map_err(failed)?;
@@ -424,58 +456,71 @@ impl Listener {
             address,
             node: node.clone(),
             service: Arc::new(service),
-            places: Arc::new(places),
+            slots: Arc::new(Slots::new(rules)),
         })
     }
 
-    /// Accepts until the phase changes, then waits for the connections to end.
+    /// Accepts until the phase changes, then waits for the connections to end. Nothing here waits
+    /// for a slot: newcomers wait in tasks of their own, and never behind an attacker's in the
+    /// system's queue.
     async fn accept(self, mut phase: watch::Receiver<Phase>) {
-        let refusal = http::too_many_connections();
+        let refusal: Arc<[u8]> = http::too_many_connections().into();
+        let (open, mut all_ended) = mpsc::channel(1);
+        let mut ticks = tokio::time::interval(TICK_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             let accepted = tokio::select! {
-                accepted = self.next() => accepted,
+                accepted = self.listener.accept() => accepted,
+                _ = ticks.tick(), if self.slots.is_short() => {
+                    self.slots.tick();
+                    continue;
+                }
                 _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
             };
             match accepted {
-                Ok((stream, peer, Ok(place))) => self.spawn(stream, peer, place, phase.clone()),
-                Ok((stream, _, Err(OverShare))) if self.service.tls.is_none() => {
-                    // As far as the system takes it at once: nothing is waited for.
-                    let _ = stream.try_write(&refusal);
-                }
-                Ok((_, _, Err(OverShare))) => {}
+                Ok((stream, peer)) => match self.slots.arrive(self.shares(peer), open.clone()) {
+                    Ok(slot) => self.spawn(stream, peer, slot, phase.clone(), &refusal),
+                    Err(Refused) => self.service.refuse(&stream, &refusal),
+                },
                 Err(error) => pause_after(&error).await,
             }
         }
-        drop(self.listener);
-        self.places.all_free().await;
+        drop((self.listener, open));
+        // Nothing is ever sent: this resolves when the last connection has dropped its sender.
+        let _ = all_ended.recv().await;
     }
 
-    /// The next connection, with its place. While it waits for one, whoever comes after it waits in
-    /// the system's queue.
-    async fn next(&self) -> io::Result<(TcpStream, SocketAddr, Result<Place, OverShare>)> {
-        let (stream, peer) = self.listener.accept().await?;
-        // Behind a proxy are many: its connections have no share.
-        let prefix = (!self.node.config().is_tls_proxy(peer.ip()))
-            .then(|| self.node.throttle().prefix(peer.ip()));
-        let place = self.places.take(prefix).await;
-        // Answers are small and complete: none should wait for an acknowledgement.
-        stream.set_nodelay(true)?;
-        Ok((stream, peer, place))
+    /// Behind a proxy are many voters: its connections count under no prefix.
+    fn shares(&self, peer: SocketAddr) -> Option<Shares> {
+        let (config, address) = (self.node.config(), peer.ip());
+        (!config.is_tls_proxy(address))
+            .then(|| self.node.throttle().shares(address, config.counts_alone(address)))
     }
 
     fn spawn(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Place,
-        phase: watch::Receiver<Phase>,
+        slot: Slot,
+        mut phase: watch::Receiver<Phase>,
+        refusal: &Arc<[u8]>,
     ) {
-        let service = Arc::clone(&self.service);
+        let (service, refusal) = (Arc::clone(&self.service), Arc::clone(refusal));
         tokio::spawn(overwriting_stack(async move {
             let _open = metrics::OpenConnection::count();
-            tracing::trace!("a connection is served");
-            service.serve(stream, peer.ip(), &place, phase).await;
-            drop(place);
+            let granted = tokio::select! {
+                granted = slot.granted() => granted,
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(Refused),
+            };
+            match granted {
+                // Answers are small and complete: none should wait for an acknowledgement.
+                Ok(()) if stream.set_nodelay(true).is_ok() => {
+                    service.serve(stream, peer.ip(), &slot, phase).await;
+                }
+                Ok(()) => {}
+                Err(Refused) => service.refuse(&stream, &refusal),
+            }
+            drop(slot);
         }));
     }
 }

@@ -45,7 +45,7 @@ A configuration file:
   metrics_listen = \"127.0.0.1:9090\"
   rate_limit_per_second = 1000      # 0 lifts the limit
   tls_proxies = [\"10.0.0.5\"]
-  [throttle]                        # the back-off on wrong credentials
+  [throttle]                        # the throttle on wrong codes
   enabled = true")]
 pub(crate) struct Args {
     /// The data folder

@@ -324,6 +324,12 @@ pub trait Registry: Send + Sync + 'static {
         None
     }
 
+    /// Whether it is certain that no envelope with the credential of `mark` was ever marked;
+    /// `false` where that cannot be said without I/O. Spares most votes a search of the log.
+    fn surely_unused(&self, _law_id: &LawId, _mark: &Mark) -> bool {
+        false
+    }
+
     /// Takes up an election as its log tells it, in place of whatever the registry had of it: its
     /// lists in the order in which they took effect, without keys in common. How a registry that
     /// was lost with its process is brought up to the log at the start.

@@ -33,6 +33,7 @@ fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
     let (free, size) = gauges.data_bytes.unzip();
     let of_the_node = [
         ("votes_pending", Some(gauges.votes_pending as f64)),
+        ("throttle_pairs", Some(gauges.throttle_pairs as f64)),
         ("elections_halted", Some(gauges.elections_halted as f64)),
         ("clock_behind_seconds", Some(gauges.clock_behind.as_secs_f64())),
         ("data_free_bytes", free.map(|bytes| bytes as f64)),

@@ -17,7 +17,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 
 use crate::engine::{Conflict, EngineError};
-use crate::logging::Sparse;
+use crate::log_summary::LogSummary;
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
 use crate::roll_store::RollError;
@@ -65,8 +65,12 @@ pub(crate) enum Problem {
     AddressShare { retry_after: Duration },
     /// More connections at once than one address may hold.
     TooManyConnections,
-    /// Too many wrong credentials from this network, or for this elector.
+    /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
+    /// No roll holds the credential, and such votes come faster than they are stored.
+    NotRecognised { retry_after: Duration },
+    /// More requests to read than one address may send.
+    ReadShare { retry_after: Duration },
     /// Too many votes of one credential that was used.
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
@@ -127,9 +131,10 @@ kinds! {
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
-    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many votes at once";
+    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
-    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong credentials";
+    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
+    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
     TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
@@ -197,14 +202,15 @@ impl Problem {
             }
             SubmitError::Clock { .. } => Self::Clock,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
-            SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
+            SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
+            SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
             SubmitError::TooManyDuplicates { retry_after } => {
                 Self::TooManyDuplicates { retry_after }
             }
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
-                if let Some(left_out) = NOT_STORED.due(Instant::now()) {
-                    tracing::warn!(%error, left_out, "a vote was not stored");
+                if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
+                    tracing::warn!(%error, count, "a vote was not stored");
                 }
                 Self::Unavailable
             }
@@ -236,6 +242,8 @@ impl Problem {
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
             Self::BackOff { .. } => &BACK_OFF,
+            Self::NotRecognised { .. } => &NOT_RECOGNISED,
+            Self::ReadShare { .. } => &RATE_LIMITED,
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } => &BUSY,
             Self::Clock => &CLOCK,
@@ -270,9 +278,13 @@ impl Problem {
             Self::AddressShare { .. } => "your network sends more votes than one address may; nothing was stored".to_owned(),
             Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
             Self::BackOff { .. } => {
-                "too many wrong credentials came lately: from your network, for this person, or in all; nothing was stored"
+                "too many wrong codes came from your network for this person; nothing was stored. From another network this person's vote is taken at once"
                     .to_owned()
             }
+            Self::NotRecognised { .. } => {
+                "nothing was recorded: check NAS and code, and try again".to_owned()
+            }
+            Self::ReadShare { .. } => "your network reads more than one address may".to_owned(),
             Self::TooManyDuplicates { .. } => {
                 "this credential was used, and its first vote counts; nothing was stored".to_owned()
             }
@@ -291,6 +303,8 @@ impl Problem {
                 Some(*retry_after)
             }
             Self::BackOff { retry_after }
+            | Self::NotRecognised { retry_after }
+            | Self::ReadShare { retry_after }
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
@@ -341,8 +355,10 @@ impl Problem {
     }
 }
 
-/// A full disk would be filled by a line for each vote it refuses.
-static NOT_STORED: Sparse = Sparse::every(Duration::from_secs(1));
+/// A flood of refusals writes one line a second, with their number: the log may lie on the disk
+/// that is full.
+static VOTES_NOT_STORED: LogSummary = LogSummary::new();
+static CALLS_FAILED: LogSummary = LogSummary::new();
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
@@ -419,7 +435,9 @@ impl From<Vec<FieldError>> for Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
-        tracing::warn!(%error, "an engine failed a call");
+        if let Some(count) = CALLS_FAILED.due(Instant::now()) {
+            tracing::warn!(%error, count, "an engine failed a call");
+        }
         match error {
             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
                 Self::Unavailable

@@ -39,6 +39,7 @@ fn codes_and_statuses_are_stable() {
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
+        "429 not-recognised",
         "429 too-many-duplicates",
         "500 internal",
         "503 busy",

@@ -1,9 +1,8 @@
 //! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address
-//! and the rate; here type, size, form, back-off; then the node takes the vote.
+//! and the rate; here type, size and form; then the node takes the vote.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -23,8 +22,6 @@ use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::status::{VoteStatusDocument, status_response};
 use crate::memory::stack_used;
-use crate::metrics::{self, Refusal};
-use crate::node::SubmitError;
 use crate::reading::VoteStatus;
 
 /// A vote. Exactly these four texts, each once.
@@ -81,7 +78,7 @@ pub(crate) struct VoteReceived {
         (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `not-recognised`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
         (status = 503, description = "`busy`, `unavailable`, `clock`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
@@ -109,18 +106,8 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     drop((head, body));
     let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let origin = throttle.origin(prefix, &vote.credential.nas);
-    throttle.check(&origin, Instant::now()).map_err(|retry_after| {
-        metrics::vote_refused(Refusal::BackOff);
-        Problem::BackOff { retry_after }
-    })?;
     let submitted = api.node.submit(&vote, key.as_deref(), Some(origin)).await;
-    let request = submitted.map_err(|error| {
-        // A wrong credential has been counted: what it blocked stays blocked.
-        if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
-            throttle.neither(&origin);
-        }
-        Problem::not_taken(error)
-    })?;
+    let request = submitted.map_err(Problem::not_taken)?;
     let mut response = match wait {
         None => received(request),
         Some(wait) => decided(api, request, wait).await,
@@ -156,3 +143,7 @@ fn received(request: RequestId) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+#[path = "vote_test.rs"]
+mod tests;

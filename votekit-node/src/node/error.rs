@@ -260,10 +260,17 @@ pub enum SubmitError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// Too many wrong codes came from this address prefix for this NAS. Nothing was stored, and the
+    /// code was not looked at.
+    #[error("too many wrong codes from this network for this person")]
+    BackOff {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// No roll holds the credential, and such votes come faster than they are stored. Nothing was
     /// stored.
-    #[error("too many wrong credentials")]
-    Guess {
+    #[error("no roll holds this credential")]
+    NotRecognised {
         /// When to come back.
         retry_after: Duration,
     },

@@ -120,6 +120,14 @@ pub fn ballot(place: u32, choice: &str) -> String {
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
 }
 
+/// A vote with a wrong code under the NAS of elector `place`: another one for each `number`.
+pub fn guess(place: u32, number: u32) -> String {
+    let nas = credential(place).nas;
+    let nas = String::from_utf8(nas.as_bytes().to_vec()).expect("ASCII");
+    let code = format!("WRONG{number:04}");
+    json!({"nas": nas, "code": code, "law_id": LAW, "vote": "oui"}).to_string()
+}
+
 /// An answer, whole.
 #[derive(Debug)]
 pub struct Answer {
