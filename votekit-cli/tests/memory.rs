@@ -309,7 +309,7 @@ fn log_line(node: &Node, event: &str) -> Value {
     let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines
         .filter(|line| line["event"] == event)
-        .last()
+        .next_back()
         .unwrap_or_else(|| panic!("no {event}: {log}"))
 }
 
