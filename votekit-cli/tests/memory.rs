@@ -306,11 +306,8 @@ fn an_answered_vote_leaves_no_nas_no_code_and_no_body_in_memory() {
 #[track_caller]
 fn log_line(node: &Node, event: &str) -> Value {
     let log = node.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter(|line| line["event"] == event)
-        .last()
-        .unwrap_or_else(|| panic!("no {event}: {log}"))
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.rfind(|line| line["event"] == event).unwrap_or_else(|| panic!("no {event}: {log}"))
 }
 
 /// Forms in which a secret key stands in memory: its halves, its digits, and under the two constants
