@@ -21,10 +21,9 @@ use votekit_core::chronicle::Chronicle;
 use votekit_core::election::State;
 use votekit_core::id::LawId;
 use votekit_core::instant::UnixMillis;
-use zeroize::Zeroizing;
 
 use crate::admission::Admission;
-use crate::clock::{self, Stepped};
+use crate::clock;
 use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};

@@ -314,8 +314,8 @@ impl Server {
             wait_max_ms,
         };
         let (gate, router) = (Some(Gate::new(&api)), http::public(&api));
-        let service = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
-        let public = Listener::on(public, &node, service, rules)?;
+        let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
+        let public = Listener::on(public, &node, served, rules)?;
         // Without a token, one address may hold or wait for no more than leaves room for others.
         let rules = LimiterRules {
             slots_max: INTERNAL_SLOTS_MAX,
@@ -324,6 +324,8 @@ impl Server {
             stay_min_ms: INTERNAL_STAY_MIN_MS,
             ..rules
         };
+        let service =
+            |router, wants_token| Service { router, gate: None, tls: None, wants_token, limits };
         let routes = service(http::administration(&api), true);
         let with_token = LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
         let administration = Listener::on(administration, &node, routes, with_token)?;

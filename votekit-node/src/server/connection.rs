@@ -156,13 +156,14 @@ impl Service {
             () = outlived(self.limits.life_max) => connection.as_mut().graceful_shutdown(),
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
         }
-        // What was begun is answered; whoever begins nothing may be told to make room.
+        // What was begun is answered; a connection that begins nothing may have to make room.
         tokio::select! {
             _ = connection.as_mut() => return,
+            () = slot.dismissed() => return,
             _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
         }
         // The rest of its request may never come.
-        if activity.waiting_since().is_some() {
+        if slot.activity().waiting_since().is_some() {
             return;
         }
         tokio::select! {
