@@ -14,8 +14,12 @@ mod cli;
 #[cfg(feature = "node")]
 mod client;
 mod commands;
+#[cfg(feature = "node")]
+mod confirmation;
 mod context;
 mod error;
+#[cfg(feature = "node")]
+mod hidden_input;
 mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
@@ -24,11 +28,14 @@ mod office;
 mod output;
 mod progress;
 #[cfg(feature = "node")]
+mod records;
+#[cfg(feature = "node")]
 mod recount;
 #[cfg(feature = "node")]
 mod services_args;
 #[cfg(feature = "services")]
 mod shared_registry;
+mod system_files;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,6 @@
 //! Long because each act of an official stands here with its checks; one file each would share all
 //! of its imports and its private helpers.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollContent, RollLoad};
+use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State,
@@ -24,17 +23,23 @@ use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
-use crate::engine::{BlockCommit, EngineError, Head, RollOrigin, StagingId, StoredBlock};
+use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
-use crate::recovery::{Recovered, add_to_registry};
-use crate::retry::until_definite;
+use crate::recovery::Recovered;
 use crate::roll_store;
+use crate::rolls::Effect;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
 use crate::view::{ElectionView, EpochView, NodeView};
 
 /// The shortest access code of a binding election.
 const CODE_LENGTH_MIN: u32 = 8;
+
+/// How many accepted votes must be new before results move, when nothing else is asked for.
+const PUBLISH_EVERY: u64 = 20;
+
+/// The longest reason that the log keeps, in characters.
+const REASON_LENGTH_MAX: usize = 500;
 
 /// A choice as it is asked for: by its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -84,8 +89,9 @@ pub struct CreateElection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// Under `live`: how many accepted votes must be new before results are published again. 1 when
-    /// not given.
+    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as many
+    /// newer ones are held back. 20 when not given. With 1 every vote moves them, and shows its
+    /// choice to those who look before and after it: for demonstrations.
     #[serde(default)]
     pub publish_every: Option<u64>,
     /// When the poll opens, in RFC 3339 with its offset.
@@ -102,6 +108,26 @@ pub struct CreateElection {
 pub struct OpenElection {
     /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
     pub waivers: Vec<String>,
+}
+
+/// How a poll is to be closed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloseElection {
+    /// Why the poll closes before its planned end; written in the log. Required then, and not used
+    /// once the planned end has come.
+    pub reason: Option<String>,
+}
+
+/// A new election, with what its officials should know.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedElection {
+    /// The election.
+    #[serde(flatten)]
+    pub election: ElectionView,
+    /// What its settings reveal, or why it cannot open as things are, a sentence each. Empty when
+    /// there is nothing to say.
+    pub warnings: Vec<String>,
 }
 
 /// What loading a roll came to, election by election.
@@ -124,6 +150,14 @@ pub struct LoadedLaw {
     pub keys: u64,
     /// What became of it: `loaded`, `kept` until the election is created, or `unchanged`.
     pub outcome: LoadOutcome,
+    /// Whether it is a supplement to a roll.
+    pub supplement: bool,
+    /// Electors registered or added: done when loaded, wanted when kept, 0 when unchanged.
+    pub added: u64,
+    /// Credentials revoked: done when loaded, wanted when kept, 0 when unchanged.
+    pub revoked: u64,
+    /// Revocations that the log refused: the credential had voted already, or was never registered.
+    pub refused: u64,
     /// Electors registered for the election now; 0 while there is none.
     pub registered: u64,
 }
@@ -164,7 +198,7 @@ impl CreateElection {
             choices: choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?,
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
-            publish_every: self.publish_every.unwrap_or(1),
+            publish_every: self.publish_every.unwrap_or(PUBLISH_EVERY),
             opens: self
                 .opens
                 .as_deref()
@@ -204,11 +238,12 @@ fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminErro
 }
 
 impl Node {
-    /// Creates an election as a draft. Rolls that were loaded before take effect.
+    /// Creates an election as a draft. Rolls that were loaded before take effect. Whatever can be
+    /// refused is refused before anything is written.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn create(&self, request: CreateElection) -> Result<ElectionView, AdminError> {
+    pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
         let law_id: LawId = request.law_id.parse().map_err(invalid("law_id"))?;
         let _creating = self.shared.creating.lock().await;
         if self.shared.election(&law_id).is_some() {
@@ -216,16 +251,37 @@ impl Node {
         }
         // The rules are checked before a key is made for an election that cannot be.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
-        request.clone().definition(unkeyed)?;
-        let rolls = self.kept_rolls(&law_id)?;
+        let planned = request.clone().definition(unkeyed)?;
+        let at = self.now().seconds();
+        if let Some(closes) = planned.closes.filter(|closes| *closes <= at) {
+            let rule = format!("the poll would close at {closes}, and it is {at} now");
+            return Err(AdminError::Field { field: "closes", rule });
+        }
+        let rolls = self.prepare_rolls(&law_id).await?;
+        let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
         let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
         let definition = request.definition(secrets.ballot_key.public_key())?;
-        let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
-        let at = self.now().seconds();
-        let term =
-            self.shared.lead.term().ok_or_else(|| AdminError::NotLeading {
-                leader: self.shared.lead.other_leader(),
+        let cell = self.begin(definition, secrets, term, at).await?;
+        for roll in rolls {
+            self.take_effect(&cell, roll).await.map_err(|error| {
+                let source = Box::new(error);
+                AdminError::CreatedWithoutRoll { law_id: law_id.clone(), source }
             })?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Writes the first block of an election's log, and sets the election up.
+    async fn begin(
+        &self,
+        definition: Definition,
+        secrets: ElectionSecrets,
+        term: u64,
+        at: UnixSeconds,
+    ) -> Result<Arc<ElectionCell>, AdminError> {
+        let law_id = definition.law_id.clone();
+        let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
         let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
         let checkpoint =
@@ -256,10 +312,9 @@ impl Node {
         let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(&self.shared, &law_id, None);
-        let secrets = Some(secrets);
         let recovered = Recovered {
             committed,
-            secrets,
+            secrets: Some(secrets),
             signer,
             hasher: None,
             earlier_epochs: vec![],
@@ -267,11 +322,33 @@ impl Node {
             snapshots,
             scrub: None,
         };
-        let cell = self.add_election(chronicle, recovered)?;
-        for manifest in &rolls {
-            self.take_effect(&cell, manifest).await?;
+        Ok(self.add_election(chronicle, recovered)?)
+    }
+
+    /// What officials should know of a new election before they open it.
+    async fn warnings(&self, cell: &ElectionCell) -> Result<Vec<String>, AdminError> {
+        let definition = &cell.definition;
+        let mut warnings = Vec::new();
+        if definition.results != ResultsPolicy::AfterClose
+            && definition.publish_every < PUBLISH_EVERY
+        {
+            let (policy, every) = (definition.results.as_str(), definition.publish_every);
+            let votes = if every == 1 {
+                "each vote moves".to_owned()
+            } else {
+                format!("{every} votes move")
+            };
+            warnings.push(format!(
+                "with results {policy} and publish_every {every}, {votes} the results, and whoever reads them before and after learns what these voters chose: use it for demonstrations; the default is {PUBLISH_EVERY}"
+            ));
         }
-        Ok(ElectionView::of(&cell))
+        if definition.binding {
+            let missing = self.missing_for_binding(cell, &[]).await?;
+            let warning =
+                |rule| format!("as things are, this binding election cannot open: {rule}");
+            warnings.extend(missing.into_iter().map(warning));
+        }
+        Ok(warnings)
     }
 
     /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding
@@ -291,7 +368,13 @@ impl Node {
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
-            self.check_binding(&cell, &request.waivers).await?;
+            if cell.chronicle().await.scheme().is_none() {
+                return Err(ChronicleError::NoRoll.into());
+            }
+            let missing = self.missing_for_binding(&cell, &request.waivers).await?;
+            if !missing.is_empty() {
+                return Err(AdminError::NotSafe { missing });
+            }
         }
         let now = self.now().seconds();
         let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
@@ -315,17 +398,16 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    async fn check_binding(
+    /// What a binding election lacks to open, a sentence each. Without a roll nothing is said of
+    /// one.
+    async fn missing_for_binding(
         &self,
         cell: &ElectionCell,
         waivers: &[String],
-    ) -> Result<(), AdminError> {
+    ) -> Result<Vec<String>, AdminError> {
         let mut missing = Vec::new();
         let chronicle = cell.chronicle().await;
-        if chronicle.scheme().is_none() {
-            return Err(ChronicleError::NoRoll.into());
-        }
-        if chronicle.scheme() != Some(HashScheme::HmacSha256) {
+        if chronicle.scheme().is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
             missing.push(
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
@@ -359,17 +441,40 @@ impl Node {
                 ));
             }
         }
-        if missing.is_empty() { Ok(()) } else { Err(AdminError::NotSafe { missing }) }
+        Ok(missing)
     }
 
     /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A
     /// close that was interrupted goes on.
     ///
     /// # Errors
-    /// [`AdminError`]; the election then stays `closing` and nothing is lost.
+    /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
+    /// then stays `closing` and nothing is lost.
     pub async fn close(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+        self.close_with(law_id, CloseElection::default()).await
+    }
+
+    /// [`Node::close`] with a reason, which a close before the planned end wants.
+    ///
+    /// # Errors
+    /// As [`Node::close`].
+    pub async fn close_with(
+        &self,
+        law_id: &LawId,
+        request: CloseElection,
+    ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
+        let committed = cell.committed();
+        let is_early = |closes: &UnixSeconds| {
+            committed.state() == State::Open && self.now().seconds() < *closes
+        };
+        if let Some(closes) = committed.closes.filter(is_early) {
+            let Some(reason) = request.reason else {
+                return Err(AdminError::EarlyClose { law_id: law_id.clone(), closes });
+            };
+            check_reason(&reason)?;
+        }
         let (reply, closed) = oneshot::channel();
         cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
         closed.await.map_err(|_| AdminError::Stopping)??;
@@ -476,21 +581,53 @@ impl Node {
         folder: &Path,
         pepper: Option<&Path>,
     ) -> Result<LoadReport, AdminError> {
-        let manifest = roll_store::keep(&self.shared.folder, folder, pepper)?;
+        let _creating = self.shared.creating.lock().await;
+        self.check_offered(&roll_store::offered_manifest(folder)?).await?;
+        let kept = roll_store::keep(&self.shared.folder, folder, pepper)?;
+        let loaded = self.load_kept(&kept.manifest).await;
+        if let Err(error) = &loaded
+            && kept.is_new
+            && error.is_refusal()
+            && self.use_of(&kept.manifest.digest()).await.is_none()
+        {
+            // Nothing of a roll that was refused stays. What cannot be removed is listed as kept.
+            if let Err(error) = roll_store::discard(&self.shared.folder, &kept.manifest.digest()) {
+                tracing::warn!(%error, "a roll that was refused could not be removed");
+            }
+        }
+        loaded
+    }
+
+    async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
         self.shared.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
-            let (outcome, registered) = match self.shared.election(&row.law_id) {
-                None => (LoadOutcome::Kept, 0),
+            let (registered, effect) = match self.shared.election(&row.law_id) {
+                None => (0, None),
                 Some(cell) => {
-                    let outcome = self.take_effect(&cell, &manifest).await?;
-                    (outcome, cell.committed().results.registered)
+                    let roll = self.prepare_roll(cell.law_id(), manifest).await?;
+                    let effect = match roll {
+                        Some(roll) => self.take_effect(&cell, roll).await?,
+                        None => Effect::None,
+                    };
+                    (cell.committed().results.registered, Some(effect))
+                }
+            };
+            let (outcome, added, revoked, refused) = match effect {
+                None => (LoadOutcome::Kept, row.registered, row.revoked, 0),
+                Some(Effect::None) => (LoadOutcome::Unchanged, 0, 0, 0),
+                Some(Effect::Of(event)) => {
+                    (LoadOutcome::Loaded, event.loaded + event.added, event.revoked, event.refused)
                 }
             };
             laws.push(LoadedLaw {
                 law_id: row.law_id.to_string(),
                 keys: row.registered,
                 outcome,
+                supplement: manifest.body().parent.is_some(),
+                added,
+                revoked,
+                refused,
                 registered,
             });
         }
@@ -511,7 +648,7 @@ impl Node {
             return Err(AdminError::State { state, wanted: "purged" });
         }
         if self.shared.lead.term().is_none() {
-            return Err(AdminError::NotLeading { leader: self.shared.lead.other_leader() });
+            return Err(self.not_leading());
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
         self.shared.folder.destroy_election_keys(law_id)?;
@@ -534,7 +671,11 @@ impl Node {
         Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
     }
 
-    async fn record(&self, cell: &ElectionCell, acts: Vec<Act>) -> Result<(), AdminError> {
+    pub(crate) async fn record(
+        &self,
+        cell: &ElectionCell,
+        acts: Vec<Act>,
+    ) -> Result<(), AdminError> {
         let (reply, recorded) = oneshot::channel();
         cell.sealer
             .send(SealerCommand::Record(acts, reply))
@@ -543,72 +684,21 @@ impl Node {
         recorded.await.map_err(|_| AdminError::Stopping)?
     }
 
-    /// The kept rolls that bring something to an election, each after its parent.
-    fn kept_rolls(&self, law_id: &LawId) -> Result<Vec<Manifest>, AdminError> {
-        let mut waiting = Vec::new();
-        for digest in self.shared.folder.rolls()? {
-            waiting.push(roll_store::manifest(&self.shared.folder, &digest)?);
-        }
-        let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
-        while let Some(next) = waiting.iter().position(|manifest| {
-            manifest.body().parent.is_none_or(|parent| placed.contains(&parent))
-        }) {
-            let manifest = waiting.remove(next);
-            placed.insert(manifest.digest());
-            ordered.push(manifest);
-        }
-        ordered.retain(|manifest| manifest.law(law_id).is_some());
-        Ok(ordered)
-    }
-
-    /// Lets a kept roll take effect in an election, unless it has.
-    async fn take_effect(
-        &self,
-        cell: &ElectionCell,
-        manifest: &Manifest,
-    ) -> Result<LoadOutcome, AdminError> {
-        let digest = manifest.digest();
-        if cell.chronicle().await.has_manifest(&digest) {
-            return Ok(LoadOutcome::Unchanged);
-        }
-        let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())?
-        else {
-            return Ok(LoadOutcome::Unchanged);
-        };
-        let load = RollLoad {
-            manifest: digest,
-            parent: manifest.body().parent,
-            scheme: manifest.body().scheme,
-            content: content.clone(),
-        };
-        // What can fail is done before the log says that the roll took effect; the registry is a
-        // hint, and asked again until it has it.
-        let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
-        let origin = RollOrigin::of(manifest);
-        let electors = electors(&content);
-        until_definite("the registry", || {
-            self.shared.registry.prepare(cell.law_id(), &origin, electors)
-        })
-        .await?;
-        self.record(cell, vec![Act::Load(load)]).await?;
-        cell.set_hasher(digest, hasher);
-        let add = || add_to_registry(&self.shared, cell.law_id(), &content);
-        until_definite("the registry", add).await.map_err(|error| match error {
-            EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
-                engine,
-                reason,
-                hint: format!("the roll has taken effect: {hint}; then `votekit registry rebuild`"),
-            },
-            other => other,
-        })?;
-        Ok(LoadOutcome::Loaded)
+    pub(crate) fn not_leading(&self) -> AdminError {
+        AdminError::NotLeading { leader: self.shared.lead.other_leader() }
     }
 }
 
-/// Credentials that are added.
-fn electors(content: &RollContent) -> u64 {
-    match content {
-        RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
-    }
+/// A reason is a line of text that anyone can read in the log.
+fn check_reason(reason: &str) -> Result<(), AdminError> {
+    let rule = if reason.trim().is_empty() {
+        "the reason is empty".to_owned()
+    } else if reason.chars().count() > REASON_LENGTH_MAX {
+        format!("the reason has at most {REASON_LENGTH_MAX} characters")
+    } else if reason.chars().any(char::is_control) {
+        "the reason holds a line break or another control character".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(AdminError::Field { field: "reason", rule })
 }

@@ -32,6 +32,7 @@ mod inbox;
 mod intake;
 mod leadership;
 mod lease;
+mod log_standing;
 mod pending;
 mod random;
 mod rate_limit;
@@ -39,6 +40,7 @@ mod reading;
 mod recovery;
 mod retry;
 mod roll_store;
+mod rolls;
 mod scrubbing;
 mod sealing;
 mod snapshots;
@@ -52,10 +54,11 @@ pub mod server;
 pub mod throttle;
 
 pub use administration::{
-    ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+    ChoiceRequest, CloseElection, CreateElection, CreatedElection, LoadOutcome, LoadReport,
+    LoadedLaw, OpenElection,
 };
 pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
-pub use roll_store::{CheckedRoll, RollError};
+pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw};
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

@@ -45,6 +45,8 @@ use super::{
         nodes::admit_node,
         nodes::retire_node,
         admin::load_roll,
+        admin::list_rolls,
+        admin::discard_roll,
     ),
     tags(
         (name = "vote", description = "Casting a vote, and what became of it"),

@@ -78,7 +78,27 @@ async fn load(
                 (electors(content), LoadOutcome::Loaded, registered)
             }
         };
-        laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered });
+        // The registry says nothing of revocations that it refuses: the log decides about those.
+        let (supplement, revoked) = match content {
+            RollContent::Roll(_) => (false, 0),
+            RollContent::Supplement(changes) => {
+                (true, (changes.revoke.len() + changes.replace.len()) as u64)
+            }
+        };
+        let (added, revoked) = match outcome {
+            LoadOutcome::Unchanged => (0, 0),
+            _ => (keys, revoked),
+        };
+        laws.push(LoadedLaw {
+            law_id: law_id.to_string(),
+            keys,
+            outcome,
+            supplement,
+            added,
+            revoked,
+            refused: 0,
+            registered,
+        });
     }
     Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
 }

@@ -36,8 +36,10 @@ impl Installation {
         self.members[lost].wire(Service::BallotBox, Wire::Deaf);
         std::thread::sleep(UNCONFIRMED);
         self.members[lost].signal(Signal::STOP)?;
-        let mut closing = self
-            .spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
+        let mut closing = self.spawn(
+            &["election", "close", LAW, "--yes", "--node", &admin, "--data", "shared"],
+            "closing",
+        )?;
         self.reaches("closing")?;
         self.members[lost].kill()?;
         let ended = wait(&mut closing, PATIENCE)?
