@@ -15,8 +15,8 @@ use votekit_node::engine::EngineError;
 use votekit_node::engine::services::url::AddressError;
 use votekit_node::node::{AdminError, Node, NodeError};
 use votekit_node::{
-    CloseElection, CreateElection, CreatedElection, ElectionView, LoadReport, OpenElection,
-    RollError, RollView,
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
+    LoadReport, OpenElection, RollError, RollView,
 };
 use zeroize::Zeroizing;
 
@@ -126,6 +126,31 @@ impl Office {
         match self {
             Self::Running(client) => act(client, law_id, "close", Some(&request)).await,
             Self::Here(node) => node.close_with(law_id, request).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn amend(
+        &self,
+        law_id: &LawId,
+        request: AmendElection,
+    ) -> Result<CreatedElection, CommandError> {
+        match self {
+            Self::Running(client) => {
+                let path = format!("/api/v1/admin/elections/{law_id}/amend");
+                client.call(Method::POST, &path, Some(&request)).await
+            }
+            Self::Here(node) => node.amend(law_id, request).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn annul(
+        &self,
+        law_id: &LawId,
+        request: AnnulElection,
+    ) -> Result<ElectionView, CommandError> {
+        match self {
+            Self::Running(client) => act(client, law_id, "annul", Some(&request)).await,
+            Self::Here(node) => node.annul(law_id, request).await.map_err(CommandError::from),
         }
     }
 

@@ -324,3 +324,44 @@ fn a_close_under_way_leaves_no_vote_behind() {
     );
     node.stop();
 }
+
+#[test]
+fn a_draft_can_be_amended_and_an_election_annulled() {
+    let (desk, _) = poll::drafted(3, &["--blank"]);
+    let amend = |more: &[&str]| desk.run(&[&["election", "amend", LAW][..], &DATA, more].concat());
+    let times = ["--opens", "2036-11-21T08:00:00-05:00", "--closes", "2036-11-22T08:00:00-05:00"];
+    let changed = amend(
+        &[&times[..], &["--title-en", "The Water Act", "--choice", "a=A", "--choice", "b"]]
+            .concat(),
+    );
+    let said = changed.succeeds();
+    assert!(said.starts_with("L2025-001: Loi sur l’eau / The Water Act\n"), "{said}");
+    for line in [
+        "  choices      a, b\n",
+        "  closes       2036-11-22T08:00:00-05:00 (2036-11-22T13:00:00Z)\n",
+        "  registered   3\n",
+    ] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
+    amend(&["--closes", "2020-01-01T00:00:00Z"]).fails(3, &["closes: the poll would close at"]);
+    amend(&["--title-fr", ""]).fails(3, &["title"]);
+    let warned = amend(&["--publish-every", "1"]);
+    warned.succeeds();
+    assert!(warned.stderr.contains("warning: with results live and publish_every 1"));
+    // By the log alone, and on a running node.
+    let shown = election(&desk, "show", &[&DATA[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (&shown["title"]["en"], &shown["choices"][0]["id"]),
+        (&"The Water Act".into(), &"a".into())
+    );
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    desk.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &office].concat()).succeeds();
+    let annul = ["election", "annul", LAW, "--reason", "liste erronée"];
+    desk.run(&[&annul[..], &office].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
+    let annulled = desk.run(&[&annul[..], &["--yes"], &office].concat());
+    assert!(annulled.succeeds().contains("  state        annulled"), "{}", annulled.stdout);
+    election(&desk, "open", &office).fails(3, &["the election is annulled"]);
+    node.stop();
+    amend(&["--title-fr", "Loi"]).fails(3, &["the election is annulled: it cannot be amended"]);
+}

@@ -296,4 +296,7 @@ fn a_close_before_the_planned_end_wants_a_reason() {
     close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason holds"]);
     assert!(close(&["--early", "panne"]).succeeds().contains("  state        closed"));
     node.stop();
+    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let log = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+    assert!(log.contains(r#""reason":"panne""#), "the log keeps the reason");
 }

@@ -18,7 +18,7 @@ use votekit_core::election::{
 };
 use votekit_core::export;
 use votekit_core::id::{LawId, NodeId};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
@@ -119,6 +119,39 @@ pub struct CloseElection {
     pub reason: Option<String>,
 }
 
+/// What is to change in the definition of a draft. What is not given stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AmendElection {
+    /// The French title.
+    pub title_fr: Option<String>,
+    /// The English title.
+    pub title_en: Option<String>,
+    /// The French description.
+    pub description_fr: Option<String>,
+    /// The English description.
+    pub description_en: Option<String>,
+    /// All choices, in the order of the ballot, in place of those there are.
+    pub choices: Option<Vec<ChoiceRequest>>,
+    /// `live`, `after_vote` or `after_close`.
+    #[schema(value_type = Option<String>)]
+    pub results: Option<ResultsPolicy>,
+    /// How many accepted votes must be new before results move.
+    pub publish_every: Option<u64>,
+    /// When the poll opens, in RFC 3339 with its offset.
+    pub opens: Option<String>,
+    /// When it closes, in RFC 3339 with its offset.
+    pub closes: Option<String>,
+}
+
+/// Why an election is declared void.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnulElection {
+    /// The reason; written in the log.
+    pub reason: String,
+}
+
 /// A new election, with what its officials should know.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedElection {
@@ -199,20 +232,38 @@ impl CreateElection {
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
             publish_every: self.publish_every.unwrap_or(PUBLISH_EVERY),
-            opens: self
-                .opens
-                .as_deref()
-                .map(UnixSeconds::from_rfc3339)
-                .transpose()
+            opens: planned(self.opens.as_deref(), UnixSeconds::minute_floor)
                 .map_err(invalid("opens"))?,
-            closes: self
-                .closes
-                .as_deref()
-                .map(UnixSeconds::from_rfc3339)
-                .transpose()
+            closes: planned(self.closes.as_deref(), UnixSeconds::minute_ceil)
                 .map_err(invalid("closes"))?,
             ballot_key,
         };
+        Ok(definition.checked()?)
+    }
+}
+
+impl AmendElection {
+    /// The definition with these changes.
+    fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
+        let set = |place: &mut String, text: Option<String>| {
+            if let Some(text) = text {
+                *place = text;
+            }
+        };
+        set(&mut definition.title.fr, self.title_fr);
+        set(&mut definition.title.en, self.title_en);
+        set(&mut definition.description.fr, self.description_fr);
+        set(&mut definition.description.en, self.description_en);
+        if let Some(choices) = self.choices {
+            definition.choices =
+                choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?;
+        }
+        definition.results = self.results.unwrap_or(definition.results);
+        definition.publish_every = self.publish_every.unwrap_or(definition.publish_every);
+        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
+        definition.opens = opens.map_err(invalid("opens"))?.or(definition.opens);
+        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
+        definition.closes = closes.map_err(invalid("closes"))?.or(definition.closes);
         Ok(definition.checked()?)
     }
 }
@@ -233,6 +284,14 @@ impl ChoiceRequest {
     }
 }
 
+/// A planned time, to the minute.
+fn planned(
+    text: Option<&str>,
+    round: fn(UnixSeconds) -> UnixMinutes,
+) -> Result<Option<UnixMinutes>, TimeError> {
+    text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
+}
+
 fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminError {
     move |error| AdminError::Field { field, rule: error.to_string() }
 }
@@ -250,23 +309,45 @@ impl Node {
             return Err(AdminError::Exists { law_id });
         }
         // The rules are checked before a key is made for an election that cannot be.
-        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let planned = request.clone().definition(unkeyed)?;
-        let at = self.now().seconds();
-        if let Some(closes) = planned.closes.filter(|closes| *closes <= at) {
-            let rule = format!("the poll would close at {closes}, and it is {at} now");
-            return Err(AdminError::Field { field: "closes", rule });
-        }
+        let now = self.now();
+        check_closing(&planned, now)?;
         let rolls = self.prepare_rolls(&law_id).await?;
         let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
         let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
         let definition = request.definition(secrets.ballot_key.public_key())?;
-        let cell = self.begin(definition, secrets, term, at).await?;
+        let cell = self.begin(definition, secrets, term, now).await?;
         for roll in rolls {
             self.take_effect(&cell, roll).await.map_err(|error| {
                 let source = Box::new(error);
                 AdminError::CreatedWithoutRoll { law_id: law_id.clone(), source }
             })?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Changes the definition of a draft: never its law, whether it binds, or its ballot key.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn amend(
+        &self,
+        law_id: &LawId,
+        request: AmendElection,
+    ) -> Result<CreatedElection, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state != State::Draft {
+            return Err(AdminError::State { state, wanted: "amended" });
+        }
+        let before = cell.committed().results.definition.clone();
+        let definition = request.apply(before.clone())?;
+        check_closing(&definition, self.now())?;
+        if definition != before {
+            self.record(&cell, vec![Act::Amend { definition: Box::new(definition) }]).await?;
         }
         let warnings = self.warnings(&cell).await?;
         Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
@@ -278,14 +359,16 @@ impl Node {
         definition: Definition,
         secrets: ElectionSecrets,
         term: u64,
-        at: UnixSeconds,
+        now: UnixMillis,
     ) -> Result<Arc<ElectionCell>, AdminError> {
         let law_id = definition.law_id.clone();
         let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
-        let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
+        let leader = signer.authority.as_str().to_owned();
+        let maker = BlockMaker { term, leader, at: now.minutes() };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
-        let checkpoint =
-            signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
+        let checkpoint = signer
+            .sign(&block, now.seconds())
+            .map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
         let head = Head {
             size: block.size_after(),
@@ -327,7 +410,8 @@ impl Node {
 
     /// What officials should know of a new election before they open it.
     async fn warnings(&self, cell: &ElectionCell) -> Result<Vec<String>, AdminError> {
-        let definition = &cell.definition;
+        let committed = cell.committed();
+        let definition = &committed.results.definition;
         let mut warnings = Vec::new();
         if definition.results != ResultsPolicy::AfterClose
             && definition.publish_every < PUBLISH_EVERY
@@ -376,8 +460,9 @@ impl Node {
                 return Err(AdminError::NotSafe { missing });
             }
         }
-        let now = self.now().seconds();
-        let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
+        let now = self.now().minutes();
+        let planned = cell.committed().results.definition.opens;
+        let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
         waivers.dedup();
         let mut acts = vec![Act::Open { opens, waivers }];
@@ -412,7 +497,7 @@ impl Node {
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
         }
-        if cell.definition.results != ResultsPolicy::AfterClose
+        if cell.committed().results.definition.results != ResultsPolicy::AfterClose
             && !waivers.iter().any(|waiver| waiver == "results")
         {
             missing.push(
@@ -466,17 +551,22 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let committed = cell.committed();
-        let is_early = |closes: &UnixSeconds| {
-            committed.state() == State::Open && self.now().seconds() < *closes
+        let is_early = |closes: &UnixMinutes| {
+            committed.state() == State::Open && self.now().minutes() < *closes
         };
+        let mut reason = None;
         if let Some(closes) = committed.closes.filter(is_early) {
-            let Some(reason) = request.reason else {
+            let Some(given) = request.reason else {
                 return Err(AdminError::EarlyClose { law_id: law_id.clone(), closes });
             };
-            check_reason(&reason)?;
+            check_reason(&given)?;
+            reason = Some(given);
         }
         let (reply, closed) = oneshot::channel();
-        cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
+        cell.sealer
+            .send(SealerCommand::Close { reason, reply })
+            .await
+            .map_err(|_| AdminError::Stopping)?;
         closed.await.map_err(|_| AdminError::Stopping)??;
         Ok(ElectionView::of(&cell))
     }
@@ -524,7 +614,7 @@ impl Node {
                 .iter()
                 .filter(|(owner, _)| *owner == node)
                 .map(|(_, epoch)| {
-                    let progress = chronicle.fold().progress(node, *epoch);
+                    let progress = chronicle.fold().epochs().progress(node, *epoch);
                     EpochView { epoch: epoch.0, sealed: progress.through.0, ended: progress.ended }
                 })
                 .collect(),
@@ -567,6 +657,22 @@ impl Node {
         }
         let results = export::json::certified_digest(&committed.results);
         self.record(&cell, vec![Act::Certify { results }]).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
+    /// Declares an election void, with the reason in its log. Nothing follows but a purge.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn annul(
+        &self,
+        law_id: &LawId,
+        request: AnnulElection,
+    ) -> Result<ElectionView, AdminError> {
+        check_reason(&request.reason)?;
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        self.record(&cell, vec![Act::Annul { reason: request.reason }]).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -644,11 +750,15 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let state = cell.committed().state();
-        if state != State::Certified {
+        if !matches!(state, State::Certified | State::Annulled) {
             return Err(AdminError::State { state, wanted: "purged" });
         }
         if self.shared.lead.term().is_none() {
             return Err(self.not_leading());
+        }
+        // The log says so first: evidence that is gone without a word in the log is damage.
+        if !cell.chronicle().await.is_purged() {
+            self.record(&cell, vec![Act::Purge]).await?;
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
         self.shared.folder.destroy_election_keys(law_id)?;
@@ -686,6 +796,18 @@ impl Node {
 
     pub(crate) fn not_leading(&self) -> AdminError {
         AdminError::NotLeading { leader: self.shared.lead.other_leader() }
+    }
+}
+
+/// A poll that closes in the past could never open.
+fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
+    let now = now.minutes();
+    match definition.closes.filter(|closes| *closes <= now) {
+        None => Ok(()),
+        Some(closes) => {
+            let rule = format!("the poll would close at {closes}, and it is {now} now");
+            Err(AdminError::Field { field: "closes", rule })
+        }
     }
 }
 

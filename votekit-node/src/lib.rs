@@ -54,8 +54,8 @@ pub mod server;
 pub mod throttle;
 
 pub use administration::{
-    ChoiceRequest, CloseElection, CreateElection, CreatedElection, LoadOutcome, LoadReport,
-    LoadedLaw, OpenElection,
+    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
+    LoadOutcome, LoadReport, LoadedLaw, OpenElection,
 };
 pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,

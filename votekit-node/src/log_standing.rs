@@ -7,7 +7,7 @@ use votekit_core::batch::NodePublicKey;
 use votekit_core::bundle::Account;
 use votekit_core::election::{Definition, State};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use votekit_core::log::merkle::empty_root;
 
@@ -22,8 +22,8 @@ use crate::view::{ElectionView, EpochView, NodeView, Standing};
 pub(crate) struct LogStanding {
     definition: Definition,
     account: Account,
-    opens: Option<UnixSeconds>,
-    closes: Option<UnixSeconds>,
+    opens: Option<UnixMinutes>,
+    closes: Option<UnixMinutes>,
     nodes: BTreeMap<NodeId, NodePublicKey>,
     epochs: BTreeMap<(NodeId, Epoch), EpochView>,
 }
@@ -70,12 +70,16 @@ impl LogStanding {
         // Results are not read from this account, so that no root is needed.
         self.account.take(leaf, empty_root);
         match leaf {
+            Leaf::Election(ElectionEvent::Amended { definition, .. }) => {
+                (self.opens, self.closes) = (definition.opens, definition.closes);
+                self.definition = definition.clone();
+            }
             Leaf::Election(ElectionEvent::Open { opens, .. }) => self.opens = Some(*opens),
             Leaf::Election(ElectionEvent::Closing { closes, .. }) => self.closes = Some(*closes),
             Leaf::Node(NodeEvent::Admitted { node, key }) => {
                 self.nodes.insert(*node, *key);
             }
-            Leaf::Node(NodeEvent::Retired { node, epoch, through }) => {
+            Leaf::Node(NodeEvent::Retired { node, epoch, through, .. }) => {
                 let progress = self.epoch(*node, *epoch);
                 (progress.sealed, progress.ended) = (through.0, true);
             }

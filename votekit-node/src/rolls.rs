@@ -157,6 +157,7 @@ impl Node {
         let load = RollLoad {
             manifest: digest,
             parent: manifest.body().parent,
+            replaces: None,
             scheme: manifest.body().scheme,
             content,
         };

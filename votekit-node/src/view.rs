@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::election::{Bilingual, Choice, Definition, State};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 
 use crate::election_cell::{CheckpointSigner, ElectionCell};
@@ -96,8 +96,8 @@ pub struct ElectionView {
 /// Where an election stands, whoever tells: a node, or the log alone.
 pub(crate) struct Standing {
     pub(crate) state: State,
-    pub(crate) opens: Option<UnixSeconds>,
-    pub(crate) closes: Option<UnixSeconds>,
+    pub(crate) opens: Option<UnixMinutes>,
+    pub(crate) closes: Option<UnixMinutes>,
     pub(crate) registered: u64,
     pub(crate) report: Report,
     pub(crate) log_size: u64,
@@ -114,7 +114,7 @@ impl ElectionView {
             report: committed.results.report,
             log_size: committed.size(),
         };
-        Self::new(&cell.definition, &standing, &cell.signer)
+        Self::new(&committed.results.definition, &standing, &cell.signer)
     }
 
     pub(crate) fn new(
@@ -137,8 +137,8 @@ impl ElectionView {
             state: standing.state.to_string(),
             binding: definition.binding,
             results: definition.results.as_str().to_owned(),
-            opens: standing.opens.map(UnixSeconds::to_rfc3339),
-            closes: standing.closes.map(UnixSeconds::to_rfc3339),
+            opens: standing.opens.map(UnixMinutes::to_rfc3339),
+            closes: standing.closes.map(UnixMinutes::to_rfc3339),
             registered: standing.registered,
             received: report.received,
             accepted: report.accepted,

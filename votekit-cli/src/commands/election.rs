@@ -7,12 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use votekit_core::election::ResultsPolicy;
 use votekit_core::id::LawId;
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
 use votekit_node::node::AdminError;
 use votekit_node::{
-    ChoiceRequest, CloseElection, CreateElection, CreatedElection, ElectionView, OpenElection,
+    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
+    ElectionView, OpenElection,
 };
 
 use crate::confirmation::{self, YesArgs};
@@ -37,6 +38,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Create(Box<CreateArgs>),
+    Amend(Box<AmendArgs>),
     Open(OpenArgs),
     /// Close the poll: take no more votes, decide those taken, reconcile, publish the totals
     ///
@@ -45,6 +47,10 @@ enum Action {
     Close(CloseArgs),
     /// Declare the result official
     Certify(StepArgs),
+    /// Declare an election void
+    ///
+    /// The public log keeps the reason. After that nothing follows but a purge.
+    Annul(AnnulArgs),
     /// Destroy the stored votes and the ballot key of a certified election
     ///
     /// To be done when the contestation period is over: afterwards no recount is possible. The
@@ -173,6 +179,74 @@ struct OneArgs {
     office: OfficeArgs,
 }
 
+/// Change a draft: titles, descriptions, choices, times, results
+///
+/// What is not given stays. The id, whether the result binds, and the ballot key never change; the
+/// public log keeps each version.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  votekit election amend L2025-001 --title-en 'Water Act' --closes 2036-11-22T20:00:00-05:00 --data node/")]
+struct AmendArgs {
+    /// The election
+    law_id: LawId,
+
+    /// The title in French
+    #[arg(long, value_name = "TEXT")]
+    title_fr: Option<String>,
+
+    /// The title in English
+    #[arg(long, value_name = "TEXT")]
+    title_en: Option<String>,
+
+    /// The description in French
+    #[arg(long, value_name = "TEXT")]
+    description_fr: Option<String>,
+
+    /// The description in English
+    #[arg(long, value_name = "TEXT")]
+    description_en: Option<String>,
+
+    /// A choice, as in create; all of them are given, in place of those there are
+    #[arg(long = "choice", value_name = "CHOICE", value_parser = parse_choice)]
+    choices: Vec<ChoiceRequest>,
+
+    /// Who sees results when: live, after_vote or after_close
+    #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
+    results: Option<ResultsPolicy>,
+
+    /// Before the close, move the results only once N votes are new
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    publish_every: Option<u64>,
+
+    /// When the poll opens, with the offset, such as 2026-11-21T08:00:00-05:00
+    #[arg(long, value_name = "TIME")]
+    opens: Option<String>,
+
+    /// When the poll closes, with the offset
+    #[arg(long, value_name = "TIME")]
+    closes: Option<String>,
+
+    #[command(flatten)]
+    office: OfficeArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct AnnulArgs {
+    /// The election
+    law_id: LawId,
+
+    /// Why; the public log keeps it
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+
+    #[command(flatten)]
+    yes: YesArgs,
+
+    #[command(flatten)]
+    office: OfficeArgs,
+}
+
 #[derive(Debug, clap::Args)]
 struct StepArgs {
     /// The election
@@ -216,9 +290,11 @@ struct Created {
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let shown = match args.action {
         Action::Create(args) => return create(*args, context),
+        Action::Amend(args) => return amend(*args, context),
         Action::Open(args) => open(args, context),
         Action::Close(args) => close(args, context),
         Action::Certify(args) => certify(&args, context),
+        Action::Annul(args) => annul(args, context),
         Action::Purge(args) => purge(&args, context),
         Action::Show(args) => {
             office::run(async { Records::open(&args.office)?.election(&args.law_id).await })
@@ -248,10 +324,38 @@ fn create(args: CreateArgs, context: &Context) -> Result<(), CommandError> {
     let config = offline_config(true);
     let created =
         office::within(&office, config, async |office| office.create(args.request()).await)?;
+    print_created(created, opens, closes, context)
+}
+
+fn print_created(
+    created: CreatedElection,
+    opens: Option<String>,
+    closes: Option<String>,
+    context: &Context,
+) -> Result<(), CommandError> {
     let warnings = created.warnings.clone();
     context.output.result(&Created { created, opens, closes })?;
     warnings.iter().for_each(|warning| context.output.warning(plain(warning)));
     Ok(())
+}
+
+fn amend(args: AmendArgs, context: &Context) -> Result<(), CommandError> {
+    let AmendArgs { law_id, office, opens, closes, choices, .. } = args;
+    let request = AmendElection {
+        title_fr: args.title_fr,
+        title_en: args.title_en,
+        description_fr: args.description_fr,
+        description_en: args.description_en,
+        choices: (!choices.is_empty()).then_some(choices),
+        results: args.results,
+        publish_every: args.publish_every,
+        opens: opens.clone(),
+        closes: closes.clone(),
+    };
+    let created = office::within(&office, offline_config(true), async |office| {
+        office.amend(&law_id, request).await
+    })?;
+    print_created(created, opens, closes, context)
 }
 
 fn open(args: OpenArgs, context: &Context) -> Result<ElectionView, CommandError> {
@@ -283,7 +387,7 @@ fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandErro
         if let Some(planned) = planned_end(view) {
             let early = AdminError::EarlyClose { law_id: args.law_id.clone(), closes: planned };
             let reason = reason.ok_or(early)?;
-            let remaining = in_words(planned.0.saturating_sub(clock().0));
+            let remaining = in_words((planned.0 * 60).saturating_sub(clock().0));
             statement.push_str(&format!(
                 "\nIts planned end is {planned}, in {remaining}: votes until then are cut off. The public log keeps the reason: {}",
                 plain(reason)
@@ -298,9 +402,9 @@ fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandErro
 }
 
 /// The planned end of an open poll, while it is to come.
-fn planned_end(view: &ElectionView) -> Option<UnixSeconds> {
+fn planned_end(view: &ElectionView) -> Option<UnixMinutes> {
     let closes = UnixSeconds::from_rfc3339(view.closes.as_deref()?).ok()?;
-    (view.state == "open" && clock() < closes).then_some(closes)
+    (view.state == "open" && clock() < closes).then(|| closes.minute_floor())
 }
 
 fn clock() -> UnixSeconds {
@@ -326,6 +430,20 @@ fn certify(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandEr
     })?;
     office::within(&args.office, Config::default(), async |office| {
         office.certify(&args.law_id).await
+    })
+}
+
+fn annul(args: AnnulArgs, context: &Context) -> Result<ElectionView, CommandError> {
+    confirm("annulling an election", &args.law_id, args.yes, &args.office, context, |view| {
+        Ok(format!(
+            "The election is declared void, with {} accepted votes. It cannot be taken back. The public log keeps the reason: {}",
+            view.accepted,
+            plain(&args.reason)
+        ))
+    })?;
+    let request = AnnulElection { reason: args.reason };
+    office::within(&args.office, Config::default(), async |office| {
+        office.annul(&args.law_id, request).await
     })
 }
 

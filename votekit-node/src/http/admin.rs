@@ -21,7 +21,8 @@ use super::limits;
 use super::path_text::{PathText, law_id};
 use super::problem::{Problem, ProblemDocument};
 use crate::administration::{
-    CloseElection, CreateElection, CreatedElection, LoadReport, OpenElection,
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
+    OpenElection,
 };
 use crate::roll_store::RollView;
 use crate::view::ElectionView;
@@ -196,6 +197,50 @@ pub(crate) async fn certify_election(
     PathText(law): PathText<String>,
 ) -> Result<Json<ElectionView>, Problem> {
     Ok(Json(api.node.certify(&law_id(&law)?).await?))
+}
+
+/// Changes the definition of a draft. What is not given stays.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = AmendElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The election as it stands now", body = CreatedElection),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn amend_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<CreatedElection>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.amend(&law, json(request).await?).await?))
+}
+
+/// Declares an election void, with the reason in its log.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = AnnulElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Annulled", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn annul_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.annul(&law, json(request).await?).await?))
 }
 
 /// Destroys the evidence and the ballot key of a certified election. The log stays.

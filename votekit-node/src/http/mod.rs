@@ -119,6 +119,8 @@ fn administration_routes() -> Routes {
         ("/api/v1/admin/elections/{law_id}/open", post(admin::open_election)),
         ("/api/v1/admin/elections/{law_id}/close", post(admin::close_election)),
         ("/api/v1/admin/elections/{law_id}/certify", post(admin::certify_election)),
+        ("/api/v1/admin/elections/{law_id}/amend", post(admin::amend_election)),
+        ("/api/v1/admin/elections/{law_id}/annul", post(admin::annul_election)),
         ("/api/v1/admin/elections/{law_id}/purge", post(admin::purge_election)),
         ("/api/v1/admin/elections/{law_id}/nodes", get(nodes::list_nodes).post(nodes::admit_node)),
         ("/api/v1/admin/elections/{law_id}/nodes/{node}/retire", post(nodes::retire_node)),

@@ -40,6 +40,8 @@ use super::{
         admin::open_election,
         admin::close_election,
         admin::certify_election,
+        admin::amend_election,
+        admin::annul_election,
         admin::purge_election,
         nodes::list_nodes,
         nodes::admit_node,

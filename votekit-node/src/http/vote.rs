@@ -113,7 +113,7 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
         if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
             throttle.neither(&origin);
         }
-        Problem::not_taken(error, api.node.now())
+        Problem::not_taken(error, api.node.now().minutes())
     })?;
     let mut response = match Wait::of(&head.headers) {
         None => received(request),
