@@ -343,7 +343,7 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     ] {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
-    amend(&["--closes", "2020-01-01T00:00:00Z"]).fails(3, &["closes: the poll would close at"]);
+    amend(&["--closes", "2020-01-01T00:00:00Z"]).fails(3, &["the poll closes (2020-01-01"]);
     amend(&["--title-fr", ""]).fails(3, &["title"]);
     let warned = amend(&["--publish-every", "1"]);
     warned.succeeds();
