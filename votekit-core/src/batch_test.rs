@@ -127,9 +127,20 @@ fn numbers_out_of_range_are_not_sealed() {
     }
 }
 
+fn golden() -> Arc<Batch> {
+    seal(&[envelope(1, 0), envelope(2, 1), envelope(3, 65535)], true)
+}
+
+#[test]
+#[ignore = "writes the golden vector after a deliberate change of format: cargo test -p votekit-core -- --ignored write_the_golden"]
+fn write_the_golden_batch() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/vectors/batch.hex");
+    std::fs::write(path, const_hex::encode(golden().as_bytes()) + "\n").expect("written");
+}
+
 #[test]
 fn the_golden_vector_is_reproduced() {
-    let batch = seal(&[envelope(1, 0), envelope(2, 1), envelope(3, 65535)], true);
+    let batch = golden();
     let golden = include_str!("../../fixtures/vectors/batch.hex");
     assert_eq!(const_hex::encode(batch.as_bytes()), golden.trim_end());
 }

@@ -116,10 +116,18 @@ impl AuthorityKeys {
     /// Never: the key is named after the origin.
     #[must_use]
     pub fn checkpoint(&self, leaves: &[Vec<u8>]) -> SignedCheckpoint {
+        self.checkpoint_at(leaves, UnixSeconds(60 * (CLOSES.0 + 62)))
+    }
+
+    /// A checkpoint of these leaves, cosigned at a time.
+    ///
+    /// # Panics
+    /// Never: the key is named after the origin.
+    #[must_use]
+    pub fn checkpoint_at(&self, leaves: &[Vec<u8>], at: UnixSeconds) -> SignedCheckpoint {
         let root: RootHasher = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
         let checkpoint = Checkpoint::new(self.log.verifier().name(), root.size(), root.root());
         let signature = checkpoint.sign(&self.log).expect("named after the origin");
-        let at = UnixSeconds(60 * (CLOSES.0 + 62));
         let cosignature = self.cosigner.cosign(&checkpoint, at).expect("a time");
         SignedCheckpoint::new(checkpoint, signature, [cosignature]).expect("two signatures")
     }
