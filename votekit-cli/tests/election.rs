@@ -359,9 +359,17 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     desk.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &office].concat()).succeeds();
     let annul = ["election", "annul", LAW, "--reason", "liste erronée"];
     desk.run(&[&annul[..], &office].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
+    // A draft is amended, an open poll is closed: only then can the result be annulled.
+    desk.run(&[&annul[..], &["--yes"], &office].concat()).fails(3, &["the election is draft"]);
+    desk.run(
+        &[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &office].concat(),
+    )
+    .succeeds();
+    election(&desk, "open", &office).succeeds();
+    election(&desk, "close", &[&office[..], &["--early", "liste erronée"]].concat()).succeeds();
     let annulled = desk.run(&[&annul[..], &["--yes"], &office].concat());
     assert!(annulled.succeeds().contains("  state        annulled"), "{}", annulled.stdout);
-    election(&desk, "open", &office).fails(3, &["the election is annulled"]);
+    election(&desk, "certify", &office).fails(3, &["the election is annulled"]);
     node.stop();
     amend(&["--title-fr", "Loi"]).fails(3, &["the election is annulled: it cannot be amended"]);
 }

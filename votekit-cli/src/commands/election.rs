@@ -47,7 +47,7 @@ enum Action {
     Close(CloseArgs),
     /// Declare the result official
     Certify(StepArgs),
-    /// Declare an election void
+    /// Declare a closed or certified election void
     ///
     /// The public log keeps the reason. After that nothing follows but a purge.
     Annul(AnnulArgs),
