@@ -505,7 +505,7 @@ impl Node {
             }
         };
         let window = Window { opens: committed.opens, closes: committed.closes };
-        match window.timing(received) {
+        match window.timing(received.minutes()) {
             Timing::InTime => {}
             timing => return Err(not_open(timing == Timing::Early)),
         }
