@@ -93,7 +93,12 @@ pub struct RequestCounts {
 
 impl fmt::Display for GooseSummary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.tables.trim_end())
+        formatter.write_str(self.tables.trim_end())?;
+        if self.errors.is_empty() {
+            return Ok(());
+        }
+        write!(formatter, "\n\nVotes that were not taken:")?;
+        self.errors.iter().try_for_each(|error| write!(formatter, "\n{error}"))
     }
 }
 
@@ -170,7 +175,8 @@ fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
     // Counts include the time while users start, so that they agree with the votes sent; goose
     // forbids it with iterations.
     configuration.no_reset_metrics = options.iterations.is_none();
-    configuration.quiet = u8::from(!options.verbose);
+    // Goose warns of every request that fails: the summary counts them by kind.
+    configuration.quiet = if options.verbose { 0 } else { 2 };
     // The tables are handed back: printing is the command line's work.
     configuration.no_print_metrics = true;
     // No remote control: a load test opens no port of its own.

@@ -344,6 +344,16 @@ impl fmt::Display for Microseconds {
     }
 }
 
+/// One kind of failure on a line.
+impl fmt::Display for FailureCount {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FailureKind { kind, status, code } = &self.failure;
+        let status = status.map_or_else(String::new, |status| format!(" {status}"));
+        let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", code.as_str()));
+        write!(formatter, "  {:>8}  {kind}{status}{code}", self.count)
+    }
+}
+
 impl fmt::Display for OpenLoopReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -357,10 +367,7 @@ impl fmt::Display for OpenLoopReport {
             self.sent, self.rate_sent, self.answered, self.answered_202, self.rate_202
         )?;
         for error in &self.errors {
-            let FailureKind { kind, status, code } = &error.failure;
-            let status = status.map_or_else(String::new, |status| format!(" {status}"));
-            let code = code.as_ref().map_or_else(String::new, |code| format!(" {}", code.as_str()));
-            writeln!(formatter, "  {:>8}  {kind}{status}{code}", error.count)?;
+            writeln!(formatter, "{error}")?;
         }
         writeln!(
             formatter,

@@ -9,6 +9,7 @@ use votekit_core::bundle::Source;
 
 use crate::error::CommandError;
 use crate::progress;
+use crate::system_files;
 
 /// Folders inside folders are followed this deep: a bundle has one, a deeper file is named as not
 /// belonging there.
@@ -19,6 +20,7 @@ const DEPTH_MAX: usize = 4;
 pub(crate) struct BundleFolder {
     root: PathBuf,
     names: Vec<String>,
+    system_files: Vec<String>,
     bar: ProgressBar,
 }
 
@@ -32,7 +34,14 @@ impl BundleFolder {
         let mut size = 0;
         list(root, "", 0, &mut names, &mut size)
             .map_err(|error| CommandError::reading(root, &error))?;
-        Ok(Self { root: root.to_owned(), names, bar: progress::bytes(label, Some(size)) })
+        let (system_files, names) = names.into_iter().partition(|name| system_files::is_one(name));
+        let bar = progress::bytes(label, Some(size));
+        Ok(Self { root: root.to_owned(), names, system_files, bar })
+    }
+
+    /// Files that the operating system put there: they are no part of the folder.
+    pub(crate) fn system_files(&self) -> &[String] {
+        &self.system_files
     }
 
     /// Takes the bar away.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::CommandError;
+use crate::office::{EARLY_HINT, ROLLS_HINT};
+use crate::output::plain;
 
 /// A node, as a client sees it.
 pub(crate) struct Client {
@@ -172,12 +174,12 @@ impl Answer {
     pub(crate) fn refusal(&self) -> CommandError {
         let problem = self.problem();
         let mut text = match (&problem.detail, problem.title.is_empty()) {
-            (Some(detail), _) => detail.clone(),
-            (None, false) => problem.title.clone(),
+            (Some(detail), _) => plain(detail),
+            (None, false) => plain(&problem.title),
             (None, true) => format!("the node answered {}", self.status),
         };
         for ProblemField { field, rule } in &problem.errors {
-            text.push_str(&format!("\n  {field}: {rule}"));
+            text.push_str(&format!("\n  {}: {}", plain(field), plain(rule)));
         }
         match self.status {
             401 => CommandError::configuration("the node wants the administrator's token of its own data folder here").hint(
@@ -185,6 +187,10 @@ impl Answer {
             ),
             404 if problem.code == "unknown-route" => CommandError::bad_input("the node has no such thing at this address")
                 .hint("is it the right one of its addresses? Administration has its own, told when the node starts"),
+            409 if problem.code == "early-close" => CommandError::bad_input(text).hint(EARLY_HINT),
+            404 | 409 if matches!(problem.code.as_str(), "roll-conflict" | "unknown-roll") => {
+                CommandError::bad_input(text).hint(ROLLS_HINT)
+            }
             400..=499 => CommandError::bad_input(text),
             _ => CommandError::configuration(text),
         }

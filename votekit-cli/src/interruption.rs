@@ -80,7 +80,7 @@ fn end(signal: usize) {
 
 /// Whether whoever started this process had the signal ignored, as `nohup` does. Where the system
 /// does not tell, it is not.
-fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

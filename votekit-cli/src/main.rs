@@ -15,8 +15,12 @@ mod cli;
 #[cfg(feature = "node")]
 mod client;
 mod commands;
+#[cfg(feature = "node")]
+mod confirmation;
 mod context;
 mod error;
+#[cfg(feature = "node")]
+mod hidden_input;
 mod interruption;
 #[cfg(feature = "node")]
 mod log_source;
@@ -25,6 +29,8 @@ mod office;
 mod output;
 mod progress;
 #[cfg(feature = "node")]
+mod records;
+#[cfg(feature = "node")]
 mod recount;
 #[cfg(feature = "node")]
 mod services_args;
@@ -32,6 +38,7 @@ mod services_args;
 mod shared_registry;
 #[cfg(feature = "node")]
 mod signals;
+mod system_files;
 mod table_error;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::id::{LawId, NodeId};
+use votekit_core::id::{Digest, LawId, NodeId};
 use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
@@ -16,7 +16,10 @@ use votekit_node::engine::EngineError;
 use votekit_node::engine::services::url::AddressError;
 use votekit_node::memory::overwriting_stack;
 use votekit_node::node::{AdminError, Node, NodeError};
-use votekit_node::{CreateElection, ElectionView, LoadReport, NodeView, OpenElection, RollError};
+use votekit_node::{
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
+    LoadReport, OpenElection, RollError, RollView,
+};
 use zeroize::Zeroizing;
 
 use crate::client::Client;
@@ -48,6 +51,30 @@ impl OfficeArgs {
     pub(crate) fn data_of_stopped(&self) -> Option<&Path> {
         self.data.as_deref().filter(|_| self.node.is_none())
     }
+
+    /// The running node, with its token, or the data folder that is meant.
+    pub(crate) fn place(&self) -> Result<Place<'_>, CommandError> {
+        if let Some(url) = &self.node {
+            let client = Client::new(url)?.for_secrets()?.with_token(token(self)?);
+            return Ok(Place::Running(client));
+        }
+        let data = self.data.as_deref().ok_or_else(|| {
+            CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
+        })?;
+        if data.exists() {
+            return Ok(Place::Folder(data));
+        }
+        Err(CommandError::bad_input(format!("there is no data folder {}", data.display()))
+            .hint("`votekit load` makes one; is the path right?"))
+    }
+}
+
+/// Where a verb goes.
+pub(crate) enum Place<'a> {
+    /// To a running node.
+    Running(Client),
+    /// To a folder that exists.
+    Folder(&'a Path),
 }
 
 /// The place where administrative verbs are carried out.
@@ -59,28 +86,21 @@ pub(crate) enum Office {
 }
 
 impl Office {
-    /// Reaches the node, or opens the folder.
+    /// Reaches the node, or opens the data folder, which must be there.
     pub(crate) async fn open(args: &OfficeArgs, config: Config) -> Result<Self, CommandError> {
-        if let Some(url) = &args.node {
-            return Ok(Self::Running(Client::new(url)?.for_secrets()?.with_token(token(args)?)));
+        match args.place()? {
+            Place::Running(client) => Ok(Self::Running(client)),
+            Place::Folder(data) => {
+                let folder = DataFolder::open_existing(data)?;
+                Ok(Self::Here(Node::start(folder, config).await?))
+            }
         }
-        let data = args.data.as_deref().ok_or_else(|| {
-            CommandError::usage("give --data with the data folder of a stopped node, or --node with the address of a running one")
-        })?;
-        if !data.exists() {
-            return Err(CommandError::bad_input(format!(
-                "there is no data folder {}",
-                data.display()
-            ))
-            .hint("`votekit load` makes one; is the path right?"));
-        }
-        Ok(Self::Here(start(data, None, config).await?))
     }
 
     pub(crate) async fn create(
         &self,
         request: CreateElection,
-    ) -> Result<ElectionView, CommandError> {
+    ) -> Result<CreatedElection, CommandError> {
         match self {
             Self::Running(client) => {
                 client.call(Method::POST, "/api/v1/admin/elections", Some(&request)).await
@@ -100,10 +120,39 @@ impl Office {
         }
     }
 
-    pub(crate) async fn close_poll(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn close_poll(
+        &self,
+        law_id: &LawId,
+        request: CloseElection,
+    ) -> Result<ElectionView, CommandError> {
         match self {
-            Self::Running(client) => act(client, law_id, "close", None::<&()>).await,
-            Self::Here(node) => node.close(law_id).await.map_err(CommandError::from),
+            Self::Running(client) => act(client, law_id, "close", Some(&request)).await,
+            Self::Here(node) => node.close_with(law_id, request).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn amend(
+        &self,
+        law_id: &LawId,
+        request: AmendElection,
+    ) -> Result<CreatedElection, CommandError> {
+        match self {
+            Self::Running(client) => {
+                let path = format!("/api/v1/admin/elections/{law_id}/amend");
+                client.call(Method::POST, &path, Some(&request)).await
+            }
+            Self::Here(node) => node.amend(law_id, request).await.map_err(CommandError::from),
+        }
+    }
+
+    pub(crate) async fn annul(
+        &self,
+        law_id: &LawId,
+        request: AnnulElection,
+    ) -> Result<ElectionView, CommandError> {
+        match self {
+            Self::Running(client) => act(client, law_id, "annul", Some(&request)).await,
+            Self::Here(node) => node.annul(law_id, request).await.map_err(CommandError::from),
         }
     }
 
@@ -119,23 +168,9 @@ impl Office {
             Self::Running(client) => act(client, law_id, "purge", None::<&()>).await,
             Self::Here(node) => {
                 node.purge(law_id).await?;
-                self.election(law_id).await
+                let unknown = || AdminError::UnknownElection { law_id: law_id.clone() }.into();
+                node.election(law_id).ok_or_else(unknown)
             }
-        }
-    }
-
-    pub(crate) async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, CommandError> {
-        match self {
-            Self::Running(client) => {
-                client
-                    .call(
-                        Method::GET,
-                        &format!("/api/v1/admin/elections/{law_id}/nodes"),
-                        None::<&()>,
-                    )
-                    .await
-            }
-            Self::Here(node) => node.nodes(law_id).await.map_err(CommandError::from),
         }
     }
 
@@ -169,25 +204,13 @@ impl Office {
         }
     }
 
-    pub(crate) async fn elections(&self) -> Result<Vec<ElectionView>, CommandError> {
+    pub(crate) async fn discard_roll(&self, manifest: &Digest) -> Result<RollView, CommandError> {
         match self {
             Self::Running(client) => {
-                client.call(Method::GET, "/api/v1/admin/elections", None::<&()>).await
+                let path = format!("/api/v1/admin/rolls/{manifest}");
+                client.call(Method::DELETE, &path, None::<&()>).await
             }
-            Self::Here(node) => Ok(node.elections()),
-        }
-    }
-
-    pub(crate) async fn election(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
-        match self {
-            Self::Running(client) => {
-                client
-                    .call(Method::GET, &format!("/api/v1/admin/elections/{law_id}"), None::<&()>)
-                    .await
-            }
-            Self::Here(node) => node
-                .election(law_id)
-                .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() }.into()),
+            Self::Here(node) => node.discard_roll(manifest).await.map_err(CommandError::from),
         }
     }
 
@@ -230,6 +253,13 @@ async fn act<A: Serialize>(
 ) -> Result<ElectionView, CommandError> {
     client.call(Method::POST, &format!("/api/v1/admin/elections/{law_id}/{verb}"), body).await
 }
+
+/// What to do about a close before the planned end.
+pub(crate) const EARLY_HINT: &str =
+    "if that is meant, say why with --early REASON: the public log keeps the reason";
+
+/// What to do about rolls that do not fit together.
+pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses";
 
 /// Opens a data folder, making it if need be, and starts the node in it without listeners.
 pub(crate) async fn start(
@@ -303,7 +333,14 @@ impl From<FolderError> for CommandError {
             FolderError::OtherLedger { .. } => failed.hint(
                 "are --registry, --ballot-box and --ledger, or the variables VOTEKIT_REGISTRY, VOTEKIT_BALLOT_BOX and VOTEKIT_LEDGER, those of this installation?",
             ),
-            FolderError::OtherBase { .. } => failed.hint("leave --base out"),
+            FolderError::OtherBase { ref found, .. } => failed.hint(format!(
+                "if {found} is your own name, leave --base out; if not, load the roll into a new folder with --base"
+            )),
+            FolderError::NotOne { .. } => Self::bad_input(error.to_string())
+                .hint("is the path right? `votekit load` makes a data folder, and so does `votekit serve --new`"),
+            FolderError::Occupied { .. } => {
+                failed.hint("name a new or empty folder: nothing was written into this one")
+            }
             FolderError::Io { ref path, ref source } => Self::using(path, source),
             _ => failed,
         }
@@ -369,6 +406,14 @@ impl From<AdminError> for CommandError {
             AdminError::Answering { .. } | AdminError::Missing { .. } | AdminError::NotEnded { .. } => {
                 Self::bad_input(text).hint("a node that is gone for good is let go with `votekit node retire`")
             }
+            AdminError::EarlyClose { .. } => Self::bad_input(text).hint(EARLY_HINT),
+            AdminError::SecondRoll { .. }
+            | AdminError::NotLatest { .. }
+            | AdminError::UnknownRoll { .. }
+            | AdminError::RollInUse { .. }
+            | AdminError::RollHasSupplement { .. } => Self::bad_input(text).hint(ROLLS_HINT),
+            AdminError::CreatedWithoutRoll { .. } => Self::configuration(text)
+                .hint("when the cause is gone, load the roll again: it then takes effect"),
             AdminError::Folder(error) | AdminError::Roll(RollError::Folder(error)) => error.into(),
             AdminError::Setup(error) => (*error).into(),
             _ => Self::bad_input(text),

@@ -2,6 +2,10 @@
 //!
 //! A reader that closes the pipe early (`votekit … | head`) ends the printing, not the command: its
 //! exit code stays the command's own.
+//!
+//! Titles, labels, reasons and answers of a node are text of others. [`plain`] blanks what could
+//! drive a terminal or add a line in such a text; what goes to the terminal as a whole passes the
+//! same filter, line breaks excepted.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -35,10 +39,11 @@ impl Output {
     /// When standard output cannot be written, except that its reader has gone.
     pub(crate) fn result<T: Serialize + Display>(&self, result: &T) -> Result<(), CommandError> {
         let text = if self.json {
-            serde_json::to_string(result)
-                .map_err(|error| CommandError::internal(format!("cannot write JSON: {error}")))?
+            let text = serde_json::to_string(result)
+                .map_err(|error| CommandError::internal(format!("cannot write JSON: {error}")))?;
+            escaped(&text)
         } else {
-            result.to_string()
+            plain_lines(&result.to_string())
         };
         self.data(format!("{}\n", text.trim_end_matches('\n')).as_bytes())
     }
@@ -60,16 +65,23 @@ impl Output {
     /// A line for the person at the terminal; nothing with `--json`.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.is_json() {
-            to_stderr(&format!("{text}\n"));
+            to_stderr(&plain_lines(&format!("{text}\n")));
         }
+    }
+
+    /// A question at the terminal, without a line break; the answer is not read here. Goes to
+    /// standard error with `--json` too: a person is there.
+    pub(crate) fn question(&self, text: impl Display) {
+        to_stderr(&plain_lines(&text.to_string()));
     }
 
     /// Something that went well enough, but that a person should know.
     pub(crate) fn warning(&self, text: impl Display) {
         if self.json {
-            to_stderr(&format!("{}\n", json!({ "warning": text.to_string() })));
+            let line = json!({ "warning": text.to_string() }).to_string();
+            to_stderr(&format!("{}\n", escaped(&line)));
         } else {
-            to_stderr(&format!("warning: {text}\n"));
+            to_stderr(&plain_lines(&format!("warning: {text}\n")));
         }
     }
 
@@ -82,15 +94,87 @@ impl Output {
                 "hint": error.hint,
                 "details": error.details,
             });
-            to_stderr(&format!("{}\n", json!({ "error": body })));
+            to_stderr(&format!("{}\n", escaped(&json!({ "error": body }).to_string())));
             return;
         }
         let hint = error.hint.as_ref().map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
-        to_stderr(&format!("error: {}\n{hint}", error.message.trim_end()));
+        to_stderr(&plain_lines(&format!("error: {}\n{hint}", error.message.trim_end())));
     }
 }
 
 /// Nobody can be told that standard error is closed.
-fn to_stderr(text: &str) {
+pub(crate) fn to_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// A text of others on one line: every control character is a space, and so is every character that
+/// breaks a line or turns the direction of writing.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|character| if is_active(character) { ' ' } else { character }).collect()
+}
+
+/// The same for text of several lines.
+fn plain_lines(text: &str) -> String {
+    let blank = |character| if character != '\n' && is_active(character) { ' ' } else { character };
+    text.chars().map(blank).collect()
+}
+
+/// JSON in which those characters are escaped: its values stay the same.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Those of ASCII are escaped already, except DEL. All of them have one UTF-16 unit.
+        if is_active(character) {
+            text.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// Whether a character does something to a terminal, a line or the direction of writing: C0, DEL,
+/// C1, the separators of lines and paragraphs, and the marks of direction.
+fn is_active(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{61c}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'
+                | '\u{2029}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACTIVE: [char; 18] = [
+        '\0', '\t', '\n', '\r', '\u{1b}', '\u{1f}', '\u{7f}', '\u{80}', '\u{9b}', '\u{9f}',
+        '\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}',
+        '\u{2069}',
+    ];
+
+    #[test]
+    fn text_of_others_drives_no_terminal() {
+        for character in ACTIVE {
+            assert_eq!(plain(&format!("a{character}b")), "a b", "{character:?}");
+            let kept = if character == '\n' { "a\nb" } else { "a b" };
+            assert_eq!(plain_lines(&format!("a{character}b")), kept, "{character:?}");
+        }
+        let harmless = "Loi sur l’eau — Œuvre, 北京, مياه, e\u{301}, \u{a0}";
+        assert_eq!(plain(harmless), harmless);
+    }
+
+    #[test]
+    fn json_keeps_its_values_and_shows_them_escaped() {
+        let value = json!({ "title": ACTIVE.iter().collect::<String>() });
+        let text = escaped(&value.to_string());
+        assert!(!text.chars().any(is_active), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
+    }
 }

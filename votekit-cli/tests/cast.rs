@@ -149,9 +149,9 @@ fn outside_the_poll_a_vote_is_refused() {
     let node = Node::serve(&desk);
     let office = ["--node", &node.admin, "--data", "node"];
     one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).fails(3, &["draft"]);
-    desk.run(&[&["election", "open", LAW][..], &office].concat()).succeeds();
+    desk.run(&[&["election", "open", LAW, "--yes"][..], &office].concat()).succeeds();
     one(&desk, &node.public, &lines(&electors[0], "oui"), &[]).succeeds();
-    desk.run(&[&["election", "close", LAW][..], &office].concat()).succeeds();
+    desk.run(&[&["election", "close", LAW, "--yes"][..], &office].concat()).succeeds();
     one(&desk, &node.public, &lines(&electors[1], "oui"), &[]).fails(3, &["closed"]);
 }
 
@@ -341,7 +341,16 @@ fn no_nas_and_no_code_is_left_behind() {
     said.push(one(&desk, &node.public, &lines(&electors[4], "oui"), &["--receipt", "receipt"]));
     let metrics = Http::new().get(&node.metrics).body;
     for verb in ["close", "certify"] {
-        said.push(desk.run(&["election", verb, LAW, "--node", &node.admin, "--data", "node"]));
+        said.push(desk.run(&[
+            "election",
+            verb,
+            LAW,
+            "--yes",
+            "--node",
+            &node.admin,
+            "--data",
+            "node",
+        ]));
     }
     said.push(desk.run(&["export", "bundle", "bundle", "--node", &node.public]));
     said.push(desk.run(&["recount", "--data", "node", "--json"]));

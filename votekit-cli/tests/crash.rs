@@ -61,7 +61,8 @@ fn killed_under_load(seed: u64) {
         known.len() == electors.len()
             && known.values().all(|known| matches!(known, Known::Taken(_)))
     );
-    desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        .succeeds();
     // A connection left open is waited for.
     drop(http);
     node.stop();
@@ -119,7 +120,8 @@ fn killed_while_closing(seed: u64) {
 
     if state(&http, &node) == "open" {
         // The close had not become durable, so nobody was told of it: it is asked for again.
-        desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+        desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+            .succeeds();
     }
     let started = Instant::now();
     while state(&http, &node) != "closed" {

@@ -11,7 +11,8 @@ use support::poll::{self, LAW};
 const DATA: [&str; 2] = ["--data", "node"];
 
 fn election(desk: &Desk, verb: &str, more: &[&str]) -> support::Outcome {
-    let certain: &[&str] = if verb == "purge" { &["--yes"] } else { &[] };
+    let asks = ["open", "close", "certify", "purge"];
+    let certain: &[&str] = if asks.contains(&verb) { &["--yes"] } else { &[] };
     desk.run(&[&["election", verb, LAW][..], certain, more].concat())
 }
 
@@ -82,8 +83,6 @@ fn the_states_follow_one_another_offline() {
     for wrong in ["open", "close", "certify"] {
         election(&desk, wrong, &DATA).fails(3, &["the election is certified"]);
     }
-    desk.run(&["election", "purge", LAW, "--data", "node"])
-        .fails(2, &["cannot be undone", "--yes"]);
     election(&desk, "purge", &DATA).succeeds();
     election(&desk, "show", &DATA).succeeds();
 }
@@ -95,9 +94,14 @@ fn what_breaks_a_rule_is_not_created() {
         (&["--opens", "2026-11-21T08:00:00"][..], 3, "opens: expected a time with its offset"),
         (&["--closes", "tomorrow"], 3, "closes: expected a time with its offset"),
         (
-            &["--opens", "2026-11-22T08:00:00-05:00", "--closes", "2026-11-22T13:00:00Z"],
+            &["--opens", "2036-11-22T08:00:00-05:00", "--closes", "2036-11-22T13:00:00Z"],
             3,
             "no later than it opens",
+        ),
+        (
+            &["--closes", "2020-01-01T00:00:00Z"],
+            3,
+            "closes: the poll would close at 2020-01-01T00:00:00Z, and it is",
         ),
         (&["--choice", "seul"], 3, "2 to 100 choices, this one has 1"),
         (&["--choice", "a", "--choice", "a"], 3, "the choice 'a' is given twice"),
@@ -182,7 +186,7 @@ fn choices_have_labels_and_times_are_shown_in_utc() {
 fn no_poll_opens_without_a_roll() {
     let (desk, _) = poll::loaded(3);
     create(&desk, "L2", &[]).succeeds();
-    desk.run(&["election", "open", "L2", "--data", "node"])
+    desk.run(&["election", "open", "L2", "--yes", "--data", "node"])
         .fails(3, &["no roll has been loaded for this election"]);
 }
 
@@ -232,6 +236,8 @@ fn a_running_node_is_administered_with_its_token() {
     let office = ["--node", &node.admin, "--data", "node"];
     election(&desk, "open", &DATA)
         .fails(4, &["node is in use by another votekit process", "hint: ", "--node"]);
+    // Reading takes no lock.
+    assert!(election(&desk, "show", &DATA).succeeds().contains("  state        draft"));
     election(&desk, "show", &["--node", &node.admin])
         .fails(2, &["administrator's token", "hint: ", "--token-file"]);
     desk.write("token", "00".repeat(32));
@@ -252,7 +258,8 @@ fn a_running_node_is_administered_with_its_token() {
         .fails(4, &["cannot be reached", "hint: is it running"]);
     assert!(election(&desk, "open", &office).succeeds().contains("  state        open"));
     election(&desk, "open", &office).fails(3, &["it cannot be"]);
-    desk.run(&[&["election", "close", "NOPE"][..], &office].concat()).fails(3, &["election"]);
+    desk.run(&[&["election", "close", "NOPE", "--yes"][..], &office].concat())
+        .fails(3, &["election"]);
     let http = Http::new();
     assert_eq!(
         http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer").json()["status"],
@@ -316,4 +323,53 @@ fn a_close_under_way_leaves_no_vote_behind() {
             .contains("the published totals are confirmed")
     );
     node.stop();
+}
+
+#[test]
+fn a_draft_can_be_amended_and_an_election_annulled() {
+    let (desk, _) = poll::drafted(3, &["--blank"]);
+    let amend = |more: &[&str]| desk.run(&[&["election", "amend", LAW][..], &DATA, more].concat());
+    let times = ["--opens", "2036-11-21T08:00:00-05:00", "--closes", "2036-11-22T08:00:00-05:00"];
+    let changed = amend(
+        &[&times[..], &["--title-en", "The Water Act", "--choice", "a=A", "--choice", "b"]]
+            .concat(),
+    );
+    let said = changed.succeeds();
+    assert!(said.starts_with("L2025-001: Loi sur l’eau / The Water Act\n"), "{said}");
+    for line in [
+        "  choices      a, b\n",
+        "  closes       2036-11-22T08:00:00-05:00 (2036-11-22T13:00:00Z)\n",
+        "  registered   3\n",
+    ] {
+        assert!(said.contains(line), "no {line:?} in {said}");
+    }
+    amend(&["--closes", "2020-01-01T00:00:00Z"]).fails(3, &["the poll closes (2020-01-01"]);
+    amend(&["--title-fr", ""]).fails(3, &["title"]);
+    let warned = amend(&["--publish-every", "1"]);
+    warned.succeeds();
+    assert!(warned.stderr.contains("warning: with results live and publish_every 1"));
+    // By the log alone, and on a running node.
+    let shown = election(&desk, "show", &[&DATA[..], &["--json"]].concat()).json();
+    assert_eq!(
+        (&shown["title"]["en"], &shown["choices"][0]["id"]),
+        (&"The Water Act".into(), &"a".into())
+    );
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    desk.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &office].concat()).succeeds();
+    let annul = ["election", "annul", LAW, "--reason", "liste erronée"];
+    desk.run(&[&annul[..], &office].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
+    // A draft is amended, an open poll is closed: only then can the result be annulled.
+    desk.run(&[&annul[..], &["--yes"], &office].concat()).fails(3, &["the election is draft"]);
+    desk.run(
+        &[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &office].concat(),
+    )
+    .succeeds();
+    election(&desk, "open", &office).succeeds();
+    election(&desk, "close", &[&office[..], &["--early", "liste erronée"]].concat()).succeeds();
+    let annulled = desk.run(&[&annul[..], &["--yes"], &office].concat());
+    assert!(annulled.succeeds().contains("  state        annulled"), "{}", annulled.stdout);
+    election(&desk, "certify", &office).fails(3, &["the election is annulled"]);
+    node.stop();
+    amend(&["--title-fr", "Loi"]).fails(3, &["the election is annulled: it cannot be amended"]);
 }

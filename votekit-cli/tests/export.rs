@@ -18,7 +18,8 @@ fn certified() -> Desk {
     desk.write("votes.csv", poll::votes(electors.iter().zip(choices)));
     desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
     for verb in ["close", "certify"] {
-        desk.run(&["election", verb, LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+        desk.run(&["election", verb, LAW, "--yes", "--node", &node.admin, "--data", "node"])
+            .succeeds();
     }
     node.stop();
     desk

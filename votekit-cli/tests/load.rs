@@ -6,7 +6,7 @@ mod support;
 use rusqlite::Connection;
 use support::node::Node;
 use support::poll::{self, LAW};
-use support::{Desk, names_in};
+use support::{Desk, mode_of, names_in};
 
 const LOAD: [&str; 4] = ["load", "hashes", "--data", "node"];
 const PEPPER: [&str; 2] = ["--pepper-file", "referendum.pepper"];
@@ -22,6 +22,11 @@ fn nothing_was_loaded(desk: &Desk) {
     assert!(load(desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
 }
 
+fn chmod(path: &std::path::Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+}
+
 #[track_caller]
 fn no_roll_is_there(desk: &Desk) {
     assert!(!desk.exists("node/rolls") || names_in(&desk.path("node/rolls")).is_empty());
@@ -33,11 +38,19 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
     desk.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
     desk.run(&LOAD).fails(3, &["none was given"]);
     assert!(!desk.exists("node"));
-    // Of a folder that was there, what was in it stays.
+    // A folder that holds something else stays as it is, and does not become a data folder.
     std::fs::create_dir(desk.path("node")).expect("made");
     desk.write("node/notes", "yours");
+    chmod(&desk.path("node"), 0o755);
+    load(&desk).fails(4, &["node is not a data folder, and is not empty: it holds 'notes'"]);
+    assert_eq!(
+        (names_in(&desk.path("node")), mode_of(&desk.path("node"))),
+        (vec!["notes".into()], 0o755)
+    );
+    // One that is empty has its permissions back after a roll that is refused.
+    std::fs::remove_file(desk.path("node/notes")).expect("removed");
     desk.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
-    assert_eq!(names_in(&desk.path("node")), ["notes"]);
+    assert_eq!((names_in(&desk.path("node")).len(), mode_of(&desk.path("node"))), (0, 0o755));
     let named = [&LOAD[..], &PEPPER, &["--base", "elections.example"]].concat();
     assert!(desk.run(&named).succeeds().starts_with("L2025-001: 30 credentials kept"));
     assert!(
@@ -103,7 +116,8 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     assert_eq!(
         json,
         serde_json::json!({ "manifest": manifest, "peppered": true, "laws": [
-            { "law_id": LAW, "keys": 30, "outcome": "unchanged", "registered": 30 }] })
+            { "law_id": LAW, "keys": 30, "outcome": "unchanged", "supplement": false, "added": 0,
+              "revoked": 0, "refused": 0, "registered": 30 }] })
     );
 }
 
@@ -398,7 +412,7 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
         "--electors",
         "4000",
         "--law",
-        LAW,
+        "L2025-002",
         "--seed",
         "7",
         "-o",
@@ -417,7 +431,7 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
     assert!(
         desk.run(&["load", "big", "--data", "node"])
             .succeeds()
-            .starts_with("L2025-001: 4000 credentials kept")
+            .starts_with("L2025-002: 4000 credentials kept")
     );
     assert!(load(&desk).succeeds().starts_with("L2025-001: 30 credentials kept"));
 }

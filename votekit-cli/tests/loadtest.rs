@@ -183,3 +183,63 @@ fn goose_writes_its_reports() {
     assert!(summary["votes_by_kind"]["first"].as_u64().is_some_and(|votes| votes > 0), "{summary}");
     assert!(report.exists());
 }
+
+/// Refuses every vote, as a node does whose poll is not open.
+fn refuse() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let body = r#"{"code":"not-open-yet"}"#;
+                let head = "HTTP/1.1 409 Conflict\r\ncontent-type: application/problem+json";
+                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                let mut request = [0; 4096];
+                while matches!(stream.read(&mut request), Ok(1..))
+                    && stream.write_all(answer.as_bytes()).is_ok()
+                {}
+            });
+        }
+    });
+    url
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_run_in_which_no_vote_is_taken_fails_and_names_each_kind_of_error_once() {
+    let folder = tempfile::tempdir().expect("folder");
+    let roll = write_roll(folder.path(), 200);
+    let url = refuse();
+    let (code, stdout, stderr) =
+        said(&loadtest(&url, &roll, &["--rate", "50", "--duration", "1s"]));
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("of 50 votes none was taken"), "{stderr}");
+    assert_eq!(stdout.matches("http 409 not-open-yet").count(), 1, "{stdout}");
+    let users = ["--users", "2", "--hatch-rate", "10", "--iterations", "20"];
+    let (code, stdout, stderr) = said(&loadtest(&url, &roll, &users));
+    assert_eq!(code, Some(4), "{stderr}");
+    assert_eq!(stdout.matches("http 409 not-open-yet").count(), 1, "{stdout}");
+    assert!(!stderr.contains("WARN"), "{stderr}");
+}
+
+#[test]
+fn a_threshold_that_is_reached_fails_the_run() {
+    let folder = tempfile::tempdir().expect("folder");
+    let roll = write_roll(folder.path(), 500);
+    let url = serve();
+    let rate = ["--rate", "50", "--duration", "1s", "--json"];
+    let run = |more: &[&str]| said(&loadtest(&url, &roll, &[&rate[..], more].concat()));
+    assert_eq!(run(&["--fail-if", "errors>0", "--fail-if", "p99>1000s"]).0, Some(0));
+    let (code, stdout, stderr) = run(&["--fail-if", "rate>0", "--fail-if", "max>=0us"]);
+    assert_eq!(code, Some(5), "{stderr}");
+    assert!(stderr.contains("rate>0: it was ") && stderr.contains("max>=0us: it was "), "{stderr}");
+    serde_json::from_str::<serde_json::Value>(&stdout).expect("the report is there all the same");
+    let (code, _, stderr) = run(&["--fail-if", "p98>1ms"]);
+    assert!(code == Some(2) && stderr.contains("'p98' is not measured"), "{stderr}");
+    let (code, _, stderr) = said(&loadtest(&url, &roll, &["--fail-if", "p99>1ms"]));
+    assert!(code == Some(2) && stderr.contains("measured with --rate only"), "{stderr}");
+}

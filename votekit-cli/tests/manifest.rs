@@ -38,9 +38,21 @@ fn officials_sign_one_after_the_other_and_anyone_verifies() {
 
     let verified = desk.run(&["manifest", "verify", "hashes", "--vkey", &marie, "--vkey", &jean]);
     assert!(
-        verified.succeeds().contains("signed by elections.example/jean\n"),
+        verified.succeeds().contains("signed by elections.example/jean: checked\n"),
         "{}",
         verified.stdout
+    );
+    // A signature that nobody asked to check is named as such.
+    let verified = desk.run(&["manifest", "verify", "hashes", "--vkey", &marie]);
+    let jean_unchecked =
+        "signature of elections.example/jean: NOT checked (give the key with --vkey)\n";
+    assert!(verified.succeeds().contains(jean_unchecked), "{}", verified.stdout);
+    assert!(!verified.stdout.contains("signature of elections.example/marie"));
+    let json = desk.run(&["manifest", "verify", "hashes", "--json"]).json();
+    assert_eq!(json["signed_by"], serde_json::json!([]));
+    assert_eq!(
+        json["unchecked_signatures"],
+        serde_json::json!(["elections.example/marie", "elections.example/jean"])
     );
     desk.run(&["manifest", "verify", "hashes", "--vkey", &other])
         .fails(5, &["elections.example/other: no signature"]);
@@ -51,7 +63,8 @@ fn officials_sign_one_after_the_other_and_anyone_verifies() {
 fn an_unsigned_manifest_does_not_verify_with_a_key() {
     let desk = hashed();
     let marie = keygen(&desk, "marie");
-    desk.run(&["manifest", "verify", "hashes"]).succeeds();
+    let unsigned = desk.run(&["manifest", "verify", "hashes"]);
+    assert!(unsigned.succeeds().contains("signatures: none\n"), "{}", unsigned.stdout);
     desk.run(&["manifest", "verify", "hashes", "--vkey", &marie]).fails(5, &["nobody has signed"]);
 }
 
@@ -111,7 +124,8 @@ fn another_pepper_is_found() {
     }
     desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes", "--pepper-file", "p"])
         .succeeds();
-    desk.run(&["manifest", "verify", "hashes", "--pepper-file", "p"]).succeeds();
+    let verified = desk.run(&["manifest", "verify", "hashes", "--pepper-file", "p"]);
+    assert!(verified.succeeds().contains("pepper: the one given is the right one\n"));
     desk.run(&["manifest", "verify", "hashes", "--pepper-file", "q"])
         .fails(5, &["made with the pepper"]);
 }
@@ -123,4 +137,21 @@ fn a_file_that_is_no_key_is_refused() {
     let refused = desk.run(&["manifest", "sign", "hashes", "--key", "key"]);
     refused.fails(3, &["key is not a signing key", "keygen"]);
     assert!(!refused.stderr.contains("secret stuff"));
+}
+
+#[test]
+fn files_of_the_operating_system_are_named_apart() {
+    let desk = hashed();
+    let names = [".DS_Store", "._manifest.json", "Thumbs.db", "desktop.ini"];
+    for name in names {
+        desk.write(&format!("hashes/{name}"), "bytes");
+    }
+    let verified = desk.run(&["manifest", "verify", "hashes"]);
+    verified.succeeds();
+    for name in names {
+        let said = format!("warning: {name} was put there by the operating system; delete it\n");
+        assert!(verified.stderr.contains(&said), "{}", verified.stderr);
+    }
+    desk.write("hashes/extra", "bytes");
+    desk.run(&["manifest", "verify", "hashes"]).fails(5, &["extra is not in the manifest"]);
 }

@@ -70,7 +70,8 @@ fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>)
         known.len() == electors.len()
             && known.values().all(|known| matches!(known, Known::Taken(_)))
     );
-    desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        .succeeds();
     node.stop();
     holds_once(desk, known);
     assert_eq!(
@@ -135,9 +136,9 @@ fn what_a_command_has_done_is_there_after_a_power_cut() {
         run(&["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])[0]["state"],
         "draft"
     );
-    assert_eq!(run(&["election", "open", LAW])[0]["state"], "open");
-    assert_eq!(run(&["election", "close", LAW])[0]["state"], "closed");
-    run(&["election", "certify", LAW]);
+    assert_eq!(run(&["election", "open", LAW, "--yes"])[0]["state"], "open");
+    assert_eq!(run(&["election", "close", LAW, "--yes"])[0]["state"], "closed");
+    run(&["election", "certify", LAW, "--yes"]);
     run(&["election", "purge", LAW, "--yes"]);
     assert!(
         !desk.exists(&format!("volume/node/keys/ballot/{LAW}")),

@@ -23,11 +23,8 @@ fn closed() -> Desk {
     desk.write("votes.csv", poll::votes([(&electors[0], "non")]));
     assert!(desk.run(&cast).succeeds().contains("duplicate"));
     node.stop();
-    assert!(
-        desk.run(&RECOUNT).succeeds().contains("the published totals are confirmed"),
-        "live totals are confirmed too"
-    );
-    desk.run(&["election", "close", LAW, "--data", "node"]).succeeds();
+    refused_before_the_close(&desk, "open");
+    desk.run(&["election", "close", LAW, "--yes", "--data", "node"]).succeeds();
     desk
 }
 
@@ -53,10 +50,18 @@ fn the_published_totals_are_confirmed() {
     node.stop();
 }
 
+#[track_caller]
+fn refused_before_the_close(desk: &Desk, state: &str) {
+    let refused = desk.run(&RECOUNT);
+    let said = format!("L2025-001 is {state}: stored votes are counted again only after the close");
+    refused.fails(3, &[&said, "hint: `votekit election close`"]);
+    assert_eq!(refused.stdout, "", "nothing is counted");
+}
+
 #[test]
-fn before_the_close_there_may_be_nothing_to_confirm() {
+fn before_the_close_nothing_is_counted() {
     let (desk, _) = poll::drafted(3, &["--results", "after_close"]);
-    assert!(desk.run(&RECOUNT).succeeds().ends_with("the log has published no totals yet\n"));
+    refused_before_the_close(&desk, "draft");
 }
 
 /// The stored batches: row, number as the log writes it, bytes.
@@ -110,7 +115,7 @@ fn an_altered_batch_is_named() {
 #[test]
 fn after_the_purge_it_says_why_it_cannot() {
     let desk = closed();
-    desk.run(&["election", "certify", LAW, "--data", "node"]).succeeds();
+    desk.run(&["election", "certify", LAW, "--yes", "--data", "node"]).succeeds();
     desk.run(&RECOUNT).succeeds();
     desk.run(&["election", "purge", LAW, "--yes", "--data", "node"]).succeeds();
     let gone = [

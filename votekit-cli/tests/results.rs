@@ -40,7 +40,7 @@ fn live_results_are_seen_while_voting() {
 #[test]
 fn withheld_results_are_not_to_be_had_before_the_close() {
     let (desk, electors) = poll::drafted(4, &["--results", "after_close"]);
-    desk.run(&["election", "open", LAW, "--data", "node"]).succeeds();
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let node = Node::serve(&desk);
     desk.write("votes.csv", poll::votes(electors.iter().map(|elector| (elector, "oui"))));
     desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
@@ -53,7 +53,8 @@ fn withheld_results_are_not_to_be_had_before_the_close() {
             .fails(3, &withheld);
     }
     assert!(!desk.exists("out"));
-    desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        .succeeds();
     assert_eq!(desk.run(&["results", "--node", &node.public, "--json"]).json()["oui_count"], 4);
     assert_eq!(desk.run(&[&RESULTS[..], &["--json"]].concat()).json()["oui_count"], 4);
 }
@@ -86,5 +87,5 @@ fn among_several_elections_one_is_chosen() {
     desk.run(&["results"]).fails(2, &["--node"]);
     desk.run(&["results", "--node", &node.public, "--data", "node"])
         .fails(2, &["cannot be used with"]);
-    desk.run(&["results", "--data", "hashes"]).fails(4, &["hashes", "data folder of a node"]);
+    desk.run(&["results", "--data", "hashes"]).fails(3, &["hashes", "data folder of a node"]);
 }

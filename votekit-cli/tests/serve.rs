@@ -227,7 +227,7 @@ fn the_metrics_have_their_names() {
     node.stop();
     // What the policy withholds is not in the metrics either.
     let (desk, electors) = poll::drafted(3, &["--results", "after_close"]);
-    desk.run(&["election", "open", LAW, "--data", "node"]).succeeds();
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let node = Node::serve(&desk);
     http.vote(&node.public, &electors[0], "oui", "k", 10).expect("an answer");
     assert!(!http.get(&node.metrics).body.contains("choice=\"oui\""));

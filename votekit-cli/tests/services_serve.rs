@@ -94,7 +94,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     office(&desk, &sealer, &["load", "hashes", "--pepper-file", "referendum.pepper"]).succeeds();
     office(&desk, &sealer, &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"])
         .succeeds();
-    office(&desk, &sealer, &["election", "open", LAW]).succeeds();
+    office(&desk, &sealer, &["election", "open", LAW, "--yes"]).succeeds();
     cast(&desk, &first, &electors[..20]);
 
     // One more, while the poll is open: no other is restarted for it.
@@ -110,7 +110,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     validator.stop();
     cast(&desk, &first, &electors[40..]);
 
-    let closed = office(&desk, &sealer, &["election", "close", LAW]);
+    let closed = office(&desk, &sealer, &["election", "close", LAW, "--yes"]);
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
     [first, other, sealer].into_iter().for_each(Node::stop);
     // Forgotten options do not make a new installation of its folder.

@@ -70,7 +70,8 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         "one that was cut off was believed: {}",
         node.log()
     );
-    desk.run(&["election", "close", LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
+        .succeeds();
     drop(http);
     node.stop();
     let places: std::collections::BTreeSet<_> = taken.iter().map(|(place, _)| place).collect();

@@ -241,3 +241,47 @@ fn a_receipt_of_another_log_is_not_in_the_bundle() {
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("leaves.jsonl, line "), "{}", stderr(&output));
 }
+
+#[test]
+fn a_fingerprint_is_taken_as_people_copy_it() {
+    let fingerprint = fingerprint();
+    let groups: Vec<&str> = fingerprint
+        .as_bytes()
+        .chunks(4)
+        .map(|group| str::from_utf8(group).expect("ASCII"))
+        .collect();
+    let copies = [
+        fingerprint.to_uppercase(),
+        groups.join(" "),
+        groups.join(":"),
+        format!(" {fingerprint}\n"),
+    ];
+    for copied in copies {
+        let output = votekit(&["verify", "bundle", &path("bundle"), "--fingerprint", &copied]);
+        assert_eq!(output.status.code(), Some(0), "{copied:?}: {}", stderr(&output));
+    }
+    for wrong in [&fingerprint[1..], &fingerprint.replace('a', "g"), ""] {
+        let output = votekit(&["verify", "bundle", &path("bundle"), "--fingerprint", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn files_of_the_operating_system_fail_no_bundle() {
+    let folder = copy();
+    for name in [".DS_Store", "manifests/Thumbs.db", "._leaves.jsonl"] {
+        fs::write(folder.path().join(name), "bytes").expect("written");
+    }
+    let bundle = folder.path().to_str().expect("text");
+    let verify = || votekit(&["verify", "bundle", bundle, "--policy", &path("bundle.policy")]);
+    let output = verify();
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    assert!(
+        stderr(&output)
+            .contains("manifests/Thumbs.db was put there by the operating system; delete it"),
+        "{}",
+        stderr(&output)
+    );
+    fs::write(folder.path().join("notes"), "bytes").expect("written");
+    assert_eq!(verify().status.code(), Some(5), "what is not of the system still fails");
+}

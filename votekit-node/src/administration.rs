@@ -4,7 +4,6 @@
 //! Long because each act of an official stands here with its checks; one file each would share all
 //! of its imports and its private helpers.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +12,24 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollContent, RollLoad};
+use votekit_core::chronicle::{
+    Act, BlockMaker, Chronicle, ChronicleError, REASON_LENGTH_MAX, RollContent,
+};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State,
+    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State, check_text,
 };
 use votekit_core::export;
 use votekit_core::id::{Digest, LawId, NodeId};
-use votekit_core::instant::{TimeError, UnixMinutes, UnixSeconds};
+use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
 use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
-use crate::engine::{BlockCommit, EngineError, Head, RollOrigin, StagingId, StoredBlock};
+use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
-use crate::recovery::{Recovered, add_to_registry};
-use crate::retry::until_definite;
-use crate::roll_store::{self, LoadProgress};
+use crate::recovery::Recovered;
+use crate::roll_store::{self, Kept, LoadProgress};
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
 use crate::supplement_report::{LiveBefore, SupplementReport};
@@ -41,6 +41,9 @@ const LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// The shortest access code of a binding election.
 const CODE_LENGTH_MIN: u32 = 8;
+
+/// How many accepted votes must be new before results move, when nothing else is asked for.
+const PUBLISH_EVERY: u64 = 20;
 
 /// A choice as it is asked for: by its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -90,8 +93,9 @@ pub struct CreateElection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// Under `live`: how many accepted votes must be new before results are published again. 1 when
-    /// not given.
+    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as many
+    /// newer ones are held back. 20 when not given. With 1 every vote moves them, and shows its
+    /// choice to those who look before and after it: for demonstrations.
     #[serde(default)]
     pub publish_every: Option<u64>,
     /// When the poll opens, in RFC 3339 with its offset.
@@ -108,6 +112,59 @@ pub struct CreateElection {
 pub struct OpenElection {
     /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
     pub waivers: Vec<String>,
+}
+
+/// How a poll is to be closed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloseElection {
+    /// Why the poll closes before its planned end; written in the log. Required then, and not used
+    /// once the planned end has come.
+    pub reason: Option<String>,
+}
+
+/// What is to change in the definition of a draft. What is not given stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AmendElection {
+    /// The French title.
+    pub title_fr: Option<String>,
+    /// The English title.
+    pub title_en: Option<String>,
+    /// The French description.
+    pub description_fr: Option<String>,
+    /// The English description.
+    pub description_en: Option<String>,
+    /// All choices, in the order of the ballot, in place of those there are.
+    pub choices: Option<Vec<ChoiceRequest>>,
+    /// `live`, `after_vote` or `after_close`.
+    #[schema(value_type = Option<String>)]
+    pub results: Option<ResultsPolicy>,
+    /// How many accepted votes must be new before results move.
+    pub publish_every: Option<u64>,
+    /// When the poll opens, in RFC 3339 with its offset.
+    pub opens: Option<String>,
+    /// When it closes, in RFC 3339 with its offset.
+    pub closes: Option<String>,
+}
+
+/// Why an election is declared void.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnulElection {
+    /// The reason; written in the log.
+    pub reason: String,
+}
+
+/// A new election, with what its officials should know.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreatedElection {
+    /// The election.
+    #[serde(flatten)]
+    pub election: ElectionView,
+    /// What its settings reveal, or why it cannot open as things are, a sentence each. Empty when
+    /// there is nothing to say.
+    pub warnings: Vec<String>,
 }
 
 /// What loading a roll came to, election by election.
@@ -173,13 +230,39 @@ impl CreateElection {
             choices: choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?,
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
-            publish_every: self.publish_every.unwrap_or(1),
+            publish_every: self.publish_every.unwrap_or(PUBLISH_EVERY),
             opens: planned(self.opens.as_deref(), UnixSeconds::minute_floor)
                 .map_err(invalid("opens"))?,
             closes: planned(self.closes.as_deref(), UnixSeconds::minute_ceil)
                 .map_err(invalid("closes"))?,
             ballot_key,
         };
+        Ok(definition.checked()?)
+    }
+}
+
+impl AmendElection {
+    /// The definition with these changes.
+    fn apply(self, mut definition: Definition) -> Result<Definition, AdminError> {
+        let set = |place: &mut String, text: Option<String>| {
+            if let Some(text) = text {
+                *place = text;
+            }
+        };
+        set(&mut definition.title.fr, self.title_fr);
+        set(&mut definition.title.en, self.title_en);
+        set(&mut definition.description.fr, self.description_fr);
+        set(&mut definition.description.en, self.description_en);
+        if let Some(choices) = self.choices {
+            definition.choices =
+                choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?;
+        }
+        definition.results = self.results.unwrap_or(definition.results);
+        definition.publish_every = self.publish_every.unwrap_or(definition.publish_every);
+        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
+        definition.opens = opens.map_err(invalid("opens"))?.or(definition.opens);
+        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
+        definition.closes = closes.map_err(invalid("closes"))?.or(definition.closes);
         Ok(definition.checked()?)
     }
 }
@@ -213,11 +296,12 @@ fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminErro
 }
 
 impl Node {
-    /// Creates an election as a draft. Rolls that were loaded before take effect.
+    /// Creates an election as a draft. Rolls that were loaded before take effect. Whatever can be
+    /// refused is refused before anything is written.
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn create(&self, request: CreateElection) -> Result<ElectionView, AdminError> {
+    pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
         let law_id: LawId = request.law_id.parse().map_err(invalid("law_id"))?;
         let _creating = self.shared.creating.lock().await;
         if self.shared.election(&law_id).is_some() {
@@ -225,24 +309,68 @@ impl Node {
         }
         // The rules are checked before a key is made for an election that cannot be.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
-        request.clone().definition(unkeyed)?;
-        let (law, binding) = (law_id.clone(), request.binding);
-        let (rolls, secrets, signer, node) = self
+        let planned = request.clone().definition(unkeyed)?;
+        let now = self.now();
+        check_closing(&planned, now)?;
+        let rolls = self.prepare_rolls(&law_id).await?;
+        let term = self.shared.lead.term().ok_or_else(|| self.not_leading())?;
+        let law = law_id.clone();
+        let secrets = self.on_files(move |folder| Ok(ElectionSecrets::make(folder, &law)?)).await?;
+        let definition = request.definition(secrets.ballot_key.public_key())?;
+        let cell = self.begin(definition, secrets, term, now).await?;
+        for roll in rolls {
+            self.take_effect(&cell, roll).await.map_err(|error| {
+                let source = Box::new(error);
+                AdminError::CreatedWithoutRoll { law_id: law_id.clone(), source }
+            })?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Changes the definition of a draft: never its law, whether it binds, or its ballot key.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn amend(
+        &self,
+        law_id: &LawId,
+        request: AmendElection,
+    ) -> Result<CreatedElection, AdminError> {
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        let state = cell.committed().state();
+        if state != State::Draft {
+            return Err(AdminError::State { state, wanted: "amended" });
+        }
+        let before = cell.committed().results.definition.clone();
+        let definition = request.apply(before.clone())?;
+        check_closing(&definition, self.now())?;
+        if definition != before {
+            self.record(&cell, vec![Act::Amend { definition: Box::new(definition) }]).await?;
+        }
+        let warnings = self.warnings(&cell).await?;
+        Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
+    }
+
+    /// Writes the first block of an election's log, and sets the election up.
+    async fn begin(
+        &self,
+        definition: Definition,
+        secrets: ElectionSecrets,
+        term: u64,
+        now: UnixMillis,
+    ) -> Result<Arc<ElectionCell>, AdminError> {
+        let law_id = definition.law_id.clone();
+        let (law, binding) = (law_id.clone(), definition.binding);
+        let (signer, node) = self
             .on_files(move |folder| {
-                let rolls = kept_rolls(folder, &law)?;
-                let secrets = ElectionSecrets::make(folder, &law)?;
                 let signer = CheckpointSigner::new(folder, &law, binding)?;
-                Ok((rolls, secrets, signer, folder.node_key()?.node_id()))
+                Ok((signer, folder.node_key()?.node_id()))
             })
             .await?;
-        let definition = request.definition(secrets.ballot_key.public_key())?;
-        let now = self.now();
-        let at = now.minutes();
-        let term =
-            self.shared.lead.term().ok_or_else(|| AdminError::NotLeading {
-                leader: self.shared.lead.other_leader(),
-            })?;
-        let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
+        let leader = signer.authority.as_str().to_owned();
+        let maker = BlockMaker { term, leader, at: now.minutes() };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
         let checkpoint = signer
             .sign(&block, now.seconds())
@@ -272,10 +400,9 @@ impl Node {
         self.shared.ledger.commit(&Arc::new(commit)).await?;
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(&self.shared, &law_id, None);
-        let secrets = Some(secrets);
         let recovered = Recovered {
             committed,
-            secrets,
+            secrets: Some(secrets),
             signer,
             hasher: None,
             earlier_epochs: vec![],
@@ -283,11 +410,34 @@ impl Node {
             snapshots,
             scrub: None,
         };
-        let cell = self.add_election(chronicle, recovered)?;
-        for manifest in &rolls {
-            self.take_effect(&cell, manifest).await?;
+        Ok(self.add_election(chronicle, recovered)?)
+    }
+
+    /// What officials should know of a new election before they open it.
+    async fn warnings(&self, cell: &ElectionCell) -> Result<Vec<String>, AdminError> {
+        let committed = cell.committed();
+        let definition = &committed.results.definition;
+        let mut warnings = Vec::new();
+        if definition.results != ResultsPolicy::AfterClose
+            && definition.publish_every < PUBLISH_EVERY
+        {
+            let (policy, every) = (definition.results.as_str(), definition.publish_every);
+            let votes = if every == 1 {
+                "each vote moves".to_owned()
+            } else {
+                format!("{every} votes move")
+            };
+            warnings.push(format!(
+                "with results {policy} and publish_every {every}, {votes} the results, and whoever reads them before and after learns what these voters chose: use it for demonstrations; the default is {PUBLISH_EVERY}"
+            ));
         }
-        Ok(ElectionView::of(&cell))
+        if definition.binding {
+            let missing = self.missing_for_binding(cell, &[]).await?;
+            let warning =
+                |rule| format!("as things are, this binding election cannot open: {rule}");
+            warnings.extend(missing.into_iter().map(warning));
+        }
+        Ok(warnings)
     }
 
     /// Opens the poll, with the zero report. A binding election refuses while it lacks what binding
@@ -307,7 +457,13 @@ impl Node {
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
-            self.check_binding(&cell, &request.waivers).await?;
+            if cell.chronicle().await.scheme().is_none() {
+                return Err(ChronicleError::NoRoll.into());
+            }
+            let missing = self.missing_for_binding(&cell, &request.waivers).await?;
+            if !missing.is_empty() {
+                return Err(AdminError::NotSafe { missing });
+            }
         }
         // A clock that went back opens nothing before what the log holds already.
         let now = self.now().max(cell.latest_stamp()).minutes();
@@ -338,17 +494,16 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
-    async fn check_binding(
+    /// What a binding election lacks to open, a sentence each. Without a roll nothing is said of
+    /// one.
+    async fn missing_for_binding(
         &self,
         cell: &ElectionCell,
         waivers: &[String],
-    ) -> Result<(), AdminError> {
+    ) -> Result<Vec<String>, AdminError> {
         let mut missing = Vec::new();
         let chronicle = cell.chronicle().await;
-        if chronicle.scheme().is_none() {
-            return Err(ChronicleError::NoRoll.into());
-        }
-        if chronicle.scheme() != Some(HashScheme::HmacSha256) {
+        if chronicle.scheme().is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
             missing.push(
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
@@ -390,18 +545,43 @@ impl Node {
                 ));
             }
         }
-        if missing.is_empty() { Ok(()) } else { Err(AdminError::NotSafe { missing }) }
+        Ok(missing)
     }
 
     /// Closes the poll: takes no more votes, decides those taken, reconciles, opens the totals. A
     /// close that was interrupted goes on.
     ///
     /// # Errors
-    /// [`AdminError`]; the election then stays `closing` and nothing is lost.
+    /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
+    /// then stays `closing` and nothing is lost.
     pub async fn close(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+        self.close_with(law_id, CloseElection::default()).await
+    }
+
+    /// [`Node::close`] with a reason, which a close before the planned end wants.
+    ///
+    /// # Errors
+    /// As [`Node::close`].
+    pub async fn close_with(
+        &self,
+        law_id: &LawId,
+        request: CloseElection,
+    ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
-        self.ask_sealer(&cell, |reply| SealerCommand::Close { reason: None, reply }).await?;
+        let committed = cell.committed();
+        let is_early = |closes: &UnixMinutes| {
+            committed.state() == State::Open && self.now().minutes() < *closes
+        };
+        let mut reason = None;
+        if let Some(closes) = committed.closes.filter(is_early) {
+            let Some(given) = request.reason else {
+                return Err(AdminError::EarlyClose { law_id: law_id.clone(), closes });
+            };
+            check_reason(&given)?;
+            reason = Some(given);
+        }
+        self.ask_sealer(&cell, |reply| SealerCommand::Close { reason, reply }).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -489,6 +669,22 @@ impl Node {
         Ok(ElectionView::of(&cell))
     }
 
+    /// Declares an election void, with the reason in its log. Nothing follows but a purge.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn annul(
+        &self,
+        law_id: &LawId,
+        request: AnnulElection,
+    ) -> Result<ElectionView, AdminError> {
+        check_reason(&request.reason)?;
+        let cell = self.cell(law_id)?;
+        let _busy = self.busy(&cell)?;
+        self.record(&cell, vec![Act::Annul { reason: request.reason }]).await?;
+        Ok(ElectionView::of(&cell))
+    }
+
     /// Loads a hashed roll or supplement from a folder: checks every digest, count and signature,
     /// keeps it, and lets it take effect in each election that exists. Loading again changes
     /// nothing and never unspends.
@@ -502,12 +698,38 @@ impl Node {
     ) -> Result<LoadReport, AdminError> {
         let loading = Arc::clone(&self.shared.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
-        let manifest = self.keep_roll(folder, pepper, &loading).await?;
+        let source = folder.to_owned();
+        let offered =
+            self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
+        self.check_offered(&offered).await?;
+        let kept = self.keep_roll(folder, pepper, &loading).await?;
+        let _creating = self.shared.creating.lock().await;
+        let loaded = self.load_kept(&kept.manifest).await;
+        let digest = kept.manifest.digest();
+        if let Err(error) = &loaded
+            && kept.is_new
+            && error.is_refusal()
+            && self.use_of(&digest).await.is_none()
+        {
+            // Nothing of a roll that was refused stays. What cannot be removed is listed as kept.
+            let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
+            if let Err(error) = self.on_files(discard).await {
+                tracing::warn!(%error, "a roll that was refused could not be removed");
+            }
+        }
+        loaded
+    }
+
+    async fn load_kept(&self, manifest: &Manifest) -> Result<LoadReport, AdminError> {
         self.shared.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
             let content = match manifest.is_supplement() {
-                true => roll_store::content(&self.shared.folder, &manifest.digest(), &row.law_id)?,
+                true => {
+                    let (digest, law_id) = (manifest.digest(), row.law_id.clone());
+                    self.on_files(move |folder| Ok(roll_store::content(folder, &digest, &law_id)?))
+                        .await?
+                }
                 false => None,
             };
             let content = content.as_ref();
@@ -520,7 +742,10 @@ impl Node {
                         }
                         _ => None,
                     };
-                    let outcome = self.take_effect(&cell, &manifest).await?;
+                    let outcome = match self.prepare_roll(cell.law_id(), manifest).await? {
+                        Some(roll) => self.take_effect(&cell, roll).await?,
+                        None => LoadOutcome::Unchanged,
+                    };
                     let changes = match before.filter(|_| outcome == LoadOutcome::Loaded) {
                         Some(before) => Some(before.compare(cell.chronicle().await.electorate())),
                         None => None,
@@ -553,7 +778,7 @@ impl Node {
             return Err(AdminError::State { state, wanted: "purged" });
         }
         if self.shared.lead.term().is_none() {
-            return Err(AdminError::NotLeading { leader: self.shared.lead.other_leader() });
+            return Err(self.not_leading());
         }
         // The log says so first: evidence that is gone without a word in the log is damage.
         if !cell.chronicle().await.is_purged() {
@@ -584,7 +809,11 @@ impl Node {
         Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
     }
 
-    async fn record(&self, cell: &ElectionCell, acts: Vec<Act>) -> Result<(), AdminError> {
+    pub(crate) async fn record(
+        &self,
+        cell: &ElectionCell,
+        acts: Vec<Act>,
+    ) -> Result<(), AdminError> {
         self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
     }
 
@@ -605,7 +834,7 @@ impl Node {
 
     /// Works on files of the data folder, on a thread that may block: voters are waiting on the
     /// others.
-    async fn on_files<T: Send + 'static>(
+    pub(crate) async fn on_files<T: Send + 'static>(
         &self,
         work: impl FnOnce(&DataFolder) -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, AdminError> {
@@ -622,7 +851,7 @@ impl Node {
         folder: &Path,
         pepper: Option<&Path>,
         loading: &Arc<tokio::sync::OwnedMutexGuard<()>>,
-    ) -> Result<Manifest, AdminError> {
+    ) -> Result<Kept, AdminError> {
         let (source, pepper) = (folder.to_owned(), pepper.map(Path::to_owned));
         let progress = Arc::new(LoadProgress::default());
         let (reading, loading) = (Arc::clone(&progress), Arc::clone(loading));
@@ -643,81 +872,28 @@ impl Node {
         }
     }
 
-    /// Lets a kept roll take effect in an election, unless it has.
-    async fn take_effect(
-        &self,
-        cell: &ElectionCell,
-        manifest: &Manifest,
-    ) -> Result<LoadOutcome, AdminError> {
-        let digest = manifest.digest();
-        if cell.chronicle().await.has_manifest(&digest) {
-            return Ok(LoadOutcome::Unchanged);
-        }
-        let law_id = cell.law_id().clone();
-        let (content, hasher) = self
-            .on_files(move |folder| {
-                let content = roll_store::content(folder, &digest, &law_id)?;
-                Ok((content, roll_store::hasher(folder, &digest)?))
-            })
-            .await?;
-        let Some(content) = content else { return Ok(LoadOutcome::Unchanged) };
-        let load = RollLoad {
-            manifest: digest,
-            parent: manifest.body().parent,
-            replaces: None,
-            scheme: manifest.body().scheme,
-            content: content.clone(),
-        };
-        // What can fail is done before the log says that the roll took effect; the registry is a
-        // hint, and asked again until it has it.
-        let origin = RollOrigin::of(manifest);
-        let electors = electors(&content);
-        until_definite("the registry", || {
-            self.shared.registry.prepare(cell.law_id(), &origin, electors)
-        })
-        .await?;
-        self.record(cell, vec![Act::Load(load)]).await?;
-        cell.set_hasher(digest, hasher);
-        let add = || add_to_registry(&self.shared, cell.law_id(), &content);
-        until_definite("the registry", add).await.map_err(|error| match error {
-            EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
-                engine,
-                reason,
-                hint: format!("the roll has taken effect: {hint}; then `votekit registry rebuild`"),
-            },
-            other => other,
-        })?;
-        Ok(LoadOutcome::Loaded)
+    pub(crate) fn not_leading(&self) -> AdminError {
+        AdminError::NotLeading { leader: self.shared.lead.other_leader() }
     }
-}
-
-/// The kept rolls that bring something to an election, each after its parent.
-fn kept_rolls(folder: &DataFolder, law_id: &LawId) -> Result<Vec<Manifest>, AdminError> {
-    let mut waiting = Vec::new();
-    for digest in folder.rolls()? {
-        waiting.push(roll_store::manifest(folder, &digest)?);
-    }
-    let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
-    while let Some(next) = waiting
-        .iter()
-        .position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
-    {
-        let manifest = waiting.remove(next);
-        placed.insert(manifest.digest());
-        ordered.push(manifest);
-    }
-    ordered.retain(|manifest| manifest.law(law_id).is_some());
-    Ok(ordered)
 }
 
 fn halted(cell: &ElectionCell, reason: &str) -> AdminError {
     AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
 }
 
-/// Credentials that are added.
-fn electors(content: &RollContent) -> u64 {
-    match content {
-        RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
+/// A poll that closes in the past could never open.
+fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminError> {
+    let now = now.minutes();
+    match definition.closes.filter(|closes| *closes <= now) {
+        None => Ok(()),
+        Some(closes) => {
+            let rule = format!("the poll would close at {closes}, and it is {now} now");
+            Err(AdminError::Field { field: "closes", rule })
+        }
     }
+}
+
+/// A reason is a line of text that anyone can read in the log.
+fn check_reason(reason: &str) -> Result<(), AdminError> {
+    check_text("the reason", reason, 1..=REASON_LENGTH_MAX).map_err(invalid("reason"))
 }

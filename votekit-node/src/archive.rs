@@ -6,17 +6,26 @@ use std::path::Path;
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
+use votekit_core::bundle::Account;
 use votekit_core::chronicle::leaves_of_block;
+use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Digest, LawId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
+use votekit_core::log::merkle::empty_root;
 
-use crate::data_folder::DataFolder;
+use crate::data_folder::{Belonging, DataFolder};
 use crate::election_cell::CheckpointSigner;
 use crate::engine::embedded::Snapshot;
 #[cfg(feature = "services")]
 use crate::engine::services::{ledger::PostgresSnapshot, url::ServiceAddress};
 use crate::engine::{EngineError, Head, ReviewNote, StoredBlock};
+use crate::log_standing::LogStanding;
 use crate::node::NodeError;
+use crate::roll_store::{self, RollView};
+use crate::view::{ElectionView, NodeView};
+
+/// How every leaf about the state of an election begins.
+const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;
 
 /// Blocks read at once.
 const READ_AT_ONCE: usize = 64;
@@ -53,7 +62,9 @@ impl Archive {
     /// # Errors
     /// [`NodeError`] when it is no data folder, or does not read.
     pub fn open(path: &Path) -> Result<Self, NodeError> {
-        Ok(Self { folder: DataFolder::peek(path)?, source: Source::Folder(Snapshot::open(path)?) })
+        let folder = DataFolder::peek(path)?;
+        folder.check_belonging(&Belonging::Itself)?;
+        Ok(Self { folder, source: Source::Folder(Snapshot::open(path)?) })
     }
 
     /// Opens the ledger of an installation on PostgreSQL, with the data folder of a node that has
@@ -172,6 +183,66 @@ impl Archive {
         };
         let signer = CheckpointSigner::new(&self.folder, law_id, definition.binding)?;
         Ok(signer.policy.as_bytes().to_vec())
+    }
+
+    /// Where an election stands, by its log.
+    ///
+    /// # Errors
+    /// [`NodeError`] when there is no such election, or its log does not read.
+    pub fn state(&self, law_id: &LawId) -> Result<State, NodeError> {
+        let mut state = None;
+        self.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
+            // Of the leaves of a log these are few: the others need not be parsed.
+            if leaf.starts_with(ELECTION_LEAF) {
+                let Ok(Leaf::Election(event)) = Leaf::parse(leaf) else {
+                    return Err(cut_short(law_id, 0).into());
+                };
+                let mut account = Account::default();
+                account.take(&Leaf::Election(event), empty_root);
+                state = account.state().or(state);
+            }
+            Ok(())
+        })?;
+        state.ok_or_else(|| cut_short(law_id, 1).into())
+    }
+
+    /// An election as its log shows it, as [`crate::node::Node::election`] does on a running node.
+    ///
+    /// # Errors
+    /// [`NodeError`] when its log does not read.
+    pub fn election(&self, law_id: &LawId) -> Result<Option<ElectionView>, NodeError> {
+        match LogStanding::read(self, law_id)? {
+            None => Ok(None),
+            Some(standing) => {
+                let signer =
+                    CheckpointSigner::new(&self.folder, law_id, standing.definition().binding)?;
+                Ok(Some(standing.election_view(&signer)))
+            }
+        }
+    }
+
+    /// The ingest nodes that the log of an election admits, each with its epochs in the log. None
+    /// counts as answering: a process that is running knows more.
+    ///
+    /// # Errors
+    /// [`NodeError`] when its log does not read.
+    pub fn nodes(&self, law_id: &LawId) -> Result<Option<Vec<NodeView>>, NodeError> {
+        let names = self.folder.named_nodes()?;
+        Ok(LogStanding::read(self, law_id)?.map(|standing| standing.node_views(&names)))
+    }
+
+    /// The rolls that the data folder keeps, each with the elections whose logs name it.
+    ///
+    /// # Errors
+    /// [`NodeError`] when a kept manifest or a log does not read.
+    pub fn rolls(&self) -> Result<Vec<RollView>, NodeError> {
+        let mut used = Vec::new();
+        for law_id in self.elections()? {
+            if let Some(standing) = LogStanding::read(self, &law_id)? {
+                used.push((law_id, standing.manifests().to_vec()));
+            }
+        }
+        Ok(roll_store::list(&self.folder, &used)?)
     }
 
     /// The ballot key of an election; `None` once it has been destroyed.

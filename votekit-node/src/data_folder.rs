@@ -21,13 +21,14 @@
 mod belonging;
 mod error;
 mod lock;
+mod permissions;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::BallotSecretKey;
@@ -40,11 +41,20 @@ use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
 pub use self::error::FolderError;
+pub(crate) use self::permissions::{check_private, make_private_folder};
 use crate::node_name::NodeName;
 use lock::{lock, shared_lock};
+use permissions::tighten;
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
 pub(crate) const LEDGER: &str = "ledger.sqlite";
+
+/// The file that makes a folder a data folder.
+const IDENTITY: &str = "votekit.toml";
+
+/// What may be in a folder that becomes a data folder: what people put there beforehand, what a
+/// file system has of itself, and what a start leaves behind that was cut short.
+const BEFOREHAND: [&str; 6] = ["officials", "lost+found", "lock", "nodes", "keys", "votekit.toml~"];
 
 /// A key, a space, its check.
 const KEY_LINE_BYTES: usize = 64 + 1 + 8;
@@ -64,6 +74,9 @@ struct Identity {
     authority: String,
 }
 
+/// Opens no symbolic link.
+pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
 /// A data folder that this process holds. Dropping it lets the folder go.
 #[derive(Debug)]
 pub struct DataFolder {
@@ -80,13 +93,32 @@ impl DataFolder {
     /// that matters.
     pub const DEFAULT_BASE: &'static str = "votekit.example";
 
-    /// Opens a folder, or makes it. `base` names the logs; `None` takes what the folder says, or
-    /// [`DataFolder::DEFAULT_BASE`].
+    /// Whether a folder is a data folder. Nothing is written.
+    #[must_use]
+    pub fn is_one(path: &Path) -> bool {
+        path.join(IDENTITY).is_file()
+    }
+
+    /// Opens a data folder that exists. Nothing is written into a folder that is not one.
     ///
     /// # Errors
-    /// [`FolderError`].
+    /// [`FolderError`], among others [`FolderError::NotOne`].
+    pub fn open_existing(path: &Path) -> Result<Self, FolderError> {
+        if !Self::is_one(path) {
+            return Err(FolderError::NotOne { path: path.to_owned() });
+        }
+        Self::open(path, None)
+    }
+
+    /// Opens a data folder, or makes it where there is nothing yet. `base` names the logs; `None`
+    /// takes what the folder says, or [`DataFolder::DEFAULT_BASE`].
+    ///
+    /// # Errors
+    /// [`FolderError`], among others [`FolderError::Occupied`].
     pub fn open(path: &Path, base: Option<&KeyName>) -> Result<Self, FolderError> {
+        refuse_foreign(path)?;
         make_private_folder(path)?;
+        tighten(path)?;
         let lock = lock(path, FlockOperation::NonBlockingLockExclusive)?;
         let mut folder = Self::prepare(path, base, lock)?;
         folder.secret("node")?;
@@ -104,9 +136,11 @@ impl DataFolder {
         base: Option<&KeyName>,
         name: &NodeName,
     ) -> Result<Self, FolderError> {
-        make_private_folder(path)?;
+        refuse_foreign(path)?;
         let own = path.join("nodes").join(name.as_str());
         make_private_folder(&own)?;
+        tighten(path)?;
+        check_private(&own)?;
         let own_lock = lock(&own, FlockOperation::NonBlockingLockExclusive)?;
         let mut folder = match lock(path, FlockOperation::NonBlockingLockExclusive) {
             // Nobody else is here: what is missing is made, then others are let in.
@@ -145,10 +179,10 @@ impl DataFolder {
         let folders = ["keys", "keys/ballot", "keys/request", "keys/pepper", "rolls", "snapshots"]
             .map(|name| path.join(name));
         folders.iter().try_for_each(|folder| make_private_folder(folder))?;
-        folders
-            .iter()
-            .filter(|folder| folder.starts_with(path.join("keys")))
-            .try_for_each(|folder| clear_temporary(folder))?;
+        for folder in folders.iter().filter(|folder| folder.starts_with(path.join("keys"))) {
+            check_private(folder)?;
+            clear_temporary(folder)?;
+        }
         let folder = Self { path: path.to_owned(), identity, own: None, locks: vec![lock] };
         for name in ["log", "cosigner", TOKEN] {
             folder.secret(name)?;
@@ -193,11 +227,10 @@ impl DataFolder {
     /// # Errors
     /// [`FolderError`], among others when it is no data folder.
     pub fn peek(path: &Path) -> Result<Self, FolderError> {
-        let file = path.join("votekit.toml");
-        if !file.exists() {
-            let rule = "this is not there: is the folder the data folder of a node?".to_owned();
-            return Err(FolderError::Damaged { path: file, rule });
+        if !Self::is_one(path) {
+            return Err(FolderError::NotOne { path: path.to_owned() });
         }
+        check_private(&path.join("keys"))?;
         Ok(Self {
             path: path.to_owned(),
             identity: identity(path, None)?,
@@ -230,7 +263,7 @@ impl DataFolder {
 
     fn name(&self, text: &str) -> Result<KeyName, FolderError> {
         text.parse().map_err(|error: votekit_core::log::note::KeyError| FolderError::Damaged {
-            path: self.path.join("votekit.toml"),
+            path: self.path.join(IDENTITY),
             rule: error.to_string(),
         })
     }
@@ -387,6 +420,14 @@ impl DataFolder {
             .map(|bytes| Pepper::from_bytes(*bytes)))
     }
 
+    /// Destroys a pepper that no kept roll is hashed under any more.
+    ///
+    /// # Errors
+    /// [`FolderError`].
+    pub fn destroy_pepper(&self, id: &PepperId) -> Result<(), FolderError> {
+        self.destroy(&self.path.join("keys/pepper").join(id.to_hex()))
+    }
+
     /// Keeps a pepper. The bytes are read out of its file form.
     ///
     /// # Errors
@@ -461,6 +502,10 @@ impl DataFolder {
 /// # Errors
 /// [`FolderError`], among others when the folder has none.
 pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
+    if !DataFolder::is_one(path) {
+        return Err(FolderError::NotOne { path: path.to_owned() });
+    }
+    check_private(&path.join("keys"))?;
     let path = path.join("keys/admin-token");
     let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
         path: path.clone(),
@@ -470,23 +515,25 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
-/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after
-/// a power cut.
-pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
-    let make = || {
-        let leading: Vec<&Path> =
-            path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
-        for folder in leading.into_iter().rev() {
-            match fs::DirBuilder::new().mode(0o700).create(folder) {
-                Ok(()) => sync_folder(folder)?,
-                Err(_) if folder.is_dir() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // One that was there already may have been open to others.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+/// Refuses to make a data folder of a folder that holds something else.
+fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
+    if DataFolder::is_one(path) {
+        return Ok(());
+    }
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FolderError::io(path)(error)),
     };
-    make().map_err(FolderError::io(path))
+    for entry in entries {
+        let name = entry.map_err(FolderError::io(path))?.file_name();
+        let name = name.to_string_lossy();
+        if !BEFOREHAND.contains(&name.as_ref()) && !name.starts_with('.') {
+            let (path, found) = (path.to_owned(), name.into_owned());
+            return Err(FolderError::Occupied { path, found });
+        }
+    }
+    Ok(())
 }
 
 fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
@@ -503,7 +550,7 @@ fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderErr
     struct FormatOnly {
         format: u32,
     }
-    let path = folder.join("votekit.toml");
+    let path = folder.join(IDENTITY);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -544,11 +591,13 @@ fn random(path: &Path) -> Result<Zeroizing<[u8; 32]>, FolderError> {
 
 fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> {
     let mut text = Zeroizing::new(String::new());
-    match File::open(path).and_then(|mut file| file.read_to_string(&mut text)) {
-        Ok(_) => {}
+    let mut file = match File::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(FolderError::Io { path: path.to_owned(), source }),
-    }
+        Err(error) => return Err(FolderError::io(path)(error)),
+    };
+    permissions::check_metadata(path, &file.metadata().map_err(FolderError::io(path))?)?;
+    file.read_to_string(&mut text).map_err(FolderError::io(path))?;
     let damaged =
         |rule: &str| FolderError::Damaged { path: path.to_owned(), rule: rule.to_owned() };
     let mut words = text.trim_end().split(' ');
@@ -582,12 +631,21 @@ fn key_check(bytes: &[u8; 32]) -> String {
 /// Writes a file of mode 0600 that is there whole or not at all, and stays there after a power cut.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+    let mut file = create_anew(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_folder(path)
+}
+
+/// A new file of mode 0600 in place of what an earlier life left under that name. A symbolic link
+/// is removed, never followed: what it leads to is not ours to write.
+fn create_anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().create_new(true).write(true).mode(0o600).open(path)
 }
 
 /// The name under which a file is written, or taken out of the way.
@@ -610,9 +668,16 @@ fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
 }
 
 fn overwrite_and_remove(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    file.write_all(&[b'0'; KEY_LINE_BYTES])?;
-    file.sync_all()?;
+    let mut open = OpenOptions::new();
+    match open.write(true).custom_flags(NO_FOLLOW).open(path) {
+        Ok(mut file) => {
+            file.write_all(&[b'0'; KEY_LINE_BYTES])?;
+            file.sync_all()?;
+        }
+        // A symbolic link holds no key: it goes, and what it leads to stays as it is.
+        Err(_) if fs::symlink_metadata(path)?.is_symlink() => {}
+        Err(error) => return Err(error),
+    }
     fs::remove_file(path)?;
     sync_folder(path)
 }

@@ -1,3 +1,5 @@
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -107,4 +109,127 @@ fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
         assert!(data.ballot_key(&law_id).expect("read").is_none());
         assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
     }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("changed");
+}
+
+#[track_caller]
+fn exposed(opened: Result<DataFolder, FolderError>, said: &str) {
+    match opened {
+        Err(error @ FolderError::Exposed { .. }) => {
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn keys_that_others_can_reach_are_refused_as_ssh_does() {
+    let temporary = folder();
+    let path = temporary.path();
+    drop(DataFolder::open(path, None).expect("new"));
+    for (name, private, open) in [
+        ("keys/log", 0o600, 0o604),
+        ("keys/node", 0o600, 0o602),
+        ("keys/admin-token", 0o600, 0o666),
+        ("keys", 0o700, 0o701),
+        ("keys/ballot", 0o700, 0o777),
+        ("keys/pepper", 0o700, 0o705),
+    ] {
+        chmod(&path.join(name), open);
+        exposed(DataFolder::open(path, None), "chmod go=");
+        assert_eq!(fs::metadata(path.join(name)).expect("there").mode() & 0o777, open, "{name}");
+        chmod(&path.join(name), private);
+    }
+    chmod(&path.join("keys/admin-token"), 0o644);
+    assert!(matches!(read_admin_token(path), Err(FolderError::Exposed { .. })));
+    chmod(&path.join("keys/admin-token"), 0o600);
+    assert!(DataFolder::peek(path).is_ok() && read_admin_token(path).is_ok());
+    // Root alone can give a file away. Of what belongs to another account nothing is used.
+    if chown(path.join("keys/log"), Some(65534), None).is_ok() {
+        exposed(DataFolder::open(path, None), "belongs to the account with the number 65534");
+        chown(path.join("keys/log"), Some(0), None).expect("back");
+        // What root owns a group may read, and not write.
+        chmod(&path.join("keys/log"), 0o640);
+        assert!(DataFolder::open(path, None).is_ok());
+        chmod(&path.join("keys/log"), 0o660);
+        exposed(DataFolder::open(path, None), "other accounts have access");
+        chmod(&path.join("keys/log"), 0o600);
+        chown(path, Some(65534), None).expect("given away");
+        exposed(DataFolder::open(path, None), "belongs to the account with the number 65534");
+    }
+}
+
+#[test]
+fn planted_keys_are_not_used() {
+    let temporary = folder();
+    let path = temporary.path();
+    fs::create_dir(path.join("keys")).expect("made");
+    fs::write(path.join("keys/admin-token"), format!("{}\n", "0".repeat(64))).expect("planted");
+    chmod(&path.join("keys"), 0o777);
+    exposed(DataFolder::open(path, None), "chmod go=");
+}
+
+#[test]
+fn only_an_empty_folder_becomes_a_data_folder() {
+    let temporary = folder();
+    let path = temporary.path();
+    chmod(path, 0o755);
+    fs::write(path.join("photo.jpg"), "hello").expect("written");
+    for opened in [
+        DataFolder::open(path, None),
+        DataFolder::open_named(path, None, &"a".parse().expect("a name")),
+        DataFolder::open_existing(path),
+        DataFolder::peek(path),
+    ] {
+        match opened {
+            Err(FolderError::Occupied { found, .. }) => assert_eq!(found, "photo.jpg"),
+            other => assert!(matches!(other, Err(FolderError::NotOne { .. })), "{other:?}"),
+        }
+    }
+    assert!(matches!(read_admin_token(path), Err(FolderError::NotOne { .. })));
+    let names: Vec<_> = fs::read_dir(path).expect("there").flatten().collect();
+    assert_eq!(names.len(), 1);
+    assert_eq!(fs::metadata(path).expect("there").mode() & 0o777, 0o755);
+    fs::remove_file(path.join("photo.jpg")).expect("removed");
+    // What officials put there beforehand is no obstacle.
+    fs::write(path.join("officials"), "").expect("written");
+    drop(DataFolder::open(path, None).expect("made"));
+    assert_eq!(fs::metadata(path).expect("there").mode() & 0o777, 0o700);
+    assert!(DataFolder::open_existing(path).is_ok());
+}
+
+#[test]
+fn no_symbolic_link_is_followed_when_writing() {
+    let (temporary, outside) = (folder(), folder());
+    let path = temporary.path();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "untouched").expect("written");
+    let untouched = || assert_eq!(fs::read(&victim).expect("there"), b"untouched");
+    symlink(&victim, path.join("votekit.toml~")).expect("planted");
+    drop(DataFolder::open(path, None).expect("made"));
+    untouched();
+    // Where a key is written, and where one that was put aside is destroyed.
+    let law_id: LawId = "L1".parse().expect("law id");
+    let data = DataFolder::open(path, None).expect("opened");
+    symlink(&victim, super::temporary(&data.election_key("ballot", &law_id))).expect("planted");
+    data.make_ballot_key(&law_id).expect("made");
+    untouched();
+    drop(data);
+    symlink(&victim, path.join("keys/ballot/L2~")).expect("planted");
+    let data = DataFolder::open(path, None).expect("opened");
+    untouched();
+    assert!(!path.join("keys/ballot/L2~").is_symlink());
+    let aside = path.join(format!(".services.{}", std::process::id()));
+    symlink(&victim, aside).expect("planted");
+    let installation = "a".to_owned();
+    data.belong_to(&Belonging::Services { installation }).expect("bound");
+    untouched();
+    drop(data);
+    fs::remove_file(path.join("lock")).expect("removed");
+    symlink(outside.path().join("made"), path.join("lock")).expect("planted");
+    assert!(matches!(DataFolder::open(path, None), Err(FolderError::Io { .. })));
+    assert!(!outside.path().join("made").exists());
 }

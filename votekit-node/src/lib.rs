@@ -35,6 +35,7 @@ mod inbox;
 mod intake;
 mod leadership;
 mod lease;
+mod log_standing;
 mod log_summary;
 mod logging;
 mod pending;
@@ -45,6 +46,7 @@ mod recovery;
 mod regular_file;
 mod retry;
 mod roll_store;
+mod rolls;
 mod scrubbing;
 mod sealing;
 mod snapshots;
@@ -61,11 +63,12 @@ pub mod server;
 pub mod throttle;
 
 pub use administration::{
-    ChoiceRequest, CreateElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection,
+    AmendElection, AnnulElection, ChoiceRequest, CloseElection, CreateElection, CreatedElection,
+    LoadOutcome, LoadReport, LoadedLaw, OpenElection,
 };
 pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
-pub use roll_store::{CheckedRoll, RollError};
+pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw};
 pub use supplement_report::SupplementReport;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

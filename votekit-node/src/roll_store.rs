@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use votekit_core::chronicle::RollContent;
-use votekit_core::credential::{CredentialHasher, Pepper, PepperError};
+use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
@@ -177,17 +179,61 @@ impl LoadProgress {
     }
 }
 
+/// A roll that the data folder keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RollView {
+    /// SHA-256 of the manifest: the roll's name.
+    pub manifest: String,
+    /// The manifest that this supplement follows; null for a roll.
+    pub parent: Option<String>,
+    /// The date that the officials gave it.
+    pub date: Option<String>,
+    /// Whether credentials are hashed under a pepper.
+    pub peppered: bool,
+    /// A row a law.
+    pub laws: Vec<RolledLaw>,
+}
+
+/// What a kept roll brings to one election.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolledLaw {
+    /// The law.
+    pub law_id: String,
+    /// Electors it registers, or adds.
+    pub registered: u64,
+    /// Electors it revokes.
+    pub revoked: u64,
+    /// Whether the election of this law uses it: its log names the manifest. Otherwise it waits
+    /// until that election is created.
+    pub in_use: bool,
+}
+
+/// A roll that [`keep`] has put into the data folder, or found there.
+pub(crate) struct Kept {
+    pub(crate) manifest: Manifest,
+    /// Whether this call put it there.
+    pub(crate) is_new: bool,
+}
+
+/// The manifest of a roll that is about to be loaded.
+///
+/// # Errors
+/// [`RollError`] with the file and the rule.
+pub(crate) fn offered_manifest(source: &Path) -> Result<Manifest, RollError> {
+    read_manifest(source)
+}
+
 /// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing. Blocks
 /// for as long as the files take.
 ///
 /// # Errors
-/// [`RollError`] with the file and the rule.
+/// [`RollError`] with the file and the rule; nothing is kept then.
 pub(crate) fn keep(
     folder: &DataFolder,
     source: &Path,
     pepper_file: Option<&Path>,
     progress: &LoadProgress,
-) -> Result<Manifest, RollError> {
+) -> Result<Kept, RollError> {
     let manifest = read_manifest(source)?;
     check_signature(folder, source, &manifest)?;
     let pepper = match pepper_file {
@@ -205,7 +251,8 @@ pub(crate) fn keep(
     }
     let target = folder.roll_path(&manifest.digest());
     let unfinished = target.with_extension("unfinished");
-    if target.exists() {
+    let is_new = !target.exists();
+    if !is_new {
         for_each_file(source, &manifest, |_, _| progress.go_on())?;
         progress.keep()?;
     } else {
@@ -214,11 +261,93 @@ pub(crate) fn keep(
     if let Some(pepper) = &pepper {
         folder.keep_pepper(pepper)?;
     }
-    if unfinished.exists() {
+    if is_new {
         let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_folder(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }
-    Ok(manifest)
+    Ok(Kept { manifest, is_new })
+}
+
+/// Removes a kept roll, and its pepper when no other kept roll is hashed under it. The caller has
+/// made sure that no election uses the roll.
+///
+/// # Errors
+/// [`RollError`]; what is left of the roll then is no longer taken for one.
+pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollError> {
+    let marks = manifest(folder, digest)?.body().pepper;
+    let path = folder.roll_path(digest);
+    // Out of its name first: killed in the midst of it, half a roll would bear the name of a whole.
+    let aside = path.with_extension("unfinished");
+    let remove = || {
+        if aside.exists() {
+            fs::remove_dir_all(&aside)?;
+        }
+        fs::rename(&path, &aside)?;
+        sync_folder(&path)?;
+        fs::remove_dir_all(&aside)
+    };
+    remove().map_err(|source| FolderError::Io { path: path.clone(), source })?;
+    let Some(marks) = marks else { return Ok(()) };
+    for other in manifests(folder)? {
+        if other.body().pepper.is_some_and(|other| other.id == marks.id) {
+            return Ok(());
+        }
+    }
+    Ok(folder.destroy_pepper(&marks.id)?)
+}
+
+/// Every kept manifest, each after its parent.
+///
+/// # Errors
+/// [`RollError`] when one does not read.
+pub(crate) fn manifests(folder: &DataFolder) -> Result<Vec<Manifest>, RollError> {
+    let mut waiting = Vec::new();
+    for digest in folder.rolls()? {
+        waiting.push(manifest(folder, &digest)?);
+    }
+    let mut ordered: Vec<Manifest> = Vec::new();
+    while let Some(next) = waiting.iter().position(|manifest| {
+        let is_placed = |parent| ordered.iter().any(|placed| placed.digest() == parent);
+        manifest.body().parent.is_none_or(is_placed)
+    }) {
+        ordered.push(waiting.remove(next));
+    }
+    // Supplements whose parent is not here any more are of no use, and are shown all the same.
+    ordered.extend(waiting);
+    Ok(ordered)
+}
+
+/// The kept rolls, `used` being the manifests that each election's log names.
+///
+/// # Errors
+/// [`RollError`] when a manifest does not read.
+pub(crate) fn list(
+    folder: &DataFolder,
+    used: &[(LawId, Vec<Digest>)],
+) -> Result<Vec<RollView>, RollError> {
+    let view = |manifest: &Manifest| {
+        let (digest, body) = (manifest.digest(), manifest.body());
+        let is_used = |law_id: &LawId| {
+            used.iter().any(|(used, manifests)| used == law_id && manifests.contains(&digest))
+        };
+        RollView {
+            manifest: digest.to_hex(),
+            parent: body.parent.map(|parent| parent.to_hex()),
+            date: body.date.clone(),
+            peppered: body.scheme == HashScheme::HmacSha256,
+            laws: body
+                .laws
+                .iter()
+                .map(|row| RolledLaw {
+                    law_id: row.law_id.to_string(),
+                    registered: row.registered,
+                    revoked: row.revoked,
+                    in_use: is_used(&row.law_id),
+                })
+                .collect(),
+        }
+    };
+    Ok(manifests(folder)?.iter().map(view).collect())
 }
 
 /// A kept manifest.

@@ -68,6 +68,9 @@ pub enum ServeError {
         /// What is wrong with it.
         rule: String,
     },
+    /// The private key does not belong to this account, or others can reach it.
+    #[error(transparent)]
+    TlsKey(FolderError),
     /// Certificate and key do not make a TLS identity.
     #[error("the certificate {cert} and the key {key} do not work together: {reason}", cert = cert.display(), key = key.display())]
     TlsIdentity {

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::election::{Bilingual, Choice};
+use votekit_core::election::{Bilingual, Choice, Definition, State};
 use votekit_core::instant::UnixMinutes;
+use votekit_core::reconcile::Report;
 
-use crate::election_cell::ElectionCell;
+use crate::election_cell::{CheckpointSigner, ElectionCell};
 
 /// A text in both languages.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -92,34 +93,60 @@ pub struct ElectionView {
     pub policy_fingerprint: String,
 }
 
+/// Where an election stands, whoever tells: a node, or the log alone.
+pub(crate) struct Standing {
+    pub(crate) state: State,
+    pub(crate) opens: Option<UnixMinutes>,
+    pub(crate) closes: Option<UnixMinutes>,
+    pub(crate) registered: u64,
+    pub(crate) report: Report,
+    pub(crate) log_size: u64,
+}
+
 impl ElectionView {
     pub(crate) fn of(cell: &ElectionCell) -> Self {
         let committed = cell.committed();
-        let (definition, report) = (&committed.results.definition, &committed.results.report);
+        let standing = Standing {
+            state: committed.state(),
+            opens: committed.opens,
+            closes: committed.closes,
+            registered: committed.results.registered,
+            report: committed.results.report,
+            log_size: committed.size(),
+        };
+        Self::new(&committed.results.definition, &standing, &cell.signer)
+    }
+
+    pub(crate) fn new(
+        definition: &Definition,
+        standing: &Standing,
+        signer: &CheckpointSigner,
+    ) -> Self {
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
         let choice = |choice: &Choice| ChoiceView {
             id: choice.id.to_string(),
             fr: choice.fr.clone(),
             en: choice.en.clone(),
         };
+        let report = &standing.report;
         Self {
             law_id: definition.law_id.to_string(),
             title: text(&definition.title),
             description: text(&definition.description),
             choices: definition.choices.iter().map(choice).collect(),
-            state: committed.state().to_string(),
+            state: standing.state.to_string(),
             binding: definition.binding,
             results: definition.results.as_str().to_owned(),
-            opens: committed.opens.map(UnixMinutes::to_rfc3339),
-            closes: committed.closes.map(UnixMinutes::to_rfc3339),
-            registered: committed.results.registered,
+            opens: standing.opens.map(UnixMinutes::to_rfc3339),
+            closes: standing.closes.map(UnixMinutes::to_rfc3339),
+            registered: standing.registered,
             received: report.received,
             accepted: report.accepted,
             duplicate: report.duplicate,
             invalid: report.invalid,
-            log_size: committed.size(),
-            origin: cell.signer.origin.as_str().to_owned(),
-            policy_fingerprint: cell.signer.policy.fingerprint().to_hex(),
+            log_size: standing.log_size,
+            origin: signer.origin.as_str().to_owned(),
+            policy_fingerprint: signer.policy.fingerprint().to_hex(),
         }
     }
 }

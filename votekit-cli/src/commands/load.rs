@@ -6,7 +6,7 @@ mod shared_registry;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -16,12 +16,16 @@ use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::office::{self, Office, OfficeArgs};
+use crate::output::plain;
 
 /// Load a hashed roll, or a supplement to one, into a node, or into a registry on Redis
 ///
 /// Every digest, count and signature is checked before anything changes. Loading the same roll
 /// again changes nothing, and never lets anyone vote twice. The roll takes effect in each election
-/// of its laws that exists, and in one that is created later.
+/// of its laws that exists, and in one that is created later. A law has one roll: another one is
+/// refused, and `votekit roll list` and `votekit roll discard` deal with one loaded by mistake.
+///
+/// A data folder is made where there is none yet, in a new or empty folder.
 ///
 /// With --registry the roll goes into the registry that nodes share, and nowhere else: the nodes
 /// load it from their own folder. A load that was interrupted is run again. The servers' settings
@@ -97,25 +101,33 @@ fn refusals(law: &LoadedLaw) -> Option<String> {
         let revocations = if unknown == 1 { "revocation is" } else { "revocations are" };
         parts.push(format!("{unknown} {revocations} of a code that is not registered"));
     }
-    (!parts.is_empty()).then(|| format!("{}: {}", law.law_id, parts.join("; ")))
+    (!parts.is_empty()).then(|| format!("{}: {}", plain(&law.law_id), parts.join("; ")))
 }
 
 /// What stood in a data folder before this call. A roll that is refused must not leave a new folder
 /// behind, with the wrong name in it for good.
 struct Made<'a> {
     data: &'a Path,
-    existed: bool,
+    /// The permissions of a folder that was there.
+    existed: Option<Permissions>,
     names: BTreeSet<OsString>,
 }
 
 impl<'a> Made<'a> {
     fn before(data: &'a Path) -> Self {
-        Self { data, existed: data.exists(), names: names_in(data) }
+        let existed = fs::metadata(data).ok().map(|found| found.permissions());
+        Self { data, existed, names: names_in(data) }
     }
 
-    /// Removes what was made in a folder that was no data folder before. What cannot be removed
-    /// stays: the failure itself is what is told.
+    /// Removes what was made in a folder that was not a data folder before, and gives a folder that
+    /// was there its permissions back. What cannot be removed stays: the failure itself is
+    /// reported.
     fn undo(self) {
+        if let Some(permissions) = &self.existed
+            && fs::metadata(self.data).is_ok_and(|found| found.permissions() != *permissions)
+        {
+            let _ = fs::set_permissions(self.data, permissions.clone());
+        }
         if self.names.contains(OsStr::new("votekit.toml")) {
             return;
         }
@@ -123,7 +135,7 @@ impl<'a> Made<'a> {
             let path = self.data.join(name);
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
-        if !self.existed {
+        if self.existed.is_none() {
             let _ = fs::remove_dir(self.data);
         }
     }
@@ -139,7 +151,8 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0;
         for law in &report.laws {
-            let LoadedLaw { law_id, keys, outcome, registered, changes } = law;
+            let law_id = plain(&law.law_id);
+            let LoadedLaw { keys, outcome, registered, changes, .. } = law;
             match (outcome, changes) {
                 (LoadOutcome::Loaded, None) => {
                     writeln!(formatter, "{law_id}: loaded, {registered} electors registered")?;
@@ -164,7 +177,7 @@ impl fmt::Display for Report {
                 )?,
             }
         }
-        writeln!(formatter, "manifest: {}", report.manifest)
+        writeln!(formatter, "manifest: {}", plain(&report.manifest))
     }
 }
 

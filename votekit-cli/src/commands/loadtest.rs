@@ -1,12 +1,16 @@
 //! `votekit loadtest`: a thin verb over the load generators.
 
+mod threshold;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use reqwest::Method;
 use votekit_core::id::LawId;
-use votekit_loadtests::ballot_mix::{BallotMix, MixOptions, WeightedChoice};
+use votekit_loadtests::ballot_mix::{BallotKind, BallotMix, MixOptions, WeightedChoice};
 use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
 use votekit_loadtests::hostile::HostilePlan;
 use votekit_loadtests::http_client::NodeUrl;
@@ -14,10 +18,14 @@ use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
 use votekit_loadtests::roll_source::RollSource;
 use votekit_loadtests::schedule::{Rate, Schedule, parse_duration};
 use votekit_loadtests::{LoadError, Share};
+use votekit_node::ElectionView;
 
+use self::threshold::{Measured, Threshold};
 use crate::atomic_output::{Secrecy, StagedFile};
+use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::office;
 use crate::progress;
 use crate::table_error::{self, BadRows};
 
@@ -28,6 +36,9 @@ use crate::table_error::{self, BadRows};
 /// when they were meant to leave: only that says what a voter would have waited. The report also
 /// says what the generator itself cost and how late it was. Use a synthetic roll and an election
 /// made for the purpose: the votes are real.
+///
+/// The exit code is 0 when votes were taken and no --fail-if threshold was reached, 4 when no vote
+/// was taken, 5 when a threshold was reached. The report is written in each case.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -54,6 +65,14 @@ pub(crate) struct Args {
     /// Send an Idempotency-Key with each vote; the same seed gives the same keys
     #[arg(long)]
     idempotency_keys: bool,
+
+    /// Fail when a measurement reaches a limit: METRIC, one of > >= < <=, LIMIT. With --rate the
+    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to 202: 250ms, 1.5s, 900us) and
+    /// rate (votes a second that got 202). With and without: errors (votes that got no 202, as a
+    /// count or in percent). Give it again for further ones: --fail-if 'p99>250ms' --fail-if
+    /// 'errors>0.1%'
+    #[arg(long = "fail-if", value_name = "THRESHOLD")]
+    fail_if: Vec<Threshold>,
 
     /// How long to wait for an answer [default: 10s with --rate, else 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -240,13 +259,99 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         .map(|node| NodeUrl::parse(node))
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
+    if args.open_loop.rate.is_none()
+        && let Some(threshold) = args.fail_if.iter().find(|threshold| threshold.wants_rate())
+    {
+        return Err(CommandError::usage(format!("'{threshold}' is measured with --rate only"))
+            .hint("without --rate, errors can be limited: --fail-if 'errors>0.1%'"));
+    }
     let roll = RollSource::open(&args.roll, &args.mix.laws).map_err(failed)?;
     let mix = Arc::new(BallotMix::new(roll, args.mix.options()).map_err(failed)?);
-    match (args.open_loop.rate, args.open_loop.duration) {
+    let before = Standing::of(&args.nodes[0], &mix);
+    before.warn(context);
+    let (laws, first) = (Arc::clone(&mix), args.nodes[0].clone());
+    let ran = match (args.open_loop.rate, args.open_loop.duration) {
         (Some(rate), Some(duration)) => {
             run_at_rate(&args, nodes, Schedule::new(rate, duration).map_err(failed)?, mix, context)
         }
         _ => run_users(&args, &nodes, mix, context),
+    }?;
+    before.warn_of_used_roll(&Standing::of(&first, &laws), ran.duplicates, context);
+    ran.outcome
+}
+
+/// What a run came to.
+struct Ran {
+    /// Votes that were meant to be duplicates.
+    duplicates: u64,
+    outcome: Result<(), CommandError>,
+}
+
+impl Ran {
+    fn new(
+        measured: Measured<'_>,
+        kinds: &BTreeMap<BallotKind, u64>,
+        thresholds: &[Threshold],
+    ) -> Self {
+        let reached: Vec<String> =
+            thresholds.iter().filter_map(|threshold| threshold.reached(measured)).collect();
+        let outcome = if measured.taken == 0 {
+            Err(CommandError::configuration(format!(
+                "of {} votes none was taken",
+                measured.votes
+            ))
+            .hint("the report counts the errors by kind: is the poll open, are the choices on the ballot, is the rate limit lifted (serve --rate-limit 0)?"))
+        } else if reached.is_empty() {
+            Ok(())
+        } else {
+            Err(CommandError::verification_failed(reached.join("\n")))
+        };
+        let duplicates = kinds.get(&BallotKind::Duplicate).copied().unwrap_or_default();
+        Self { duplicates, outcome }
+    }
+}
+
+/// How many votes the elections of a roll hold, by the node's own word. Nothing when it does not
+/// say: a load test goes on without.
+#[derive(Default)]
+struct Standing {
+    accepted: u64,
+    duplicate: u64,
+}
+
+impl Standing {
+    fn of(node: &str, mix: &BallotMix) -> Self {
+        let ask = async {
+            let client = Client::new(node)?;
+            client.call::<(), Vec<ElectionView>>(Method::GET, "/api/v1/elections", None).await
+        };
+        let Ok(elections) = office::run(ask) else { return Self::default() };
+        let laws = mix.laws();
+        let of_roll = elections
+            .iter()
+            .filter(|election| laws.iter().any(|law| law.to_string() == election.law_id));
+        of_roll.fold(Self::default(), |sum, election| Self {
+            accepted: sum.accepted + election.accepted,
+            duplicate: sum.duplicate + election.duplicate,
+        })
+    }
+
+    fn warn(&self, context: &Context) {
+        if self.accepted > 0 {
+            context.output.warning(format_args!(
+                "{} votes are accepted already: if they are of this roll, its votes are decided as duplicates, which costs the node less",
+                self.accepted
+            ));
+        }
+    }
+
+    fn warn_of_used_roll(&self, after: &Self, meant: u64, context: &Context) {
+        let decided = after.duplicate.saturating_sub(self.duplicate);
+        if decided > meant {
+            context.output.warning(format_args!(
+                "the roll has voted already: {decided} votes were decided as duplicates, and {meant} were meant to be; make another roll (votekit roll sample --seed) and another election"
+            ));
+        }
     }
 }
 
@@ -268,7 +373,7 @@ fn run_users(
     nodes: &[NodeUrl],
     mix: Arc<BallotMix>,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Ran, CommandError> {
     let [node] = nodes else {
         return Err(CommandError::usage("goose loads one node at a time")
             .hint("give one --node, or use --rate"));
@@ -292,7 +397,11 @@ fn run_users(
     if summary.roll_used_up {
         context.output.warning("every row of the roll had voted before the time was over");
     }
-    context.output.result(&summary)
+    context.output.result(&summary)?;
+    let votes: u64 = summary.votes_by_kind.values().sum();
+    let errors: u64 = summary.errors.iter().map(|error| error.count).sum();
+    let measured = Measured { votes, taken: votes.saturating_sub(errors), open_loop: None };
+    Ok(Ran::new(measured, &summary.votes_by_kind, &args.fail_if))
 }
 
 fn run_at_rate(
@@ -301,7 +410,7 @@ fn run_at_rate(
     schedule: Schedule,
     mix: Arc<BallotMix>,
     context: &Context,
-) -> Result<(), CommandError> {
+) -> Result<Ran, CommandError> {
     let plan = plan(args, nodes, schedule)?;
     // Claimed before the run: a report that cannot be written would be a run for nothing.
     let report_path = args.open_loop.report.as_deref();
@@ -318,7 +427,10 @@ fn run_at_rate(
             .map_err(|error| CommandError::writing(path, &error.into()))?;
         file.commit()?;
     }
-    context.output.result(&report)
+    context.output.result(&report)?;
+    let (votes, taken) = (report.votes_by_kind.values().sum(), report.answered_202);
+    let measured = Measured { votes, taken, open_loop: Some(&report) };
+    Ok(Ran::new(measured, &report.votes_by_kind, &args.fail_if))
 }
 
 fn plan(

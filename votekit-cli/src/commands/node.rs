@@ -11,7 +11,9 @@ use votekit_node::data_folder::DataFolder;
 
 use crate::context::Context;
 use crate::error::CommandError;
-use crate::office::{self, Office, OfficeArgs};
+use crate::office::{self, OfficeArgs};
+use crate::output::plain;
+use crate::records::Records;
 
 /// Show, admit and retire the nodes that take votes
 ///
@@ -92,9 +94,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Keys(args) => context.output.result(&Keys(keys(&args.data)?)),
         Action::List(args) => {
-            let nodes = office::within(&args.office, Config::default(), async |office| {
-                office.nodes(&args.law_id).await
-            })?;
+            let nodes =
+                office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
             context.output.result(&List(nodes))
         }
         Action::Admit(args) => {
@@ -119,8 +120,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             list(&args, context)
         }
         Action::Retire(args) => {
+            let nodes =
+                office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
+            let node = find(&nodes, &args.node)?;
             office::within(&args.office, Config::default(), async |office| {
-                let node = find(&office.nodes(&args.law_id).await?, &args.node)?;
                 office.retire_node(&args.law_id, node).await
             })?;
             list(&args, context)
@@ -129,9 +132,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 }
 
 fn list(args: &NodeArgs, context: &Context) -> Result<(), CommandError> {
-    let nodes = office::within(&args.office, Config::default(), async |office: &Office| {
-        office.nodes(&args.law_id).await
-    })?;
+    let nodes = office::run(async { Records::open(&args.office)?.nodes(&args.law_id).await })?;
     context.output.result(&List(nodes))
 }
 
@@ -183,8 +184,8 @@ impl fmt::Display for List {
             writeln!(
                 formatter,
                 "{:<16}  {:<16}  {answering:<9}  {epochs}",
-                node.node,
-                node.name.as_deref().unwrap_or("-")
+                plain(&node.node),
+                plain(node.name.as_deref().unwrap_or("-"))
             )?;
         }
         Ok(())

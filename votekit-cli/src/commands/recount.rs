@@ -5,7 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
+use votekit_node::archive::Archive;
 use votekit_node::engine::EngineError;
 
 use crate::archive_source::LedgerArgs;
@@ -17,8 +19,8 @@ use crate::recount::{BatchName, Recount, recount};
 /// Decrypt the stored votes and count them again, by code that shares nothing with the tally
 ///
 /// The recount reads the log and the encrypted batches in the node's data folder, opens them with
-/// the ballot key, and holds its counts against the totals that the log published. It works until
-/// `votekit election purge` destroys the evidence.
+/// the ballot key, and compares its counts with the totals that the log published. It works from
+/// the close until `votekit election purge` destroys the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -44,6 +46,7 @@ struct Report(Recount);
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let archive = args.ledger.open(&args.data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
+    refuse_before_the_close(&archive, &law_id)?;
     let key = archive.ballot_key(&law_id)?.ok_or_else(|| {
         CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))
             .hint("it is destroyed by `votekit election purge`: after that no recount is possible")
@@ -75,6 +78,19 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         "the recount does not agree with the log:\n{}",
         first.join("\n")
     )))
+}
+
+/// A count while the poll is open would tell what nobody may know yet, and after each vote what that
+/// vote chose.
+fn refuse_before_the_close(archive: &Archive, law_id: &LawId) -> Result<(), CommandError> {
+    let state = archive.state(law_id)?;
+    if state >= State::Closed {
+        return Ok(());
+    }
+    Err(CommandError::bad_input(format!(
+        "{law_id} is {state}: stored votes are counted again only after the close"
+    ))
+    .hint("`votekit election close` closes the poll; `votekit results` shows what may be seen now"))
 }
 
 impl fmt::Display for Report {

@@ -10,6 +10,7 @@ use crate::commands::export::read_results;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::LogArgs;
+use crate::output::plain;
 
 /// Show the results of an election, as far as its log has opened them
 #[derive(Debug, clap::Args)]
@@ -43,8 +44,8 @@ impl fmt::Display for Table {
             formatter,
             "{}: {} / {} ({})",
             results.law_id(),
-            title.fr,
-            title.en,
+            plain(&title.fr),
+            plain(&title.en),
             results.state
         )?;
         for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {

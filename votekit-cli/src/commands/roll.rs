@@ -1,4 +1,7 @@
-//! `votekit roll`: synthetic rolls for trials.
+//! `votekit roll`: synthetic rolls for trials, and the rolls that a node keeps.
+
+#[cfg(feature = "node")]
+mod kept;
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -11,7 +14,7 @@ use crate::error::CommandError;
 use crate::interruption;
 use crate::progress;
 
-/// Make sample rolls, to try votekit out without any real elector
+/// Make sample rolls for trials; list and discard the rolls that a node keeps
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -21,6 +24,10 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Sample(SampleArgs),
+    #[cfg(feature = "node")]
+    List(kept::ListArgs),
+    #[cfg(feature = "node")]
+    Discard(kept::DiscardArgs),
 }
 
 /// Make a synthetic electoral roll
@@ -56,15 +63,24 @@ const FREE_NUMBERS: u64 = 10_000_000;
 /// Numbers that start with 0 and pass the Luhn check, but for nine zeros.
 const ELECTORS_MAX: u64 = FREE_NUMBERS - 1;
 
-/// Makes a roll.
+/// Runs one action.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    let Action::Sample(args) = args.action;
+    match args.action {
+        Action::Sample(args) => sample(&args, context),
+        #[cfg(feature = "node")]
+        Action::List(args) => kept::list(&args, context),
+        #[cfg(feature = "node")]
+        Action::Discard(args) => kept::discard(&args, context),
+    }
+}
+
+fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
     if let Some(law) = repeated(&args.laws) {
         return Err(CommandError::usage(format!("the law {law} is named twice")));
     }
     if args.output.as_os_str() == "-" {
         let mut stdout = io::stdout().lock();
-        return match write_roll(&args, &mut stdout) {
+        return match write_roll(args, &mut stdout) {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 Err(CommandError::writing("standard output".as_ref(), &error))
             }
@@ -73,7 +89,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
     interruption::sweep_when_interrupted()?;
     let mut file = StagedFile::create(&args.output, Secrecy::Public)?;
-    write_roll(&args, &mut file).map_err(|error| CommandError::writing(&args.output, &error))?;
+    write_roll(args, &mut file).map_err(|error| CommandError::writing(&args.output, &error))?;
     file.commit()?;
     let rows = args.electors * args.laws.len() as u64;
     context.output.note(format_args!(

@@ -41,8 +41,9 @@ struct Trust {
     #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     policy: Option<PathBuf>,
 
-    /// The SHA-256 of the policy file, obtained from elsewhere: 64 hexadecimal digits
-    #[arg(long, value_name = "HEX")]
+    /// The SHA-256 of the policy file, obtained from elsewhere: 64 hexadecimal digits, perhaps in
+    /// groups with blanks or colons between
+    #[arg(long, value_name = "HEX", value_parser = parse_fingerprint)]
     fingerprint: Option<Digest>,
 }
 
@@ -61,6 +62,16 @@ impl Trust {
             }
         }
     }
+}
+
+/// A fingerprint as people copy it from paper: in capitals, in groups, with colons.
+fn parse_fingerprint(text: &str) -> Result<Digest, String> {
+    let is_digit = |character: &char| !character.is_whitespace() && *character != ':';
+    let digits: String = text.chars().filter(is_digit).collect();
+    digits
+        .to_ascii_lowercase()
+        .parse()
+        .map_err(|error: votekit_core::id::IdError| error.to_string())
 }
 
 /// How to get from exit code 6 to 0.

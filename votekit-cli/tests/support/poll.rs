@@ -72,10 +72,10 @@ pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
     (desk, electors)
 }
 
-/// The same with the poll open. Results are live, a blank vote can be cast.
+/// The same with the poll open. Results are live and move with each vote, a blank vote can be cast.
 pub(crate) fn opened(electors: u32) -> (Desk, Vec<Elector>) {
-    let (desk, electors) = drafted(electors, &["--blank"]);
-    desk.run(&["election", "open", LAW, "--data", "node"]).succeeds();
+    let (desk, electors) = drafted(electors, &["--blank", "--publish-every", "1"]);
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     (desk, electors)
 }
 

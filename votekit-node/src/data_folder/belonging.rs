@@ -2,7 +2,7 @@
 //! the log of another, and harm it.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 
 use super::{DataFolder, FolderError};
 
@@ -25,11 +25,34 @@ pub enum Belonging {
 }
 
 impl DataFolder {
-    /// Holds a folder to the ledger that it was first used with.
+    /// Binds a folder to the ledger that it is first used with, and refuses any other later.
     ///
     /// # Errors
     /// [`FolderError::OtherLedger`]; nothing is written into the folder then.
     pub fn belong_to(&self, belonging: &Belonging) -> Result<(), FolderError> {
+        let known = self.check_belonging(belonging)?;
+        let Belonging::Services { installation } = belonging else { return Ok(()) };
+        if known {
+            return Ok(());
+        }
+        let path = self.path().join(FILE);
+        // Nodes that start at once write the same, each aside.
+        let aside = self.path().join(format!(".{FILE}.{}", std::process::id()));
+        let write = || {
+            let mut file = super::create_anew(&aside)?;
+            file.write_all(format!("{installation}\n").as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            super::sync_folder(&path)
+        };
+        write().map_err(FolderError::io(&path))
+    }
+
+    /// Whether the folder is bound to this ledger already. Writes nothing.
+    ///
+    /// # Errors
+    /// [`FolderError::OtherLedger`] when it is bound to another one.
+    pub fn check_belonging(&self, belonging: &Belonging) -> Result<bool, FolderError> {
         let path = self.path().join(FILE);
         let written = match fs::read_to_string(&path) {
             Ok(text) => Some(text.trim().to_owned()),
@@ -40,24 +63,14 @@ impl DataFolder {
             Err(FolderError::OtherLedger { path: self.path().to_owned(), rule: rule.to_owned() })
         };
         match (belonging, written) {
-            (Belonging::Itself, None) => Ok(()),
+            (Belonging::Itself, None) => Ok(true),
             (Belonging::Itself, Some(_)) => other("its ledger is on services, and none were named"),
             (Belonging::Services { .. }, None) if self.path().join(EMBEDDED).exists() => {
                 other("its ledger is in the folder itself, and services were named")
             }
-            (Belonging::Services { installation }, None) => {
-                // Nodes that start at once write the same, each aside.
-                let aside = self.path().join(format!(".{FILE}.{}", std::process::id()));
-                let write = || {
-                    fs::write(&aside, format!("{installation}\n"))?;
-                    super::sync(&aside)?;
-                    fs::rename(&aside, &path)?;
-                    super::sync_folder(&path)
-                };
-                write().map_err(FolderError::io(&path))
-            }
+            (Belonging::Services { .. }, None) => Ok(false),
             (Belonging::Services { installation }, Some(written)) if written == *installation => {
-                Ok(())
+                Ok(true)
             }
             (Belonging::Services { .. }, Some(_)) => {
                 other("its ledger is another database or schema than the one that was named")

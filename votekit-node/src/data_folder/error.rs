@@ -15,6 +15,28 @@ pub enum FolderError {
         /// What the system said.
         source: io::Error,
     },
+    /// The folder is not a data folder.
+    #[error("{path} is not the data folder of a node: it has no votekit.toml", path = path.display())]
+    NotOne {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder was to become a data folder, and holds something else.
+    #[error("{path} is not a data folder, and is not empty: it holds '{found}'", path = path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// The first of the names in it.
+        found: String,
+    },
+    /// Another account owns a key or can reach it.
+    #[error("{path}: {rule}", path = path.display())]
+    Exposed {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        rule: String,
+    },
     /// Another process holds the folder.
     #[error("{path} is in use by another votekit process", path = path.display())]
     InUse {

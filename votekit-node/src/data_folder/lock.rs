@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::FolderError;
+use super::{FolderError, NO_FOLLOW};
 
 /// Shares a folder that others hold, after waiting for a moment: the first of them may be making
 /// it.
@@ -30,6 +30,7 @@ pub(super) fn lock(folder: &Path, operation: FlockOperation) -> Result<File, Fol
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(NO_FOLLOW)
         .open(&path)
         .map_err(FolderError::io(&path))?;
     match flock(&file, operation) {

@@ -20,7 +20,11 @@ use super::Api;
 use super::limits;
 use super::path_text::{PathText, law_id};
 use super::problem::{Problem, ProblemDocument};
-use crate::administration::{CreateElection, LoadReport, OpenElection};
+use crate::administration::{
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
+    OpenElection,
+};
+use crate::roll_store::RollView;
 use crate::view::ElectionView;
 
 /// The largest body of an administrative call: a definition with a hundred choices has room to
@@ -87,10 +91,10 @@ pub(super) async fn require_token(
     post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
     request_body(content = CreateElection, content_type = "application/json"),
     responses(
-        (status = 201, description = "Created", body = ElectionView),
+        (status = 201, description = "Created, with what its officials should know", body = CreatedElection),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`election-exists`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create_election(
@@ -154,22 +158,27 @@ pub(crate) async fn open_election(
 }
 
 /// Closes the poll: what was received is decided, reconciled and opened. A close that was
-/// interrupted goes on.
+/// interrupted goes on. Before the planned end a close wants a reason, which the log keeps.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn close_election(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
+    request: Request,
 ) -> Result<Json<ElectionView>, Problem> {
-    Ok(Json(api.node.close(&law_id(&law)?).await?))
+    let law = law_id(&law)?;
+    let request = optional_json(request).await?.unwrap_or_default();
+    Ok(Json(api.node.close_with(&law, request).await?))
 }
 
 /// Declares the result official.
@@ -188,6 +197,50 @@ pub(crate) async fn certify_election(
     PathText(law): PathText<String>,
 ) -> Result<Json<ElectionView>, Problem> {
     Ok(Json(api.node.certify(&law_id(&law)?).await?))
+}
+
+/// Changes the definition of a draft. What is not given stays.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = AmendElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The election as it stands now", body = CreatedElection),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn amend_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<CreatedElection>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.amend(&law, json(request).await?).await?))
+}
+
+/// Declares an election void, with the reason in its log.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    request_body(content = AnnulElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Annulled", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn annul_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.annul(&law, json(request).await?).await?))
 }
 
 /// Destroys the evidence and the ballot key of a certified election. The log stays.
@@ -219,7 +272,7 @@ pub(crate) async fn purge_election(
         (status = 200, description = "Loaded, kept for later, or known already: law by law", body = LoadReport),
         (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`refused-by-log`, `wrong-state`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`roll-refused`: a file is not what the manifest says", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -229,6 +282,39 @@ pub(crate) async fn load_roll(
 ) -> Result<Json<LoadReport>, Problem> {
     let roll: LoadRoll = json(request).await?;
     Ok(Json(api.node.load(&roll.folder, roll.pepper_file.as_deref()).await?))
+}
+
+/// Lists the rolls that the node keeps, each with the elections that use it.
+#[utoipa::path(
+    get, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "listRolls", security(("administrator" = [])),
+    responses(
+        (status = 200, description = "Every roll and supplement, each after the one it follows", body = Vec<RollView>),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_rolls(
+    State(api): State<Arc<Api>>,
+) -> Result<Json<Vec<RollView>>, Problem> {
+    Ok(Json(api.node.rolls().await?))
+}
+
+/// Removes a roll that no election uses, and its pepper when no other roll is hashed under it.
+#[utoipa::path(
+    delete, path = "/api/v1/admin/rolls/{manifest}", tag = "administration", operation_id = "discardRoll", security(("administrator" = [])),
+    params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits")),
+    responses(
+        (status = 200, description = "Removed: the roll as it was", body = RollView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-roll`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn discard_roll(
+    State(api): State<Arc<Api>>,
+    PathText(manifest): PathText<String>,
+) -> Result<Json<RollView>, Problem> {
+    let manifest = manifest.parse().map_err(|_| Problem::UnknownRoll)?;
+    Ok(Json(api.node.discard_roll(&manifest).await?))
 }
 
 /// The body of an administrative call.

@@ -31,7 +31,7 @@ mod vote;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 
 use self::address_rate::AddressRate;
 use self::admin::TokenDigest;
@@ -133,10 +133,13 @@ fn administration_routes() -> Routes {
         ("/api/v1/admin/elections/{law_id}/open", post(admin::open_election)),
         ("/api/v1/admin/elections/{law_id}/close", post(admin::close_election)),
         ("/api/v1/admin/elections/{law_id}/certify", post(admin::certify_election)),
+        ("/api/v1/admin/elections/{law_id}/amend", post(admin::amend_election)),
+        ("/api/v1/admin/elections/{law_id}/annul", post(admin::annul_election)),
         ("/api/v1/admin/elections/{law_id}/purge", post(admin::purge_election)),
         ("/api/v1/admin/elections/{law_id}/nodes", get(nodes::list_nodes).post(nodes::admit_node)),
         ("/api/v1/admin/elections/{law_id}/nodes/{node}/retire", post(nodes::retire_node)),
-        ("/api/v1/admin/rolls", post(admin::load_roll)),
+        ("/api/v1/admin/rolls", get(admin::list_rolls).post(admin::load_roll)),
+        ("/api/v1/admin/rolls/{manifest}", delete(admin::discard_roll)),
     ]
 }
 

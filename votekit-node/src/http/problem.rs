@@ -43,6 +43,8 @@ pub(crate) enum Problem {
     UnknownTile,
     /// The log names no such manifest.
     UnknownManifest,
+    /// No such roll is loaded.
+    UnknownRoll,
     /// The path exists, for other methods.
     MethodNotAllowed,
     /// The body did not arrive in time.
@@ -117,6 +119,7 @@ kinds! {
     UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
     UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
     UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
+    UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
     METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
     REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
@@ -124,6 +127,8 @@ kinds! {
     NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
     ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
     WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
+    EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
+    ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
     REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
     ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
@@ -229,6 +234,7 @@ impl Problem {
             Self::UnknownRequest => &UNKNOWN_REQUEST,
             Self::UnknownTile => &UNKNOWN_TILE,
             Self::UnknownManifest => &UNKNOWN_MANIFEST,
+            Self::UnknownRoll => &UNKNOWN_ROLL,
             Self::MethodNotAllowed => &METHOD_NOT_ALLOWED,
             Self::RequestTimeout => &REQUEST_TIMEOUT,
             Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
@@ -266,6 +272,7 @@ impl Problem {
             Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
             Self::UnknownTile => "the path names no tile, or one beyond the size of the checkpoint".to_owned(),
             Self::UnknownManifest => "the log names no manifest with this digest".to_owned(),
+            Self::UnknownRoll => "no roll with this digest is loaded".to_owned(),
             Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
             Self::RequestTimeout => "send the whole request at once".to_owned(),
             Self::NotOpen { early, state, opens, closes } => not_open(*early, *state, *opens, *closes),
@@ -485,6 +492,13 @@ impl From<AdminError> for Problem {
             AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
             AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
             AdminError::Roll(_) => &ROLL_REFUSED,
+            AdminError::UnknownRoll { .. } => &UNKNOWN_ROLL,
+            AdminError::SecondRoll { .. }
+            | AdminError::NotLatest { .. }
+            | AdminError::RollInUse { .. }
+            | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
+            AdminError::EarlyClose { .. } => &EARLY_CLOSE,
+            AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
             AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
             AdminError::Halted { .. } => &HALTED,
             AdminError::OutcomeUnknown | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use votekit_core::chronicle::ChronicleError;
 use votekit_core::election::State;
-use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
@@ -153,6 +153,72 @@ pub enum AdminError {
     /// The roll was not loaded.
     #[error(transparent)]
     Roll(#[from] RollError),
+    /// A law has one roll, and another is kept for it.
+    #[error(
+        "{law_id} has another roll already, with the manifest {kept}: a law has one roll, and late changes come as supplements to it"
+    )]
+    SecondRoll {
+        /// The law.
+        law_id: LawId,
+        /// The roll that is kept.
+        kept: Digest,
+    },
+    /// A supplement follows another supplement than the last one.
+    #[error(
+        "{law_id}: the supplement follows the manifest {parent}, and {last} was loaded after that one"
+    )]
+    NotLatest {
+        /// The law.
+        law_id: LawId,
+        /// The parent it names.
+        parent: Digest,
+        /// What it would have to follow.
+        last: Digest,
+    },
+    /// The data folder keeps no such roll.
+    #[error("no roll with the manifest {manifest} is loaded")]
+    UnknownRoll {
+        /// The digest that was given.
+        manifest: Digest,
+    },
+    /// The log of an election names the roll.
+    #[error("the roll {manifest} is in use: the log of {law_id} names it")]
+    RollInUse {
+        /// The roll.
+        manifest: Digest,
+        /// The election.
+        law_id: String,
+    },
+    /// A supplement follows the roll.
+    #[error(
+        "the supplement {supplement} follows the roll {manifest}: discard the supplement first"
+    )]
+    RollHasSupplement {
+        /// The roll.
+        manifest: Digest,
+        /// The supplement.
+        supplement: String,
+    },
+    /// The election was created, and its roll has not taken effect.
+    #[error(
+        "the election {law_id} was created as a draft, and its roll has not taken effect yet: {source}"
+    )]
+    CreatedWithoutRoll {
+        /// The election.
+        law_id: LawId,
+        /// What failed.
+        source: Box<AdminError>,
+    },
+    /// The planned end has not come, and no reason was given.
+    #[error(
+        "the poll of {law_id} is planned to close at {closes}: closing it earlier wants a reason"
+    )]
+    EarlyClose {
+        /// The election.
+        law_id: LawId,
+        /// The planned end.
+        closes: UnixMinutes,
+    },
     /// The data folder failed.
     #[error(transparent)]
     Folder(#[from] FolderError),
@@ -219,6 +285,23 @@ pub enum AdminError {
     /// The election cannot be set up on this node.
     #[error("{0}")]
     Setup(Box<NodeError>),
+}
+
+impl AdminError {
+    /// Whether the call was refused for what it asked, and surely changed nothing.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::State { .. }
+                | Self::Field { .. }
+                | Self::Refused(_)
+                | Self::Roll(_)
+                | Self::SecondRoll { .. }
+                | Self::NotLatest { .. }
+                | Self::NotLeading { .. }
+                | Self::Busy { .. }
+        )
+    }
 }
 
 impl From<NodeError> for AdminError {

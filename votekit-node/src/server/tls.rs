@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::ServeError;
+use crate::data_folder::check_private;
 
 /// The identity of the public listener. It can be read again while connections are served.
 pub(super) struct TlsIdentity {
@@ -46,7 +47,7 @@ impl TlsIdentity {
 /// Takes TLS 1.2 and 1.3 connections with this identity, for HTTP/1.1.
 ///
 /// # Errors
-/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsIdentity`] when the two do not belong
+/// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsKey`] when others can reach the key, [`ServeError::TlsIdentity`] when the two do not belong
 /// together.
 fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     let wrong = |path: &Path, rule: String| ServeError::TlsFile { path: path.to_owned(), rule };
@@ -56,6 +57,7 @@ fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     if chain.is_empty() {
         return Err(wrong(cert, "there is no PEM certificate in it".to_owned()));
     }
+    check_private(key).map_err(ServeError::TlsKey)?;
     let private_key =
         PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
     let identity = |error: rustls::Error| ServeError::TlsIdentity {

@@ -142,7 +142,7 @@ pub(crate) fn create_request() -> CreateElection {
         blank: true,
         binding: false,
         results: None,
-        publish_every: None,
+        publish_every: Some(1),
         opens: None,
         closes: None,
     }

@@ -89,7 +89,7 @@ pub(crate) fn create_and_open(votekit: &Path, data: &Path, running: Option<&Node
         data,
         running,
     )?;
-    run(votekit, &["election", "open", LAW], data, running)
+    run(votekit, &["election", "open", LAW, "--yes"], data, running)
 }
 
 fn run(votekit: &Path, arguments: &[&str], data: &Path, running: Option<&Node>) -> Result<()> {

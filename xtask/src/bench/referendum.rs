@@ -54,7 +54,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
             ])
             .arg(&data),
     )?;
-    step("open", votekit().args(["election", "open", LAW, "--data"]).arg(&data))?;
+    step("open", votekit().args(["election", "open", LAW, "--yes", "--data"]).arg(&data))?;
     let requests = Requests::write(&roll, workbench.electors, MIX, folder)?;
     let node = Node::start(&workbench.votekit, &data)?;
     println!("{:<28} {:>9.2} s", "start of the empty node", node.ready_after.as_secs_f64());
@@ -70,7 +70,9 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let node = Node::start(&workbench.votekit, &data)?;
     step(
         "close",
-        votekit().args(["election", "close", LAW, "--node", &node.admin_url, "--data"]).arg(&data),
+        votekit()
+            .args(["election", "close", LAW, "--yes", "--node", &node.admin_url, "--data"])
+            .arg(&data),
     )?;
     println!("{:<28} {:>9.2} s", "orderly stop", node.stop()?.as_secs_f64());
     step("recount", votekit().args(["recount", "--election", LAW, "--data"]).arg(&data))?;

@@ -183,7 +183,7 @@ impl Episode<'_> {
             results,
         ];
         self.command(&[&create[..], &["--data", "node"]].concat())?;
-        self.command(&["election", "open", LAW, "--data", "node"])?;
+        self.command(&["election", "open", LAW, "--yes", "--data", "node"])?;
         self.command(&["export", "bundle", "start", "--data", "node"])?;
         Ok(())
     }
@@ -337,7 +337,7 @@ impl Episode<'_> {
         }
         if interrupted {
             let mut closing = self.spawn(
-                &["election", "close", LAW, "--node", &self.admin(), "--data", "node"],
+                &["election", "close", LAW, "--yes", "--node", &self.admin(), "--data", "node"],
                 "closing.log",
             )?;
             std::thread::sleep(self.chance.milliseconds(0, 120));
@@ -373,9 +373,9 @@ impl Episode<'_> {
                 serde_json::from_str(&shown).context("reading the election's state")?;
             match shown["state"].as_str() {
                 Some("closed") => return Ok(()),
-                Some("open") => drop(
-                    self.command(&["election", "close", LAW, "--node", &admin, "--data", "node"])?,
-                ),
+                Some("open") => drop(self.command(&[
+                    "election", "close", LAW, "--yes", "--node", &admin, "--data", "node",
+                ])?),
                 Some("closing") if started.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(50))
                 }

@@ -19,6 +19,7 @@ use crate::ballot_call::{self, Ballot};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::plain;
 use crate::progress;
 use crate::table_error::{self, BadRows};
 
@@ -135,12 +136,12 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
         Ok(answer) => Outcome {
             line,
             detail: match (&answer.reason, answer.attempt_count) {
-                (Some(reason), _) => reason.clone(),
+                (Some(reason), _) => plain(reason),
                 (None, Some(attempt)) => format!("attempt {attempt}"),
                 (None, None) => String::new(),
             },
-            outcome: answer.status,
-            request_id: answer.request_id,
+            outcome: plain(&answer.status),
+            request_id: plain(&answer.request_id),
         },
         Err(refused) => {
             let problem = refused.problem();
@@ -157,8 +158,8 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
             Outcome {
                 line,
                 outcome: "refused".to_owned(),
-                detail,
-                request_id: problem.request_id.unwrap_or_default(),
+                detail: plain(&detail),
+                request_id: plain(&problem.request_id.unwrap_or_default()),
             }
         }
     })

@@ -16,6 +16,8 @@ use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::hidden_input;
+use crate::output::{plain, to_stderr};
 
 #[derive(Serialize)]
 #[serde(transparent)]
@@ -34,25 +36,31 @@ pub(super) async fn run(
     }
     let law = match law {
         Some(law) => law.to_string(),
-        None => ask("Law", false)?.to_string(),
+        None => {
+            ask("Law", Shown::Yes, |law| law.parse::<LawId>().map(drop).map_err(wrong))?.to_string()
+        }
     };
     let election: ElectionView =
         client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;
-    context.output.note(format!("{} / {}", election.title.fr, election.title.en));
+    let (fr, en) = (plain(&election.title.fr), plain(&election.title.en));
+    context.output.note(format_args!("{fr} / {en}"));
     for choice in &election.choices {
-        context.output.note(format!("  {:<12} {} / {}", choice.id, choice.fr, choice.en));
+        let (id, fr, en) = (plain(&choice.id), plain(&choice.fr), plain(&choice.en));
+        context.output.note(format_args!("  {id:<12} {fr} / {en}"));
     }
-    let nas = ask("NAS", false)?;
-    Nas::parse(nas.as_bytes()).map_err(|error| CommandError::bad_input(error.to_string()))?;
-    let code = ask("Access code", true)?;
-    AccessCode::parse(code.as_bytes())
-        .map_err(|error| CommandError::bad_input(error.to_string()))?;
-    let vote = ask("Vote", false)?;
-    if !election.choices.iter().any(|choice| choice.id == *vote) {
+    let nas = ask("NAS", Shown::Yes, |nas| Nas::parse(nas.as_bytes()).map(drop).map_err(wrong))?;
+    let code = ask("Access code", Shown::No, |code| {
+        AccessCode::parse(code.as_bytes()).map(drop).map_err(wrong)
+    })?;
+    let vote = ask("Vote", Shown::Yes, |vote| {
         let known: Vec<&str> = election.choices.iter().map(|choice| choice.id.as_str()).collect();
-        return Err(CommandError::bad_input("the ballot has no such choice")
-            .hint(format!("choose one of: {}", known.join(", "))));
-    }
+        let hint = || format!("choose one of: {}", plain(&known.join(", ")));
+        if known.contains(&vote) {
+            Ok(())
+        } else {
+            Err(CommandError::bad_input("the ballot has no such choice").hint(hint()))
+        }
+    })?;
     let ballot = Ballot { nas: &nas, code: &code, law_id: &law, vote: &vote };
     let answer =
         match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await? {
@@ -80,23 +88,55 @@ async fn write_receipt(client: &Client, request: &str, path: &Path) -> Result<()
     write_new(path, Secrecy::Private, &proof.body)
 }
 
-/// Asks at the terminal, or takes the next line of standard input.
-fn ask(what: &str, hidden: bool) -> Result<Zeroizing<String>, CommandError> {
+/// Whether the terminal shows what is typed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    No,
+}
+
+/// Asks at the terminal until the answer keeps the rule, or takes the next line of standard input.
+/// A voter who mistypes is asked again: what is typed next must not end in the shell.
+fn ask(
+    what: &str,
+    shown: Shown,
+    rule: impl Fn(&str) -> Result<(), CommandError>,
+) -> Result<Zeroizing<String>, CommandError> {
+    let is_terminal = io::stdin().is_terminal();
+    loop {
+        let line = read(what, is_terminal && shown == Shown::No, is_terminal)?;
+        let Err(error) = rule(&line) else { return Ok(line) };
+        if !is_terminal {
+            return Err(error);
+        }
+        let hint = error.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+        to_stderr(&format!("{}{hint}\n", plain(&error.message)));
+    }
+}
+
+fn wrong(error: impl fmt::Display) -> CommandError {
+    CommandError::bad_input(error.to_string())
+}
+
+/// The next line, without blanks around it.
+fn read(what: &str, hidden: bool, prompt: bool) -> Result<Zeroizing<String>, CommandError> {
     let failed =
         |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));
-    let stdin = io::stdin();
-    if hidden && stdin.is_terminal() {
-        return rpassword::prompt_password(format!("{what}: ")).map(Zeroizing::new).map_err(failed);
-    }
-    if stdin.is_terminal() {
+    let ended = || {
+        CommandError::bad_input(format!("{what} is missing: the input ended"))
+            .hint("a line each: the NAS, the access code, the vote")
+    };
+    if prompt {
         let mut stderr = io::stderr();
         write!(stderr, "{what}: ").and_then(|()| stderr.flush()).map_err(failed)?;
     }
+    if hidden {
+        return hidden_input::read_line().map_err(failed)?.ok_or_else(ended);
+    }
     let mut line = Zeroizing::new(String::new());
-    stdin.lock().read_line(&mut line).map_err(failed)?;
+    io::stdin().lock().read_line(&mut line).map_err(failed)?;
     if line.is_empty() {
-        return Err(CommandError::bad_input(format!("{what} is missing: the input ended"))
-            .hint("a line each: the NAS, the access code, the vote"));
+        return Err(ended());
     }
     Ok(Zeroizing::new(line.trim().to_owned()))
 }
@@ -126,6 +166,6 @@ impl fmt::Display for Report {
             )?,
             _ => writeln!(formatter, "Your vote is stored; the decision is not out yet.")?,
         }
-        writeln!(formatter, "request {}", answer.request_id)
+        writeln!(formatter, "request {}", plain(&answer.request_id))
     }
 }

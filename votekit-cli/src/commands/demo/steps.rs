@@ -180,7 +180,7 @@ impl Demo<'_> {
             "--blank",
         ];
         self.votekit(&[&create[..], &["--results", "after_close"], &office[..]].concat())?;
-        self.votekit(&[&["election", "open", LAW], &office[..]].concat())
+        self.votekit(&[&["election", "open", LAW, "--yes"], &office[..]].concat())
     }
 
     fn serve(&mut self) -> Result<NodeProcess, CommandError> {
@@ -302,7 +302,7 @@ impl Demo<'_> {
     fn close(&mut self, node: &NodeProcess) -> Result<Value, CommandError> {
         self.say("Officials close the poll: every vote received is decided, the accounts are reconciled, the totals opened");
         let data = self.path("node");
-        let office = ["--node", &node.admin, "--data", &data, "--json"];
+        let office = ["--yes", "--node", &node.admin, "--data", &data, "--json"];
         self.json(&[&["election", "close", LAW][..], &office].concat())?;
         let certified = self.json(&[&["election", "certify", LAW][..], &office].concat())?;
         self.say("The stored votes are decrypted and counted again, by code that shares nothing with the tally");

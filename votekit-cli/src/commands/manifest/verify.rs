@@ -15,7 +15,9 @@ use votekit_core::manifest::{FileRow, LawRow, Manifest};
 use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::plain;
 use crate::progress;
+use crate::system_files;
 
 /// Check a hashed roll: every file, every count, and the officials' signatures
 ///
@@ -44,7 +46,12 @@ struct Report {
     manifest_sha256: String,
     laws: Vec<LawRow>,
     files: usize,
+    /// Whose signatures were checked.
     signed_by: Vec<String>,
+    /// Names on signatures that were not checked, since no key of them was given.
+    unchecked_signatures: Vec<String>,
+    /// Whether a pepper was given, and is the right one.
+    pepper_checked: bool,
 }
 
 impl fmt::Display for Report {
@@ -57,7 +64,17 @@ impl fmt::Display for Report {
         }
         writeln!(formatter, "files: {}, all as the manifest states", self.files)?;
         for name in &self.signed_by {
-            writeln!(formatter, "signed by {name}")?;
+            writeln!(formatter, "signed by {name}: checked")?;
+        }
+        for name in &self.unchecked_signatures {
+            let name = plain(name);
+            writeln!(formatter, "signature of {name}: NOT checked (give the key with --vkey)")?;
+        }
+        if self.signed_by.is_empty() && self.unchecked_signatures.is_empty() {
+            writeln!(formatter, "signatures: none")?;
+        }
+        if self.pepper_checked {
+            writeln!(formatter, "pepper: the one given is the right one")?;
         }
         writeln!(formatter, "manifest: {}", self.manifest_sha256)
     }
@@ -73,12 +90,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
     folder.check_signatures(&args.vkeys)?;
     folder.refuse_findings()?;
+    system_files::warn(context, &folder.system_files);
     let body = folder.manifest.body();
     context.output.result(&Report {
         manifest_sha256: folder.manifest.digest().to_hex(),
         laws: body.laws.clone(),
         files: body.shards.len() + body.changes.len(),
         signed_by: args.vkeys.iter().map(|key| key.name().to_string()).collect(),
+        unchecked_signatures: folder.other_signatures(&args.vkeys)?,
+        pepper_checked: args.pepper_file.is_some(),
     })
 }
 
@@ -87,6 +107,7 @@ pub(super) struct Folder {
     pub(super) manifest: Manifest,
     path: PathBuf,
     findings: Vec<String>,
+    system_files: Vec<String>,
 }
 
 impl Folder {
@@ -108,8 +129,30 @@ impl Folder {
         };
         let mut findings: Vec<String> = rows.par_iter().filter_map(check).collect();
         bar.finish_and_clear();
-        findings.extend(unlisted(path, &rows)?);
-        Ok(Self { path: path.to_owned(), findings, manifest })
+        let (system_files, unlisted): (Vec<String>, Vec<String>) =
+            unlisted(path, &rows)?.into_iter().partition(|name| system_files::is_one(name));
+        let missing = |name: &String| format!("{} is not in the manifest", plain(name));
+        findings.extend(unlisted.iter().map(missing));
+        Ok(Self { path: path.to_owned(), findings, system_files, manifest })
+    }
+
+    /// The names on the signatures of this manifest that none of the keys made. What is no
+    /// signature of this manifest is a finding of those who check it.
+    fn other_signatures(&self, keys: &[VerifierKey]) -> Result<Vec<String>, CommandError> {
+        let path = self.path.join(Manifest::NOTE_FILE_NAME);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read.map_err(|error| CommandError::reading(&path, &error))?,
+        };
+        let note = Note::parse(&bytes).ok().filter(|note| note.text() == self.manifest.note_text());
+        let Some(note) = note else {
+            return Err(CommandError::verification_failed(format!(
+                "{} does not sign this manifest",
+                path.display()
+            )));
+        };
+        let names = note.signatures().iter().map(|signature| signature.name().to_string());
+        Ok(names.filter(|name| keys.iter().all(|key| key.name().as_str() != name)).collect())
     }
 
     /// Every key must have signed.
@@ -166,7 +209,7 @@ fn unlisted(folder: &Path, rows: &[&FileRow]) -> Result<Vec<String>, CommandErro
         let name = entry.map_err(|error| CommandError::reading(folder, &error))?.file_name();
         match name.to_str() {
             Some(name) if listed.contains(name) => {}
-            _ => names.push(format!("{} is not in the manifest", name.to_string_lossy())),
+            _ => names.push(name.to_string_lossy().into_owned()),
         }
     }
     names.sort_unstable();

@@ -13,6 +13,7 @@ use super::case::{self, Case, for_each_case};
 use super::receipt;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::plain;
 
 /// Show one decided request: what became of it, the other attempts of its credential, the remarks,
 /// its proof of inclusion
@@ -115,7 +116,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(formatter, "  proven by {} hashes", self.inclusion.path.len())?;
         for remark in &case.remarks {
-            writeln!(formatter, "  {} {}: {}", remark.at, remark.by, remark.text)?;
+            writeln!(formatter, "  {} {}: {}", remark.at, plain(&remark.by), plain(&remark.text))?;
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ use super::{PIN_HINT, Trust};
 use crate::bundle_folder::BundleFolder;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::plain;
+use crate::system_files;
 
 /// Check everything that can be checked of a publication bundle, and list every failure
 #[derive(Debug, clap::Args)]
@@ -43,6 +45,9 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let shards: Result<Vec<_>, _> =
         args.shards.iter().map(|folder| BundleFolder::open(folder, "registered")).collect();
     let shards = shards?;
+    for folder in std::iter::once(&bundle).chain(&shards) {
+        system_files::warn(context, folder.system_files());
+    }
     let options = Options {
         pin,
         shards: shards.iter().map(|folder| folder as &dyn Source).collect(),
@@ -118,7 +123,8 @@ impl fmt::Display for Report<'_> {
         self.write_election(out)?;
         writeln!(out, "log:        {} leaves, root {}", found.leaves, found.root)?;
         if let Some(origin) = &found.origin {
-            writeln!(out, "signed:     as {origin}, cosigned by {}", found.cosigned_by.join(", "))?;
+            let cosigned_by = plain(&found.cosigned_by.join(", "));
+            writeln!(out, "signed:     as {}, cosigned by {cosigned_by}", plain(origin))?;
         }
         if let Some(fingerprint) = &found.fingerprint {
             writeln!(
@@ -152,7 +158,7 @@ impl Report<'_> {
             return writeln!(out, "election:   the log defines none");
         };
         let nature = if definition.binding { "binding" } else { "not binding" };
-        let (fr, en) = (printable(&definition.title.fr), printable(&definition.title.en));
+        let (fr, en) = (plain(&definition.title.fr), plain(&definition.title.en));
         writeln!(out, "election:   {} ({nature}): {fr} / {en}", definition.law_id)?;
         self.0.state.map_or(Ok(()), |state| writeln!(out, "state:      {state}"))
     }
@@ -168,7 +174,7 @@ impl Report<'_> {
         };
         writeln!(out, "results:{caution}")?;
         for (choice, count) in results.definition.choices.iter().zip(&results.counts.choices) {
-            writeln!(out, "{count:>12}  {} / {}", printable(&choice.fr), printable(&choice.en))?;
+            writeln!(out, "{count:>12}  {} / {}", plain(&choice.fr), plain(&choice.en))?;
         }
         if results.counts.spoiled > 0 {
             writeln!(out, "{:>12}  illisible / spoiled", results.counts.spoiled)?;
@@ -190,7 +196,7 @@ impl Report<'_> {
         }
         writeln!(out, "failures:")?;
         for failure in failures.list() {
-            writeln!(out, "  {failure}")?;
+            writeln!(out, "  {}", plain(&failure.to_string()))?;
         }
         let listed = failures.list().len() as u64;
         match failures.total().checked_sub(listed) {
@@ -216,9 +222,4 @@ impl Report<'_> {
             (false, _) => write!(out, "FAILED: do not rely on this bundle"),
         }
     }
-}
-
-/// A text of a bundle with nothing in it that could drive a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }

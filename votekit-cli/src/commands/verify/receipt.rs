@@ -17,6 +17,8 @@ use super::{PIN_HINT, Trust};
 use crate::bundle_folder::BundleFolder;
 use crate::context::Context;
 use crate::error::CommandError;
+use crate::output::plain;
+use crate::system_files;
 
 /// Check a voter's receipt: that the decision on a vote is in the log the authorities signed
 ///
@@ -60,7 +62,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     })?;
     let checkpoint = verified.checkpoint.checkpoint();
     if let Some(folder) = &args.bundle {
-        check_bundle(folder, &receipt)?;
+        check_bundle(folder, &receipt, context)?;
     }
     context.output.result(&Report {
         authenticated,
@@ -107,8 +109,9 @@ fn policy(args: &Args) -> Result<(Policy, bool), CommandError> {
     Ok((policy, authenticated))
 }
 
-fn check_bundle(folder: &Path, receipt: &Proof) -> Result<(), CommandError> {
+fn check_bundle(folder: &Path, receipt: &Proof, context: &Context) -> Result<(), CommandError> {
     let bundle = BundleFolder::open(folder, "looking it up")?;
+    system_files::warn(context, bundle.system_files());
     let found = find_receipt(&bundle, receipt);
     bundle.finish();
     let found = found.map_err(|error| CommandError::reading(folder, &error))?;
@@ -142,12 +145,14 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "request:   {}", self.request_id)?;
-        writeln!(out, "decision:  {}: {}", self.decision, self.meaning)?;
+        writeln!(out, "decision:  {}: {}", self.decision, plain(&self.meaning))?;
         writeln!(out, "received:  in the minute from {}", self.received)?;
         writeln!(
             out,
             "recorded:  leaf {} of {} in the log {}",
-            self.index, self.size, self.origin
+            self.index,
+            self.size,
+            plain(&self.origin)
         )?;
         if self.in_bundle {
             writeln!(out, "published: the bundle holds this decision in its place")?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::writer::Writer;
 use super::writes::{AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
 use crate::clock;
+use crate::data_folder::NO_FOLLOW;
 use crate::engine::{
     BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease,
     ReviewNote, Staged, StagingId, StoredBlock,
@@ -312,6 +314,8 @@ fn lock(folder: &Path) -> Result<File, EngineError> {
         .create(true)
         .truncate(false)
         .write(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW)
         .open(&path)
         .map_err(|error| refused(&error))?;
     match file.try_lock() {

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::fault::{Fault, corrupt, unavailable};
 use super::wal_check;
+use crate::data_folder::NO_FOLLOW;
 use crate::engine::EngineError;
 
 /// The name of the file in its folder.
@@ -44,6 +45,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
         .truncate(false)
         .write(true)
         .mode(0o600)
+        .custom_flags(NO_FOLLOW)
         .open(path)
         .map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
     wal_check::check(&path.with_file_name(format!("{FILE}-wal")))?;

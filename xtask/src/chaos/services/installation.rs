@@ -89,7 +89,7 @@ impl Installation {
             "after_close",
         ];
         self.office(&create)?;
-        self.office(&["election", "open", LAW])?;
+        self.office(&["election", "open", LAW, "--yes"])?;
         let ledger = self.rig.site().ledger_url();
         self.command(&["export", "bundle", "start", "--data", "shared", "--ledger", &ledger])?;
         // The others learn of the election from the log.

@@ -1,0 +1,50 @@
+//! Asking before a step that cannot be undone.
+
+use std::io::{self, BufRead as _, IsTerminal as _};
+
+use crate::context::Context;
+use crate::error::CommandError;
+
+/// Whether a step that cannot be undone is meant
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct YesArgs {
+    /// Do not ask whether this is meant
+    #[arg(long)]
+    yes: bool,
+}
+
+impl YesArgs {
+    /// Whether a person must be asked.
+    ///
+    /// # Errors
+    /// When a person must be asked, and standard input is not a terminal.
+    pub(crate) fn must_ask(self, step: &str) -> Result<bool, CommandError> {
+        if self.yes {
+            return Ok(false);
+        }
+        if io::stdin().is_terminal() {
+            return Ok(true);
+        }
+        Err(CommandError::usage(format!(
+            "{step} cannot be undone, and there is no terminal to ask on"
+        ))
+        .hint("give --yes if it is meant"))
+    }
+}
+
+/// Says what will happen, and asks for the id of the election.
+///
+/// # Errors
+/// When another answer is given; nothing was changed then.
+pub(crate) fn ask(context: &Context, statement: &str, id: &str) -> Result<(), CommandError> {
+    context.output.question(format_args!("{statement}\nType {id} to go on, or Enter to stop: "));
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| {
+        CommandError::bad_input(format!("the answer cannot be read: {error}; nothing was changed"))
+    })?;
+    if answer.trim() == id {
+        return Ok(());
+    }
+    let hint = format!("the answer has to be {id}, exactly");
+    Err(CommandError::bad_input("not confirmed: nothing was changed").hint(hint))
+}

@@ -1,0 +1,262 @@
+//! Folders that are not data folders, rolls that do not fit together, and commands that only read.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use support::node::Node;
+use support::poll::{self, LAW};
+use support::{Desk, names_in};
+
+const DATA: [&str; 2] = ["--data", "node"];
+
+/// Everything in a folder, with its permissions and times; files with their bytes.
+fn tree(folder: &Path) -> BTreeMap<String, (u32, i64, Vec<u8>)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let seen = fs::metadata(&next).expect("a folder");
+        let name = next.display().to_string();
+        found.insert(name, (seen.mode(), seen.mtime_nsec(), Vec::new()));
+        for entry in fs::read_dir(&next).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            // Shared memory of SQLite, where readers note which state they look at: no data, and
+            // made anew whenever the ledger is opened first.
+            } else if !path.ends_with("ledger.sqlite-shm") {
+                let seen = fs::metadata(&path).expect("a file");
+                let bytes = fs::read(&path).expect("a file");
+                found.insert(path.display().to_string(), (seen.mode(), seen.mtime_nsec(), bytes));
+            }
+        }
+    }
+    found
+}
+
+/// Every verb that takes `--data` and is not told to make a folder.
+fn verbs() -> Vec<Vec<&'static str>> {
+    let digest = "0000000000000000000000000000000000000000000000000000000000000000";
+    let titles = ["--title-fr", "F", "--title-en", "E"];
+    let mut verbs = vec![
+        [&["election", "create", LAW][..], &titles].concat(),
+        vec!["roll", "list"],
+        vec!["roll", "discard", digest],
+        vec!["election", "list"],
+        vec!["election", "show", LAW],
+        vec!["node", "list", LAW],
+        vec!["node", "keys"],
+        vec!["node", "admit", LAW, "ingest-1"],
+        vec!["node", "retire", LAW, "ingest-1"],
+        vec!["serve"],
+        vec!["results"],
+        vec!["recount"],
+        vec!["export", "results", "--format", "json"],
+        vec!["export", "bundle", "bundle"],
+        vec!["batch", "show", "3f1c9a0b7e55d2c4/1/7"],
+        vec!["review", "list"],
+        vec!["review", "show", "00000000000000000000000000000000"],
+        vec!["review", "mark", "00000000000000000000000000000000", "--by", "B", "--text", "T"],
+        vec!["review", "export", "--format", "csv"],
+    ];
+    if cfg!(feature = "services") {
+        verbs.push(vec!["registry", "check", "--registry", "redis://127.0.0.1:1"]);
+        verbs.push(vec!["registry", "rebuild", "--registry", "redis://127.0.0.1:1"]);
+    }
+    for step in ["open", "close", "certify", "purge"] {
+        verbs.push(vec!["election", step, LAW, "--yes"]);
+    }
+    verbs
+}
+
+#[test]
+fn no_verb_makes_a_data_folder_of_a_folder_with_something_else() {
+    let desk = Desk::new();
+    fs::create_dir(desk.path("node")).expect("made");
+    desk.write("node/photo.jpg", "hello");
+    fs::set_permissions(desk.path("node"), fs::Permissions::from_mode(0o755)).expect("changed");
+    let before = tree(&desk.path("node"));
+    for verb in verbs() {
+        let outcome = desk.run(&[&verb[..], &DATA].concat());
+        assert!(matches!(outcome.code, 3 | 4), "{verb:?}: {} {}", outcome.code, outcome.stderr);
+        assert!(outcome.stderr.contains("data folder"), "{verb:?}: {}", outcome.stderr);
+        assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
+    }
+    // Those that make a data folder make it of a new or empty folder only.
+    for verb in [&["load", "hashes"][..], &["serve", "--new"]] {
+        let outcome = desk.run(&[verb, &DATA].concat());
+        outcome
+            .fails(4, &["is not empty: it holds 'photo.jpg'", "hint: name a new or empty folder"]);
+        assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
+    }
+}
+
+#[test]
+fn commands_that_read_write_nothing() {
+    let (desk, electors) = poll::opened(4);
+    let node = Node::serve(&desk);
+    desk.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "non")]));
+    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    let running = ["--node", &node.admin, "--data", "node"];
+    let shown = desk.run(&[&["election", "show", LAW, "--json"][..], &running].concat()).json();
+    node.stop();
+    let before = tree(&desk.path("node"));
+    let read = |verb: &[&str]| {
+        let outcome = desk.run(&[verb, &DATA, &["--json"]].concat());
+        let json = outcome.json();
+        let after = tree(&desk.path("node"));
+        let names = |tree: &BTreeMap<String, _>| tree.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&after), names(&before), "{verb:?}");
+        for (name, was) in &before {
+            // Without the bytes: a ledger is no reading.
+            assert!(after[name] == *was, "{verb:?} changed {name}");
+        }
+        json
+    };
+    // The log alone shows what the running node shows: an orderly stop adds the last batch.
+    let mut alone = read(&["election", "show", LAW]);
+    assert!(alone["log_size"].as_u64() >= shown["log_size"].as_u64());
+    alone["log_size"] = shown["log_size"].clone();
+    assert_eq!(alone, shown);
+    let list = read(&["election", "list"]);
+    assert_eq!((list[0]["accepted"].as_u64(), list[0]["state"].as_str()), (Some(2), Some("open")));
+    let rolls = read(&["roll", "list"]);
+    assert_eq!(rolls[0]["laws"][0]["in_use"], true);
+    let nodes = read(&["node", "list", LAW]);
+    assert_eq!(nodes[0]["answering"], false);
+    assert!(nodes[0]["epochs"].as_array().is_some_and(|epochs| !epochs.is_empty()), "{nodes}");
+    assert_eq!(read(&["results"])["accepted"], 2);
+    read(&["review", "list"]);
+}
+
+#[test]
+fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
+    let (desk, electors) = poll::hashed(30);
+    let pepper = ["--pepper-file", "referendum.pepper"];
+    let first = desk.run(&[&["load", "hashes", "--json"][..], &DATA, &pepper].concat()).json();
+    let first = first["manifest"].as_str().expect("a digest").to_owned();
+    poll::revoke(&desk, &electors[0]);
+    // Another roll of the same law, as it is made after a correction.
+    desk.run(&["roll", "sample", "--electors", "20", "--law", LAW, "--seed", "8", "-o", "new.csv"])
+        .succeeds();
+    desk.run(&["pepper", "generate", "-o", "new.pepper"]).succeeds();
+    desk.run(&["hashgen", "new.csv", "--out", "new", "--pepper-file", "new.pepper"]).succeeds();
+    let second = ["load", "new", "--data", "node", "--pepper-file", "new.pepper"];
+    let (rolls, peppers) = (desk.path("node/rolls"), desk.path("node/keys/pepper"));
+    let kept = (names_in(&rolls), names_in(&peppers));
+    let said = format!("L2025-001 has another roll already, with the manifest {first}");
+    desk.run(&second).fails(3, &[&said, "hint: `votekit roll list`"]);
+    assert_eq!((names_in(&rolls), names_in(&peppers)), kept, "nothing of it stays");
+    let list = desk.run(&["roll", "list", "--data", "node"]);
+    let lines: Vec<&str> = list.succeeds().lines().collect();
+    assert_eq!(lines[0], first);
+    assert!(lines[1].starts_with("  roll, with a pepper"), "{}", list.stdout);
+    let place = "30 electors, kept until the election is created";
+    assert!(lines[2].starts_with("  L2025-001 ") && lines[2].ends_with(place), "{}", list.stdout);
+    // A supplement keeps its roll in place.
+    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let discard = |digest: &str| desk.run(&["roll", "discard", digest, "--data", "node"]);
+    discard(&first).fails(3, &["follows the roll", "discard the supplement first"]);
+    let rolls_listed = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    let supplement = rolls_listed[1]["manifest"].as_str().expect("a digest").to_owned();
+    assert_eq!(rolls_listed[1]["parent"], first.as_str());
+    assert!(discard(&supplement).succeeds().contains(&supplement));
+    discard(&first).succeeds();
+    assert_eq!((names_in(&rolls).len(), names_in(&peppers).len()), (0, 0), "its pepper goes too");
+    discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
+    assert_eq!(desk.run(&["roll", "list", "--data", "node"]).succeeds(), "no rolls\n");
+    // The right roll takes its place, and is in use from the creation on.
+    let loaded = desk.run(&second);
+    assert!(loaded.succeeds().starts_with("L2025-001: 20 credentials kept"), "{}", loaded.stdout);
+    let titles = ["--title-fr", "F", "--title-en", "E"];
+    desk.run(&[&["election", "create", LAW][..], &titles, &DATA].concat()).succeeds();
+    let rolls_listed = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    assert_eq!(rolls_listed[0]["laws"][0]["in_use"], true);
+    let used = rolls_listed[0]["manifest"].as_str().expect("a digest").to_owned();
+    // On a running node by the calls of its interface.
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    let discard = |digest: &str| desk.run(&[&["roll", "discard", digest][..], &office].concat());
+    discard(&used).fails(3, &["is in use: the log of L2025-001 names it", "hint: "]);
+    discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
+    desk.run(&[&["load", "hashes"][..], &pepper, &office].concat())
+        .fails(3, &["has another roll already", "hint: `votekit roll list`"]);
+    let listed = desk.run(&[&["roll", "list", "--json"][..], &office].concat()).json();
+    assert_eq!(listed, rolls_listed);
+    desk.run(&["roll", "sample", "--electors", "5", "--law", "L2", "--seed", "8", "-o", "l2.csv"])
+        .succeeds();
+    desk.run(&["hashgen", "l2.csv", "--out", "l2"]).succeeds();
+    let kept = desk.run(&[&["load", "l2", "--json"][..], &office].concat()).json();
+    assert!(discard(kept["manifest"].as_str().expect("a digest")).succeeds().contains("(L2)"));
+    assert_eq!(names_in(&rolls), [used.as_str()]);
+    node.stop();
+}
+
+#[test]
+fn a_supplement_says_what_it_changed_and_what_was_refused() {
+    let (desk, electors) = poll::opened(5);
+    poll::revoke(&desk, &electors[0]);
+    let node = Node::serve(&desk);
+    desk.write("votes.csv", poll::votes([(&electors[0], "oui")]));
+    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    let office = ["--node", &node.admin, "--data", "node"];
+    let load = desk.run(&[&["load", "supplement"][..], &office].concat());
+    let said =
+        "L2025-001: supplement loaded, 0 added, 0 revoked, 1 revocations REFUSED; 5 electors";
+    assert!(load.succeeds().starts_with(said), "{}", load.stdout);
+    assert!(load.stderr.contains("warning: L2025-001: 1 revocations were REFUSED"));
+    node.stop();
+    // Another supplement to the same roll is refused before anything of it is kept.
+    let kept = names_in(&desk.path("node/rolls"));
+    desk.write(
+        "lost.csv",
+        format!("nas,code,law_id\n{},{},{LAW}\n", electors[1].nas, electors[1].code),
+    );
+    desk.run(&[
+        "hashgen",
+        "--supplement-of",
+        "hashes/manifest.json",
+        "--revoke",
+        "lost.csv",
+        "--out",
+        "other",
+        "--pepper-file",
+        "referendum.pepper",
+    ])
+    .succeeds();
+    desk.run(&["load", "other", "--data", "node"])
+        .fails(3, &["L2025-001: the supplement follows the manifest", "was loaded after that one"]);
+    assert_eq!(names_in(&desk.path("node/rolls")), kept);
+}
+
+#[test]
+fn the_private_key_of_tls_must_be_private() {
+    let (desk, _) = poll::loaded(3);
+    desk.write("chain.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let key = desk.write("key.pem", "no key\n");
+    let serve = [
+        "serve",
+        "--data",
+        "node",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--tls-cert",
+        "chain.pem",
+        "--tls-key",
+        "key.pem",
+    ];
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("changed");
+    desk.run(&serve).fails(4, &["key.pem: other accounts have access to it", "chmod go="]);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("changed");
+    let refused = desk.run(&serve);
+    refused.fails(4, &["key.pem: "]);
+    assert!(!refused.stderr.contains("have access"), "{}", refused.stderr);
+}

@@ -1,0 +1,302 @@
+//! Verbs at a terminal: hidden prompts, second attempts, questions before steps that cannot be
+//! undone. The terminal is a real pseudo-terminal.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
+use support::Desk;
+use support::node::Node;
+use support::poll::{self, LAW};
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// `votekit` at a terminal, with a keyboard and a screen.
+struct Terminal {
+    keyboard: File,
+    /// The terminal itself, to see how it is set.
+    tty: File,
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    screen: String,
+}
+
+impl Terminal {
+    fn start(desk: &Desk, arguments: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&master).expect("granted");
+        unlockpt(&master).expect("unlocked");
+        let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
+        let tty = OpenOptions::new().read(true).write(true).open(&name).expect("the terminal");
+        let stream = || tty.try_clone().expect("another handle");
+        // A session of its own, whose terminal this is: Ctrl-C is then a signal to it. Whoever runs
+        // this test in the background has signals ignored.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "env", "--default-signal=INT,TERM,QUIT,TSTP,HUP"]);
+        command.arg(env!("CARGO_BIN_EXE_votekit")).args(arguments).current_dir(desk.path(""));
+        command.stdin(stream()).stdout(stream()).stderr(stream());
+        let child = command.spawn().expect("setsid of util-linux is on this machine");
+        let keyboard = File::from(OwnedFd::from(master));
+        let mut screen = keyboard.try_clone().expect("another handle");
+        let (sender, output) = channel();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = screen.read(&mut bytes) {
+                if sender.send(bytes[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { keyboard, tty, child, output, screen: String::new() }
+    }
+
+    /// Waits until something new on the screen ends with a text.
+    #[track_caller]
+    fn sees(&mut self, text: &str) {
+        let began = Instant::now();
+        while !self.screen.ends_with(text) {
+            match self.output.recv_timeout(PATIENCE.saturating_sub(began.elapsed())) {
+                Ok(bytes) => self.screen.push_str(&String::from_utf8_lossy(&bytes)),
+                Err(_) => panic!("no {text:?} at the end of: {:?}", self.screen),
+            }
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        self.keyboard.write_all(text.as_bytes()).expect("typed");
+    }
+
+    fn echoes(&self) -> bool {
+        tcgetattr(&self.tty).expect("a terminal").local_modes.contains(LocalModes::ECHO)
+    }
+
+    /// Waits until the terminal shows what is typed, or does not.
+    #[track_caller]
+    fn until_echo_is(&self, wanted: bool) {
+        let began = Instant::now();
+        while self.echoes() != wanted {
+            assert!(began.elapsed() < PATIENCE, "the terminal stays as it is: {:?}", self.screen);
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn send(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(id, signal).expect("not waited for, so it is there");
+    }
+
+    /// Waits for the end, and gives what was on the screen.
+    fn ends(mut self) -> (ExitStatus, String, bool) {
+        let ended = self.child.wait().expect("it ends");
+        let echoes = self.echoes();
+        while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(200)) {
+            self.screen.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        (ended, std::mem::take(&mut self.screen), echoes)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // One that has ended already is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// At the prompt for the access code.
+fn at_the_code(desk: &Desk, node: &Node, nas: &str) -> Terminal {
+    let mut terminal = Terminal::start(desk, &["cast", "--node", &node.public, "--law", LAW]);
+    terminal.sees("NAS: ");
+    terminal.types(&format!("{nas}\n"));
+    terminal.sees("Access code: ");
+    terminal.until_echo_is(false);
+    terminal
+}
+
+#[test]
+fn an_interrupted_hidden_prompt_leaves_the_terminal_as_it_was() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        let mut terminal = at_the_code(&desk, &node, &electors[0].nas);
+        terminal.types("HALFCODE");
+        match signal {
+            Signal::INT => terminal.types("\u{3}"),
+            other => terminal.send(other),
+        }
+        let (ended, screen, echoes) = terminal.ends();
+        // A shell shows 128 and the number of the signal: 130 after Ctrl-C, 143 after SIGTERM.
+        assert_eq!(ended.signal(), Some(signal.as_raw()), "{signal:?}: {ended} {screen:?}");
+        assert!(echoes, "{signal:?}: the terminal shows nothing of what is typed");
+        assert!(!screen.contains("HALF"), "{signal:?}: {screen:?}");
+        assert!(screen.ends_with("Access code: \r\n"), "{signal:?}: {screen:?}");
+    }
+    node.stop();
+}
+
+#[test]
+fn a_stopped_hidden_prompt_hides_again_when_it_goes_on() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let mut terminal = at_the_code(&desk, &node, &electors[0].nas);
+    terminal.types("\u{1a}");
+    terminal.until_echo_is(true);
+    terminal.send(Signal::CONT);
+    terminal.until_echo_is(false);
+    terminal.types(&format!("{}\n", electors[0].code));
+    terminal.sees("Vote: ");
+    assert!(terminal.echoes());
+    terminal.types("oui\n");
+    let (ended, screen, _) = terminal.ends();
+    assert!(ended.success() && screen.contains("Your vote is recorded and counts."), "{screen:?}");
+    assert!(!screen.contains(&electors[0].code), "{screen:?}");
+    node.stop();
+}
+
+#[test]
+fn a_voter_who_mistypes_is_asked_again() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let mut terminal = Terminal::start(&desk, &["cast", "--node", &node.public, "--law", LAW]);
+    terminal.sees("NAS: ");
+    for wrong in ["1234\n", "\n", "12345678X\n"] {
+        terminal.types(wrong);
+        // The echo of what was typed comes first.
+        terminal.sees("\r\nNAS: ");
+    }
+    terminal.types(&format!("{}\n", electors[0].nas));
+    terminal.sees("Access code: ");
+    for wrong in ["AB\n", "AB#D1234\n"] {
+        terminal.until_echo_is(false);
+        terminal.types(wrong);
+        terminal.sees("\r\nAccess code: ");
+    }
+    terminal.until_echo_is(false);
+    terminal.types(&format!("{}\n", electors[0].code));
+    terminal.sees("Vote: ");
+    terminal.types("peut-etre\n");
+    terminal.sees("\r\nVote: ");
+    terminal.types("non\n");
+    let (ended, screen, _) = terminal.ends();
+    assert!(ended.success(), "{ended}: {screen:?}");
+    for text in [
+        "a NAS has exactly 9 digits, this one has 4",
+        "the ballot has no such choice (choose one of: oui, non, blanc)",
+        "Your vote is recorded and counts.",
+    ] {
+        assert!(screen.contains(text), "no {text:?}: {screen:?}");
+    }
+    assert!(!screen.contains("AB#D"), "{screen:?}");
+    // The end of the input ends it all the same.
+    let mut terminal = Terminal::start(&desk, &["cast", "--node", &node.public, "--law", LAW]);
+    terminal.sees("NAS: ");
+    terminal.types("\u{4}");
+    let (ended, screen, _) = terminal.ends();
+    assert_eq!(ended.code(), Some(3), "{screen:?}");
+    node.stop();
+}
+
+fn state(desk: &Desk) -> String {
+    let shown = desk.run(&["election", "show", LAW, "--data", "node", "--json"]).json();
+    shown["state"].as_str().expect("a state").to_owned()
+}
+
+#[test]
+fn steps_that_cannot_be_undone_ask_at_a_terminal() {
+    let (desk, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
+    for (step, more, stated, before, after) in [
+        (
+            "open",
+            &[][..],
+            "The poll opens, and 3 electors can vote until 2036-11-22T13:00:00Z.",
+            "draft",
+            "open",
+        ),
+        (
+            "close",
+            &["--early", "panne au bureau central"],
+            "Its planned end is 2036-11-22T13:00:00Z, in ",
+            "open",
+            "closed",
+        ),
+        (
+            "certify",
+            &[],
+            "The result is declared official, with 0 accepted votes",
+            "closed",
+            "certified",
+        ),
+        ("purge", &[], "no recount is possible after that", "certified", "certified"),
+    ] {
+        let verb = [&["election", step, LAW, "--data", "node"][..], more].concat();
+        // Without a terminal nothing is asked, and nothing done.
+        desk.run(&verb)
+            .fails(2, &["cannot be undone, and there is no terminal", "hint: give --yes"]);
+        desk.run(&[&verb[..], &["--json"]].concat()).fails(2, &[r#""hint":"give --yes"#]);
+        assert_eq!(state(&desk), before);
+        for answer in ["\n", "yes\n", "l2025-001\n", "\u{4}"] {
+            let mut terminal = Terminal::start(&desk, &verb);
+            terminal.sees("Type L2025-001 to go on, or Enter to stop: ");
+            terminal.types(answer);
+            let (ended, screen, _) = terminal.ends();
+            assert_eq!(ended.code(), Some(3), "{step}, {answer:?}: {screen:?}");
+            assert!(screen.contains("not confirmed: nothing was changed"), "{screen:?}");
+            assert!(screen.contains("L2025-001: Loi sur l’eau / Water Act"), "{screen:?}");
+            assert!(screen.contains(stated), "{step}: no {stated:?}: {screen:?}");
+        }
+        assert_eq!(state(&desk), before);
+        // With JSON a person at the terminal is asked too.
+        let mut terminal = Terminal::start(&desk, &[&verb[..], &["--json"]].concat());
+        terminal.sees("Type L2025-001 to go on, or Enter to stop: ");
+        terminal.types("L2025-001\n");
+        let (ended, screen, _) = terminal.ends();
+        assert!(ended.success(), "{step}: {ended}: {screen:?}");
+        assert!(screen.contains(&format!(r#""state":"{after}""#)), "{screen:?}");
+        assert_eq!(state(&desk), after);
+    }
+}
+
+#[test]
+fn a_close_before_the_planned_end_wants_a_reason() {
+    let (desk, _) = poll::drafted(3, &["--closes", "2036-11-22T08:00:00-05:00"]);
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    let close = |more: &[&str]| {
+        desk.run(&[&["election", "close", LAW, "--yes", "--data", "node"][..], more].concat())
+    };
+    let said = "planned to close at 2036-11-22T13:00:00Z: closing it earlier wants a reason";
+    close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
+    close(&["--early", " "]).fails(3, &["reason: the reason is empty"]);
+    close(&["--early", "a\nb"]).fails(3, &["reason: the reason holds a line break"]);
+    assert_eq!(state(&desk), "open");
+    // At a terminal it is said before anything is asked.
+    let terminal = Terminal::start(&desk, &["election", "close", LAW, "--data", "node"]);
+    let (ended, screen, _) = terminal.ends();
+    assert_eq!(ended.code(), Some(3), "{screen:?}");
+    assert!(screen.contains(said) && !screen.contains("Type "), "{screen:?}");
+    // On a running node by its interface.
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    let close = |more: &[&str]| {
+        desk.run(&[&["election", "close", LAW, "--yes"][..], &office, more].concat())
+    };
+    close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
+    close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason holds"]);
+    assert!(close(&["--early", "panne"]).succeeds().contains("  state        closed"));
+    node.stop();
+    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let log = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
+    assert!(log.contains(r#""reason":"panne""#), "the log keeps the reason");
+}

@@ -1,0 +1,147 @@
+//! Who owns a folder or a key, and who else may read it.
+//!
+//! The rule is that of ssh for private keys: a key belongs to the account that uses it, or to root,
+//! and others have no access to it. A group may read what root owns: that is how services are
+//! handed a key that they cannot change.
+
+use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::{FolderError, sync_folder};
+
+/// The permission bits of others, and of a group.
+const OTHERS: u32 = 0o007;
+const GROUP: u32 = 0o070;
+const GROUP_WRITE: u32 = 0o020;
+
+/// What is wrong with the permissions of a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exposure {
+    /// Neither this account nor root owns it.
+    Owner,
+    /// Others, or a group that root did not let in, have access.
+    Access,
+}
+
+/// Refuses a key, or a folder of keys, that another account owns or can reach. Symbolic links are
+/// followed: what they lead to counts.
+///
+/// # Errors
+/// [`FolderError::Exposed`] with what to do about it.
+pub(crate) fn check_private(path: &Path) -> Result<(), FolderError> {
+    let found = fs::metadata(path).map_err(FolderError::io(path))?;
+    check_metadata(path, &found)
+}
+
+/// [`check_private`] of a file that is open.
+pub(super) fn check_metadata(path: &Path, found: &Metadata) -> Result<(), FolderError> {
+    let rule = match exposure(found.uid(), found.mode(), current_user()) {
+        None => return Ok(()),
+        Some(Exposure::Owner) => owner_rule(found.uid()),
+        Some(Exposure::Access) => format!(
+            "other accounts have access to it (mode {:04o}); a key must be private: run 'chmod go= {}'",
+            found.mode() & 0o7777,
+            path.display()
+        ),
+    };
+    Err(FolderError::Exposed { path: path.to_owned(), rule })
+}
+
+fn owner_rule(owner: u32) -> String {
+    format!(
+        "it belongs to the account with the number {owner}, and this process runs as number {}: run the command as the owner, or give the files to this account with chown",
+        current_user()
+    )
+}
+
+fn exposure(owner: u32, mode: u32, user: u32) -> Option<Exposure> {
+    if owner != user && owner != 0 {
+        return Some(Exposure::Owner);
+    }
+    // Of what root owns a group may read, and never write.
+    let forbidden = if owner == 0 { OTHERS | GROUP_WRITE } else { OTHERS | GROUP };
+    (mode & forbidden != 0).then_some(Exposure::Access)
+}
+
+fn current_user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes a folder, and those that lead to it, for the owner alone and so that it stays there after
+/// a power cut. The permissions of a folder that exists stay as they are.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
+    let make = || -> io::Result<()> {
+        let leading: Vec<&Path> =
+            path.ancestors().filter(|folder| !folder.as_os_str().is_empty()).collect();
+        for folder in leading.into_iter().rev() {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Ok(()) => sync_folder(folder)?,
+                Err(_) if folder.is_dir() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    make().map_err(FolderError::io(path))
+}
+
+/// Takes the access of others to a data folder away: its ledger and its rolls are in it. A folder
+/// that root owns may be shared with a group, which then has write access.
+///
+/// # Errors
+/// [`FolderError::Exposed`] when another account owns the folder.
+pub(super) fn tighten(path: &Path) -> Result<(), FolderError> {
+    let found = fs::metadata(path).map_err(FolderError::io(path))?;
+    let user = current_user();
+    if found.uid() == user {
+        if found.mode() & (OTHERS | GROUP) != 0 {
+            fs::set_permissions(path, Permissions::from_mode(0o700))
+                .map_err(FolderError::io(path))?;
+        }
+        return Ok(());
+    }
+    let exposed = |rule| Err(FolderError::Exposed { path: path.to_owned(), rule });
+    if found.uid() != 0 {
+        return exposed(owner_rule(found.uid()));
+    }
+    if found.mode() & OTHERS != 0 {
+        return exposed(format!(
+            "other accounts have access to it (mode {:04o}): run 'chmod o= {}'",
+            found.mode() & 0o7777,
+            path.display()
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_private_to_its_owner_or_to_root_and_a_group() {
+        let (user, other) = (1000, 1001);
+        for (owner, mode, wanted) in [
+            (user, 0o600, None),
+            (user, 0o400, None),
+            (user, 0o700, None),
+            (user, 0o640, Some(Exposure::Access)),
+            (user, 0o604, Some(Exposure::Access)),
+            (user, 0o601, Some(Exposure::Access)),
+            (user, 0o666, Some(Exposure::Access)),
+            (0, 0o600, None),
+            (0, 0o640, None),
+            (0, 0o750, None),
+            (0, 0o660, Some(Exposure::Access)),
+            (0, 0o644, Some(Exposure::Access)),
+            (other, 0o600, Some(Exposure::Owner)),
+            (other, 0o777, Some(Exposure::Owner)),
+        ] {
+            assert_eq!(exposure(owner, mode, user), wanted, "owner {owner}, mode {mode:o}");
+        }
+        // Root uses no other account's key either: the owner could exchange it.
+        assert_eq!(exposure(user, 0o600, 0), Some(Exposure::Owner));
+    }
+}
