@@ -1,6 +1,6 @@
 //! Processes end with the one that started them, however that ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -28,16 +28,19 @@ fn tool_that_starts_children() {
         childguard::guard(&mut marked);
     }
     let mut marked = marked.stdout(Stdio::piped()).spawn().expect("started");
-    let spared = spared.stdout(Stdio::null()).spawn().expect("started");
+    let mut spared = spared.stdout(Stdio::null()).spawn().expect("started");
     let mut pids = String::new();
     let stdout = marked.stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut pids).expect("a line");
     // The harness may have begun a line of its own.
-    println!("\npids {} {}", spared.id(), pids.trim());
+    let line = format!("\npids {} {}\n", spared.id(), pids.trim());
+    std::io::stdout().write_all(line.as_bytes()).expect("written");
     if let ("dismissed", Some(guard)) = (part.as_str(), guard) {
         guard.dismiss();
     }
-    marked.wait().expect("it is waited for until this process is killed");
+    // Until this process is killed.
+    marked.wait().expect("it is waited for");
+    spared.wait().expect("it is waited for");
 }
 
 /// A tool that runs, with the children it started.

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use lapin::options::{
-    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions,
-    QueueDeclareOptions,
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, QueueDeclareOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
+use rabbitmq::rejecting::reject_until_put_aside;
 use rabbitmq::server::Server;
 use rabbitmq::{Corner, address, batch_of, broker};
 use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
@@ -253,41 +253,6 @@ async fn what_is_rejected_is_kept_whole_and_noted() {
         "{note}"
     );
     assert_eq!(note["digest"], batch.digest().to_string(), "{note}");
-}
-
-/// Takes what is to be validated and gives it back, until the broker has put it aside.
-async fn reject_until_put_aside(corner: &Corner, channel: &Channel) {
-    let queues = ["validation-0", "validation-1"];
-    let mut takers = Vec::new();
-    for queue in queues {
-        let options = BasicConsumeOptions::default();
-        let taker = channel
-            .basic_consume(corner.name(queue).into(), queue.into(), options, FieldTable::default())
-            .await
-            .expect("taking");
-        takers.push(taker);
-    }
-    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
-    let letters = corner.name("dead-letters");
-    loop {
-        for taker in &mut takers {
-            while let Ok(Some(message)) =
-                tokio::time::timeout(Duration::from_millis(100), taker.next()).await
-            {
-                let options = BasicRejectOptions { requeue: true };
-                message.expect("whole").reject(options).await.expect("given back");
-            }
-        }
-        let declared =
-            channel.queue_declare(letters.clone().into(), passive, FieldTable::default());
-        if declared.await.expect("there").message_count() > 0 {
-            break;
-        }
-    }
-    for queue in queues {
-        let options = lapin::options::BasicCancelOptions::default();
-        channel.basic_cancel(queue.into(), options).await.expect("left");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

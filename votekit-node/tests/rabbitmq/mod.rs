@@ -3,6 +3,7 @@
 // Each test uses its part of it.
 #![allow(dead_code)]
 
+pub(crate) mod rejecting;
 pub(crate) mod server;
 
 use std::sync::Arc;
