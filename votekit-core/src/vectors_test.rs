@@ -151,21 +151,12 @@ fn envelopes_digest() -> Value {
 fn batch() -> Value {
     let (ballot, node) = (BallotSecretKey::from_seed(&[1; 32]), NodeKey::from_seed(&[2; 32]));
     let number = BatchNumber { node: node.node_id(), epoch: Epoch(3), sequence: Sequence(7) };
-    let header = BatchHeader {
-        law_id: law_id(),
-        number,
-        confirmed_through: Sequence(6),
-        last: true,
-    };
+    let header =
+        BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(6), last: true };
     let envelopes = envelopes();
-    let batch = Batch::seal(
-        header.clone(),
-        &envelopes,
-        &ballot.public_key(),
-        &node,
-        &mut FixedRng::new(5),
-    )
-    .expect("sealed");
+    let batch =
+        Batch::seal(header.clone(), &envelopes, &ballot.public_key(), &node, &mut FixedRng::new(5))
+            .expect("sealed");
     assert_eq!(
         hex(batch.as_bytes()) + "\n",
         include_str!("../../fixtures/vectors/batch.hex"),

@@ -224,7 +224,8 @@ fn integers_out_of_range_are_refused() {
     }
     let attempt = r#"{"leaf":"entry","request":"abababababababababababababababab","decision":"duplicate","hash":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","attempt":1,"minute":29383333}"#;
     assert!(leaf(attempt).is_err());
-    let numbered = |number: u64| attempt.replace(r#""attempt":1"#, &format!(r#""attempt":{number}"#));
+    let numbered =
+        |number: u64| attempt.replace(r#""attempt":1"#, &format!(r#""attempt":{number}"#));
     assert!(leaf(&numbered(2)).is_ok() && leaf(&numbered((1 << 30) - 1)).is_ok());
     assert!(leaf(&numbered(1 << 30)).is_err());
     let every = Definition { publish_every: large, ..definition("Loi") };

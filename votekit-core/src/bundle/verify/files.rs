@@ -57,9 +57,9 @@ pub(super) fn verify(
         .collect();
     let (capacity, seed) = table_size(signed.as_ref());
     let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed, options.threads);
-    let leaves_length_max = signed.as_ref().map_or(u64::MAX, |signed| {
-        signed.unverified().size().saturating_mul(LINE_LENGTH_MAX)
-    });
+    let leaves_length_max = signed
+        .as_ref()
+        .map_or(u64::MAX, |signed| signed.unverified().size().saturating_mul(LINE_LENGTH_MAX));
     let ending = bundle.read_leaves(&mut log, options.threads, leaves_length_max)?;
     let root = ending.root;
 

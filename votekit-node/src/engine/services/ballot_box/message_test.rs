@@ -72,11 +72,8 @@ fn labels_that_say_nothing_are_refused() {
 fn the_golden_messages_are_reproduced() {
     let bytes = include_str!("../../../../../fixtures/vectors/batch.hex").trim_end();
     let batch = read_batch(&const_hex::decode(bytes).expect("hexadecimal")).expect("a batch");
-    let labels = vec![
-        Expectation::Accepted,
-        Expectation::Unknown,
-        Expectation::Duplicate { attempt: 2 },
-    ];
+    let labels =
+        vec![Expectation::Accepted, Expectation::Unknown, Expectation::Duplicate { attempt: 2 }];
     let labelled = include_str!("../../../../../fixtures/vectors/queue/labelled.hex");
     assert_eq!(const_hex::encode(write_labelled(&batch, &labels)), labelled.trim_end());
     let unlabelled = include_str!("../../../../../fixtures/vectors/queue/unlabelled.hex");
