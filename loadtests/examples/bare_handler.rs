@@ -14,6 +14,12 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tikv_jemallocator::Jemalloc;
+use zeroizing_alloc::ZeroAlloc;
+
+/// As in votekit: the ratio is about the work, not about allocators.
+#[global_allocator]
+static ALLOCATOR: ZeroAlloc<Jemalloc> = ZeroAlloc(Jemalloc);
 
 #[derive(Deserialize)]
 struct Vote {

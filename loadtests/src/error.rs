@@ -1,8 +1,9 @@
 //! Why a load test cannot start, or had to end.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use votekit_core::credential::CredentialError;
+use votekit_core::roll::{RollError, RowFault};
 
 use crate::ballot_mix::MixError;
 
@@ -19,33 +20,21 @@ pub enum LoadError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The roll is no CSV.
-    #[error("{}: line {line}: {problem}", path.display())]
-    RollFormat {
+    /// The roll cannot be read as one.
+    #[error("{}: {source}", path.display())]
+    Roll {
         /// The roll.
         path: PathBuf,
-        /// The line of the file, from 1; 0 when it is unknown.
-        line: u64,
-        /// What is wrong, without repeating the row.
-        problem: String,
+        /// What is wrong.
+        source: RollError,
     },
-    /// The roll's header lacks a column, or names one twice.
-    #[error("{}: the header needs one column '{column}'", path.display())]
-    RollColumn {
+    /// Rows of the roll are bad.
+    #[error("{}: {} bad rows, the first: {}", path.display(), faults.len(), FirstFault(faults))]
+    RollRows {
         /// The roll.
         path: PathBuf,
-        /// The column that is missing or repeated.
-        column: &'static str,
-    },
-    /// A field of the roll is malformed.
-    #[error("{}: line {line}: {source}", path.display())]
-    RollField {
-        /// The roll.
-        path: PathBuf,
-        /// The line of the file, from 1.
-        line: u64,
-        /// The rule that is broken.
-        source: CredentialError,
+        /// Each of them; at least one.
+        faults: Vec<RowFault>,
     },
     /// No row is left to vote with.
     #[error("{}: no row to vote with{}", path.display(), if *filtered { " for the laws asked for" } else { "" })]
@@ -107,4 +96,12 @@ pub enum LoadError {
         /// What goose said.
         problem: String,
     },
+}
+
+struct FirstFault<'a>(&'a [RowFault]);
+
+impl fmt::Display for FirstFault<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.first().map_or(Ok(()), |fault| fault.fmt(formatter))
+    }
 }

@@ -1,10 +1,11 @@
 //! What is done to a node beside the honest votes: a storm of guessed credentials, connections that
-//! say nothing, connections that trickle.
+//! say nothing, that trickle, that keep busy, replays of one vote, readers.
 //!
 //! It runs in threads of its own for as long as the honest run, and is reported apart from it:
 //! honest latencies stay those of honest votes. Over plain HTTP only. From a node on this machine's
 //! loopback it can come from many addresses (127.1.0.0/16), as from many clients.
 
+mod busy;
 mod guesses;
 mod held;
 
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::sync::watch;
 
+pub use self::busy::BusyReport;
+use self::busy::Errand;
 pub use self::guesses::GuessReport;
 pub use self::held::HeldReport;
 use crate::ballot_mix::BallotMix;
@@ -33,6 +36,12 @@ pub struct HostilePlan {
     pub idle_connections: usize,
     /// Connections that send a byte a second: half of them of a head, half of a body.
     pub slow_connections: usize,
+    /// Connections that ask for nothing useful before they are idle for a second.
+    pub busy_connections: usize,
+    /// Connections that send the first vote of the run again and again, under its key.
+    pub replay_connections: usize,
+    /// Connections that read the description of the interface again and again.
+    pub reader_connections: usize,
     /// Loopback addresses that all of this comes from in turn; 0: the system's choice, one address.
     pub addresses: u32,
 }
@@ -51,19 +60,44 @@ pub struct HostileReport {
     /// The connections that trickled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<HeldReport>,
+    /// The connections that kept busy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy: Option<BusyReport>,
+    /// The replays of one vote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replays: Option<BusyReport>,
+    /// The readers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readers: Option<BusyReport>,
 }
 
 impl HostilePlan {
     /// Whether there is anything to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.guesses_per_second == 0 && self.idle_connections == 0 && self.slow_connections == 0
+        self.guesses_per_second == 0 && self.connections() == 0
     }
 
     /// Threads that it takes.
     pub(crate) fn threads(&self) -> usize {
         usize::from(self.guesses_per_second > 0)
             + usize::from(self.idle_connections + self.slow_connections > 0)
+            + self.errands().iter().filter(|(_, connections)| *connections > 0).count()
+    }
+
+    /// Connections in all, but those of guesses.
+    fn connections(&self) -> usize {
+        let busy: usize = self.errands().iter().map(|(_, connections)| *connections).sum();
+        self.idle_connections + self.slow_connections + busy
+    }
+
+    /// The connections that ask again and again, by what they ask for.
+    fn errands(&self) -> [(Errand, usize); 3] {
+        [
+            (Errand::Nothing, self.busy_connections),
+            (Errand::Replay, self.replay_connections),
+            (Errand::Read, self.reader_connections),
+        ]
     }
 
     pub(crate) fn check(
@@ -77,23 +111,15 @@ impl HostilePlan {
             return Ok(());
         }
         if nodes.iter().any(NodeUrl::is_tls) {
-            return refused(
-                "--guesses, --idle-connections, --slow-connections",
-                "they are for http:// only",
-            );
+            return refused("--guesses and hostile connections", "they are for http:// only");
         }
-        if self.idle_connections + self.slow_connections > Self::CONNECTIONS_MAX {
-            return refused(
-                "--idle-connections, --slow-connections",
-                "expected at most 50000 in all",
-            );
+        if self.connections() > Self::CONNECTIONS_MAX {
+            return refused("hostile connections", "expected at most 50000 in all");
         }
-        if self.addresses > Self::ADDRESSES_MAX {
+        if self.addresses > ADDRESSES_MAX {
             return refused("--hostile-addresses", "expected at most 65000");
         }
-        if self.addresses > 0
-            && !addresses.iter().all(|address| address.ip().is_loopback() && address.is_ipv4())
-        {
+        if self.addresses > 0 && !addresses.iter().all(is_loopback) {
             return refused(
                 "--hostile-addresses",
                 "the node must be on this machine, at 127.0.0.1",
@@ -103,14 +129,28 @@ impl HostilePlan {
     }
 
     const CONNECTIONS_MAX: usize = 50_000;
-    const ADDRESSES_MAX: u32 = 65_000;
 
     /// The address that connection `number` comes from.
     fn source(&self, number: usize) -> Option<IpAddr> {
-        let place = (number as u32).checked_rem(self.addresses)?;
-        // 127.1.0.1 and on, without the broadcast-like ends.
-        Some(IpAddr::V4(Ipv4Addr::from_bits(Ipv4Addr::new(127, 1, 0, 1).to_bits() + place)))
+        loopback_address(FIRST_ADDRESS, self.addresses, number)
     }
+}
+
+/// The most loopback addresses that connections can come from.
+pub(crate) const ADDRESSES_MAX: u32 = 65_000;
+
+/// The first of the hostile addresses.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+
+/// The address, of so many from `first` on, that connection `number` comes from.
+pub(crate) fn loopback_address(first: Ipv4Addr, addresses: u32, number: usize) -> Option<IpAddr> {
+    let place = (number as u32).checked_rem(addresses)?;
+    Some(IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + place)))
+}
+
+/// Whether a node can be reached from every loopback address.
+pub(crate) fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().is_loopback() && address.is_ipv4()
 }
 
 /// A node as it is attacked.
@@ -127,6 +167,8 @@ pub(crate) struct HostileRun {
     stop: Option<watch::Sender<bool>>,
     guesses: Option<JoinHandle<GuessReport>>,
     held: Option<JoinHandle<[Option<HeldReport>; 2]>>,
+    /// By the errands of the plan.
+    busy: [Option<JoinHandle<BusyReport>>; 3],
 }
 
 impl HostileRun {
@@ -167,13 +209,24 @@ impl HostileRun {
             .transpose()?;
         let held = (plan.idle_connections + plan.slow_connections > 0)
             .then(|| {
-                let stopped = stopped();
+                let (targets, stopped) = (Arc::clone(&targets), stopped());
                 spawn("held connections", move |runtime| {
                     runtime.block_on(held::run(plan, targets, start, stopped))
                 })
             })
             .transpose()?;
-        Ok(Self { stop: Some(stop), guesses, held })
+        let mut busy = [const { None }; 3];
+        for (thread, (errand, connections)) in busy.iter_mut().zip(plan.errands()) {
+            if connections > 0 {
+                let request = |target: &Target| (target.clone(), errand.request(target, mix));
+                let (requests, stopped) = (targets.iter().map(request).collect(), stopped());
+                let errand = (errand, connections);
+                *thread = Some(spawn("busy connections", move |runtime| {
+                    runtime.block_on(busy::run(plan, errand, requests, start, stopped))
+                })?);
+            }
+        }
+        Ok(Self { stop: Some(stop), guesses, held, busy })
     }
 
     /// Ends it and says what came of it.
@@ -184,7 +237,12 @@ impl HostileRun {
         let guesses = self.guesses.map(JoinHandle::join).transpose().map_err(panicked)?;
         let [idle, slow] =
             self.held.map_or(Ok([None, None]), JoinHandle::join).map_err(panicked)?;
-        Ok(Some(HostileReport { addresses: plan.addresses.max(1), guesses, idle, slow }))
+        let mut errands = [const { None }; 3];
+        for (report, thread) in errands.iter_mut().zip(self.busy) {
+            *report = thread.map(JoinHandle::join).transpose().map_err(panicked)?;
+        }
+        let ([busy, replays, readers], addresses) = (errands, plan.addresses.max(1));
+        Ok(Some(HostileReport { addresses, guesses, idle, slow, busy, replays, readers }))
     }
 }
 
@@ -209,6 +267,13 @@ impl fmt::Display for HostileReport {
         for (name, held) in [("idle", &self.idle), ("slow", &self.slow)] {
             if let Some(held) = held {
                 write!(formatter, "\n  {name:<7} {held}")?;
+            }
+        }
+        let errands =
+            [("busy", &self.busy), ("replays", &self.replays), ("readers", &self.readers)];
+        for (name, busy) in errands {
+            if let Some(busy) = busy {
+                write!(formatter, "\n  {name:<7} {busy}")?;
             }
         }
         Ok(())

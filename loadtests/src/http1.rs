@@ -56,8 +56,8 @@ impl From<std::io::Error> for ConnectionError {
 }
 
 impl Connection {
-    pub(crate) async fn open(address: SocketAddr) -> std::io::Result<Self> {
-        let stream = connect_from(None, address).await?;
+    pub(crate) async fn open(source: Option<IpAddr>, address: SocketAddr) -> std::io::Result<Self> {
+        let stream = connect_from(source, address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(2048), reusable: true })
     }

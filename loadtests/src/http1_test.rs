@@ -30,7 +30,7 @@ async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
 
 async fn ask_once(answer: &[u8], piece: usize) -> Result<(u16, Vec<u8>, bool), ConnectionError> {
     let mut connection =
-        Connection::open(serve(vec![answer.to_vec()], piece).await).await.expect("connect");
+        Connection::open(None, serve(vec![answer.to_vec()], piece).await).await.expect("connect");
     let answer = connection.exchange(b"GET").await?;
     let (status, body) = (answer.status, answer.body.to_vec());
     Ok((status, body, connection.reusable))
@@ -100,8 +100,9 @@ async fn what_is_no_answer_is_refused() {
 #[tokio::test]
 async fn a_connection_is_kept_and_its_end_is_noticed() {
     let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n".to_vec();
-    let mut connection =
-        Connection::open(serve(vec![answer.clone(), answer], 4096).await).await.expect("connect");
+    let mut connection = Connection::open(None, serve(vec![answer.clone(), answer], 4096).await)
+        .await
+        .expect("connect");
     assert!(connection.is_open());
     for _ in 0..2 {
         assert_eq!(connection.exchange(b"GET").await.map(|answer| answer.status), Ok(200));

@@ -2,7 +2,7 @@
 //! reqwest.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use reqwest::Url;
@@ -127,6 +127,8 @@ pub(crate) struct ClientOptions {
     pub(crate) timeout: Duration,
     /// Sent as `Prefer: wait=N`, in seconds.
     pub(crate) wait_s: Option<u32>,
+    /// The address of this machine that connections come from; `None`: the system's choice.
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// A client with one connection, opened when needed and kept.
@@ -183,7 +185,8 @@ impl Client {
         let Transport::Plain { address, connection, .. } = &mut self.transport else {
             return Ok(());
         };
-        let opened = tokio::time::timeout(self.options.timeout, Connection::open(*address)).await;
+        let open = Connection::open(self.options.source, *address);
+        let opened = tokio::time::timeout(self.options.timeout, open).await;
         *connection =
             Some(opened.map_err(|_| ExchangeError::Timeout)?.map_err(|_| ExchangeError::Connect)?);
         Ok(())
@@ -210,7 +213,7 @@ impl Client {
                     format!("content-length: {}\r\n\r\n", body.len()).as_bytes(),
                 );
                 self.wire.extend_from_slice(body);
-                exchange_plain(*address, connection, &self.wire, self.options.timeout).await
+                exchange_plain(*address, connection, &self.wire, &self.options).await
             }
             Transport::Tls { client, vote_url } => {
                 let mut request = client
@@ -236,7 +239,7 @@ impl Client {
                 self.wire.extend_from_slice(ask_head);
                 self.wire.extend_from_slice(request_id.to_hex().as_bytes());
                 self.wire.extend_from_slice(ask_tail);
-                exchange_plain(*address, connection, &self.wire, self.options.timeout).await
+                exchange_plain(*address, connection, &self.wire, &self.options).await
             }
             Transport::Tls { client, vote_url } => {
                 let url = format!("{vote_url}/{request_id}");
@@ -259,14 +262,16 @@ async fn exchange_plain(
     address: SocketAddr,
     connection: &mut Option<Connection>,
     request: &[u8],
-    timeout: Duration,
+    options: &ClientOptions,
 ) -> Result<NodeAnswer, ExchangeError> {
     // Taken out, so that an exchange that is given up half-way takes its connection with it.
     let kept = connection.take().filter(Connection::is_open);
     let exchange = async {
         let mut open = match kept {
             Some(open) => open,
-            None => Connection::open(address).await.map_err(|_| ExchangeError::Connect)?,
+            None => Connection::open(options.source, address)
+                .await
+                .map_err(|_| ExchangeError::Connect)?,
         };
         let answer = match open.exchange(request).await {
             Ok(answer) => NodeAnswer::parse(answer.status, answer.body),
@@ -275,8 +280,9 @@ async fn exchange_plain(
         };
         Ok((answer, open))
     };
-    let (answer, open) =
-        tokio::time::timeout(timeout, exchange).await.map_err(|_| ExchangeError::Timeout)??;
+    let (answer, open) = tokio::time::timeout(options.timeout, exchange)
+        .await
+        .map_err(|_| ExchangeError::Timeout)??;
     *connection = Some(open);
     Ok(answer)
 }

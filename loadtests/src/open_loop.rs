@@ -7,6 +7,7 @@
 //! measured beside, so that a saturated generator is not taken for a slow node.
 
 use std::cell::RefCell;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,7 +24,9 @@ use crate::answer::VoteState;
 use crate::ballot_mix::BallotMix;
 use crate::decision_poll::{DecisionPoll, Followed};
 use crate::error::LoadError;
-use crate::hostile::{HostilePlan, HostileRun, Target};
+use crate::hostile::{
+    ADDRESSES_MAX, HostilePlan, HostileRun, Target, is_loopback, loopback_address,
+};
 use crate::http_client::{Client, ClientOptions, ExchangeError, NodeAnswer, NodeUrl};
 use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
 pub use crate::pacer::RunControl;
@@ -44,6 +47,9 @@ pub struct OpenLoopPlan {
     pub schedule: Schedule,
     /// Keep-alive connections in all.
     pub connections: usize,
+    /// Loopback addresses (127.2.0.1 and on) that the connections come from in turn, as from as
+    /// many networks of voters; 0: the system's choice, one address.
+    pub addresses: u32,
     /// Threads that carry the connections.
     pub threads: usize,
     /// The longest time from sending a vote to its whole answer.
@@ -85,6 +91,7 @@ impl OpenLoopPlan {
             nodes,
             schedule,
             connections: 64,
+            addresses: 0,
             threads: 1,
             timeout: Duration::from_secs(10),
             drain: Duration::from_secs(10),
@@ -119,6 +126,9 @@ impl OpenLoopPlan {
                 "they want --idempotency-keys: another sending would be another vote",
             );
         }
+        if self.addresses > ADDRESSES_MAX {
+            return refused("--addresses", "expected at most 65000");
+        }
         mix.check_capacity(self.schedule.total())
     }
 }
@@ -136,6 +146,10 @@ pub fn run_open_loop(
 ) -> Result<OpenLoopReport, LoadError> {
     plan.check(&mix)?;
     let addresses = plan.nodes.iter().map(NodeUrl::resolve).collect::<Result<Vec<_>, _>>()?;
+    if plan.addresses > 0 && !addresses.iter().all(is_loopback) {
+        let problem = "the node must be on this machine, at 127.0.0.1".to_owned();
+        return Err(LoadError::Plan { option: "--addresses", problem });
+    }
     plan.hostile.check(&plan.nodes, &addresses)?;
     check_reachable(plan, &addresses)?;
     raise_file_descriptor_limit();
@@ -204,6 +218,9 @@ fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
         nodes: plan.nodes.iter().map(ToString::to_string).collect(),
     }
 }
+
+/// The first of the honest voters' addresses.
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 
 /// A wrong address is told at once rather than as a million failed votes. One node that answers is
 /// enough.
@@ -352,11 +369,12 @@ impl Carrier {
         let place = connection % self.plan.nodes.len();
         // A node that waits for the decision may take that long on purpose.
         let timeout = self.plan.timeout + Duration::from_secs(u64::from(wait_s.unwrap_or(0)));
+        let source = loopback_address(FIRST_ADDRESS, self.plan.addresses, connection);
         Client::new(
             &self.plan.nodes[place],
             self.addresses[place],
             tls,
-            ClientOptions { timeout, wait_s },
+            ClientOptions { timeout, wait_s, source },
         )
     }
 }

@@ -10,9 +10,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder};
-use votekit_core::credential::{AccessCode, CredentialError, Nas};
 use votekit_core::id::LawId;
+use votekit_core::roll::{RollError, RollRules, Table, TableRow, read_table};
 use zeroize::Zeroize;
 
 use crate::error::LoadError;
@@ -56,7 +55,7 @@ impl RollSource {
     /// Reads the roll at `path`, keeping only rows of `laws` unless that is empty.
     ///
     /// # Errors
-    /// [`LoadError`] naming file, line and field; the first problem ends the reading.
+    /// [`LoadError`]; every bad row is in it, and none is left out.
     pub fn open(path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
         let file =
             File::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
@@ -68,33 +67,26 @@ impl RollSource {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn read(reader: impl Read, path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
-        let mut csv =
-            ReaderBuilder::new().has_headers(false).buffer_capacity(1 << 20).from_reader(reader);
-        let mut record = ByteRecord::new();
-        if !csv.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
-            return Err(LoadError::RollColumn { path: path.to_owned(), column: "nas" });
-        }
-        let columns = Columns::find(&record, path)?;
-        let mut builder = Builder::new(laws);
-        let mut row = 0_u32;
-        while csv.read_byte_record(&mut record).map_err(|error| csv_error(path, &error))? {
-            let line = record.position().map_or(0, csv::Position::line);
-            row = row
-                .checked_add(1)
-                .ok_or_else(|| LoadError::RollTooLarge { path: path.to_owned() })?;
-            builder
-                .push(row, [columns.nas, columns.code, columns.law].map(|column| &record[column]))
-                .map_err(|problem| match problem {
-                    RowProblem::Field(source) => {
-                        LoadError::RollField { path: path.to_owned(), line, source }
-                    }
-                    RowProblem::TooLarge => LoadError::RollTooLarge { path: path.to_owned() },
-                })?;
-        }
-        builder.finish().ok_or_else(|| LoadError::RollEmpty {
-            path: path.to_owned(),
-            filtered: !laws.is_empty(),
+        let path = || path.to_owned();
+        let rules = RollRules { laws: laws.iter().cloned().collect(), ..RollRules::default() };
+        let mut builder = Builder::new(!laws.is_empty());
+        let mut fits = true;
+        let faults = read_table(reader, Table::Roll, &rules, |row| {
+            fits = fits && builder.push(&row).is_some();
         })
+        .map_err(|source| match source {
+            RollError::Read(source) => LoadError::File { path: path(), source },
+            source => LoadError::Roll { path: path(), source },
+        })?;
+        if !faults.is_empty() {
+            return Err(LoadError::RollRows { path: path(), faults });
+        }
+        if !fits {
+            return Err(LoadError::RollTooLarge { path: path() });
+        }
+        builder
+            .finish()
+            .ok_or_else(|| LoadError::RollEmpty { path: path(), filtered: !laws.is_empty() })
     }
 
     /// Rows to vote with; at least one.
@@ -141,112 +133,49 @@ impl fmt::Debug for RollSource {
     }
 }
 
-fn csv_error(path: &Path, error: &csv::Error) -> LoadError {
-    let line = error.position().map_or(0, csv::Position::line);
-    let problem = match error.kind() {
-        ErrorKind::Io(source) => {
-            return LoadError::File {
-                path: path.to_owned(),
-                source: std::io::Error::new(source.kind(), source.to_string()),
-            };
-        }
-        ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("{len} fields where the header has {expected_len}")
-        }
-        _ => "not a CSV record".to_owned(),
-    };
-    LoadError::RollFormat { path: path.to_owned(), line, problem }
-}
-
-struct Columns {
-    nas: usize,
-    code: usize,
-    law: usize,
-}
-
-impl Columns {
-    fn find(header: &ByteRecord, path: &Path) -> Result<Self, LoadError> {
-        let place = |column: &'static str| {
-            let mut places = header
-                .iter()
-                .enumerate()
-                .filter(|(_, name)| column_name(name).eq_ignore_ascii_case(column.as_bytes()));
-            match (places.next(), places.next()) {
-                (Some((place, _)), None) => Ok(place),
-                _ => Err(LoadError::RollColumn { path: path.to_owned(), column }),
-            }
-        };
-        Ok(Self { nas: place("nas")?, code: place("code")?, law: place("law_id")? })
-    }
-}
-
-/// A header's name without a byte-order mark and without white space around it.
-fn column_name(name: &[u8]) -> &[u8] {
-    name.strip_prefix(b"\xef\xbb\xbf").unwrap_or(name).trim_ascii()
-}
-
-enum RowProblem {
-    Field(CredentialError),
-    TooLarge,
-}
-
-impl From<CredentialError> for RowProblem {
-    fn from(source: CredentialError) -> Self {
-        Self::Field(source)
-    }
-}
-
-struct Builder<'filter> {
-    wanted: &'filter [LawId],
-    places: HashMap<Vec<u8>, u16>,
+struct Builder {
+    places: HashMap<String, u16>,
     source: RollSource,
 }
 
-impl<'filter> Builder<'filter> {
-    fn new(wanted: &'filter [LawId]) -> Self {
+impl Builder {
+    fn new(is_filtered: bool) -> Self {
         let source = RollSource {
             numbers: Vec::new(),
             codes: SecretBuffer::default(),
             code_ends: Vec::new(),
             law_places: Vec::new(),
             laws: Vec::new(),
-            row_numbers: (!wanted.is_empty()).then(Vec::new),
+            row_numbers: is_filtered.then(Vec::new),
         };
-        Self { wanted, places: HashMap::new(), source }
+        Self { places: HashMap::new(), source }
     }
 
-    fn push(&mut self, number: u32, [nas, code, law]: [&[u8]; 3]) -> Result<(), RowProblem> {
-        let nas = Nas::parse(nas)?;
-        let code = AccessCode::parse(code)?;
-        LawId::check(law).map_err(CredentialError::Law)?;
-        if !self.wanted.is_empty()
-            && !self.wanted.iter().any(|wanted| wanted.as_str().as_bytes() == law)
-        {
-            return Ok(());
-        }
-        let law_place = self.law_place(law)?;
+    /// Adds a row; `None` when there are more than the generator can address.
+    fn push(&mut self, row: &TableRow<'_>) -> Option<()> {
+        let number = u32::try_from(row.number).ok()?;
+        let law_place = self.law_place(row.law_id)?;
         let source = &mut self.source;
-        source.codes.extend_from_slice(code.as_bytes());
-        source.code_ends.push(u32::try_from(source.codes.len()).map_err(|_| RowProblem::TooLarge)?);
-        source.numbers.push(
-            nas.as_bytes().iter().fold(0, |number, digit| 10 * number + u32::from(digit - b'0')),
-        );
+        source.codes.extend_from_slice(row.code.as_bytes());
+        source.code_ends.push(u32::try_from(source.codes.len()).ok()?);
+        let digits = row.nas.as_bytes().iter();
+        source.numbers.push(digits.fold(0, |number, digit| 10 * number + u32::from(digit - b'0')));
         source.law_places.push(law_place);
         if let Some(numbers) = &mut source.row_numbers {
             numbers.push(number);
         }
-        Ok(())
+        Some(())
     }
 
-    fn law_place(&mut self, law: &[u8]) -> Result<u16, RowProblem> {
-        if let Some(place) = self.places.get(law) {
-            return Ok(*place);
+    fn law_place(&mut self, law_id: &str) -> Option<u16> {
+        if let Some(place) = self.places.get(law_id) {
+            return Some(*place);
         }
-        let place = u16::try_from(self.places.len()).map_err(|_| RowProblem::TooLarge)?;
-        let text = std::str::from_utf8(law).unwrap_or_default();
-        self.source.laws.push(text.parse().map_err(CredentialError::Law)?);
-        self.places.insert(law.to_vec(), place);
-        Ok(place)
+        let place = u16::try_from(self.places.len()).ok()?;
+        // The reader has checked it.
+        self.source.laws.push(law_id.parse().ok()?);
+        self.places.insert(law_id.to_owned(), place);
+        Some(place)
     }
 
     fn finish(mut self) -> Option<RollSource> {
@@ -291,27 +220,32 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_line_and_repeat_no_secret() {
-        let error = read(b"nas,code,law_id\n000000001,AAAA,L1\n12345678X,BBBB,L1\n", &[])
-            .expect_err("letter");
-        assert!(matches!(error, LoadError::RollField { line: 3, .. }), "{error}");
-        assert!(!error.to_string().contains("12345678"), "{error}");
-        let error = read(b"nas,code,law_id\n000000001,SECRET99\n", &[]).expect_err("short row");
-        assert!(matches!(error, LoadError::RollFormat { line: 2, .. }), "{error}");
-        assert!(!error.to_string().contains("SECRET99"), "{error}");
+    fn every_bad_row_is_named_and_repeats_no_secret() {
+        let text = b"nas,code,law_id\n000000001,AAAA,L1\n12345678X,BBBB,L1\n000000001,SECRET99\n";
+        let error = read(text, &[]).expect_err("two bad rows");
+        let LoadError::RollRows { faults, .. } = &error else { panic!("{error}") };
+        assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [3, 4]);
+        let printed = format!("{error} {error:?}");
+        assert!(!printed.contains("12345678") && !printed.contains("SECRET99"), "{printed}");
+        // Rows of laws that were not asked for are not looked at.
+        let roll = read(b"nas,code,law_id\n1,A,L2\n000000001,AAAA,L1\n", &["L1"]).expect("roll");
+        assert_eq!((roll.len(), roll.row(0).number), (1, 2));
+    }
+
+    #[test]
+    fn an_unclosed_quotation_mark_hides_no_rows() {
+        let text = b"nas,code,law_id,nom\n000000001,AAAA,L1,\"Roy\n000000002,BBBB,L1,Roy\n";
+        let error = read(text, &[]).expect_err("an unclosed quotation mark");
+        assert!(error.to_string().contains("line 2"), "{error}");
     }
 
     #[test]
     fn a_roll_needs_its_columns_and_rows() {
-        assert!(matches!(read(b"", &[]), Err(LoadError::RollColumn { column: "nas", .. })));
-        assert!(matches!(
-            read(b"nas,law_id\n", &[]),
-            Err(LoadError::RollColumn { column: "code", .. })
-        ));
-        assert!(matches!(
-            read(b"nas,code,code,law_id\n", &[]),
-            Err(LoadError::RollColumn { column: "code", .. })
-        ));
+        for text in
+            [&b""[..], b"nas,law_id\n", b"nas,code,code,law_id\n", b"nas,code,law_id\r1,2,3"]
+        {
+            assert!(matches!(read(text, &[]), Err(LoadError::Roll { .. })), "{text:?}");
+        }
         assert!(matches!(
             read(b"nas,code,law_id\n", &[]),
             Err(LoadError::RollEmpty { filtered: false, .. })

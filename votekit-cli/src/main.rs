@@ -4,6 +4,7 @@
 //! `error` maps what went wrong to exit codes. Data goes to standard output, everything else to
 //! standard error.
 
+mod allocator;
 #[cfg(feature = "node")]
 mod archive_source;
 mod atomic_output;
@@ -29,6 +30,9 @@ mod recount;
 mod services_args;
 #[cfg(feature = "services")]
 mod shared_registry;
+#[cfg(feature = "node")]
+mod signals;
+mod table_error;
 
 use std::process::ExitCode;
 

@@ -7,12 +7,14 @@ use reqwest::Method;
 use serde::Serialize;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::id::{LawId, NodeId};
+use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
 use votekit_node::engine::EngineError;
 #[cfg(feature = "services")]
 use votekit_node::engine::services::url::AddressError;
+use votekit_node::memory::overwriting_stack;
 use votekit_node::node::{AdminError, Node, NodeError};
 use votekit_node::{CreateElection, ElectionView, LoadReport, NodeView, OpenElection, RollError};
 use zeroize::Zeroizing;
@@ -235,9 +237,7 @@ pub(crate) async fn start(
     base: Option<&str>,
     config: Config,
 ) -> Result<Node, CommandError> {
-    let base = base.map(str::parse).transpose().map_err(|error| {
-        CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca")
-    })?;
+    let base = base_name(base)?;
     let folder = match &config.name {
         None => DataFolder::open(data, base.as_ref())?,
         Some(name) => DataFolder::open_named(data, base.as_ref(), name)?,
@@ -261,11 +261,21 @@ fn token(args: &OfficeArgs) -> Result<Zeroizing<String>, CommandError> {
 pub(crate) fn run<T>(
     work: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-            CommandError::configuration(format!("the system gives no threads: {error}"))
-        })?;
-    runtime.block_on(work)
+    runtime()?.block_on(overwriting_stack(work))
+}
+
+/// The threads of one command.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        CommandError::configuration(format!("the system gives no threads: {error}"))
+    })
+}
+
+/// The name that the logs of a new folder begin with.
+pub(crate) fn base_name(base: Option<&str>) -> Result<Option<KeyName>, CommandError> {
+    base.map(str::parse).transpose().map_err(|error| {
+        CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca")
+    })
 }
 
 /// Opens the office, does one thing in it, and leaves it whatever came of it.
@@ -345,7 +355,14 @@ impl From<AdminError> for CommandError {
             }) => Self::bad_input(text)
                 .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
             AdminError::Engine(error) => error.into(),
-            AdminError::Stopping => Self::configuration(text),
+            AdminError::Stopping
+            | AdminError::Halted { .. }
+            | AdminError::OutcomeUnknown
+            | AdminError::TooLong { .. } => Self::configuration(text),
+            AdminError::Roll(RollError::NotRegular { .. } | RollError::TooLarge { .. }) => {
+                Self::bad_input(text)
+                    .hint("give the folder that `votekit hashgen` made, with the files themselves")
+            }
             AdminError::NotLeading { .. } => {
                 Self::configuration(text).hint("give --node the administration address of the node that leads")
             }
@@ -363,6 +380,7 @@ impl From<EngineError> for CommandError {
     fn from(error: EngineError) -> Self {
         let failed = Self::configuration(error.to_string());
         match error {
+            EngineError::Panicked { .. } => Self::internal(failed.message),
             EngineError::Misconfigured { hint, .. } => failed.hint(hint),
             _ => failed,
         }

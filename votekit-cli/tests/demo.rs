@@ -21,7 +21,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
         " duplicate ",
         " unknown ",
         " revoked ",
-        " malformed ",
+        " refused ",
         " repeated ",
         "The result (turnout ",
         "Verified: bundle and receipt, against the pinned policy",
@@ -75,7 +75,8 @@ fn with_keep_the_node_serves_until_it_is_told_to_stop() {
     command
         .args(["demo", "--electors", "20", "--dir", "there", "--keep", "--json"])
         .current_dir(desk.path(""));
-    let mut demo = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts");
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut demo = childguard::guard(&mut command).spawn().expect("it starts");
     let mut line = String::new();
     BufReader::new(demo.stdout.take().expect("piped")).read_line(&mut line).expect("readable");
     let report: Value = serde_json::from_str(&line).expect("JSON");

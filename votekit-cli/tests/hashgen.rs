@@ -1,4 +1,4 @@
-//! `votekit hashgen`.
+//! `votekit hashgen`, but for supplements.
 
 mod support;
 
@@ -95,7 +95,7 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
     for (file, texts) in [
         ("empty.csv", &["empty.csv: the roll is empty", "hint: "] as &[_]),
         ("missing-column.csv", &["line 1: the header has no column 'law_id'"]),
-        ("semicolons.csv", &["no column 'nas'", "with commas"]),
+        ("semicolons.csv", &["no column 'nas'", "semicolons", "with commas"]),
         (
             "nas-of-8-digits.csv",
             &["nas-of-8-digits.csv: line 3, nas: a NAS has exactly 9 digits, this one has 8"],
@@ -103,7 +103,7 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
         ("nas-with-letters.csv", &["line 3, nas: ", "character 6"]),
         ("code-with-bar.csv", &["line 3, code: ", "character 4"]),
         ("law-of-51-characters.csv", &["line 3, law_id: ", "1 to 50 characters, this one has 51"]),
-        ("invalid-utf8.csv", &["line 2, column 4: the text is not valid UTF-8"]),
+        ("invalid-utf8.csv", &["line 2, code: the text is not valid UTF-8"]),
         ("cut-short.csv", &["line 3, law_id: the row is cut short"]),
         ("quote-unclosed.csv", &["line 3, code: a quotation mark is opened and never closed"]),
         ("duplicate.csv", &["line 3, row: the same elector and law as line 2"]),
@@ -126,51 +126,259 @@ fn bad_rolls_are_refused_with_line_and_field_and_nothing_is_written() {
 }
 
 #[test]
-fn many_faults_are_cut_in_print_and_counted() {
+fn a_header_that_cannot_be_read_names_the_cause() {
     let desk = Desk::new();
-    let roll = format!("nas,code,law_id\n{}", "1,ABCD,L1\n".repeat(150));
+    let utf16: Vec<u8> = "nas,code,law_id\n000000042,7KQ2M9XA,L1\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let row = "000000042,7KQ2M9XA,L2025-001";
+    for (bytes, texts) in [
+        (
+            format!("nas,code,law_id\r{row}\r").into_bytes(),
+            &["line 1: the lines end with a carriage return", "hint: the lines end with CR alone"]
+                [..],
+        ),
+        (
+            utf16,
+            &["the roll is UTF-16 text, not UTF-8", "hint: save the file again as 'CSV UTF-8'"],
+        ),
+        (
+            format!("sep=,\r\nnas,code,law_id\n{row}\n").into_bytes(),
+            &["no column 'nas'", "hint: delete the first line: 'sep=' is for Excel only"],
+        ),
+        (
+            format!("nas,\u{a0}code,law_id\n{row}\n").into_bytes(),
+            &["no column 'code'", "hint: character 5 of the header is U+00A0 (a no-break space)"],
+        ),
+        (
+            format!("\u{feff}\u{feff}nas,code,law_id\n{row}\n").into_bytes(),
+            &["no column 'nas'", "hint: character 1 of the header is U+FEFF (a byte-order mark)"],
+        ),
+        (
+            b"PK\x03\x04rest".to_vec(),
+            &["a spreadsheet's workbook", "hint: open it in the spreadsheet"],
+        ),
+    ] {
+        desk.write("roll.csv", bytes);
+        let refused = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
+        refused.fails(3, texts);
+        assert!(!refused.stderr.contains("must name the columns"), "{}", refused.stderr);
+        assert_eq!(desk.names(), ["roll.csv"]);
+    }
+}
+
+#[test]
+fn ignored_columns_may_be_in_another_encoding() {
+    let desk = Desk::new();
+    desk.write("roll.csv", b"nas,code,law_id,pr\xe9nom\n000000018,ABCD1234,L1,Ren\xe9\n");
+    let hashed = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
+    assert!(hashed.succeeds().contains("L1: 1 registered"), "{}", hashed.stdout);
+    desk.write("plain.csv", b"nas,code,law_id\n000000018,ABCD1234,L1\n");
+    desk.run(&["hashgen", "plain.csv", "--out", "plain"]).succeeds();
+    assert_eq!(desk.read("hashes/L1.0001.json"), desk.read("plain/L1.0001.json"));
+}
+
+#[test]
+fn many_faults_are_cut_in_print_and_counted_by_rule() {
+    let desk = Desk::new();
+    let roll = format!("nas,code,law_id\n{}000000018,A,L1\n", "1,ABCD,L1\n".repeat(150));
     desk.write("roll.csv", roll);
     let refused = desk.run(&["hashgen", "roll.csv", "--out", "hashes"]);
-    refused.fails(3, &["150 bad rows; nothing was written", "line 101, nas", "… and 50 more"]);
+    refused.fails(
+        3,
+        &[
+            "151 bad rows; nothing was written",
+            "line 101, nas",
+            "… and 51 more",
+            "by rule:\n  150 like line 2, nas: a NAS has exactly 9 digits, this one has 1\n  1: line 152, code: ",
+            "hint: spreadsheets such as Excel drop leading zeros",
+        ],
+    );
     assert!(!refused.stderr.contains("line 102,"));
     let refused = desk.run(&["--json", "hashgen", "roll.csv", "--out", "hashes"]);
     let error: serde_json::Value = serde_json::from_str(&refused.stderr).expect("one JSON error");
     assert_eq!(error["error"]["kind"], "bad-input");
-    assert_eq!(error["error"]["details"]["faults_total"], 150);
-    assert_eq!(error["error"]["details"]["faults"][149]["line"], 151);
+    let details = &error["error"]["details"];
+    assert_eq!(
+        (&details["faults_total"], &details["faults"][149]["line"]),
+        (&151.into(), &151.into())
+    );
+    assert_eq!(
+        details["faults_by_rule"][0],
+        serde_json::json!({ "field": "nas", "code": "nas-length", "count": 150, "first_line": 2 })
+    );
 }
 
 #[test]
-fn skipped_rows_go_to_a_private_file_as_they_stand() {
+fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     let desk = Desk::new();
-    let roll = "nas,code,law_id\n000000018,ABCD1234,L1\n\"1\",\"x\ny\",L1\n000000018,abcd1234,L1\n000000026,ABCD1235,L1\n";
+    let roll = "nas,code,law_id,nom\n000000018,ABCD1234,L1,Roy\n\"1\",\"x\ny\",L1,\"Roy, \"\"J\"\"\"\n\
+        000000018,abcd1234,L1,Roy\n000000026,ABCD1235,L1,C\u{f4}t\u{e9}\n000000034,ABCD1236\n";
     desk.write("roll.csv", roll);
-    let expected = "line,field,rule,row\n\
-        3,nas,\"a NAS has exactly 9 digits, this one has 1\",\"\"\"1\"\",\"\"x\ny\"\",L1\"\n\
-        5,row,\"the same elector and law as line 2, with the same code\",\"000000018,abcd1234,L1\"\n";
+    let expected = "line,rule,nas,code,law_id,nom\n\
+        3,\"nas: a NAS has exactly 9 digits, this one has 1\",\"1\",\"x\ny\",L1,\"Roy, \"\"J\"\"\"\n\
+        5,\"row: the same elector and law as line 2, with the same code\",000000018,abcd1234,L1,Roy\n\
+        7,\"law_id: the row is cut short: this field is missing\",000000034,ABCD1236\n";
+    let skip = ["--on-error", "skip", "--max-rejects", "50%"];
     let skipped = desk
-        .run(&["hashgen", "roll.csv", "--out", "hashes", "--on-error", "skip", "--json"])
+        .run(&[&["hashgen", "roll.csv", "--out", "hashes", "--json"][..], &skip].concat())
         .json();
-    assert_eq!((skipped["rejects"].as_u64(), skipped["duplicates"].as_u64()), (Some(1), Some(1)));
+    assert_eq!((skipped["rejects"].as_u64(), skipped["duplicates"].as_u64()), (Some(2), Some(1)));
+    assert_eq!(skipped["left_out_by_rule"].as_array().map(Vec::len), Some(3));
     assert_eq!(String::from_utf8(desk.read("hashes-rejects.csv")).expect("UTF-8"), expected);
     assert_eq!(mode_of(&desk.path("hashes-rejects.csv")), 0o600);
 
-    let arguments = ["hashgen", "-", "--out", "again", "--on-error", "skip", "--rejects", "r.csv"];
-    desk.run_with_input(&arguments, roll.as_bytes()).succeeds();
+    let arguments = [&["hashgen", "-", "--out", "again", "--rejects", "r.csv"][..], &skip].concat();
+    let said = desk.run_with_input(&arguments, roll.as_bytes());
+    assert!(
+        said.succeeds().contains(
+            "left out: 2 bad rows and 1 exact duplicate, listed in r.csv\n  1: line 3, nas"
+        )
+    );
     assert_eq!(desk.read("r.csv"), desk.read("hashes-rejects.csv"));
     assert_eq!(content(&desk, "again"), content(&desk, "hashes"));
     desk.run(&["manifest", "verify", "hashes"]).succeeds();
 
-    let conflicting = desk.run(&[
+    // The file of rejects is a roll: what is mended in it is read from it.
+    desk.run(&["hashgen", "r.csv", "--out", "never"]).fails(
+        3,
+        &["2 bad rows", "r.csv: line 2, nas: a NAS has exactly 9 digits", "r.csv: line 5, law_id"],
+    );
+    let mended = expected
+        .replace("\"1\",\"x\ny\"", "000000034,\"ABCD1236\"")
+        .replace("000000034,ABCD1236\n", "000000042,ABCD1237,L1,\n");
+    desk.write("mended.csv", mended);
+    let read = desk.run(&["hashgen", "mended.csv", "--out", "mended"]);
+    assert!(read.succeeds().contains("L1: 3 registered"), "{}", read.stdout);
+    // Or as a supplement: but for the elector who was registered all the time.
+    desk.run(&[
         "hashgen",
-        &fixture("rolls/bad/two-codes.csv"),
+        "--supplement-of",
+        "hashes",
+        "--roll",
+        "roll.csv",
+        "--add",
+        "mended.csv",
         "--out",
-        "never",
-        "--on-error",
-        "skip",
-    ]);
+        "s",
+    ])
+    .fails(3, &["mended.csv: line 3, law L1: the elector is registered already"]);
+
+    // A byte-order mark makes spreadsheets read the rows as they were written.
+    desk.write("marked.csv", format!("\u{feff}{roll}"));
+    let arguments = [&["hashgen", "marked.csv", "--out", "marked"][..], &skip].concat();
+    desk.run(&arguments).succeeds();
+    assert_eq!(desk.read("marked-rejects.csv"), format!("\u{feff}{expected}").as_bytes());
+
+    let conflicting = desk.run(
+        &[&["hashgen", &fixture("rolls/bad/two-codes.csv"), "--out", "never"][..], &skip].concat(),
+    );
     conflicting.fails(3, &["lines 2 and 4"]);
     assert!(!desk.exists("never") && !desk.exists("never-rejects.csv"));
+}
+
+#[test]
+fn skipping_stops_above_the_limit_of_rejects() {
+    let desk = Desk::new();
+    let good: String = (0..200).map(|nas| format!("{nas:09},ABCD1234,L1\n")).collect();
+    let roll = |bad: usize| format!("nas,code,law_id\n{good}{}", "1,ABCD1234,L1\n".repeat(bad));
+    let skip = |more: &[&str]| {
+        desk.run(
+            &[&["hashgen", "roll.csv", "--out", "hashes", "--on-error", "skip"], more].concat(),
+        )
+    };
+    desk.write("roll.csv", roll(3));
+    skip(&[]).fails(
+        3,
+        &[
+            "roll.csv: 3 of 203 rows are bad, more than --max-rejects 1%; nothing was written",
+            "3 like line 202, nas: a NAS has exactly 9 digits, this one has 1",
+            "hint: spreadsheets such as Excel drop leading zeros",
+        ],
+    );
+    skip(&["--max-rejects", "2"]).fails(3, &["more than --max-rejects 2"]);
+    skip(&["--max-rejects", "1.4%"]).fails(3, &["more than --max-rejects 1.4%"]);
+    skip(&["--max-rejects", "many"]).fails(2, &["such as 25, or a share, such as 1%"]);
+    assert_eq!(desk.names(), ["roll.csv"]);
+    skip(&["--max-rejects", "3"]).succeeds();
+    desk.write("roll.csv", roll(2));
+    desk.run(&["hashgen", "roll.csv", "--out", "below", "--on-error", "skip"]).succeeds();
+}
+
+#[test]
+fn a_fault_that_may_hide_other_rows_is_never_skipped() {
+    let desk = Desk::new();
+    let roll = |third: &str| {
+        let rows: String = (1..=1000)
+            .map(|nas| {
+                let nom = if nas == 3 { third } else { "Roy" };
+                format!("{nas:09},AAAA{nas:04},L1,{nom}\n")
+            })
+            .collect();
+        format!("nas,code,law_id,nom\n{rows}")
+    };
+    let closed = roll("\"Roy").replace("AAAA0900,L1,Roy", "AAAA0900,L1,Roy\"");
+    for (text, said) in [
+        (roll("\"Roy"), "roll.csv: line 4, column 4: a quotation mark is opened and never closed"),
+        (
+            closed,
+            "line 4, column 4: a quotation mark seems to be missing: the quoted text runs over 897 line ends",
+        ),
+        (roll("Roy\r000001001,AAAA1001,L1,Roy"), "line 4, row: a carriage return stands here"),
+    ] {
+        desk.write("roll.csv", text);
+        let skip =
+            ["hashgen", "roll.csv", "--out", "d", "--on-error", "skip", "--max-rejects", "100%"];
+        desk.run(&skip)
+            .fails(3, &[said, "rows behind it may be lost", "nothing was written", "hint: "]);
+        desk.run(&["hashgen", "roll.csv", "--out", "d"]).fails(3, &[said, "nothing was written"]);
+        assert_eq!(desk.names(), ["roll.csv"]);
+    }
+}
+
+#[test]
+fn what_a_spreadsheet_may_have_changed_is_warned_of() {
+    let desk = Desk::new();
+    let roll = "nas,code,law_id\n000000042,7KQ2M9XA,L1\n000000059,12345678,L1\n\
+        000000067,345678,L1\n000000075,B3XQ77ZP,L1\n";
+    let text = "L1: 1 code is shorter than the other 3 (8 characters): line 4; spreadsheets drop leading zeros";
+    desk.write("short.csv", roll);
+    let hashed = desk.run(&["hashgen", "short.csv", "--out", "short"]);
+    hashed.succeeds();
+    assert_eq!(hashed.stderr, format!("warning: {text}\n"));
+    assert!(hashed.stdout.contains("shortest code: 6 characters"), "{}", hashed.stdout);
+    let hashed = desk.run(&["hashgen", "short.csv", "--out", "again", "--json"]);
+    assert_eq!(
+        hashed.json()["warnings"],
+        serde_json::json!([{ "code": "short-codes", "text": text }])
+    );
+    assert_eq!(content(&desk, "again"), content(&desk, "short"));
+
+    desk.write(
+        "case.csv",
+        "nas,code,law_id\n000000042,7KQ2M9XA,L2025-001\n000000059,B3XQ77ZP,L2025-001\n000000067,C3XQ77ZP,l2025-001\n",
+    );
+    let hashed = desk.run(&["hashgen", "case.csv", "--out", "case"]);
+    hashed.succeeds();
+    assert_eq!(
+        hashed.stderr,
+        "warning: the law ids L2025-001 (2 registered) and l2025-001 (1 registered) differ in capitals only: are they one law?\n"
+    );
+    let silent = desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "good", "--json"]);
+    assert_eq!(
+        (silent.json()["warnings"].clone(), silent.stderr.as_str()),
+        (serde_json::json!([]), "")
+    );
+}
+
+#[test]
+fn nine_zeros_fail_the_check_digit() {
+    let desk = Desk::new();
+    desk.write("roll.csv", "nas,code,law_id\n000000000,7KQ2M9XA,L1\n");
+    desk.run(&["hashgen", "roll.csv", "--out", "h", "--check-digit"])
+        .fails(3, &["line 2, nas: a NAS of nine zeros is never issued"]);
+    assert_eq!(desk.names(), ["roll.csv"]);
 }
 
 #[test]
@@ -212,87 +420,4 @@ fn a_day_is_written_when_asked_for() {
     desk.run(&["hashgen", &roll, "--out", "b", "--date", "tomorrow"])
         .fails(2, &["--date wants a day"]);
     assert_eq!(desk.names(), ["a"]);
-}
-
-#[test]
-fn a_supplement_adds_revokes_and_replaces_under_the_same_pepper() {
-    let desk = Desk::new();
-    desk.run(&["pepper", "generate", "-o", "p"]).succeeds();
-    desk.run(&["pepper", "generate", "-o", "other"]).succeeds();
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes", "--pepper-file", "p"])
-        .succeeds();
-    desk.write(
-        "add.csv",
-        "nas,code,law_id\n000000018,NEWC1234,L2025-001\n000000042,ABCD1238,L2025-001\n",
-    );
-    desk.write(
-        "revoke.csv",
-        "nas,code,law_id\n000000018,ABCD1234,L2025-001\n000000026,ABCD1235,L2025-001\n",
-    );
-    let base = [
-        "hashgen",
-        "--supplement-of",
-        "hashes/manifest.json",
-        "--add",
-        "add.csv",
-        "--revoke",
-        "revoke.csv",
-    ];
-    desk.run(&[&base[..], &["--out", "s"]].concat()).fails(3, &["none was given"]);
-    desk.run(&[&base[..], &["--out", "s", "--pepper-file", "other"]].concat())
-        .fails(3, &["made with the pepper"]);
-    assert!(!desk.exists("s"));
-
-    let made =
-        desk.run(&[&base[..], &["--out", "s", "--pepper-file", "p", "--json"]].concat()).json();
-    let law = &made["laws"][0];
-    assert_eq!(
-        (law["added"].as_u64(), law["revoked"].as_u64(), law["replaced"].as_u64()),
-        (Some(1), Some(1), Some(1))
-    );
-    assert_eq!(names_in(&desk.path("s")), ["L2025-001.changes.json", "manifest.json"]);
-    desk.run(&["manifest", "verify", "s", "--pepper-file", "p"]).succeeds();
-
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&desk.read("s/manifest.json")).expect("JSON");
-    assert_eq!(manifest["parent"], made["parent_sha256"]);
-    // What is revoked is what was registered.
-    let changes: serde_json::Value =
-        serde_json::from_slice(&desk.read("s/L2025-001.changes.json")).expect("JSON");
-    let shard = String::from_utf8(desk.read("hashes/L2025-001.0001.json")).expect("UTF-8");
-    for key in [&changes["revoke"][0], &changes["replace"][0][0]] {
-        assert!(shard.contains(key.as_str().expect("hexadecimal")));
-    }
-}
-
-#[test]
-fn a_supplement_is_checked_like_a_roll() {
-    let desk = Desk::new();
-    desk.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "hashes"]).succeeds();
-    let supplement = |add: &str, revoke: &str| {
-        desk.write("add.csv", format!("nas,code,law_id\n{add}"));
-        desk.write("revoke.csv", format!("nas,code,law_id\n{revoke}"));
-        desk.run(&[
-            "hashgen",
-            "--supplement-of",
-            "hashes",
-            "--add",
-            "add.csv",
-            "--revoke",
-            "revoke.csv",
-            "--out",
-            "s",
-        ])
-    };
-    supplement("1,ABCD1234,L2025-001\n", "").fails(3, &["add.csv: line 2, nas"]);
-    supplement("000000042,ABCD1234,L9\n", "").fails(3, &["the law L9 is not in the roll"]);
-    supplement("000000018,ABCD1234,L2025-001\n", "000000018,ABCD1234,L2025-001\n")
-        .fails(3, &["add.csv line 2 adds what revoke.csv line 2 revokes"]);
-    supplement("000000042,ABCD1234,L2025-001\n000000042,ABCD9999,L2025-001\n", "")
-        .fails(3, &["add.csv", "lines 2 and 3"]);
-    supplement("", "").fails(3, &["nothing to add or revoke"]);
-    assert!(!desk.exists("s"));
-    desk.run(&["hashgen", "--supplement-of", "hashes", "--out", "s"])
-        .fails(2, &["--add FILE, --revoke FILE"]);
-    desk.run(&["hashgen", "--out", "s"]).fails(2, &["ROLL.csv"]);
 }

@@ -21,7 +21,7 @@ fn start(desk: &Desk, arguments: &[&str]) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
-    command.spawn().expect("the command starts")
+    childguard::guard(&mut command).spawn().expect("the command starts")
 }
 
 fn send(child: &Child, signal: Signal) {

@@ -132,7 +132,9 @@ fn a_supplement_follows_its_roll() {
         .fails(3, &["the supplement is made for manifest", "which has not been loaded"]);
     no_roll_is_there(&desk);
     load(&desk).succeeds();
-    desk.run(&supplement).succeeds();
+    assert!(desk.run(&supplement).succeeds().starts_with(
+        "L2025-001: kept, 0 added, 0 replaced, 1 revoked; it takes effect when the election is created\n"
+    ));
     desk.run(&[
         "election",
         "create",
@@ -153,6 +155,87 @@ fn a_supplement_follows_its_roll() {
         desk.run(&supplement)
             .succeeds()
             .starts_with("L2025-001: loaded before, nothing changed (29 electors)\n")
+    );
+}
+
+#[test]
+fn a_supplement_reports_what_it_changed_and_what_was_refused() {
+    let (desk, electors) = poll::opened(6);
+    let node = Node::serve(&desk);
+    desk.write("votes.csv", poll::votes([(&electors[0], "oui"), (&electors[1], "oui")]));
+    desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    let row = |elector: &poll::Elector, code: &str| format!("{},{code},{LAW}\n", elector.nas);
+    let lost = |electors: &[poll::Elector]| -> String {
+        electors.iter().map(|elector| row(elector, &elector.code)).collect()
+    };
+    // Electors 0 and 1 have voted; 0 and 2 get another code.
+    let new = row(&electors[0], "NEWC0000")
+        + &row(&electors[2], "NEWC0002")
+        + "000000042,NEWC0042,"
+        + LAW;
+    desk.write("add.csv", format!("nas,code,law_id\n{new}\n"));
+    desk.write("revoke.csv", format!("nas,code,law_id\n{}", lost(&electors[..4])));
+    desk.run(&[
+        "hashgen",
+        "--supplement-of",
+        "hashes",
+        "--roll",
+        "roll.csv",
+        "--add",
+        "add.csv",
+        "--revoke",
+        "revoke.csv",
+        "--out",
+        "supplement",
+        "--pepper-file",
+        "referendum.pepper",
+    ])
+    .succeeds();
+    let office = ["--node", &node.admin, "--data", "node"];
+    let load = || desk.run(&[&["load", "supplement"][..], &office].concat());
+    let loaded = load();
+    assert!(loaded.succeeds().starts_with(
+        "L2025-001: loaded, 1 added, 1 replaced, 1 revoked, 2 refused; 6 electors registered\n"
+    ));
+    assert_eq!(
+        loaded.stderr,
+        "warning: L2025-001: 2 revocations were refused: the code has been used, its vote counts, \
+         and a replacement was not added\n"
+    );
+    // Again nothing changes, and nothing is refused anew.
+    let again = desk.run(&[&["load", "supplement", "--json"][..], &office].concat());
+    assert_eq!(
+        again.json()["laws"][0],
+        serde_json::json!({ "law_id": LAW, "keys": 3, "outcome": "unchanged", "registered": 6 })
+    );
+    assert_eq!(again.stderr, "");
+    // The next one, as a program reads it.
+    desk.write("revoke-2.csv", format!("nas,code,law_id\n{}", lost(&electors[4..5])));
+    desk.run(&[
+        "hashgen",
+        "--supplement-of",
+        "supplement",
+        "--roll",
+        "roll.csv",
+        "--prior-add",
+        "add.csv",
+        "--prior-revoke",
+        "revoke.csv",
+        "--revoke",
+        "revoke-2.csv",
+        "--out",
+        "supplement-2",
+        "--pepper-file",
+        "referendum.pepper",
+    ])
+    .succeeds();
+    let second = desk.run(&[&["load", "supplement-2", "--json"][..], &office].concat()).json();
+    assert_eq!(
+        second["laws"][0],
+        serde_json::json!({
+            "law_id": LAW, "keys": 0, "outcome": "loaded", "registered": 5,
+            "added": 0, "replaced": 0, "revoked": 1, "refused": 0, "unknown": 0,
+        })
     );
 }
 

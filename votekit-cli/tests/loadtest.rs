@@ -49,6 +49,49 @@ fn loadtest(url: &str, roll: &Path, more: &[&str]) -> Output {
 }
 
 #[test]
+fn a_roll_that_hashgen_refuses_is_refused_in_the_same_words() {
+    let folder = tempfile::tempdir().expect("folder");
+    let roll = folder.path().join("roll.csv");
+    for (text, said) in [
+        (
+            "nas,code,law_id\r000000042,SECRET42,L1\r",
+            "the lines end with a carriage return (CR) alone",
+        ),
+        ("nas,code,code,law_id\n", "the header names the column 'code' twice"),
+        (
+            "nas,code,law_id,nom\n000000042,SECRET42,L1,\"Roy\n000000059,SECRET59,L1,Roy\n",
+            "line 2, column 4: a quotation mark is opened and never closed",
+        ),
+        (
+            "nas,code,law_id\n42,SECRET42,L1\n",
+            "line 2, nas: a NAS has exactly 9 digits, this one has 2",
+        ),
+    ] {
+        std::fs::write(&roll, text).expect("write the roll");
+        let refused = loadtest("http://127.0.0.1:9", &roll, &["--users", "1", "--iterations", "1"]);
+        let hashed = Command::new(env!("CARGO_BIN_EXE_votekit"))
+            .args(["hashgen"])
+            .arg(&roll)
+            .arg("--out")
+            .arg(folder.path().join("hashes"))
+            .output()
+            .expect("run votekit");
+        let [refused_text, hashed_text] =
+            [&refused, &hashed].map(|output| String::from_utf8_lossy(&output.stderr).into_owned());
+        assert_eq!(
+            (refused.status.code(), hashed.status.code()),
+            (Some(3), Some(3)),
+            "{refused_text}"
+        );
+        assert!(refused_text.contains(said) && !refused_text.contains("SECRET"), "{refused_text}");
+        // But for what was not done, and what one can do about it here.
+        let place =
+            |text: &str| text.lines().find(|line| line.contains("line ")).map(str::to_owned);
+        assert_eq!(place(&refused_text), place(&hashed_text));
+    }
+}
+
+#[test]
 fn a_rate_gives_a_report_in_json() {
     let folder = tempfile::tempdir().expect("folder");
     let roll = write_roll(folder.path(), 100);

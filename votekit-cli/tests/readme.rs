@@ -237,7 +237,7 @@ impl<'a> Shell<'a> {
         let stderr = File::create(desk.aside("stderr")).expect("a writable folder");
         let mut command = desk.command();
         command.arg("-eu").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
-        let mut child = command.spawn().expect("a shell starts");
+        let mut child = childguard::guard(&mut command).spawn().expect("a shell starts");
         let stdin = child.stdin.take().expect("piped");
         let stdout = BufReader::new(child.stdout.take().expect("piped"));
         Self { desk, child, stdin, stdout }
@@ -301,7 +301,7 @@ impl NodeProcess {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log).expect("a writable folder"));
-        let mut child = command.spawn().expect("a shell starts");
+        let mut child = childguard::guard(&mut command).spawn().expect("a shell starts");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("piped");
         BufReader::new(stdout).read_line(&mut line).expect("the node prints text");

@@ -104,7 +104,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
         desk.write("node.toml", text);
         refused(&desk, "", "--config node.toml").fails(4, said);
     }
-    refused(&desk, "", "--config nothing.toml").fails(3, &["cannot read nothing.toml"]);
+    refused(&desk, "", "--config nothing.toml").fails(4, &["cannot read nothing.toml"]);
     refused(&desk, "", "--log-level loud")
         .fails(2, &["--log-level: a log level is one of error, warn, info"]);
     refused(&desk, "", "--rate-limit few").fails(2, &["--rate-limit"]);

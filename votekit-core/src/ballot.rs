@@ -5,6 +5,7 @@
 //! read a choice, not even one it sealed a moment ago.
 
 use std::fmt;
+use std::sync::Arc;
 
 use curve25519_dalek::MontgomeryPoint;
 use hpke::aead::ChaCha20Poly1305;
@@ -13,7 +14,7 @@ use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
+use zeroize::{DefaultIsZeroes, Zeroizing};
 
 use crate::id::{LawId, hex_bytes};
 
@@ -37,9 +38,13 @@ impl BallotPublicKey {
 }
 
 /// The place of a choice in the election's list, from 0, as it travels inside a sealed batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ChoiceIndex(pub u16);
+
+impl DefaultIsZeroes for ChoiceIndex {}
 
 /// Bytes that sealing adds to the choices: the Poly1305 tag.
 pub const SEAL_OVERHEAD: usize = 16;
@@ -57,7 +62,8 @@ pub enum SealError {
     Key,
 }
 
-/// The secret half of a ballot key. Prints as redacted, zeroed on drop.
+/// The secret half of a ballot key. Prints as redacted. Clones share one place in memory, which is
+/// zeroed with the last of them.
 ///
 /// ```
 /// use votekit_core::ballot::{BallotSecretKey, ChoiceIndex, Sealing};
@@ -81,7 +87,7 @@ pub enum SealError {
 /// ```
 #[derive(Clone)]
 pub struct BallotSecretKey {
-    bytes: Zeroizing<[u8; 32]>,
+    bytes: Arc<Zeroizing<[u8; 32]>>,
 }
 
 impl BallotSecretKey {
@@ -89,13 +95,13 @@ impl BallotSecretKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let (secret, _) = Suite::derive_keypair(seed);
-        Self { bytes: Zeroizing::new(secret.to_bytes().into()) }
+        Self::from_bytes(secret.to_bytes().into())
     }
 
     /// Takes a stored secret key.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self { bytes: Zeroizing::new(bytes) }
+        Self { bytes: Arc::new(Zeroizing::new(bytes)) }
     }
 
     /// The secret bytes, for a key file and for deriving blindings.

@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::ballot::{
     BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
@@ -232,7 +233,8 @@ impl Batch {
             bytes.extend_from_slice(&minute.to_be_bytes());
             envelopes_hash.update(EnvelopeDigest::new(request, *received, hash).as_bytes());
         }
-        let choices: Vec<ChoiceIndex> = envelopes.iter().map(|envelope| envelope.choice).collect();
+        let choices: Zeroizing<Vec<ChoiceIndex>> =
+            Zeroizing::new(envelopes.iter().map(|envelope| envelope.choice).collect());
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
         let digest = Digest::of(&bytes);

@@ -54,6 +54,9 @@ pub enum CredentialError {
     /// The NAS fails the Luhn check that was asked for.
     #[error("the NAS fails its check digit")]
     NasCheckDigit,
+    /// Nine zeros pass the Luhn check, and are never issued.
+    #[error("a NAS of nine zeros is never issued")]
+    NasZeros,
     /// An access code has 4 to 32 characters.
     #[error("an access code has 4 to 32 characters, this one has {length}")]
     CodeLength {
@@ -78,23 +81,25 @@ pub enum CredentialError {
 pub struct Nas([u8; 9]);
 
 impl Nas {
-    /// Removes spaces and hyphens and checks that 9 digits remain.
+    /// Removes spaces, no-break spaces and hyphens and checks that 9 digits remain.
     ///
     /// # Errors
     /// [`CredentialError::NasLength`] or [`CredentialError::NasCharacter`].
     pub fn parse(text: &[u8]) -> Result<Self, CredentialError> {
         let mut digits = [0; 9];
         let mut count = 0;
-        for (index, byte) in text.iter().enumerate() {
+        let mut rest = text;
+        while let [byte, behind @ ..] = rest {
             match byte {
-                b' ' | b'-' => {}
+                b' ' | b'-' => rest = behind,
                 b'0'..=b'9' => {
                     if let Some(slot) = digits.get_mut(count) {
                         *slot = *byte;
                     }
                     count += 1;
+                    rest = behind;
                 }
-                _ => return Err(CredentialError::NasCharacter { position: index + 1 }),
+                _ => rest = behind_no_break_space(rest).ok_or_else(|| not_of_nas(text, rest))?,
             }
         }
         if count == 9 {
@@ -104,11 +109,23 @@ impl Nas {
         }
     }
 
-    /// Whether the number passes the Luhn check (ISO/IEC 7812-1) that issued numbers pass.
+    /// Checks what all issued numbers have in common: they pass the Luhn check (ISO/IEC 7812-1),
+    /// and are not nine zeros.
+    ///
+    /// # Errors
+    /// [`CredentialError::NasCheckDigit`] or [`CredentialError::NasZeros`].
+    pub fn check_issued(&self) -> Result<(), CredentialError> {
+        let sum: u32 = self.0.iter().enumerate().map(|(index, byte)| luhn_term(index, *byte)).sum();
+        if !sum.is_multiple_of(10) {
+            return Err(CredentialError::NasCheckDigit);
+        }
+        if self.0 == *b"000000000" { Err(CredentialError::NasZeros) } else { Ok(()) }
+    }
+
+    /// Whether the number passes [`Nas::check_issued`].
     #[must_use]
     pub fn passes_check_digit(&self) -> bool {
-        let sum: u32 = self.0.iter().enumerate().map(|(index, byte)| luhn_term(index, *byte)).sum();
-        sum.is_multiple_of(10)
+        self.check_issued().is_ok()
     }
 
     /// The 9 ASCII digits.
@@ -116,6 +133,19 @@ impl Nas {
     pub fn as_bytes(&self) -> &[u8; 9] {
         &self.0
     }
+}
+
+/// What follows a no-break space (U+00A0, or U+202F as spreadsheets in French write it).
+fn behind_no_break_space(text: &[u8]) -> Option<&[u8]> {
+    [&b"\xc2\xa0"[..], b"\xe2\x80\xaf"].into_iter().find_map(|space| text.strip_prefix(space))
+}
+
+/// The fault of a NAS that holds something else where `rest` begins.
+#[cold]
+fn not_of_nas(text: &[u8], rest: &[u8]) -> CredentialError {
+    let before = &text[..text.len() - rest.len()];
+    let position = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1;
+    CredentialError::NasCharacter { position }
 }
 
 fn luhn_term(index: usize, byte: u8) -> u32 {
@@ -415,6 +445,20 @@ mod tests {
         let spaced = Credential::parse(b"123-456 789", b" abc123\t", b"L1").expect("well formed");
         let plain = Credential::parse(b"123456789", b"ABC123", b"L1").expect("well formed");
         assert_eq!(spaced, plain);
+        let typeset = "123\u{a0}456\u{202f}789".as_bytes();
+        assert_eq!(Credential::parse(typeset, b"ABC123", b"L1").expect("well formed"), plain);
+    }
+
+    #[test]
+    fn a_position_counts_characters() {
+        assert_eq!(
+            Nas::parse("1\u{a0}2\u{2007}3".as_bytes()).unwrap_err(),
+            CredentialError::NasCharacter { position: 4 }
+        );
+        assert_eq!(
+            Nas::parse(b"1\xc2").unwrap_err(),
+            CredentialError::NasCharacter { position: 2 }
+        );
     }
 
     #[test]
@@ -438,6 +482,8 @@ mod tests {
     fn luhn_follows_the_known_example() {
         assert!(Nas::parse(b"046 454 286").expect("digits").passes_check_digit());
         assert!(!Nas::parse(b"046 454 287").expect("digits").passes_check_digit());
+        let zeros = Nas::parse(b"000000000").expect("digits");
+        assert_eq!(zeros.check_issued(), Err(CredentialError::NasZeros));
     }
 
     #[test]

@@ -32,10 +32,18 @@ impl ChoiceId {
     }
 
     fn check(text: &str) -> Result<(), ChoiceIdError> {
-        let allowed = |byte: u8| {
+        Self::check_bytes(text.as_bytes())
+    }
+
+    /// Checks the bytes of a choice id without allocating.
+    ///
+    /// # Errors
+    /// [`ChoiceIdError`].
+    pub fn check_bytes(text: &[u8]) -> Result<(), ChoiceIdError> {
+        let allowed = |byte: &u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'_' | b'-')
         };
-        if (1..=50).contains(&text.len()) && text.bytes().all(allowed) {
+        if (1..=50).contains(&text.len()) && text.iter().all(allowed) {
             Ok(())
         } else {
             Err(ChoiceIdError)

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
@@ -46,6 +47,13 @@ impl EnvelopeDigest {
         message[35..39].copy_from_slice(&minute);
         message[39..].copy_from_slice(hash.as_bytes());
         Self(Sha256::digest(message).into())
+    }
+}
+
+/// Overwrites the choice: what is left is public once it is in the log.
+impl Zeroize for Envelope {
+    fn zeroize(&mut self) {
+        self.choice.zeroize();
     }
 }
 
@@ -129,7 +137,8 @@ fn field_error(field: &'static str, error: &dyn fmt::Display) -> FieldError {
 /// Says what is wrong with the JSON without repeating any of it: serde's own messages quote values
 /// and unknown keys.
 fn json_error(error: &serde_json::Error) -> FieldError {
-    let text = error.to_string();
+    // It may quote the body.
+    let text = Zeroizing::new(error.to_string());
     let known = |prefix: &str, rule: &dyn Fn(&'static str) -> String| {
         ["nas", "code", "law_id", "vote"]
             .into_iter()
@@ -164,14 +173,16 @@ fn json_error(error: &serde_json::Error) -> FieldError {
 ///
 /// It must be secret: the log publishes request ids and credential hashes, and an id that anyone
 /// could compute from hash, choice and a guessable key would tell the choice.
+///
+/// Clones share one place in memory, which is zeroed with the last of them.
 #[derive(Clone)]
-pub struct RequestKey(Zeroizing<[u8; 32]>);
+pub struct RequestKey(Arc<Zeroizing<[u8; 32]>>);
 
 impl RequestKey {
     /// Takes 32 random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Arc::new(Zeroizing::new(bytes)))
     }
 
     /// The id of a request with an `Idempotency-Key`: the first 16 bytes of HMAC-SHA-256(key,

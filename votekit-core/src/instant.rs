@@ -39,6 +39,12 @@ impl UnixMillis {
 }
 
 impl UnixSeconds {
+    /// The first millisecond of this second.
+    #[must_use]
+    pub const fn millis(self) -> UnixMillis {
+        UnixMillis(self.0.saturating_mul(1000))
+    }
+
     /// Rounded down to the minute: how an opening is rounded.
     #[must_use]
     pub const fn minute_floor(self) -> UnixMinutes {

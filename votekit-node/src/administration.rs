@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -18,7 +19,7 @@ use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State,
 };
 use votekit_core::export;
-use votekit_core::id::{LawId, NodeId};
+use votekit_core::id::{Digest, LawId, NodeId};
 use votekit_core::instant::{TimeError, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
@@ -28,10 +29,15 @@ use crate::engine::{BlockCommit, EngineError, Head, RollOrigin, StagingId, Store
 use crate::node::{AdminError, Node};
 use crate::recovery::{Recovered, add_to_registry};
 use crate::retry::until_definite;
-use crate::roll_store;
+use crate::roll_store::{self, LoadProgress};
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
+use crate::supplement_report::{LiveBefore, SupplementReport};
 use crate::view::{ElectionView, EpochView, NodeView};
+
+/// How long the files of a roll may take to be read, checked and copied: eight million electors
+/// take minutes from a slow disk.
+const LOAD_TIME: Duration = Duration::from_secs(600);
 
 /// The shortest access code of a binding election.
 const CODE_LENGTH_MIN: u32 = 8;
@@ -126,6 +132,9 @@ pub struct LoadedLaw {
     pub outcome: LoadOutcome,
     /// Electors registered for the election now; 0 while there is none.
     pub registered: u64,
+    /// What a supplement changed; absent for a roll, and for what had been loaded before.
+    #[serde(flatten)]
+    pub changes: Option<SupplementReport>,
 }
 
 /// What became of a roll.
@@ -217,10 +226,16 @@ impl Node {
         // The rules are checked before a key is made for an election that cannot be.
         let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         request.clone().definition(unkeyed)?;
-        let rolls = self.kept_rolls(&law_id)?;
-        let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
+        let (law, binding) = (law_id.clone(), request.binding);
+        let (rolls, secrets, signer, node) = self
+            .on_files(move |folder| {
+                let rolls = kept_rolls(folder, &law)?;
+                let secrets = ElectionSecrets::make(folder, &law)?;
+                let signer = CheckpointSigner::new(folder, &law, binding)?;
+                Ok((rolls, secrets, signer, folder.node_key()?.node_id()))
+            })
+            .await?;
         let definition = request.definition(secrets.ballot_key.public_key())?;
-        let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
         let now = self.now();
         let at = now.minutes();
         let term =
@@ -255,7 +270,6 @@ impl Node {
             not_after: None,
         };
         self.shared.ledger.commit(&Arc::new(commit)).await?;
-        let node = self.shared.folder.node_key()?.node_id();
         let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(&self.shared, &law_id, None);
         let secrets = Some(secrets);
@@ -295,7 +309,8 @@ impl Node {
         if cell.definition.binding {
             self.check_binding(&cell, &request.waivers).await?;
         }
-        let now = self.now().minutes();
+        // A clock that went back opens nothing before what the log holds already.
+        let now = self.now().max(cell.latest_stamp()).minutes();
         let planned = cell.committed().results.definition.opens;
         let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
@@ -303,8 +318,13 @@ impl Node {
         let mut acts = vec![Act::Open { opens, waivers }];
         // Nodes with a name in this folder belong to whoever holds it; others are admitted one by
         // one.
-        let mut keys = vec![self.shared.folder.node_key()?.public_key()];
-        keys.extend(self.shared.folder.named_nodes()?.into_iter().map(|(_, key)| key));
+        let mut keys = self
+            .on_files(|folder| {
+                let mut keys = vec![folder.node_key()?.public_key()];
+                keys.extend(folder.named_nodes()?.into_iter().map(|(_, key)| key));
+                Ok(keys)
+            })
+            .await?;
         keys.sort_unstable();
         keys.dedup();
         let chronicle = cell.chronicle().await;
@@ -353,8 +373,16 @@ impl Node {
                 DataFolder::DEFAULT_BASE
             ));
         }
-        for digest in chronicle.manifests() {
-            let facts = roll_store::manifest(&self.shared.folder, digest)?.body().roll;
+        let digests: Vec<Digest> = chronicle.manifests().to_vec();
+        drop(chronicle);
+        let rolls = self
+            .on_files(move |folder| {
+                let read =
+                    |digest| Ok((digest, roll_store::manifest(folder, &digest)?.body().roll));
+                digests.into_iter().map(read).collect::<Result<Vec<_>, AdminError>>()
+            })
+            .await?;
+        for (digest, facts) in rolls {
             if (1..CODE_LENGTH_MIN).contains(&facts.code_length_min) {
                 missing.push(format!(
                     "access codes must have at least {CODE_LENGTH_MIN} characters; the shortest of manifest {digest} has {}",
@@ -373,12 +401,7 @@ impl Node {
     pub async fn close(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
-        let (reply, closed) = oneshot::channel();
-        cell.sealer
-            .send(SealerCommand::Close { reason: None, reply })
-            .await
-            .map_err(|_| AdminError::Stopping)?;
-        closed.await.map_err(|_| AdminError::Stopping)??;
+        self.ask_sealer(&cell, |reply| SealerCommand::Close { reason: None, reply }).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -412,7 +435,7 @@ impl Node {
         let cell = self.cell(law_id)?;
         let leases = self.shared.ledger.leases(law_id).await?;
         let epochs = self.shared.ledger.epochs(law_id).await?;
-        let names = self.shared.folder.named_nodes()?;
+        let names = self.on_files(|folder| Ok(folder.named_nodes()?)).await?;
         let alone = !self.shared.is_shared;
         let chronicle = cell.chronicle().await;
         let nodes = chronicle.nodes().map(|(node, key)| NodeView {
@@ -446,12 +469,7 @@ impl Node {
     ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
-        let (reply, retired) = oneshot::channel();
-        cell.sealer
-            .send(SealerCommand::Retire(node, reply))
-            .await
-            .map_err(|_| AdminError::Stopping)?;
-        retired.await.map_err(|_| AdminError::Stopping)??;
+        self.ask_sealer(&cell, |reply| SealerCommand::Retire(node, reply)).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -482,15 +500,32 @@ impl Node {
         folder: &Path,
         pepper: Option<&Path>,
     ) -> Result<LoadReport, AdminError> {
-        let manifest = roll_store::keep(&self.shared.folder, folder, pepper)?;
+        let loading = Arc::clone(&self.shared.loading);
+        let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
+        let manifest = self.keep_roll(folder, pepper, &loading).await?;
         self.shared.ledger.put_manifest(&manifest.encode()).await?;
         let mut laws = Vec::new();
         for row in &manifest.body().laws {
-            let (outcome, registered) = match self.shared.election(&row.law_id) {
-                None => (LoadOutcome::Kept, 0),
+            let content = match manifest.is_supplement() {
+                true => roll_store::content(&self.shared.folder, &manifest.digest(), &row.law_id)?,
+                false => None,
+            };
+            let content = content.as_ref();
+            let (outcome, registered, changes) = match self.shared.election(&row.law_id) {
+                None => (LoadOutcome::Kept, 0, content.and_then(SupplementReport::planned)),
                 Some(cell) => {
+                    let before = match content {
+                        Some(RollContent::Supplement(changes)) => {
+                            Some(LiveBefore::new(changes, cell.chronicle().await.electorate()))
+                        }
+                        _ => None,
+                    };
                     let outcome = self.take_effect(&cell, &manifest).await?;
-                    (outcome, cell.committed().results.registered)
+                    let changes = match before.filter(|_| outcome == LoadOutcome::Loaded) {
+                        Some(before) => Some(before.compare(cell.chronicle().await.electorate())),
+                        None => None,
+                    };
+                    (outcome, cell.committed().results.registered, changes)
                 }
             };
             laws.push(LoadedLaw {
@@ -498,6 +533,7 @@ impl Node {
                 keys: row.registered,
                 outcome,
                 registered,
+                changes,
             });
         }
         let peppered = manifest.body().scheme == HashScheme::HmacSha256;
@@ -524,7 +560,8 @@ impl Node {
             self.record(&cell, vec![Act::Purge]).await?;
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
-        self.shared.folder.destroy_election_keys(law_id)?;
+        let law = law_id.clone();
+        self.on_files(move |folder| Ok(folder.destroy_election_keys(&law)?)).await?;
         cell.forget_secrets();
         Ok(batches)
     }
@@ -535,40 +572,75 @@ impl Node {
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
     }
 
-    /// One administrative call at a time on an election.
+    /// One administrative call at a time on an election, and none on one that is halted here.
     fn busy(
         &self,
         cell: &Arc<ElectionCell>,
     ) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
+        if let Some(reason) = cell.halted() {
+            return Err(halted(cell, reason));
+        }
         let busy = || AdminError::Busy { law_id: cell.law_id().clone() };
         Arc::clone(&cell.admin).try_lock_owned().map_err(|_| busy())
     }
 
     async fn record(&self, cell: &ElectionCell, acts: Vec<Act>) -> Result<(), AdminError> {
-        let (reply, recorded) = oneshot::channel();
-        cell.sealer
-            .send(SealerCommand::Record(acts, reply))
-            .await
-            .map_err(|_| AdminError::Stopping)?;
-        recorded.await.map_err(|_| AdminError::Stopping)?
+        self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
     }
 
-    /// The kept rolls that bring something to an election, each after its parent.
-    fn kept_rolls(&self, law_id: &LawId) -> Result<Vec<Manifest>, AdminError> {
-        let mut waiting = Vec::new();
-        for digest in self.shared.folder.rolls()? {
-            waiting.push(roll_store::manifest(&self.shared.folder, &digest)?);
+    /// Has the sealer of an election do something, and waits for what it says. A sealer that ends
+    /// meanwhile may have done it.
+    async fn ask_sealer(
+        &self,
+        cell: &ElectionCell,
+        command: impl FnOnce(oneshot::Sender<Result<(), AdminError>>) -> SealerCommand,
+    ) -> Result<(), AdminError> {
+        let (reply, done) = oneshot::channel();
+        if cell.sealer.send(command(reply)).await.is_err() {
+            let halted = cell.halted().map(|reason| halted(cell, reason));
+            return Err(halted.unwrap_or(AdminError::Stopping));
         }
-        let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
-        while let Some(next) = waiting.iter().position(|manifest| {
-            manifest.body().parent.is_none_or(|parent| placed.contains(&parent))
-        }) {
-            let manifest = waiting.remove(next);
-            placed.insert(manifest.digest());
-            ordered.push(manifest);
+        done.await.unwrap_or(Err(AdminError::OutcomeUnknown))
+    }
+
+    /// Works on files of the data folder, on a thread that may block: voters are waiting on the
+    /// others.
+    async fn on_files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&DataFolder) -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let shared = Arc::clone(&self.shared);
+        let done = tokio::task::spawn_blocking(move || work(&shared.folder)).await;
+        // It panicked, and how far it had come is not known.
+        done.unwrap_or(Err(AdminError::OutcomeUnknown))
+    }
+
+    /// Reads, checks and keeps a roll on a thread that may block, and gives it up when its files
+    /// take too long. No other roll is loaded before that thread has ended.
+    async fn keep_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+        loading: &Arc<tokio::sync::OwnedMutexGuard<()>>,
+    ) -> Result<Manifest, AdminError> {
+        let (source, pepper) = (folder.to_owned(), pepper.map(Path::to_owned));
+        let progress = Arc::new(LoadProgress::default());
+        let (reading, loading) = (Arc::clone(&progress), Arc::clone(loading));
+        let keep = self.on_files(move |folder| {
+            let kept = roll_store::keep(folder, &source, pepper.as_deref(), &reading);
+            drop(loading);
+            Ok(kept?)
+        });
+        let mut keep = std::pin::pin!(keep);
+        match tokio::time::timeout(LOAD_TIME, &mut keep).await {
+            Ok(kept) => kept,
+            Err(_) if progress.give_up() => Err(AdminError::TooLong {
+                what: "reading the files of the roll",
+                seconds: LOAD_TIME.as_secs(),
+            }),
+            // Read and checked: what is left is two names.
+            Err(_) => keep.await,
         }
-        ordered.retain(|manifest| manifest.law(law_id).is_some());
-        Ok(ordered)
     }
 
     /// Lets a kept roll take effect in an election, unless it has.
@@ -581,10 +653,14 @@ impl Node {
         if cell.chronicle().await.has_manifest(&digest) {
             return Ok(LoadOutcome::Unchanged);
         }
-        let Some(content) = roll_store::content(&self.shared.folder, &digest, cell.law_id())?
-        else {
-            return Ok(LoadOutcome::Unchanged);
-        };
+        let law_id = cell.law_id().clone();
+        let (content, hasher) = self
+            .on_files(move |folder| {
+                let content = roll_store::content(folder, &digest, &law_id)?;
+                Ok((content, roll_store::hasher(folder, &digest)?))
+            })
+            .await?;
+        let Some(content) = content else { return Ok(LoadOutcome::Unchanged) };
         let load = RollLoad {
             manifest: digest,
             parent: manifest.body().parent,
@@ -594,7 +670,6 @@ impl Node {
         };
         // What can fail is done before the log says that the roll took effect; the registry is a
         // hint, and asked again until it has it.
-        let hasher = roll_store::hasher(&self.shared.folder, &digest)?;
         let origin = RollOrigin::of(manifest);
         let electors = electors(&content);
         until_definite("the registry", || {
@@ -614,6 +689,29 @@ impl Node {
         })?;
         Ok(LoadOutcome::Loaded)
     }
+}
+
+/// The kept rolls that bring something to an election, each after its parent.
+fn kept_rolls(folder: &DataFolder, law_id: &LawId) -> Result<Vec<Manifest>, AdminError> {
+    let mut waiting = Vec::new();
+    for digest in folder.rolls()? {
+        waiting.push(roll_store::manifest(folder, &digest)?);
+    }
+    let (mut ordered, mut placed) = (Vec::new(), BTreeSet::new());
+    while let Some(next) = waiting
+        .iter()
+        .position(|manifest| manifest.body().parent.is_none_or(|parent| placed.contains(&parent)))
+    {
+        let manifest = waiting.remove(next);
+        placed.insert(manifest.digest());
+        ordered.push(manifest);
+    }
+    ordered.retain(|manifest| manifest.law(law_id).is_some());
+    Ok(ordered)
+}
+
+fn halted(cell: &ElectionCell, reason: &str) -> AdminError {
+    AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
 }
 
 /// Credentials that are added.

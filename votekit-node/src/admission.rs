@@ -1,17 +1,16 @@
-//! What is let in to be stored: so many votes a second, and of credentials that nobody holds only a
-//! few.
+//! Which votes are stored: a number a second, and of those with a wrong code only a few.
 //!
 //! ```text
-//! votes a second used up?  429, whatever the credential      (looked at, not taken: what is refused below uses up nothing)
-//! credential in no roll?   counts against its prefix and NAS; beyond a small budget 429, nothing stored, nothing logged, until the storm is over
-//! credential used already? beyond a few a minute 429 and nothing stored; the request that used it may come again as often as it likes
-//! else                     one vote is taken from the second
+//! rate spent?         429, whatever the credential; what is refused below uses up nothing of it
+//! unknown, revoked?   counts against its pair of prefix and NAS; beyond a small budget 429, nothing
+//!                     stored, nothing logged
+//! used already?       beyond a few a minute 429 and nothing stored; the request that used it is
+//!                     answered before all this
+//! else                one vote is taken from the rate
 //! ```
 //!
-//! Load shedding only: the log decides. Within the budget a mistyped code gets its 202 and its
-//! entry as ever; a credential that the registry knows is never refused by the budget. Who is
-//! refused by it hears at once what the status of the request would have said a little later, and
-//! it costs as much of the back-off.
+//! Load shedding only: the log decides. Asked last, when nothing else could refuse the vote: what a
+//! wrong code is answered must not depend on anything that a correct vote changes.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -24,14 +23,12 @@ use crate::engine::{Expectation, Mark, Registry};
 use crate::metrics;
 use crate::node::SubmitError;
 use crate::rate_limit::{KeyedRateLimit, RateLimit};
-use crate::throttle::{Origin, Throttle};
+use crate::throttle::{Throttle, Turn};
 
 /// The admission of one process. Shared by all tasks.
 #[derive(Debug)]
 pub(crate) struct Admission {
     votes: RateLimit,
-    /// `None`: whatever comes is stored.
-    guesses: Option<RateLimit>,
     /// Votes of each credential after the one that used it.
     duplicates: KeyedRateLimit<RegistryKey>,
     start: Instant,
@@ -39,11 +36,8 @@ pub(crate) struct Admission {
     told_s: AtomicU64,
 }
 
-/// For so long after a storm wrong credentials are refused.
-const GUESSES_OWED_MAX: Duration = Duration::from_secs(20);
-
-/// Duplicates that one credential may send at once, and a minute: somebody in doubt tries again,
-/// and hears what became of it.
+/// Duplicates that one credential may send at once, and a minute: a voter in doubt tries again, and
+/// learns what became of the first vote.
 const DUPLICATES_BURST: u32 = 10;
 const DUPLICATES_PER_MINUTE: u32 = 1;
 
@@ -56,9 +50,6 @@ impl Admission {
         let throttle = &config.throttle;
         Self {
             votes: RateLimit::new(config.rate_limit_per_second, config.rate_limit_per_second),
-            guesses: throttle
-                .enabled
-                .then(|| RateLimit::new(throttle.guesses_per_second, throttle.guesses_burst)),
             duplicates: KeyedRateLimit::per_minute(
                 if throttle.enabled { DUPLICATES_PER_MINUTE } else { 0 },
                 DUPLICATES_BURST,
@@ -81,49 +72,62 @@ impl Admission {
         self.duplicates.forget_quiet();
     }
 
-    /// Lets a vote in. Gives back its origin if the label is still to tell whether its credential
-    /// is right; `None` when that was seen here.
+    /// Admits a vote. Gives back its turn if the label is still to say whether its code is right;
+    /// `None` when that was seen here.
     ///
     /// # Errors
-    /// [`SubmitError::RateLimited`], [`SubmitError::Guess`], [`SubmitError::TooManyDuplicates`]:
-    /// the vote must not be stored.
+    /// [`SubmitError::RateLimited`], [`SubmitError::NotRecognised`],
+    /// [`SubmitError::TooManyDuplicates`]: the vote must not be stored.
     pub(crate) fn admit(
         &self,
-        origin: Origin,
+        turn: Turn,
         throttle: &Throttle,
         registry: &dyn Registry,
         (law_id, mark): (&LawId, &Mark),
-    ) -> Result<Option<Origin>, SubmitError> {
-        let now = Instant::now();
-        let limited = |retry_after| SubmitError::RateLimited { retry_after };
-        // Before the credential is looked at: else a spent second would tell the one who asks
-        // without voting whether a credential is good.
-        self.votes.check(now).map_err(limited)?;
-        let mut origin = Some(origin);
-        let expected = registry.glance(law_id, mark);
-        if let Some(guesses) = &self.guesses
-            && let Some(Expectation::Unknown | Expectation::Revoked) = expected
-            && let Some(wrong) = origin.take()
-        {
-            // At once, so that guesses in parallel are counted before the next one is looked at.
-            throttle.wrong(&wrong, now);
-            // Refused ones use the budget up too, for some time to come: a storm adds its burst to
-            // the log, and then nothing for as long as it lasts.
-            let wait = guesses.pace(now, GUESSES_OWED_MAX);
-            if wait > Duration::ZERO {
-                metrics::vote_refused(metrics::Refusal::Guess);
-                self.tell(now);
-                return Err(SubmitError::Guess { retry_after: wait });
+        now: Instant,
+    ) -> Result<Option<Turn>, SubmitError> {
+        // Before the credential is looked at: else a spent second would answer a guesser who does
+        // not vote whether a credential is good.
+        self.check_rate(now)?;
+        let unjudged = match registry.glance(law_id, mark) {
+            None => Some(turn),
+            Some(Expectation::Accepted) => None,
+            Some(Expectation::Duplicate { .. }) => {
+                self.duplicates.take(&mark.key).map_err(|retry_after| {
+                    metrics::vote_refused(metrics::Refusal::Duplicates);
+                    SubmitError::TooManyDuplicates { retry_after }
+                })?;
+                None
             }
-        }
-        if let Some(Expectation::Duplicate { .. }) = expected {
-            self.duplicates.take(&mark.key).map_err(|retry_after| {
-                metrics::vote_refused(metrics::Refusal::Duplicates);
-                SubmitError::TooManyDuplicates { retry_after }
-            })?;
-        }
-        self.votes.take(now).map_err(limited)?;
-        Ok(origin)
+            Some(Expectation::Unknown | Expectation::Revoked) => {
+                let origin = turn.origin();
+                turn.wrong();
+                throttle.store_wrong(&origin, now).map_err(|retry_after| {
+                    metrics::vote_refused(metrics::Refusal::NotRecognised);
+                    self.tell(now);
+                    SubmitError::NotRecognised { retry_after }
+                })?;
+                None
+            }
+        };
+        self.take_rate(now)?;
+        Ok(unjudged)
+    }
+
+    /// Admits a vote without a look at its credential.
+    ///
+    /// # Errors
+    /// [`SubmitError::RateLimited`].
+    pub(crate) fn admit_unseen(&self, now: Instant) -> Result<(), SubmitError> {
+        self.take_rate(now)
+    }
+
+    fn check_rate(&self, now: Instant) -> Result<(), SubmitError> {
+        self.votes.check(now).map_err(rate_limited)
+    }
+
+    fn take_rate(&self, now: Instant) -> Result<(), SubmitError> {
+        self.votes.take(now).map_err(rate_limited)
     }
 
     fn tell(&self, now: Instant) {
@@ -136,8 +140,13 @@ impl Admission {
                 .is_ok()
         {
             tracing::warn!(
-                "wrong credentials come faster than their budget: further ones are refused and not stored"
+                "wrong codes come faster than their budget: further ones are refused and not stored"
             );
         }
     }
+}
+
+fn rate_limited(retry_after: Duration) -> SubmitError {
+    metrics::vote_refused(metrics::Refusal::Rate);
+    SubmitError::RateLimited { retry_after }
 }

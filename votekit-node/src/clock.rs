@@ -1,11 +1,124 @@
-//! The wall clock of this machine.
+//! The wall clock of this machine, and what is made of it when it steps back.
+//!
+//! Times are plain numbers here, all in one unit: the log may count by another than the machine.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use votekit_core::instant::UnixMillis;
+
+/// How far the wall clock may stand before the floor and still be held there, in milliseconds.
+pub(crate) const HELD_MAX_MILLIS: u64 = 10_000;
 
 /// Now; the beginning of 1970 where the clock says something earlier.
 pub(crate) fn now() -> UnixMillis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The wall clock stands further before the floor than can be held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stepped {
+    /// How far.
+    pub(crate) by: u64,
+}
+
+/// A clock that does not go below a floor: the latest time that was sealed or given out. Small
+/// steps back of the wall clock are held at the floor; a larger one is reported.
+#[derive(Debug)]
+pub(crate) struct HeldClock {
+    floor: AtomicU64,
+    held_max: u64,
+}
+
+impl HeldClock {
+    /// A clock that is held for this long at the most.
+    pub(crate) const fn new(floor: u64, held_max: u64) -> Self {
+        Self { floor: AtomicU64::new(floor), held_max }
+    }
+
+    /// This time was sealed or given out: no later reading is below it.
+    pub(crate) fn raise(&self, time: u64) {
+        self.floor.fetch_max(time, Ordering::Relaxed);
+    }
+
+    /// The latest time that was sealed or given out.
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// The time to go by while the wall clock says `wall`.
+    pub(crate) fn read(&self, wall: u64) -> Result<u64, Stepped> {
+        let floor = self.floor();
+        match floor.saturating_sub(wall) {
+            0 => Ok(wall),
+            by if by <= self.held_max => Ok(floor),
+            by => Err(Stepped { by }),
+        }
+    }
+}
+
+/// Planned closing times that have passed. One that has passed stays passed, whatever the clock
+/// says later.
+#[derive(Debug, Default)]
+pub(crate) struct PassedCloses(AtomicU64);
+
+impl PassedCloses {
+    /// Remembers a closing time if it has come by now, and says whether it has ever come.
+    pub(crate) fn has_come(&self, closes: u64, now: u64) -> bool {
+        if now >= closes {
+            self.0.fetch_max(closes, Ordering::Relaxed);
+        }
+        closes <= self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_small_step_is_held_and_a_large_one_is_reported() {
+        let clock = HeldClock::new(0, 10);
+        assert_eq!(clock.read(100), Ok(100));
+        clock.raise(100);
+        assert_eq!(clock.read(101), Ok(101));
+        assert_eq!(clock.read(90), Ok(100), "held");
+        assert_eq!(clock.read(89), Err(Stepped { by: 11 }));
+        clock.raise(50);
+        assert_eq!(clock.read(95), Ok(100), "the floor never sinks");
+        assert_eq!(clock.read(200), Ok(200), "a reading alone raises nothing");
+        assert_eq!(clock.read(100), Ok(100));
+    }
+
+    #[test]
+    fn a_close_that_has_passed_stays_passed_and_a_later_one_does_not() {
+        let passed = PassedCloses::default();
+        assert!(!passed.has_come(100, 99));
+        assert!(passed.has_come(100, 100));
+        assert!(passed.has_come(100, 5), "the clock stepped back");
+        assert!(!passed.has_come(101, 5), "another plan");
+    }
+
+    proptest! {
+        /// Whatever the wall clock does, times that are given out and raised never decrease, and no
+        /// time lies further ahead of the wall clock than it is held.
+        #[test]
+        fn times_given_out_never_decrease(walls in proptest::collection::vec(0_u64..1000, 1..50)) {
+            let clock = HeldClock::new(0, 10);
+            let mut last = 0;
+            for wall in walls {
+                match clock.read(wall) {
+                    Ok(time) => {
+                        prop_assert!(time >= last && time >= wall && time - wall <= 10);
+                        clock.raise(time);
+                        last = time;
+                    }
+                    Err(Stepped { by }) => prop_assert_eq!(wall + by, last),
+                }
+            }
+        }
+    }
 }

@@ -40,9 +40,10 @@ impl Sealer {
         }
         let (reply, finished) = oneshot::channel();
         if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
-            return Err(AdminError::Stopping);
+            return Err(AdminError::OutcomeUnknown);
         }
-        finished.await.map_err(|_| AdminError::Stopping)??;
+        // Whatever becomes of it, the closing is recorded.
+        finished.await.map_err(|_| AdminError::OutcomeUnknown)??;
         self.complete(PATIENCE).await
     }
 
@@ -77,7 +78,7 @@ impl Sealer {
             latest.0 += millis(lease::LENGTH) + millis(CLOCK_MARGIN);
         }
         let committed = self.cell.committed().results.updated_at;
-        let closes = latest.minutes().max(self.cell.latest_stamp()).max(committed).next();
+        let closes = latest.minutes().max(self.cell.latest_stamp().minutes()).max(committed).next();
         Ok((closes, not_after))
     }
 

@@ -38,8 +38,14 @@ pub struct Config {
     /// Votes that one address prefix (an IPv4 address, an IPv6 /64) may send a second; 0 lifts the
     /// limit. Unless given it is a fifth of the above.
     pub rate_limit_per_address_per_second: Option<u32>,
-    /// Votes refused with 429 a second: beyond that a refusal waits for its turn, a second at the
-    /// most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
+    /// Requests to read (everything but votes) that one address prefix may send a second; 0 lifts
+    /// the limit.
+    pub read_limit_per_address_per_second: u32,
+    /// Whether shares are counted by the networks around an address too when it is a loopback
+    /// address.
+    pub loopback_wide_shares: bool,
+    /// Requests refused with 429 a second: beyond that a refusal waits for its turn, a second at
+    /// the most, and its connection with it. So a flood costs no more than this. 0 lifts the limit.
     pub refusals_per_second: u32,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
@@ -47,11 +53,17 @@ pub struct Config {
     pub request_timeout_seconds: u64,
     /// How long the headers of a request may take to arrive, in seconds.
     pub header_timeout_seconds: u64,
-    /// Connections held at once. At the cap the longest idle are closed first.
+    /// Connections held at once. At the cap the longest idle, and those that were just answered,
+    /// make room for new ones.
     pub connections_max: usize,
     /// Connections held at once from one address prefix; 0 lifts the limit. Those from a proxy are
     /// not counted.
     pub connections_per_address_max: usize,
+    /// The longest life of a connection, in seconds; its last request is still answered. 0 lifts
+    /// the limit.
+    pub connection_seconds_max: u64,
+    /// Requests answered on one connection; 0 lifts the limit.
+    pub connection_requests_max: u32,
     /// Votes waiting for their batch, an election; beyond that voters are asked to come back.
     pub queue_votes_max: usize,
     /// Votes in one batch at the most.
@@ -63,7 +75,7 @@ pub struct Config {
     pub replay: bool,
     /// Whether what a start took from a snapshot is held against the whole log afterwards.
     pub scrub: bool,
-    /// The back-off on wrong credentials.
+    /// The throttle on wrong codes.
     pub throttle: ThrottleConfig,
     /// What this node is called among those that share its data folder. Without a name it is alone
     /// in it.
@@ -138,12 +150,16 @@ impl Default for Config {
             admin_beyond_loopback: false,
             rate_limit_per_second: 1000,
             rate_limit_per_address_per_second: None,
+            read_limit_per_address_per_second: 1000,
+            loopback_wide_shares: false,
             refusals_per_second: 5000,
             body_bytes_max: 16 * 1024,
             request_timeout_seconds: 35,
             header_timeout_seconds: 10,
             connections_max: 10_000,
             connections_per_address_max: 1000,
+            connection_seconds_max: 60,
+            connection_requests_max: 1000,
             queue_votes_max: 65_536,
             batch_votes_max: 4096,
             snapshot_leaves: 131_072,
@@ -214,6 +230,14 @@ pub enum ConfigError {
     /// A node without a role does nothing.
     #[error("roles must name at least one of ingest, validate and seal")]
     NoRole,
+    /// There is no such level of log lines.
+    #[error(
+        "log_level = \"{level}\" is not a level: it is one of error, warn, info, debug and trace"
+    )]
+    LogLevel {
+        /// What was given.
+        level: String,
+    },
     /// A limit is zero.
     #[error("{name} must be at least 1")]
     Zero {
@@ -282,6 +306,9 @@ impl Config {
                 return Err(ConfigError::InternalBeyondLoopback { setting, address });
             }
         }
+        if crate::logging::check_log_level(&self.log_level).is_err() {
+            return Err(ConfigError::LogLevel { level: self.log_level.clone() });
+        }
         for (name, value) in [
             ("body_bytes_max", self.body_bytes_max),
             ("connections_max", self.connections_max),
@@ -321,6 +348,13 @@ impl Config {
     pub fn rate_limit_per_address(&self) -> u32 {
         let share = || self.rate_limit_per_second.div_ceil(5);
         self.rate_limit_per_address_per_second.unwrap_or_else(share)
+    }
+
+    /// Whether an address counts by itself alone, not by the networks around it: voters on this
+    /// machine are tests, and several of its addresses stand for several voters.
+    #[must_use]
+    pub fn counts_alone(&self, address: IpAddr) -> bool {
+        address.to_canonical().is_loopback() && !self.loopback_wide_shares
     }
 
     /// How long a request may take.

@@ -161,6 +161,33 @@ impl DataFolder {
         Ok(folder)
     }
 
+    /// Whether a node could hold this folder now, changing nothing in it. A folder that is not there
+    /// can be made where its parent can be written.
+    ///
+    /// # Errors
+    /// [`FolderError`], among others when another process holds it.
+    pub fn check_usable(path: &Path, name: Option<&NodeName>) -> Result<(), FolderError> {
+        use rustix::fs::Access;
+        let nearest = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+        rustix::fs::access(nearest, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|error| FolderError::Io { path: nearest.to_owned(), source: error.into() })?;
+        if !path.join("votekit.toml").exists() {
+            return Ok(());
+        }
+        identity(path, None)?;
+        match name {
+            None => lock(path, FlockOperation::NonBlockingLockExclusive).map(|_| ()),
+            Some(name) => {
+                lock(path, FlockOperation::NonBlockingLockShared)?;
+                let own = path.join("nodes").join(name.as_str());
+                if own.is_dir() {
+                    lock(&own, FlockOperation::NonBlockingLockExclusive)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Looks into a folder that is there, without holding it: another process may be using it.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 //! tasks.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
@@ -12,7 +12,7 @@ use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
 use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
-use votekit_core::instant::{UnixMinutes, UnixSeconds};
+use votekit_core::instant::{UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::log::checkpoint::{
     Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
 };
@@ -21,13 +21,16 @@ use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 use votekit_core::results::Results;
 
+use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::data_folder::{DataFolder, FolderError};
 use crate::engine::{Head, StagingId};
 use crate::intake::Submission;
 use crate::lease::Lease;
+use crate::memory::stack_used;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
+use crate::write_health::WriteHealth;
 
 /// One election on this node.
 pub(crate) struct ElectionCell {
@@ -40,9 +43,14 @@ pub(crate) struct ElectionCell {
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
+    /// Whether what the intake publishes is stored.
+    pub(crate) writes: WriteHealth,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
-    /// The latest minute that a vote was stamped with.
-    latest_stamp: AtomicU64,
+    /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
+    pub(crate) clock: HeldClock,
+    passed_closes: PassedCloses,
+    /// Why this node does nothing more for this election, if a fault halted it.
+    halted: OnceLock<String>,
     /// The epoch in use, and the right to answer voters in it.
     lease: Mutex<Option<Lease>>,
     /// Whether the intake was asked to end its epoch, since another node closes the election.
@@ -66,12 +74,14 @@ pub(crate) struct ElectionSecrets {
 impl ElectionSecrets {
     /// Those of an election that exists; `None` once they have been destroyed.
     pub(crate) fn read(folder: &DataFolder, law_id: &LawId) -> Result<Option<Self>, NodeError> {
+        stack_used();
         let keys = folder.ballot_key(law_id)?.zip(folder.request_key(law_id)?);
         Ok(keys.map(|(ballot_key, request_key)| Self { ballot_key, request_key }))
     }
 
     /// Those of a new election.
     pub(crate) fn make(folder: &DataFolder, law_id: &LawId) -> Result<Self, FolderError> {
+        stack_used();
         Ok(Self {
             ballot_key: folder.make_ballot_key(law_id)?,
             request_key: folder.make_request_key(law_id)?,
@@ -175,6 +185,7 @@ pub(crate) struct CellParts {
 
 impl ElectionCell {
     pub(crate) fn new(parts: CellParts) -> Self {
+        let floor = parts.committed.results.updated_at.start().millis().0;
         Self {
             definition: parts.chronicle.definition().clone(),
             secrets: RwLock::new(parts.secrets),
@@ -183,8 +194,11 @@ impl ElectionCell {
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
+            writes: WriteHealth::default(),
             sealer: parts.sealer,
-            latest_stamp: AtomicU64::new(0),
+            clock: HeldClock::new(floor, HELD_MAX_MILLIS),
+            passed_closes: PassedCloses::default(),
+            halted: OnceLock::new(),
             lease: Mutex::default(),
             finishing: AtomicBool::new(false),
             staged_at_start: parts.staged_at_start,
@@ -198,12 +212,31 @@ impl ElectionCell {
         &self.definition.law_id
     }
 
-    pub(crate) fn note_stamp(&self, received: UnixMinutes) {
-        self.latest_stamp.fetch_max(received.0, Ordering::Relaxed);
+    /// A vote was stamped with this time.
+    pub(crate) fn note_stamp(&self, received: UnixMillis) {
+        self.clock.raise(received.0);
     }
 
-    pub(crate) fn latest_stamp(&self) -> UnixMinutes {
-        UnixMinutes(self.latest_stamp.load(Ordering::Relaxed))
+    /// The latest stamp that was given out, or the time of the last block.
+    pub(crate) fn latest_stamp(&self) -> UnixMillis {
+        UnixMillis(self.clock.floor())
+    }
+
+    /// Whether the planned close has ever come: by this clock, or by the log's own times. A clock
+    /// that steps back opens nothing again.
+    pub(crate) fn planned_close_has_passed(&self, committed: &Committed, wall: UnixMillis) -> bool {
+        let now = wall.0.max(self.clock.floor());
+        committed.closes.is_some_and(|closes| self.passed_closes.has_come(closes.start().millis().0, now))
+    }
+
+    /// Halts the election on this node. Says whether it was not halted before.
+    pub(crate) fn halt(&self, reason: &str) -> bool {
+        self.halted.set(reason.to_owned()).is_ok()
+    }
+
+    /// Why the election is halted on this node, if it is.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.get().map(String::as_str)
     }
 
     pub(crate) fn committed(&self) -> Arc<Committed> {
@@ -211,6 +244,7 @@ impl ElectionCell {
     }
 
     pub(crate) fn set_committed(&self, committed: Committed) {
+        self.clock.raise(committed.results.updated_at.start().millis().0);
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
     }
 
@@ -230,6 +264,7 @@ impl ElectionCell {
     }
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.ballot_key.clone())
     }
@@ -241,12 +276,19 @@ impl ElectionCell {
         choice: ChoiceIndex,
         key: &[u8],
     ) -> Option<RequestId> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.request_id(hash, choice, key))
     }
 
+    /// Whether a request is decided in the log.
+    pub(crate) async fn has_decided(&self, request: &RequestId) -> bool {
+        self.chronicle().await.fold().requests().contains(request)
+    }
+
     /// The token that shows that its holder sent a request.
     pub(crate) fn voter_token(&self, request: &RequestId) -> Option<VoterToken> {
+        stack_used();
         let secrets = self.secrets.read().unwrap_or_else(PoisonError::into_inner);
         secrets.as_ref().map(|secrets| secrets.request_key.voter_token(request))
     }

@@ -27,7 +27,7 @@ pub(crate) async fn run(
 ) {
     for epoch in epochs {
         if let Err(error) = end(&shared, &cell, &node_key, epoch).await {
-            return shared.fail(&error);
+            return shared.fail_election(&cell, &error);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! decision, a receipt or a result, and any that may seal goes on where the leader stopped.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
@@ -100,7 +99,7 @@ impl Sealer {
             batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
         }
         let requests = batch.envelopes().map(|envelope| envelope.request);
-        validation::tell(&self.shared, requests.zip(labels.iter().copied()), Instant::now());
+        validation::tell(&self.shared, requests.zip(labels.iter().copied()));
     }
 
     async fn come_up_to(&mut self, head: Head) -> Result<(), EngineError> {

@@ -12,12 +12,15 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 use votekit_core::instant::UnixMinutes;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{Conflict, EngineError, NoLease};
 use crate::lease;
+use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::Shared;
+use crate::pending::Stored;
 use crate::random::SystemRandom;
 use crate::retry::Backoff;
 
@@ -33,7 +36,9 @@ pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 /// What goes into an election's intake.
 pub(crate) enum Submission {
     /// A vote, and where to say that it is durable.
-    Vote(Envelope, oneshot::Sender<Result<(), IntakeError>>),
+    ///
+    /// Boxed: a channel reuses its blocks without a free, and so would keep choices beside hashes.
+    Vote(Box<Zeroizing<Envelope>>, Voter),
     /// Everything before this is to be published, then the epoch ends: no vote is taken any more.
     Finish(oneshot::Sender<Result<(), EngineError>>),
 }
@@ -66,7 +71,14 @@ pub(crate) struct Intake {
     ended: bool,
 }
 
-type Voter = oneshot::Sender<Result<(), IntakeError>>;
+type Voter = oneshot::Sender<Stored>;
+
+/// Empties the list of a batch. It is used for the next batch too, so the choices in it are
+/// overwritten first.
+fn forget(envelopes: &mut Vec<Envelope>) {
+    envelopes.iter_mut().for_each(Zeroize::zeroize);
+    envelopes.clear();
+}
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
@@ -122,16 +134,14 @@ impl Intake {
     ) -> Option<oneshot::Sender<Result<(), EngineError>>> {
         match submission {
             Submission::Vote(envelope, voter) if self.finished => {
-                self.shared.pending.withdraw(&envelope.request);
-                let _ = voter.send(Err(IntakeError::Finished));
+                self.answer(&envelope, voter, &Err(IntakeError::Finished));
             }
             Submission::Vote(mut envelope, voter) => {
                 if !self.stamp_in_order(&mut envelope) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Finished));
+                    self.answer(&envelope, voter, &Err(IntakeError::Finished));
                     return None;
                 }
-                envelopes.push(envelope);
+                envelopes.push(**envelope);
                 voters.push(voter);
             }
             Submission::Finish(reply) => return Some(reply),
@@ -154,46 +164,48 @@ impl Intake {
 
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {
         let published = match self.seal(envelopes, false).await {
-            Ok(batch) => self.publish(&batch, voters).await,
+            Ok(batch) => self.publish(&batch, envelopes, voters).await,
             Err(error @ EngineError::Conflict(Conflict::NoLease { .. })) => Err(error),
             // Whatever became of the lease or the epoch that was asked for: no vote was published.
             Err(error) => {
                 Err(EngineError::Unavailable { engine: "the ledger", reason: error.to_string() })
             }
         };
-        // What is confirmed counts; but without a lease nobody may be told so, since the close may
-        // have passed meanwhile.
-        if published.is_ok() && self.cell.lease().is_none_or(|lease| !lease.lasts()) {
-            voters.drain(..).for_each(|voter| drop(voter.send(Err(IntakeError::OutcomeUnknown))));
-        }
-        match published {
+        let outcome = match published {
+            // What is confirmed counts; but without a lease nobody may be told so, since the close
+            // may have passed meanwhile.
             Ok(()) => {
+                self.cell.writes.record_success();
                 metrics::submitted(envelopes.len() as u64);
-                for voter in voters.drain(..) {
-                    let _ = voter.send(Ok(()));
-                }
+                let answered = self.cell.lease().is_some_and(|lease| lease.lasts());
+                if answered { Ok(()) } else { Err(IntakeError::OutcomeUnknown) }
             }
             Err(error @ EngineError::Unavailable { .. }) => {
-                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Unavailable(error.clone())));
-                }
+                self.cell.writes.record_failure();
+                Err(IntakeError::Unavailable(error))
             }
-            Err(EngineError::Conflict(Conflict::NoLease { .. })) => {
-                for (envelope, voter) in envelopes.iter().zip(voters.drain(..)) {
-                    self.shared.pending.withdraw(&envelope.request);
-                    let _ = voter.send(Err(IntakeError::Finished));
-                }
-            }
+            Err(EngineError::Conflict(Conflict::NoLease { .. })) => Err(IntakeError::Finished),
             // The node stops, and what the disk holds is known only after the restart: nobody may
             // be told that nothing was stored.
-            Err(_) => {
-                for voter in voters.drain(..) {
-                    let _ = voter.send(Err(IntakeError::OutcomeUnknown));
-                }
-            }
+            Err(_) => Err(IntakeError::OutcomeUnknown),
+        };
+        self.answer_all(envelopes, voters, &outcome);
+        forget(envelopes);
+    }
+
+    /// Answers the voters of a batch; those who were answered before are no longer among them.
+    fn answer_all(&self, envelopes: &[Envelope], voters: &mut Vec<Voter>, stored: &Stored) {
+        for envelope in envelopes {
+            self.shared.pending.record_stored(&envelope.request, stored);
         }
-        envelopes.clear();
+        for voter in voters.drain(..) {
+            // It may have gone away.
+            let _ = voter.send(stored.clone());
+        }
+    }
+
+    fn answer(&self, envelope: &Envelope, voter: Voter, stored: &Stored) {
+        self.answer_all(std::slice::from_ref(envelope), &mut vec![voter], stored);
     }
 
     /// The epoch to publish in, with a lease that lasts.
@@ -244,6 +256,7 @@ impl Intake {
             confirmed_through: self.confirmed,
             last,
         };
+        stack_used();
         Batch::seal(
             header,
             envelopes,
@@ -264,6 +277,7 @@ impl Intake {
     async fn publish(
         &mut self,
         batch: &Arc<Batch>,
+        envelopes: &[Envelope],
         voters: &mut Vec<Voter>,
     ) -> Result<(), EngineError> {
         let mut backoff = Backoff::new();
@@ -272,15 +286,18 @@ impl Intake {
             match self.shared.ballot_box.publish(batch).await {
                 Ok(()) => {
                     self.confirmed = batch.number().sequence;
+                    // Not which batch: with its time it would date votes more finely than the log.
+                    tracing::debug!(votes = batch.count(), "a batch is durable");
                     return Ok(());
                 }
                 Err(
                     error @ (EngineError::Fatal { .. }
+                    | EngineError::Panicked { .. }
                     | EngineError::Conflict(_)
                     | EngineError::Corrupt { .. }),
                 ) => {
                     tracing::error!(batch = %batch.number(), %error, "a batch could not be published");
-                    self.shared.fail(&error);
+                    self.shared.fail_election(&self.cell, &error);
                     return Err(error);
                 }
                 Err(error @ EngineError::Unavailable { .. }) if !unknown => return Err(error),
@@ -289,9 +306,7 @@ impl Intake {
                         tracing::warn!(batch = %batch.number(), %error, "the outcome of a batch is unknown: publishing it again");
                     }
                     unknown = true;
-                    for voter in voters.drain(..) {
-                        let _ = voter.send(Err(IntakeError::OutcomeUnknown));
-                    }
+                    self.answer_all(envelopes, voters, &Err(IntakeError::OutcomeUnknown));
                     backoff.pause().await;
                 }
             }
@@ -305,8 +320,47 @@ impl Intake {
         }
         // What is refused now is tried again when the close is asked for again.
         let batch = self.seal(&[], true).await?;
-        self.publish(&batch, &mut Vec::new()).await?;
+        self.publish(&batch, &[], &mut Vec::new()).await?;
         self.ended = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::FileExt as _;
+
+    use votekit_core::ballot::ChoiceIndex;
+    use votekit_core::credential::CredentialHash;
+    use votekit_core::id::RequestId;
+    use votekit_core::instant::UnixMillis;
+
+    use super::*;
+
+    /// How often a choice stands in the memory of a list: read as another process would, since a
+    /// cleared list gives nothing out.
+    fn choices_left(envelopes: &Vec<Envelope>, choice: ChoiceIndex) -> usize {
+        let mut bytes = vec![0; envelopes.capacity() * size_of::<Envelope>()];
+        let memory = File::open("/proc/self/mem").expect("the memory of this process");
+        let address = envelopes.as_ptr().addr() as u64;
+        memory.read_exact_at(&mut bytes, address).expect("the list is mapped");
+        bytes.windows(2).filter(|pair| **pair == choice.0.to_ne_bytes()).count()
+    }
+
+    #[test]
+    fn a_list_that_is_used_again_keeps_no_choice() {
+        let choice = ChoiceIndex(0xb7c9);
+        let envelope = |number: u8| Envelope {
+            request: RequestId::from_bytes([number; 16]),
+            hash: CredentialHash::from_bytes([number; 32]),
+            received: UnixMillis(0),
+            choice,
+        };
+        let mut envelopes: Vec<Envelope> = (0..100).map(envelope).collect();
+        assert_eq!(choices_left(&envelopes, choice), 100);
+        forget(&mut envelopes);
+        assert!(envelopes.is_empty());
+        assert_eq!(choices_left(&envelopes, choice), 0);
     }
 }

@@ -18,33 +18,42 @@ pub mod data_folder;
 pub mod engine;
 #[cfg(feature = "services")]
 pub mod log_electors;
+pub mod memory;
 pub mod node;
 pub mod node_name;
 
+mod address_prefix;
 mod administration;
 mod admission;
 mod clock;
 mod closing;
 mod election_cell;
 mod epoch_end;
+mod essential;
 mod following;
 mod inbox;
 mod intake;
 mod leadership;
 mod lease;
+mod logging;
+mod log_summary;
 mod pending;
 mod random;
 mod rate_limit;
 mod reading;
 mod recovery;
+mod regular_file;
 mod retry;
 mod roll_store;
 mod scrubbing;
 mod sealing;
 mod snapshots;
 mod staging;
+mod supplement_report;
 mod validation;
 mod view;
+mod watch;
+mod write_health;
 
 pub mod http;
 pub mod metrics;
@@ -58,4 +67,5 @@ pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
 pub use roll_store::{CheckedRoll, RollError};
+pub use supplement_report::SupplementReport;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

@@ -1,5 +1,7 @@
 //! What the node counts and measures, as Prometheus text.
 //!
+//! Long because each metric is listed three times: its call, its handle, its description.
+//!
 //! Intake, validation and sealing call the functions here once a batch, never once a vote; the
 //! handles behind them are made once, so that a call is a few atomic operations and allocates
 //! nothing. What can be read from the node when somebody asks (queue depth, heights, published
@@ -7,6 +9,8 @@
 //!
 //! The recorder is this process's own, not the global one of the `metrics` crate: whoever embeds
 //! the node keeps the global one for himself.
+//!
+//! Long because each metric is declared, registered, described and counted here.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -108,14 +112,14 @@ impl Drop for OpenCommit {
 /// Why a vote was refused before it was stored: the `reason` label of `votes_refused_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Its prefix or its NAS is in back-off.
+    /// Its pair of prefix and NAS is in back-off.
     BackOff,
     /// Its address sends more than its share.
     AddressShare,
     /// More votes a second than this node takes.
     Rate,
     /// No roll holds its credential, and the budget for such votes is used up.
-    Guess,
+    NotRecognised,
     /// Its credential was used, and sends duplicates faster than they are stored.
     Duplicates,
 }
@@ -127,10 +131,24 @@ pub(crate) fn vote_refused(reason: Refusal) {
         Refusal::BackOff => &meters.refused_back_off,
         Refusal::AddressShare => &meters.refused_address_share,
         Refusal::Rate => &meters.refused_rate,
-        Refusal::Guess => &meters.refused_guess,
+        Refusal::NotRecognised => &meters.refused_not_recognised,
         Refusal::Duplicates => &meters.refused_duplicates,
     };
     counter.increment(1);
+}
+
+/// A vote had a wrong code: the one of this number for its NAS, as far as is remembered.
+pub(crate) fn wrong_code(number: u32) {
+    let band = WRONG_BANDS.iter().position(|(from, _)| number >= *from).unwrap_or(0);
+    METERS.wrong_codes[band].increment(1);
+}
+
+/// Bands of that number: the least in each, and its label.
+const WRONG_BANDS: [(u32, &str); 4] = [(21, "21+"), (6, "6-20"), (2, "2-5"), (0, "1")];
+
+/// A request to read was over the share of its address.
+pub(crate) fn read_refused() {
+    METERS.reads_refused.increment(1);
 }
 
 /// A connection was over the share of its address, and closed at once.
@@ -141,6 +159,11 @@ pub(crate) fn connection_refused() {
 /// An idle connection was closed to make room for a new one.
 pub(crate) fn connection_dismissed() {
     METERS.connections_dismissed.increment(1);
+}
+
+/// A connection that was answered made room for a new one.
+pub(crate) fn connection_yielded() {
+    METERS.connections_yielded.increment(1);
 }
 
 /// A snapshot was written.
@@ -156,6 +179,16 @@ pub fn snapshot_refused() {
 /// So many leaves more were held against the log after the start.
 pub fn scrubbed(leaves: u64) {
     METERS.scrubbed.increment(leaves);
+}
+
+/// A log line could not be written.
+pub(crate) fn log_line_dropped() {
+    METERS.log_lines_dropped.increment(1);
+}
+
+/// A group of writes was not stored by the embedded ledger.
+pub(crate) fn writes_failed() {
+    METERS.writes_failed.increment(1);
 }
 
 /// Whether this node leads: it seals.
@@ -306,14 +339,19 @@ struct Meters {
     leading: Gauge,
     connections_refused: Counter,
     connections_dismissed: Counter,
+    connections_yielded: Counter,
+    wrong_codes: [Counter; WRONG_BANDS.len()],
+    reads_refused: Counter,
     refused_back_off: Counter,
     refused_address_share: Counter,
     refused_rate: Counter,
-    refused_guess: Counter,
+    refused_not_recognised: Counter,
     refused_duplicates: Counter,
     snapshots_written: Counter,
     snapshots_refused: Counter,
     scrubbed: Counter,
+    log_lines_dropped: Counter,
+    writes_failed: Counter,
 }
 
 impl Meters {
@@ -371,14 +409,26 @@ impl Meters {
                 "http_connections_dismissed_total",
                 Vec::new(),
             ),
+            connections_yielded: register_counter(
+                recorder,
+                "http_connections_yielded_total",
+                Vec::new(),
+            ),
+            wrong_codes: WRONG_BANDS.map(|(_, band)| {
+                let label = Label::from_static_parts("of_nas", band);
+                register_counter(recorder, "wrong_codes_total", vec![label])
+            }),
+            reads_refused: register_counter(recorder, "reads_refused_total", Vec::new()),
             refused_back_off: refused("back-off"),
             refused_address_share: refused("address-share"),
             refused_rate: refused("rate"),
-            refused_guess: refused("guess"),
+            refused_not_recognised: refused("not-recognised"),
             refused_duplicates: refused("duplicates"),
             snapshots_written: register_counter(recorder, "snapshots_written_total", Vec::new()),
             snapshots_refused: register_counter(recorder, "snapshots_refused_total", Vec::new()),
             scrubbed: register_counter(recorder, "leaves_scrubbed_total", Vec::new()),
+            log_lines_dropped: register_counter(recorder, "log_lines_dropped_total", Vec::new()),
+            writes_failed: register_counter(recorder, "ledger_writes_failed_total", Vec::new()),
         }
     }
 }
@@ -464,6 +514,17 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_counter(name("http_connections_refused_total"), None, refused);
     let dismissed = text("Idle connections closed to make room for new ones.");
     recorder.describe_counter(name("http_connections_dismissed_total"), None, dismissed);
+    let yielded = text("Answered connections closed to make room for new ones.");
+    recorder.describe_counter(name("http_connections_yielded_total"), None, yielded);
+    let wrong = text("Votes with a wrong code, by the number of wrong codes of their NAS so far.");
+    recorder.describe_counter(name("wrong_codes_total"), None, wrong);
+    let reads = text("Requests to read answered 429 for the share of their address.");
+    recorder.describe_counter(name("reads_refused_total"), None, reads);
+    recorder.describe_gauge(
+        name("throttle_pairs"),
+        None,
+        text("Pairs of address prefix and NAS with wrong codes that are remembered."),
+    );
     let votes_refused = text(
         "Votes answered 429 for their rate, their address or their credential; nothing was stored.",
     );
@@ -480,6 +541,27 @@ fn describe(recorder: &PrometheusRecorder) {
         None,
         text("Leaves read again after the start."),
     );
+    recorder.describe_counter(
+        name("log_lines_dropped_total"),
+        None,
+        text("Log lines that could not be written."),
+    );
+    recorder.describe_counter(
+        name("ledger_writes_failed_total"),
+        None,
+        text("Groups of writes that the embedded ledger did not store."),
+    );
+    let healthy = text("1 while /api/v1/health answers 200; 0 while it answers 503.");
+    recorder.describe_gauge(name("node_healthy"), None, healthy);
+    let halted = text("Elections that a fault halted on this node.");
+    recorder.describe_gauge(name("elections_halted"), None, halted);
+    let behind =
+        text("How far this machine's clock stands before a time that it gave out or read.");
+    recorder.describe_gauge(name("clock_behind_seconds"), Some(Unit::Seconds), behind);
+    let free = text("Bytes free for this process in the file system of the data folder.");
+    recorder.describe_gauge(name("data_free_bytes"), Some(Unit::Bytes), free);
+    let size = text("Size of the file system of the data folder.");
+    recorder.describe_gauge(name("data_size_bytes"), Some(Unit::Bytes), size);
     let by_law = text("Accepted votes by choice, where the results policy publishes them now.");
     recorder.describe_gauge(name("votes_by_law"), None, by_law);
     recorder.describe_gauge(name("queue_depth"), None, text("Votes that wait to become durable."));
@@ -529,7 +611,8 @@ mod tests {
         validated(Status::Invalid, 1);
         validation_latency(Duration::from_millis(3), 3);
         sealed(7, Duration::from_millis(2));
-        vote_refused(Refusal::Guess);
+        vote_refused(Refusal::NotRecognised);
+        wrong_code(21);
         batch(Step::Staged);
         let _commit = OpenCommit::count();
         RouteMeter::new("/api/v1/vote").answered(
@@ -550,7 +633,8 @@ mod tests {
             "# TYPE votes_per_second gauge",
             "validation_latency_seconds_bucket{le=\"0.005\"}",
             "sealing_duration_seconds_count ",
-            "votes_refused_total{reason=\"guess\"}",
+            "votes_refused_total{reason=\"not-recognised\"}",
+            "wrong_codes_total{of_nas=\"21+\"} ",
             "batches_total{step=\"staged\"} ",
             "# TYPE commits_open gauge",
             "api_request_duration_seconds_bucket{route=\"/api/v1/vote\",method=\"POST\",status=\"202\",le=\"0.001\"}",

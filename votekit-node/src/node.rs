@@ -2,21 +2,24 @@
 //!
 //! [`Node::start`] reads every log back and starts the tasks; the HTTP layer and the command line
 //! call the methods; [`Node::shutdown`] publishes what was taken, seals it and stops.
+//!
+//! Long because starting, watching and stopping the tasks share the state of all of them.
 
 mod error;
+mod submission;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::chronicle::Chronicle;
-use votekit_core::election::{State, Timing, Window};
-use votekit_core::envelope::{Envelope, VoteRequest};
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::election::State;
+use votekit_core::id::LawId;
 use votekit_core::instant::UnixMillis;
 
 use crate::admission::Admission;
@@ -25,21 +28,23 @@ use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_cell::{CellParts, ElectionCell};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Mark, Registry, Roles, RollOrigin};
+use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles, RollOrigin};
 use crate::epoch_end;
-use crate::intake::{Intake, IntakeError, Submission};
+use crate::essential;
+use crate::intake::{Intake, Submission};
 use crate::leadership::{self, Lead};
 use crate::lease;
+use crate::memory::overwriting_stack;
 use crate::node_name::NodeName;
 use crate::pending::Pending;
-use crate::random::random_request_id;
 use crate::roll_store;
 use crate::scrubbing;
 use crate::sealing::{Sealer, SealerCommand};
 use crate::snapshots;
 use crate::staging;
-use crate::throttle::{Origin, Throttle};
+use crate::throttle::Throttle;
 use crate::validation;
+use crate::watch;
 
 pub use error::{AdminError, NodeError, SubmitError};
 
@@ -51,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) ballot_box: Arc<dyn BallotBox>,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) pending: Pending,
-    pub(crate) throttle: Throttle,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
     elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
     pub(crate) lead: Lead,
@@ -59,8 +64,33 @@ pub(crate) struct Shared {
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.
     pub(crate) creating: tokio::sync::Mutex<()>,
-    failure: watch::Sender<Option<String>>,
+    /// Held by the one roll that is being loaded.
+    pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
+    /// What the watch saw last.
+    pub(crate) observed: Arc<watch::Observed>,
+    failure: tokio::sync::watch::Sender<Option<Failure>>,
+    /// Whether nobody is to be kept waiting any more: the node is about to stop.
+    hurrying: tokio::sync::watch::Sender<bool>,
+    /// Added to the wall clock, in milliseconds: 0 but in tests of a clock that steps.
+    clock_offset: AtomicI64,
     tasks: Mutex<Vec<(AbortHandle, JoinHandle<()>)>>,
+}
+
+/// Why a node stops by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    reason: String,
+    /// A fault of votekit, and not of the disk, a server or the configuration.
+    is_panic: bool,
+}
+
+/// Whose task it is decides what a panic in it ends.
+#[derive(Clone)]
+enum Owner {
+    /// The node.
+    Node,
+    /// One election.
+    Election(Arc<ElectionCell>),
 }
 
 /// How often a node asks for elections that other nodes created.
@@ -79,7 +109,8 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> UnixMillis {
-        clock::now()
+        let offset = self.clock_offset.load(Ordering::Relaxed);
+        UnixMillis(clock::now().0.saturating_add_signed(offset))
     }
 
     pub(crate) fn election(&self, law_id: &LawId) -> Option<Arc<ElectionCell>> {
@@ -91,29 +122,73 @@ impl Shared {
     }
 
     /// Notes a failure after which the node must stop; the first is kept.
-    pub(crate) fn fail(&self, error: &dyn fmt::Display) {
-        tracing::error!(%error, "the node stops");
-        self.failure.send_if_modified(|failure| {
-            let first = failure.is_none();
-            failure.get_or_insert_with(|| error.to_string());
+    pub(crate) fn fail(&self, error: &EngineError) {
+        let is_panic = matches!(error, EngineError::Panicked { .. });
+        self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
+    }
+
+    /// Notes a failure that no engine reported.
+    pub(crate) fn fail_with(&self, reason: String) {
+        self.stop_by_itself(Failure { reason, is_panic: false });
+    }
+
+    /// Notes that a task without which nothing can go on has panicked.
+    pub(crate) fn fail_by_panic(&self, what: &dyn fmt::Display) {
+        self.stop_by_itself(Failure { reason: what.to_string(), is_panic: true });
+    }
+
+    fn stop_by_itself(&self, failure: Failure) {
+        tracing::error!(error = failure.reason, "the node stops");
+        self.failure.send_if_modified(|known| {
+            let first = known.is_none();
+            known.get_or_insert(failure);
             first
         });
     }
 
-    /// Starts a task. Should it panic, the node stops: nothing may go on as if somebody were still
-    /// deciding.
-    fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(task);
+    /// Notes a failure of one election. What every election depends on stops the node; anything
+    /// else halts that election on this node, and no other.
+    pub(crate) fn fail_election(&self, cell: &ElectionCell, error: &EngineError) {
+        match error {
+            EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
+            error => halt(cell, &error.to_string()),
+        }
+    }
+
+    /// Starts a task. Should it panic, the node stops, or the election whose task it is halts:
+    /// nothing may go on as if its work were done.
+    fn spawn(self: &Arc<Self>, owner: Owner, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(overwriting_stack(task));
         let end = task.abort_handle();
         let shared = Arc::clone(self);
         let watched = tokio::spawn(async move {
             if let Err(error) = task.await
                 && error.is_panic()
             {
-                shared.fail(&format_args!("a task of the node panicked: {error}"));
+                match owner {
+                    Owner::Node => {
+                        shared.fail_by_panic(&format_args!("a task of the node panicked: {error}"));
+                    }
+                    Owner::Election(cell) => halt(&cell, &format!("a task panicked: {error}")),
+                }
             }
         });
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push((end, watched));
+    }
+
+    /// Resolves when nobody is to be kept waiting any more.
+    pub(crate) async fn hurried(&self) {
+        let mut hurrying = self.hurrying.subscribe();
+        // The sender lives as long as this.
+        let _ = hurrying.wait_for(|hurrying| *hurrying).await;
+    }
+}
+
+/// Halts an election on this node: no vote is taken for it and nothing of it is sealed here until
+/// the node is started again. What was answered is durable.
+fn halt(cell: &ElectionCell, reason: &str) {
+    if cell.halt(reason) {
+        tracing::error!(law_id = %cell.law_id(), reason, "alarm: an election is halted on this node");
     }
 }
 
@@ -188,7 +263,7 @@ impl Node {
         let shared = Arc::new(Shared {
             lead: Lead::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
             is_shared: engine.ledger.is_shared(),
-            throttle: Throttle::new(config.throttle.clone()),
+            throttle: Throttle::new(&config.throttle),
             admission: Admission::new(&config),
             config,
             folder,
@@ -198,7 +273,11 @@ impl Node {
             pending: Pending::new(),
             elections: RwLock::default(),
             creating: tokio::sync::Mutex::default(),
-            failure: watch::Sender::new(None),
+            loading: Arc::default(),
+            observed: Arc::default(),
+            failure: tokio::sync::watch::Sender::new(None),
+            hurrying: tokio::sync::watch::Sender::new(false),
+            clock_offset: AtomicI64::new(0),
             tasks: Mutex::default(),
         });
         let node = Self { shared };
@@ -208,20 +287,26 @@ impl Node {
         }
         node.take_up_elections(true).await?;
         if node.shared.has(Role::Validate) {
-            node.shared.spawn(validation::run(Arc::clone(&node.shared)));
+            node.shared.spawn(Owner::Node, validation::run(Arc::clone(&node.shared)));
         }
         if node.shared.has(Role::Seal) {
-            node.shared.spawn(staging::run(Arc::clone(&node.shared)));
+            node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
                 // Whoever is told that this node runs may want it to lead.
                 leadership::ask(&node.shared).await;
-                node.shared.spawn(leadership::run(Arc::clone(&node.shared)));
+                node.shared.spawn(Owner::Node, leadership::run(Arc::clone(&node.shared)));
             }
         }
         if node.shared.is_shared {
             let watching = node.clone();
-            node.shared.spawn(async move { watching.watch_elections().await });
+            node.shared.spawn(Owner::Node, async move { watching.watch_elections().await });
         }
+        node.shared.spawn(Owner::Node, watch::run(Arc::clone(&node.shared)));
+        let shared = Arc::clone(&node.shared);
+        node.shared.spawn(Owner::Node, async move {
+            let what = essential::panicked().await;
+            shared.fail_by_panic(&format_args!("a task of an engine panicked: {what}"));
+        });
         tracing::info!(elections = node.shared.elections().len(), "the node has started");
         node.resume_closes();
         Ok(node)
@@ -297,22 +382,19 @@ impl Node {
         let mut elections = self.shared.elections.write().unwrap_or_else(PoisonError::into_inner);
         elections.insert(cell.law_id().clone(), Arc::clone(&cell));
         let shared = || Arc::clone(&self.shared);
+        let owner = || Owner::Election(Arc::clone(&cell));
         let node = node_key.node_id();
-        self.shared
-            .spawn(Intake::new(shared(), Arc::clone(&cell), node_key.clone()).run(submissions));
-        self.shared.spawn(Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
-        self.shared.spawn(epoch_end::run(
-            shared(),
-            Arc::clone(&cell),
-            node_key,
-            recovered.earlier_epochs,
-        ));
+        let intake = Intake::new(shared(), Arc::clone(&cell), node_key.clone());
+        self.shared.spawn(owner(), intake.run(submissions));
+        self.shared.spawn(owner(), Sealer::new(shared(), Arc::clone(&cell), node).run(commands));
+        let earlier = recovered.earlier_epochs;
+        self.shared.spawn(owner(), epoch_end::run(shared(), Arc::clone(&cell), node_key, earlier));
         if self.shared.is_shared && self.shared.has(Role::Ingest) {
-            self.shared.spawn(lease::keep(shared(), Arc::clone(&cell), node));
+            self.shared.spawn(owner(), lease::keep(shared(), Arc::clone(&cell), node));
         }
-        self.shared.spawn(snapshots::keep_writing(Arc::clone(&cell)));
+        self.shared.spawn(owner(), snapshots::keep_writing(Arc::clone(&cell)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.shared.config.scrub) {
-            self.shared.spawn(scrubbing::run(shared(), Arc::clone(&cell), scrub));
+            self.shared.spawn(owner(), scrubbing::run(shared(), Arc::clone(&cell), scrub));
         }
         Ok(cell)
     }
@@ -325,7 +407,8 @@ impl Node {
                 continue;
             }
             tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
-            self.shared.spawn(async move {
+            let owner = Owner::Election(Arc::clone(&cell));
+            self.shared.spawn(owner, async move {
                 let (reply, closed) = oneshot::channel();
                 if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
                     && let Ok(Err(error)) = closed.await
@@ -342,7 +425,7 @@ impl Node {
         self.shared.now()
     }
 
-    /// The back-off on wrong credentials.
+    /// The throttle on wrong codes.
     #[must_use]
     pub fn throttle(&self) -> &Throttle {
         &self.shared.throttle
@@ -356,6 +439,7 @@ impl Node {
     /// Forgets what has nothing more to tell about rates. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
         self.shared.admission.forget_quiet();
+        self.shared.throttle.give_up_hints(Instant::now());
     }
 
     /// What this node was told.
@@ -378,130 +462,58 @@ impl Node {
         self.shared.folder.admin_token()
     }
 
-    /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One
-    /// with an origin came over the network, and is admitted first.
-    ///
-    /// # Errors
-    /// [`SubmitError`], which says whether anything was stored.
-    pub async fn submit(
-        &self,
-        vote: &VoteRequest,
-        idempotency_key: Option<&[u8]>,
-        origin: Option<Origin>,
-    ) -> Result<RequestId, SubmitError> {
-        let received = self.now().minutes();
-        let cell =
-            self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
-        if !self.shared.has(Role::Ingest) {
-            let reason = "it does not have the role of taking votes: send them to a node that has"
-                .to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "this node",
-                reason,
-            }));
-        }
-        let committed = cell.committed();
-        let not_open = || SubmitError::NotOpen {
-            state: committed.state(),
-            opens: committed.opens,
-            closes: committed.closes,
-        };
-        let window = Window { opens: committed.opens, closes: committed.closes };
-        if committed.state() != State::Open || window.timing(received) != Timing::InTime {
-            return Err(not_open());
-        }
-        if !committed.admits_this_node {
-            let reason =
-                "this node's key is not admitted to the election: is this its own data folder?"
-                    .to_owned();
-            return Err(SubmitError::Unavailable(EngineError::Unavailable {
-                engine: "the log",
-                reason,
-            }));
-        }
-        cell.note_stamp(received);
-        let choice = committed
-            .results
-            .definition
-            .choice_index(&vote.choice)
-            .ok_or(SubmitError::UnknownChoice)?;
-        let hasher = cell.hasher().ok_or_else(not_open)?;
-        let credential = &vote.credential;
-        let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);
-        let request = match idempotency_key {
-            Some(key) => cell.request_id(&hash, choice, key).ok_or_else(not_open)?,
-            None => random_request_id().map_err(|error| {
-                SubmitError::Unavailable(EngineError::Unavailable {
-                    engine: "system",
-                    reason: error.to_string(),
-                })
-            })?,
-        };
-        let origin = match origin {
-            Some(origin) => self.admit(
-                &cell,
-                origin,
-                Mark { key: hasher.scheme().registry_key(&hash), request },
-            )?,
-            None => None,
-        };
-        let (reply, durable) = oneshot::channel();
-        self.shared.pending.issue(request, origin);
-        let submission = Submission::Vote(Envelope { request, hash, received, choice }, reply);
-        if cell.intake.try_send(submission).is_err() {
-            self.shared.pending.withdraw(&request);
-            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
-        }
-        match durable.await {
-            Ok(Ok(())) => Ok(request),
-            Ok(Err(IntakeError::Finished)) => {
-                let committed = cell.committed();
-                let (opens, closes) = (committed.opens, committed.closes);
-                Err(SubmitError::NotOpen {
-                    state: committed.state().max(State::Closing),
-                    opens,
-                    closes,
-                })
-            }
-            Ok(Err(IntakeError::Unavailable(error))) => Err(SubmitError::Unavailable(error)),
-            Ok(Err(IntakeError::OutcomeUnknown)) | Err(_) => {
-                Err(SubmitError::OutcomeUnknown { request })
-            }
-        }
-    }
-
-    /// Lets in a vote that came over the network. A full queue is told before the credential is
-    /// looked at, as a spent rate is.
-    fn admit(
-        &self,
-        cell: &ElectionCell,
-        origin: Origin,
-        mark: Mark,
-    ) -> Result<Option<Origin>, SubmitError> {
-        if cell.intake.capacity() == 0 {
-            return Err(SubmitError::Busy { retry_after: Duration::from_secs(1) });
-        }
-        let Shared { admission, throttle, registry, .. } = &*self.shared;
-        admission.admit(origin, throttle, &**registry, (cell.law_id(), &mark))
-    }
-
     /// Resolves with the reason when the node has failed for good and must stop.
     pub async fn failed(&self) -> String {
         let mut failure = self.shared.failure.subscribe();
-        loop {
-            if let Some(reason) = failure.borrow_and_update().clone() {
-                return reason;
-            }
-            if failure.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let first = failure.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
+        match first {
+            Some(failure) => failure.reason,
+            // The sender lives as long as the node.
+            None => std::future::pending().await,
         }
     }
 
     /// Why the node has failed for good, if it has.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        self.shared.failure.borrow().clone()
+        self.shared.failure.borrow().as_ref().map(|failure| failure.reason.clone())
+    }
+
+    /// Whether it failed by a panic: a fault of votekit, after which a new start may do better.
+    #[must_use]
+    pub fn has_panicked(&self) -> bool {
+        self.shared.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
+    }
+
+    /// Why an election is halted on this node, if it is.
+    #[must_use]
+    pub fn halted(&self, law_id: &LawId) -> Option<String> {
+        self.shared.election(law_id)?.halted().map(str::to_owned)
+    }
+
+    /// Answers those who wait for a decision with what is known now: the node is about to stop.
+    pub(crate) fn hurry(&self) {
+        self.shared.hurrying.send_replace(true);
+    }
+
+    /// Writes something that changes nothing, so that health says from the first answer on whether
+    /// writes are stored.
+    pub(crate) async fn observe_writes(&self) {
+        watch::observe_writes(&self.shared).await;
+    }
+
+    /// Moves this node's clock, for tests of a clock that steps.
+    #[cfg(feature = "test-support")]
+    pub fn step_clock(&self, milliseconds: i64) {
+        self.shared.clock_offset.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    /// Panics in a task of the node, or of one of its elections, for tests of what that ends.
+    #[cfg(feature = "test-support")]
+    pub fn panic_in_task(&self, law_id: Option<&LawId>) {
+        let cell = law_id.and_then(|law_id| self.shared.election(law_id));
+        let owner = cell.map_or(Owner::Node, Owner::Election);
+        self.shared.spawn(owner, async { panic!("a test panics") });
     }
 
     /// Ends every task at once, as a kill does: nothing is published, sealed or told any more.
@@ -516,20 +528,34 @@ impl Node {
 
     /// Publishes what was taken, seals it, ends the epochs and stops the tasks.
     pub async fn shutdown(self) {
+        self.shutdown_within(Duration::from_secs(100 * 365 * 24 * 3600)).await;
+    }
+
+    /// As [`Node::shutdown`], and gives up what is not done after a time: what was answered is
+    /// durable, and the next start, or another node, goes on with it.
+    pub async fn shutdown_within(self, time: Duration) {
+        let until = tokio::time::Instant::now() + time;
+        self.hurry();
         if self.failure().is_none() {
+            let mut waiting: BTreeSet<LawId> = BTreeSet::new();
+            let mut finishing = tokio::task::JoinSet::new();
             for cell in self.shared.elections() {
-                let (reply, finished) = oneshot::channel();
-                if cell.intake.send(Submission::Finish(reply)).await.is_ok()
-                    && let Ok(Err(error)) = finished.await
-                {
-                    tracing::warn!(law_id = %cell.law_id(), %error, "the epoch was not ended; the next start does it");
+                if cell.halted().is_none() {
+                    waiting.insert(cell.law_id().clone());
+                    finishing.spawn(async move {
+                        finish(&cell, until).await;
+                        cell.law_id().clone()
+                    });
                 }
-                let (reply, stopped) = oneshot::channel();
-                if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
-                    // A sealer that failed has said so.
-                    let _ = stopped.await;
+            }
+            while !finishing.is_empty() {
+                match tokio::time::timeout(STOP_NEWS_INTERVAL, finishing.join_next()).await {
+                    Ok(Some(Ok(law_id))) => drop(waiting.remove(&law_id)),
+                    Ok(_) => {}
+                    Err(_) => {
+                        tracing::info!(elections = ?waiting, votes_pending = self.shared.pending.len(), "the stop waits for what was taken to be published and sealed");
+                    }
                 }
-                snapshots::write_last(&cell).await;
             }
             if self.shared.is_shared {
                 leadership::resign(&self.shared).await;
@@ -538,10 +564,59 @@ impl Node {
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");
         let tasks =
             std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for (task, watched) in tasks {
+        for (task, _) in &tasks {
             task.abort();
-            // An aborted task has nothing to say.
-            let _ = watched.await;
         }
+        let ended = async {
+            for (_, watched) in tasks {
+                // An aborted task has nothing to say.
+                let _ = watched.await;
+            }
+        };
+        // One that blocks its thread does not end.
+        let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
+        let _ = tokio::time::timeout_at(until, ended).await;
     }
+}
+
+/// How often a stop says what it waits for.
+const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long aborted tasks may take to end.
+const ABORT_TIME: Duration = Duration::from_secs(1);
+
+/// Publishes and seals what one election has taken, as far as the time allows.
+async fn finish(cell: &Arc<ElectionCell>, until: tokio::time::Instant) {
+    let law_id = cell.law_id();
+    let ended = async {
+        let (reply, finished) = oneshot::channel();
+        if cell.intake.send(Submission::Finish(reply)).await.is_ok()
+            && let Ok(Err(error)) = finished.await
+        {
+            tracing::warn!(%law_id, %error, "the epoch was not ended; the next start does it");
+        }
+    };
+    if tokio::time::timeout_at(until, ended).await.is_err() {
+        tracing::warn!(%law_id, "the epoch was not ended in time; the next start does it");
+    }
+    let sealed = async {
+        let (reply, stopped) = oneshot::channel();
+        if cell.sealer.send(SealerCommand::Stop(reply)).await.is_ok() {
+            // A sealer that failed has said so.
+            let _ = stopped.await;
+        }
+    };
+    if tokio::time::timeout_at(until, sealed).await.is_err() {
+        tracing::warn!(%law_id, "sealing was given up at the stop; the next start goes on with it");
+        // The state in memory may be ahead of what is durable.
+        return;
+    }
+    if tokio::time::timeout_at(until, snapshots::write_last(cell)).await.is_err() {
+        tracing::warn!(%law_id, "the last snapshot was given up; the next start takes longer");
+    }
+}
+
+fn halted_here(reason: &str) -> EngineError {
+    let reason = format!("it is halted on this node: {reason}");
+    EngineError::Unavailable { engine: "the election", reason }
 }

@@ -1,4 +1,5 @@
-//! Requests on their way: issued by this node and not yet decided. In memory only.
+//! Requests on their way: issued by this node and not yet decided. In memory only. The same request
+//! sent again meanwhile gets the answer of the first, without a second envelope.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +11,8 @@ use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
 
 use crate::engine::Expectation;
-use crate::throttle::Origin;
+use crate::intake::IntakeError;
+use crate::throttle::Turn;
 
 const SHARDS: usize = 64;
 
@@ -23,14 +25,41 @@ type Shard = HashMap<RequestId, Waiting, BuildHasherDefault<RequestHasher>>;
 
 #[derive(Default)]
 struct Waiting {
-    /// Copies of the request on their way: the same request may come again before it is decided.
+    /// Copies of the request on their way: one whose outcome is unknown may be sent again before it
+    /// is decided.
     copies: u32,
     /// When this node issued it.
     issued: Option<Instant>,
+    /// How far the latest copy has come.
+    progress: Progress,
     expected: Option<Expectation>,
-    /// Kept until the label tells whether the credential was right, then dropped.
-    origin: Option<Origin>,
+    /// Kept until the label says whether the credential was right.
+    turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
+}
+
+#[derive(Default)]
+enum Progress {
+    /// Its batch is being stored; those who sent the same request meanwhile wait for that.
+    Storing(Vec<oneshot::Sender<Stored>>),
+    /// Durable, and may be answered so.
+    Stored,
+    /// It may have been stored.
+    #[default]
+    Unknown,
+}
+
+/// What became of the storing of a request.
+pub(crate) type Stored = Result<(), IntakeError>;
+
+/// Whether a request is on its way already.
+pub(crate) enum Known {
+    /// It is not, or nothing is known of the copy that is: it has to be sent.
+    No,
+    /// It is durable.
+    Stored,
+    /// It is being stored: this says what becomes of it.
+    Storing(oneshot::Receiver<Stored>),
 }
 
 impl Pending {
@@ -38,63 +67,84 @@ impl Pending {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// Notes a request before its batch is published.
-    pub(crate) fn issue(&self, request: RequestId, origin: Option<Origin>) {
+    /// Whether a request is on its way. Changes nothing.
+    pub(crate) fn known(&self, request: &RequestId) -> Known {
+        self.shard(request).get_mut(request).map_or(Known::No, Waiting::join)
+    }
+
+    /// Registers a request before its batch is published, unless it is on its way. Then the turn of
+    /// this copy is dropped.
+    pub(crate) fn issue(&self, request: RequestId, turn: Option<Turn>) -> Known {
         let mut shard = self.shard(&request);
         let waiting = shard.entry(request).or_default();
-        waiting.copies += 1;
-        waiting.issued.get_or_insert_with(Instant::now);
-        waiting.origin = origin.or(waiting.origin.take());
+        let known = waiting.join();
+        if matches!(known, Known::No) {
+            waiting.copies += 1;
+            waiting.issued.get_or_insert_with(Instant::now);
+            waiting.progress = Progress::Storing(Vec::new());
+            waiting.turn = waiting.turn.take().or(turn);
+        }
+        known
+    }
+
+    /// Records what became of the storing of a copy, and answers those who sent the same request
+    /// meanwhile. One that is known not to be stored is taken back; other copies go on.
+    pub(crate) fn record_stored(&self, request: &RequestId, stored: &Stored) {
+        let mut shard = self.shard(request);
+        let Some(waiting) = shard.get_mut(request) else { return };
+        let progress = match stored {
+            Ok(()) => Progress::Stored,
+            Err(_) => Progress::Unknown,
+        };
+        let earlier = std::mem::replace(&mut waiting.progress, progress);
+        if !matches!(stored, Ok(()) | Err(IntakeError::OutcomeUnknown)) {
+            waiting.copies = waiting.copies.saturating_sub(1);
+            if waiting.copies == 0 {
+                shard.remove(request);
+            }
+        }
+        drop(shard);
+        if let Progress::Storing(others) = earlier {
+            for other in others {
+                // It may have gone away.
+                let _ = other.send(stored.clone());
+            }
+        }
     }
 
     /// Notes a request that another node issued, or an earlier life of this one, unless it is
     /// noted.
     pub(crate) fn adopt(&self, request: RequestId) {
         let mut shard = self.shard(&request);
-        shard.entry(request).or_insert_with(|| Waiting { copies: 1, ..Waiting::default() });
+        let adopted = || Waiting { copies: 1, progress: Progress::Stored, ..Waiting::default() };
+        shard.entry(request).or_insert_with(adopted);
     }
 
-    /// Notes what to expect, and gives back where the request came from, once.
-    pub(crate) fn label(&self, request: &RequestId, expected: Expectation) -> Option<Origin> {
+    /// Records what to expect, and gives back the turn that waits for it, once.
+    pub(crate) fn label(&self, request: &RequestId, expected: Expectation) -> Option<Turn> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
         waiting.expected = Some(expected);
-        waiting.origin.take()
+        waiting.turn.take()
     }
 
-    /// Takes back one copy of a request, which was not stored. Other copies go on.
-    pub(crate) fn withdraw(&self, request: &RequestId) {
-        let mut shard = self.shard(request);
-        if let Some(waiting) = shard.get_mut(request) {
-            waiting.copies = waiting.copies.saturating_sub(1);
-            if waiting.copies == 0 {
-                shard.remove(request);
-            }
-        }
-    }
-
-    /// Removes a request that is decided, and wakes who waits for it. Gives when this node issued
-    /// it, if it did.
+    /// Removes a request that is decided, and wakes those who wait for it. Gives when this node
+    /// issued it, if it did.
     pub(crate) fn resolve(&self, request: &RequestId) -> Option<Instant> {
         let waiting = self.shard(request).remove(request)?;
-        for waiter in waiting.waiters {
-            // The connection may have ended meanwhile.
-            let _ = waiter.send(());
-        }
-        waiting.issued
+        let issued = waiting.issued;
+        waiting.resolve();
+        issued
     }
 
-    /// Lets go of all requests that are decided, and wakes who waits for them.
+    /// Removes all requests that are decided, and wakes those who wait for them.
     pub(crate) fn resolve_where(&self, is_decided: impl Fn(&RequestId) -> bool) {
         for shard in &self.shards {
             let decided: Vec<Waiting> = lock(shard)
                 .extract_if(|request, _| is_decided(request))
                 .map(|(_, waiting)| waiting)
                 .collect();
-            for waiter in decided.into_iter().flat_map(|waiting| waiting.waiters) {
-                // Whoever waited may have gone away.
-                let _ = waiter.send(());
-            }
+            decided.into_iter().for_each(Waiting::resolve);
         }
     }
 
@@ -119,6 +169,35 @@ impl Pending {
 
     fn shard(&self, request: &RequestId) -> MutexGuard<'_, Shard> {
         lock(&self.shards[usize::from(request.as_bytes()[15]) % SHARDS])
+    }
+}
+
+impl Waiting {
+    /// Joins the copy that is being stored, if there is one.
+    fn join(&mut self) -> Known {
+        match &mut self.progress {
+            Progress::Stored => Known::Stored,
+            Progress::Storing(others) => {
+                let (sender, receiver) = oneshot::channel();
+                others.push(sender);
+                Known::Storing(receiver)
+            }
+            Progress::Unknown => Known::No,
+        }
+    }
+
+    fn resolve(self) {
+        // The registry was away, and no label said whether the credential was right.
+        if let Some(turn) = self.turn {
+            turn.wrong();
+        }
+        if let Progress::Storing(others) = self.progress {
+            others.into_iter().for_each(|other| drop(other.send(Ok(()))));
+        }
+        for waiter in self.waiters {
+            // It may have gone away.
+            let _ = waiter.send(());
+        }
     }
 }
 
@@ -149,5 +228,50 @@ impl Hasher for RequestHasher {
 impl fmt::Debug for Pending {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Pending({} requests)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(number: u8) -> RequestId {
+        RequestId::from_bytes([number; 16])
+    }
+
+    #[tokio::test]
+    async fn a_request_sent_again_shares_the_outcome_of_the_first() {
+        let pending = Pending::new();
+        assert!(matches!(pending.known(&request(1)), Known::No));
+        assert!(matches!(pending.issue(request(1), None), Known::No));
+        let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
+        let Known::Storing(third) = pending.issue(request(1), None) else { panic!("not joined") };
+        pending.record_stored(&request(1), &Ok(()));
+        for joined in [second, third] {
+            assert!(joined.await.expect("answered").is_ok());
+        }
+        assert!(matches!(pending.issue(request(1), None), Known::Stored));
+        assert_eq!(pending.len(), 1);
+        pending.resolve(&request(1));
+        assert_eq!(pending.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_stored_is_taken_back_and_an_unknown_outcome_is_sent_again() {
+        let pending = Pending::new();
+        pending.issue(request(1), None);
+        let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
+        pending.record_stored(&request(1), &Err(IntakeError::Finished));
+        assert!(matches!(second.await, Ok(Err(IntakeError::Finished))));
+        assert_eq!((pending.len(), pending.expected(&request(1))), (0, None));
+        // A copy whose outcome is unknown stays, beside one that is known not to be stored.
+        pending.issue(request(2), None);
+        pending.record_stored(&request(2), &Err(IntakeError::OutcomeUnknown));
+        assert!(matches!(pending.issue(request(2), None), Known::No));
+        pending.record_stored(&request(2), &Err(IntakeError::Finished));
+        assert_eq!((pending.len(), pending.expected(&request(2))), (1, Some(None)));
+        // What another node issued is durable.
+        pending.adopt(request(3));
+        assert!(matches!(pending.known(&request(3)), Known::Stored));
     }
 }

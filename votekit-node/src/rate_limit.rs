@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn each_prefix_has_its_own_share() {
-        let throttle = Throttle::new(ThrottleConfig::default());
+        let throttle = Throttle::new(&ThrottleConfig::default());
         let prefix = |address: &str| throttle.prefix(address.parse().expect("an address"));
         let limit = KeyedRateLimit::per_second(5);
         let taken = (0..100).filter(|_| limit.take(&prefix("192.0.2.1")).is_ok()).count();

@@ -27,6 +27,7 @@ use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{EngineError, Expectation};
 use crate::node::{Node, Shared};
 use crate::view::ElectionView;
+use crate::watch;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,8 @@ pub struct Health {
 /// The state of one dependency.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DependencyHealth {
-    /// `ledger`, `ballot box`, `registry`, `node`.
+    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
+    /// fault halted one.
     pub name: String,
     /// `ok`, or what is wrong.
     pub state: String,
@@ -100,6 +102,14 @@ pub struct DependencyHealth {
 pub struct Gauges {
     /// Votes issued by this node and not yet decided.
     pub votes_pending: u64,
+    /// Elections that a fault halted here.
+    pub elections_halted: u64,
+    /// How far the clock stands before what it gave out or what was sealed.
+    pub clock_behind: Duration,
+    /// Bytes free in the file system of the data folder, and its size, where they are known.
+    pub data_bytes: Option<(u64, u64)>,
+    /// Pairs of address prefix and NAS with wrong codes that the throttle remembers.
+    pub throttle_pairs: u64,
     /// Election by election.
     pub elections: Vec<ElectionGauges>,
 }
@@ -177,7 +187,10 @@ impl Node {
     ) -> Result<Option<VoteStatus>, EngineError> {
         if let Some(decided) = self.shared.pending.decided(&request) {
             // Whether it came in time or not, the ledger says how things stand.
-            let _ = tokio::time::timeout(wait, decided).await;
+            tokio::select! {
+                _ = tokio::time::timeout(wait, decided) => {}
+                () = self.shared.hurried() => {}
+            }
         }
         self.status(request).await
     }
@@ -333,19 +346,38 @@ impl Node {
         let (ledger, ballot_box, registry) =
             tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
         let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
-        Health {
-            // Without the registry votes are taken and decided all the same.
-            healthy: [&ledger, &ballot_box, &node].iter().all(|state| *state == OK),
-            dependencies: [
-                ("ledger", ledger),
-                ("ballot box", ballot_box),
-                ("registry", registry),
-                ("node", node),
-            ]
-            .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
-            .to_vec(),
-            votes_pending: self.shared.pending.len() as u64,
-        }
+        let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
+        let elections = self.shared.elections();
+        let is_open = |cell: &&Arc<ElectionCell>| cell.committed().state() == State::Open;
+        let mut open = elections.iter().filter(is_open).peekable();
+        // One election that is halted keeps no voter of another one out.
+        let all_halted = open.peek().is_some() && open.all(|cell| cell.halted().is_some());
+        // Without the registry votes are taken and decided all the same.
+        let healthy =
+            !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
+        let mut dependencies = [
+            ("ledger", ledger),
+            ("ballot box", ballot_box),
+            ("registry", registry),
+            ("node", node),
+            ("clock", clock),
+        ]
+        .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+        .to_vec();
+        dependencies.extend(elections.iter().filter_map(|cell| {
+            let state = format!("halted: {}", cell.halted()?);
+            Some(DependencyHealth { name: format!("election {}", cell.law_id()), state })
+        }));
+        Health { healthy, dependencies, votes_pending: self.shared.pending.len() as u64 }
+    }
+
+    /// Why no vote is taken, if the clock went back too far.
+    fn clock_stepped(&self) -> Option<String> {
+        let (law_id, stepped) = watch::stepped(&self.shared)?;
+        Some(format!(
+            "it went back: it stands {} s before a time that was given out or sealed for {law_id}",
+            stepped.by.div_ceil(1000)
+        ))
     }
 
     /// Why a node that is there to take votes would take none, if an open election does not admit
@@ -383,7 +415,15 @@ impl Node {
                     .collect(),
             }
         });
-        Gauges { votes_pending: self.shared.pending.len() as u64, elections: elections.collect() }
+        let halted = self.shared.elections().iter().filter(|cell| cell.halted().is_some()).count();
+        Gauges {
+            votes_pending: self.shared.pending.len() as u64,
+            elections_halted: halted as u64,
+            clock_behind: self.shared.observed.clock_behind(),
+            data_bytes: self.shared.observed.space().map(|space| (space.free, space.size)),
+            throttle_pairs: self.shared.throttle.pairs() as u64,
+            elections: elections.collect(),
+        }
     }
 
     async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {

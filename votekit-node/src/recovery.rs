@@ -24,6 +24,7 @@ use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets, Positio
 use crate::engine::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
+use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::{NodeError, Shared};
 use crate::retry::until_definite;
@@ -165,6 +166,7 @@ impl Log<'_> {
             return Ok(None);
         }
         let folder = self.shared.folder.snapshot_path(self.law_id);
+        stack_used();
         snapshots::restore(&folder, self.law_id, self.head, self.ballot_key.as_ref(), &self.rolls)
     }
 
@@ -399,6 +401,7 @@ impl Evidence {
         ballot_key: Option<BallotSecretKey>,
         rolls: Option<&'a Rolls<'a>>,
     ) -> impl ReplaySource {
+        stack_used();
         Source { batches: &mut self.batches, bytes: &mut self.bytes, ballot_key, rolls }
     }
 }

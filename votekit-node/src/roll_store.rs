@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -16,10 +17,29 @@ use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 use votekit_core::registry::{Changes, KeyList};
 
 use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
+use crate::regular_file::{self, ReadError};
 
 /// A file of officials' keys in the data folder: one vkey a line. When it is there, manifests must
 /// be signed by one of them.
 const OFFICIALS: &str = "officials";
+
+/// The largest manifest: one of tens of thousands of shards.
+const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+
+/// The largest file of signatures.
+const NOTE_BYTES_MAX: u64 = 64 << 10;
+
+/// The largest pepper file.
+const PEPPER_BYTES_MAX: u64 = 4 << 10;
+
+/// The largest change file, whatever its manifest says.
+const CHANGES_BYTES_MAX: u64 = 2 << 30;
+
+/// What a shard or change file may have besides its keys.
+const HEAD_BYTES_MAX: u64 = 64 << 10;
+
+/// What a key takes at the most: 64 hexadecimal digits, quotation marks, commas, indentation.
+const KEY_BYTES_MAX: u64 = 128;
 
 /// Why a roll was not loaded. Nothing has changed then.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +53,25 @@ pub enum RollError {
         /// What the system said.
         source: io::Error,
     },
+    /// A file of the roll is something else.
+    #[error("{path}: this is {found}, and not a regular file", path = path.display())]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A file is larger than it can be.
+    #[error("{path}: this file has more than {bytes_max} bytes, the most that it can have", path = path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The most it can have.
+        bytes_max: u64,
+    },
+    /// The load was given up before it was done.
+    #[error("the load was given up")]
+    GivenUp,
     /// The manifest, or a file it lists, is not what it should be.
     #[error("{path}: {source}", path = path.display())]
     Manifest {
@@ -111,7 +150,35 @@ impl CheckedRoll {
     }
 }
 
-/// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing.
+/// How far a load has come. It can be given up until it begins to keep what it has read.
+#[derive(Debug, Default)]
+pub(crate) struct LoadProgress(AtomicU8);
+
+const READING: u8 = 0;
+const KEEPING: u8 = 1;
+const GIVEN_UP: u8 = 2;
+
+impl LoadProgress {
+    /// Gives the load up. `false` when it is being kept already: then it is done in a moment.
+    pub(crate) fn give_up(&self) -> bool {
+        self.end_reading(GIVEN_UP)
+    }
+
+    fn keep(&self) -> Result<(), RollError> {
+        if self.end_reading(KEEPING) { Ok(()) } else { Err(RollError::GivenUp) }
+    }
+
+    fn go_on(&self) -> Result<(), RollError> {
+        if self.0.load(Ordering::Acquire) == GIVEN_UP { Err(RollError::GivenUp) } else { Ok(()) }
+    }
+
+    fn end_reading(&self, next: u8) -> bool {
+        self.0.compare_exchange(READING, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// Reads, checks and keeps a hashed roll or supplement. Keeping one again changes nothing. Blocks
+/// for as long as the files take.
 ///
 /// # Errors
 /// [`RollError`] with the file and the rule.
@@ -119,6 +186,7 @@ pub(crate) fn keep(
     folder: &DataFolder,
     source: &Path,
     pepper_file: Option<&Path>,
+    progress: &LoadProgress,
 ) -> Result<Manifest, RollError> {
     let manifest = read_manifest(source)?;
     check_signature(folder, source, &manifest)?;
@@ -138,9 +206,10 @@ pub(crate) fn keep(
     let target = folder.roll_path(&manifest.digest());
     let unfinished = target.with_extension("unfinished");
     if target.exists() {
-        check_files(source, &manifest)?;
+        for_each_file(source, &manifest, |_, _| progress.go_on())?;
+        progress.keep()?;
     } else {
-        copy_files(source, &manifest, &unfinished)?;
+        copy_files(source, &manifest, &unfinished, progress)?;
     }
     if let Some(pepper) = &pepper {
         folder.keep_pepper(pepper)?;
@@ -180,7 +249,7 @@ fn content_of(
 ) -> Result<Option<RollContent>, RollError> {
     let body = manifest.body();
     if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
-        let (file, bytes) = read_file(path, &row.file)?;
+        let (file, bytes) = read_file(path, &row.file, changes_bytes_max(row))?;
         let changes = manifest
             .read_changes(row, &bytes)
             .map_err(|source| RollError::Manifest { path: file, source })?;
@@ -191,7 +260,7 @@ fn content_of(
     }
     let rows: Vec<_> = body.shards.iter().filter(|row| row.law_id == *law_id).collect();
     let read = |row: &&FileRow| {
-        let (file, bytes) = read_file(path, &row.file)?;
+        let (file, bytes) = read_file(path, &row.file, shard_bytes_max(row))?;
         manifest
             .read_shard(row, &bytes)
             .map_err(|source| RollError::Manifest { path: file, source })
@@ -267,23 +336,41 @@ pub(crate) fn hasher(folder: &DataFolder, digest: &Digest) -> Result<CredentialH
 }
 
 fn read_manifest(folder: &Path) -> Result<Manifest, RollError> {
-    let (path, bytes) = read_file(folder, "manifest.json")?;
+    let (path, bytes) = read_file(folder, "manifest.json", MANIFEST_BYTES_MAX)?;
     Manifest::parse(&bytes).map_err(|source| RollError::Manifest { path, source })
 }
 
-fn read_file(folder: &Path, name: &str) -> Result<(PathBuf, Vec<u8>), RollError> {
+fn shard_bytes_max(row: &FileRow) -> u64 {
+    row.count.saturating_mul(KEY_BYTES_MAX).saturating_add(HEAD_BYTES_MAX)
+}
+
+fn changes_bytes_max(row: &FileRow) -> u64 {
+    // A replacement names two keys and counts as two.
+    shard_bytes_max(row).min(CHANGES_BYTES_MAX)
+}
+
+fn read_file(folder: &Path, name: &str, bytes_max: u64) -> Result<(PathBuf, Vec<u8>), RollError> {
     let path = folder.join(name);
-    match fs::read(&path) {
-        Ok(bytes) => Ok((path, bytes)),
-        Err(source) => Err(RollError::Read { path, source }),
-    }
+    let bytes = read_regular(&path, bytes_max)?;
+    Ok((path, bytes))
+}
+
+fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, RollError> {
+    let path = || path.to_owned();
+    regular_file::read(&path(), bytes_max).map_err(|error| match error {
+        ReadError::Io(source) => RollError::Read { path: path(), source },
+        ReadError::NotRegular(found) => RollError::NotRegular { path: path(), found },
+        ReadError::TooLarge => RollError::TooLarge { path: path(), bytes_max },
+    })
 }
 
 fn read_pepper(path: &Path) -> Result<Pepper, RollError> {
-    let text = fs::read_to_string(path)
-        .map_err(|source| RollError::Read { path: path.to_owned(), source })?;
-    let text = zeroize::Zeroizing::new(text);
-    Pepper::from_file_text(&text)
+    let bytes = zeroize::Zeroizing::new(read_regular(path, PEPPER_BYTES_MAX)?);
+    let text = std::str::from_utf8(&bytes).map_err(|error| RollError::Read {
+        path: path.to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidData, error),
+    })?;
+    Pepper::from_file_text(text)
         .map_err(|source| RollError::Pepper { path: path.to_owned(), source })
 }
 
@@ -312,9 +399,12 @@ fn check_signature(
     })?;
     let path = source.join("manifest.note");
     let unsigned = |reason: String| RollError::Unsigned { path: path.clone(), reason };
-    let bytes = fs::read(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unsigned("there is no such file".to_owned()),
-        _ => unsigned(error.to_string()),
+    let bytes = read_regular(&path, NOTE_BYTES_MAX).map_err(|error| match error {
+        RollError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            unsigned("there is no such file".to_owned())
+        }
+        RollError::Read { source, .. } => unsigned(source.to_string()),
+        other => other,
     })?;
     let verify = || -> Result<bool, NoteError> {
         let note = Note::parse(&bytes)?;
@@ -328,11 +418,12 @@ fn check_signature(
     }
 }
 
-fn check_files(source: &Path, manifest: &Manifest) -> Result<(), RollError> {
-    for_each_file(source, manifest, |_, _| Ok(()))
-}
-
-fn copy_files(source: &Path, manifest: &Manifest, target: &Path) -> Result<(), RollError> {
+fn copy_files(
+    source: &Path,
+    manifest: &Manifest,
+    target: &Path,
+    progress: &LoadProgress,
+) -> Result<(), RollError> {
     let io =
         |path: &Path, source| RollError::Folder(FolderError::Io { path: path.to_owned(), source });
     if target.exists() {
@@ -340,13 +431,15 @@ fn copy_files(source: &Path, manifest: &Manifest, target: &Path) -> Result<(), R
     }
     fs::create_dir(target).map_err(|error| io(target, error))?;
     let copied = for_each_file(source, manifest, |name, bytes| {
+        progress.go_on()?;
         let path = target.join(name);
         write_whole(&path, bytes).map_err(|error| io(&path, error))
     })
     .and_then(|()| {
         let path = target.join("manifest.json");
         write_whole(&path, &manifest.encode()).map_err(|error| io(&path, error))
-    });
+    })
+    .and_then(|()| progress.keep());
     if copied.is_err() {
         // What failed is told; that the unfinished copy stays too would not help.
         let _ = fs::remove_dir_all(target);
@@ -361,16 +454,32 @@ fn for_each_file(
     mut each: impl FnMut(&str, &[u8]) -> Result<(), RollError>,
 ) -> Result<(), RollError> {
     for row in &manifest.body().shards {
-        let (path, bytes) = read_file(source, &row.file)?;
+        let (path, bytes) = read_file(source, &row.file, shard_bytes_max(row))?;
         manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path, source })?;
         each(&row.file, &bytes)?;
     }
     for row in &manifest.body().changes {
-        let (path, bytes) = read_file(source, &row.file)?;
+        let (path, bytes) = read_file(source, &row.file, changes_bytes_max(row))?;
         manifest
             .read_changes(row, &bytes)
             .map_err(|source| RollError::Manifest { path, source })?;
         each(&row.file, &bytes)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_is_given_up_or_kept_and_never_both() {
+        let progress = LoadProgress::default();
+        assert!(progress.go_on().is_ok() && progress.give_up());
+        assert!(matches!(progress.go_on(), Err(RollError::GivenUp)));
+        assert!(matches!(progress.keep(), Err(RollError::GivenUp)));
+        let progress = LoadProgress::default();
+        assert!(progress.keep().is_ok() && progress.go_on().is_ok());
+        assert!(!progress.give_up(), "it is being kept");
+    }
 }

@@ -14,6 +14,7 @@ use votekit_core::id::RequestId;
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{EngineError, StagingId, StoredBlock};
+use crate::memory::with_overwritten_stack;
 use crate::metrics;
 use crate::node::Shared;
 use crate::recovery::{Evidence, READ_AT_ONCE};
@@ -36,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scr
         }
         Err(error) => {
             tracing::error!(law_id = %cell.law_id(), error, "alarm: the log, its evidence or its snapshot is damaged");
-            shared.fail(&format_args!(
+            shared.fail_with(format!(
                 "the log of {} was read again and is damaged: {error}",
                 cell.law_id()
             ));
@@ -65,8 +66,10 @@ async fn read_all(
         let (sharing, reading) = (Arc::clone(shared), Arc::clone(cell));
         let blocking = tokio::task::spawn_blocking(move || {
             let before = scrub.size();
-            let read = blocks.iter().try_for_each(|block| {
-                read_block(&sharing, &reading, &mut scrub, &mut evidence, block)
+            let read = with_overwritten_stack(|| {
+                blocks.iter().try_for_each(|block| {
+                    read_block(&sharing, &reading, &mut scrub, &mut evidence, block)
+                })
             });
             metrics::scrubbed(scrub.size() - before);
             (read, scrub, evidence)

@@ -23,6 +23,7 @@ use votekit_core::instant::UnixMillis;
 use crate::election_cell::{Committed, ElectionCell};
 use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
 use crate::inbox::Inbox;
+use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, Shared};
 use crate::recovery::READ_AT_ONCE;
@@ -109,7 +110,7 @@ impl Sealer {
             match worked {
                 Ok(Next::GoOn) => {}
                 Ok(Next::Stop) => return,
-                Err(error) => return self.shared.fail(&error),
+                Err(error) => return self.shared.fail_election(&self.cell, &error),
             }
         }
     }
@@ -246,13 +247,16 @@ impl Sealer {
         + Send
         + 'static,
     ) -> Result<(), AdminError> {
-        let made = self.blocking(make).await.inspect_err(|error| self.shared.fail(error))?;
+        let made = self
+            .blocking(make)
+            .await
+            .inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
         let block = made.map_err(AdminError::Refused)?;
         let committed =
             self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
             if !(self.shared.is_shared && must_read_again(error)) {
-                self.shared.fail(error);
+                self.shared.fail_election(&self.cell, error);
             }
         })?)
     }
@@ -321,7 +325,7 @@ impl Sealer {
         work: impl FnOnce(&ElectionCell) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
-        let work = tokio::task::spawn_blocking(move || work(&cell));
+        let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
         work.await
             .map_err(|error| corrupt(&format!("the making of a block did not finish: {error}")))
     }
@@ -366,6 +370,8 @@ impl Sealer {
         let committed =
             Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
+        let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
+        tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
         self.set_committed(committed);
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 match staged {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => return shared.fail(&error),
-                    Err(error) => return shared.fail(&format_args!("staging panicked: {error}")),
+                    Err(error) => return shared.fail_by_panic(&format_args!("staging panicked: {error}")),
                 }
             }
             labelled = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => labelled,
@@ -53,6 +53,7 @@ async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> 
         staged => staged?,
     };
     metrics::batch(Step::Staged);
+    tracing::trace!(votes = batch.count(), "a batch is staged");
     until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;
     if let Some(cell) = shared.election(&batch.header().law_id) {
         cell.staged.notify_one();

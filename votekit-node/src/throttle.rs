@@ -1,90 +1,80 @@
-//! The back-off on wrong credentials, by address prefix and by NAS, before anything is stored.
-//! Pure: it is handed instants.
+//! The throttle on wrong codes: guessing is hopeless, and no elector can be probed or locked out.
 //!
 //! ```text
-//! wrong 1 … free        nothing happens; rights of the same prefix earn further free ones
-//! wrong free + k        the next attempt waits 2^(k-1) seconds, five minutes at the most, and so does every attempt beside it
+//! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s
+//! correct   a correct vote, a repeat, a duplicate: changes nothing, and earns nothing
+//! budget    20 wrong ones a second are stored, 2 of them of one prefix; others are answered only
 //! ```
 //!
-//! A wrong credential is counted when it is admitted, if the registry can tell by a glance; else
-//! with its label, some milliseconds after the attempt. Once the free attempts are spent, an
-//! attempt that is let through therefore blocks its prefix (and NAS) at once for as long as if it
-//! were wrong; a right one lifts the block again. So nobody gains by guessing in parallel.
+//! There is no counter by NAS alone: who knows a NAS could read from it when its elector voted,
+//! and could lock the elector out. There is none by prefix alone: one of many voters behind an
+//! address would stop the others. The state machines ([`pairs`], [`budget`]) are handed times; here
+//! are the clock, the locks and the waiting.
 //!
-//! Only keyed digests are kept, under a key that lives and dies with the process, and quiet entries
-//! are forgotten: memory has a bound.
+//! Addresses and NAS are kept as digests under a key that lives and dies with the process.
 
-use std::collections::HashMap;
+mod budget;
+mod pairs;
+
 use std::fmt;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use tokio::sync::Notify;
 use votekit_core::credential::Nas;
 
-/// How many wrong credentials are free, and how long the waits are after that.
+use self::budget::WrongBudget;
+use self::pairs::{AttemptId, Begin, Millis, PairRules, Pairs};
+use crate::address_prefix::{DigestKey, Shares};
+use crate::metrics;
+
+pub use crate::address_prefix::Prefix;
+
+/// How many wrong codes are free, how long the waits are after that, and how many are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ThrottleConfig {
-    /// Whether there is any back-off.
+    /// Whether there is any throttle.
     pub enabled: bool,
-    /// Wrong credentials that an address prefix (an IPv4 address, an IPv6 /64) has free.
-    pub prefix_free: u32,
-    /// Right credentials, of as many electors, that earn their prefix one more free wrong one; 0:
-    /// none do.
-    pub prefix_rights_per_wrong: u32,
-    /// Wrong credentials that a NAS has free, from anywhere.
-    pub nas_free: u32,
-    /// The first wait, in seconds. Each further wrong credential doubles it.
+    /// Wrong codes for one NAS that an address prefix (an IPv4 address, an IPv6 /64) has free.
+    pub wrong_free: u32,
+    /// The first wait, in seconds. Each further wrong code doubles it.
     pub delay_seconds_min: u64,
     /// The longest wait, in seconds.
     pub delay_seconds_max: u64,
-    /// After so many seconds without an attempt everything about a prefix or NAS is forgotten; at
-    /// least twice the longest wait.
-    pub quiet_seconds: u64,
-    /// The most prefixes, and the most NAS, that are remembered.
-    pub entries_max: usize,
-    /// Votes a second with a credential of no roll that are stored, from everywhere together;
-    /// beyond them they are refused. 0: all are stored.
-    pub guesses_per_second: u32,
-    /// How many of them may come at once.
-    pub guesses_burst: u32,
+    /// The age of its last wrong code at which a pair of prefix and NAS is forgotten, in seconds.
+    pub forget_seconds: u64,
+    /// The most pairs of prefix and NAS that are remembered.
+    pub pairs_max: usize,
+    /// Votes with a wrong code that are stored a second; 0: all are stored.
+    pub wrong_stored_per_second: u32,
+    /// Of them, those of one address prefix; 0: any number.
+    pub wrong_stored_per_address_per_second: u32,
 }
 
 impl Default for ThrottleConfig {
     fn default() -> Self {
         Self {
             enabled: true,
-            prefix_free: 20,
-            prefix_rights_per_wrong: 4,
-            nas_free: 5,
+            wrong_free: 5,
             delay_seconds_min: 1,
-            delay_seconds_max: 300,
-            quiet_seconds: 3600,
-            entries_max: 1_000_000,
-            guesses_per_second: 20,
-            guesses_burst: 100,
+            delay_seconds_max: 60,
+            forget_seconds: 24 * 3600,
+            pairs_max: 1_000_000,
+            wrong_stored_per_second: 20,
+            wrong_stored_per_address_per_second: 2,
         }
-    }
-}
-
-/// An IPv4 address or an IPv6 /64, as a keyed digest. In memory only.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Prefix(u64);
-
-impl fmt::Debug for Prefix {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Prefix(redacted)")
     }
 }
 
 /// Where an attempt came from and whom it named, as keyed digests. In memory only.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    prefix: u64,
+    prefix: Prefix,
     nas: u64,
+    pair: u64,
 }
 
 impl fmt::Debug for Origin {
@@ -93,310 +83,243 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// The back-off of one process. Shared by all tasks.
+/// The throttle of one process. Shared by all tasks.
 pub struct Throttle {
-    config: ThrottleConfig,
-    key: RandomState,
-    prefixes: Table,
-    nas: Table,
-    credited: Vec<Mutex<Vec<u64>>>,
+    enabled: bool,
+    key: DigestKey,
+    start: Instant,
+    shards: Vec<Shard>,
+    budget: Mutex<WrongBudget>,
+    by_nas: Mutex<WrongByNas>,
 }
+
+/// A part of the pairs, locked on its own.
+struct Shard {
+    pairs: Mutex<Pairs>,
+    /// Notified when an attempt that others may wait for was judged.
+    judged: Notify,
+}
+
+const SHARDS: usize = 64;
 
 impl Throttle {
     /// A throttle that remembers nothing yet.
     #[must_use]
-    pub fn new(config: ThrottleConfig) -> Self {
-        let table = |free| {
-            let shard_entries_max = (config.entries_max / SHARDS).max(1);
-            let delay_max = Duration::from_secs(config.delay_seconds_max);
-            let rules = Rules {
-                free_rights: u64::from(free) * u64::from(config.prefix_rights_per_wrong.max(1)),
-                rights_per_wrong: u64::from(config.prefix_rights_per_wrong.max(1)),
-                delay_min: Duration::from_secs(config.delay_seconds_min).min(delay_max),
-                delay_max,
-                quiet: Duration::from_secs(config.quiet_seconds).max(2 * delay_max),
-                shard_entries_max,
-            };
-            Table { rules, shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    pub fn new(config: &ThrottleConfig) -> Arc<Self> {
+        Self::starting_at(config, Instant::now())
+    }
+
+    /// As [`Throttle::new`]; no later call may be handed an earlier time.
+    pub(crate) fn starting_at(config: &ThrottleConfig, start: Instant) -> Arc<Self> {
+        let milliseconds = |seconds: u64| seconds.saturating_mul(1000);
+        let rules = PairRules {
+            wrong_free: config.wrong_free,
+            delay_min_ms: milliseconds(config.delay_seconds_min),
+            delay_max_ms: milliseconds(config.delay_seconds_max),
+            forget_ms: milliseconds(config.forget_seconds.max(config.delay_seconds_max)),
         };
-        Self {
-            prefixes: table(config.prefix_free),
-            nas: table(config.nas_free),
-            credited: (0..SHARDS).map(|_| Mutex::new(vec![0; CREDITED_SLOTS])).collect(),
-            key: RandomState::new(),
-            config,
-        }
+        let pairs_max = if config.enabled { config.pairs_max / SHARDS } else { 0 };
+        let shard = |_| Shard {
+            pairs: Mutex::new(Pairs::new(rules.clone(), pairs_max)),
+            judged: Notify::new(),
+        };
+        Arc::new(Self {
+            enabled: config.enabled,
+            key: DigestKey::random(),
+            start,
+            shards: (0..SHARDS).map(shard).collect(),
+            budget: Mutex::new(WrongBudget::new(
+                config.wrong_stored_per_second,
+                config.wrong_stored_per_address_per_second,
+            )),
+            by_nas: Mutex::default(),
+        })
     }
 
     /// Digests an address: the IPv4 address or the IPv6 /64.
     #[must_use]
     pub fn prefix(&self, address: IpAddr) -> Prefix {
-        Prefix(match address.to_canonical() {
-            IpAddr::V4(address) => self.key.hash_one((4_u8, u64::from(address.to_bits()))),
-            IpAddr::V6(address) => self.key.hash_one((6_u8, (address.to_bits() >> 64) as u64)),
-        })
+        self.key.prefix(address)
+    }
+
+    /// Digests an address and, unless `narrow_only`, the networks around it.
+    pub(crate) fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
+        self.key.shares(address, narrow_only)
     }
 
     /// Digests the NAS beside the prefix it came from.
     #[must_use]
     pub fn origin(&self, prefix: Prefix, nas: &Nas) -> Origin {
-        Origin { prefix: prefix.0, nas: self.key.hash_one(nas.as_bytes()) }
+        let nas = self.key.digest(nas.as_bytes());
+        Origin { prefix, nas, pair: self.key.digest((prefix, nas)) }
     }
 
-    /// Whether a prefix is blocked, whomever its next attempt names. Changes nothing: asked before
-    /// a body is read.
+    /// Waits for the turn of an attempt that arrives now. Its code may be looked at once this
+    /// succeeds.
     ///
     /// # Errors
-    /// The wait.
-    pub fn check_prefix(&self, prefix: &Prefix, now: Instant) -> Result<(), Duration> {
-        if !self.config.enabled {
-            return Ok(());
-        }
-        let mut shard = self.prefixes.shard(prefix.0);
-        let wait =
-            shard.live(prefix.0, &self.prefixes.rules, now).and_then(|entry| entry.wait(now));
-        wait.map_or(Ok(()), Err)
-    }
-
-    /// Lets an attempt through, or says how long to wait. Called before anything is stored.
-    ///
-    /// # Errors
-    /// The wait, when the prefix or the NAS is blocked.
-    pub fn check(&self, origin: &Origin, now: Instant) -> Result<(), Duration> {
-        if !self.config.enabled {
-            return Ok(());
-        }
-        // Both are asked before either is blocked by this attempt.
-        let mut prefix = self.prefixes.shard(origin.prefix);
-        let mut nas = self.nas.shard(origin.nas);
-        let prefix = prefix.live(origin.prefix, &self.prefixes.rules, now);
-        let nas = nas.live(origin.nas, &self.nas.rules, now);
-        let wait = |entry: &Option<&mut Entry>| entry.as_ref().and_then(|entry| entry.wait(now));
-        if let Some(wait) = wait(&prefix).max(wait(&nas)) {
-            return Err(wait);
-        }
-        for (entry, rules) in [(prefix, &self.prefixes.rules), (nas, &self.nas.rules)] {
-            if let Some(entry) = entry {
-                entry.let_through(rules, now);
-            }
-        }
-        Ok(())
-    }
-
-    /// An attempt turned out wrong: unknown or revoked.
-    pub fn wrong(&self, origin: &Origin, now: Instant) {
-        if !self.config.enabled {
-            return;
-        }
-        for (table, digest) in [(&self.prefixes, origin.prefix), (&self.nas, origin.nas)] {
-            table.shard(digest).touch(digest, &table.rules, now).wrong(&table.rules, now);
-        }
-    }
-
-    /// An attempt turned out right. Its prefix earns credit, once an elector: an accepted request
-    /// that is only repeated earns nothing.
-    pub fn right(&self, origin: &Origin, now: Instant) {
-        if !self.config.enabled {
-            return;
-        }
-        self.nas.shard(origin.nas).entries.remove(&origin.nas);
-        let earns = self.config.prefix_rights_per_wrong > 0 && self.is_news(origin.nas);
-        let mut shard = self.prefixes.shard(origin.prefix);
-        shard.touch(origin.prefix, &self.prefixes.rules, now).right(earns);
-    }
-
-    /// An attempt that was let through told nothing about guessing: it was a duplicate, or was not
-    /// stored. It no longer holds up those beside it. Whoever guesses gains nothing by it: the next
-    /// wrong attempt blocks as it would have.
-    pub fn neither(&self, origin: &Origin) {
-        if !self.config.enabled {
-            return;
-        }
-        for (table, digest) in [(&self.prefixes, origin.prefix), (&self.nas, origin.nas)] {
-            if let Some(entry) = table.shard(digest).entries.get_mut(&digest) {
-                entry.blocked_until = None;
+    /// How long the pair has to wait.
+    pub(crate) async fn turn(self: &Arc<Self>, origin: Origin) -> Result<Turn, Duration> {
+        let arrived = Instant::now();
+        let judged = &self.shard(origin.pair).judged;
+        loop {
+            // Registered before looking, so that a judgement in between is not missed.
+            let mut notified = std::pin::pin!(judged.notified());
+            notified.as_mut().enable();
+            match self.begin(origin, arrived, Instant::now())? {
+                Next::Turn(turn) => return Ok(turn),
+                Next::InTurn(wait) => drop(tokio::time::timeout(wait, notified).await),
             }
         }
     }
 
-    /// Whether a NAS was not credited lately. A table of fixed size that forgets by overwriting:
-    /// who has one credential would need the votes of tens of thousands of others between two
-    /// credits.
-    fn is_news(&self, nas: u64) -> bool {
-        let mut slots = lock(&self.credited[shard_of(nas)]);
-        let slot = &mut slots[(nas >> 32) as usize % CREDITED_SLOTS];
-        std::mem::replace(slot, nas) != nas
+    /// One look at whether it is the turn of an attempt.
+    ///
+    /// # Errors
+    /// How long the pair has to wait.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        origin: Origin,
+        arrived: Instant,
+        now: Instant,
+    ) -> Result<Next, Duration> {
+        let turn = |attempt| Turn { throttle: Arc::clone(self), origin, attempt };
+        if !self.enabled {
+            return Ok(Next::Turn(turn(None)));
+        }
+        let (arrived, now) = (self.millis(arrived), self.millis(now));
+        match lock(&self.shard(origin.pair).pairs).begin(origin.pair, arrived, now) {
+            Begin::Turn(attempt) => Ok(Next::Turn(turn(Some(attempt)))),
+            Begin::InTurn { wait_ms } => Ok(Next::InTurn(Duration::from_millis(wait_ms))),
+            Begin::Refused { wait_ms } => Err(Duration::from_millis(wait_ms)),
+        }
+    }
+
+    /// Takes the storing of a vote with a wrong code from the budget.
+    ///
+    /// # Errors
+    /// When there is more; then the vote is not to be stored.
+    pub(crate) fn store_wrong(&self, origin: &Origin, now: Instant) -> Result<(), Duration> {
+        if !self.enabled {
+            return Ok(());
+        }
+        lock(&self.budget).take(origin.prefix, self.millis(now))
+    }
+
+    /// Counts attempts whose hint will not come any more. Called every few seconds.
+    pub(crate) fn give_up_hints(&self, now: Instant) {
+        for shard in &self.shards {
+            lock(&shard.pairs).give_up_hints(self.millis(now));
+        }
+    }
+
+    /// Pairs of prefix and NAS that are remembered. Reads the whole table.
+    pub(crate) fn pairs(&self) -> usize {
+        self.shards.iter().map(|shard| lock(&shard.pairs).len()).sum()
+    }
+
+    fn judge(&self, origin: &Origin, attempt: AttemptId, is_wrong: bool) {
+        let shard = self.shard(origin.pair);
+        let mut pairs = lock(&shard.pairs);
+        if is_wrong {
+            pairs.judge_wrong(origin.pair, attempt);
+        } else {
+            pairs.clear(origin.pair, attempt);
+        }
+        drop(pairs);
+        shard.judged.notify_waiters();
+        if is_wrong {
+            metrics::wrong_code(lock(&self.by_nas).count(origin.nas));
+        }
+    }
+
+    fn shard(&self, pair: u64) -> &Shard {
+        &self.shards[pair as usize % SHARDS]
+    }
+
+    fn millis(&self, at: Instant) -> Millis {
+        let elapsed = at.saturating_duration_since(self.start).as_millis();
+        Millis(u64::try_from(elapsed).unwrap_or(u64::MAX / 2))
     }
 }
 
 impl fmt::Debug for Throttle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |table: &Table| {
-            table.shards.iter().map(|shard| lock(shard).entries.len()).sum::<usize>()
-        };
-        write!(formatter, "Throttle({} prefixes, {} NAS)", count(&self.prefixes), count(&self.nas))
+        write!(formatter, "Throttle({} pairs)", self.pairs())
     }
 }
 
-/// Parts of a table that are locked on their own.
-const SHARDS: usize = 64;
-
-/// Slots for credited NAS in a shard: half a megabyte in all.
-const CREDITED_SLOTS: usize = 1024;
-
-fn shard_of(digest: u64) -> usize {
-    digest as usize % SHARDS
+/// Whether an attempt may go on.
+pub(crate) enum Next {
+    /// Its code may be looked at.
+    Turn(Turn),
+    /// An earlier attempt of the pair is not judged yet: look again once it is, or after this time.
+    InTurn(Duration),
 }
 
-/// Prefixes, or NAS, by digest.
-struct Table {
-    rules: Rules,
-    shards: Vec<Mutex<Shard>>,
+/// The turn of one attempt, until it is judged. Dropping it clears the attempt: it was right, a
+/// repeat or a duplicate, or its code was never looked at.
+pub(crate) struct Turn {
+    throttle: Arc<Throttle>,
+    origin: Origin,
+    /// `None` once judged, or without a throttle.
+    attempt: Option<AttemptId>,
 }
 
-struct Rules {
-    /// The free attempts of a new entry, in rights.
-    free_rights: u64,
-    rights_per_wrong: u64,
-    delay_min: Duration,
-    delay_max: Duration,
-    quiet: Duration,
-    shard_entries_max: usize,
-}
+impl Turn {
+    /// Where the attempt came from.
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
 
-impl Table {
-    fn shard(&self, digest: u64) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[shard_of(digest)])
+    /// The code was wrong, or nothing will ever say whether it was.
+    pub(crate) fn wrong(mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.throttle.judge(&self.origin, attempt, true);
+        }
     }
 }
 
-/// No code panics while it holds a shard half changed, so a poisoned lock is as good as another.
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.attempt.take() {
+            self.throttle.judge(&self.origin, attempt, false);
+        }
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Turn(redacted)")
+    }
+}
+
+/// Wrong codes by NAS, for a metric alone: it refuses nothing. A table of fixed size that forgets
+/// by overwriting.
+#[derive(Default)]
+struct WrongByNas {
+    slots: Vec<(u64, u32)>,
+}
+
+/// Slots of that table: a megabyte.
+const NAS_SLOTS: usize = 1 << 16;
+
+impl WrongByNas {
+    /// Counts a wrong code, and gives how many there were for the NAS.
+    fn count(&mut self, nas: u64) -> u32 {
+        if self.slots.is_empty() {
+            self.slots = vec![(0, 0); NAS_SLOTS];
+        }
+        let (digest, count) = &mut self.slots[(nas >> 16) as usize % NAS_SLOTS];
+        *count = if *digest == nas { count.saturating_add(1) } else { 1 };
+        *digest = nas;
+        *count
+    }
+}
+
+/// No code panics while it holds a lock half changed, so a poisoned lock is as good as another.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Default)]
-struct Shard {
-    entries: HashMap<u64, Entry, BuildHasherDefault<DigestHasher>>,
-    /// Quiet entries are looked for when there are so many: each time about twice as many as the
-    /// last time remained.
-    sweep_at: usize,
-}
-
-impl Shard {
-    /// An entry that is not to be forgotten.
-    fn live(&mut self, digest: u64, rules: &Rules, now: Instant) -> Option<&mut Entry> {
-        self.entries.get_mut(&digest).filter(|entry| !entry.is_quiet(rules, now))
-    }
-
-    /// The entry, made if there is none or it was quiet, and seen now.
-    fn touch(&mut self, digest: u64, rules: &Rules, now: Instant) -> &mut Entry {
-        if !self.entries.contains_key(&digest) {
-            self.make_room(rules, now);
-        }
-        let entry = self.entries.entry(digest).or_insert_with(|| Entry::new(rules, now));
-        if entry.is_quiet(rules, now) {
-            *entry = Entry::new(rules, now);
-        }
-        entry.seen = now;
-        entry
-    }
-
-    fn make_room(&mut self, rules: &Rules, now: Instant) {
-        if self.entries.len() >= self.sweep_at.max(SWEEP_AT_MIN).min(rules.shard_entries_max) {
-            self.entries.retain(|_, entry| !entry.is_quiet(rules, now));
-            self.sweep_at = 2 * self.entries.len();
-        }
-        // Still full: the longest unseen of a few goes, so that a flood of new prefixes costs no
-        // more than this.
-        if self.entries.len() >= rules.shard_entries_max {
-            let oldest =
-                self.entries.iter().take(EVICTION_SAMPLE).min_by_key(|(_, entry)| entry.seen);
-            if let Some(digest) = oldest.map(|(digest, _)| *digest) {
-                self.entries.remove(&digest);
-            }
-        }
-    }
-}
-
-const SWEEP_AT_MIN: usize = 256;
-const EVICTION_SAMPLE: usize = 8;
-
-/// What is remembered of one prefix or NAS.
-struct Entry {
-    /// What is left of the free attempts, in rights.
-    credit_rights: u64,
-    /// Wrong attempts since the credit was spent.
-    excess: u32,
-    blocked_until: Option<Instant>,
-    seen: Instant,
-}
-
-impl Entry {
-    fn new(rules: &Rules, now: Instant) -> Self {
-        Self { credit_rights: rules.free_rights, excess: 0, blocked_until: None, seen: now }
-    }
-
-    fn is_quiet(&self, rules: &Rules, now: Instant) -> bool {
-        now.saturating_duration_since(self.seen) >= rules.quiet
-    }
-
-    fn wait(&self, now: Instant) -> Option<Duration> {
-        let left = self.blocked_until?.saturating_duration_since(now);
-        (left > Duration::ZERO).then_some(left)
-    }
-
-    /// With no credit left the attempt blocks those beside it until its label comes.
-    fn let_through(&mut self, rules: &Rules, now: Instant) {
-        self.seen = now;
-        if self.excess > 0 && self.credit_rights < rules.rights_per_wrong {
-            self.blocked_until = Some(now + rules.delay(self.excess));
-        }
-    }
-
-    fn wrong(&mut self, rules: &Rules, now: Instant) {
-        match self.credit_rights.checked_sub(rules.rights_per_wrong) {
-            Some(left) => self.credit_rights = left,
-            None => {
-                self.excess = self.excess.saturating_add(1);
-                self.blocked_until = self.blocked_until.max(Some(now + rules.delay(self.excess)));
-            }
-        }
-    }
-
-    fn right(&mut self, earns: bool) {
-        self.credit_rights = self.credit_rights.saturating_add(u64::from(earns));
-        self.blocked_until = None;
-    }
-}
-
-impl Rules {
-    /// The wait after so many wrong attempts beyond the free ones, from 1.
-    fn delay(&self, excess: u32) -> Duration {
-        let doublings = excess.saturating_sub(1).min(31);
-        self.delay_min.saturating_mul(1 << doublings).min(self.delay_max)
-    }
-}
-
-/// Digests are hashes already.
-#[derive(Default)]
-struct DigestHasher(u64);
-
-impl Hasher for DigestHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, digest: u64) {
-        // The low bits have chosen the shard.
-        self.0 = digest.rotate_right(6);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! the same.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
@@ -35,7 +35,9 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 match validated {
                     Ok(Ok(())) => continue,
                     Ok(Err(error)) => return shared.fail(&error),
-                    Err(error) => return shared.fail(&format_args!("validation panicked: {error}")),
+                    Err(error) => {
+                        return shared.fail_by_panic(&format_args!("validation panicked: {error}"));
+                    }
                 }
             }
             delivery = until_definite("the ballot box", || shared.ballot_box.receive()), if validating.len() < AT_ONCE => delivery,
@@ -59,6 +61,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
     let labels = label(shared, &cell, batch).await;
     until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
     metrics::batch(Step::Forwarded);
+    tracing::trace!(votes = batch.count(), labels = labels.len(), "a batch is passed on");
     Ok(())
 }
 
@@ -119,7 +122,6 @@ async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<()
 /// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
 /// is wrong with the registry, the batch goes on.
 async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
-    let started = Instant::now();
     let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Labels::new() };
     let marks: Vec<Mark> = batch
         .envelopes()
@@ -140,22 +142,18 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
         }
     };
     metrics::batch(Step::Marked);
-    tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()), started);
+    tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()));
     labels
 }
 
 /// Tells voters and throttle what to expect of requests that are on their way here.
-pub(crate) fn tell(
-    shared: &Shared,
-    labels: impl Iterator<Item = (RequestId, Expectation)>,
-    at: Instant,
-) {
+pub(crate) fn tell(shared: &Shared, labels: impl Iterator<Item = (RequestId, Expectation)>) {
     for (request, expected) in labels {
-        let Some(origin) = shared.pending.label(&request, expected) else { continue };
-        match expected {
-            Expectation::Accepted => shared.throttle.right(&origin, at),
-            Expectation::Unknown | Expectation::Revoked => shared.throttle.wrong(&origin, at),
-            Expectation::Duplicate { .. } => shared.throttle.neither(&origin),
+        let turn = shared.pending.label(&request, expected);
+        if let Some(turn) = turn
+            && matches!(expected, Expectation::Unknown | Expectation::Revoked)
+        {
+            turn.wrong();
         }
     }
 }

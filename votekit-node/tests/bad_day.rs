@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use support::{Place, create_request, law, vote};
 use votekit_core::decision::Decision;
+use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
@@ -113,4 +114,42 @@ async fn every_answered_vote_counts_once_on_bad_days() {
         assert_eq!(results.count_of("oui"), u64::from(VOTERS));
         node.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_nothing_is_stored_no_credential_is_looked_at() {
+    let place = Place::new(3);
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
+    let full = Odds {
+        unavailable_percent: 100,
+        delayed_percent: 0,
+        outcome_unknown_percent: 0,
+        acknowledgement_lost_percent: 0,
+    };
+    let roles = Roles {
+        registry: engine.registry,
+        ballot_box: Arc::new(Unreliable::new(engine.ballot_box, 1, full)),
+        ledger: engine.ledger,
+    };
+    let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
+    node.load(&place.path("hashes"), None).await.expect("loaded");
+    node.create(create_request()).await.expect("created");
+    node.open(&law(), OpenElection::default()).await.expect("opened");
+    let prefix = node.throttle().prefix([192, 0, 2, 1].into());
+    let cast = async |vote: VoteRequest| {
+        let origin = node.throttle().origin(prefix, &vote.credential.nas);
+        node.submit(&vote, None, Some(origin)).await
+    };
+    // The first one finds out. From then on a wrong code hears what a correct one does, as often as
+    // it comes: it is not counted either.
+    for _ in 0..20 {
+        for vote in [vote(1, "oui"), vote(99, "oui")] {
+            let refused = cast(vote).await;
+            assert!(matches!(refused, Err(SubmitError::Unavailable(_))), "{refused:?}");
+        }
+    }
+    assert_eq!(node.gauges().throttle_pairs, 0);
+    assert_eq!(node.gauges().votes_pending, 0);
+    node.abandon();
 }

@@ -120,7 +120,8 @@ fn what_was_acknowledged_survives_a_kill() {
 }
 
 fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
-    let mut child = Command::new(std::env::current_exe().expect("this binary"))
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    let mut child = childguard::guard(&mut command)
         .args(["--exact", "child_that_stages_until_it_is_killed", "--nocapture"])
         .env(FOLDER, folder)
         .stdout(Stdio::piped())

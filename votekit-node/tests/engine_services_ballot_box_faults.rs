@@ -255,6 +255,41 @@ async fn what_is_rejected_is_kept_whole_and_noted() {
     assert_eq!(note["digest"], batch.digest().to_string(), "{note}");
 }
 
+/// Takes what is to be validated and gives it back, until the broker has put it aside.
+async fn reject_until_put_aside(corner: &Corner, channel: &Channel) {
+    let queues = ["validation-0", "validation-1"];
+    let mut takers = Vec::new();
+    for queue in queues {
+        let options = BasicConsumeOptions::default();
+        let taker = channel
+            .basic_consume(corner.name(queue).into(), queue.into(), options, FieldTable::default())
+            .await
+            .expect("taking");
+        takers.push(taker);
+    }
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let letters = corner.name("dead-letters");
+    loop {
+        for taker in &mut takers {
+            while let Ok(Some(message)) =
+                tokio::time::timeout(Duration::from_millis(100), taker.next()).await
+            {
+                let options = BasicRejectOptions { requeue: true };
+                message.expect("whole").reject(options).await.expect("given back");
+            }
+        }
+        let declared =
+            channel.queue_declare(letters.clone().into(), passive, FieldTable::default());
+        if declared.await.expect("there").message_count() > 0 {
+            break;
+        }
+    }
+    for queue in queues {
+        let options = lapin::options::BasicCancelOptions::default();
+        channel.basic_cancel(queue.into(), options).await.expect("left");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     let corner = Corner::new();
@@ -262,27 +297,8 @@ async fn a_dead_letter_blocks_settling_and_can_be_driven() {
     let (_connection, channel) = corner.channel().await;
     let batch = batch_of(1, 2);
     ballot_box.publish(&batch).await.expect("published");
-    // Somebody takes it and gives it back, again and again.
-    for queue in ["validation-0", "validation-1"] {
-        let options = BasicConsumeOptions::default();
-        let mut taker = channel
-            .basic_consume(corner.name(queue).into(), queue.into(), options, FieldTable::default())
-            .await
-            .expect("taking");
-        while let Ok(Some(message)) =
-            tokio::time::timeout(Duration::from_secs(2), taker.next()).await
-        {
-            message
-                .expect("whole")
-                .reject(BasicRejectOptions { requeue: true })
-                .await
-                .expect("given back");
-        }
-        channel
-            .basic_cancel(queue.into(), lapin::options::BasicCancelOptions::default())
-            .await
-            .expect("left");
-    }
+    let put_aside = reject_until_put_aside(&corner, &channel);
+    tokio::time::timeout(Duration::from_secs(120), put_aside).await.expect("it is put aside");
     let error = ballot_box.settle().await.expect_err("a dead letter").to_string();
     assert!(
         error.contains("undecided batches were put aside")

@@ -133,7 +133,7 @@ impl OneServer {
             "always",
             "--port",
         ]);
-        let process = command
+        let process = childguard::guard(&mut command)
             .arg(port.to_string())
             .arg("--dir")
             .arg(folder.path())

@@ -203,7 +203,7 @@ impl RedisServer {
         if as_cluster {
             command.args(["--cluster-enabled", "yes", "--tls-cluster", "yes"]);
         }
-        let process = command
+        let process = childguard::guard(&mut command)
             .stdout(Stdio::null())
             .spawn()
             .expect("redis-server is not installed: Debian's package is redis-server");

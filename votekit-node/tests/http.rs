@@ -4,7 +4,7 @@
 mod http_support;
 mod support;
 
-use http_support::{Client, Served, ballot, config};
+use http_support::{Client, Served, ballot, config, guess};
 use serde_json::json;
 use support::{LAW, create_request, law};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -14,6 +14,7 @@ use votekit_core::log::policy::Policy;
 use votekit_core::log::proof::Proof;
 use votekit_node::CreateElection;
 use votekit_node::config::Config;
+use votekit_node::throttle::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 
@@ -270,23 +271,34 @@ async fn the_rate_limit_refuses_before_a_body_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_credentials_are_slowed_down_before_anything_is_stored() {
-    let served = Served::open().await;
+async fn wrong_codes_are_slowed_down_before_anything_is_stored() {
+    let throttle = ThrottleConfig { delay_seconds_min: 600, ..all_stored() };
+    let served = Served::open_with(Config { throttle, ..config() }, create_request()).await;
     let mut client = Client::connect(served.at.public).await;
-    let mut last = None;
-    for place in 100..200 {
-        let answer = client.vote(&ballot(place, "oui"), &[WAIT]).await;
-        if answer.status != 200 {
-            last = Some(answer.problem());
-            break;
-        }
+    for number in 0..6 {
+        let answer = client.vote(&guess(1, number), &[WAIT]).await;
+        assert_eq!(answer.json()["reason"], "unknown", "{number}");
     }
-    assert_eq!(last, Some((429, "back-off".to_owned())));
-    let decided = served.node.election(&law()).expect("there").invalid;
-    assert_eq!(client.vote(&ballot(1, "oui"), &[]).await.problem(), (429, "back-off".to_owned()));
+    let back_off = (429, "back-off".to_owned());
+    assert_eq!(client.vote(&guess(1, 7), &[]).await.problem(), back_off);
+    let refused = client.vote(&ballot(1, "oui"), &[]).await;
+    assert_eq!(refused.problem(), back_off, "the code is not looked at");
+    assert!(refused.text().contains("From another network"), "{}", refused.text());
+    assert_eq!(client.vote(&ballot(2, "oui"), &[WAIT]).await.json()["status"], "accepted");
     assert_eq!(served.node.gauges().votes_pending, 0);
-    assert_eq!(served.node.election(&law()).expect("there").invalid, decided);
+    assert_eq!(served.node.gauges().throttle_pairs, 1);
+    assert_eq!(served.node.election(&law()).expect("there").invalid, 6);
     served.end().await;
+}
+
+/// A throttle that stores every wrong code which it does not hold up.
+fn all_stored() -> ThrottleConfig {
+    ThrottleConfig {
+        delay_seconds_max: 600,
+        wrong_stored_per_second: 0,
+        wrong_stored_per_address_per_second: 0,
+        ..ThrottleConfig::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

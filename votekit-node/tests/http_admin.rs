@@ -99,13 +99,14 @@ async fn bad_calls_are_told_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_happens_without_the_token() {
     let served = Served::empty(config()).await;
-    let mut client = Client::connect(served.at.administration).await;
     for token in ["", "Bearer ", "Bearer 00", "Basic abc"] {
         for (method, path) in [
             ("GET", "/api/v1/admin/elections"),
             ("POST", "/api/v1/admin/rolls"),
             ("GET", "/anything"),
         ] {
+            // Each ends its connection.
+            let mut client = Client::connect(served.at.administration).await;
             let answer = client.send(method, path, &[("authorization", token)], "").await;
             assert_eq!(answer.problem(), (401, "unauthorized".to_owned()), "{method} {path}");
             assert_eq!(answer.header("www-authenticate"), "Bearer");

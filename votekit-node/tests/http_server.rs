@@ -177,3 +177,29 @@ async fn at_the_cap_an_idle_connection_makes_room() {
     drop((second, newcomer));
     served.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_has_a_bounded_life() {
+    let config = Config { connection_requests_max: 3, ..config() };
+    let served = Served::open_with(config, create_request()).await;
+    let mut client = Client::connect(served.at.public).await;
+    let mut said = Vec::new();
+    for _ in 0..3 {
+        said.push(client.get("/api/v1/elections").await.header("connection").to_owned());
+    }
+    assert_eq!(said, ["", "", "close"]);
+    served.end().await;
+    // Longer idle than it may live.
+    let config = Config {
+        connection_seconds_max: 1,
+        header_timeout_seconds: 3600,
+        ..http_support::config()
+    };
+    let served = Served::open_with(config, create_request()).await;
+    let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
+    stream.write_all(b"GET /api/v1/elections HTTP/1.1\r\nhost: h\r\n\r\n").await.expect("written");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("closed in order");
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+    served.end().await;
+}

@@ -5,6 +5,7 @@
 //! than a time alone. One row a file.
 
 mod hashgen;
+mod hostile;
 mod latency;
 mod node;
 mod paired;
@@ -32,8 +33,8 @@ use crate::project;
 /// Compare votekit's own speed and memory with another command's.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The benchmarks to run: hashgen, vote, latency, verify, referendum, redis, restart; on
-    /// services vote, latency, parts. By default those of the engine that are not long.
+    /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart;
+    /// on services vote, latency, parts. By default those of the engine that are not long.
     names: Vec<String>,
     /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL
     /// for it.
@@ -82,7 +83,7 @@ struct Bench {
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "hashgen",
         about: "hash a roll into shards, beside DuckDB",
@@ -100,6 +101,12 @@ const BENCHES: [Bench; 7] = [
         about: "time to 202 and to the decision at 1,000 votes/s",
         by_default: true,
         run: latency::run,
+    },
+    Bench {
+        name: "hostile",
+        about: "time to 202 at 800 votes/s beside busy connections, replays and readers",
+        by_default: false,
+        run: hostile::run,
     },
     Bench {
         name: "verify",

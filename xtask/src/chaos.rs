@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// How the node is built [default: release; dev with --mutant].
     #[arg(long, value_enum)]
     profile: Option<Profile>,
+    /// Run this votekit instead of building one.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "mutant"])]
+    votekit: Option<PathBuf>,
     /// Run a build that breaks a promise, and fail unless it is caught: no-sync, early-answer.
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
@@ -124,6 +127,7 @@ impl Arguments {
             seed: SHORT_SEED,
             episode: None,
             profile: Some(Profile::Dev),
+            votekit: None,
             mutant: None,
         }
     }
@@ -159,7 +163,7 @@ fn run_services(arguments: &Arguments) -> Result<()> {
     // First of all: the servers' guard is this very program, whose file the build may replace.
     let rig = crate::services::start_for_a_run()?;
     let plan = services::Plan {
-        votekit: build(arguments.profile.unwrap_or(Profile::Release))?,
+        votekit: program(arguments, arguments.profile.unwrap_or(Profile::Release))?,
         faults: arguments.faults,
         seed: arguments.seed,
         votes_per_second: arguments.rate,
@@ -168,15 +172,20 @@ fn run_services(arguments: &Arguments) -> Result<()> {
     services::run(&plan, rig)
 }
 
-/// Builds the program that is put to the test.
-fn build(profile: Profile) -> Result<PathBuf> {
+/// The program that is put to the test: built, unless one is given.
+fn program(arguments: &Arguments, profile: Profile) -> Result<PathBuf> {
+    if let Some(votekit) = &arguments.votekit {
+        let found = std::path::absolute(votekit)?;
+        ensure!(found.is_file(), "--votekit {}: there is no such file", found.display());
+        return Ok(found);
+    }
     project::succeed(&mut project::cargo(profile.build_arguments()))?;
     Ok(project::target_dir()?.join(profile.folder()).join("votekit"))
 }
 
 fn run_votekit(arguments: &Arguments) -> Result<()> {
     let profile = arguments.profile.unwrap_or(Profile::Release);
-    let votekit = build(profile)?;
+    let votekit = program(arguments, profile)?;
     let setup =
         Setup { votekit, preload: faultdisk::preload_library()?, seed: arguments.seed, only: None };
     let per_episode = arguments.rounds_per_episode.unwrap_or(10);

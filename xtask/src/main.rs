@@ -20,6 +20,7 @@ mod test;
 
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 /// The project's own chores.
@@ -35,6 +36,8 @@ enum Verb {
     Test(test::Arguments),
     /// Write the pages in man/ anew.
     Man,
+    /// Record anew which files exceed the rules of wording, after some got better.
+    Wording,
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
@@ -42,14 +45,36 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let done = match Chores::parse().verb {
+    let chores = Chores::parse();
+    if let Verb::Services(arguments) = &chores.verb
+        && arguments.is_guard()
+    {
+        // It outlives the chore that started it, and starts nothing.
+        return exit_code(services::run(arguments));
+    }
+    match childguard::guard_this_process() {
+        Ok(guard) => {
+            let code = run(chores.verb);
+            guard.dismiss();
+            code
+        }
+        Err(error) => exit_code(Err(error).context("starting the guard of this chore's children")),
+    }
+}
+
+fn run(verb: Verb) -> ExitCode {
+    exit_code(match verb {
         Verb::Test(arguments) => return test::run(&arguments),
         Verb::Man => man::run(),
+        Verb::Wording => test::wording::record(),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),
         Verb::Services(arguments) => services::run(&arguments),
-    };
+    })
+}
+
+fn exit_code(done: Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

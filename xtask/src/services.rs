@@ -41,6 +41,13 @@ pub(crate) struct Arguments {
     verb: Verb,
 }
 
+impl Arguments {
+    /// Whether this is the guard of servers, which another xtask started.
+    pub(crate) fn is_guard(&self) -> bool {
+        matches!(self.verb, Verb::Guard(_))
+    }
+}
+
 #[derive(Subcommand)]
 enum Verb {
     /// Start all servers, wait until each answers, and print their addresses as lines for a shell.

@@ -16,6 +16,7 @@ mod servers;
 mod sources;
 mod suite;
 mod tools;
+pub(crate) mod wording;
 
 use std::process::ExitCode;
 
@@ -69,6 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         ]))
     });
     report.check("long files", || sources::check_lengths(project::root()));
+    report.check("wording", || wording::check(project::root()));
     report.check("test files", || sources::check_test_files(project::root()));
     report
         .check("test files that want servers", || sources::check_names_of_wanting(project::root()));

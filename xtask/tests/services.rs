@@ -1,77 +1,41 @@
 //! `cargo xtask services` as a person uses it: servers come up, break, come back, and leave nothing
 //! behind.
 
+mod support;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use support::{Program, votekit, working_in};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
-
-/// An end for waits, not a target.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// The program with a target folder of its own, so that servers that somebody is playing with are
-/// left alone.
-struct Program {
-    target: PathBuf,
-}
-
-impl Program {
-    fn new(name: &str) -> Result<Self, std::io::Error> {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(target.join("debug"))?;
-        let program = target.join("debug/xtask");
-        if program.exists() {
-            fs::remove_file(&program)?;
-        }
-        // A link, no copy: a file that is written while another test starts a program is busy to
-        // whoever runs it.
-        fs::hard_link(env!("CARGO_BIN_EXE_xtask"), program)?;
-        Ok(Self { target })
-    }
-
-    fn services(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(self.target.join("debug/xtask"));
-        command.arg("services").args(words).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Result<Output, std::io::Error> {
-        self.services(words).output()
-    }
-
-    /// Runs a verb that must succeed; gives back what it printed.
-    fn succeed(&self, words: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
-        let output = self.run(words)?;
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn record(&self) -> PathBuf {
-        self.target.join("services.json")
-    }
-
-    fn wait(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
-        while !holds() {
-            assert!(begun.elapsed() < PATIENCE, "waited for {what}");
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // After a failed assertion the servers may still run.
-        let _ = self.run(&["down"]);
-    }
-}
 
 /// The folder of the servers, as it is written down.
 fn folder(program: &Program) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let record: serde_json::Value = serde_json::from_slice(&fs::read(program.record())?)?;
     Ok(record["folder"].as_str().ok_or("no folder")?.into())
+}
+
+/// The folder of the servers that a chore started for itself alone.
+fn servers_of(chore: u32) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let begin = format!("votekit-services-{chore}-");
+    for entry in fs::read_dir(std::env::temp_dir())? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(&begin) {
+            return Ok(entry.path());
+        }
+    }
+    Err(format!("no folder {begin}… among the temporary files").into())
+}
+
+/// Nine servers that answer, three masters of slots, each with its replica.
+fn is_whole(status: &str) -> bool {
+    let count = |what: &str| status.lines().filter(|line| line.contains(what)).count();
+    count("  answers") == 9
+        && count(": master of ") == 3
+        && count(": replica of redis-") == 3
+        && status.ends_with("the Redis Cluster is whole\n")
 }
 
 fn line<'text>(text: &'text str, begin: &str) -> &'text str {
@@ -101,32 +65,20 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
     assert!(!twice.status.success());
     assert!(String::from_utf8_lossy(&twice.stderr).contains("servers run already"), "{twice:?}");
 
-    let status = program.succeed(&["status"])?;
-    assert_eq!(status.lines().filter(|line| line.ends_with("  answers")).count(), 9, "{status}");
-    assert_eq!(status.lines().filter(|line| line.contains(": master of ")).count(), 3, "{status}");
-    assert_eq!(
-        status.lines().filter(|line| line.contains(": replica of redis-")).count(),
-        3,
-        "{status}"
-    );
-    assert!(status.ends_with("the Redis Cluster is whole\n"), "{status}");
+    program.wait_for_status("nine servers and a whole cluster", is_whole);
 
     for server in ["redis-1", "rabbitmq", "postgresql"] {
         program.succeed(&["pause", server])?;
         let paused = program.succeed(&["status"])?;
         assert!(line(&paused, server).ends_with("runs, and does not answer"), "{paused}");
         program.succeed(&["resume", server])?;
-        program.wait(server, || {
-            program.succeed(&["status"]).is_ok_and(|now| line(&now, server).ends_with("  answers"))
-        });
+        program.wait_for_status(server, |now| line(now, server).ends_with("  answers"));
         program.succeed(&["kill", server])?;
         let killed = program.succeed(&["status"])?;
         assert!(line(&killed, server).ends_with("does not run"), "{killed}");
         program.succeed(&["restart", server])?;
     }
-    program.wait("a whole cluster", || {
-        program.succeed(&["status"]).is_ok_and(|now| now.ends_with("is whole\n"))
-    });
+    program.wait_for_status("nine servers and a whole cluster again", is_whole);
 
     assert_eq!(program.succeed(&["down"])?, "9 servers stopped\n");
     assert!(!stored.exists() && !program.record().exists());
@@ -138,7 +90,7 @@ fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
 #[test]
 fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
     let program = Program::new("services-killed")?;
-    let mut child: Child =
+    let mut child =
         program.services(&["up"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     program.wait("a server that is written down", || {
         fs::read_to_string(program.record()).is_ok_and(|text| text.contains("rabbitmq"))
@@ -151,16 +103,27 @@ fn servers_end_when_the_program_that_starts_them_is_killed() -> TestResult {
     Ok(())
 }
 
-/// The numbers of the processes that work in a folder, removed or not.
-fn working_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        if fs::read_link(entry.path().join("cwd")).is_ok_and(|place| place.starts_with(folder)) {
-            found.push(entry.file_name().to_string_lossy().into_owned());
-        }
-    }
-    Ok(found)
+#[test]
+fn servers_and_nodes_end_when_chaos_on_services_is_killed() -> TestResult {
+    let program = Program::new("services-chaos-killed")?;
+    let mut chore = program.chore(&["chaos", "--engine", "services"]);
+    chore.args(["--faults", "3", "--outage-seconds", "0", "--rate", "20", "--votekit"]);
+    chore.arg(votekit()?);
+    let mut run = chore.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let journal = program.target.join("xtask-files/chaos-services/journal.jsonl");
+    program.wait("votes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));
+    let servers = servers_of(run.id())?;
+    // Six of Redis, RabbitMQ, its directory and PostgreSQL, with their children.
+    assert!(working_in(&servers)?.len() >= 9, "{:?}", working_in(&servers)?);
+    assert!(working_in(&program.target)?.len() >= 6, "{:?}", working_in(&program.target)?);
+    program.end(&mut run, "KILL")?;
+    program.wait("the end of nodes and voters", || {
+        working_in(&program.target).is_ok_and(|working| working.is_empty())
+    });
+    program.wait("the end of the servers", || {
+        !servers.exists() && working_in(&servers).is_ok_and(|working| working.is_empty())
+    });
+    Ok(())
 }
 
 #[test]

@@ -82,6 +82,33 @@ fn connections_are_held_for_the_whole_run() {
 }
 
 #[test]
+fn busy_connections_replays_and_readers_are_counted_apart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let node = Node::start(|n, _| pending(n));
+    let plan = HostilePlan {
+        busy_connections: 3,
+        replay_connections: 2,
+        reader_connections: 1,
+        addresses: 2,
+        ..HostilePlan::default()
+    };
+    let report = run(folder.path(), &node.url, plan).expect("the run");
+    assert_eq!((report.sent, report.answered_202), (100, 100));
+    let hostile = report.hostile.clone().expect("there was some");
+    for (busy, connections) in [(&hostile.busy, 3), (&hostile.replays, 2), (&hostile.readers, 1)] {
+        let busy = busy.as_ref().expect("there were some");
+        assert_eq!((busy.connections, busy.failed), (connections, 0));
+        assert!(busy.made >= connections as u64, "{busy:?}");
+    }
+    let replays = hostile.replays.expect("there were some").answers_by_status;
+    let [votes, replayed] = [node.votes().len() as u64, replays.values().sum()];
+    assert!(replays.keys().eq([&202]) && replayed > 0, "{replays:?}");
+    // The last answer of a connection may not have been read.
+    assert!((100 + replayed..=102 + replayed).contains(&votes), "{votes} {replayed}");
+    assert!(report.to_string().contains("replays"), "{report}");
+}
+
+#[test]
 fn what_cannot_be_done_is_refused_before_the_run() {
     let folder = tempfile::tempdir().expect("folder");
     let refused = |url: &str, hostile| match run(folder.path(), url, hostile) {

@@ -17,9 +17,10 @@ use crate::office;
 /// NAS and access code are asked for at the prompt, or read from standard input, a line each; they
 /// are never given on the command line, where others could see them. With --from each row of a CSV
 /// file is cast, and what became of it written to a row of the outcome file (accepted, duplicate,
-/// invalid, refused, or no-answer when the node could not be reached). The exit code is 0 when
-/// every vote was answered, whatever the decision: a vote that does not count was cast all the
-/// same.
+/// invalid, refused, or no-answer when the node could not be reached). The file is read by the
+/// rules of a roll, and checked whole first: while a row is bad, nothing is cast. The exit code is
+/// 0 when every vote was answered, whatever the decision: a vote that does not count was cast all
+/// the same.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::error::CommandError;
 /// Hold a small referendum from roll to verified result, and show each step
 ///
 /// Everything is real: the roll is hashed under a pepper, a node is started, votes of every kind
-/// are cast over HTTP (valid, blank, duplicate, unknown, revoked, malformed, and one repeated with
+/// are cast over HTTP (valid, blank, duplicate, unknown, revoked, refused, and one repeated with
 /// its key), the poll is closed and reconciled, the stored votes are recounted by other code, and
 /// the publication bundle and one receipt are verified with the pinned policy.
 #[derive(Debug, clap::Args)]

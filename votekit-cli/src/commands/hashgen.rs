@@ -1,5 +1,7 @@
 //! `votekit hashgen`: turns an electoral roll into hashes, whole or not at all.
 
+mod chain;
+mod contradictions;
 mod faults;
 mod read;
 mod shard_file;
@@ -12,11 +14,12 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use votekit_core::credential::{CredentialHasher, Pepper};
+use serde::{Serialize, Serializer};
+use serde_json::json;
+use votekit_core::credential::{CredentialHasher, HashScheme, Pepper};
 use votekit_core::id::LawId;
 use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
-use votekit_core::roll::{HashedRoll, RollRules};
+use votekit_core::roll::{HashedRoll, RollRules, RollWarning, RuleCount, count_by_rule};
 use votekit_core::shard::{ShardFormat, ShardHead};
 
 use crate::atomic_output::refuse_occupied;
@@ -24,6 +27,7 @@ use crate::commands::pepper;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
+use crate::table_error::{self, RuleLine, plural};
 
 /// Turn an electoral roll into hashes, on an offline machine
 ///
@@ -33,28 +37,36 @@ use crate::interruption;
 /// and no code, and is what operators load.
 ///
 /// Every row is checked. By default one bad row stops everything: each is reported with its line,
-/// and nothing is written. The same elector and law with two different codes always stops: only you
-/// can tell which one is right.
+/// and nothing is written. Two faults always stop: the same elector and law with two different
+/// codes, since only you know which one is right; and a quotation mark that is not closed, since
+/// rows behind it may be lost.
+///
+/// A supplement changes a roll that is hashed already. It is checked against that roll, which
+/// --roll names: no elector can get a second code while the first one is live, and only live codes
+/// can be revoked.
 ///
 /// The same roll, options and pepper always give the same bytes.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "\
 votekit hashgen ROLL.csv --out DIR [OPTIONS]
-       votekit hashgen --supplement-of MANIFEST [--add FILE] [--revoke FILE] --out DIR [--pepper-file F]")]
+       votekit hashgen --supplement-of MANIFEST --roll ROLL.csv [--add FILE] [--revoke FILE] --out DIR [OPTIONS]")]
 #[command(after_help = "\
 Examples:
   Hash a roll under a pepper, as a binding vote needs:
     votekit pepper generate -o referendum.pepper
     votekit hashgen roll.csv --out hashes --pepper-file referendum.pepper
 
-  Leave bad rows out, and keep them in a file to be mended:
-    votekit hashgen roll.csv --out hashes --on-error skip --rejects to-mend.csv
+  Leave up to 20 bad rows out, and keep them in a file to be mended:
+    votekit hashgen roll.csv --out hashes --on-error skip --max-rejects 20 --rejects to-mend.csv
 
   Read a roll that is kept encrypted, without writing it to disk:
     gpg --decrypt roll.csv.gpg | votekit hashgen - --out hashes
 
   Register latecomers, and replace lost letters (the same elector in both files, with the new code and the old one):
-    votekit hashgen --supplement-of hashes/manifest.json --add new.csv --revoke lost.csv --out supplement-1")]
+    votekit hashgen --supplement-of hashes/manifest.json --roll roll.csv --add new.csv --revoke lost.csv --out supplement-1
+
+  A second supplement, on top of the first:
+    votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
 pub(crate) struct Args {
     /// The roll; '-' reads standard input
     #[arg(
@@ -85,13 +97,18 @@ pub(crate) struct Args {
     #[arg(long = "law", value_name = "ID", conflicts_with = "supplement_of")]
     laws: Vec<LawId>,
 
-    /// Refuse a NAS whose last digit does not fit the others
+    /// Refuse a NAS whose last digit does not fit the others, and one of nine zeros
     #[arg(long)]
     check_digit: bool,
 
     /// What a bad row does: stop everything, or skip it into the file of rejects
     #[arg(long, value_enum, default_value_t = OnError::Stop, conflicts_with = "supplement_of")]
     on_error: OnError,
+
+    /// With --on-error skip: stop when more bad rows than this would be left out; a number, or a
+    /// share of all rows
+    #[arg(long, value_name = "N|N%", default_value = "1%", conflicts_with = "supplement_of")]
+    max_rejects: faults::RejectsMax,
 
     /// The file of skipped rows, readable by you alone [default: beside DIR, named DIR-rejects.csv]
     #[arg(long, value_name = "FILE", conflicts_with = "supplement_of")]
@@ -109,6 +126,23 @@ pub(crate) struct Args {
     /// Make a supplement: changes to the roll whose manifest this is
     #[arg(long, value_name = "MANIFEST")]
     supplement_of: Option<PathBuf>,
+
+    /// In a supplement: the roll that was hashed first; '-' reads standard input
+    #[arg(long = "roll", value_name = "ROLL.csv", requires = "supplement_of")]
+    parent_roll: Option<PathBuf>,
+
+    /// In a supplement to a supplement: the additions of each earlier one, in their order
+    #[arg(long = "prior-add", value_name = "FILE", requires = "supplement_of")]
+    prior_adds: Vec<PathBuf>,
+
+    /// In a supplement to a supplement: the revocations of each earlier one, in their order
+    #[arg(long = "prior-revoke", value_name = "FILE", requires = "supplement_of")]
+    prior_revokes: Vec<PathBuf>,
+
+    /// In a supplement to a supplement: the manifest of the roll, and of each supplement before the
+    /// one that is supplemented; those in folders beside it are found without this
+    #[arg(long = "prior-manifest", value_name = "MANIFEST", requires = "supplement_of")]
+    prior_manifests: Vec<PathBuf>,
 
     /// In a supplement: a roll of electors to add
     #[arg(long, value_name = "FILE", requires = "supplement_of")]
@@ -139,6 +173,9 @@ enum OnError {
     Stop,
     Skip,
 }
+
+/// The shortest access code with which a binding election opens.
+const CODE_LENGTH_OF_BINDING: u32 = 8;
 
 /// The name and version that manifests carry.
 const TOOL: &str = concat!("votekit ", env!("CARGO_PKG_VERSION"));
@@ -177,10 +214,12 @@ fn hash_roll(
     let roll = gathered.finish(&read::Parallel(&pool));
 
     faults::refuse_conflicts(source.name(), &roll)?;
-    if !skip {
+    if skip {
+        faults::refuse_skipping(source.name(), &roll, args.max_rejects)?;
+    } else {
         faults::refuse_faults(
             &[(source.name(), &roll)],
-            "mend these rows, or leave them out with --on-error skip",
+            "mend these rows (--on-error skip leaves a few out, into a file to be mended)",
         )?;
     }
     refuse_missing(source.name(), &roll, &rules)?;
@@ -215,11 +254,13 @@ fn hash_roll(
     };
     let (manifest, flush) = folder.write(head, &roll.laws, staged_rejects, &pool)?;
     let rejects = rejects.filter(|_| !roll.faults.is_empty());
+    let warnings = roll.warnings();
+    warnings.iter().for_each(|warning| context.output.warning(warning));
     context.output.result(&Summary::new(args, &manifest, &roll, rejects, started.elapsed(), flush))
 }
 
-/// A law that was asked for and has no row is a slip of the pen; and a roll without a good row is
-/// no roll.
+/// A law that was asked for and has no row is misspelt; and a roll without a good row registers no
+/// elector.
 fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<(), CommandError> {
     let missing =
         rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
@@ -246,6 +287,13 @@ struct Summary {
     rejects: u64,
     ignored_rows_of_other_laws: u64,
     rejects_file: Option<PathBuf>,
+    /// Rows that were left out, counted by rule.
+    #[serde(serialize_with = "rules_as_json")]
+    left_out_by_rule: Vec<RuleCount>,
+    /// Characters of the shortest code.
+    code_length_min: u32,
+    #[serde(serialize_with = "warnings_as_json")]
+    warnings: Vec<RollWarning>,
     elapsed_seconds: f64,
     /// How much of it the disk took at the end, for what had been written.
     flush_seconds: f64,
@@ -272,6 +320,9 @@ impl Summary {
             rejects: roll.rejects(),
             ignored_rows_of_other_laws: roll.ignored,
             rejects_file: rejects,
+            left_out_by_rule: count_by_rule(&roll.faults),
+            code_length_min: roll.code_length_min,
+            warnings: roll.warnings(),
             elapsed_seconds: elapsed,
             flush_seconds: flush.as_secs_f64(),
             rows_per_second: (roll.rows as f64 / elapsed.max(1e-9)) as u64,
@@ -290,13 +341,17 @@ impl fmt::Display for Summary {
             )?;
         }
         if let Some(file) = &self.rejects_file {
-            let (duplicates, rejects) = (self.duplicates, self.rejects);
+            let left_out = faults::left_out(self.rejects, self.duplicates);
+            writeln!(formatter, "left out: {left_out}, listed in {}", file.display())?;
+            for rule in &self.left_out_by_rule {
+                writeln!(formatter, "  {}", RuleLine(rule))?;
+            }
+        }
+        if (1..CODE_LENGTH_OF_BINDING).contains(&self.code_length_min) {
             writeln!(
                 formatter,
-                "left out: {rejects} bad {} and {duplicates} exact {}, listed in {}",
-                plural(rejects, "row"),
-                plural(duplicates, "duplicate"),
-                file.display()
+                "shortest code: {} characters; a binding election needs {CODE_LENGTH_OF_BINDING}",
+                self.code_length_min
             )?;
         }
         if self.ignored_rows_of_other_laws > 0 {
@@ -313,19 +368,31 @@ impl fmt::Display for Summary {
             self.rows_per_second
         )?;
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
+        let out = self.out.display();
+        let keyed = self.scheme == HashScheme::HmacSha256;
+        if !keyed {
+            writeln!(formatter, "no pepper: for a trial only; a binding election needs one")?;
+        }
+        let pepper = if keyed { " --pepper-file PEPPER" } else { "" };
         writeln!(
             formatter,
-            "next: note that number, check the folder with 'votekit manifest verify {}',",
-            self.out.display()
-        )?;
-        writeln!(
-            formatter,
-            "      then hand it to the operators, who load it with 'votekit load {} --data DATA'",
-            self.out.display()
+            "next: note that number; check the folder with 'votekit manifest verify {out}{pepper}',\n      \
+             sign it with 'votekit manifest sign {out} --key KEY', then hand it to the operators, who load it\n      \
+             with 'votekit load {out} --data DATA --base YOUR.NAME{pepper}'"
         )
     }
 }
 
-fn plural(count: u64, word: &str) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+fn rules_as_json<S: Serializer>(rules: &[RuleCount], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(rules.iter().map(table_error::counted))
+}
+
+/// Warnings for programs: each with its stable name.
+fn warnings_as_json<S: Serializer>(
+    warnings: &[RollWarning],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let described =
+        |warning: &RollWarning| json!({ "code": warning.code(), "text": warning.to_string() });
+    serializer.collect_seq(warnings.iter().map(described))
 }

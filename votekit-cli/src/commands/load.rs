@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_node::config::Config;
-use votekit_node::{LoadOutcome, LoadReport};
+use votekit_node::{LoadOutcome, LoadReport, LoadedLaw, SupplementReport};
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -77,7 +77,27 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if let (Err(_), Some(made)) = (&loaded, made) {
         made.undo();
     }
-    context.output.result(&Report(loaded?))
+    let report = Report(loaded?);
+    report.0.laws.iter().filter_map(refusals).for_each(|text| context.output.warning(text));
+    context.output.result(&report)
+}
+
+/// What a supplement could not revoke: officials must know before they send another letter.
+fn refusals(law: &LoadedLaw) -> Option<String> {
+    let SupplementReport { refused, unknown, .. } = law.changes?;
+    let mut parts = Vec::new();
+    if refused > 0 {
+        let revocations = if refused == 1 { "revocation was" } else { "revocations were" };
+        parts.push(format!(
+            "{refused} {revocations} refused: the code has been used, its vote counts, and a \
+             replacement was not added"
+        ));
+    }
+    if unknown > 0 {
+        let revocations = if unknown == 1 { "revocation is" } else { "revocations are" };
+        parts.push(format!("{unknown} {revocations} of a code that is not registered"));
+    }
+    (!parts.is_empty()).then(|| format!("{}: {}", law.law_id, parts.join("; ")))
 }
 
 /// What stood in a data folder before this call. A roll that is refused must not leave a new folder
@@ -119,28 +139,47 @@ impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.0;
         for law in &report.laws {
-            match law.outcome {
-                LoadOutcome::Loaded => {
-                    writeln!(
-                        formatter,
-                        "{}: loaded, {} electors registered",
-                        law.law_id, law.registered
-                    )?;
+            let LoadedLaw { law_id, keys, outcome, registered, changes } = law;
+            match (outcome, changes) {
+                (LoadOutcome::Loaded, None) => {
+                    writeln!(formatter, "{law_id}: loaded, {registered} electors registered")?;
                 }
-                LoadOutcome::Kept => writeln!(
+                (LoadOutcome::Loaded, Some(changes)) => writeln!(
                     formatter,
-                    "{}: {} credentials kept; they take effect when the election is created",
-                    law.law_id, law.keys
+                    "{law_id}: loaded, {}; {registered} electors registered",
+                    Counts(changes)
                 )?,
-                LoadOutcome::Unchanged => {
-                    writeln!(
-                        formatter,
-                        "{}: loaded before, nothing changed ({} electors)",
-                        law.law_id, law.registered
-                    )?;
-                }
+                (LoadOutcome::Kept, None) => writeln!(
+                    formatter,
+                    "{law_id}: {keys} credentials kept; they take effect when the election is created"
+                )?,
+                (LoadOutcome::Kept, Some(changes)) => writeln!(
+                    formatter,
+                    "{law_id}: kept, {}; it takes effect when the election is created",
+                    Counts(changes)
+                )?,
+                (LoadOutcome::Unchanged, _) => writeln!(
+                    formatter,
+                    "{law_id}: loaded before, nothing changed ({registered} electors)"
+                )?,
             }
         }
         writeln!(formatter, "manifest: {}", report.manifest)
+    }
+}
+
+/// What a supplement changed, in words. Refusals are there when there are any.
+struct Counts<'a>(&'a SupplementReport);
+
+impl fmt::Display for Counts<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SupplementReport { added, replaced, revoked, refused, unknown } = self.0;
+        write!(formatter, "{added} added, {replaced} replaced, {revoked} revoked")?;
+        for (count, word) in [(refused, "refused"), (unknown, "unknown")] {
+            if *count > 0 {
+                write!(formatter, ", {count} {word}")?;
+            }
+        }
+        Ok(())
     }
 }

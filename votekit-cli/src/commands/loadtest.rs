@@ -19,6 +19,7 @@ use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::progress;
+use crate::table_error::{self, BadRows};
 
 /// Put a running node under load
 ///
@@ -148,6 +149,11 @@ struct OpenLoopArgs {
     #[arg(long, value_name = "N", requires = "rate")]
     connections: Option<usize>,
 
+    /// Let the connections come from so many addresses of this machine (127.2.0.1 and on), as from
+    /// as many networks of voters [default: one]
+    #[arg(long, value_name = "N", requires = "rate")]
+    addresses: Option<u32>,
+
     /// Threads that carry the connections [default: 1]
     #[arg(long, value_name = "N", requires = "rate")]
     threads: Option<usize>,
@@ -206,6 +212,18 @@ struct HostileArgs {
     /// within a body
     #[arg(long, value_name = "N", requires = "rate")]
     slow_connections: Option<usize>,
+
+    /// Hold so many connections that ask for nothing useful before they are idle for a second
+    #[arg(long, value_name = "N", requires = "rate")]
+    busy_connections: Option<usize>,
+
+    /// Send the first vote of the run again and again under its key, over so many connections
+    #[arg(long, value_name = "N", requires = "rate")]
+    replay_connections: Option<usize>,
+
+    /// Read the description of the interface again and again over so many connections
+    #[arg(long, value_name = "N", requires = "rate")]
+    reader_connections: Option<usize>,
 
     /// Let all of this come from so many addresses of this machine (127.1.0.1 and on) [default:
     /// one]
@@ -314,6 +332,7 @@ fn plan(
     let defaults = OpenLoopPlan::new(nodes, schedule);
     Ok(OpenLoopPlan {
         connections: options.connections.unwrap_or(defaults.connections),
+        addresses: options.addresses.unwrap_or(defaults.addresses),
         threads: options.threads.unwrap_or(defaults.threads),
         timeout: args.timeout.unwrap_or(defaults.timeout),
         drain: options.drain.unwrap_or(defaults.drain),
@@ -329,6 +348,9 @@ fn plan(
             guesses_per_second: args.hostile.guesses.unwrap_or(0),
             idle_connections: args.hostile.idle_connections.unwrap_or(0),
             slow_connections: args.hostile.slow_connections.unwrap_or(0),
+            busy_connections: args.hostile.busy_connections.unwrap_or(0),
+            replay_connections: args.hostile.replay_connections.unwrap_or(0),
+            reader_connections: args.hostile.reader_connections.unwrap_or(0),
             addresses: args.hostile.hostile_addresses.unwrap_or(0),
         },
         tls_ca_pem: options.tls_ca.as_ref().map(read).transpose()?,
@@ -382,11 +404,18 @@ fn command_error(error: LoadError, roll: &Path) -> CommandError {
     match error {
         LoadError::File { path, source } if path == roll => CommandError::reading(&path, &source),
         LoadError::File { path, source } => CommandError::writing(&path, &source),
-        LoadError::RollFormat { .. }
-        | LoadError::RollColumn { .. }
-        | LoadError::RollField { .. }
-        | LoadError::RollEmpty { .. }
-        | LoadError::RollTooLarge { .. } => CommandError::bad_input(message),
+        LoadError::Roll { path, source } => {
+            table_error::unreadable(&path.display().to_string(), &source)
+        }
+        LoadError::RollRows { path, faults } => {
+            let name = path.display().to_string();
+            let (files, hint) = ([(name.as_str(), faults.as_slice())], "mend these rows");
+            let refused = BadRows { files: &files, outcome: "nothing was sent", hint }.refuse();
+            refused.err().unwrap_or_else(|| CommandError::bad_input(message))
+        }
+        LoadError::RollEmpty { .. } | LoadError::RollTooLarge { .. } => {
+            CommandError::bad_input(message)
+        }
         LoadError::RollTooSmall { .. } => CommandError::bad_input(message)
             .hint("make a larger roll (votekit roll sample), or lower --rate, --duration or raise --duplicates"),
         LoadError::Mix(_) | LoadError::NodeAddress { .. } | LoadError::Plan { .. } => CommandError::usage(message),

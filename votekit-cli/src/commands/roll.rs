@@ -51,8 +51,10 @@ struct SampleArgs {
     output: PathBuf,
 }
 
-/// Numbers that start with 0 and pass the Luhn check: seven free digits.
-const ELECTORS_MAX: u64 = 10_000_000;
+/// Numbers of seven free digits.
+const FREE_NUMBERS: u64 = 10_000_000;
+/// Numbers that start with 0 and pass the Luhn check, but for nine zeros.
+const ELECTORS_MAX: u64 = FREE_NUMBERS - 1;
 
 /// Makes a roll.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
@@ -114,7 +116,12 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
 /// A number of its own for each elector: the seven free digits run through a permutation of
 /// 0..10^7, an affine one, since its factor has neither 2 nor 5 in common with the modulus.
 fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
-    let free = (elector * 7_654_321 + mix(seed) % ELECTORS_MAX) % ELECTORS_MAX;
+    let image = |place: u64| (place * 7_654_321 + mix(seed) % FREE_NUMBERS) % FREE_NUMBERS;
+    // The last place is never an elector's: its number takes the place of nine zeros.
+    let free = match image(elector) {
+        0 => image(ELECTORS_MAX),
+        free => free,
+    };
     let mut digits = [b'0'; 9];
     let mut rest = free;
     for digit in digits[1..8].iter_mut().rev() {
@@ -174,6 +181,15 @@ mod tests {
             assert_eq!(number[0], b'0');
             assert!(Nas::parse(&number).expect("nine digits").passes_check_digit());
         }
+    }
+
+    #[test]
+    fn nine_zeros_are_no_electors_number() {
+        let zero =
+            |place: &u64| (place * 7_654_321 + mix(42) % FREE_NUMBERS).is_multiple_of(FREE_NUMBERS);
+        let place = (0..FREE_NUMBERS).find(zero).expect("a permutation has every value");
+        assert_ne!(nas_of(place, 42), *b"000000000");
+        assert!(Nas::parse(&nas_of(place, 42)).expect("nine digits").check_issued().is_ok());
     }
 
     #[test]

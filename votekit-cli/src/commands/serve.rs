@@ -1,24 +1,31 @@
 //! `votekit serve`: runs a node.
 
+mod check;
+
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY, Role};
+use votekit_node::memory;
 use votekit_node::node_name::NodeName;
-use votekit_node::server::{self, ServeError, Server};
+use votekit_node::server::{self, Reserved, ServeError, Server};
 
 use crate::context::Context;
-use crate::error::CommandError;
+use crate::error::{CommandError, ErrorKind};
 use crate::office;
 use crate::services_args::ServicesArgs;
+use crate::signals::{self, Signals};
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
 /// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the
-/// folder in order. A second node on the same data is refused, unless all have a --name, and Redis,
+/// folder in order, within 35 seconds; a second signal ends it at once. On SIGHUP it reads its
+/// certificate and the administrator's token again. A second node on the same data is refused, unless all have a --name, and Redis,
 /// RabbitMQ and PostgreSQL beside them. Beyond this machine it wants TLS, its own (--tls-cert,
 /// --tls-key) or that of the proxies it is told to believe (--tls-proxy).
 ///
@@ -38,7 +45,7 @@ A configuration file:
   metrics_listen = \"127.0.0.1:9090\"
   rate_limit_per_second = 1000      # 0 lifts the limit
   tls_proxies = [\"10.0.0.5\"]
-  [throttle]                        # the back-off on wrong credentials
+  [throttle]                        # the throttle on wrong codes
   enabled = true")]
 pub(crate) struct Args {
     /// The data folder
@@ -107,6 +114,11 @@ pub(crate) struct Args {
     #[arg(long)]
     replay: bool,
 
+    /// Test what a start needs (configuration, data folder, addresses, TLS files, services), and
+    /// start nothing: each fault is a line, with what to do
+    #[arg(long)]
+    check: bool,
+
     /// Log lines from this level on: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "VOTEKIT_LOG")]
     log_level: Option<String>,
@@ -122,48 +134,118 @@ struct Listening {
     elections: usize,
 }
 
+/// How long a stop may take in all.
+const STOP_TIME: Duration = Duration::from_secs(35);
+
+/// By when after its beginning the node has sealed what it can.
+const NODE_STOP_TIME: Duration = Duration::from_secs(28);
+
+/// How long threads may take to end that hang on a disk or a mount.
+const THREADS_TIME: Duration = Duration::from_secs(2);
+
+/// How long the last log lines may take to be written.
+const FLUSH_TIME: Duration = Duration::from_secs(1);
+
 /// Runs a node until it is told to stop, or fails for good.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
+    if args.check {
+        return check::run(&args, context);
+    }
     let config = config(&args)?;
     server::init_logging(&config.log_level)
-        .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
-    office::run(async {
-        if !args.data.join("votekit.toml").exists() && !args.new {
-            return Err(CommandError::bad_input(format!(
-                "{} is no data folder",
-                args.data.display()
-            ))
-            .hint("is the path right? `votekit load` makes one, and so does --new"));
+        .map_err(|error| CommandError::configuration(error.to_string()))?;
+    server::log_panics();
+    // Before the first key is read.
+    memory::protect();
+    let signals = Signals::catch(STOP_TIME)?;
+    let runtime = office::runtime()?;
+    let served = runtime.block_on(serve(&args, config, context, &signals));
+    runtime.shutdown_timeout(THREADS_TIME);
+    server::flush_log(FLUSH_TIME);
+    served
+}
+
+async fn serve(
+    args: &Args,
+    config: Config,
+    context: &Context,
+    signals: &Signals,
+) -> Result<(), CommandError> {
+    check_folder(args)?;
+    office::base_name(args.base.as_deref())?;
+    // What is wrong with addresses and files should not be found after an hour of reading logs.
+    let reserved = Reserved::of(&config).map_err(serve_error)?;
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, data = %args.data.display(), "the node starts: it reads its logs");
+    let node = tokio::select! {
+        node = office::start(&args.data, args.base.as_deref(), config) => node?,
+        stop = signals.stopped() => {
+            tracing::info!(signal = stop.signal, "the node was stopped while it started");
+            return Ok(());
         }
-        let node = office::start(&args.data, args.base.as_deref(), config).await?;
-        let elections = node.elections();
-        if let Some(binding) =
-            elections.iter().find(|election| election.binding && election.state == "open")
-            && !node.config().is_confidential()
-        {
-            let law_id = binding.law_id.clone();
-            node.shutdown().await;
-            return Err(CommandError::configuration(format!(
-                "{law_id} is binding: votes must reach the node by TLS"
-            ))
-            .hint("give --tls-cert and --tls-key, or --tls-proxy"));
+    };
+    let elections = node.elections();
+    if let Some(binding) =
+        elections.iter().find(|election| election.binding && election.state == "open")
+        && !node.config().is_confidential()
+    {
+        let law_id = binding.law_id.clone();
+        node.shutdown_within(NODE_STOP_TIME).await;
+        return Err(CommandError::configuration(format!(
+            "{law_id} is binding: votes must reach the node by TLS"
+        ))
+        .hint("give --tls-cert and --tls-key, or --tls-proxy"));
+    }
+    let bound = Server::on(reserved, node.clone()).await.map_err(serve_error)?;
+    let addresses = bound.addresses();
+    let listening = Listening {
+        public: bound.public_url(),
+        admin: format!("http://{}", addresses.administration),
+        metrics: format!("http://{}/metrics", addresses.metrics),
+        data: args.data.clone(),
+        elections: elections.len(),
+    };
+    tracing::info!(
+        public = listening.public,
+        admin = listening.admin,
+        metrics = listening.metrics,
+        "the node listens"
+    );
+    // A node is not there for the reader of its standard output.
+    if let Err(error) = context.output.result(&listening) {
+        tracing::warn!(%error, "the addresses could not be printed");
+    }
+    let reloader = bound.reloader();
+    let reloading = async {
+        loop {
+            signals.reloaded().await;
+            reloader.reload().await;
         }
-        let bound = Server::bind(node.clone()).await.map_err(serve_error)?;
-        // Before anybody is told that the node listens: whoever reads it may tell the node to stop
-        // at once.
-        let stop = stop_signal()?;
-        let addresses = bound.addresses();
-        context.output.result(&Listening {
-            public: bound.public_url(),
-            admin: format!("http://{}", addresses.administration),
-            metrics: format!("http://{}/metrics", addresses.metrics),
-            data: args.data.clone(),
-            elections: elections.len(),
-        })?;
-        let served = bound.run(stop).await;
-        node.shutdown().await;
-        served.map_err(serve_error)
-    })
+    };
+    let stopped = async {
+        signals.stopped().await;
+    };
+    let served = tokio::select! {
+        served = bound.run(stopped) => served,
+        () = reloading => Ok(()),
+    };
+    let began = match &served {
+        Ok(()) => signals.stopped().await.at,
+        Err(error) => {
+            signals::end_after(STOP_TIME, i32::from(failure_code(error)));
+            Instant::now()
+        }
+    };
+    node.shutdown_within(NODE_STOP_TIME.saturating_sub(began.elapsed())).await;
+    served.map_err(serve_error)
+}
+
+fn check_folder(args: &Args) -> Result<(), CommandError> {
+    if args.data.join("votekit.toml").exists() || args.new {
+        return Ok(());
+    }
+    Err(CommandError::bad_input(format!("{} is no data folder", args.data.display()))
+        .hint("is the path right? `votekit load` makes one, and so does --new"))
 }
 
 const SETTINGS: &str = "docs/operations.md lists every setting";
@@ -176,8 +258,10 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     let mut config = match &args.config {
         None => Config::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| CommandError::reading(path, &error))?;
+            let text = std::fs::read_to_string(path).map_err(|error| CommandError {
+                kind: ErrorKind::Configuration,
+                ..CommandError::reading(path, &error)
+            })?;
             Config::from_toml(&text).map_err(|error| {
                 CommandError::configuration(format!("{}: {error}", path.display())).hint(SETTINGS)
             })?
@@ -196,7 +280,11 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     args.services.apply(&mut config);
     config.replay |= args.replay;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
-    config.log_level = args.log_level.clone().unwrap_or(config.log_level);
+    if let Some(level) = &args.log_level {
+        server::check_log_level(level)
+            .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
+        config.log_level.clone_from(level);
+    }
     config.check().map_err(|error| {
         let file =
             args.config.as_ref().map(|path| format!("{}: ", path.display())).unwrap_or_default();
@@ -206,12 +294,43 @@ fn config(args: &Args) -> Result<Config, CommandError> {
 }
 
 fn serve_error(error: ServeError) -> CommandError {
-    let failed = CommandError::configuration(error.to_string());
+    let message = error.to_string();
+    let kind = if failure_code(&error) == ErrorKind::Internal.code() {
+        ErrorKind::Internal
+    } else {
+        ErrorKind::Configuration
+    };
+    let hint = match &error {
+        ServeError::NodeFailed { .. } => {
+            "every vote that was answered is stored; mend what is wrong and start the node again"
+        }
+        ServeError::Panicked { .. } => {
+            "every vote that was answered is stored; start the node again, and report this"
+        }
+        ServeError::Bind { source, .. } => match source.kind() {
+            io::ErrorKind::AddrInUse => {
+                "another process listens there: stop it, or choose another port"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "a port below 1024 needs the capability CAP_NET_BIND_SERVICE: give it, or choose another port"
+            }
+            _ => "is this an address of this machine?",
+        },
+        ServeError::SameAddress { .. } => "give each listener a port of its own",
+        ServeError::TlsFile { .. } => "are the path and the rights of this PEM file right?",
+        ServeError::TlsIdentity { .. } => {
+            "give the certificate and the key that were made for one another"
+        }
+        _ => SETTINGS,
+    };
+    CommandError::new(kind, message).hint(hint)
+}
+
+/// The exit code of a node that stopped by itself. A service manager starts it again after either.
+fn failure_code(error: &ServeError) -> u8 {
     match error {
-        ServeError::NodeFailed { .. } => failed.hint(
-            "every vote that was answered is stored; mend what is wrong and start the node again",
-        ),
-        _ => failed,
+        ServeError::Panicked { .. } => ErrorKind::Internal.code(),
+        _ => ErrorKind::Configuration.code(),
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) mod http;
 pub(crate) mod node;
 #[cfg(feature = "node")]
 pub(crate) mod poll;
+#[cfg(feature = "node")]
+pub(crate) mod process_memory;
 #[cfg(feature = "services")]
 pub(crate) mod redis;
 
@@ -122,7 +124,7 @@ impl Desk {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
+        let mut child = childguard::guard(&mut command).spawn().expect("the command starts");
         let mut stdin = child.stdin.take().expect("piped");
         // A command that fails early does not read its input.
         let _ = stdin.write_all(input);

@@ -35,6 +35,16 @@ impl Node {
         Self::start(desk, more, |_| {}).unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
+    /// Serves with what a test changes about the process: where its log lines go, or its disk.
+    #[track_caller]
+    pub(crate) fn serve_prepared(
+        desk: &Desk,
+        more: &[&str],
+        prepare: impl FnOnce(&mut Command),
+    ) -> Self {
+        Self::start(desk, more, prepare).unwrap_or_else(|log| panic!("it did not start: {log}"))
+    }
+
     /// Serves the folder `node` of the desk from a disk that can fail.
     #[track_caller]
     pub(crate) fn serve_from(desk: &Desk, disk: &FaultDisk) -> Self {
@@ -73,7 +83,7 @@ impl Node {
             .stdout(Stdio::piped())
             .stderr(log_file);
         prepare(&mut command);
-        let child = command.spawn().expect("the node starts");
+        let child = childguard::guard(&mut command).spawn().expect("the node starts");
         let mut node = Self {
             child,
             public: String::new(),
@@ -145,6 +155,11 @@ impl Drop for Node {
 
 /// Sends SIGTERM to a process that the test started.
 pub(crate) fn terminate(id: u32) {
+    signal(id, Signal::TERM);
+}
+
+/// Sends a signal to a process that the test started.
+pub(crate) fn signal(id: u32, signal: Signal) {
     let id = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a process id");
-    rustix::process::kill_process(id, Signal::TERM).expect("it runs");
+    rustix::process::kill_process(id, signal).expect("it runs");
 }

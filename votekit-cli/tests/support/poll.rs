@@ -94,6 +94,8 @@ pub(crate) fn revoke(desk: &Desk, elector: &Elector) {
         "hashgen",
         "--supplement-of",
         "hashes/manifest.json",
+        "--roll",
+        "roll.csv",
         "--revoke",
         "lost.csv",
         "--out",

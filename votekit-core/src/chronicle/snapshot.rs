@@ -421,6 +421,9 @@ fn restore_electorate(
         }
     }
     attempts(&mut electorate, &decided[done..], &mut report)?;
+    // A clash is invalid too, and its request stands in the list under its first decision.
+    let clashes = state.report.invalid.checked_sub(report.invalid);
+    report.invalid += clashes.unwrap_or(0);
     if report != state.report
         || report.received != report.accepted + report.duplicate + report.invalid + report.replayed
     {

@@ -1,11 +1,11 @@
 //! Cutting a roll into chunks that can be parsed apart from one another.
 //!
-//! Whether a line feed ends a record or lies within quotation marks is known for certain only to
-//! whoever has parsed all that comes before it. So the reader guesses, by whether the number of
-//! quotation marks behind is odd, and the parser that gets a chunk finds out: a chunk whose last
-//! record goes on shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then
-//! joins the two and has them parsed again. Rolls of well-formed CSV are always cut rightly; any
-//! other one costs time, never a row.
+//! Whether a line feed ends a record or lies within quotation marks is certain only once all that
+//! comes before it has been parsed. So the reader guesses, by whether the number of quotation marks
+//! behind is odd, and the parser that gets a chunk finds out: a chunk whose last record goes on
+//! shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then joins the two
+//! and parses them again. Rolls of well-formed CSV are always cut rightly; any other one costs
+//! time, never a row.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,9 +14,10 @@ use memchr::{memchr, memchr_iter, memrchr, memrchr2_iter};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use super::fault::RollError;
+use super::fault::{BinaryKind, RollError};
 use super::header::RollHeader;
-use super::row::Rows;
+use super::row::{Rows, holds_lone_carriage_return};
+use super::table::Table;
 use crate::id::Digest;
 
 /// Records of a roll. Holds NAS and codes: its memory is used again for later chunks, and wiped at
@@ -126,10 +127,18 @@ impl Tail {
 
     fn check_length(&self) -> Result<(), RollError> {
         if self.bytes.len() > ROW_LENGTH_MAX {
-            return Err(RollError::RowLength { line: self.line, limit: ROW_LENGTH_MAX });
+            return Err(endless_row(&self.bytes, self.line));
         }
         Ok(())
     }
+}
+
+/// Why a record is longer than one may be.
+fn endless_row(bytes: &[u8], line: u64) -> RollError {
+    if holds_lone_carriage_return(bytes) && memchr(b'"', bytes).is_none() {
+        return RollError::LineEnds { line };
+    }
+    RollError::RowLength { line, limit: ROW_LENGTH_MAX }
 }
 
 /// Buffers that have been used: fresh memory costs more than reading into it.
@@ -161,7 +170,12 @@ const ROW_LENGTH_MAX: usize = 1 << 20;
 /// ```
 pub struct RollChunks<R> {
     reader: R,
+    table: Table,
     header: RollHeader,
+    /// The header's record as it stands, without its line break.
+    header_bytes: Vec<u8>,
+    /// Whether the file begins with a byte-order mark.
+    has_mark: bool,
     digest: Sha256,
     /// `pending[start..end]` has been read and not handed out; it starts with a record, or so it
     /// seems.
@@ -194,14 +208,29 @@ impl<R: Read> RollChunks<R> {
         Self::with_chunk_size(reader, Self::CHUNK_SIZE)
     }
 
+    /// As [`RollChunks::open`], for another table.
+    ///
+    /// # Errors
+    /// As [`RollChunks::open`].
+    pub fn open_table(reader: R, table: Table) -> Result<Self, RollError> {
+        Self::start(reader, table, Self::CHUNK_SIZE)
+    }
+
     /// As [`RollChunks::open`], with chunks of about `chunk_size` bytes (and at least 4).
     ///
     /// # Errors
     /// As [`RollChunks::open`].
     pub fn with_chunk_size(reader: R, chunk_size: usize) -> Result<Self, RollError> {
+        Self::start(reader, Table::Roll, chunk_size)
+    }
+
+    fn start(reader: R, table: Table, chunk_size: usize) -> Result<Self, RollError> {
         let mut chunks = Self {
             reader,
-            header: RollHeader::PLACEHOLDER,
+            table,
+            header: RollHeader::placeholder(table),
+            header_bytes: Vec::new(),
+            has_mark: false,
             digest: Sha256::new(),
             pending: Zeroizing::default(),
             start: 0,
@@ -222,6 +251,18 @@ impl<R: Read> RollChunks<R> {
     #[must_use]
     pub fn header(&self) -> &RollHeader {
         &self.header
+    }
+
+    /// The header's record as it stands in the file, without byte-order mark and line break.
+    #[must_use]
+    pub fn header_bytes(&self) -> &[u8] {
+        &self.header_bytes
+    }
+
+    /// Whether the file begins with a byte-order mark.
+    #[must_use]
+    pub fn has_mark(&self) -> bool {
+        self.has_mark
     }
 
     /// The next chunk of whole records; `None` at the end.
@@ -311,20 +352,23 @@ impl<R: Read> RollChunks<R> {
 
     fn read_header(&mut self) -> Result<(), RollError> {
         self.read_to(self.chunk_size)?;
-        self.start = byte_order_mark(&self.pending[..self.end])?;
+        self.start = byte_order_mark(&self.pending[..self.end], self.table)?;
+        self.has_mark = self.start > 0;
         loop {
             let unread = &self.pending[self.start..self.end];
             let mut rows = Rows::new(unread, self.line);
-            let header = RollHeader::read(&mut rows);
+            let header = RollHeader::read(&mut rows, self.table);
             // Bytes that end within the header say nothing about it yet.
             if self.at_end || !rows.ran_out() {
-                self.header = header?.ok_or(RollError::Empty)?;
+                self.header = header?.ok_or(RollError::Empty { table: self.table })?;
                 self.line = rows.line();
+                let record = Rows::new(unread, 1).next_record(|_, _| {});
+                self.header_bytes = record.map_or(&[][..], |record| record.bytes).to_vec();
                 self.start = self.end - rows.rest().len();
                 return Ok(());
             }
             if unread.len() > ROW_LENGTH_MAX {
-                return Err(RollError::RowLength { line: self.line, limit: ROW_LENGTH_MAX });
+                return Err(endless_row(unread, self.line));
             }
             self.read_to(self.end + self.chunk_size)?;
         }
@@ -390,10 +434,21 @@ fn whole_records(chunk: &Chunk) -> (usize, u64) {
 }
 
 /// The length of the byte-order mark.
-fn byte_order_mark(bytes: &[u8]) -> Result<usize, RollError> {
+///
+/// # Errors
+/// When the first bytes show that this is not UTF-8 text.
+fn byte_order_mark(bytes: &[u8], table: Table) -> Result<usize, RollError> {
+    let binary = |kind| Err(RollError::Binary { kind });
     match bytes {
         [0xef, 0xbb, 0xbf, ..] => Ok(3),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(RollError::Utf16),
+        // With a byte-order mark, and without one: every second byte of ASCII in UTF-16 is zero.
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(RollError::Utf16 { table }),
+        [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => {
+            Err(RollError::Utf16 { table })
+        }
+        [b'P', b'K', 3, 4, ..] => binary(BinaryKind::Workbook),
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => binary(BinaryKind::OldWorkbook),
+        [0x1f, 0x8b, ..] => binary(BinaryKind::Gzip),
         _ => Ok(0),
     }
 }

@@ -1,11 +1,15 @@
-//! What can be wrong with a roll as a whole, and with one of its rows.
+//! What can be wrong with a table as a whole, and with one of its rows.
 
 use std::fmt;
 use std::io;
 
+use super::invisible::InvisibleCharacter;
+use super::table::Table;
 use crate::credential::CredentialError;
+use crate::election::ChoiceIdError;
+use crate::id::IdError;
 
-/// A column of the roll.
+/// A column of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Field {
     /// The social insurance number.
@@ -14,6 +18,8 @@ pub enum Field {
     Code,
     /// The law.
     LawId,
+    /// The choice, in a file of votes.
+    Vote,
     /// Another column, by its place from 1; or, as 0, the row as a whole.
     Column(u32),
 }
@@ -21,18 +27,29 @@ pub enum Field {
 impl Field {
     /// The columns every roll has.
     pub const REQUIRED: [Self; 3] = [Self::Nas, Self::Code, Self::LawId];
+    /// The columns every file of votes has.
+    pub const REQUIRED_OF_VOTES: [Self; 4] = [Self::Nas, Self::Code, Self::LawId, Self::Vote];
     /// The row as a whole.
     pub const ROW: Self = Self::Column(0);
+
+    /// The name in headers; empty for columns without one.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Nas => "nas",
+            Self::Code => "code",
+            Self::LawId => "law_id",
+            Self::Vote => "vote",
+            Self::Column(_) => "",
+        }
+    }
 }
 
 impl fmt::Display for Field {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nas => formatter.write_str("nas"),
-            Self::Code => formatter.write_str("code"),
-            Self::LawId => formatter.write_str("law_id"),
             Self::Column(0) => formatter.write_str("row"),
             Self::Column(column) => write!(formatter, "column {column}"),
+            named => formatter.write_str(named.name()),
         }
     }
 }
@@ -44,9 +61,23 @@ pub enum RowRule {
     /// NAS, code or law id is malformed.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// The choice is malformed.
+    #[error(transparent)]
+    Choice(#[from] ChoiceIdError),
+    /// A required field holds a character that cannot be seen.
+    #[error("character {position} is {character}, which cannot be seen")]
+    Invisible {
+        /// Position of the character in the field, from 1.
+        position: usize,
+        /// The character.
+        character: InvisibleCharacter,
+    },
     /// The row ends before this field.
     #[error("the row is cut short: this field is missing")]
     Missing,
+    /// The row has separators and no value, as cells that were cleared leave it.
+    #[error("the row holds separators only")]
+    Blank,
     /// The row has more fields than the header names, so that its columns cannot be trusted.
     #[error("the row has {found} fields, the header names {expected}")]
     TooManyFields {
@@ -61,7 +92,19 @@ pub enum RowRule {
     /// Something stands between a closing quotation mark and the next comma.
     #[error("a quotation mark is out of place")]
     QuoteStray,
-    /// The bytes are no UTF-8.
+    /// Quoted text runs over line ends and does not end as a field, or makes one row of several.
+    #[error(
+        "a quotation mark seems to be missing: the quoted text runs over {} and takes in other rows",
+        Lines(*.lines)
+    )]
+    QuoteRunsOn {
+        /// Line ends within the quotation marks.
+        lines: u64,
+    },
+    /// A carriage return that no line feed follows, outside quotation marks.
+    #[error("a carriage return stands here without a line feed: is it the end of a line?")]
+    CarriageReturn,
+    /// The bytes of a required field are not UTF-8.
     #[error("the text is not valid UTF-8")]
     Utf8,
     /// A zero byte.
@@ -73,6 +116,80 @@ pub enum RowRule {
         /// The line that counts.
         first_line: u64,
     },
+}
+
+struct Lines(u64);
+
+impl fmt::Display for Lines {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => formatter.write_str("1 line end"),
+            lines => write!(formatter, "{lines} line ends"),
+        }
+    }
+}
+
+impl RowRule {
+    /// A stable name for programs, and for counting faults of one kind.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Credential(error) => match error {
+                CredentialError::NasLength { .. } => "nas-length",
+                CredentialError::NasCharacter { .. } => "nas-character",
+                CredentialError::NasCheckDigit => "nas-check-digit",
+                CredentialError::NasZeros => "nas-zeros",
+                CredentialError::CodeLength { .. } => "code-length",
+                CredentialError::CodeCharacter { .. } => "code-character",
+                CredentialError::Law(IdError::LawLength { .. }) => "law-length",
+                CredentialError::Law(IdError::LawCharacter { .. }) => "law-character",
+                CredentialError::Law(_) => "law",
+            },
+            Self::Choice(_) => "vote",
+            Self::Invisible { .. } => "invisible-character",
+            Self::Missing => "missing",
+            Self::Blank => "blank",
+            Self::TooManyFields { .. } => "too-many-fields",
+            Self::QuoteUnclosed => "quote-unclosed",
+            Self::QuoteStray => "quote-stray",
+            Self::QuoteRunsOn { .. } => "quote-runs-on",
+            Self::CarriageReturn => "carriage-return",
+            Self::Utf8 => "utf-8",
+            Self::Zero => "zero-byte",
+            Self::Duplicate { .. } => "duplicate",
+        }
+    }
+
+    /// Whether rows behind this one may have been taken for a part of it, so that the count of bad
+    /// rows says nothing about how many were lost. Such a fault is never skipped.
+    #[must_use]
+    pub const fn loses_place(&self) -> bool {
+        matches!(self, Self::QuoteUnclosed | Self::QuoteRunsOn { .. } | Self::CarriageReturn)
+    }
+
+    /// What the official can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Credential(CredentialError::NasLength { digits: 0..9 }) => {
+                "spreadsheets such as Excel drop leading zeros: take nas and code from their \
+                 source again, and format both columns as text before you paste them"
+            }
+            Self::QuoteUnclosed | Self::QuoteStray | Self::QuoteRunsOn { .. } => {
+                "look for a quotation mark (\") too many or too few on that line: a field in \
+                 quotation marks starts and ends with one, and each within it is doubled"
+            }
+            Self::CarriageReturn => {
+                "save the file again as 'CSV UTF-8', whose lines end with a line feed"
+            }
+            Self::Invisible { .. } => {
+                "retype the field: the character was copied with it and does not show"
+            }
+            Self::Utf8 => "save the file again as 'CSV UTF-8'",
+            Self::Blank => "delete the empty rows in the spreadsheet, not only their content",
+            _ => return None,
+        })
+    }
 }
 
 /// One bad row.
@@ -87,23 +204,104 @@ pub struct RowFault {
     pub rule: RowRule,
 }
 
-/// Why a roll cannot be read at all.
+/// How many rows break one rule in one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleCount {
+    /// The first of them.
+    pub first: RowFault,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// Counts faults by field and rule, the most frequent first.
+#[must_use]
+pub fn count_by_rule<'f>(faults: impl IntoIterator<Item = &'f RowFault>) -> Vec<RuleCount> {
+    let mut counts: Vec<RuleCount> = Vec::new();
+    for fault in faults {
+        let same = |known: &&mut RuleCount| {
+            known.first.field == fault.field && known.first.rule.code() == fault.rule.code()
+        };
+        match counts.iter_mut().find(same) {
+            Some(known) => known.count += 1,
+            None => counts.push(RuleCount { first: *fault, count: 1 }),
+        }
+    }
+    counts.sort_by_key(|known| std::cmp::Reverse(known.count));
+    counts
+}
+
+/// Why a header lacks a column, as far as its bytes show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeaderCause {
+    /// It does not name the column.
+    Unnamed,
+    /// Columns are separated by another character than a comma.
+    Separator(char),
+    /// The first line is Excel's `sep=`.
+    SeparatorLine,
+    /// A character that cannot be seen belongs to the column's name.
+    Invisible {
+        /// Position of the character in the line, from 1.
+        position: usize,
+        /// The character.
+        character: InvisibleCharacter,
+    },
+    /// It is not UTF-8 text.
+    Encoding,
+}
+
+/// Files that are not text, and known by their first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BinaryKind {
+    /// A zip archive, which a workbook of Excel or LibreOffice is.
+    Workbook,
+    /// A workbook of Excel before 2007.
+    OldWorkbook,
+    /// A file compressed by gzip.
+    Gzip,
+}
+
+impl fmt::Display for BinaryKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Workbook => "a spreadsheet's workbook (.xlsx, .ods) or another zip file",
+            Self::OldWorkbook => "a workbook of Excel (.xls)",
+            Self::Gzip => "compressed (gzip)",
+        })
+    }
+}
+
+/// Why a table cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollError {
     /// Reading failed.
-    #[error("cannot read the roll: {0}")]
+    #[error("cannot read the file: {0}")]
     Read(#[from] io::Error),
     /// No bytes, or empty lines only.
-    #[error("the roll is empty")]
-    Empty,
-    /// UTF-16, as some spreadsheets write it.
-    #[error("the roll is UTF-16 text, not UTF-8")]
-    Utf16,
-    /// The header is no UTF-8 text.
-    #[error("line {line}: the header is not valid UTF-8 text")]
-    HeaderText {
-        /// The header's line.
+    #[error("the {table} is empty")]
+    Empty {
+        /// What was to be read.
+        table: Table,
+    },
+    /// UTF-16, as some spreadsheets write it, with or without a byte-order mark.
+    #[error("the {table} is UTF-16 text, not UTF-8")]
+    Utf16 {
+        /// What was to be read.
+        table: Table,
+    },
+    /// Not text at all.
+    #[error("this is not CSV text: the file is {kind}")]
+    Binary {
+        /// What it is.
+        kind: BinaryKind,
+    },
+    /// Lines end with a carriage return alone.
+    #[error("line {line}: the lines end with a carriage return (CR) alone")]
+    LineEnds {
+        /// Where the first such line starts.
         line: u64,
     },
     /// The header lacks a column.
@@ -113,8 +311,10 @@ pub enum RollError {
         line: u64,
         /// The first column that is missing.
         field: Field,
-        /// Columns are separated by something else than commas, as it seems.
-        separator: Option<char>,
+        /// Why, as it seems.
+        cause: HeaderCause,
+        /// What was to be read.
+        table: Table,
     },
     /// The header names a column twice.
     #[error("line {line}: the header names the column '{field}' twice")]
@@ -123,6 +323,12 @@ pub enum RollError {
         line: u64,
         /// The column.
         field: Field,
+    },
+    /// Quotation marks make rows a part of the header.
+    #[error("line {line}: a quotation mark seems to be missing: the header takes in rows")]
+    HeaderRunsOn {
+        /// The header's line.
+        line: u64,
     },
     /// A record that never ends, most often for want of a closing quotation mark.
     #[error(
@@ -135,7 +341,7 @@ pub enum RollError {
         limit: usize,
     },
     /// Line numbers are kept in 32 bits.
-    #[error("the roll has more than {limit} lines")]
+    #[error("the file has more than {limit} lines")]
     Lines {
         /// The limit.
         limit: u32,
@@ -148,16 +354,52 @@ pub enum RollError {
 impl RollError {
     /// What the official can do about it.
     #[must_use]
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::Utf16 { .. } => "save the file again as 'CSV UTF-8'",
+            Self::Binary { kind: BinaryKind::Gzip } => "decompress it first",
+            Self::Binary { .. } => {
+                "open it in the spreadsheet and save it as 'CSV UTF-8 (comma delimited)'"
+            }
+            Self::LineEnds { .. } => {
+                "the lines end with CR alone, as 'CSV (Macintosh)' writes them: save the file again \
+                 as 'CSV UTF-8', whose lines end with LF or CRLF"
+            }
+            Self::HeaderMissing { cause, table, .. } => return Some(cause.hint(*table)),
+            Self::Empty { table } => return Some(names_columns(*table)),
+            Self::HeaderTwice { .. } => "delete or rename one of the two columns",
+            Self::HeaderRunsOn { .. } => "look for a quotation mark (\") too many in the header",
+            Self::Row(fault) => return fault.rule.hint().map(str::to_owned),
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+}
+
+impl HeaderCause {
+    fn hint(self, table: Table) -> String {
         match self {
-            Self::Utf16 | Self::HeaderText { .. } => Some("save the file again as 'CSV UTF-8'"),
-            Self::HeaderMissing { separator: Some(_), .. } => {
-                Some("save the file again with commas between the columns")
+            Self::Unnamed => names_columns(table),
+            Self::Separator(';') => {
+                "the columns are separated by semicolons, as Excel writes them \
+                 under a French setting: save the file again with commas between the columns (in \
+                 LibreOffice: save as 'Text CSV', field delimiter ','; in Excel: set the list \
+                 separator of Windows to ',' first)"
+                    .to_owned()
             }
-            Self::Empty | Self::HeaderMissing { .. } | Self::HeaderTwice { .. } => {
-                Some("the first line must name the columns, such as: nas,code,law_id")
+            Self::Separator(_) => "save the file again with commas between the columns".to_owned(),
+            Self::SeparatorLine => "delete the first line: 'sep=' is for Excel only".to_owned(),
+            Self::Invisible { position, character } => format!(
+                "character {position} of the header is {character}, which cannot be seen: delete it"
+            ),
+            Self::Encoding => {
+                "the header is not valid UTF-8 text: save the file again as 'CSV UTF-8'".to_owned()
             }
-            _ => None,
         }
     }
+}
+
+fn names_columns(table: Table) -> String {
+    let names: Vec<&str> = table.required().iter().map(|field| field.name()).collect();
+    format!("the first line must name the columns, such as: {}", names.join(","))
 }

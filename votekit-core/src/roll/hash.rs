@@ -3,10 +3,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::chunk::{Chunk, Tail};
-use super::fault::{Field, RowFault};
+use super::code_lengths::CodeLengths;
+use super::fault::{Field, RowFault, RowRule};
 use super::header::RollHeader;
+use super::invisible::{self, InvisibleCharacter};
 use super::plain_row::{PlainRow, plain_row};
-use super::row::{RawRow, Rows};
+use super::row::{RawRow, Rows, is_clean};
 use super::run::{Columns, Elector, Run};
 use crate::credential::{AccessCode, CredentialError, CredentialHasher, KeyBatch, Nas};
 use crate::id::LawId;
@@ -14,7 +16,7 @@ use crate::id::LawId;
 /// What is asked of rows besides being well formed.
 #[derive(Debug, Clone, Default)]
 pub struct RollRules {
-    /// NAS must pass the Luhn check.
+    /// NAS must pass the Luhn check, and not be nine zeros.
     pub check_digit: bool,
     /// Only these laws are hashed; empty for all. Rows of other laws are counted and otherwise
     /// ignored.
@@ -52,15 +54,13 @@ pub struct HashedChunk {
 /// What the rows of one chunk came to.
 #[derive(Default)]
 pub(super) struct ChunkTally {
-    pub(super) laws: Vec<(LawId, Run)>,
+    pub(super) laws: Vec<(LawId, Run, CodeLengths)>,
     /// The bad rows.
     pub(super) faults: Vec<RowFault>,
     /// Good rows of the laws asked for.
     pub(super) hashed: u64,
     /// Rows of other laws.
     pub(super) ignored: u64,
-    /// Characters of the shortest access code.
-    pub(super) code_length_min: Option<u32>,
 }
 
 impl HashedChunk {
@@ -106,7 +106,7 @@ impl RollHasher {
         let mut tally = rows.tally;
         for (law_id, columns) in laws.admitted.into_iter().zip(&mut scratch.columns) {
             if !columns.keys.is_empty() {
-                tally.laws.push((law_id, Run::of(columns)));
+                tally.laws.push((law_id, Run::of(columns), columns.lengths.counted()));
             }
             columns.clear();
         }
@@ -150,7 +150,7 @@ impl ChunkRows<'_, '_> {
                 self.flush();
                 return chunk.tail(bytes.len() - left, row.line);
             }
-            let clean = *clean.get_or_insert_with(|| bytes.is_ascii() && !bytes.contains(&0));
+            let clean = *clean.get_or_insert_with(|| is_clean(bytes));
             if let Err(fault) = self.take(&row, header, clean) {
                 self.tally.faults.push(fault);
             }
@@ -161,18 +161,21 @@ impl ChunkRows<'_, '_> {
 
     #[inline]
     fn take_plain(&mut self, row: &PlainRow<'_>, line: u64) -> Result<(), RowFault> {
-        let fault = |field, error: CredentialError| RowFault { line, field, rule: error.into() };
         let place = match row.law {
             None => Some(self.laws.last),
-            Some(law) => self.laws.find(law).map_err(|error| fault(Field::LawId, error))?,
+            Some(law) => self.laws.find(law).map_err(|error| RowFault {
+                line,
+                field: Field::LawId,
+                rule: field_rule(Field::LawId, law, error),
+            })?,
         };
         let Some(place) = place else {
             self.tally.ignored += 1;
             return Ok(());
         };
-        if self.rules.check_digit && !Nas::parse(row.nas).is_ok_and(|nas| nas.passes_check_digit())
-        {
-            return Err(fault(Field::Nas, CredentialError::NasCheckDigit));
+        if self.rules.check_digit {
+            let issued = Nas::parse(row.nas).and_then(|nas| nas.check_issued());
+            issued.map_err(|error| RowFault { line, field: Field::Nas, rule: error.into() })?;
         }
         self.push(place, row.nas, row.number, (&row.code.bytes, row.code.length), line);
         Ok(())
@@ -180,19 +183,16 @@ impl ChunkRows<'_, '_> {
 
     fn take(&mut self, row: &RawRow<'_>, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
         let [nas, code, law] = row.fields(header, clean)?;
-        // The law first: a fault in a row of a law that nobody asked for is none.
+        // The law first: a fault in a row of a law that was not asked for does not count.
         let place =
-            self.laws.find(law).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
+            self.laws.find(law).map_err(|error| bad_field(row, Field::LawId, law, error))?;
         let Some(place) = place else {
             self.tally.ignored += 1;
             return Ok(());
         };
-        let nas = Nas::parse(nas).map_err(|error| row.fault_in(Field::Nas, error.into()))?;
-        if self.rules.check_digit && !nas.passes_check_digit() {
-            return Err(row.fault_in(Field::Nas, CredentialError::NasCheckDigit.into()));
-        }
+        let nas = checked_nas(row, nas, self.rules)?;
         let code =
-            AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
+            AccessCode::parse(code).map_err(|error| bad_field(row, Field::Code, code, error))?;
         self.push(place, nas.as_bytes(), number_of(&nas), code.padded(), row.line);
         Ok(())
     }
@@ -221,11 +221,9 @@ impl ChunkRows<'_, '_> {
             columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[place]));
         }
         // RollChunks refuses a roll of more lines than this holds.
-        columns
-            .electors
-            .push(Elector { nas: number, line: u32::try_from(line).unwrap_or(u32::MAX) });
-        self.tally.code_length_min =
-            shorter(self.tally.code_length_min, u32::try_from(code_length).ok());
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        columns.electors.push(Elector { nas: number, line });
+        columns.lengths.push(code_length, line);
         self.tally.hashed += 1;
     }
 
@@ -246,15 +244,56 @@ impl ChunkRows<'_, '_> {
     }
 }
 
-#[inline]
-pub(super) fn shorter(one: Option<u32>, other: Option<u32>) -> Option<u32> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
+/// A NAS, with the checks that were asked for.
+pub(super) fn checked_nas(
+    row: &RawRow<'_>,
+    text: &[u8],
+    rules: &RollRules,
+) -> Result<Nas, RowFault> {
+    let nas = Nas::parse(text).map_err(|error| bad_field(row, Field::Nas, text, error))?;
+    if rules.check_digit {
+        nas.check_issued().map_err(|error| row.fault_in(Field::Nas, error.into()))?;
+    }
+    Ok(nas)
+}
+
+/// A fault in one required field of a row.
+#[cold]
+pub(super) fn bad_field(
+    row: &RawRow<'_>,
+    field: Field,
+    text: &[u8],
+    error: impl Into<RowRule>,
+) -> RowFault {
+    row.fault_in(field, field_rule(field, text, error))
+}
+
+/// The rule that a field breaks: what is not text, or cannot be seen, is named before anything
+/// else.
+#[cold]
+fn field_rule(field: Field, text: &[u8], error: impl Into<RowRule>) -> RowRule {
+    let Ok(text) = std::str::from_utf8(text) else { return RowRule::Utf8 };
+    if text.contains('\0') {
+        return RowRule::Zero;
+    }
+    // Where NAS and codes may have spaces, they are not the fault.
+    let space = match field {
+        Field::Nas | Field::Code => None,
+        _ => text.chars().position(|character| character == ' '),
+    };
+    let invisible = invisible::first_in(text).filter(|(_, found)| {
+        field != Field::Nas || !matches!(found.character(), '\u{a0}' | '\u{202f}')
+    });
+    match (space, invisible) {
+        (Some(place), None) => {
+            RowRule::Invisible { position: place + 1, character: InvisibleCharacter::SPACE }
+        }
+        (_, Some((position, character))) => RowRule::Invisible { position, character },
+        (None, None) => error.into(),
     }
 }
 
-fn number_of(nas: &Nas) -> u32 {
+pub(super) fn number_of(nas: &Nas) -> u32 {
     nas.as_bytes().iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'))
 }
 

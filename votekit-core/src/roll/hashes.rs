@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::chunk::Tail;
+use super::code_lengths::CodeLengths;
 use super::fault::{Field, RollError, RowFault, RowRule};
-use super::hash::{ChunkTally, HashScratch, HashedChunk, RollHasher, shorter};
+use super::hash::{ChunkTally, HashScratch, HashedChunk, RollHasher};
 use super::law_keys::LawKeys;
 use super::repetition::{Repeated, Threads, repeated_rows};
 use super::run::Run;
@@ -45,10 +46,10 @@ impl std::fmt::Debug for RollHashes<'_> {
 #[derive(Default)]
 pub struct GatheredRoll {
     pub(super) laws: BTreeMap<LawId, Vec<Run>>,
+    code_lengths: BTreeMap<LawId, CodeLengths>,
     faults: Vec<RowFault>,
     rows: u64,
     ignored: u64,
-    code_length_min: Option<u32>,
 }
 
 impl std::fmt::Debug for GatheredRoll {
@@ -74,6 +75,8 @@ pub struct HashedRoll {
     pub ignored: u64,
     /// Characters of the shortest access code among the good rows; 0 when there is none.
     pub code_length_min: u32,
+    /// The lengths of the access codes of each law.
+    pub code_lengths: BTreeMap<LawId, CodeLengths>,
 }
 
 impl HashedRoll {
@@ -98,7 +101,7 @@ impl<'h> RollHashes<'h> {
         }
     }
 
-    /// The number of the chunk that is needed before any later one can be let go.
+    /// The number of the chunk that is needed before any later one can be released.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next
@@ -140,11 +143,37 @@ impl GatheredRoll {
     fn take(&mut self, tally: ChunkTally) {
         self.rows += tally.hashed + tally.faults.len() as u64;
         self.ignored += tally.ignored;
-        self.code_length_min = shorter(self.code_length_min, tally.code_length_min);
         self.faults.extend(tally.faults);
-        for (law_id, run) in tally.laws {
+        for (law_id, run, lengths) in tally.laws {
+            self.code_lengths.entry(law_id.clone()).or_default().extend(lengths);
             self.laws.entry(law_id).or_default().push(run);
         }
+    }
+
+    /// The lengths of the access codes of each law.
+    #[must_use]
+    pub fn code_lengths(&self) -> &BTreeMap<LawId, CodeLengths> {
+        &self.code_lengths
+    }
+
+    /// Bad rows; exact duplicates are found later.
+    #[must_use]
+    pub fn faults(&self) -> &[RowFault] {
+        &self.faults
+    }
+
+    /// How many distinct credentials each law has.
+    #[must_use]
+    pub fn registered(&self, threads: &impl Threads) -> BTreeMap<LawId, u64> {
+        let distinct = |runs: &Vec<Run>| {
+            let rows: usize = runs.iter().map(|run| run.keys.len()).sum();
+            let repeated = repeated_rows(runs, threads);
+            let mut keys: Vec<_> = repeated.iter().map(|row| row.key).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            (rows - (repeated.len() - keys.len())) as u64
+        };
+        self.laws.iter().map(|(law_id, runs)| (law_id.clone(), distinct(runs))).collect()
     }
 
     /// Finds duplicates and conflicts.
@@ -157,7 +186,13 @@ impl GatheredRoll {
             rows: self.rows,
             duplicates: 0,
             ignored: self.ignored,
-            code_length_min: self.code_length_min.unwrap_or(0),
+            code_length_min: self
+                .code_lengths
+                .values()
+                .filter_map(CodeLengths::shortest)
+                .min()
+                .unwrap_or(0),
+            code_lengths: self.code_lengths,
         };
         for (law_id, mut runs) in self.laws {
             let repeated = repeated_rows(&runs, threads);
@@ -174,7 +209,7 @@ impl GatheredRoll {
 }
 
 impl HashedRoll {
-    /// Tells exact duplicates from conflicts. Gives the keys of the duplicates.
+    /// Separates exact duplicates from conflicts. Gives the keys of the duplicates.
     fn note_repetitions(&mut self, law_id: &LawId, repeated: &[Repeated]) -> Vec<RegistryKey> {
         let mut surplus = Vec::new();
         for group in repeated.chunk_by(|one, next| one.nas == next.nas) {

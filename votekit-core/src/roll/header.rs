@@ -1,68 +1,93 @@
 //! Finding the columns.
 
-use super::fault::{Field, RollError};
-use super::row::Rows;
+use memchr::memchr;
 
-/// Where `nas`, `code` and `law_id` stand among the columns.
+use super::fault::{Field, HeaderCause, RollError};
+use super::invisible;
+use super::row::{RawRecord, Rows};
+use super::table::Table;
+
+/// Columns that a table may require, at the most.
+pub(super) const REQUIRED_MAX: usize = Field::REQUIRED_OF_VOTES.len();
+
+/// Where the required columns stand among the columns of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollHeader {
-    /// Places from 0, in the order of [`Field::REQUIRED`].
-    places: [usize; 3],
+    table: Table,
+    /// Places from 0, in the order of [`Table::required`]; no column has the place `usize::MAX`.
+    places: [usize; REQUIRED_MAX],
     columns: usize,
 }
 
 impl RollHeader {
     /// Before the header has been read.
-    pub(super) const PLACEHOLDER: Self = Self { places: [0, 1, 2], columns: 3 };
+    pub(super) const fn placeholder(table: Table) -> Self {
+        Self { table, places: [0, 1, 2, usize::MAX], columns: 3 }
+    }
 
-    /// Takes the header from the first record; `None` when there is no record.
+    /// Takes the header from the first record; `None` when there is no record. Only the required
+    /// columns must be text.
     ///
     /// # Errors
-    /// When a column is missing or named twice, or the text is not UTF-8. No value is repeated: a
-    /// file without a header has an elector there.
-    pub(super) fn read(rows: &mut Rows<'_>) -> Result<Option<Self>, RollError> {
-        let mut found: [Option<usize>; 3] = [None; 3];
+    /// When a column is missing or named twice, or lines end with a carriage return alone. No value
+    /// is repeated: a file without a header has an elector there.
+    pub(super) fn read(rows: &mut Rows<'_>, table: Table) -> Result<Option<Self>, RollError> {
+        let mut found: [Option<usize>; REQUIRED_MAX] = [None; REQUIRED_MAX];
         let mut twice = None;
         let mut columns = 0;
+        let mut names = Vec::new();
         let record = rows.next_record(|place, field| {
             columns = place + 1;
-            let index = Field::REQUIRED.iter().position(|required| names(*required, field.bytes));
+            names.push(field.bytes);
+            let index = table.required().iter().position(|column| is_name(*column, field.bytes));
             twice = twice.or(index.filter(|index| found[*index].replace(place).is_some()));
         });
         let Some(record) = record else { return Ok(None) };
         let line = record.line;
-        if std::str::from_utf8(record.bytes).is_err() {
-            return Err(RollError::HeaderText { line });
+        if record.has_lone_carriage_return() {
+            return Err(RollError::LineEnds { line });
         }
         if let Some(index) = twice {
-            return Err(RollError::HeaderTwice { line, field: Field::REQUIRED[index] });
+            return Err(RollError::HeaderTwice { line, field: table.required()[index] });
         }
-        let mut places = [0; 3];
-        for (index, field) in Field::REQUIRED.into_iter().enumerate() {
-            let separator = other_separator(record.bytes);
-            places[index] =
-                found[index].ok_or(RollError::HeaderMissing { line, field, separator })?;
+        let mut places = [usize::MAX; REQUIRED_MAX];
+        for (index, field) in table.required().iter().copied().enumerate() {
+            places[index] = found[index].ok_or_else(|| {
+                let cause = cause(&record, &names, field);
+                RollError::HeaderMissing { line, field, cause, table }
+            })?;
         }
-        Ok(Some(Self { places, columns }))
+        let header = Self { table, places, columns };
+        if memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
+            return Err(RollError::HeaderRunsOn { line });
+        }
+        Ok(Some(header))
+    }
+
+    /// What the table is.
+    #[must_use]
+    pub fn table(&self) -> Table {
+        self.table
     }
 
     /// The required field that stands in a column, counted from 0.
     #[must_use]
     pub fn field_at(&self, place: usize) -> Field {
-        match self.places.iter().position(|known| *known == place) {
-            Some(index) => Field::REQUIRED[index],
+        match self.index_at(place) {
+            Some(index) => self.table.required()[index],
             None => Field::Column(u32::try_from(place + 1).unwrap_or(u32::MAX)),
         }
     }
 
-    /// The index in [`Field::REQUIRED`] of the field in a column, counted from 0.
+    /// The index in [`Table::required`] of the field in a column, counted from 0.
+    #[inline]
     pub(super) fn index_at(&self, place: usize) -> Option<usize> {
         self.places.iter().position(|known| *known == place)
     }
 
-    /// Whether the columns are the required ones alone, in their order.
+    /// Whether the columns are those of a roll alone, in their order.
     pub(super) fn is_plain(&self) -> bool {
-        self.places == [0, 1, 2] && self.columns == 3
+        self.table == Table::Roll && self.places[..3] == [0, 1, 2] && self.columns == 3
     }
 
     /// The number of columns.
@@ -72,14 +97,41 @@ impl RollHeader {
     }
 }
 
-fn names(field: Field, text: &[u8]) -> bool {
-    let name: &[u8] = match field {
-        Field::Nas => b"nas",
-        Field::Code => b"code",
-        Field::LawId => b"law_id",
-        Field::Column(_) => return false,
-    };
-    text.trim_ascii().eq_ignore_ascii_case(name)
+fn is_name(field: Field, text: &[u8]) -> bool {
+    text.trim_ascii().eq_ignore_ascii_case(field.name().as_bytes())
+}
+
+/// Why a header does not name a column, going by its bytes.
+fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause {
+    let line = record.bytes;
+    if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep=")) {
+        return HeaderCause::SeparatorLine;
+    }
+    for name in names {
+        let Ok(text) = std::str::from_utf8(name) else { continue };
+        let visible: String = text
+            .chars()
+            .filter(|each| invisible::InvisibleCharacter::new(*each).is_none())
+            .collect();
+        if let Some((place, character)) = invisible::first_in(text)
+            && is_name(missing, visible.as_bytes())
+        {
+            let before = name.as_ptr() as usize - line.as_ptr() as usize;
+            return HeaderCause::Invisible {
+                position: characters(&line[..before]) + place,
+                character,
+            };
+        }
+    }
+    if std::str::from_utf8(line).is_err() {
+        return HeaderCause::Encoding;
+    }
+    other_separator(line).map_or(HeaderCause::Unnamed, HeaderCause::Separator)
+}
+
+/// Characters of a text that is UTF-8 for the most part.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// The separator that was used instead of commas, going by the header.

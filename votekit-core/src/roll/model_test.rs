@@ -76,6 +76,16 @@ fn rows() -> impl Strategy<Value = Vec<Written>> {
     prop::collection::vec(written, 0..24)
 }
 
+/// The text with `é` as the one byte that it is in ISO 8859-1.
+fn in_latin_1(text: &str) -> Vec<u8> {
+    text.chars()
+        .flat_map(|character| match character {
+            'é' => vec![0xe9],
+            other => other.to_string().into_bytes(),
+        })
+        .collect()
+}
+
 /// What is to come of rows: keys by law, lines of bad rows and duplicates, lines of conflicts.
 #[derive(Debug, PartialEq, Default)]
 struct Outcome {
@@ -145,16 +155,68 @@ proptest! {
 
     #[test]
     fn every_form_of_csv_comes_to_what_was_written(
-        rows in rows(), with_note in any::<bool>(), mark in any::<bool>(), chunk_size in 4_usize..120, late in 0_usize..4,
+        rows in rows(), with_note in any::<bool>(), mark in any::<bool>(), latin in any::<bool>(),
+        chunk_size in 4_usize..120, late in 0_usize..4,
     ) {
         let header = if with_note { "note,nas,code,law_id\r\n" } else { "nas,code,law_id\n" };
-        let header = if mark { format!("\u{feff}{header}") } else { header.to_owned() };
+        let header = if mark && !latin { format!("\u{feff}{header}") } else { header.to_owned() };
         let (text, expected) = expected(&header, &rows, with_note);
+        // Notes may be in another encoding than the rest.
+        let text = if latin { in_latin_1(&text) } else { text.into_bytes() };
         // The csv crate reads the same records from it.
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
-        prop_assert_eq!(reader.byte_records().count(), rows.len());
-        prop_assert_eq!(&found(text.as_bytes(), chunk_size, late), &expected);
-        prop_assert_eq!(&found(text.as_bytes(), 1 << 20, 0), &expected);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
+        let records: Vec<_> = reader.byte_records().map(|record| record.expect("in memory")).collect();
+        prop_assert_eq!(records.len(), rows.len());
+        prop_assert_eq!(&found(&text, chunk_size, late), &expected);
+        prop_assert_eq!(&found(&text, 1 << 20, 0), &expected);
+        // So does the reader of rows.
+        let mut credentials = Vec::new();
+        let faults = read_table(text.as_slice(), Table::Roll, &RollRules::default(), |row| {
+            let fields = [row.nas.as_bytes(), row.code.as_bytes(), row.law_id.as_bytes()];
+            credentials.push((row.number, fields.concat()));
+        });
+        let first = usize::from(with_note);
+        let good = (1..).zip(&records).filter(|(_, record)| record[first].len() == 9);
+        let good: Vec<(u64, Vec<u8>)> = good
+            .map(|(number, record)| {
+                let code = record[first + 1].to_ascii_uppercase();
+                (number, [&record[first], &code, &record[first + 2]].concat())
+            })
+            .collect();
+        prop_assert_eq!(faults.expect("a good header").len(), rows.len() - good.len());
+        prop_assert_eq!(credentials, good);
+    }
+
+    /// Quotation marks and carriage returns that do not belong there, anywhere in the file: each
+    /// row is read, or is a bad row, or the file is refused for more than that row.
+    #[test]
+    fn no_row_is_lost_without_a_word(
+        note_place in 0_usize..4, notes in prop::collection::vec("[a-z]{0,3}", 1..8),
+        strays in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![b'"', b'\r'])), 1..3),
+    ) {
+        let row = |note: &str, columns: [&str; 3]| {
+            let mut fields = columns.to_vec();
+            fields.insert(note_place, note);
+            fields.join(",") + "\n"
+        };
+        let mut text = row("note", ["nas", "code", "law_id"]);
+        for (number, note) in notes.iter().enumerate() {
+            text += &row(note, [&format!("12345678{number}"), "ABCD1234", "L1"]);
+        }
+        let mut bytes = text.into_bytes();
+        for (place, stray) in &strays {
+            bytes.insert(place.index(bytes.len() + 1), *stray);
+        }
+        let mut good = 0;
+        if let Ok(faults) =
+            read_table(bytes.as_slice(), Table::Roll, &RollRules::default(), |_| good += 1)
+        {
+            let loses_place = faults.iter().any(|fault| fault.rule.loses_place());
+            prop_assert!(
+                loses_place || good + faults.len() == notes.len(),
+                "{} {good} {faults:?}", String::from_utf8_lossy(&bytes)
+            );
+        }
     }
 
     /// Chunks of whole records, as those get who read a roll in order.

@@ -1,9 +1,13 @@
 //! Walking the records of a chunk: one pass over the bytes, nothing allocated.
 
 use memchr::memchr;
+use zeroize::Zeroizing;
 
 use super::fault::{Field, RowFault, RowRule};
-use super::header::RollHeader;
+use super::header::{REQUIRED_MAX, RollHeader};
+use super::table::Table;
+use crate::credential::{AccessCode, Nas};
+use crate::id::LawId;
 
 /// The records of a chunk, one after the other. Empty lines are skipped.
 #[derive(Clone)]
@@ -13,23 +17,26 @@ pub struct Rows<'a> {
     ran_out: bool,
 }
 
-/// One record with its three fields picked out; they are not checked yet.
+/// One record with its required fields picked out; they are not checked yet.
 #[derive(Clone, Copy)]
 pub struct RawRow<'a> {
     /// The line on which the record starts.
     pub line: u64,
     /// The whole record without its line break.
     pub bytes: &'a [u8],
-    /// The bytes of [`Field::REQUIRED`], in that order, without quotation marks around them. A
+    /// The bytes of [`Table::required`], in that order, without quotation marks around them. A
     /// doubled quotation mark inside stays doubled: no required field may hold one.
-    fields: [Option<&'a [u8]>; 3],
+    fields: [Option<&'a [u8]>; REQUIRED_MAX],
     columns: usize,
     fault: Option<(usize, RowRule)>,
+    /// Whether it takes more than one line.
+    spread: bool,
 }
 
 /// One field of a record.
 pub(super) struct RawField<'a> {
     pub(super) bytes: &'a [u8],
+    quoted: bool,
     fault: Option<RowRule>,
     last: bool,
 }
@@ -49,7 +56,7 @@ impl<'a> Rows<'a> {
 
     /// The next record, with its columns as the header tells.
     pub fn next_row(&mut self, header: &RollHeader) -> Option<RawRow<'a>> {
-        let mut fields = [None; 3];
+        let mut fields = [None; REQUIRED_MAX];
         let mut columns = 0;
         let mut fault = None;
         let record = self.next_record(|place, field| {
@@ -61,7 +68,9 @@ impl<'a> Rows<'a> {
                 fault = Some((place, rule));
             }
         })?;
-        Some(RawRow { line: record.line, bytes: record.bytes, fields, columns, fault })
+        // A record that ends with the bytes has no line feed of its own.
+        let spread = self.line > record.line + u64::from(!self.ran_out);
+        Some(RawRow { line: record.line, bytes: record.bytes, fields, columns, fault, spread })
     }
 
     /// The line that comes next.
@@ -132,6 +141,7 @@ impl<'a> Rows<'a> {
                 let (bytes, last) = self.take_to_separator();
                 RawField {
                     bytes: if last { without_carriage_return(bytes) } else { bytes },
+                    quoted: false,
                     fault: None,
                     last,
                 }
@@ -150,6 +160,7 @@ impl<'a> Rows<'a> {
                     self.rest = &[];
                     return RawField {
                         bytes: inner,
+                        quoted: true,
                         fault: Some(RowRule::QuoteUnclosed),
                         last: true,
                     };
@@ -166,7 +177,7 @@ impl<'a> Rows<'a> {
         self.rest = &inner[end + 1..];
         let (behind, last) = self.take_to_separator();
         let stray = !(behind.is_empty() || last && behind == b"\r");
-        RawField { bytes, fault: stray.then_some(RowRule::QuoteStray), last }
+        RawField { bytes, quoted: true, fault: stray.then_some(RowRule::QuoteStray), last }
     }
 
     /// Takes the bytes up to the next comma or line feed and that too. Tells whether the record
@@ -191,51 +202,143 @@ impl std::fmt::Debug for Rows<'_> {
     }
 }
 
+impl RawRecord<'_> {
+    /// Whether one of its lines is a row of the table by itself.
+    pub(super) fn holds_row(&self, header: &RollHeader) -> bool {
+        self.bytes.split(|byte| *byte == b'\n').any(|line| is_whole_row(line, header))
+    }
+
+    /// Whether an unquoted field holds a carriage return before its end.
+    pub(super) fn has_lone_carriage_return(&self) -> bool {
+        let mut found = false;
+        Rows::new(self.bytes, self.line)
+            .next_record(|_, field| found |= field.has_lone_carriage_return());
+        found
+    }
+}
+
+impl RawField<'_> {
+    /// Carriage returns at the end of a line are part of its line end, however many there are.
+    fn has_lone_carriage_return(&self) -> bool {
+        let end = self.bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+        let bytes = if self.last { &self.bytes[..end] } else { self.bytes };
+        !self.quoted && memchr(b'\r', bytes).is_some()
+    }
+}
+
 impl<'a> RawRow<'a> {
     /// NAS, code and law id as they stand, in this order.
     ///
-    /// `clean` says that the chunk is known to be ASCII without a zero byte, which spares looking
-    /// again.
+    /// `clean` says that the chunk is known to be plain text (see [`is_clean`]), which spares
+    /// looking again.
     ///
     /// # Errors
-    /// [`RowFault`] when the record is cut short or too long, its quotation marks are out of place,
-    /// or it is no UTF-8 text.
+    /// [`RowFault`] when the record is cut short or too long, its quotation marks or line ends are
+    /// out of place, or a required field is not UTF-8 text. Other fields may be in any encoding.
     #[inline]
     pub fn fields(&self, header: &RollHeader, clean: bool) -> Result<[&'a [u8]; 3], RowFault> {
         if let Some((place, rule)) = self.fault {
-            return Err(self.fault_in(header.field_at(place), rule));
+            return Err(self.structure_fault(header, header.field_at(place), rule));
         }
         if self.columns > header.columns() {
             let rule = RowRule::TooManyFields { found: self.columns, expected: header.columns() };
-            return Err(self.fault_in(Field::ROW, rule));
+            return Err(self.structure_fault(header, Field::ROW, rule));
         }
         if !clean {
             self.check_text(header)?;
         }
-        if let [Some(nas), Some(code), Some(law_id)] = self.fields {
+        let required = header.table().required().len();
+        if let [Some(nas), Some(code), Some(law_id), _] = self.fields
+            && self.fields[..required].iter().all(Option::is_some)
+        {
+            if self.spread {
+                self.check_quoted_lines(header)?;
+            }
             return Ok([nas, code, law_id]);
         }
         // The first column that the row does not reach, in the order of the file.
-        let field = (self.columns..header.columns()).map(|place| header.field_at(place));
+        let mut missing = (self.columns..header.columns()).map(|place| header.field_at(place));
         let field =
-            field.into_iter().find(|field| Field::REQUIRED.contains(field)).unwrap_or(Field::ROW);
-        Err(self.fault_in(field, RowRule::Missing))
+            missing.find(|field| header.table().required().contains(field)).unwrap_or(Field::ROW);
+        Err(self.structure_fault(header, field, RowRule::Missing))
     }
 
-    /// A fault in this row.
+    /// The choice as it stands; empty in a roll, which has none.
+    #[must_use]
+    pub fn vote(&self) -> &'a [u8] {
+        self.fields[Table::Votes.required().len() - 1].unwrap_or_default()
+    }
+
+    /// A fault in this row. A row of separators alone is that and nothing else.
     #[must_use]
     pub fn fault_in(&self, field: Field, rule: RowRule) -> RowFault {
+        let is_blank =
+            self.bytes.iter().all(|byte| matches!(byte, b',' | b'"' | b' ' | b'\t' | b'\r'));
+        if is_blank && !rule.loses_place() {
+            return RowFault { line: self.line, field: Field::ROW, rule: RowRule::Blank };
+        }
         RowFault { line: self.line, field, rule }
     }
 
+    /// A row of wrong structure that runs over lines has most likely taken in the rows behind it.
+    #[cold]
+    fn structure_fault(&self, header: &RollHeader, field: Field, rule: RowRule) -> RowFault {
+        if rule.loses_place() {
+            return self.fault_in(field, rule);
+        }
+        if let Some((place, lines)) = self.quoted_lines() {
+            return self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines });
+        }
+        let end = self.bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
+        let rule = match memchr(b'\r', &self.bytes[..end]) {
+            Some(_) => RowRule::CarriageReturn,
+            None => rule,
+        };
+        self.fault_in(field, rule)
+    }
+
+    /// Refuses a record that is made of several rows: two quotation marks out of place make one
+    /// field of all that stands between them.
+    #[cold]
+    fn check_quoted_lines(&self, header: &RollHeader) -> Result<(), RowFault> {
+        let whole =
+            self.bytes.split(|byte| *byte == b'\n').filter(|line| is_whole_row(line, header));
+        match self.quoted_lines() {
+            Some((place, lines)) if whole.count() > 1 => {
+                Err(self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first field that runs over lines, and over how many line ends.
+    fn quoted_lines(&self) -> Option<(usize, u64)> {
+        let mut found = None;
+        Rows::new(self.bytes, self.line).next_record(|place, field| {
+            let lines = super::chunk::count_lines(field.bytes);
+            found = found.or((lines > 0).then_some((place, lines)));
+        });
+        found
+    }
+
     fn check_text(&self, header: &RollHeader) -> Result<(), RowFault> {
-        let mut rows = Rows::new(self.bytes, self.line);
+        let required = self.fields.iter().zip(header.table().required());
+        for (bytes, field) in required {
+            if bytes.is_some_and(|bytes| std::str::from_utf8(bytes).is_err()) {
+                return Err(self.fault_in(*field, RowRule::Utf8));
+            }
+        }
+        if memchr(0, self.bytes).is_none() && memchr(b'\r', self.bytes).is_none() {
+            return Ok(());
+        }
         let mut fault = None;
-        rows.next_record(|place, field| {
-            let rule = match std::str::from_utf8(field.bytes) {
-                Err(_) => RowRule::Utf8,
-                Ok(text) if text.contains('\0') => RowRule::Zero,
-                Ok(_) => return,
+        Rows::new(self.bytes, self.line).next_record(|place, field| {
+            let rule = if memchr(0, field.bytes).is_some() {
+                RowRule::Zero
+            } else if field.has_lone_carriage_return() {
+                RowRule::CarriageReturn
+            } else {
+                return;
             };
             fault = fault.or(Some(self.fault_in(header.field_at(place), rule)));
         });
@@ -247,6 +350,31 @@ impl std::fmt::Debug for RawRow<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "RawRow(line {}, redacted)", self.line)
     }
+}
+
+/// Whether bytes are ASCII without a zero byte or a carriage return that stands alone: nothing has
+/// to be looked for in their rows then.
+#[must_use]
+pub fn is_clean(bytes: &[u8]) -> bool {
+    bytes.is_ascii() && memchr(0, bytes).is_none() && !holds_lone_carriage_return(bytes)
+}
+
+/// Whether a carriage return stands there that no line feed follows.
+pub(super) fn holds_lone_carriage_return(bytes: &[u8]) -> bool {
+    memchr::memchr_iter(b'\r', bytes).any(|place| bytes.get(place + 1) != Some(&b'\n'))
+}
+
+/// Whether a line, taken by itself, is a row of the table with a good credential, as it stands or
+/// without its quotation marks.
+fn is_whole_row(line: &[u8], header: &RollHeader) -> bool {
+    let is_good = |line: &[u8]| {
+        let row = Rows::new(line, 1).next_row(header);
+        let fields = row.map_or([None; REQUIRED_MAX], |row| row.fields);
+        let [Some(nas), Some(code), Some(law_id), _] = fields else { return false };
+        Nas::parse(nas).is_ok() && AccessCode::parse(code).is_ok() && LawId::check(law_id).is_ok()
+    };
+    let unquoted = || line.iter().copied().filter(|byte| *byte != b'"').collect::<Vec<u8>>();
+    is_good(line) || is_good(&Zeroizing::new(unquoted()))
 }
 
 fn without_line_break(bytes: &[u8]) -> &[u8] {

@@ -1,12 +1,16 @@
-//! Reading a small roll row by row.
+//! Reading a table row by row.
 
 use std::io::Read;
 
 use super::chunk::RollChunks;
 use super::fault::{Field, RollError, RowFault};
+use super::hash::{RollRules, bad_field, checked_nas};
 use super::header::RollHeader;
-use super::row::{RawRow, Rows};
-use crate::credential::{AccessCode, Credential, Nas};
+use super::row::{RawRow, Rows, is_clean};
+use super::table::Table;
+use crate::credential::{AccessCode, Credential, CredentialError, Nas};
+use crate::election::ChoiceId;
+use crate::id::LawId;
 
 /// One row of a roll, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +21,99 @@ pub struct RollRow {
     pub credential: Credential,
 }
 
-/// Reads a whole roll into memory, for tools that need the credentials themselves; ends at the
-/// first fault. Duplicates are not looked for.
+/// One row of a table, checked. Prints without the credential and the vote.
+pub struct TableRow<'t> {
+    /// The line on which the row starts, from 1.
+    pub line: u64,
+    /// The row's number, from 1, not counting the header.
+    pub number: u64,
+    /// The social insurance number.
+    pub nas: Nas,
+    /// The access code.
+    pub code: AccessCode,
+    /// The law; well formed.
+    pub law_id: &'t str,
+    /// The choice; well formed in a file of votes, empty in a roll.
+    pub vote: &'t str,
+}
+
+impl std::fmt::Debug for TableRow<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "TableRow(line {}, redacted)", self.line)
+    }
+}
+
+/// Reads a whole table and hands out every good row of the laws asked for, in the order of the
+/// file. Gives the faults of the others, by line. Duplicates are not looked for.
+///
+/// ```
+/// use votekit_core::roll::{RollRules, Table, read_table};
+/// let votes = "vote,nas,code,law_id\noui,123456789,ABC123,L1\nOui,123456780,ABC124,L1\n";
+/// let mut cast = Vec::new();
+/// let faults = read_table(votes.as_bytes(), Table::Votes, &RollRules::default(), |row| {
+///     cast.push((row.line, row.vote.to_owned()));
+/// })?;
+/// assert_eq!(cast, [(2, "oui".to_owned())]);
+/// assert_eq!(faults[0].line, 3);
+/// # Ok::<(), votekit_core::roll::RollError>(())
+/// ```
+///
+/// # Errors
+/// [`RollError`] when the table cannot be read at all.
+pub fn read_table(
+    reader: impl Read,
+    table: Table,
+    rules: &RollRules,
+    mut each: impl FnMut(TableRow<'_>),
+) -> Result<Vec<RowFault>, RollError> {
+    let mut chunks = RollChunks::open_table(reader, table)?;
+    let mut faults = Vec::new();
+    let mut number = 0;
+    while let Some(chunk) = chunks.next_chunk()? {
+        let clean = is_clean(chunk.bytes());
+        let mut rows = Rows::new(chunk.bytes(), chunk.line());
+        while let Some(row) = rows.next_row(chunks.header()) {
+            number += 1;
+            match checked(&row, chunks.header(), rules, clean) {
+                Ok(Some(checked)) => each(TableRow { number, ..checked }),
+                Ok(None) => {}
+                Err(fault) => faults.push(fault),
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// Checks a row; `None` for one of a law that was not asked for.
+fn checked<'t>(
+    row: &RawRow<'t>,
+    header: &RollHeader,
+    rules: &RollRules,
+    clean: bool,
+) -> Result<Option<TableRow<'t>>, RowFault> {
+    let [nas, code, law_id] = row.fields(header, clean)?;
+    LawId::check(law_id)
+        .map_err(|error| bad_field(row, Field::LawId, law_id, CredentialError::Law(error)))?;
+    let law_id = text(law_id);
+    if !rules.laws.is_empty() && !rules.laws.iter().any(|law| law.as_str() == law_id) {
+        return Ok(None);
+    }
+    let nas = checked_nas(row, nas, rules)?;
+    let code = AccessCode::parse(code).map_err(|error| bad_field(row, Field::Code, code, error))?;
+    let vote = row.vote();
+    if header.table() == Table::Votes {
+        ChoiceId::check_bytes(vote).map_err(|error| bad_field(row, Field::Vote, vote, error))?;
+    }
+    Ok(Some(TableRow { line: row.line, number: 0, nas, code, law_id, vote: text(vote) }))
+}
+
+/// Bytes that were checked to be ASCII.
+fn text(checked: &[u8]) -> &str {
+    std::str::from_utf8(checked).unwrap_or_default()
+}
+
+/// Reads a whole roll into memory, for tools that need the credentials themselves, and refuses one
+/// with a fault. Duplicates are not looked for.
 ///
 /// ```
 /// let roll = votekit_core::roll::read_roll(&b"law_id,NAS,Code\nL1,123 456 789,abc123\n"[..])?;
@@ -28,24 +123,15 @@ pub struct RollRow {
 /// ```
 ///
 /// # Errors
-/// [`RollError`]; a bad row as [`RollError::Row`].
+/// [`RollError`]; the first bad row as [`RollError::Row`].
 pub fn read_roll(reader: impl Read) -> Result<Vec<RollRow>, RollError> {
-    let mut chunks = RollChunks::open(reader)?;
     let mut roll = Vec::new();
-    while let Some(chunk) = chunks.next_chunk()? {
-        let mut rows = Rows::new(chunk.bytes(), chunk.line());
-        while let Some(row) = rows.next_row(chunks.header()) {
-            roll.push(RollRow { line: row.line, credential: credential(&row, chunks.header())? });
+    let faults = read_table(reader, Table::Roll, &RollRules::default(), |row| {
+        // The row's law id was checked: it parses.
+        if let Ok(law_id) = row.law_id.parse() {
+            let credential = Credential { nas: row.nas, code: row.code, law_id };
+            roll.push(RollRow { line: row.line, credential });
         }
-    }
-    Ok(roll)
-}
-
-fn credential(row: &RawRow<'_>, header: &RollHeader) -> Result<Credential, RowFault> {
-    let [nas, code, law_id] = row.fields(header, false)?;
-    let nas = Nas::parse(nas).map_err(|error| row.fault_in(Field::Nas, error.into()))?;
-    let code = AccessCode::parse(code).map_err(|error| row.fault_in(Field::Code, error.into()))?;
-    let law_id =
-        super::hash::law_id(law_id).map_err(|error| row.fault_in(Field::LawId, error.into()))?;
-    Ok(Credential { nas, code, law_id })
+    })?;
+    faults.into_iter().next().map_or(Ok(roll), |fault| Err(fault.into()))
 }

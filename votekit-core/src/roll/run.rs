@@ -2,6 +2,7 @@
 
 use zeroize::Zeroize;
 
+use super::code_lengths::LengthCounter;
 use super::prefix::order_by_prefix;
 use crate::credential::RegistryKey;
 
@@ -10,6 +11,7 @@ use crate::credential::RegistryKey;
 pub(super) struct Columns {
     pub(super) keys: Vec<RegistryKey>,
     pub(super) electors: Vec<Elector>,
+    pub(super) lengths: LengthCounter,
 }
 
 /// Whose row it is and where it stands.
@@ -26,6 +28,7 @@ impl Columns {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.electors.clear();
+        self.lengths = LengthCounter::default();
     }
 }
 

@@ -1,15 +1,47 @@
 //! From a roll of late registrations and a roll of lost letters to change files.
+//!
+//! A node knows registry keys and no NAS: it cannot see that two keys belong to one elector. So the
+//! rule that an elector has one live credential a law is kept here, where the roll and the files of
+//! earlier supplements are at hand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::hashes::{Conflict, GatheredRoll, HashedRoll};
+use super::hashes::{GatheredRoll, HashedRoll};
 use super::repetition::Sequential;
 use super::run::Run;
 use crate::credential::RegistryKey;
 use crate::id::LawId;
 use crate::shard::{Changes, ChangesError};
 
-/// Two rolls, compared.
+/// A row of one of the files that were read before: the roll is file 0, and then the earlier
+/// additions and revocations follow, in the order in which they were applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowPlace {
+    /// Which file.
+    pub file: usize,
+    /// The line in it.
+    pub line: u64,
+}
+
+/// The credentials before a supplement, of the electors that its files name.
+///
+/// Made from the roll, then brought up to date with each earlier supplement.
+#[derive(Default)]
+pub struct LiveCredentials {
+    laws: BTreeMap<LawId, HashMap<u32, History>>,
+    /// Files read so far.
+    files: usize,
+}
+
+/// The credentials of one elector for one law. More than one is live only where an earlier
+/// supplement was made without these checks.
+#[derive(Default)]
+struct History {
+    live: Vec<(RegistryKey, RowPlace)>,
+    revoked: Vec<(RegistryKey, RowPlace)>,
+}
+
+/// Two rolls, compared with one another and with the credentials before them.
 #[derive(Debug)]
 pub struct HashedSupplement {
     /// The roll of additions, with its faults.
@@ -18,57 +50,291 @@ pub struct HashedSupplement {
     pub revoke: HashedRoll,
     /// A file a law, by id.
     pub changes: Vec<Changes>,
-    /// The same NAS, law and code in both: `first_line` is the addition's, `line` the revocation's.
-    pub unchanged: Vec<Conflict>,
+    /// Rows that contradict what is registered, by file and line; no supplement may have one.
+    pub contradictions: Vec<Contradiction>,
+    /// Additions of electors whose earlier code was revoked on its own.
+    pub readmissions: Vec<Readmission>,
 }
 
-/// Compares additions and revocations. The same NAS and law in both is a replacement.
+/// The file of a supplement that a row stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ChangeFile {
+    /// The file of additions.
+    Add,
+    /// The file of revocations.
+    Revoke,
+}
+
+/// A row of a supplement that cannot be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The file it stands in.
+    pub file: ChangeFile,
+    /// Its line.
+    pub line: u64,
+    /// Its law.
+    pub law_id: LawId,
+    /// What it contradicts.
+    pub rule: ContradictionRule,
+}
+
+/// What a row of a supplement contradicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ContradictionRule {
+    /// An addition would give the elector a second code: the one registered here stays live.
+    SecondCode {
+        /// Where the live code is registered.
+        registered: RowPlace,
+    },
+    /// The same credential is registered already.
+    Registered {
+        /// Where.
+        registered: RowPlace,
+    },
+    /// A revocation of an elector who is not registered for the law.
+    Unregistered,
+    /// A revocation with another code than the elector's.
+    OtherCode {
+        /// Where the elector's code is registered.
+        registered: RowPlace,
+    },
+    /// A revocation of what was revoked before.
+    RevokedBefore {
+        /// Where.
+        revoked: RowPlace,
+    },
+    /// The same credential is added and revoked.
+    Unchanged {
+        /// The line of the revocation.
+        revoked_line: u64,
+    },
+}
+
+impl ContradictionRule {
+    /// A stable name for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::SecondCode { .. } => "second-code",
+            Self::Registered { .. } => "registered-already",
+            Self::Unregistered => "not-registered",
+            Self::OtherCode { .. } => "other-code",
+            Self::RevokedBefore { .. } => "revoked-before",
+            Self::Unchanged { .. } => "unchanged",
+        }
+    }
+}
+
+/// An elector who gets a new code after an earlier supplement revoked the old one. If the node
+/// refused that revocation, because the code had been used, the elector can vote twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Readmission {
+    /// The line of the addition.
+    pub line: u64,
+    /// Its law.
+    pub law_id: LawId,
+    /// Where the old code was revoked.
+    pub revoked: RowPlace,
+}
+
+impl LiveCredentials {
+    /// The credentials of a roll, of the electors whom one of `named` names.
+    #[must_use]
+    pub fn of_roll(roll: &GatheredRoll, named: &[&GatheredRoll]) -> Self {
+        let mut laws: BTreeMap<LawId, HashMap<u32, History>> = BTreeMap::new();
+        for (law_id, runs) in &roll.laws {
+            let numbers: HashSet<u32> = named
+                .iter()
+                .filter_map(|other| other.laws.get(law_id))
+                .flat_map(|runs| electors(runs).map(|(nas, _, _)| nas))
+                .collect();
+            let mut histories: HashMap<u32, History> = HashMap::new();
+            for (nas, key, line) in electors(runs).filter(|(nas, _, _)| numbers.contains(nas)) {
+                let live = &mut histories.entry(nas).or_default().live;
+                // Of exact duplicates, the first in the file counts.
+                match live.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, place)) => place.line = place.line.min(line),
+                    None => live.push((key, RowPlace { file: 0, line })),
+                }
+            }
+            laws.insert(law_id.clone(), histories);
+        }
+        Self { laws, files: 1 }
+    }
+
+    /// Applies an earlier supplement as a node did. A file that it did not have is an empty one.
+    pub fn apply(&mut self, add: &GatheredRoll, revoke: &GatheredRoll) {
+        let (add_file, revoke_file) = (self.files, self.files + 1);
+        self.files += 2;
+        for (law_id, runs) in &revoke.laws {
+            let histories = self.laws.entry(law_id.clone()).or_default();
+            for (nas, key, line) in electors(runs) {
+                let history = histories.entry(nas).or_default();
+                history.live.retain(|(live, _)| *live != key);
+                history.revoked.push((key, RowPlace { file: revoke_file, line }));
+            }
+        }
+        for (law_id, runs) in &add.laws {
+            let histories = self.laws.entry(law_id.clone()).or_default();
+            for (nas, key, line) in electors(runs) {
+                let history = histories.entry(nas).or_default();
+                history.revoked.retain(|(revoked, _)| *revoked != key);
+                if history.live.iter().all(|(live, _)| *live != key) {
+                    history.live.push((key, RowPlace { file: add_file, line }));
+                }
+            }
+        }
+    }
+
+    fn history(&self, law_id: &LawId, nas: u32) -> Option<&History> {
+        self.laws.get(law_id)?.get(&nas)
+    }
+}
+
+impl std::fmt::Debug for LiveCredentials {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "LiveCredentials({} laws, {} files)", self.laws.len(), self.files)
+    }
+}
+
+/// Compares additions and revocations with one another and with the credentials before them. The
+/// same NAS and law in both is a replacement.
 ///
 /// # Errors
 /// [`ChangesError`] cannot come from rolls that were hashed under one scheme and have no conflict.
 pub fn hash_supplement(
+    live: &LiveCredentials,
     add: GatheredRoll,
     revoke: GatheredRoll,
 ) -> Result<HashedSupplement, ChangesError> {
     let law_ids: BTreeSet<LawId> = add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
+    let mut comparison = Comparison { live, contradictions: Vec::new(), readmissions: Vec::new() };
     let mut changes = Vec::new();
-    let mut unchanged = Vec::new();
     for law_id in law_ids {
+        changes.push(comparison.compare(law_id, &add, &revoke)?);
+    }
+    let Comparison { mut contradictions, mut readmissions, .. } = comparison;
+    contradictions.sort_by_key(|found| (found.file, found.line));
+    readmissions.sort_by_key(|found| found.line);
+    let (add, revoke) = (add.finish(&Sequential), revoke.finish(&Sequential));
+    Ok(HashedSupplement { add, revoke, changes, contradictions, readmissions })
+}
+
+/// A row: its key and line.
+type Row = (RegistryKey, u64);
+
+struct Comparison<'a> {
+    live: &'a LiveCredentials,
+    contradictions: Vec<Contradiction>,
+    readmissions: Vec<Readmission>,
+}
+
+impl Comparison<'_> {
+    /// Compares the rows of one law, and makes its change file.
+    fn compare(
+        &mut self,
+        law_id: LawId,
+        add: &GatheredRoll,
+        revoke: &GatheredRoll,
+    ) -> Result<Changes, ChangesError> {
         let mut added = by_nas(add.laws.get(&law_id));
         let mut revoked = by_nas(revoke.laws.get(&law_id));
+        for (nas, row) in &revoked {
+            if added.get(nas).is_none_or(|(key, _)| *key != row.0) {
+                self.check_revocation(&law_id, *nas, row);
+            }
+        }
+        for (nas, row) in &added {
+            self.check_addition(&law_id, *nas, row, revoked.get(nas));
+        }
         let both: Vec<u32> =
             added.keys().filter(|nas| revoked.contains_key(nas)).copied().collect();
         let mut replace = Vec::with_capacity(both.len());
         for nas in both {
-            if let (Some((old, line)), Some((new, first_line))) =
-                (revoked.remove(&nas), added.remove(&nas))
+            if let (Some((old, _)), Some((new, _))) = (revoked.remove(&nas), added.remove(&nas))
+                && old != new
             {
-                if old == new {
-                    unchanged.push(Conflict { law_id: law_id.clone(), first_line, line });
-                } else {
-                    replace.push((old, new));
-                }
+                replace.push((old, new));
             }
         }
-        let keys = |rest: BTreeMap<u32, (RegistryKey, u64)>| {
-            rest.into_values().map(|(key, _)| key).collect()
-        };
-        changes.push(Changes::new(law_id, keys(added), keys(revoked), replace)?);
+        let keys = |rest: BTreeMap<u32, Row>| rest.into_values().map(|(key, _)| key).collect();
+        Changes::new(law_id, keys(added), keys(revoked), replace)
     }
-    let (add, revoke) = (add.finish(&Sequential), revoke.finish(&Sequential));
-    Ok(HashedSupplement { add, revoke, changes, unchanged })
+
+    fn check_revocation(&mut self, law_id: &LawId, nas: u32, (key, line): &Row) {
+        let history = self.live.history(law_id, nas);
+        let rule = match history {
+            Some(history) if history.live.iter().any(|(live, _)| live == key) => return,
+            Some(history) => {
+                let before = history.revoked.iter().rev().find(|(revoked, _)| revoked == key);
+                match (before, history.live.first()) {
+                    (Some((_, revoked)), _) => {
+                        ContradictionRule::RevokedBefore { revoked: *revoked }
+                    }
+                    (None, Some((_, registered))) => {
+                        ContradictionRule::OtherCode { registered: *registered }
+                    }
+                    (None, None) => ContradictionRule::Unregistered,
+                }
+            }
+            None => ContradictionRule::Unregistered,
+        };
+        self.contradict(ChangeFile::Revoke, *line, law_id, rule);
+    }
+
+    fn check_addition(
+        &mut self,
+        law_id: &LawId,
+        nas: u32,
+        (key, line): &Row,
+        revocation: Option<&Row>,
+    ) {
+        if let Some((_, revoked_line)) = revocation.filter(|(revoked, _)| revoked == key) {
+            let rule = ContradictionRule::Unchanged { revoked_line: *revoked_line };
+            return self.contradict(ChangeFile::Add, *line, law_id, rule);
+        }
+        let Some(history) = self.live.history(law_id, nas) else { return };
+        if let Some((_, registered)) = history.live.iter().find(|(live, _)| live == key) {
+            let rule = ContradictionRule::Registered { registered: *registered };
+            return self.contradict(ChangeFile::Add, *line, law_id, rule);
+        }
+        let stays = |live: &&(RegistryKey, RowPlace)| {
+            revocation.is_none_or(|(revoked, _)| *revoked != live.0)
+        };
+        if let Some((_, registered)) = history.live.iter().find(stays) {
+            let rule = ContradictionRule::SecondCode { registered: *registered };
+            return self.contradict(ChangeFile::Add, *line, law_id, rule);
+        }
+        // The code itself can come back safely: a node knows whether it was used.
+        if revocation.is_none()
+            && history.revoked.iter().all(|(revoked, _)| revoked != key)
+            && let Some((_, revoked)) = history.revoked.last()
+        {
+            let (line, revoked) = (*line, *revoked);
+            self.readmissions.push(Readmission { line, law_id: law_id.clone(), revoked });
+        }
+    }
+
+    fn contradict(&mut self, file: ChangeFile, line: u64, law_id: &LawId, rule: ContradictionRule) {
+        self.contradictions.push(Contradiction { file, line, law_id: law_id.clone(), rule });
+    }
+}
+
+/// NAS, key and line of each row.
+fn electors(runs: &[Run]) -> impl Iterator<Item = (u32, RegistryKey, u64)> {
+    runs.iter()
+        .flat_map(|run| run.electors.iter().zip(&run.keys))
+        .map(|(elector, key)| (elector.nas, *key, u64::from(elector.line)))
 }
 
 /// Key and line of each NAS; of a repeated one, the first in the order of the file.
-fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, (RegistryKey, u64)> {
-    let mut found: BTreeMap<u32, (RegistryKey, u64)> = BTreeMap::new();
-    for (elector, key) in
-        runs.into_iter().flatten().flat_map(|run| run.electors.iter().zip(&run.keys))
-    {
-        let line = u64::from(elector.line);
-        let entry = found.entry(elector.nas).or_insert((*key, line));
+fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, Row> {
+    let mut found: BTreeMap<u32, Row> = BTreeMap::new();
+    for (nas, key, line) in runs.into_iter().flat_map(|runs| electors(runs)) {
+        let entry = found.entry(nas).or_insert((key, line));
         if line < entry.1 {
-            *entry = (*key, line);
+            *entry = (key, line);
         }
     }
     found

@@ -21,6 +21,7 @@ pub mod services;
 mod stored_log;
 #[cfg(feature = "test-support")]
 pub mod unreliable;
+mod write_health;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,15 @@ pub enum EngineError {
         engine: &'static str,
         /// What it said.
         reason: String,
+    },
+    /// A thread of the engine panicked: a fault of votekit. As after [`EngineError::Fatal`] the
+    /// process must stop; started again it may go on.
+    #[error("a fault of votekit: {what} of {engine} panicked")]
+    Panicked {
+        /// Which engine.
+        engine: &'static str,
+        /// Which thread.
+        what: &'static str,
     },
     /// The engine cannot be used as it is set up: a wrong address, password, right or setting, no
     /// room, other people's data, another version. Told at the opening, and whenever a server
@@ -312,6 +322,12 @@ pub trait Registry: Send + Sync + 'static {
     /// some moment during the call; the number of a duplicate's attempt is not looked at.
     fn glance(&self, _law_id: &LawId, _mark: &Mark) -> Option<Expectation> {
         None
+    }
+
+    /// Whether it is certain that no envelope with the credential of `mark` was ever marked;
+    /// `false` where that cannot be said without I/O. Spares most votes a search of the log.
+    fn surely_unused(&self, _law_id: &LawId, _mark: &Mark) -> bool {
+        false
     }
 
     /// Takes up an election as its log tells it, in place of whatever the registry had of it: its
@@ -651,6 +667,15 @@ pub trait Ledger: Send + Sync + 'static {
         false
     }
 
-    /// Whether the engine answers, cheaply: for health checks.
+    /// Whether the engine answers, cheaply, and stored what it was last asked to write: for health
+    /// checks. Once a write has failed as [`EngineError::Unavailable`] this fails until one
+    /// succeeds.
     async fn ping(&self) -> Result<(), EngineError>;
+
+    /// Writes something that changes nothing, so that an engine which failed a write can show that
+    /// it writes again: else a node that is sent no votes would never know. Engines that are
+    /// written to all the time need no more than the ping.
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.ping().await
+    }
 }

@@ -18,7 +18,10 @@ use crate::reading::Gauges;
     responses((status = 200, description = "Prometheus text, on the metrics listener", body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub(crate) async fn exposition(State(api): State<Arc<Api>>) -> Response {
-    metrics::read(&readings(&api.node.gauges(), api.node.now().seconds().0));
+    let mut readings = readings(&api.node.gauges(), api.node.now().seconds().0);
+    let healthy = if api.node.health().await.healthy { 1.0 } else { 0.0 };
+    readings.push(Reading { name: "node_healthy", labels: Vec::new(), value: healthy });
+    metrics::read(&readings);
     let mut response = metrics::render().into_response();
     response
         .headers_mut()
@@ -27,11 +30,19 @@ pub(crate) async fn exposition(State(api): State<Arc<Api>>) -> Response {
 }
 
 fn readings(gauges: &Gauges, now: u64) -> Vec<Reading> {
-    let mut readings = vec![Reading {
-        name: "votes_pending",
-        labels: Vec::new(),
-        value: gauges.votes_pending as f64,
-    }];
+    let (free, size) = gauges.data_bytes.unzip();
+    let of_the_node = [
+        ("votes_pending", Some(gauges.votes_pending as f64)),
+        ("throttle_pairs", Some(gauges.throttle_pairs as f64)),
+        ("elections_halted", Some(gauges.elections_halted as f64)),
+        ("clock_behind_seconds", Some(gauges.clock_behind.as_secs_f64())),
+        ("data_free_bytes", free.map(|bytes| bytes as f64)),
+        ("data_size_bytes", size.map(|bytes| bytes as f64)),
+    ];
+    let mut readings: Vec<Reading> = of_the_node
+        .into_iter()
+        .filter_map(|(name, value)| Some(Reading { name, labels: Vec::new(), value: value? }))
+        .collect();
     for election in &gauges.elections {
         let law = || ("law_id", election.law_id.to_string());
         let age = now.saturating_sub(election.checkpoint_at);

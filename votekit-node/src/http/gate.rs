@@ -1,5 +1,6 @@
 //! The first look at a request, before the router and before its body: where it comes from, and
-//! whether a vote is refused for that alone.
+//! whether it is refused for that alone. Votes and reads have rates of their own, so that readers
+//! take nothing from voters.
 //!
 //! A flood comes here. What is refused costs a digest of the address, two small look-ups and an
 //! answer whose text is made once; and only so many refusals a second are answered at once. Beyond
@@ -13,6 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{Method, Request, Response};
 
 use super::client_address::client_address;
+use super::idempotency_key::IDEMPOTENCY_KEY;
 use super::problem::{Problem, problem_response};
 use super::{Api, VOTE_PATH};
 use crate::metrics::{self, Refusal};
@@ -26,8 +28,8 @@ pub(super) struct ClientPrefix(pub(super) Prefix);
 /// The gate of the public listener.
 pub(crate) struct Gate {
     api: Arc<Api>,
-    back_off: Bytes,
     address_share: Bytes,
+    read_share: Bytes,
     rate: Bytes,
     refusals: RateLimit,
 }
@@ -42,8 +44,8 @@ impl Gate {
             (Duration::ZERO, api.node.config().refusals_per_second);
         Self {
             api: Arc::clone(api),
-            back_off: Problem::BackOff { retry_after }.into_body(),
             address_share: Problem::AddressShare { retry_after }.into_body(),
+            read_share: Problem::ReadShare { retry_after }.into_body(),
             rate: Problem::RateLimited { retry_after }.into_body(),
             // Those of a tenth of a second may come at once.
             refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
@@ -58,37 +60,38 @@ impl Gate {
         }
     }
 
-    /// Lets a request on to the router, or answers it: a vote whose address is in back-off or over
-    /// its share, or any vote of a spent second.
+    /// Passes a request on to the router, or answers it: one whose address is over its share, or a
+    /// vote of a spent second.
     pub(crate) fn refuse<B>(
         &self,
         request: &mut Request<B>,
         peer: IpAddr,
     ) -> Option<Response<Body>> {
+        let (node, config) = (&self.api.node, self.api.node.config());
+        let address = client_address(peer, request.headers(), config);
+        let shares = node.throttle().shares(address, config.counts_alone(address));
         if request.method() != Method::POST || request.uri().path() != VOTE_PATH {
-            return None;
+            let wait = self.api.read_rate.take(&shares).err()?;
+            metrics::read_refused();
+            return Some(too_many(&self.read_share, wait));
         }
-        let node = &self.api.node;
-        let prefix = node.throttle().prefix(client_address(peer, request.headers(), node.config()));
-        let now = Instant::now();
-        let answer = |refusal: Refusal, body: &Bytes, wait| {
-            metrics::vote_refused(refusal);
-            Some(problem_response(
-                axum::http::StatusCode::TOO_MANY_REQUESTS,
-                body.clone(),
-                Some(wait),
-            ))
-        };
-        if let Err(wait) = node.throttle().check_prefix(&prefix, now) {
-            return answer(Refusal::BackOff, &self.back_off, wait);
+        if let Err(wait) = self.api.vote_rate.take(&shares) {
+            metrics::vote_refused(Refusal::AddressShare);
+            return Some(too_many(&self.address_share, wait));
         }
-        if let Err(wait) = self.api.address_rate.take(&prefix) {
-            return answer(Refusal::AddressShare, &self.address_share, wait);
+        // With a key it may be the repeat of a vote that was taken: the node answers that without
+        // the rate.
+        if !request.headers().contains_key(&IDEMPOTENCY_KEY)
+            && let Err(wait) = node.check_rate(Instant::now())
+        {
+            metrics::vote_refused(Refusal::Rate);
+            return Some(too_many(&self.rate, wait));
         }
-        if let Err(wait) = node.check_rate(now) {
-            return answer(Refusal::Rate, &self.rate, wait);
-        }
-        request.extensions_mut().insert(ClientPrefix(prefix));
+        request.extensions_mut().insert(ClientPrefix(shares.narrow()));
         None
     }
+}
+
+fn too_many(body: &Bytes, wait: Duration) -> Response<Body> {
+    problem_response(axum::http::StatusCode::TOO_MANY_REQUESTS, body.clone(), Some(wait))
 }

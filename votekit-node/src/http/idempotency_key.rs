@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName};
 
 use super::problem::Problem;
 
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The longest key, in bytes.
 const LENGTH_MAX: usize = 255;

@@ -7,6 +7,7 @@
 //!            └───── problem: RFC 9457 ─────┘
 //! ```
 
+mod address_rate;
 mod admin;
 mod client_address;
 mod elections;
@@ -27,36 +28,49 @@ mod status;
 mod timing;
 mod vote;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
 use axum::routing::{MethodRouter, any, get, post};
 
+use self::address_rate::AddressRate;
 use self::admin::TokenDigest;
 pub(crate) use self::gate::Gate;
 use self::problem::Problem;
 use self::timing::Timing;
 use crate::node::Node;
-use crate::rate_limit::KeyedRateLimit;
-use crate::throttle::Prefix;
 
 /// What every handler has at hand.
 pub(crate) struct Api {
     node: Node,
-    address_rate: KeyedRateLimit<Prefix>,
-    admin_token: TokenDigest,
+    vote_rate: AddressRate,
+    read_rate: AddressRate,
+    admin_token: RwLock<TokenDigest>,
 }
 
 impl Api {
     /// The interface of a node whose administrator holds this token.
     pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
-        let address_rate = KeyedRateLimit::per_second(node.config().rate_limit_per_address());
-        Arc::new(Self { node, address_rate, admin_token: TokenDigest::of(admin_token) })
+        let config = node.config();
+        let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
+        let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
+        let admin_token = RwLock::new(TokenDigest::of(admin_token));
+        Arc::new(Self { node, vote_rate, read_rate, admin_token })
+    }
+
+    /// From here on the administrator holds this token.
+    pub(crate) fn set_admin_token(&self, token: &[u8]) {
+        *self.admin_token.write().unwrap_or_else(PoisonError::into_inner) = TokenDigest::of(token);
+    }
+
+    fn admits(&self, headers: &axum::http::HeaderMap) -> bool {
+        self.admin_token.read().unwrap_or_else(PoisonError::into_inner).admits(headers)
     }
 
     /// Lets go of what is remembered of addresses that are quiet. Called every few seconds.
     pub(crate) fn forget_quiet(&self) {
-        self.address_rate.forget_quiet();
+        self.vote_rate.forget_quiet();
+        self.read_rate.forget_quiet();
         self.node.forget_quiet();
     }
 }

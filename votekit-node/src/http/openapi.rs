@@ -7,8 +7,12 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::header::Header;
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Content, Object, OpenApi as Document, Ref, Response as ApiResponse, ResponseBuilder,
+};
 use utoipa::{Modify, OpenApi};
 
 use super::problem::KINDS;
@@ -74,6 +78,13 @@ impl Modify for Additions {
             ));
         }
         document.info.description = Some(description);
+        let public =
+            document.paths.paths.iter_mut().filter(|(path, _)| {
+                path.as_str() != "/metrics" && !path.starts_with("/api/v1/admin/")
+            });
+        for operation in public.filter_map(|(_, item)| item.get.as_mut()) {
+            operation.responses.responses.insert("429".to_owned(), too_many_reads().into());
+        }
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("The administrator's token, from the node's data folder"))
@@ -81,6 +92,17 @@ impl Modify for Additions {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
     }
+}
+
+/// What every request to read may be answered at the gate.
+fn too_many_reads() -> ApiResponse {
+    let seconds = Header::new(Object::with_type(Type::Integer));
+    let problem = Ref::from_schema_name("ProblemDocument");
+    ResponseBuilder::new()
+        .description("`rate-limited`: your network reads more than one address may")
+        .content("application/problem+json", Content::new(Some(problem)))
+        .header("Retry-After", seconds)
+        .build()
 }
 
 /// The document.

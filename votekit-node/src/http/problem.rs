@@ -3,7 +3,7 @@
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -17,6 +17,7 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 
 use crate::engine::{Conflict, EngineError};
+use crate::log_summary::LogSummary;
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
 use crate::roll_store::RollError;
@@ -64,12 +65,18 @@ pub(crate) enum Problem {
     AddressShare { retry_after: Duration },
     /// More connections at once than one address may hold.
     TooManyConnections,
-    /// Too many wrong credentials from this network, or for this elector.
+    /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },
+    /// No roll holds the credential, and such votes come faster than they are stored.
+    NotRecognised { retry_after: Duration },
+    /// More requests to read than one address may send.
+    ReadShare { retry_after: Duration },
     /// Too many votes of one credential that was used.
     TooManyDuplicates { retry_after: Duration },
     /// Too many votes are waiting.
     Busy { retry_after: Duration },
+    /// The machine's clock went back; nothing was stored.
+    Clock,
     /// Storage is away; nothing was stored.
     Unavailable,
     /// The vote may or may not have been stored.
@@ -124,14 +131,17 @@ kinds! {
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
-    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many votes at once";
+    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
-    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong credentials";
+    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
+    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
     TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
-    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether the vote was stored";
+    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
+    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether this was stored";
     TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
     STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
 }
@@ -182,26 +192,26 @@ impl Problem {
         Self::Malformed { errors: vec![FieldError { field, rule: rule.into() }] }
     }
 
-    /// Why a vote was not taken, `now` being the time of the answer.
-    pub(crate) fn not_taken(error: SubmitError, now: UnixMinutes) -> Self {
+    /// Why a vote was not taken.
+    pub(crate) fn not_taken(error: SubmitError) -> Self {
         match error {
             SubmitError::UnknownElection => Self::UnknownElection,
             SubmitError::UnknownChoice => Self::UnknownChoice,
-            SubmitError::NotOpen { state, opens, closes } => {
-                // Open by its state and still not taking votes: the planned time has not come, or
-                // has passed.
-                let before_opening = opens.is_none_or(|opens| now < opens);
-                let early = state == State::Draft || (state == State::Open && before_opening);
+            SubmitError::NotOpen { early, state, opens, closes } => {
                 Self::NotOpen { early, state, opens, closes }
             }
+            SubmitError::Clock { .. } => Self::Clock,
             SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
-            SubmitError::Guess { retry_after } => Self::BackOff { retry_after },
+            SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
+            SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
             SubmitError::TooManyDuplicates { retry_after } => {
                 Self::TooManyDuplicates { retry_after }
             }
             SubmitError::Busy { retry_after } => Self::Busy { retry_after },
             SubmitError::Unavailable(error) => {
-                tracing::warn!(%error, "a vote was not stored");
+                if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
+                    tracing::warn!(%error, count, "a vote was not stored");
+                }
                 Self::Unavailable
             }
             SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
@@ -232,8 +242,11 @@ impl Problem {
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
             Self::BackOff { .. } => &BACK_OFF,
+            Self::NotRecognised { .. } => &NOT_RECOGNISED,
+            Self::ReadShare { .. } => &RATE_LIMITED,
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } => &BUSY,
+            Self::Clock => &CLOCK,
             Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
@@ -265,13 +278,18 @@ impl Problem {
             Self::AddressShare { .. } => "your network sends more votes than one address may; nothing was stored".to_owned(),
             Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
             Self::BackOff { .. } => {
-                "too many wrong credentials came lately: from your network, for this person, or in all; nothing was stored"
+                "too many wrong codes came from your network for this person; nothing was stored. From another network this person's vote is taken at once"
                     .to_owned()
             }
+            Self::NotRecognised { .. } => {
+                "nothing was recorded: check NAS and code, and try again".to_owned()
+            }
+            Self::ReadShare { .. } => "your network reads more than one address may".to_owned(),
             Self::TooManyDuplicates { .. } => {
                 "this credential was used, and its first vote counts; nothing was stored".to_owned()
             }
             Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
+            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; nothing was stored".to_owned(),
             Self::Unavailable => "nothing was stored; try again".to_owned(),
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
             Self::Stopping => "the node is stopping; nothing was changed".to_owned(),
@@ -285,14 +303,19 @@ impl Problem {
                 Some(*retry_after)
             }
             Self::BackOff { retry_after }
+            | Self::NotRecognised { retry_after }
+            | Self::ReadShare { retry_after }
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::NotRecordedYet
+            | Self::Clock
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
             | Self::Stopping => Some(RETRY_SOON),
-            Self::Refused { kind, .. } if *kind == &ADMIN_BUSY || *kind == &UNAVAILABLE => {
+            Self::Refused { kind, .. }
+                if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED].contains(kind) =>
+            {
                 Some(RETRY_SOON)
             }
             _ => None,
@@ -331,6 +354,11 @@ impl Problem {
         ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
     }
 }
+
+/// A flood of refusals writes one line a second, with their number: the log may lie on the disk
+/// that is full.
+static VOTES_NOT_STORED: LogSummary = LogSummary::new();
+static CALLS_FAILED: LogSummary = LogSummary::new();
 
 const RETRY_SOON: Duration = Duration::from_secs(1);
 
@@ -407,7 +435,9 @@ impl From<Vec<FieldError>> for Problem {
 
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
-        tracing::warn!(%error, "an engine failed a call");
+        if let Some(count) = CALLS_FAILED.due(Instant::now()) {
+            tracing::warn!(%error, count, "an engine failed a call");
+        }
         match error {
             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
                 Self::Unavailable
@@ -455,12 +485,16 @@ impl From<AdminError> for Problem {
             AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
             AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
             AdminError::Roll(_) => &ROLL_REFUSED,
-            AdminError::Busy { .. } => &ADMIN_BUSY,
+            AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
+            AdminError::Halted { .. } => &HALTED,
+            AdminError::OutcomeUnknown | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => {
+                &OUTCOME_UNKNOWN
+            }
+            AdminError::TooLong { .. } => &UNAVAILABLE,
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
             AdminError::Engine(
                 EngineError::Unavailable { .. }
-                | EngineError::OutcomeUnknown { .. }
                 | EngineError::Misconfigured { .. }
                 | EngineError::Conflict(Conflict::Late { .. }),
             ) => &UNAVAILABLE,

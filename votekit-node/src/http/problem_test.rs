@@ -39,10 +39,13 @@ fn codes_and_statuses_are_stable() {
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
+        "429 not-recognised",
         "429 too-many-duplicates",
         "500 internal",
         "503 busy",
         "503 unavailable",
+        "503 clock",
+        "503 halted",
         "503 outcome-unknown",
         "503 too-many-connections",
         "503 stopping",
@@ -64,7 +67,7 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
     assert_eq!(
         json(Problem::OutcomeUnknown { request: RequestId::from_bytes([1; 16]) }),
         concat!(
-            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is not known whether the vote was stored","status":503,"#,
+            r#"{"type":"urn:problem-type:votekit:outcome-unknown","title":"It is not known whether this was stored","status":503,"#,
             r#""code":"outcome-unknown","detail":"retry with the same key: it counts once","request_id":"01010101010101010101010101010101"}"#
         )
     );
@@ -72,19 +75,19 @@ fn documents_have_the_members_of_rfc_9457_and_ours() {
 
 #[test]
 fn a_poll_is_early_or_closed_by_state_and_time() {
-    let code = |state, opens: Option<u64>, now| {
+    let code = |early, state, opens: Option<u64>| {
         let error = SubmitError::NotOpen {
+            early,
             state,
             opens: opens.map(UnixMinutes),
             closes: Some(UnixMinutes(200)),
         };
-        Problem::not_taken(error, UnixMinutes(now)).kind().code
+        Problem::not_taken(error).kind().code
     };
-    assert_eq!(code(State::Draft, None, 0), "not-open-yet");
-    assert_eq!(code(State::Open, Some(100), 99_999), "not-open-yet");
-    assert_eq!(code(State::Open, Some(100), 200_000), "closed");
-    assert_eq!(code(State::Closing, Some(100), 150_000), "closed");
-    assert_eq!(code(State::Certified, Some(100), 150_000), "closed");
+    assert_eq!(code(true, State::Draft, None), "not-open-yet");
+    assert_eq!(code(true, State::Open, Some(100)), "not-open-yet");
+    assert_eq!(code(false, State::Open, Some(100)), "closed");
+    assert_eq!(code(false, State::Certified, Some(100)), "closed");
 }
 
 #[test]
@@ -105,11 +108,11 @@ fn engines_reasons_reach_administrators_only() {
         reason: "/data/ledger.db is locked".to_owned(),
     };
     assert!(!json(error().into()).contains("ledger.db"));
-    assert!(
-        !json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMinutes(0)))
-            .contains("ledger.db")
-    );
+    assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
     let law_id: LawId = "L1".parse().expect("a law id");
+    // A command that may have been carried out is never called one that was not.
+    let unknown = json(AdminError::OutcomeUnknown.into());
+    assert!(unknown.contains(r#""code":"outcome-unknown""#) && !unknown.contains("nothing"));
     assert!(json(AdminError::Exists { law_id }.into()).contains(r#""code":"election-exists""#));
 }

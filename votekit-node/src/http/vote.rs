@@ -1,9 +1,8 @@
 //! `POST /api/v1/vote`: the hot path. Checks in the order of their price: at the gate the address
-//! and the rate; here type, size, form, back-off; then the node takes the vote.
+//! and the rate; here type, size and form; then the node takes the vote.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -22,8 +21,7 @@ use super::limits;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::status::{VoteStatusDocument, status_response};
-use crate::metrics::{self, Refusal};
-use crate::node::SubmitError;
+use crate::memory::stack_used;
 use crate::reading::VoteStatus;
 
 /// A vote. Exactly these four texts, each once.
@@ -80,8 +78,8 @@ pub(crate) struct VoteReceived {
         (status = 409, description = "`not-open-yet`, `closed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "`body-too-large`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "`not-json`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
-        (status = 503, description = "`busy`, `unavailable`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 429, description = "`rate-limited`, `address-share`, `back-off`, `not-recognised`, `too-many-duplicates`: nothing was stored", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "`busy`, `unavailable`, `clock`: nothing was stored. `outcome-unknown`: retry with the same key. `too-many-connections`: the connection is closed at once, whatever the request", body = ProblemDocument, content_type = "application/problem+json", headers(("Retry-After" = u64, description = "Seconds"))),
     )
 )]
 pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body>) -> Response {
@@ -93,29 +91,24 @@ pub(crate) async fn cast_vote(State(api): State<Arc<Api>>, request: Request<Body
 
 async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let key = idempotency_key(&head.headers)?;
+    let key = idempotency_key(&head.headers)?.map(<[u8]>::to_vec);
+    let wait = Wait::of(&head.headers);
     let config = api.node.config();
     let body =
         limits::read_json(&head.headers, body, config.body_bytes_max, config.request_timeout())
             .await?;
+    stack_used();
     let vote = VoteRequest::parse(&body)?;
     let throttle = api.node.throttle();
     let known = head.extensions.get::<ClientPrefix>().map(|client| client.0);
+    // Head and body are slices of the connection's read buffer, which is overwritten while the
+    // connection waits, unless it is still in use.
+    drop((head, body));
     let prefix = known.unwrap_or_else(|| throttle.prefix(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
     let origin = throttle.origin(prefix, &vote.credential.nas);
-    throttle.check(&origin, Instant::now()).map_err(|retry_after| {
-        metrics::vote_refused(Refusal::BackOff);
-        Problem::BackOff { retry_after }
-    })?;
-    let submitted = api.node.submit(&vote, key, Some(origin)).await;
-    let request = submitted.map_err(|error| {
-        // A wrong credential has been counted: what it blocked stays blocked.
-        if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
-            throttle.neither(&origin);
-        }
-        Problem::not_taken(error, api.node.now().minutes())
-    })?;
-    let mut response = match Wait::of(&head.headers) {
+    let submitted = api.node.submit(&vote, key.as_deref(), Some(origin)).await;
+    let request = submitted.map_err(Problem::not_taken)?;
+    let mut response = match wait {
         None => received(request),
         Some(wait) => decided(api, request, wait).await,
     };
@@ -150,3 +143,7 @@ fn received(request: RequestId) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+#[path = "vote_test.rs"]
+mod tests;

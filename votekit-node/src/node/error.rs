@@ -189,7 +189,31 @@ pub enum AdminError {
         /// The election.
         law_id: LawId,
     },
-    /// The node is stopping.
+    /// A fault halted the election on this node. Nothing was changed.
+    #[error("{law_id} is halted on this node ({reason}): start the node again")]
+    Halted {
+        /// The election.
+        law_id: LawId,
+        /// What happened.
+        reason: String,
+    },
+    /// What carried the call out ended before it answered: it may have been done, or in part.
+    #[error(
+        "it is not known how far this came before the node's task ended: look at the election, then ask again"
+    )]
+    OutcomeUnknown,
+    /// The call took too long and was given up. Nothing was changed.
+    #[error("{what} took longer than {seconds} s and was given up; nothing was changed")]
+    TooLong {
+        /// What it was.
+        what: &'static str,
+        /// The time it had.
+        seconds: u64,
+    },
+    /// Another roll is being loaded. Nothing was changed.
+    #[error("another roll is being loaded: one at a time")]
+    Loading,
+    /// The node is stopping. Nothing was changed.
     #[error("the node is stopping")]
     Stopping,
     /// The election cannot be set up on this node.
@@ -218,6 +242,8 @@ pub enum SubmitError {
     /// The poll is not open.
     #[error("the poll is not open")]
     NotOpen {
+        /// Whether it is still to open.
+        early: bool,
         /// The election's state.
         state: State,
         /// When the poll opens or opened, if that is known.
@@ -234,10 +260,17 @@ pub enum SubmitError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// Too many wrong codes came from this address prefix for this NAS. Nothing was stored, and the
+    /// code was not looked at.
+    #[error("too many wrong codes from this network for this person")]
+    BackOff {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// No roll holds the credential, and such votes come faster than they are stored. Nothing was
     /// stored.
-    #[error("too many wrong credentials")]
-    Guess {
+    #[error("no roll holds this credential")]
+    NotRecognised {
         /// When to come back.
         retry_after: Duration,
     },
@@ -252,6 +285,13 @@ pub enum SubmitError {
     TooManyDuplicates {
         /// When to come back.
         retry_after: Duration,
+    },
+    /// The machine's clock stepped back too far: a stamp would contradict the log. Nothing was
+    /// stored.
+    #[error("this node's clock went back by {} s", by.as_secs())]
+    Clock {
+        /// How far it stands before the latest time that was given out or sealed.
+        by: Duration,
     },
     /// Nothing was stored.
     #[error("the vote could not be stored")]

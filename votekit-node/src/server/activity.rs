@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::Notify;
 
 /// The states in one word: working, told to leave, or else the millisecond since which the
 /// connection waits.
@@ -19,14 +18,13 @@ const LEAVING: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Activity {
     state: AtomicU64,
-    left: Notify,
 }
 
 impl Activity {
     /// A connection that waits from now on; times are milliseconds from 1, of any start that all
     /// connections share.
     pub(super) fn waiting(now_ms: u64) -> Self {
-        Self { state: AtomicU64::new(now_ms), left: Notify::new() }
+        Self { state: AtomicU64::new(now_ms) }
     }
 
     /// A request is here: the connection works. `false` when it was told to leave before; then
@@ -50,19 +48,7 @@ impl Activity {
 
     /// Tells the connection to leave, if it still waits since then.
     pub(super) fn dismiss(&self, since_ms: u64) -> bool {
-        let dismissed = self
-            .state
-            .compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
-        if dismissed {
-            self.left.notify_one();
-        }
-        dismissed
-    }
-
-    /// Resolves when the connection was told to leave.
-    pub(super) async fn dismissed(&self) {
-        self.left.notified().await;
+        self.state.compare_exchange(since_ms, LEAVING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 

@@ -2,9 +2,9 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Kept for files, other listeners' connections and the system: a connection of the public listener
-/// never takes the last ones.
-const RESERVED: usize = 256;
+/// Kept for files, other listeners' connections, those that wait or linger, and the system: a
+/// connection of the public listener never takes the last ones.
+const RESERVED: usize = 1024;
 
 /// Raises the limit of this process as far as it may, and says how many connections the public
 /// listener can hold: those that were asked for, or as many as there are file descriptors for.
@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn connections_leave_descriptors_for_the_rest() {
         assert_eq!(within(10_000, Some(65_536)), 10_000);
-        assert_eq!(within(10_000, Some(1024)), 768);
+        assert_eq!(within(10_000, Some(4096)), 3072);
+        assert_eq!(within(10_000, Some(1024)), 512);
         assert_eq!(within(10_000, Some(256)), 128);
         assert_eq!(within(10_000, None), 10_000);
     }

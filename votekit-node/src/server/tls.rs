@@ -1,7 +1,7 @@
 //! TLS from a certificate chain and a key in PEM files.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,12 +10,45 @@ use tokio_rustls::TlsAcceptor;
 
 use super::ServeError;
 
+/// The identity of the public listener. It can be read again while connections are served.
+pub(super) struct TlsIdentity {
+    cert: PathBuf,
+    key: PathBuf,
+    acceptor: RwLock<TlsAcceptor>,
+}
+
+impl TlsIdentity {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// As [`acceptor`].
+    pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, ServeError> {
+        let acceptor = RwLock::new(acceptor(cert, key)?);
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), acceptor })
+    }
+
+    /// Reads the files again. When they are wrong the identity stays as it was.
+    ///
+    /// # Errors
+    /// As [`acceptor`].
+    pub(super) fn reload(&self) -> Result<(), ServeError> {
+        let read = acceptor(&self.cert, &self.key)?;
+        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = read;
+        Ok(())
+    }
+
+    /// Takes connections with the identity of this moment.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Takes TLS 1.2 and 1.3 connections with this identity, for HTTP/1.1.
 ///
 /// # Errors
 /// [`ServeError::TlsFile`] naming the file, [`ServeError::TlsIdentity`] when the two do not belong
 /// together.
-pub(super) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
+fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, ServeError> {
     let wrong = |path: &Path, rule: String| ServeError::TlsFile { path: path.to_owned(), rule };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)

@@ -85,6 +85,11 @@ impl Served {
         self.serving
     }
 
+    /// Waits until it has stopped serving by itself.
+    pub async fn ended(self) -> Result<(), ServeError> {
+        self.serving.await.expect("no panic")
+    }
+
     /// Stops serving, then the node.
     pub async fn end(self) {
         let node = self.node.clone();
@@ -113,6 +118,14 @@ pub fn ballot(place: u32, choice: &str) -> String {
     let Credential { nas, code, .. } = credential(place);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
+}
+
+/// A vote with a wrong code under the NAS of elector `place`: another one for each `number`.
+pub fn guess(place: u32, number: u32) -> String {
+    let nas = credential(place).nas;
+    let nas = String::from_utf8(nas.as_bytes().to_vec()).expect("ASCII");
+    let code = format!("WRONG{number:04}");
+    json!({"nas": nas, "code": code, "law_id": LAW, "vote": "oui"}).to_string()
 }
 
 /// An answer, whole.

@@ -60,8 +60,7 @@ impl PrivateServer {
             self.data().display(),
             self.port
         );
-        let child = self
-            .as_owner(&command)
+        let child = childguard::guard(&mut self.as_owner(&command))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

@@ -17,7 +17,7 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 use votekit_node::engine::conformance::Place;
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
@@ -54,7 +54,7 @@ pub(crate) fn batch_of(sequence: u64, count: u16) -> Arc<Batch> {
                 (u128::from(sequence) << 64 | u128::from(place)).to_be_bytes(),
             ),
             hash: CredentialHash::from_bytes([1; 32]),
-            received: UnixMillis(1_700_000_000_000),
+            received: UnixMinutes(28_333_333),
             choice: ChoiceIndex(1),
         })
         .collect();

@@ -62,7 +62,7 @@ impl Server {
         let script = script.expect("rabbitmq-server is not installed: `cargo xtask test` says how");
         let path = folder.path();
         let log = std::fs::File::create(path.join("log")).expect("a log");
-        let mut process = Command::new(script)
+        let mut process = childguard::guard(&mut Command::new(script))
             .env("HOME", path)
             .env("RABBITMQ_NODENAME", format!("votekit-{port}@localhost"))
             .env("RABBITMQ_CONFIG_FILE", path.join("rabbitmq.conf"))

@@ -17,9 +17,13 @@ pub(crate) const LAW: &str = "L1";
 /// What the logs are named after.
 const BASE: &str = "bench.example";
 
-/// No limits: what is measured is the node, not its patience. Everything else is as shipped.
-const SETTINGS: &str = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n\
-    rate_limit_per_second = 0\n[throttle]\nenabled = false\n";
+/// Free ports; everything else is as shipped.
+const ADDRESSES: &str =
+    "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n";
+
+/// No limits: what is measured is the node, not its patience.
+const NO_LIMITS: &str = "rate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n\
+    connection_requests_max = 0\nconnection_seconds_max = 0\n[throttle]\nenabled = false\n";
 
 /// Makes a roll of so many electors.
 pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<()> {
@@ -121,7 +125,12 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node over a data folder and waits until it answers.
     pub(crate) fn start(votekit: &Path, data: &Path) -> Result<Self> {
-        Self::launch(votekit, data, "node", &[])
+        Self::launch(votekit, data, "node", &[ADDRESSES, NO_LIMITS], &[])
+    }
+
+    /// As [`Node::start`], with the limits as shipped.
+    pub(crate) fn start_with_limits(votekit: &Path, data: &Path) -> Result<Self> {
+        Self::launch(votekit, data, "node", &[ADDRESSES], &[])
     }
 
     /// Starts a node of a new installation on servers, with these options more than those of every
@@ -133,13 +142,20 @@ impl Node {
         options: &[ServeOption],
     ) -> Result<Self> {
         let named = [("--name", name.to_owned()), ("--base", BASE.to_owned())];
-        Self::launch(votekit, data, name, &[options, &named].concat())
+        let options = [options, &named].concat();
+        Self::launch(votekit, data, name, &[ADDRESSES, NO_LIMITS], &options)
     }
 
-    fn launch(votekit: &Path, data: &Path, name: &str, options: &[ServeOption]) -> Result<Self> {
+    fn launch(
+        votekit: &Path,
+        data: &Path,
+        name: &str,
+        settings_text: &[&str],
+        options: &[ServeOption],
+    ) -> Result<Self> {
         let (settings, log_file) =
             (data.with_extension("toml"), data.with_extension(format!("{name}.log")));
-        fs::write(&settings, SETTINGS)?;
+        fs::write(&settings, settings_text.concat())?;
         let log = fs::File::create(&log_file)?;
         let mut command = Command::new(votekit);
         command.args(["serve", "--data"]).arg(data).arg("--config").arg(&settings);

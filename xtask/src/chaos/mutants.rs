@@ -148,7 +148,16 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
     if to.exists() {
         return Ok(());
     }
-    let own = ["votekit", "libvotekit", "xtask", "libxtask", "faultdisk", "libfaultdisk"];
+    let own = [
+        "votekit",
+        "libvotekit",
+        "xtask",
+        "libxtask",
+        "faultdisk",
+        "libfaultdisk",
+        "childguard",
+        "libchildguard",
+    ];
     for part in [".fingerprint", "build", "deps"] {
         fs::create_dir_all(to.join(part))?;
         let Ok(entries) = fs::read_dir(from.join(part)) else { continue };

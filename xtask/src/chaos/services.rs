@@ -5,6 +5,7 @@
 //!          ├─ member       a node, and a link to each server
 //!          ├─ link         a wire that can be cut
 //!          ├─ fault        what goes wrong, in rounds
+//!          ├─ held_commits a commit that lasts until its sender is killed
 //!          ├─ trial        it goes wrong, is mended, and must be got over
 //!          └─ ending       a close that loses a node, and the check
 //! ```
@@ -14,6 +15,7 @@
 
 mod ending;
 mod fault;
+mod held_commits;
 mod installation;
 mod link;
 mod member;

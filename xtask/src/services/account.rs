@@ -71,6 +71,8 @@ impl Account {
             ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             ("LANG", "C.UTF-8"),
         ]);
+        // Servers may outlive `services up`, but not a test that runs it.
+        command.envs(childguard::ancestors());
         command
             .env("HOME", folder)
             .current_dir(folder)

@@ -1,8 +1,8 @@
-//! A process that ends the servers when the one that started them cannot: interrupted, killed, or
-//! out of its mind.
+//! A process that ends the servers when the one that started them cannot: it was interrupted or
+//! killed.
 //!
-//! It holds the other end of a pipe. When that closes without a word, nobody is left to end the
-//! servers.
+//! It holds the other end of a pipe, as the guard of every other child does (crate childguard).
+//! Servers have a guard of their own: they end in their own order, and their folder is removed.
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -30,6 +30,8 @@ impl Guard {
         command.args(["services", "guard"]).arg(record_file);
         // It must outlive Ctrl-C.
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        // And the end of all other children.
+        childguard::unmark(&mut command);
         Ok(Self(command.spawn().context("starting the guard of the servers")?))
     }
 

@@ -114,6 +114,8 @@ fn install(packages: &[&str]) -> Result<()> {
 
 fn apt(arguments: &[&str]) -> Result<bool> {
     let mut command = Command::new("apt-get");
+    // Killed in the middle, it would leave a broken package.
+    childguard::unmark(&mut command);
     command
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -29,7 +29,7 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
         .arg(&password);
     // What is made here is thrown away: only what the server writes afterwards is synced.
     command.args(["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
-    let made = command.stderr(std::process::Stdio::piped()).output().context("starting initdb")?;
+    let made = command.stderr(Stdio::piped()).output().context("starting initdb")?;
     ensure!(made.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&made.stderr));
     account.write(&folder.join("votekit.conf"), SETTINGS)?;
     let settings = folder.join("data/postgresql.conf");
@@ -72,20 +72,24 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
 
 /// Sends SQL as the superuser; gives the rows, their fields apart by spaces.
 pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
-    let mut command = Command::new(programs.postgresql.join("psql"));
-    command.args([
-        "--no-psqlrc",
-        "--quiet",
-        "--tuples-only",
-        "--no-align",
-        "--field-separator",
-        " ",
-        "--command",
-        sql,
-    ]);
-    let output = command.arg(site.ledger_url()).output().context("starting psql")?;
+    let mut command = client(site, programs);
+    let output = command.args(["--command", sql]).output().context("starting psql")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+/// A session of the superuser, which takes SQL from its standard input and ends at an error.
+pub(super) fn session(site: &Site, programs: &Programs) -> Result<Child> {
+    let mut command = client(site, programs);
+    command.args(["--set", "ON_ERROR_STOP=1"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting psql")
+}
+
+fn client(site: &Site, programs: &Programs) -> Command {
+    let mut command = Command::new(programs.postgresql.join("psql"));
+    command.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
+    command.args(["--field-separator", " ", "--dbname"]).arg(site.ledger_url());
+    command
 }
 
 /// Whether the server asks who one is; while it starts it says that it does.

@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn a_family_is_found_and_ends() -> Result<()> {
         // The shell waits for a child of its own.
-        let child = Command::new("sh").args(["-c", "sleep 600 & wait"]).spawn()?;
+        let mut command = Command::new("sh");
+        let child = childguard::guard(command.args(["-c", "sleep 600 & wait"])).spawn()?;
         let shell = Process::of(child.id())?;
         while shell.family().len() < 2 {
             std::thread::sleep(Duration::from_millis(5));
@@ -180,7 +181,8 @@ mod tests {
     #[test]
     fn who_works_in_a_folder_is_found() -> Result<()> {
         let folder = crate::project::scratch("working-in-test")?;
-        let child = Command::new("sleep").arg("600").current_dir(&folder).spawn()?;
+        let mut command = Command::new("sleep");
+        let child = childguard::guard(command.arg("600").current_dir(&folder)).spawn()?;
         let process = Process::of(child.id())?;
         while fs::read_to_string(format!("/proc/{}/comm", process.pid))? != "sleep\n" {
             std::thread::sleep(Duration::from_millis(5));

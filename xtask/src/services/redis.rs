@@ -65,7 +65,9 @@ pub(super) fn make_cluster(site: &Site, programs: &Programs) -> Result<()> {
     Ok(())
 }
 
-/// Whether the cluster serves every slot, and every replica has what its master has.
+/// Whether the cluster serves every slot, every replica has what its master has, and every node
+/// knows so: after a failover the news travels, and a node that came back stays a master without
+/// slots until it has heard who serves them.
 pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     (1..=REDIS_NODES).all(|node| {
         let serves =
@@ -74,8 +76,22 @@ pub(super) fn cluster_is_whole(ports: Ports) -> bool {
             info.contains("master_link_status:up")
                 || (info.contains("role:master") && info.contains("state=online"))
         });
-        serves && follows
+        let knows = ask(ports, node, "CLUSTER NODES")
+            .and_then(|text| parse_nodes(&text, ports))
+            .is_ok_and(|nodes| has_settled(&nodes));
+        serves && follows && knows
     })
+}
+
+/// Whether every node is there, as a master that serves slots or as the replica of one.
+fn has_settled(nodes: &[RedisNode]) -> bool {
+    let serves = |node: &RedisNode| node.is_master && !node.slots.is_empty();
+    let settled = |node: &RedisNode| {
+        let master = node.replica_of.and_then(|master| nodes.get(usize::from(master) - 1));
+        !node.has_failed && (serves(node) || master.is_some_and(serves))
+    };
+    // Sorted by their numbers. A node that is being met stands in the list twice.
+    nodes.iter().map(|node| node.node).eq(1..=REDIS_NODES) && nodes.iter().all(settled)
 }
 
 /// Lets a master forget all it knows.
@@ -185,5 +201,28 @@ mod tests {
         assert_eq!(nodes, [master, replica]);
         assert!(parse_nodes("what?", ports).is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_cluster_has_settled_once_every_node_has_its_part() {
+        let node = |node: u8| RedisNode {
+            node,
+            is_master: node <= 3,
+            has_failed: false,
+            replica_of: node.checked_sub(3).filter(|master| *master > 0),
+            slots: if node <= 3 { vec![format!("{node}-{node}")] } else { vec![] },
+        };
+        let settled: Vec<_> = (1..=REDIS_NODES).map(node).collect();
+        assert!(has_settled(&settled));
+        assert!(!has_settled(&settled[1..]), "one is not known");
+        let mut came_back = settled.clone();
+        came_back[3] = RedisNode { is_master: true, replica_of: None, ..node(4) };
+        assert!(!has_settled(&came_back), "a master without slots");
+        let mut lost = settled.clone();
+        lost[0].has_failed = true;
+        assert!(!has_settled(&lost), "a master that failed");
+        let mut in_a_row = settled;
+        in_a_row[5].replica_of = Some(4);
+        assert!(!has_settled(&in_a_row), "the replica of a replica");
     }
 }

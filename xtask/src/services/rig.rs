@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -24,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ENDING: Duration = Duration::from_secs(20);
 
 /// What the servers are called among processes, also while scripts still stand for them.
-const PROGRAMS: [&str; 7] =
-    ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "postgres"];
+const PROGRAMS: [&str; 8] =
+    ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "initdb", "postgres"];
 
 /// Running servers. Dropping it ends them and removes their folder, unless it was
 /// [left](Rig::leave).
@@ -154,6 +155,14 @@ impl Rig {
     /// When the server is away, or refuses it.
     pub(crate) fn ask_postgresql(&self, sql: &str) -> Result<Vec<String>> {
         postgresql::ask(self.site(), &self.programs, sql)
+    }
+
+    /// A session of PostgreSQL's superuser, `psql`, fed by its standard input.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn open_postgresql(&self) -> Result<Child> {
+        postgresql::session(self.site(), &self.programs)
     }
 
     /// Processor time that PostgreSQL used so far for the clients of this name, in seconds; of

@@ -14,23 +14,25 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 8] = [
+const SOURCE_FOLDERS: [&str; 9] = [
     "votekit-core",
     "votekit-node",
     "votekit-cli",
     "loadtests",
     "checker",
+    "childguard",
     "faultdisk",
     "xtask",
     "fuzz",
 ];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 7] = [
+const OTHER_TESTS: [(&str, &str); 8] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
     ("interruption", "interrupts verbs that make files"),
+    ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
@@ -166,7 +168,7 @@ fn shared_name(file: &Path) -> Option<String> {
 }
 
 /// Every Rust source of the project, build output left out.
-fn sources(root: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {
         let files = project::files_below(&root.join(folder))?;

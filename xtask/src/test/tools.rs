@@ -16,8 +16,11 @@ pub(crate) fn check() -> Result<()> {
         return Ok(());
     }
     println!("installing {}", missing.join(", "));
-    let quiet =
-        |arguments: &[&str]| Command::new("apt-get").args(arguments).stdout(Stdio::null()).status();
+    let quiet = |arguments: &[&str]| {
+        let mut command = Command::new("apt-get");
+        // Killed in the middle, it would leave a broken package.
+        childguard::unmark(&mut command).args(arguments).stdout(Stdio::null()).status()
+    };
     // A stale list of packages may still do.
     let _ = quiet(&["update"]);
     match quiet(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()) {

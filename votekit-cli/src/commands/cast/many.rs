@@ -1,8 +1,9 @@
-//! Many votes from a CSV file; an outcome a row, without NAS or code.
+//! Many votes from a CSV file, checked whole before the first is cast; an outcome a row, without
+//! NAS or code.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use votekit_core::roll::{RollRules, Table, read_table};
 use zeroize::Zeroizing;
 
 use crate::atomic_output::{Secrecy, StagedFile};
@@ -18,6 +20,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::progress;
+use crate::table_error::{self, BadRows};
 
 /// A row of the file, as it is sent.
 struct Row {
@@ -25,7 +28,7 @@ struct Row {
     nas: Zeroizing<String>,
     code: Zeroizing<String>,
     law_id: String,
-    vote: String,
+    vote: Zeroizing<String>,
 }
 
 /// The outcome of a row to which no whole answer came: its vote may or may not be stored.
@@ -161,70 +164,31 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
     })
 }
 
+/// Reads the whole file by the rules of a roll. Nothing is cast while a row is bad.
 fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
-    let text = Zeroizing::new(fs::read(path).map_err(|error| CommandError::reading(path, &error))?);
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let unreadable = |error: csv::Error| {
-        CommandError::bad_input(format!("{}: {}", path.display(), csv_words(&error, text)))
-            .hint("the file is CSV in UTF-8 with the columns nas, code, law_id and vote")
-    };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-    let headers = reader.headers().map_err(unreadable)?.clone();
-    let column = |name: &str| {
-        let normal = |header: &str| header.eq_ignore_ascii_case(name);
-        headers.iter().position(normal).ok_or_else(|| {
-            CommandError::bad_input(format!(
-                "{}, line 1: the column {name} is missing",
-                path.display()
-            ))
-        })
-    };
-    let (nas, code, law_id, vote) =
-        (column("nas")?, column("code")?, column("law_id")?, column("vote")?);
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| CommandError::reading(path, &error))?;
+    if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Err(CommandError::bad_input(format!("cannot read {name}: it is a folder")));
+    }
     let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(unreadable)?;
-        let line = record.position().map_or(0, |position| line_of(position, text));
-        let field = |index: usize| record.get(index).unwrap_or_default().to_owned();
+    let secret = |text: &[u8]| Zeroizing::new(String::from_utf8_lossy(text).into_owned());
+    let faults = read_table(file, Table::Votes, &RollRules::default(), |row| {
         rows.push(Row {
-            line,
-            nas: Zeroizing::new(field(nas)),
-            code: Zeroizing::new(field(code)),
-            law_id: field(law_id),
-            vote: field(vote),
+            line: row.line,
+            nas: secret(row.nas.as_bytes()),
+            code: secret(row.code.as_bytes()),
+            law_id: row.law_id.to_owned(),
+            vote: Zeroizing::new(row.vote.to_owned()),
         });
+    })
+    .map_err(|error| table_error::unreadable(&name, &error))?;
+    let (files, hint) = ([(name.as_str(), faults.as_slice())], "mend these rows");
+    BadRows { files: &files, outcome: "nothing was cast", hint }.refuse()?;
+    if rows.is_empty() {
+        return Err(CommandError::bad_input(format!("{name}: the file has a header but no row")));
     }
     Ok(rows)
-}
-
-/// The line that a row begins on. A reader's position may still stand before the line feed of the
-/// row above, or before empty lines.
-fn line_of(position: &csv::Position, text: &[u8]) -> u64 {
-    let at = usize::try_from(position.byte()).unwrap_or(usize::MAX);
-    let rest = text.get(at..).unwrap_or_default();
-    let breaks = rest
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .filter(|byte| **byte == b'\n')
-        .count();
-    position.line() + breaks as u64
-}
-
-/// What is wrong with the CSV, without any of its values.
-fn csv_words(error: &csv::Error, text: &[u8]) -> String {
-    let line = |position: &Option<csv::Position>| {
-        position.as_ref().map_or(0, |position| line_of(position, text))
-    };
-    match error.kind() {
-        csv::ErrorKind::Io(error) => error.to_string(),
-        csv::ErrorKind::Utf8 { pos, .. } => {
-            format!("line {}: this is not UTF-8", line(pos))
-        }
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: {len} fields where the header has {expected_len}", line(pos))
-        }
-        _ => "this is not CSV".to_owned(),
-    }
 }
 
 fn write(

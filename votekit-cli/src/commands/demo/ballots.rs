@@ -17,7 +17,7 @@ pub(super) struct Expected {
     pub(super) duplicate: u64,
     pub(super) unknown: u64,
     pub(super) revoked: u64,
-    pub(super) malformed: u64,
+    pub(super) refused: u64,
     /// Of the accepted ones, by choice.
     pub(super) oui: u64,
     pub(super) non: u64,
@@ -72,9 +72,10 @@ pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
         row(&mut second, &known.nas, guess, &known.law_id, "oui");
         expected.unknown += 1;
     }
-    row(&mut second, "12345678", &known.code, &known.law_id, "oui");
-    row(&mut second, &known.nas, &known.code, &known.law_id, "peut-etre");
-    expected.malformed = 2;
+    for stray in ["peut-etre", "abstention"] {
+        row(&mut second, &known.nas, &known.code, &known.law_id, stray);
+        expected.refused += 1;
+    }
     (first, second, expected)
 }
 

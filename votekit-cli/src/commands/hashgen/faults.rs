@@ -1,21 +1,58 @@
-//! Telling the official which rows are bad: on the terminal without their values, in the file of
-//! rejects with them.
+//! Which rows of a roll are bad: on the terminal without their values, in the file of rejects with
+//! them.
 
 use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
+use std::str::FromStr;
 
 use serde_json::{Value, json};
 use votekit_core::roll::{HashedRoll, RollChunks, RowFault, Rows};
 
-use super::plural;
-use super::read::{Source, roll_error};
+use super::read::Source;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::error::CommandError;
+use crate::table_error::{self, BadRows, DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
-/// Faults printed; the rest is counted.
-const PRINTED_MAX: usize = 100;
-/// Faults in JSON errors; the rest is counted.
-const DETAILED_MAX: usize = 10_000;
+/// How many bad rows may be left out: a number, or a share of all rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum RejectsMax {
+    Count(u64),
+    Percent(f64),
+}
+
+impl RejectsMax {
+    fn allows(self, rejects: u64, rows: u64) -> bool {
+        match self {
+            Self::Count(count) => rejects <= count,
+            Self::Percent(percent) => rejects as f64 * 100.0 <= percent * rows as f64,
+        }
+    }
+}
+
+impl FromStr for RejectsMax {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "give a number of rows, such as 25, or a share, such as 1% or 0.5%";
+        match text.strip_suffix('%') {
+            None => text.parse().map(Self::Count).map_err(|_| FORM),
+            Some(percent) => match percent.trim_end().parse::<f64>() {
+                Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Self::Percent(percent)),
+                _ => Err(FORM),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for RejectsMax {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => count.fmt(formatter),
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+        }
+    }
+}
 
 /// The same NAS and law with two codes always stops.
 pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), CommandError> {
@@ -45,37 +82,37 @@ pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), Comm
 
 /// Reports every bad row of the given rolls, if there is one.
 pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)], hint: &str) -> Result<(), CommandError> {
-    let total: usize = rolls.iter().map(|(_, roll)| roll.faults.len()).sum();
-    if total == 0 {
+    let files: Vec<(&str, &[RowFault])> =
+        rolls.iter().map(|(name, roll)| (*name, roll.faults.as_slice())).collect();
+    BadRows { files: &files, outcome: "nothing was written", hint }.refuse()
+}
+
+/// Refuses to leave rows out when some may be hidden behind a bad one, or when they are too many.
+pub(super) fn refuse_skipping(
+    name: &str,
+    roll: &HashedRoll,
+    max: RejectsMax,
+) -> Result<(), CommandError> {
+    let bad = BadRows {
+        files: &[(name, &roll.faults)],
+        outcome: "nothing was written",
+        hint: "mend the rows; only if they must be left out, raise --max-rejects",
+    };
+    bad.refuse_lost_place()?;
+    let (rejects, rows) = (roll.rejects(), roll.rows);
+    if max.allows(rejects, rows) {
         return Ok(());
     }
-    let faults = || {
-        rolls.iter().flat_map(|(name, roll)| roll.faults.iter().map(move |fault| (*name, fault)))
-    };
-    let mut message = format!("{total} bad {}; nothing was written", plural(total as u64, "row"));
-    for (name, fault) in faults().take(PRINTED_MAX) {
-        let _ = write!(message, "\n  {name}: {fault}");
-    }
-    and_more(&mut message, total);
-    let listed: Vec<Value> =
-        faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
-    Err(CommandError::bad_input(message)
-        .hint(hint)
-        .details(json!({ "faults": listed, "faults_total": total })))
+    let rows_are = if rejects == 1 { "row is" } else { "rows are" };
+    Err(bad.refuse_as(format!(
+        "{name}: {rejects} of {rows} {rows_are} bad, more than --max-rejects {max}; \
+         nothing was written"
+    )))
 }
 
-fn described(name: &str, fault: &RowFault) -> Value {
-    json!({ "file": name, "line": fault.line, "field": fault.field.to_string(), "rule": fault.rule.to_string() })
-}
-
-fn and_more(message: &mut String, total: usize) {
-    if total > PRINTED_MAX {
-        let _ = write!(message, "\n  … and {} more", total - PRINTED_MAX);
-    }
-}
-
-/// Writes the bad rows as they stand, with what is wrong, to a file that the owner alone can read.
-/// It appears when committed.
+/// Writes the bad rows to a file that the owner alone can read: the columns of the roll as they
+/// stand, behind the line and the rule. The form is that of a roll, so that mended rows can be read
+/// from it. It appears when committed.
 pub(super) fn write_rejects(
     path: &Path,
     source: &mut Source,
@@ -83,21 +120,25 @@ pub(super) fn write_rejects(
 ) -> Result<StagedFile, CommandError> {
     let name = source.name().to_owned();
     let mut file = StagedFile::create(path, Secrecy::Private)?;
-    let failed = |error: csv::Error| CommandError::writing(path, &error.into());
-    let mut table = csv::Writer::from_writer(&mut file);
-    table.write_record(["line", "field", "rule", "row"]).map_err(failed)?;
-
     let again = source.again().map_err(|error| CommandError::reading(name.as_ref(), &error))?;
-    let mut chunks = RollChunks::open(again).map_err(|error| roll_error(&name, &error))?;
+    let unreadable = |error| table_error::unreadable(&name, &error);
+    let mut chunks = RollChunks::open(again).map_err(unreadable)?;
     let mut faults = roll.faults.iter().peekable();
-    while let Some(chunk) = chunks.next_chunk().map_err(|error| roll_error(&name, &error))? {
+    let failed = |error: io::Error| CommandError::writing(path, &error);
+    let mut table = BufWriter::new(&mut file);
+    // The mark makes spreadsheets read the file in the encoding in which the roll was written.
+    let mark: &[u8] = if chunks.has_mark() { b"\xef\xbb\xbf" } else { b"" };
+    table
+        .write_all(&[mark, b"line,rule,", chunks.header_bytes(), b"\n"].concat())
+        .map_err(failed)?;
+    while let Some(chunk) = chunks.next_chunk().map_err(unreadable)? {
         let mut rows = Rows::new(chunk.bytes(), chunk.line());
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
-                let [line, field, rule] =
-                    [fault.line.to_string(), fault.field.to_string(), fault.rule.to_string()];
-                table
-                    .write_record([line.as_bytes(), field.as_bytes(), rule.as_bytes(), row.bytes])
+                // No rule holds a quotation mark.
+                write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule)
+                    .and_then(|()| table.write_all(row.bytes))
+                    .and_then(|()| table.write_all(b"\n"))
                     .map_err(failed)?;
             }
         }
@@ -105,7 +146,34 @@ pub(super) fn write_rejects(
     if faults.next().is_some() {
         return Err(CommandError::bad_input(format!("{name} changed while it was being read")));
     }
-    table.flush().map_err(|error| CommandError::writing(path, &error))?;
+    table.flush().map_err(failed)?;
     drop(table);
     Ok(file)
+}
+
+/// The words for rows that were left out.
+pub(super) fn left_out(rejects: u64, duplicates: u64) -> String {
+    format!(
+        "{rejects} bad {} and {duplicates} exact {}",
+        plural(rejects, "row"),
+        plural(duplicates, "duplicate")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_rejects_is_a_count_or_a_share() {
+        let one_percent: RejectsMax = "1%".parse().expect("a share");
+        assert!(one_percent.allows(10, 1000) && !one_percent.allows(11, 1000));
+        assert!(one_percent.allows(0, 0) && !one_percent.allows(1, 99));
+        let count: RejectsMax = "25".parse().expect("a count");
+        assert!(count.allows(25, 30) && !count.allows(26, 8_000_000));
+        assert_eq!("0.5 %".parse(), Ok(RejectsMax::Percent(0.5)));
+        for wrong in ["", "%", "-1", "-1%", "101%", "1.5", "NaN%", "1e3x", "one"] {
+            assert!(wrong.parse::<RejectsMax>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -20,6 +20,7 @@ use votekit_core::roll::{
 
 use crate::error::CommandError;
 use crate::progress;
+use crate::table_error;
 
 /// Where a roll comes from. One that must be read twice and cannot be rewound is kept in a nameless
 /// file, gone with the process.
@@ -120,7 +121,7 @@ pub(super) fn hash(
     let bar = progress::bytes("Hashing the roll", source.length);
     let hashed = hash_chunks(source.reader(&bar), rules, hasher, pool);
     bar.finish_and_clear();
-    hashed.map_err(|error| roll_error(&name, &error))
+    hashed.map_err(|error| table_error::unreadable(&name, &error))
 }
 
 fn hash_chunks(
@@ -195,15 +196,6 @@ impl<'h> Gathering<'h> {
     fn end(self) -> Result<GatheredRoll, RollError> {
         let gathered = self.hashes.into_inner().unwrap_or_else(PoisonError::into_inner);
         gathered.failed.map_or_else(|| gathered.hashes.end(), Err)
-    }
-}
-
-/// A roll that cannot be read, with what to do about it.
-pub(super) fn roll_error(name: &str, error: &RollError) -> CommandError {
-    let failed = CommandError::bad_input(format!("{name}: {error}"));
-    match error.hint() {
-        Some(hint) => failed.hint(hint),
-        None => failed,
     }
 }
 

@@ -2,16 +2,20 @@
 //! that is already hashed.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use rayon::ThreadPool;
 use serde::Serialize;
 use votekit_core::credential::{CredentialHasher, Pepper};
 use votekit_core::id::Digest;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, ManifestError, RollFacts};
-use votekit_core::roll::{GatheredRoll, HashedSupplement, RollRules, hash_supplement};
+use votekit_core::roll::{
+    GatheredRoll, HashedSupplement, RollRules, RollWarning, hash_supplement, short_codes,
+};
 use votekit_core::shard::Changes;
 
+use super::chain::{Chain, ReadRoll, read_manifest, read_roll};
+use super::contradictions::{self, ChangeNames};
 use super::{Args, TOOL, faults, read, write};
 use crate::atomic_output::StagedFolder;
 use crate::context::Context;
@@ -20,46 +24,58 @@ use crate::error::CommandError;
 /// Makes a supplement.
 pub(super) fn run(
     args: &Args,
-    parent: &Path,
+    parent_path: &Path,
     pepper: Option<&Pepper>,
     context: &Context,
 ) -> Result<(), CommandError> {
     if args.add.is_none() && args.revoke.is_none() {
         return Err(CommandError::usage("a supplement needs --add FILE, --revoke FILE or both"));
     }
-    let parent = read_manifest(parent)?;
+    let roll = args.parent_roll.as_deref().ok_or_else(|| {
+        CommandError::usage("a supplement needs --roll ROLL.csv, the roll that it changes")
+            .hint("only with the roll can a second code for one elector be found")
+    })?;
+    let parent = read_manifest(parent_path)?;
     let hasher = parent.hasher(pepper).map_err(|error| pepper_error(&error))?;
-    let (add, add_digest) = read_changes(args, args.add.as_deref(), &hasher)?;
-    let (revoke, revoke_digest) = read_changes(args, args.revoke.as_deref(), &hasher)?;
-    let hashed = hash_supplement(add, revoke).map_err(|error| {
+    let pool = read::pool(args.threads)?;
+    let add = read_changes(args, args.add.as_deref(), &hasher, &pool)?;
+    let revoke = read_changes(args, args.revoke.as_deref(), &hasher, &pool)?;
+    let chain = Chain::find(parent.clone(), parent_path, &args.prior_manifests)?;
+    let before = chain.read_files(args, roll, &hasher, &pool)?;
+    let live = before.live(&add.rows, &revoke.rows)?;
+    let mut warnings = code_warnings(&add.rows, before.roll());
+
+    let names = ChangeNames { add: add.name, revoke: revoke.name };
+    let hashed = hash_supplement(&live, add.rows, revoke.rows).map_err(|error| {
         CommandError::internal(format!("the changes would be inconsistent: {error}"))
     })?;
-    refuse_bad_rows(args, &hashed)?;
-    refuse_unknown_laws(&parent, &hashed)?;
+    refuse_bad_rows(&names, &hashed)?;
+    refuse_unknown_laws(chain.root(), &hashed)?;
+    contradictions::refuse(&hashed.contradictions, &names, &before)?;
+    warnings.extend(
+        hashed.readmissions.iter().map(|found| contradictions::readmitted(found, &names, &before)),
+    );
 
     let facts = RollFacts {
-        sha256: RollFacts::supplement_digest(add_digest, revoke_digest),
+        sha256: RollFacts::supplement_digest(
+            args.add.is_some().then_some(add.digest),
+            args.revoke.is_some().then_some(revoke.digest),
+        ),
         rows: hashed.add.rows + hashed.revoke.rows,
         duplicates: 0,
         rejects: 0,
         code_length_min: hashed.add.code_length_min,
     };
     let manifest = write_folder(args, &parent, facts, &hashed.changes)?;
+    warnings.iter().for_each(|warning| context.output.warning(warning));
     let report = Report {
         out: args.out.clone(),
         manifest_sha256: manifest.digest(),
         parent_sha256: parent.digest(),
         laws: hashed.changes.iter().map(LawReport::new).collect(),
+        warnings,
     };
     context.output.result(&report)
-}
-
-/// Reads a manifest, given itself or its folder.
-fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
-    let path = if path.is_dir() { path.join(Manifest::FILE_NAME) } else { path.to_owned() };
-    let bytes = fs::read(&path).map_err(|error| CommandError::reading(&path, &error))?;
-    Manifest::parse(&bytes)
-        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
 }
 
 fn pepper_error(error: &ManifestError) -> CommandError {
@@ -72,44 +88,43 @@ fn read_changes(
     args: &Args,
     path: Option<&Path>,
     hasher: &CredentialHasher,
-) -> Result<(GatheredRoll, Option<Digest>), CommandError> {
-    let Some(path) = path else { return Ok((GatheredRoll::default(), None)) };
+    pool: &ThreadPool,
+) -> Result<ReadRoll, CommandError> {
+    let Some(path) = path else { return Ok(ReadRoll::absent()) };
     let rules = RollRules { check_digit: args.check_digit, ..RollRules::default() };
-    let mut source = read::Source::open(path, false)?;
-    let (hashes, digest) = read::hash(&mut source, &rules, hasher, &read::pool(args.threads)?)?;
-    Ok((hashes, Some(digest)))
+    read_roll(path, &rules, hasher, pool)
 }
 
-fn refuse_bad_rows(args: &Args, hashed: &HashedSupplement) -> Result<(), CommandError> {
-    let name = |path: &Option<PathBuf>| {
-        path.as_ref().map_or_else(String::new, |path| path.display().to_string())
-    };
-    let (add, revoke) = (name(&args.add), name(&args.revoke));
-    faults::refuse_conflicts(&add, &hashed.add)?;
-    faults::refuse_conflicts(&revoke, &hashed.revoke)?;
-    faults::refuse_faults(&[(&add, &hashed.add), (&revoke, &hashed.revoke)], "mend these rows")?;
-    match hashed.unchanged.first() {
-        None if hashed.changes.is_empty() => Err(CommandError::bad_input("there is nothing to add or revoke")),
-        None => Ok(()),
-        Some(same) => Err(CommandError::bad_input(format!(
-            "{add} line {} adds what {revoke} line {} revokes: the same elector, law {} and code",
-            same.first_line, same.line, same.law_id
-        ))
-        .hint("a replacement has the new code in the file of additions and the old one in the file of revocations")),
-    }
+/// Codes that are shorter than those of the roll.
+fn code_warnings(add: &GatheredRoll, roll: &GatheredRoll) -> Vec<String> {
+    let short = short_codes(add.code_lengths(), roll.code_lengths());
+    short.iter().map(RollWarning::to_string).collect()
 }
 
-/// The laws of a roll are known; those of a supplement's supplement are only known to the node that
-/// loads it.
-fn refuse_unknown_laws(parent: &Manifest, hashed: &HashedSupplement) -> Result<(), CommandError> {
-    let unknown = hashed.changes.iter().find(|changes| parent.law(changes.law_id()).is_none());
-    match unknown {
-        Some(changes) if !parent.is_supplement() => Err(CommandError::bad_input(format!(
-            "the law {} is not in the roll that this supplement belongs to",
-            changes.law_id()
-        ))),
-        _ => Ok(()),
+fn refuse_bad_rows(names: &ChangeNames, hashed: &HashedSupplement) -> Result<(), CommandError> {
+    let (add, revoke) = (&names.add, &names.revoke);
+    faults::refuse_conflicts(add, &hashed.add)?;
+    faults::refuse_conflicts(revoke, &hashed.revoke)?;
+    faults::refuse_faults(&[(add, &hashed.add), (revoke, &hashed.revoke)], "mend these rows")?;
+    if hashed.changes.is_empty() {
+        return Err(CommandError::bad_input("there is nothing to add or revoke"));
     }
+    Ok(())
+}
+
+/// The laws of a supplement are those of the roll.
+fn refuse_unknown_laws(root: &Manifest, hashed: &HashedSupplement) -> Result<(), CommandError> {
+    let unknown = hashed.changes.iter().find(|changes| root.law(changes.law_id()).is_none());
+    let Some(changes) = unknown else { return Ok(()) };
+    let law_id = changes.law_id();
+    let error = CommandError::bad_input(format!(
+        "the law {law_id} is not in the roll that this supplement belongs to"
+    ));
+    let same = |law: &&LawRow| law.law_id.as_str().eq_ignore_ascii_case(law_id.as_str());
+    Err(match root.body().laws.iter().find(same) {
+        Some(law) => error.hint(format!("the roll spells it {}", law.law_id)),
+        None => error,
+    })
 }
 
 fn write_folder(
@@ -157,6 +172,7 @@ struct Report {
     manifest_sha256: Digest,
     parent_sha256: Digest,
     laws: Vec<LawReport>,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -186,7 +202,8 @@ impl fmt::Display for Report {
         writeln!(formatter, "manifest: {}", self.manifest_sha256)?;
         writeln!(
             formatter,
-            "next: hand {} to the operators, who load it with 'votekit load'",
+            "next: check {0} with 'votekit manifest verify {0}', sign it as the roll was signed, then hand it to the\n      \
+             operators, who load it with 'votekit load {0} --data DATA'",
             self.out.display()
         )
     }

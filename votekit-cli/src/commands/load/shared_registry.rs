@@ -78,7 +78,9 @@ async fn load(
                 (electors(content), LoadOutcome::Loaded, registered)
             }
         };
-        laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered });
+        // A registry gives hints: what a supplement changes is counted where it is decided.
+        let changes = None;
+        laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered, changes });
     }
     Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
 }

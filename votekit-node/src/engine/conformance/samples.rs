@@ -10,7 +10,7 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, RegistryKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_core::registry::KeyList;
 
@@ -59,7 +59,7 @@ pub(super) fn batch(
         .map(|place| Envelope {
             request: RequestId::from_bytes(rng.bytes()),
             hash: CredentialHash::from_bytes(rng.bytes()),
-            received: UnixMillis(1_700_000_000_000 + u64::from(place)),
+            received: UnixMinutes(28_333_333),
             choice: ChoiceIndex(1),
         })
         .collect();

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use votekit_core::batch::Batch;
 
 use super::EmbeddedLedger;
-use super::fault::unavailable;
+use super::fault::{ENGINE, unavailable};
 use super::tail::Backlog;
 use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels, Ledger, StagingId};
 
@@ -110,7 +110,11 @@ impl BallotBox for EmbeddedBallotBox {
         });
         match publication.await {
             Ok(outcome) => outcome,
-            Err(error) => Err(unavailable(format!("the batch was not published: {error}"))),
+            // It panicked, before the batch was staged or after.
+            Err(error) => Err(EngineError::OutcomeUnknown {
+                engine: ENGINE,
+                reason: format!("the publication did not end: {error}"),
+            }),
         }
     }
 

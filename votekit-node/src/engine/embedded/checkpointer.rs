@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::fault::{self, Fault, Poison, unavailable};
+use super::fault::{self, Fault, PanicGuard, Poison, unavailable};
 use super::schema;
 use crate::engine::EngineError;
 
@@ -91,6 +91,8 @@ struct Mover {
 
 impl Mover {
     fn run(mut self, stopped: &Receiver<()>) {
+        let poison = Arc::clone(&self.poison);
+        let _guard = PanicGuard { poison: &poison, what: "the checkpointer's thread" };
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_INTERVAL) {
             match self.look().map_err(EngineError::from) {
                 Ok(()) => {}

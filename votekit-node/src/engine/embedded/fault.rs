@@ -58,6 +58,11 @@ pub(super) fn fatal(reason: impl Into<String>) -> EngineError {
     EngineError::Fatal { engine: ENGINE, reason: reason.into() }
 }
 
+/// A thread of the ledger has panicked, or has ended and cannot have done so otherwise.
+pub(super) fn panicked(what: &'static str) -> EngineError {
+    EngineError::Panicked { engine: ENGINE, what }
+}
+
 pub(super) fn malformed(law_id: &LawId, rule: &'static str) -> EngineError {
     Conflict::Malformed { law_id: law_id.clone(), rule }.into()
 }
@@ -133,5 +138,20 @@ impl Poison {
             .await
             .expect("the sender lives as long as the receiver's borrow");
         failure.clone().expect("waited for a failure")
+    }
+}
+
+/// Poisons the ledger when the thread that holds it panics: nobody else would notice before the
+/// next write.
+pub(super) struct PanicGuard<'poison> {
+    pub(super) poison: &'poison Poison,
+    pub(super) what: &'static str,
+}
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.poison.set(panicked(self.what));
+        }
     }
 }

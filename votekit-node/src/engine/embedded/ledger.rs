@@ -17,7 +17,7 @@ use super::leases::Leases;
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
-use super::writes::{AddReviewNote, AllocateEpoch, Commit, PurgePart, PutManifest, Stage};
+use super::writes::{AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage};
 use super::{inspection, queries, schema};
 use crate::clock;
 use crate::engine::{
@@ -270,7 +270,12 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn ping(&self) -> Result<(), EngineError> {
+        self.writer.check()?;
         self.read(queries::ping).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.writer.write(Probe).await
     }
 }
 

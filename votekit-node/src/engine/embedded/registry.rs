@@ -104,6 +104,13 @@ impl Registry for EmbeddedRegistry {
         })
     }
 
+    fn surely_unused(&self, law_id: &LawId, mark: &Mark) -> bool {
+        self.find(law_id).is_some_and(|credentials| {
+            let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
+            credentials.look_up(&mark.key) == Some(FirstUse::UNUSED)
+        })
+    }
+
     async fn restore_all(
         &self,
         law_id: &LawId,

@@ -3,20 +3,30 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpointer::{self, Checkpointer};
-use super::fault::{self, Fault, Poison, corrupt, fatal, unavailable};
+use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable};
 use super::tail::Tail;
 use crate::engine::EngineError;
+use crate::engine::write_health::WriteHealth;
+use crate::logging::Sparse;
+use crate::metrics;
 
 /// Writes that wait for the thread; whoever comes next waits to be queued.
 const QUEUE_LENGTH: usize = 256;
 
 /// Bytes after which a group is written without waiting for more of the queue.
 const GROUP_BYTES_MAX: usize = 32 << 20;
+
+/// What the thread is called in errors.
+const THREAD: &str = "the writer's thread";
+
+/// A full disk fails hundreds of groups a second.
+static GROUP_FAILED: Sparse = Sparse::every(Duration::from_secs(10));
 
 /// One thing to be written, checked against what is stored before anything is.
 pub(super) trait Write: Send + 'static {
@@ -35,6 +45,11 @@ pub(super) trait Write: Send + 'static {
     fn bytes(&self) -> usize {
         0
     }
+
+    /// Whether it changes a page even where no row changes.
+    fn always_writes(&self) -> bool {
+        false
+    }
 }
 
 /// The way to the thread. Dropping it writes what is queued, empties the write-ahead log and ends
@@ -43,6 +58,7 @@ pub(super) struct Writer {
     commands: Option<mpsc::Sender<Command>>,
     thread: Option<JoinHandle<()>>,
     poison: Arc<Poison>,
+    health: Arc<WriteHealth>,
 }
 
 impl Writer {
@@ -53,12 +69,24 @@ impl Writer {
         poison: Arc<Poison>,
     ) -> Result<Self, EngineError> {
         let (commands, receiver) = mpsc::channel(QUEUE_LENGTH);
-        let desk = Desk { connection, checkpointer, tail, poison: Arc::clone(&poison) };
+        let health = Arc::new(WriteHealth::default());
+        let desk = Desk {
+            connection,
+            checkpointer,
+            tail,
+            poison: Arc::clone(&poison),
+            health: Arc::clone(&health),
+        };
         let thread = std::thread::Builder::new()
             .name("ledger-writer".into())
             .spawn(move || desk.run(receiver))
             .map_err(|error| unavailable(format!("the writer's thread did not start: {error}")))?;
-        Ok(Self { commands: Some(commands), thread: Some(thread), poison })
+        Ok(Self { commands: Some(commands), thread: Some(thread), poison, health })
+    }
+
+    /// The failure of the last write, unless one has succeeded since.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        self.health.check()
     }
 
     /// Writes one thing. Durable when this returns `Ok`. Done even if the caller stops waiting.
@@ -84,7 +112,8 @@ impl Writer {
         let sent = commands.send(command).await.is_ok();
         match answer.await {
             Ok(answer) if sent => answer,
-            _ => Err(self.poison.set(fatal("the writer's thread has ended"))),
+            // It ends when this is dropped, or by a panic.
+            _ => Err(self.poison.set(panicked(THREAD))),
         }
     }
 }
@@ -110,6 +139,7 @@ enum Command {
 /// A [`Write`] whatever its output.
 trait Job: Send {
     fn bytes(&self) -> usize;
+    fn always_writes(&self) -> bool;
     fn apply(&mut self, connection: &Connection) -> Result<(), rusqlite::Error>;
     fn settle(self: Box<Self>, group: &Result<(), EngineError>, tail: &Tail);
 }
@@ -123,6 +153,10 @@ struct Queued<W: Write> {
 impl<W: Write> Job for Queued<W> {
     fn bytes(&self) -> usize {
         self.write.bytes()
+    }
+
+    fn always_writes(&self) -> bool {
+        self.write.always_writes()
     }
 
     fn apply(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -154,10 +188,13 @@ struct Desk {
     checkpointer: Checkpointer,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
+    health: Arc<WriteHealth>,
 }
 
 impl Desk {
     fn run(self, mut commands: mpsc::Receiver<Command>) {
+        let poison = Arc::clone(&self.poison);
+        let _guard = PanicGuard { poison: &poison, what: THREAD };
         while let Some(first) = commands.blocking_recv() {
             let mut jobs = Vec::new();
             let mut bytes = 0;
@@ -191,11 +228,28 @@ impl Desk {
     }
 
     fn write_group(&self, mut jobs: Vec<Box<dyn Job>>) {
+        let before = self.connection.total_changes();
         let outcome = self.poison.check().and_then(|()| self.transact(&mut jobs));
-        if let Err(error) = &outcome {
-            tracing::error!(%error, writes = jobs.len(), "a group of writes failed");
-            if matches!(error, EngineError::Fatal { .. }) {
-                self.poison.set(error.clone());
+        match &outcome {
+            // A group that is refused whole, or is stored already, writes nothing and proves
+            // nothing.
+            Ok(()) => {
+                let wrote = self.connection.total_changes() != before
+                    || jobs.iter().any(|job| job.always_writes());
+                if wrote && self.health.record_success() {
+                    tracing::info!("the ledger stores what is written again");
+                }
+            }
+            Err(error) => {
+                metrics::writes_failed();
+                self.health.record_failure(error.clone());
+                if let Some(left_out) = GROUP_FAILED.due(Instant::now()) {
+                    let writes = jobs.len();
+                    tracing::error!(%error, writes, left_out, "a group of writes failed");
+                }
+                if matches!(error, EngineError::Fatal { .. }) {
+                    self.poison.set(error.clone());
+                }
             }
         }
         for job in jobs {

@@ -5,7 +5,7 @@ use votekit_core::id::LawId;
 
 use super::*;
 use crate::engine::embedded::schema;
-use crate::engine::embedded::writes::PutManifest;
+use crate::engine::embedded::writes::{Probe, PutManifest};
 
 /// Inserts a number, refuses an odd one, and fails where it is told to.
 struct Insert {
@@ -42,7 +42,8 @@ fn desk(folder: &Path) -> Desk {
     let poison = Arc::new(Poison::new());
     let checkpointer =
         Checkpointer::start(&folder.join(schema::FILE), Arc::clone(&poison)).expect("a thread");
-    Desk { connection, checkpointer, tail: Arc::new(Tail::new()), poison }
+    let health = Arc::default();
+    Desk { connection, checkpointer, tail: Arc::new(Tail::new()), poison, health }
 }
 
 fn count(desk: &Desk) -> i64 {
@@ -107,12 +108,19 @@ fn a_full_disk_is_said_plainly_and_passes() {
         answer.blocking_recv().expect("an answer")
     };
     let error = put().expect_err("there is no room");
-    assert!(
-        matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("disk is full")),
-        "{error}"
-    );
+    let is_full = |error: &EngineError| {
+        let EngineError::Unavailable { reason, .. } = error else { panic!("{error}") };
+        assert!(reason.contains("disk is full"), "{error}");
+    };
+    is_full(&error);
+    is_full(&desk.health.check().expect_err("it is known"));
+    // What is refused writes nothing, and shows nothing.
+    let (refused, _) = insert(1, "election");
+    desk.write_group(vec![refused]);
+    is_full(&desk.health.check().expect_err("still"));
     limit(pages + 1000);
     put().expect("there is room again");
+    desk.health.check().expect("a write succeeded");
     assert!(desk.poison.get().is_none());
 }
 
@@ -159,4 +167,52 @@ fn a_failed_sync_is_fatal_wherever_it_comes() {
     );
     assert!(matches!(fault::of_statement(&failed), EngineError::Unavailable { .. }));
     assert!(matches!(fault::of_commit(&failed), EngineError::Fatal { .. }));
+}
+
+#[test]
+fn a_probe_writes_and_changes_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let desk = desk(folder.path());
+    let version = || -> i64 {
+        desk.connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .expect("a version")
+    };
+    let log = || {
+        let pages = desk.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1));
+        pages.map(|pages: i64| pages).expect("a length")
+    };
+    let (before, pages) = (version(), log());
+    desk.health.record_failure(unavailable("the disk was full"));
+    let (reply, answer) = oneshot::channel();
+    desk.write_group(vec![Box::new(Queued { write: Probe, result: None, reply })]);
+    answer.blocking_recv().expect("an answer").expect("written");
+    assert_eq!(version(), before);
+    assert!(log() > pages, "nothing came to the disk");
+    desk.health.check().expect("it is over");
+}
+
+#[test]
+fn a_thread_that_panics_poisons_the_ledger_at_once() {
+    struct Bomb;
+    impl Write for Bomb {
+        type Output = ();
+
+        fn apply(&self, _: &Connection) -> Result<(), Fault> {
+            panic!("a test panics")
+        }
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(schema::FILE);
+    let connection = schema::open_writer(&path).expect("a new ledger");
+    let poison = Arc::new(Poison::new());
+    let checkpointer = Checkpointer::start(&path, Arc::clone(&poison)).expect("a thread");
+    let tail = Arc::new(Tail::new());
+    let writer =
+        Writer::start(connection, checkpointer, tail, Arc::clone(&poison)).expect("a thread");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let answer = runtime.block_on(writer.write(Bomb));
+    assert!(matches!(answer, Err(EngineError::Panicked { .. })), "{answer:?}");
+    let known = runtime.block_on(poison.wait());
+    assert!(matches!(known, EngineError::Panicked { .. }), "{known}");
 }

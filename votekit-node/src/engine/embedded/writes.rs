@@ -3,6 +3,7 @@
 mod commit;
 mod epoch;
 mod manifest;
+mod probe;
 mod purge;
 mod review_note;
 mod stage;
@@ -10,6 +11,7 @@ mod stage;
 pub(super) use commit::Commit;
 pub(super) use epoch::AllocateEpoch;
 pub(super) use manifest::PutManifest;
+pub(super) use probe::Probe;
 pub(super) use purge::PurgePart;
 pub(super) use review_note::AddReviewNote;
 pub(super) use stage::Stage;

@@ -215,6 +215,11 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), EngineError> {
+        self.connections.check_writes()?;
         queries::ping(&mut self.connections.session().await?).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        writes::probe(&mut self.connections.session().await?).await
     }
 }

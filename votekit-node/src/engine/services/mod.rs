@@ -46,6 +46,15 @@ impl ServiceAddresses {
     }
 }
 
+/// Opens each of the three services and lets it go, as a start does: what is wrong with each. Makes
+/// what a first start would make.
+pub async fn check(addresses: &ServiceAddresses) -> Vec<EngineError> {
+    let ledger = PostgresLedger::open(&addresses.ledger).await.err();
+    let ballot_box = RabbitMqBallotBox::open(&addresses.ballot_box).await.err();
+    let registry = RedisRegistry::open(&addresses.registry).await.err();
+    [ledger, ballot_box, registry].into_iter().flatten().collect()
+}
+
 /// Opens the three services: the ledger first, since what the others hold can be made again from
 /// it. Gives [what tells it](PostgresLedger::installation) from every other.
 ///

@@ -143,6 +143,10 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.read(self.inner.ping()).await
     }
 
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.inner.probe().await
+    }
+
     fn is_shared(&self) -> bool {
         self.shared || self.inner.is_shared()
     }
@@ -271,6 +275,10 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn ping(&self) -> Result<(), EngineError> {
         persist(|| self.inner.ping()).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.inner.probe().await
     }
 
     fn is_shared(&self) -> bool {

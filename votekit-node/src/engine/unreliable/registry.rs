@@ -40,6 +40,10 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         self.inner.glance(law_id, mark)
     }
 
+    fn surely_unused(&self, law_id: &LawId, mark: &Mark) -> bool {
+        self.inner.surely_unused(law_id, mark)
+    }
+
     async fn restore_all(
         &self,
         law_id: &LawId,
@@ -90,6 +94,10 @@ impl<T: Registry> Registry for Persistent<T> {
 
     fn glance(&self, law_id: &LawId, mark: &Mark) -> Option<Expectation> {
         self.inner.glance(law_id, mark)
+    }
+
+    fn surely_unused(&self, law_id: &LawId, mark: &Mark) -> bool {
+        self.inner.surely_unused(law_id, mark)
     }
 
     async fn restore_all(

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -29,16 +30,12 @@ impl Installation {
             .position(|member| member.name == "ingest-2")
             .context("there are two ingest nodes")?;
         let lost_name = self.members[lost].name.clone();
-        let leader = self.leader()?;
-        let admin = format!("http://{}", self.members[leader].addresses.admin());
         // It publishes and hears of no confirm: when it dies, some of its batches are confirmed and
         // it does not know.
         self.members[lost].wire(Service::BallotBox, Wire::Deaf);
         std::thread::sleep(UNCONFIRMED);
         self.members[lost].signal(Signal::STOP)?;
-        let mut closing = self
-            .spawn(&["election", "close", LAW, "--node", &admin, "--data", "shared"], "closing")?;
-        self.reaches("closing")?;
+        let mut closing = self.begin_close()?;
         self.members[lost].kill()?;
         let ended = wait(&mut closing, PATIENCE)?
             .context("the close waits for a node that is gone, and does not say so")?;
@@ -73,6 +70,32 @@ impl Installation {
             member.stop()?;
         }
         Ok(said)
+    }
+
+    /// Asks the leader for the close, and waits until it has begun.
+    fn begin_close(&self) -> Result<Child> {
+        let begun = Instant::now();
+        loop {
+            let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
+            let arguments = ["election", "close", LAW, "--node", &admin, "--data", "shared"];
+            let mut closing = self.spawn(&arguments, "closing")?;
+            while closing.try_wait()?.is_none() {
+                if self.state()? == "closing" {
+                    return Ok(closing);
+                }
+                ensure!(begun.elapsed() < PATIENCE, "the close does not begin");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            if self.state()? == "closing" {
+                return Ok(closing);
+            }
+            // Another node leads by now.
+            let said = self.said("closing.log");
+            ensure!(
+                said.contains("leads") && begun.elapsed() < PATIENCE,
+                "the close did not begin: {said}"
+            );
+        }
     }
 
     fn state(&self) -> Result<String> {

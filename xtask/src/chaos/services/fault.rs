@@ -25,7 +25,7 @@ pub(super) enum Fault {
     ForgetMarks,
     /// A validator dies after the marks of a batch and before the batch is passed on.
     KillAfterMark,
-    /// The leading sealer dies with a commit that never reached the ledger.
+    /// The leading sealer dies with a commit that the ledger never carries out.
     KillBeforeCommit,
     /// The leading sealer dies after the ledger carried out its commit, and before it heard so.
     KillAfterCommit,

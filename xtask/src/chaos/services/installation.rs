@@ -15,7 +15,7 @@ use crate::services::Rig;
 
 /// How long an installation may take to get over a fault that is mended: an end for the run, not a
 /// target.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_secs(120);
 
 /// Leaves that the log must grow by before it is said to grow.
 const GROWTH_LEAVES: u64 = 25;

@@ -6,9 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
 use super::fault::Fault;
+use super::held_commits::HeldCommits;
 use super::installation::Installation;
 use super::link::Wire;
-use super::member::{Part, Service};
+use super::member::{Member, Part, Service};
 use crate::chaos::chance::Chance;
 use crate::chaos::node::PATIENCE;
 use crate::services::{REDIS_NODES, Server};
@@ -17,13 +18,18 @@ use crate::services::{REDIS_NODES, Server};
 /// is looked at here.
 const LEASE: Duration = Duration::from_millis(4_500);
 
-/// How long a node is watched for the moment in which it is to die: less than a leader's lease.
-const WINDOW: Duration = Duration::from_millis(1_200);
+/// How long a vote may be under way whose node said a moment ago that it takes none.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 
-/// How long a statement, or its answer, may be under way on a wire that holds up nothing.
-const UNDER_WAY: Duration = Duration::from_millis(300);
+/// How long a validator is watched for a mark while it cannot pass batches on.
+const MARK: Duration = Duration::from_secs(5);
 
-/// How often the moment is looked for.
+/// How long a leader is watched for a commit while the ledger holds them up: less than a statement
+/// may take.
+const COMMIT: Duration = Duration::from_secs(6);
+
+/// How often the moment is made in which a node is to die. Once is enough unless the node loses its
+/// lead, or its batches, to the other one.
 const ATTEMPTS: u32 = 20;
 
 /// What a fault came to.
@@ -50,8 +56,8 @@ impl Installation {
             Fault::CutOff => self.cut_off(chance)?,
             Fault::ForgetMarks => self.forget_marks(chance)?,
             Fault::KillAfterMark => self.kill_after_mark(chance)?,
-            Fault::KillBeforeCommit => self.kill_in_commit(Wire::Unheard, chance)?,
-            Fault::KillAfterCommit => self.kill_in_commit(Wire::Deaf, chance)?,
+            Fault::KillBeforeCommit => self.kill_in_commit(false, chance)?,
+            Fault::KillAfterCommit => self.kill_in_commit(true, chance)?,
         };
         let recovery = self.recovers(&format!("{fault} ({told})"))?;
         Ok(Trial { told, recovery })
@@ -181,7 +187,7 @@ impl Installation {
             .rig
             .redis_nodes()?
             .iter()
-            .filter(|node| node.is_master)
+            .filter(|node| node.is_master && !node.slots.is_empty())
             .map(|node| node.node)
             .collect();
         let node = one_of(&masters, chance);
@@ -212,7 +218,7 @@ impl Installation {
             // What it marks from now on it cannot pass on.
             let marked = || member.metric("batches_total", "marked");
             let before = marked();
-            if before.is_some() && wait(WINDOW, || marked() > before) {
+            if before.is_some() && wait(MARK, || marked() > before) {
                 return self.die_at_the_cut(place, Service::BallotBox, chance);
             }
             member.wire(Service::BallotBox, Wire::Whole);
@@ -220,31 +226,47 @@ impl Installation {
         bail!("no validator marked a batch while it could not pass it on, in {ATTEMPTS} attempts")
     }
 
-    /// The leader sends a commit, which does not arrive, or whose answer does not; then it dies.
-    fn kill_in_commit(&mut self, wire: Wire, chance: &mut Chance) -> Result<String> {
+    /// The leader sends a commit, which the ledger does not carry out, or of which the leader does
+    /// not hear; then it dies.
+    fn kill_in_commit(&mut self, carried_out: bool, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
+            let held = HeldCommits::hold(&self.rig)?;
             let place = self.leader()?;
             let leader = &self.members[place];
-            leader.wire(Service::Ledger, wire);
-            // A commit that was on its way before the cut is over by then.
-            std::thread::sleep(UNDER_WAY);
-            let begun = self.log_size();
-            let waits = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
-            let happened = || match wire {
-                // Others read the ledger: it has leaves that the leader does not know of.
-                Wire::Deaf => leader.log_size().is_some_and(|known| known < self.log_size()),
-                _ => self.log_size() == begun,
-            };
-            if wait(WINDOW, || waits() && happened()) {
-                let leaves = self.log_size();
+            // Votes keep coming: it has a block to commit before long.
+            let sent = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
+            if wait(COMMIT, || sent() && held.has_commit()) {
                 let known = leader.log_size().unwrap_or_default();
-                let who = self.die_at_the_cut(place, Service::Ledger, chance)?;
-                return Ok(format!("{who}, which knew of {known} leaves of {leaves}"));
+                let who = if carried_out {
+                    leader.wire(Service::Ledger, Wire::Deaf);
+                    drop(held);
+                    // Others read the ledger: it has leaves that the leader does not know of.
+                    let unheard = || {
+                        let known = leader.log_size();
+                        known.is_some_and(|known| known < self.log_size())
+                    };
+                    if !wait(PATIENCE, unheard) {
+                        leader.wire(Service::Ledger, Wire::Whole);
+                        continue;
+                    }
+                    self.die_at_the_cut(place, Service::Ledger, chance)?
+                } else {
+                    let who = leader.name.clone();
+                    leader.signal(Signal::KILL)?;
+                    held.refuse_commits()?;
+                    drop(held);
+                    self.members[place].kill()?;
+                    std::thread::sleep(chance.milliseconds(50, 300));
+                    self.start(place)?;
+                    who
+                };
+                return Ok(format!("{who}, which knew of {known} leaves"));
             }
-            leader.wire(Service::Ledger, Wire::Whole);
+            drop(held);
+            // Another may lead by now.
             std::thread::sleep(Duration::from_secs(1));
         }
-        bail!("no leader was found in a commit, in {ATTEMPTS} attempts")
+        bail!("no leader sent a commit that the ledger held up, in {ATTEMPTS} attempts")
     }
 
     /// Kills a node whose wire is held up, so that what it had said is lost with it, and starts it
@@ -269,17 +291,24 @@ impl Installation {
         self.rig.kill(Server::PostgreSql)?;
         let begun = Instant::now();
         std::thread::sleep(LEASE);
+        let refusals = |member: &Member| {
+            member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
+        };
         let mut refused = Vec::new();
         for place in self.places(Part::Ingest) {
             let member = &self.members[place];
+            let before = refusals(member);
+            // Without this it may just as well keep them waiting.
+            ensure!(
+                wait(PATIENCE, || refusals(member) > before),
+                "{} told no voter that the ledger is away",
+                member.name
+            );
+            std::thread::sleep(UNDER_WAY);
             let taken = member.taken().with_context(|| {
                 format!("{} shows no metrics with the ledger away", member.name)
             })?;
-            refused.push((
-                place,
-                taken,
-                member.metric("api_request_duration_seconds_count", "503").unwrap_or_default(),
-            ));
+            refused.push((place, taken, before));
         }
         while begun.elapsed() < length {
             std::thread::sleep(Duration::from_millis(100));
@@ -295,12 +324,7 @@ impl Installation {
                 "{} told voters that it took their votes, with the ledger away",
                 member.name
             );
-            let refusals =
-                member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
-                    - before;
-            // Without this it may just as well have kept them waiting.
-            ensure!(refusals > 0.0, "{} told no voter that the ledger is away", member.name);
-            told.push(format!("{} said 503 {refusals} times", member.name));
+            told.push(format!("{} said 503 {} times", member.name, refusals(member) - before));
         }
         self.rig.launch(Server::PostgreSql)?;
         self.rig.wait_ready(Server::PostgreSql)?;

@@ -22,6 +22,7 @@ use super::settings::Settings;
 use super::topology::declare;
 use super::trouble::{explain, too_late, unavailable};
 use crate::engine::EngineError;
+use crate::essential;
 use crate::retry::Backoff;
 
 /// How long connecting, logging in and declaring may take together.
@@ -86,7 +87,10 @@ impl Link {
             state.send_replace(State::Up(Arc::clone(&session)));
             session
         });
-        let keeper = tokio::spawn(keep_up(settings, purpose, first, state));
+        let keeper = essential::spawn(
+            "the keeper of a connection to RabbitMQ",
+            keep_up(settings, purpose, first, state),
+        );
         Self { view: LinkView(view), _keeper: EndsWithThis(keeper) }
     }
 

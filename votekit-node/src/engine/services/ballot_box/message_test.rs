@@ -3,7 +3,7 @@ use votekit_core::batch::{BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 
 use super::*;
 use crate::engine::Expectation;
@@ -19,7 +19,7 @@ fn batch(count: u8) -> Batch {
         .map(|place| Envelope {
             request: RequestId::from_bytes([place; 16]),
             hash: CredentialHash::from_bytes([place; 32]),
-            received: UnixMillis(1_700_000_000_000),
+            received: UnixMinutes(28_333_333),
             choice: ChoiceIndex(1),
         })
         .collect();

@@ -35,6 +35,7 @@ use super::spread;
 use super::topology::Names;
 use super::track::{Track, acknowledge};
 use crate::engine::{EngineError, Labels};
+use crate::essential;
 use crate::retry::until_definite;
 
 /// How long the end of a channel is waited for.
@@ -173,7 +174,7 @@ impl Stage {
             intray: self.intray.clone(),
         };
         let mut view = link.view();
-        let task = tokio::spawn(async move {
+        let task = essential::spawn("the consumer of RabbitMQ's queues", async move {
             let consumption = Arc::new(consumption);
             while let Some(session) = view.up().await {
                 consumption.consume(&session).await;

@@ -2,6 +2,7 @@
 //! statements are sent over them.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -16,6 +17,7 @@ use super::fault::{self, Access, corrupt, misconfigured, unavailable};
 use super::{schema, tls};
 use crate::engine::EngineError;
 use crate::engine::services::url::ServiceAddress;
+use crate::engine::write_health::WriteHealth;
 
 /// Connections that a process has at most: one for staging, the rest for blocks, leases and reads.
 const CONNECTIONS_MAX: usize = 8;
@@ -39,6 +41,7 @@ const REPETITIONS_MAX: u32 = 5;
 /// The connections of one process.
 pub(super) struct Connections {
     pool: Pool,
+    health: Arc<WriteHealth>,
 }
 
 impl Connections {
@@ -56,7 +59,7 @@ impl Connections {
             Ok(prepared) => prepared?,
             Err(_) => return Err(silent(address)),
         }
-        let connections = Self { pool: way.pool()? };
+        let connections = Self { pool: way.pool()?, health: Arc::default() };
         connections.session().await?.inspect().await?;
         Ok(connections)
     }
@@ -64,7 +67,13 @@ impl Connections {
     /// A connection to be used for one call.
     pub(super) async fn session(&self) -> Result<Session, EngineError> {
         let object = self.pool.get().await.map_err(|error| fault::of_pool(&error))?;
-        Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME })
+        let health = Arc::clone(&self.health);
+        Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME, health })
+    }
+
+    /// Fails as the last write over these connections did.
+    pub(super) fn check_writes(&self) -> Result<(), EngineError> {
+        self.health.check()
     }
 }
 
@@ -182,6 +191,7 @@ pub(super) fn silent(address: &ServiceAddress) -> EngineError {
 pub(super) struct Session {
     held: Option<Held>,
     answer_time: Duration,
+    health: Arc<WriteHealth>,
 }
 
 enum Held {
@@ -192,7 +202,7 @@ enum Held {
 impl Session {
     /// Over a connection of its own.
     pub(super) fn own(client: ClientWrapper, answer_time: Duration) -> Self {
-        Self { held: Some(Held::Own(client)), answer_time }
+        Self { held: Some(Held::Own(client)), answer_time, health: Arc::default() }
     }
 
     pub(super) async fn read(
@@ -209,7 +219,12 @@ impl Session {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Row, EngineError> {
-        let rows = self.call(Access::Write, sql, parameters).await?;
+        let written = self.call(Access::Write, sql, parameters).await;
+        match &written {
+            Ok(_) => drop(self.health.record_success()),
+            Err(error) => self.health.record_failure(error.clone()),
+        }
+        let rows = written?;
         rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
     }
 

@@ -12,6 +12,7 @@ use super::fault::{corrupt, malformed, unavailable};
 use super::rows::{column, value};
 use crate::engine::services::labels;
 use crate::engine::{Conflict, EngineError, Labels, StagingId};
+use crate::essential;
 
 /// Batches that wait; whoever comes next waits to be queued.
 const QUEUE_LENGTH: usize = 1024;
@@ -38,7 +39,7 @@ struct Waiting {
 impl Stager {
     pub(super) fn start(connections: Arc<Connections>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_LENGTH);
-        tokio::spawn(run(connections, waiting));
+        essential::spawn("the stager of PostgreSQL", run(connections, waiting));
         Self(queue)
     }
 

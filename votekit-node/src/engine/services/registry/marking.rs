@@ -16,6 +16,7 @@ use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed, unexpected};
 use super::{ENGINE, Inner};
 use crate::engine::{EngineError, Expectation, FirstUse, Mark};
+use crate::essential;
 use crate::retry::{Backoff, is_passing};
 
 /// How long marking may take, with a retry or two.
@@ -81,7 +82,7 @@ impl Inner {
             return;
         }
         let inner = Arc::downgrade(self);
-        tokio::spawn(async move {
+        essential::spawn("the watch of Redis", async move {
             let mut backoff = Backoff::new();
             while let Some(inner) = Weak::upgrade(&inner) {
                 if inner.server.on_each(&redis::cmd("PING"), PATIENCE).await.is_ok() {

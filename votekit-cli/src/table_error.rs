@@ -1,0 +1,146 @@
+//! What is wrong with a roll or a file of votes, in the same words for every command that reads
+//! one: by line, field and rule, never by value.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use votekit_core::roll::{RollError, RowFault, RuleCount, count_by_rule};
+
+use crate::error::CommandError;
+
+/// Lines printed of a list; the rest is counted.
+pub(crate) const PRINTED_MAX: usize = 100;
+/// Entries of a list in JSON errors; the rest is counted.
+pub(crate) const DETAILED_MAX: usize = 10_000;
+
+/// The bad rows of one or two files.
+pub(crate) struct BadRows<'a> {
+    /// Each file's name with its faults.
+    pub(crate) files: &'a [(&'a str, &'a [RowFault])],
+    /// What was not done because of them, such as "nothing was written".
+    pub(crate) outcome: &'a str,
+    /// What to do, whatever the rules are.
+    pub(crate) hint: &'a str,
+}
+
+impl BadRows<'_> {
+    /// Fails when there is a bad row. Lists the rows, then counts them by rule.
+    pub(crate) fn refuse(&self) -> Result<(), CommandError> {
+        let total = self.faults().count();
+        if total == 0 {
+            return Ok(());
+        }
+        let outcome = self.outcome;
+        let mut message = format!("{total} bad {}; {outcome}", plural(total as u64, "row"));
+        self.list(&mut message);
+        Err(self.error(message, total))
+    }
+
+    /// Fails when a fault may hide further rows: leaving out the one row would lose them too.
+    pub(crate) fn refuse_lost_place(&self) -> Result<(), CommandError> {
+        let Some((name, fault)) = self.faults().find(|(_, fault)| fault.rule.loses_place()) else {
+            return Ok(());
+        };
+        let message = format!(
+            "{name}: {fault}; rows behind it may be lost, so this is never skipped; {}",
+            self.outcome
+        );
+        let error = CommandError::bad_input(message)
+            .details(json!({ "faults": [described(name, fault)], "faults_total": 1 }));
+        Err(match fault.rule.hint() {
+            Some(hint) => error.hint(hint),
+            None => error,
+        })
+    }
+
+    /// Fails with a message of its own, followed by the count by rule.
+    pub(crate) fn refuse_as(&self, message: String) -> CommandError {
+        self.error(message, self.faults().count())
+    }
+
+    fn faults(&self) -> impl Iterator<Item = (&str, &RowFault)> {
+        self.files.iter().flat_map(|(name, faults)| faults.iter().map(move |fault| (*name, fault)))
+    }
+
+    fn list(&self, message: &mut String) {
+        for (name, fault) in self.faults().take(PRINTED_MAX) {
+            let _ = write!(message, "\n  {name}: {fault}");
+        }
+        and_more(message, self.faults().count());
+    }
+
+    fn error(&self, mut message: String, total: usize) -> CommandError {
+        let rules = count_by_rule(self.faults().map(|(_, fault)| fault));
+        if total > 1 {
+            message.push_str("\nby rule:");
+            for rule in &rules {
+                let _ = write!(message, "\n  {}", RuleLine(rule));
+            }
+        }
+        let listed: Vec<Value> =
+            self.faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
+        // The advice for the most frequent rule that has one.
+        let hint = match rules.iter().find_map(|rule| rule.first.rule.hint()) {
+            Some(advice) => format!("{advice}; {}", self.hint),
+            None => self.hint.to_owned(),
+        };
+        let by_rule: Vec<Value> = rules.iter().map(counted).collect();
+        CommandError::bad_input(message)
+            .hint(hint)
+            .details(json!({ "faults": listed, "faults_total": total, "faults_by_rule": by_rule }))
+    }
+}
+
+/// One line of a count by rule, with the first row as its example.
+pub(crate) struct RuleLine<'a>(pub(crate) &'a RuleCount);
+
+impl std::fmt::Display for RuleLine<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let RuleCount { first, count } = self.0;
+        match count {
+            1 => write!(formatter, "1: {first}"),
+            count => write!(formatter, "{count} like {first}"),
+        }
+    }
+}
+
+/// A count by rule, for programs.
+pub(crate) fn counted(rule: &RuleCount) -> Value {
+    json!({
+        "field": rule.first.field.to_string(),
+        "code": rule.first.rule.code(),
+        "count": rule.count,
+        "first_line": rule.first.line,
+    })
+}
+
+fn described(name: &str, fault: &RowFault) -> Value {
+    json!({
+        "file": name,
+        "line": fault.line,
+        "field": fault.field.to_string(),
+        "code": fault.rule.code(),
+        "rule": fault.rule.to_string(),
+    })
+}
+
+/// Says how many entries of a list were not printed.
+pub(crate) fn and_more(message: &mut String, total: usize) {
+    if total > PRINTED_MAX {
+        let _ = write!(message, "\n  … and {} more", total - PRINTED_MAX);
+    }
+}
+
+/// A table that cannot be read, with what to do about it.
+pub(crate) fn unreadable(name: &str, error: &RollError) -> CommandError {
+    let failed = CommandError::bad_input(format!("{name}: {error}"));
+    match error.hint() {
+        Some(hint) => failed.hint(hint),
+        None => failed,
+    }
+}
+
+/// The word, with an s unless there is one.
+pub(crate) fn plural(count: u64, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

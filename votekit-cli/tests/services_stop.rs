@@ -1,0 +1,146 @@
+//! A stop of `votekit serve` with every service away: it ends by itself, and says what it gave up.
+#![cfg(feature = "services")]
+
+mod support;
+
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use support::Desk;
+use support::http::Http;
+use support::node::{Node, terminate};
+use support::poll::{self, LAW};
+
+/// An end for waits, not a target.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A wire to a server that can be cut.
+struct Wire {
+    address: String,
+    is_cut: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    fn to(server: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (is_cut, streams) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let wire = Self { address, is_cut: Arc::clone(&is_cut), streams: Arc::clone(&streams) };
+        let server = server.to_owned();
+        // Ends with the process of the test.
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                if is_cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(far) = TcpStream::connect(&server) else { continue };
+                let clone = |stream: &TcpStream| stream.try_clone().expect("a handle");
+                streams.lock().expect("no panic").extend([clone(&near), clone(&far)]);
+                let carry = |mut from: TcpStream, mut to: TcpStream| {
+                    std::thread::spawn(move || io::copy(&mut from, &mut to));
+                };
+                carry(clone(&near), clone(&far));
+                carry(far, near);
+            }
+        });
+        wire
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        for stream in self.streams.lock().expect("no panic").drain(..) {
+            // One that is closed already is as good.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// The address of a server in the environment with its host and port replaced by a wire's.
+fn wired(variable: &str, parameter: &str) -> (String, Wire) {
+    let url = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` starts the servers"));
+    let (scheme, rest) = url.split_once("://").expect("a URL");
+    let (authority, path) = rest.split_once('/').map_or((rest, ""), |(left, right)| (left, right));
+    let (user, host) =
+        authority.rsplit_once('@').map_or(("", authority), |(left, right)| (left, right));
+    let wire = Wire::to(host);
+    let user = if user.is_empty() { String::new() } else { format!("{user}@") };
+    let path = path.trim_end_matches('/');
+    let mark = if path.contains('?') { '&' } else { '?' };
+    (format!("{scheme}://{user}{}/{path}{mark}{parameter}", wire.address), wire)
+}
+
+fn open_poll(desk: &Desk, node: &Node) {
+    for arguments in [
+        &["load", "hashes", "--pepper-file", "referendum.pepper"][..],
+        &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"],
+        &["election", "open", LAW],
+    ] {
+        let begun = Instant::now();
+        loop {
+            let arguments = [arguments, &["--node", &node.admin, "--data", "node"]].concat();
+            let outcome = desk.run(&arguments);
+            // It leads a moment after its start.
+            if outcome.code == 0 {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{arguments:?}: {}", outcome.stderr);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+}
+
+#[test]
+fn a_stop_with_every_service_away_ends_by_itself() {
+    let (desk, electors) = poll::hashed(10);
+    let name = format!("stop_{}", std::process::id());
+    let redis = std::env::var("VOTEKIT_TEST_REDIS").expect("VOTEKIT_TEST_REDIS is set");
+    let registry = format!("{}?prefix={name}", redis.trim_end_matches('/'));
+    let (ballot_box, broker) = wired("VOTEKIT_TEST_AMQP", &format!("prefix={name}"));
+    let (ledger, database) = wired("VOTEKIT_TEST_POSTGRES", &format!("schema={name}"));
+    let options = [
+        "--name",
+        "all-1",
+        "--rate-limit",
+        "0",
+        "--base",
+        "elections.example",
+        "--registry",
+        &registry,
+        "--ballot-box",
+        &ballot_box,
+        "--ledger",
+        &ledger,
+    ];
+    let checked = desk.shell(&format!(
+        "exec timeout 60 \"$VOTEKIT\" serve --check --new --data node --listen 127.0.0.1:0 \
+         --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 --registry '{registry}' \
+         --ballot-box '{ballot_box}' --ledger 'postgres://votekit@127.0.0.1:1/votekit'"
+    ));
+    checked.fails(4, &["PostgreSQL", "(hint: "]);
+    let node = Node::serve_with(&desk, &options);
+    open_poll(&desk, &node);
+    let http = Http::new();
+    let answer = http.vote(&node.public, &electors[0], "oui", "k", 20).expect("an answer");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    broker.cut();
+    database.cut();
+    let begun = Instant::now();
+    while http.get(&format!("{}/api/v1/health", node.public)).status != 503 {
+        assert!(begun.elapsed() < PATIENCE, "health does not notice");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(http);
+    let log = node.log_path();
+    terminate(node.id());
+    let ended = node.ended();
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert_eq!(ended.code(), Some(0), "{log}");
+    for line in ["the stop has begun", "the stop waits for what was taken", "was given up"] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}

@@ -1,0 +1,397 @@
+//! `votekit serve` keeps running, and says so: log lines that nobody takes, disks that are full,
+//! files that are none, signals.
+#![cfg(feature = "node")]
+
+mod support;
+
+use std::fs::{self, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::time::{Duration, Instant};
+
+use faultdisk::{FaultDisk, Faults};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::http::{Answer, Http};
+use support::node::{Node, signal};
+use support::poll::{self, Elector, LAW};
+
+/// An end for waits, not a target.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks until it is so.
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn health(http: &Http, node: &Node) -> Answer {
+    http.get(&format!("{}/api/v1/health", node.public))
+}
+
+/// The value of a metric.
+#[track_caller]
+fn metric(http: &Http, node: &Node, name: &str) -> f64 {
+    let text = http.get(&node.metrics).body;
+    let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+    let line = line.unwrap_or_else(|| panic!("no {name} in {text}"));
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).expect("a number")
+}
+
+fn vote(http: &Http, node: &Node, elector: &Elector, key: &str) -> Answer {
+    http.vote(&node.public, elector, "oui", key, 10).expect("an answer")
+}
+
+/// A poll is opened, voted in and closed on a node whose log lines go nowhere.
+fn poll_without_a_log(prepare: impl FnOnce(&mut std::process::Command)) {
+    let (desk, electors) = poll::drafted(3, &[]);
+    let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], prepare);
+    let office = |verb: &str| {
+        desk.run(&["election", verb, LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+    };
+    let http = Http::new();
+    office("open");
+    for (number, elector) in electors.iter().enumerate() {
+        let answer = vote(&http, &node, elector, &format!("key-{number}"));
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("accepted")));
+    }
+    assert_eq!(health(&http, &node).status, 200);
+    office("close");
+    wait_until("lines to be counted", || metric(&http, &node, "log_lines_dropped_total") > 0.0);
+    drop(http);
+    node.stop();
+    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    assert_eq!((&shown["state"], &shown["accepted"]), (&json!("closed"), &json!(3)));
+}
+
+#[test]
+fn a_log_reader_that_goes_away_changes_nothing() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    poll_without_a_log(|command| {
+        command.stderr(writer);
+    });
+}
+
+#[test]
+fn a_log_on_a_full_disk_changes_nothing() {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    poll_without_a_log(|command| {
+        command.stderr(full);
+    });
+}
+
+#[test]
+fn a_log_reader_that_reads_nothing_holds_nobody_up() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    // So small that the first lines fill it.
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).expect("set");
+    let (desk, electors) = poll::opened(200);
+    let node =
+        Node::serve_prepared(&desk, &["--rate-limit", "0", "--log-level", "trace"], |command| {
+            command.stderr(writer);
+        });
+    let http = Http::new();
+    for (number, elector) in electors.iter().enumerate() {
+        assert_eq!(vote(&http, &node, elector, &format!("key-{number}")).status, 200);
+    }
+    drop(http);
+    node.stop();
+    drop(reader);
+}
+
+#[test]
+fn health_follows_writes_and_a_full_disk_passes_by_itself() {
+    let (desk, electors) = poll::opened(6);
+    let library = faultdisk::preload_library().expect("it builds");
+    let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+    let log = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    // The log lies on the same full disk, so to speak.
+    let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], |command| {
+        disk.apply(command);
+        command.stderr(log);
+    });
+    let http = Http::new();
+    assert_eq!(vote(&http, &node, &electors[0], "k0").status, 200);
+    assert_eq!(health(&http, &node).status, 200);
+    assert_eq!(metric(&http, &node, "node_healthy"), 1.0);
+    assert!(metric(&http, &node, "data_free_bytes") > 0.0);
+    assert!(metric(&http, &node, "data_size_bytes") > 0.0);
+    let fill = || {
+        disk.set_faults(&Faults { space_bytes: Some(0), ..Faults::default() }).expect("ordered");
+    };
+    fill();
+    let refused = vote(&http, &node, &electors[1], "k1");
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("unavailable")));
+    // From the first failed write on, and for as long as it lasts.
+    for _ in 0..30 {
+        let sick = health(&http, &node);
+        assert_eq!(sick.status, 503, "{}", sick.body);
+        assert!(sick.body.contains("the disk is full"), "{}", sick.body);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(metric(&http, &node, "node_healthy"), 0.0);
+    assert!(metric(&http, &node, "ledger_writes_failed_total") > 0.0);
+    // With room again it is well again without a vote: a balancer sends none to a sick node.
+    disk.set_faults(&Faults::default()).expect("lifted");
+    wait_until("health", || health(&http, &node).status == 200);
+    assert_eq!(vote(&http, &node, &electors[1], "k1").status, 200);
+    drop(http);
+    node.stop();
+    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    assert_eq!(shown["accepted"], 2);
+}
+
+#[test]
+fn a_node_that_starts_on_a_full_disk_is_not_healthy() {
+    let (desk, _) = poll::opened(3);
+    let library = faultdisk::preload_library().expect("it builds");
+    let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
+    // Enough for the start itself, which writes little.
+    disk.set_faults(&Faults { space_bytes: Some(2000), ..Faults::default() }).expect("ordered");
+    let Ok(node) = Node::try_serve(&desk, Some(&disk)) else {
+        panic!("it needs more room to start: {}", String::from_utf8_lossy(&desk.read("node.log")))
+    };
+    let http = Http::new();
+    let sick = health(&http, &node);
+    assert!(sick.status == 503 && sick.body.contains("the disk is full"), "{}", sick.body);
+    disk.set_faults(&Faults::default()).expect("lifted");
+    wait_until("health", || health(&http, &node).status == 200);
+    drop(http);
+    node.stop();
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let http = Http::new();
+    let token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text");
+    let load = |folder: &str| {
+        let body = json!({ "folder": desk.path(folder) });
+        let request = http
+            .request(reqwest::Method::POST, &format!("{}/api/v1/admin/rolls", node.admin))
+            .header("authorization", format!("Bearer {}", token.trim()))
+            .header("content-type", "application/json");
+        http.send(request.body(body.to_string())).expect("an answer")
+    };
+    for folder in ["fifo", "zero", "folder", "link", "huge", "shard"] {
+        fs::create_dir(desk.path(folder)).expect("made");
+    }
+    let manifest = |folder: &str| desk.path(folder).join("manifest.json");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    let fifo = |path| {
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0)
+            .expect("made");
+    };
+    fifo(manifest("fifo"));
+    std::os::unix::fs::symlink("/dev/zero", manifest("zero")).expect("made");
+    fs::create_dir(manifest("folder")).expect("made");
+    std::os::unix::fs::symlink(desk.path("hashes/manifest.json"), manifest("link")).expect("made");
+    fs::File::create(manifest("huge")).and_then(|file| file.set_len(1 << 40)).expect("made");
+    fs::copy(desk.path("hashes/manifest.json"), manifest("shard")).expect("copied");
+    let listed: Value = serde_json::from_slice(&desk.read("hashes/manifest.json")).expect("JSON");
+    let shard = listed["shards"][0]["file"].as_str().expect("a name").to_owned();
+    fifo(desk.path("shard").join(&shard));
+    for (folder, expected) in [
+        ("fifo", "this is a FIFO"),
+        ("zero", "this is a symbolic link"),
+        ("folder", "this is a folder"),
+        ("link", "this is a symbolic link"),
+        ("huge", "has more than 16777216 bytes"),
+        ("shard", "this is a FIFO"),
+    ] {
+        let answer = load(folder);
+        assert_eq!(answer.status, 422, "{folder}: {}", answer.body);
+        assert_eq!(answer.json()["code"], "roll-refused");
+        assert!(answer.body.contains(expected), "{folder}: {}", answer.body);
+        assert_eq!(health(&http, &node).status, 200);
+    }
+    assert_eq!(load("hashes").status, 200, "the roll itself is taken as before");
+    assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
+    drop(http);
+    node.stop();
+    desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
+}
+
+/// Sends half of a vote's body, and leaves it at that.
+fn half_a_vote(node: &Node) -> TcpStream {
+    let address = node.public.strip_prefix("http://").expect("a URL");
+    let mut stream = TcpStream::connect(address).expect("connected");
+    let head = "POST /api/v1/vote HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 200\r\n\r\n{\"nas\":";
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+#[test]
+fn a_half_sent_body_does_not_hold_up_the_stop() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let http = Http::new();
+    assert_eq!(vote(&http, &node, &electors[0], "k").status, 200);
+    drop(http);
+    let mut stream = half_a_vote(&node);
+    wait_until("the connection to be served", || {
+        metric(&Http::new(), &node, "http_connections") >= 1.0
+    });
+    let log = node.log_path();
+    node.stop();
+    let log = fs::read_to_string(log).expect("a log");
+    for line in [
+        "the stop has begun",
+        "no more connections are accepted",
+        "requests that have not come whole are dropped",
+        "the node has stopped",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    assert!(!log.contains("were cut off"), "{log}");
+    let mut rest = Vec::new();
+    // Closed, in whatever way.
+    let _ = stream.read_to_end(&mut rest);
+    assert_eq!(rest, b"");
+    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    assert_eq!(shown["accepted"], 1);
+}
+
+#[test]
+fn a_second_signal_ends_the_node_at_once() {
+    let (desk, electors) = poll::opened(3);
+    for (first, second, expected) in
+        [(Signal::TERM, Signal::TERM, 15), (Signal::INT, Signal::TERM, 15)]
+    {
+        let node = Node::serve(&desk);
+        let http = Http::new();
+        vote(&http, &node, &electors[0], "k");
+        drop(http);
+        let _stream = half_a_vote(&node);
+        let (id, log) = (node.id(), node.log_path());
+        let before = node.log().matches("no more connections are accepted").count();
+        signal(id, first);
+        wait_until("the stop to begin", || {
+            fs::read_to_string(&log)
+                .expect("a log")
+                .matches("no more connections are accepted")
+                .count()
+                > before
+        });
+        signal(id, second);
+        let ended = node.ended();
+        assert_eq!(ended.signal(), Some(expected), "{ended}");
+        let log = fs::read_to_string(&log).expect("a log");
+        assert!(log.contains("a second signal ends the process at once"), "{log}");
+    }
+    let shown = desk.run(&["results", "--data", "node", "--json"]).json();
+    assert_eq!(shown["accepted"], 1, "what was answered is there: {shown}");
+}
+
+#[test]
+fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
+    let (desk, electors) = poll::opened(3);
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-node/tests/tls");
+    let copy = |from: &str, to: &str| {
+        fs::copy(format!("{tls}/{from}"), desk.path(to)).expect("copied");
+    };
+    copy("cert.pem", "chain.pem");
+    copy("key.pem", "key.pem");
+    let node = Node::serve_with(&desk, &["--tls-cert", "chain.pem", "--tls-key", "key.pem"]);
+    let cast = |elector: &Elector, trusted: &str| {
+        desk.write("vote", format!("{}\n{}\noui\n", elector.nas, elector.code));
+        let line = format!(
+            "SSL_CERT_FILE={tls}/{trusted} \"$VOTEKIT\" cast --node {} --law {LAW} < vote",
+            node.public
+        );
+        desk.shell(&line)
+    };
+    cast(&electors[0], "cert.pem").succeeds();
+    cast(&electors[1], "other-cert.pem").fails(4, &["cannot be reached"]);
+    let token = |text: &str| {
+        let request = Http::new();
+        let asked = request
+            .request(reqwest::Method::GET, &format!("{}/api/v1/admin/elections", node.admin))
+            .header("authorization", format!("Bearer {}", text.trim()));
+        request.send(asked).expect("an answer").status
+    };
+    let old_token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text");
+    assert_eq!(token(&old_token), 200);
+    // A key without its certificate: the earlier identity stays.
+    copy("other-key.pem", "key.pem");
+    signal(node.id(), Signal::HUP);
+    wait_until("the refusal", || node.log().contains("the certificate was not reloaded"));
+    cast(&electors[0], "cert.pem").succeeds();
+    copy("other-cert.pem", "chain.pem");
+    let new_token = "7".repeat(64);
+    desk.write("node/keys/admin-token", format!("{new_token}\n"));
+    signal(node.id(), Signal::HUP);
+    wait_until("the reload", || {
+        node.log().contains("certificate and administrator's token were reloaded")
+    });
+    cast(&electors[1], "other-cert.pem").succeeds();
+    cast(&electors[2], "cert.pem").fails(4, &["cannot be reached"]);
+    assert_eq!((token(&old_token), token(&new_token)), (401, 200));
+    node.stop();
+}
+
+const CHECK: &str = "exec timeout 60 \"$VOTEKIT\" serve --check --data node";
+
+#[test]
+fn a_check_reports_every_fault_and_starts_nothing() {
+    let (desk, _) = poll::opened(3);
+    let free = "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
+    let before = support::names_in(&desk.path("node"));
+    let checked = desk.shell(&format!("{CHECK} {free}"));
+    assert!(checked.succeeds().contains("the node can start"), "{}", checked.stdout);
+    assert_eq!(desk.shell(&format!("{CHECK} {free} --json")).json(), json!({ "ok": true }));
+    assert_eq!(support::names_in(&desk.path("node")), before);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let wrong = format!(
+        "{CHECK} --listen 127.0.0.1:{port} --admin-listen 127.0.0.1:7 --metrics-listen 127.0.0.1:7 --tls-cert no.pem --tls-key no.pem"
+    );
+    desk.shell(&wrong).fails(
+        4,
+        &[
+            &format!("cannot listen on 127.0.0.1:{port}: "),
+            "(hint: another process listens there",
+            "admin_listen and metrics_listen are both to listen on 127.0.0.1:7 (hint: ",
+            "no.pem: ",
+        ],
+    );
+    let faults = desk.shell(&format!("{wrong} --json"));
+    let error: Value = serde_json::from_str(&faults.stderr).expect("JSON");
+    assert!(error["error"]["details"].as_array().expect("faults").len() >= 3, "{error}");
+    let node = Node::serve(&desk);
+    desk.shell(&format!("{CHECK} {free}")).fails(4, &["in use by another votekit process", "hint"]);
+    node.stop();
+    desk.write("wrong.toml", "log_level = \"loud\"\n");
+    for check in ["--check", ""] {
+        desk.shell(&format!(
+            "exec timeout 60 \"$VOTEKIT\" serve {check} --data node --config wrong.toml"
+        ))
+        .fails(4, &["wrong.toml: log_level = \"loud\" is not a level"]);
+    }
+    desk.shell("exec timeout 60 \"$VOTEKIT\" serve --data node --log-level loud")
+        .fails(2, &["--log-level"]);
+}
+
+#[test]
+fn a_start_tests_addresses_and_files_before_it_reads_its_logs() {
+    let (desk, _) = poll::opened(3);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    // A log that does not read would be the fault, were it looked at first.
+    desk.write("node/ledger.sqlite", b"no database");
+    let start = |more: &str| {
+        desk.shell(&format!(
+            "exec timeout 60 \"$VOTEKIT\" serve --data node --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 {more}"
+        ))
+    };
+    start(&format!("--listen {address}")).fails(4, &["cannot listen on", "hint: another process"]);
+    start("--listen 127.0.0.1:0 --tls-cert no.pem --tls-key no.pem").fails(4, &["no.pem: "]);
+    start("--listen 127.0.0.1:0").fails(4, &["holds damaged data"]);
+}

@@ -1,0 +1,198 @@
+//! Supplements against the roll they build on: no elector gets a second live code.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::credential::{Credential, CredentialHasher, Pepper};
+use crate::registry::{self, Electorate, KeyList, Standing};
+
+fn gathered(rows: &str) -> GatheredRoll {
+    let text = format!("nas,code,law_id\n{rows}");
+    let mut chunks = RollChunks::open(text.as_bytes()).expect("a readable roll");
+    let hasher = CredentialHasher::peppered(&Pepper::from_bytes([3; 32]));
+    let hasher = RollHasher::new(*chunks.header(), RollRules::default(), hasher);
+    let mut hashes = RollHashes::new(&hasher);
+    while let Some(chunk) = chunks.next_cut().expect("readable") {
+        hashes.add(hasher.hash(chunk, &mut HashScratch::default())).expect("short rows");
+    }
+    hashes.end().expect("short rows")
+}
+
+/// A supplement to a roll, after earlier supplements.
+fn supplement(roll: &str, earlier: &[(&str, &str)], add: &str, revoke: &str) -> HashedSupplement {
+    let (add, revoke) = (gathered(add), gathered(revoke));
+    let earlier: Vec<_> =
+        earlier.iter().map(|(add, revoke)| (gathered(add), gathered(revoke))).collect();
+    let named: Vec<&GatheredRoll> =
+        earlier.iter().flat_map(|(add, revoke)| [add, revoke]).chain([&add, &revoke]).collect();
+    let mut live = LiveCredentials::of_roll(&gathered(roll), &named);
+    for (add, revoke) in &earlier {
+        live.apply(add, revoke);
+    }
+    hash_supplement(&live, add, revoke).expect("consistent")
+}
+
+const ROLL: &str =
+    "111111111,CODE1A,L1\n222222222,CODE2A,L1\n333333333,CODE3A,L1\n111111111,CODE1L,L2\n";
+
+/// File, line and rule of what is refused.
+fn refused(
+    earlier: &[(&str, &str)],
+    add: &str,
+    revoke: &str,
+) -> Vec<(ChangeFile, u64, ContradictionRule)> {
+    let found = supplement(ROLL, earlier, add, revoke).contradictions;
+    found.into_iter().map(|found| (found.file, found.line, found.rule)).collect()
+}
+
+#[test]
+fn a_lost_letter_is_paired_with_its_replacement() {
+    let made = supplement(
+        ROLL,
+        &[],
+        "111111111,CODE1B,L1\n444444444,CODE4A,L1\n",
+        "333333333,CODE3A,L1\n111111111,CODE1A,L1\n",
+    );
+    assert_eq!(made.contradictions, []);
+    let changes = &made.changes[0];
+    assert_eq!((changes.add().len(), changes.revoke().len(), changes.replace().len()), (1, 1, 1));
+}
+
+#[test]
+fn a_second_code_for_an_elector_is_refused() {
+    let registered = RowPlace { file: 0, line: 2 };
+    assert_eq!(
+        refused(&[], "444444444,CODE4A,L1\n111111111,CODE1B,L1\n", ""),
+        [(ChangeFile::Add, 3, ContradictionRule::SecondCode { registered })]
+    );
+    // Another law's credential is another one.
+    assert_eq!(refused(&[], "222222222,CODE2L,L2\n", ""), []);
+    // A code of an earlier supplement is live too, and the one it replaced is not.
+    let replaced = ("111111111,CODE1B,L1\n", "111111111,CODE1A,L1\n");
+    let registered = RowPlace { file: 1, line: 2 };
+    assert_eq!(
+        refused(&[replaced], "111111111,CODE1C,L1\n", ""),
+        [(ChangeFile::Add, 2, ContradictionRule::SecondCode { registered })]
+    );
+    assert_eq!(refused(&[replaced], "111111111,CODE1C,L1\n", "111111111,CODE1B,L1\n"), []);
+    // The first code may come back for the second.
+    assert_eq!(refused(&[replaced], "111111111,CODE1A,L1\n", "111111111,CODE1B,L1\n"), []);
+}
+
+#[test]
+fn what_is_registered_already_is_not_added() {
+    let registered = RowPlace { file: 0, line: 3 };
+    assert_eq!(
+        refused(&[], "222222222,CODE2A,L1\n", ""),
+        [(ChangeFile::Add, 2, ContradictionRule::Registered { registered })]
+    );
+    let registered = RowPlace { file: 1, line: 2 };
+    assert_eq!(
+        refused(&[("444444444,CODE4A,L1\n", "")], "444444444,CODE4A,L1\n", ""),
+        [(ChangeFile::Add, 2, ContradictionRule::Registered { registered })]
+    );
+}
+
+#[test]
+fn only_a_live_credential_is_revoked() {
+    let registered = RowPlace { file: 0, line: 2 };
+    assert_eq!(
+        refused(&[], "", "111111111,WRONG1,L1\n999999999,CODE9A,L1\n333333333,CODE3A,L2\n"),
+        [
+            (ChangeFile::Revoke, 2, ContradictionRule::OtherCode { registered }),
+            (ChangeFile::Revoke, 3, ContradictionRule::Unregistered),
+            (ChangeFile::Revoke, 4, ContradictionRule::Unregistered),
+        ]
+    );
+    let revoked = RowPlace { file: 2, line: 2 };
+    assert_eq!(
+        refused(&[("", "111111111,CODE1A,L1\n")], "", "111111111,CODE1A,L1\n"),
+        [(ChangeFile::Revoke, 2, ContradictionRule::RevokedBefore { revoked })]
+    );
+    assert_eq!(
+        refused(&[], "222222222,SAME12,L1\n", "222222222,SAME12,L1\n"),
+        [(ChangeFile::Add, 2, ContradictionRule::Unchanged { revoked_line: 2 })]
+    );
+}
+
+#[test]
+fn a_new_code_after_a_revocation_is_warned_of() {
+    let revoked = ("", "111111111,CODE1A,L1\n");
+    let made = supplement(ROLL, &[revoked], "111111111,CODE1B,L1\n", "");
+    assert_eq!(made.contradictions, []);
+    assert_eq!(made.readmissions[0].revoked, RowPlace { file: 2, line: 2 });
+    // The same code can come back: the node knows whether it was used.
+    let made = supplement(ROLL, &[revoked], "111111111,CODE1A,L1\n", "");
+    assert_eq!((made.contradictions, made.readmissions), (vec![], vec![]));
+}
+
+#[test]
+fn an_earlier_second_code_can_be_revoked() {
+    let second = ("111111111,CODE1B,L1\n", "");
+    assert_eq!(refused(&[second], "", "111111111,CODE1B,L1\n"), []);
+    assert_eq!(refused(&[second], "", "111111111,CODE1A,L1\n"), []);
+    // A third one is refused even when one of the two goes.
+    assert_eq!(refused(&[second], "111111111,CODE1C,L1\n", "111111111,CODE1A,L1\n").len(), 1);
+}
+
+#[test]
+fn a_roll_knows_how_many_it_registers() {
+    let roll = gathered(
+        "111111111,CODE1A,L1\n111111111,code1a,L1\n222222222,CODE2A,L1\n111111111,CODE1A,L1\n",
+    );
+    assert_eq!(roll.registered(&Sequential).into_values().collect::<Vec<_>>(), [2]);
+}
+
+/// One row of a supplement: an elector of six, one of four codes.
+fn changes() -> impl Strategy<Value = Vec<(u32, u8)>> {
+    prop::collection::vec((0_u32..6, 0_u8..4), 0..4).prop_map(|mut rows| {
+        // Two codes of one elector in one file are refused before.
+        rows.sort_unstable();
+        rows.dedup_by_key(|row| row.0);
+        rows
+    })
+}
+
+fn text(rows: &[(u32, u8)]) -> String {
+    rows.iter().map(|(elector, code)| format!("{:09},CODE{code}X,L1\n", 111 + elector)).collect()
+}
+
+proptest! {
+    /// Whatever officials hand in: what is accepted leaves each elector at most one code that a
+    /// node takes, and a node carries out exactly what was meant.
+    #[test]
+    fn no_chain_of_supplements_gives_an_elector_two_codes(
+        supplements in prop::collection::vec((changes(), changes()), 1..6),
+    ) {
+        let roll = "000000111,CODE0X,L1\n000000112,CODE0X,L1\n000000113,CODE1X,L1\n";
+        let keys = gathered(roll).finish(&Sequential).laws[0].to_vec();
+        let mut electorate = Electorate::default();
+        electorate.add_roll(std::sync::Arc::new(KeyList::new(keys).expect("sorted"))).expect("few");
+        let mut accepted: Vec<(String, String)> = Vec::new();
+        for (add, revoke) in supplements {
+            let (add, revoke) = (text(&add), text(&revoke));
+            let earlier: Vec<_> =
+                accepted.iter().map(|(add, revoke)| (add.as_str(), revoke.as_str())).collect();
+            let made = supplement(roll, &earlier, &add, &revoke);
+            if made.contradictions.is_empty() {
+                for file in &made.changes {
+                    let applied = electorate.apply(&registry::Changes::from(file));
+                    prop_assert_eq!(applied.added, file.added_count());
+                    prop_assert_eq!(applied.revoked, file.revoked_count());
+                }
+                accepted.push((add, revoke));
+            }
+        }
+        let hasher = CredentialHasher::peppered(&Pepper::from_bytes([3; 32]));
+        for elector in 0..6_u32 {
+            let live = (0..4_u8).filter(|code| {
+                let (nas, code) = (format!("{:09}", 111 + elector), format!("CODE{code}X"));
+                let Credential { nas, code, law_id } =
+                    Credential::parse(nas.as_bytes(), code.as_bytes(), b"L1").expect("well formed");
+                let key = hasher.registry_key(&nas, &code, &law_id);
+                electorate.look_up(&key) == Standing::First
+            });
+            prop_assert!(live.count() <= 1);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Log lines: JSON on standard error, one a line, written by a thread of their own.
+//!
+//! ```text
+//! any thread ──try_send──▶ queue (bounded) ──▶ log writer ──▶ standard error
+//!      │ full                                      │ EPIPE, ENOSPC, EIO, EAGAIN
+//!      └──────────▶ dropped and counted ◀──────────┘
+//! ```
+//!
+//! No caller waits for the reader of standard error, and no caller learns that a line could not be
+//! written: a fault of logging must not cost a vote.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::metrics;
+
+/// Lines that wait for the writer. Further ones are dropped.
+const QUEUE_LINES_MAX: usize = 4096;
+
+/// How often a line is offered again to a standard error that takes nothing now (EAGAIN).
+const RETRIES_MAX: u32 = 10;
+
+/// The pause between two such attempts.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
+
+/// The way to the writer of this process.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Writes log lines from a level on (`error`, `warn`, `info`, `debug`, `trace`) to standard error,
+/// as JSON, one a line. The first call of a process counts.
+///
+/// A line that cannot be written is dropped, and counted in `log_lines_dropped_total`. Call
+/// [`flush_log`] before the process ends, or its last lines may be missing.
+///
+/// ```
+/// assert!(votekit_node::server::init_logging("info").is_ok());
+/// assert!(votekit_node::server::init_logging("loud").is_err());
+/// ```
+///
+/// # Errors
+/// [`LogLevelError`] when there is no such level.
+pub fn init_logging(level: &str) -> Result<(), LogLevelError> {
+    let level = parse_level(level)?;
+    let queue = QUEUE.get_or_init(Queue::start);
+    // What its client library says of the broker, the ballot box says in words of its own.
+    let wanted = tracing_subscriber::EnvFilter::new(format!("{level},lapin=off"));
+    let lines = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        // It would report a failed write on the very stream that failed, and panic there.
+        .log_internal_errors(false)
+        .with_env_filter(wanted)
+        .with_writer(queue.clone());
+    // A process that logs already goes on as it does.
+    let _ = lines.try_init();
+    Ok(())
+}
+
+/// Logs each panic as a line of level `ERROR`, in place of the text that Rust prints: what reads
+/// the log reads JSON. For programs; a library leaves the hook to its program.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let thread = std::thread::current().name().unwrap_or_default().to_owned();
+        tracing::error!(message_of_panic = message, place, thread, "alarm: a task panicked");
+    }));
+}
+
+/// Waits until the lines that were logged before this call are written, for so long at the most.
+pub fn flush_log(timeout: Duration) {
+    let Some(queue) = QUEUE.get() else { return };
+    let until = Instant::now() + timeout;
+    let (reply, written) = sync_channel(1);
+    let mut message = Message::Flush(reply);
+    loop {
+        match queue.0.try_send(message) {
+            Ok(()) => break,
+            Err(TrySendError::Full(again)) if Instant::now() < until => {
+                message = again;
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Err(_) => return,
+        }
+    }
+    // Either way there is nothing more to be done for these lines.
+    let _ = written.recv_timeout(until.saturating_duration_since(Instant::now()));
+}
+
+/// Whether a text names a level of log lines.
+///
+/// # Errors
+/// [`LogLevelError`] when there is no such level.
+pub fn check_log_level(level: &str) -> Result<(), LogLevelError> {
+    parse_level(level).map(|_| ())
+}
+
+fn parse_level(level: &str) -> Result<tracing::Level, LogLevelError> {
+    level.parse().map_err(|_| LogLevelError)
+}
+
+/// A text is no log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a log level is one of error, warn, info, debug and trace")]
+pub struct LogLevelError;
+
+/// What the writer is handed.
+enum Message {
+    Line(Vec<u8>),
+    /// Answered once everything before it is written or dropped.
+    Flush(SyncSender<()>),
+}
+
+/// The lines that wait for the writer.
+#[derive(Clone)]
+struct Queue(SyncSender<Message>);
+
+impl Queue {
+    /// Starts the writer. Without a thread every line is dropped and counted.
+    fn start() -> Self {
+        let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
+        let writer = std::thread::Builder::new().name("log-writer".to_owned());
+        // A system without threads says so where it matters: at the start of the node.
+        let _ = writer.spawn(move || write_lines(&lines, &mut io::stderr()));
+        Self(queue)
+    }
+}
+
+impl<'queue> MakeWriter<'queue> for Queue {
+    type Writer = LineSender<'queue>;
+
+    fn make_writer(&'queue self) -> LineSender<'queue> {
+        LineSender(&self.0)
+    }
+}
+
+/// Sends each line to the writer. Never fails and never waits.
+struct LineSender<'queue>(&'queue SyncSender<Message>);
+
+impl Write for LineSender<'_> {
+    /// The subscriber hands over each line whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.0.try_send(Message::Line(line.to_vec())).is_err() {
+            metrics::log_line_dropped();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Runs for as long as the process.
+fn write_lines(lines: &Receiver<Message>, output: &mut impl Write) {
+    let mut torn = false;
+    while let Ok(message) = lines.recv() {
+        match message {
+            Message::Line(mut line) => {
+                if torn {
+                    // The end of the line before this one is missing.
+                    line.insert(0, b'\n');
+                }
+                match write_line(&line, output) {
+                    Ok(()) => torn = false,
+                    Err(Dropped { torn: now_torn }) => {
+                        torn |= now_torn;
+                        metrics::log_line_dropped();
+                    }
+                }
+            }
+            // Whoever asked may have stopped waiting.
+            Message::Flush(reply) => drop(reply.try_send(())),
+        }
+    }
+}
+
+/// A line was not written, or not whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Dropped {
+    /// A part of it was written.
+    torn: bool,
+}
+
+fn write_line(line: &[u8], output: &mut impl Write) -> Result<(), Dropped> {
+    let mut rest = line;
+    let mut retries = 0;
+    while !rest.is_empty() {
+        match output.write(rest) {
+            Ok(written) if written > 0 => rest = &rest[written..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && retries < RETRIES_MAX => {
+                retries += 1;
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Ok(_) | Err(_) => return Err(Dropped { torn: rest.len() < line.len() }),
+        }
+    }
+    Ok(())
+}
+
+/// A line that would be logged for each of thousands of votes is logged at most once in an
+/// interval, with the number of those left out. Else a full disk is filled by its own complaints.
+pub(crate) struct Sparse {
+    interval: Duration,
+    state: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Sparse {
+    /// At most one line in this time.
+    pub(crate) const fn every(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(None) }
+    }
+
+    /// Whether the line is due: how many like it were left out since the last one.
+    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
+                *left_out += 1;
+                None
+            }
+            state => {
+                let left_out = state.map_or(0, |(_, left_out)| left_out);
+                *state = Some((now, 0));
+                Some(left_out)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use super::*;
+
+    /// Says one thing after the other, then takes everything.
+    struct Scripted {
+        script: VecDeque<Result<usize, io::ErrorKind>>,
+        written: Vec<u8>,
+    }
+
+    impl Write for Scripted {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let length = match self.script.pop_front() {
+                Some(Err(kind)) => return Err(kind.into()),
+                Some(Ok(length)) => length.min(bytes.len()),
+                None => bytes.len(),
+            };
+            self.written.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn written(script: &[Result<usize, io::ErrorKind>]) -> String {
+        let mut output = Scripted { script: script.iter().copied().collect(), written: Vec::new() };
+        let (queue, lines) = sync_channel(8);
+        for line in ["first\n", "second\n"] {
+            queue.send(Message::Line(line.into())).expect("room");
+        }
+        drop(queue);
+        write_lines(&lines, &mut output);
+        String::from_utf8(output.written).expect("text")
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_dropped_and_the_next_one_stands_alone() {
+        assert_eq!(written(&[]), "first\nsecond\n");
+        for error in [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::Other,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ] {
+            assert_eq!(written(&[Err(error)]), "second\n", "{error}");
+            assert_eq!(written(&[Ok(3), Err(error)]), "fir\nsecond\n", "{error}");
+        }
+        assert_eq!(written(&[Ok(0)]), "second\n");
+        let passing = [Err(io::ErrorKind::Interrupted), Ok(2), Err(io::ErrorKind::WouldBlock)];
+        assert_eq!(written(&passing), "first\nsecond\n");
+        let blocked = [Err(io::ErrorKind::WouldBlock); RETRIES_MAX as usize + 1];
+        assert_eq!(written(&blocked), "second\n");
+    }
+
+    #[test]
+    fn a_full_queue_drops_lines_and_no_caller_waits() {
+        let (queue, lines) = sync_channel(2);
+        let mut sender = LineSender(&queue);
+        for _ in 0..5 {
+            assert_eq!(sender.write(b"line\n").expect("never fails"), 5);
+        }
+        assert_eq!(lines.try_iter().count(), 2);
+    }
+
+    #[test]
+    fn a_frequent_line_is_due_once_an_interval() {
+        let sparse = Sparse::every(Duration::from_secs(1));
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!([0, 10, 999].map(|time| sparse.due(at(time))), [Some(0), None, None]);
+        assert_eq!([1000, 1001].map(|time| sparse.due(at(time))), [Some(2), None]);
+        assert_eq!(sparse.due(at(9000)), Some(1));
+    }
+}

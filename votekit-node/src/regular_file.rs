@@ -1,0 +1,110 @@
+//! Reading files whose names come from outside: regular files only, of a size that was expected.
+//! A FIFO would hold up the thread that opens it for ever, a device may never end, and a symbolic
+//! link is not the file that was checked.
+
+use std::fs::{self, File, FileType, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// The system refuses.
+    Io(io::Error),
+    /// It is something else.
+    NotRegular(&'static str),
+    /// It has more bytes than such a file can have.
+    TooLarge,
+}
+
+/// The bytes of a regular file that has no more than `bytes_max`.
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
+    let file = open(path)?;
+    let metadata = file.metadata().map_err(ReadError::Io)?;
+    if !metadata.is_file() {
+        return Err(ReadError::NotRegular(kind(metadata.file_type())));
+    }
+    if metadata.len() > bytes_max {
+        return Err(ReadError::TooLarge);
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
+    // It may be growing.
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
+    if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge) } else { Ok(bytes) }
+}
+
+fn open(path: &Path) -> Result<File, ReadError> {
+    let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = i32::try_from(flags.bits()).expect("flags of the system's own type");
+    OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
+        // A link and a socket cannot be opened: the system's words for that name neither.
+        match fs::symlink_metadata(path) {
+            Ok(found) if !found.is_file() => ReadError::NotRegular(kind(found.file_type())),
+            _ => ReadError::Io(error),
+        }
+    })
+}
+
+fn kind(found: FileType) -> &'static str {
+    if found.is_symlink() {
+        "a symbolic link"
+    } else if found.is_dir() {
+        "a folder"
+    } else if found.is_fifo() {
+        "a FIFO"
+    } else if found.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_of_the_expected_size_is_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), b"12345").expect("written");
+        assert_eq!(read(&path("file"), 5).expect("it fits"), b"12345");
+        assert!(matches!(read(&path("file"), 4), Err(ReadError::TooLarge)));
+        fs::write(path("empty"), b"").expect("written");
+        assert_eq!(read(&path("empty"), 0).expect("it fits"), b"");
+        symlink(path("file"), path("link")).expect("made");
+        symlink("/dev/zero", path("zero")).expect("made");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path("fifo"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .expect("made");
+        let _listener = UnixListener::bind(path("socket")).expect("bound");
+        for (path, expected) in [
+            (path("link"), "a symbolic link"),
+            (path("zero"), "a symbolic link"),
+            (path("fifo"), "a FIFO"),
+            (path("socket"), "a socket"),
+            (path(""), "a folder"),
+            ("/dev/zero".into(), "a device"),
+        ] {
+            match read(&path, 5) {
+                Err(ReadError::NotRegular(found)) => assert_eq!(found, expected),
+                other => panic!("{}: {other:?}", path.display()),
+            }
+        }
+        assert!(matches!(
+            read(&path("nothing"), 5),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound
+        ));
+    }
+}

@@ -1,0 +1,128 @@
+//! What a supplement changed in one election, credential by credential.
+//!
+//! The log's leaf counts additions, revocations and refusals in sums. What officials need is finer:
+//! whether a refused revocation was of a used code, in which case the elector has voted, or of a
+//! code that was never sent.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use votekit_core::chronicle::RollContent;
+use votekit_core::credential::RegistryKey;
+use votekit_core::registry::{Changes, Electorate, Standing};
+
+/// What a supplement changed in one election, or will change when the election is created.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SupplementReport {
+    /// Credentials added, without those that replace another.
+    pub added: u64,
+    /// Credentials replaced by another.
+    pub replaced: u64,
+    /// Credentials revoked without being replaced.
+    pub revoked: u64,
+    /// Revocations refused because the credential had been used. A replacement that belonged to one
+    /// was not added either.
+    pub refused: u64,
+    /// Revocations of what is not registered, or was revoked before.
+    pub unknown: u64,
+}
+
+impl SupplementReport {
+    /// What a supplement will change once its election exists, when no vote has been cast; `None`
+    /// for a roll.
+    pub(crate) fn planned(content: &RollContent) -> Option<Self> {
+        let RollContent::Supplement(changes) = content else { return None };
+        Some(Self {
+            added: changes.add.len() as u64,
+            replaced: changes.replace.len() as u64,
+            revoked: changes.revoke.len() as u64,
+            ..Self::default()
+        })
+    }
+}
+
+/// The credentials that a supplement names, and which of them were live before it.
+pub(crate) struct LiveBefore {
+    /// Additions of what was not live.
+    add: Vec<RegistryKey>,
+    revoke: Vec<RegistryKey>,
+    replace: Vec<RegistryKey>,
+    /// Revocations of what was not live.
+    unknown: u64,
+}
+
+impl LiveBefore {
+    /// Looks the credentials of a supplement up before it takes effect.
+    pub(crate) fn new(changes: &Changes, electorate: &Electorate) -> Self {
+        let live = |key: &&RegistryKey| is_live(electorate, key);
+        let replaced = changes.replace.iter().map(|(old, _)| old);
+        let revoke: Vec<_> = changes.revoke.iter().filter(live).copied().collect();
+        let replace: Vec<_> = replaced.filter(live).copied().collect();
+        let named = changes.revoke.len() + changes.replace.len();
+        Self {
+            add: changes.add.iter().filter(|key| !live(key)).copied().collect(),
+            unknown: (named - revoke.len() - replace.len()) as u64,
+            revoke,
+            replace,
+        }
+    }
+
+    /// Compares with how the credentials stand after it. Votes that were cast in between are no
+    /// matter: they revoke nothing.
+    pub(crate) fn compare(&self, electorate: &Electorate) -> SupplementReport {
+        let count = |keys: &[RegistryKey], live: bool| {
+            keys.iter().filter(|key| is_live(electorate, key) == live).count() as u64
+        };
+        SupplementReport {
+            added: count(&self.add, true),
+            replaced: count(&self.replace, false),
+            revoked: count(&self.revoke, false),
+            refused: count(&self.replace, true) + count(&self.revoke, true),
+            unknown: self.unknown,
+        }
+    }
+}
+
+/// Registered and not revoked, whether it has been used or not.
+fn is_live(electorate: &Electorate, key: &RegistryKey) -> bool {
+    matches!(electorate.look_up(key), Standing::First | Standing::Again { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use votekit_core::registry::KeyList;
+
+    use super::*;
+
+    fn key(byte: u8) -> RegistryKey {
+        RegistryKey::from_bytes([byte; 32])
+    }
+
+    #[test]
+    fn a_used_code_is_refused_and_a_code_never_sent_is_unknown() {
+        let mut electorate = Electorate::default();
+        let keys = KeyList::new((1..=6).map(key).collect()).expect("ascending");
+        electorate.add_roll(Arc::new(keys)).expect("few");
+        electorate.attempt(&key(2));
+        electorate.attempt(&key(4));
+        let changes = Changes {
+            add: vec![key(10), key(6)],
+            revoke: vec![key(1), key(2), key(20)],
+            replace: vec![(key(3), key(11)), (key(4), key(12)), (key(21), key(13))],
+        };
+        let before = LiveBefore::new(&changes, &electorate);
+        electorate.apply(&changes);
+        assert_eq!(
+            before.compare(&electorate),
+            SupplementReport { added: 1, replaced: 1, revoked: 1, refused: 2, unknown: 2 }
+        );
+        // Again, nothing but refusals is left.
+        let before = LiveBefore::new(&changes, &electorate);
+        electorate.apply(&changes);
+        assert_eq!(
+            before.compare(&electorate),
+            SupplementReport { refused: 2, unknown: 4, ..SupplementReport::default() }
+        );
+    }
+}

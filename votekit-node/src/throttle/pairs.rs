@@ -1,0 +1,247 @@
+//! Wrong codes by pair of address prefix and NAS, as a state machine that is handed times.
+//!
+//! A table of fixed size in sets of eight slots: a pair's digest names its set, and where the set
+//! is full the pair that was unseen longest is evicted. Eviction only lets through.
+//!
+//! Attempts of one pair are judged in turn. Where the registry cannot say at once whether a code
+//! was right, the next attempt waits for that hint, [`HINT_TIME_MS`] at most; a hint that is
+//! overdue counts as wrong until it comes. What the pair is answered depends on when attempts
+//! arrived, never on how long a hint took: a correct vote between two wrong codes, with its hint in
+//! time, leaves no trace.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Milliseconds since the throttle was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Millis(pub(super) u64);
+
+/// What a pair may do, and for how long it is remembered.
+#[derive(Debug, Clone)]
+pub(super) struct PairRules {
+    /// Wrong codes without a wait.
+    pub(super) wrong_free: u32,
+    pub(super) delay_min_ms: u64,
+    pub(super) delay_max_ms: u64,
+    /// A pair whose last wrong code is this old is new.
+    pub(super) forget_ms: u64,
+}
+
+/// Names one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AttemptId(u64);
+
+/// What becomes of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// It is this attempt's turn.
+    Turn(AttemptId),
+    /// An earlier attempt of the pair waits for its hint: ask again once it is judged, or after
+    /// this time.
+    InTurn { wait_ms: u64 },
+    /// The pair has to wait.
+    Refused { wait_ms: u64 },
+}
+
+/// The time within which a hint decides the order of attempts.
+pub(super) const HINT_TIME_MS: u64 = 100;
+
+/// The time after which a hint that never came is counted for good.
+const HINT_GIVEN_UP_MS: u64 = 60_000;
+
+/// Slots in a set.
+const WAYS: usize = 8;
+
+/// The pairs of one shard.
+pub(super) struct Pairs {
+    rules: PairRules,
+    /// Parallel arrays of slots, so that memory which was never used is never touched. A slot whose
+    /// count is 0 is free.
+    digests: Vec<u64>,
+    last_ms: Vec<u64>,
+    wrong: Vec<u32>,
+    unjudged: HashMap<u64, Unjudged, BuildHasherDefault<DigestHasher>>,
+    next_attempt: u64,
+}
+
+/// Attempts of a pair that no hint has judged yet.
+#[derive(Default)]
+struct Unjudged {
+    current: Option<Attempt>,
+    /// Counted as wrong until a hint says otherwise.
+    overdue: Vec<Attempt>,
+}
+
+#[derive(Clone, Copy)]
+struct Attempt {
+    id: AttemptId,
+    arrived: Millis,
+    begun: Millis,
+}
+
+impl Pairs {
+    /// Room for `pairs_max` pairs, rounded down to whole sets but at least one.
+    pub(super) fn new(rules: PairRules, pairs_max: usize) -> Self {
+        let slots = (pairs_max / WAYS).max(1) * WAYS;
+        Self {
+            rules,
+            digests: vec![0; slots],
+            last_ms: vec![0; slots],
+            wrong: vec![0; slots],
+            unjudged: HashMap::default(),
+            next_attempt: 0,
+        }
+    }
+
+    /// An attempt of a pair that arrived at `arrived`, and is looked at `now`.
+    pub(super) fn begin(&mut self, pair: u64, arrived: Millis, now: Millis) -> Begin {
+        if let Some(unjudged) = self.unjudged.get_mut(&pair)
+            && let Some(current) = unjudged.current
+        {
+            let due_ms = current.begun.0 + HINT_TIME_MS;
+            if now.0 < due_ms {
+                return Begin::InTurn { wait_ms: due_ms - now.0 };
+            }
+            unjudged.current = None;
+            unjudged.overdue.push(current);
+        }
+        if let Some(wait_ms) = self.wait_ms(pair, arrived) {
+            return Begin::Refused { wait_ms };
+        }
+        let id = AttemptId(self.next_attempt);
+        self.next_attempt += 1;
+        let attempt = Attempt { id, arrived, begun: now };
+        self.unjudged.entry(pair).or_default().current = Some(attempt);
+        Begin::Turn(id)
+    }
+
+    /// The attempt was wrong. Counts it as of its arrival, once.
+    pub(super) fn judge_wrong(&mut self, pair: u64, id: AttemptId) {
+        if let Some(attempt) = self.take_unjudged(pair, id) {
+            self.count(pair, attempt.arrived);
+        }
+    }
+
+    /// The attempt was right, a repeat or a duplicate, or was refused before its code was looked
+    /// at: as if it had never been.
+    pub(super) fn clear(&mut self, pair: u64, id: AttemptId) {
+        self.take_unjudged(pair, id);
+    }
+
+    /// Counts hints that will not come any more.
+    pub(super) fn give_up_hints(&mut self, now: Millis) {
+        let old = |attempt: &Attempt| now.0 >= attempt.begun.0 + HINT_GIVEN_UP_MS;
+        let mut given_up = Vec::new();
+        self.unjudged.retain(|pair, unjudged| {
+            let of_pair = |attempt: Attempt| (*pair, attempt.arrived);
+            given_up.extend(unjudged.current.take_if(|current| old(current)).map(of_pair));
+            given_up.extend(unjudged.overdue.extract_if(.., |one| old(one)).map(of_pair));
+            unjudged.current.is_some() || !unjudged.overdue.is_empty()
+        });
+        for (pair, arrived) in given_up {
+            self.count(pair, arrived);
+        }
+    }
+
+    /// Pairs that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.wrong.iter().filter(|wrong| **wrong > 0).count()
+    }
+
+    /// Attempts without a judgement.
+    #[cfg(test)]
+    pub(super) fn unjudged_len(&self) -> usize {
+        self.unjudged.len()
+    }
+
+    fn wait_ms(&self, pair: u64, at: Millis) -> Option<u64> {
+        let counted = self.find(pair).filter(|slot| !self.is_forgotten(*slot, at));
+        let (mut wrong, mut last_ms) =
+            counted.map_or((0, 0), |slot| (self.wrong[slot], self.last_ms[slot]));
+        for overdue in self.unjudged.get(&pair).into_iter().flat_map(|one| &one.overdue) {
+            wrong = wrong.saturating_add(1);
+            last_ms = last_ms.max(overdue.arrived.0);
+        }
+        let beyond = wrong.checked_sub(self.rules.wrong_free).filter(|beyond| *beyond > 0)?;
+        let until_ms = last_ms.saturating_add(self.rules.delay_ms(beyond));
+        until_ms.checked_sub(at.0).filter(|wait_ms| *wait_ms > 0)
+    }
+
+    fn count(&mut self, pair: u64, arrived: Millis) {
+        let slot = self.find(pair).unwrap_or_else(|| self.longest_unseen(pair));
+        if self.digests[slot] != pair || self.is_forgotten(slot, arrived) {
+            self.digests[slot] = pair;
+            self.wrong[slot] = 0;
+            self.last_ms[slot] = 0;
+        }
+        self.wrong[slot] = self.wrong[slot].saturating_add(1);
+        self.last_ms[slot] = self.last_ms[slot].max(arrived.0);
+    }
+
+    fn take_unjudged(&mut self, pair: u64, id: AttemptId) -> Option<Attempt> {
+        let unjudged = self.unjudged.get_mut(&pair)?;
+        let attempt = match unjudged.current.take_if(|current| current.id == id) {
+            Some(current) => Some(current),
+            None => {
+                let at = unjudged.overdue.iter().position(|overdue| overdue.id == id);
+                at.map(|at| unjudged.overdue.swap_remove(at))
+            }
+        };
+        if unjudged.current.is_none() && unjudged.overdue.is_empty() {
+            self.unjudged.remove(&pair);
+        }
+        attempt
+    }
+
+    /// The slots of a pair's set. The low bits of the digest have chosen the shard.
+    fn set(&self, pair: u64) -> std::ops::Range<usize> {
+        let first = (pair >> 8) as usize % (self.wrong.len() / WAYS) * WAYS;
+        first..first + WAYS
+    }
+
+    fn find(&self, pair: u64) -> Option<usize> {
+        self.set(pair).find(|slot| self.wrong[*slot] > 0 && self.digests[*slot] == pair)
+    }
+
+    /// A free slot of the set, else the one whose pair was unseen longest.
+    fn longest_unseen(&self, pair: u64) -> usize {
+        let seen = |slot: &usize| (self.wrong[*slot] > 0, self.last_ms[*slot]);
+        self.set(pair).min_by_key(seen).expect("a set has slots")
+    }
+
+    fn is_forgotten(&self, slot: usize, at: Millis) -> bool {
+        at.0.saturating_sub(self.last_ms[slot]) >= self.rules.forget_ms
+    }
+}
+
+impl PairRules {
+    /// The wait after the wrong code number `beyond` of those that are not free, from 1.
+    fn delay_ms(&self, beyond: u32) -> u64 {
+        let doublings = beyond.saturating_sub(1).min(31);
+        self.delay_min_ms.saturating_mul(1 << doublings).min(self.delay_max_ms)
+    }
+}
+
+/// Digests are hashes already.
+#[derive(Default)]
+pub(super) struct DigestHasher(u64);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, digest: u64) {
+        self.0 = digest.rotate_right(6);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+#[path = "pairs_test.rs"]
+mod tests;

@@ -1,0 +1,85 @@
+//! Whether the engine that stores votes is writing. Pure.
+//!
+//! While it is not, a vote is refused before its credential is looked at: else whoever fills the
+//! disk could try credentials without voting with them. One vote at a time goes on all the same, to
+//! find out whether the engine writes again; its credential is not looked at either, until it is
+//! stored.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The engine as the last write left it. Starts as writing.
+#[derive(Debug, Default)]
+pub(crate) struct WriteHealth {
+    failing: AtomicBool,
+    probing: AtomicBool,
+}
+
+/// The right of one vote to go on to the engine, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct WritePass<'a> {
+    /// Set for the one vote that finds out whether the engine writes again.
+    probes: Option<&'a WriteHealth>,
+}
+
+impl WriteHealth {
+    /// A write was stored.
+    pub(crate) fn record_success(&self) {
+        // Written only when it changes: this is called with every batch.
+        if self.failing.load(Ordering::Relaxed) {
+            self.failing.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A write is known not to be stored.
+    pub(crate) fn record_failure(&self) {
+        self.failing.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks for a vote; `None` while the engine does not write.
+    pub(crate) fn enter(&self) -> Option<WritePass<'_>> {
+        if !self.failing.load(Ordering::Relaxed) {
+            Some(WritePass { probes: None })
+        } else if self.probing.swap(true, Ordering::Acquire) {
+            None
+        } else {
+            Some(WritePass { probes: Some(self) })
+        }
+    }
+}
+
+impl WritePass<'_> {
+    /// Whether this vote finds out if the engine writes again: its credential is not to be looked
+    /// at before it is stored.
+    pub(crate) fn is_probe(&self) -> bool {
+        self.probes.is_some()
+    }
+}
+
+impl Drop for WritePass<'_> {
+    fn drop(&mut self) {
+        if let Some(health) = self.probes {
+            health.probing.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_failure_one_probe_at_a_time_until_a_success() {
+        let health = WriteHealth::default();
+        let probes = || health.enter().map(|pass| (pass.is_probe(), pass));
+        assert!(matches!(probes(), Some((false, _))));
+        health.record_failure();
+        let probe = probes();
+        assert!(matches!(probe, Some((true, _))));
+        assert!(probes().is_none());
+        drop(probe);
+        let probe = probes();
+        assert!(matches!(probe, Some((true, _))), "the next one finds out");
+        health.record_success();
+        assert!(matches!(probes(), Some((false, _))), "whatever became of the probe");
+    }
+}
