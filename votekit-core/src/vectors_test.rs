@@ -1,7 +1,7 @@
 //! The golden vectors of `fixtures/vectors/` that state their inputs: every file is made here from
 //! fixed inputs and compared byte for byte.
 //!
-//! Long because the vectors of all formats are one list: whoever adds a format adds a vector here.
+//! Long because the vectors of all formats are one list; a new format gets its vector here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -266,7 +266,7 @@ fn annulled_results() -> Results {
     }
 }
 
-/// Nothing happened yet: no times, nobody registered.
+/// Nothing happened yet: no times, no elector.
 fn draft_results() -> Results {
     let choices = vec![choice("oui", "Oui", "Yes"), choice("non", "Non", "No")];
     let definition = Definition {
