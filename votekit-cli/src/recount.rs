@@ -213,7 +213,8 @@ impl<'a> Counting<'a> {
         evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
     ) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let is_accepted = |outcome: &&(u64, LogOutcome)| outcome.1.decision == LogDecision::Accepted;
+        let is_accepted =
+            |outcome: &&(u64, LogOutcome)| outcome.1.decision == LogDecision::Accepted;
         self.found.accepted += open.outcomes.iter().filter(is_accepted).count() as u64;
         let damaged = |what: String| {
             let BatchName { node, epoch, sequence } = open.name.clone();

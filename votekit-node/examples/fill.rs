@@ -17,7 +17,7 @@ use votekit_core::batch::{Batch, BatchHeader};
 use votekit_core::credential::{CredentialHash, HashScheme, RegistryKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Digest, LawId, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, RollFacts};
 use votekit_core::shard::{ShardFormat, ShardHead};
 use votekit_node::config::Config;
@@ -105,8 +105,7 @@ async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
     let engine = EmbeddedEngine::open(data)?;
     let node = node_key.node_id();
     let epoch = engine.ledger.allocate_epoch(&law_id, node).await?;
-    let received =
-        UnixMillis(u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?);
+    let received = UnixMinutes(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 60);
     let batches = (until - from).div_ceil(BATCH);
     for batch in 0..batches {
         let places = from + batch * BATCH..(from + (batch + 1) * BATCH).min(until);

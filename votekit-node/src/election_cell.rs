@@ -226,7 +226,9 @@ impl ElectionCell {
     /// that steps back opens nothing again.
     pub(crate) fn planned_close_has_passed(&self, committed: &Committed, wall: UnixMillis) -> bool {
         let now = wall.0.max(self.clock.floor());
-        committed.closes.is_some_and(|closes| self.passed_closes.has_come(closes.start().millis().0, now))
+        committed
+            .closes
+            .is_some_and(|closes| self.passed_closes.has_come(closes.start().millis().0, now))
     }
 
     /// Halts the election on this node. Says whether it was not halted before.

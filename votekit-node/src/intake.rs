@@ -334,7 +334,6 @@ mod tests {
     use votekit_core::ballot::ChoiceIndex;
     use votekit_core::credential::CredentialHash;
     use votekit_core::id::RequestId;
-    use votekit_core::instant::UnixMillis;
 
     use super::*;
 
@@ -354,7 +353,7 @@ mod tests {
         let envelope = |number: u8| Envelope {
             request: RequestId::from_bytes([number; 16]),
             hash: CredentialHash::from_bytes([number; 32]),
-            received: UnixMillis(0),
+            received: UnixMinutes(28_333_333),
             choice,
         };
         let mut envelopes: Vec<Envelope> = (0..100).map(envelope).collect();

@@ -14,7 +14,7 @@ use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::embedded::{EmbeddedEngine, EmbeddedLedger};
@@ -417,7 +417,7 @@ fn batch_for(
     let envelope = Envelope {
         request: RequestId::from_bytes([seed[0]; 16]),
         hash: CredentialHash::from_bytes([7; 32]),
-        received: UnixMillis(0),
+        received: UnixMinutes(28_333_333),
         choice: ChoiceIndex(0),
     };
     Batch::seal(

@@ -11,7 +11,7 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
-use votekit_core::instant::UnixMillis;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::{
@@ -27,7 +27,7 @@ fn envelope(number: u64) -> Envelope {
     Envelope {
         request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
         hash: CredentialHash::from_bytes(bytes),
-        received: UnixMillis(number),
+        received: UnixMinutes(28_333_333),
         choice: ChoiceIndex(1),
     }
 }

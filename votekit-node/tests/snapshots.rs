@@ -123,10 +123,7 @@ async fn a_snapshot_gives_what_the_log_gives() {
             cast(&node, 51, "oui").await,
         ];
         assert!(matches!(next[0].1, Decision::Duplicate { attempt: 4, .. }), "{:?}", next[0]);
-        assert!(matches!(
-            next[1].1,
-            Decision::Invalid { reason: InvalidReason::Revoked, .. }
-        ));
+        assert!(matches!(next[1].1, Decision::Invalid { reason: InvalidReason::Revoked, .. }));
         assert!(matches!(next[2].1, Decision::Accepted { .. }), "{:?}", next[2]);
         requests.extend(next);
         let closed = node.close(&law()).await.expect("closed");

@@ -45,7 +45,9 @@ pub(super) struct LogOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogDecision {
     Accepted,
-    Duplicate { attempt: u32 },
+    Duplicate {
+        attempt: u32,
+    },
     /// No roll holds the credential, or it was revoked.
     NotRegistered,
     Early,

@@ -159,9 +159,8 @@ fn leaves(stored: &Stored) -> Vec<Leaf> {
 
 pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
     // The choice follows from the request, as the ids of idempotent requests do.
-    let vote = (0_u8..80, 0_u8..40).prop_map(|(request, elector)| {
-        (request, elector, u16::from(request) % 3)
-    });
+    let vote = (0_u8..80, 0_u8..40)
+        .prop_map(|(request, elector)| (request, elector, u16::from(request) % 3));
     prop::collection::vec(prop::collection::vec(vote, 0..12), 0..8)
 }
 

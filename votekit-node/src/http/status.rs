@@ -122,6 +122,7 @@ mod tests {
         };
         let pending = |expected| VoteStatus::Pending { expected };
         let decided = VoteStatus::Decided;
+        let envelope = votekit_core::envelope::EnvelopeDigest::from_bytes([4; 32]);
         let cases = [
             (pending(None), r#"{"request_id":"ID","status":"pending"}"#),
             (
@@ -138,7 +139,7 @@ mod tests {
                 r#"{"request_id":"ID","status":"duplicate","attempt_count":3}"#,
             ),
             (
-                decided(Decision::Invalid { reason: InvalidReason::Late }),
+                decided(Decision::Invalid { reason: InvalidReason::Late, envelope }),
                 r#"{"request_id":"ID","status":"invalid","reason":"late"}"#,
             ),
         ];

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use axum::http::header::RETRY_AFTER;
 use proptest::prelude::*;
 use votekit_core::credential::{Credential, CredentialHasher};
-use votekit_core::instant::UnixMillis;
 use votekit_core::registry::KeyList;
 
 use super::*;
@@ -108,7 +107,7 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Told> {
 }
 
 fn answer(error: SubmitError) -> Told {
-    let problem = Problem::not_taken(error, UnixMillis(0));
+    let problem = Problem::not_taken(error);
     let code = format!("{problem:?}").split(' ').next().unwrap_or_default().to_owned();
     let response = problem.into_response();
     let retry_after = response.headers().get(RETRY_AFTER);

@@ -99,9 +99,7 @@ impl Service {
         // Boxed, so that those who wait above do not hold the room for it.
         match &self.tls {
             None => Box::pin(self.serve_requests(stream, peer, slot, phase)).await,
-            Some(tls) => {
-                Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, slot, phase)).await
-            }
+            Some(tls) => Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, slot, phase)).await,
         }
     }
 

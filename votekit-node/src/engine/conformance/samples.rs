@@ -56,7 +56,7 @@ pub(super) fn batch(
         last: false,
     };
     let envelopes: Vec<Envelope> = (0..count)
-        .map(|place| Envelope {
+        .map(|_| Envelope {
             request: RequestId::from_bytes(rng.bytes()),
             hash: CredentialHash::from_bytes(rng.bytes()),
             received: UnixMinutes(28_333_333),
