@@ -55,6 +55,12 @@ impl Source for BundleFolder {
         Ok(self.names.clone())
     }
 
+    fn irregular(&self) -> io::Result<Vec<(String, &'static str)>> {
+        let mut found = Vec::new();
+        find_irregular(&self.root, "", 0, &mut found)?;
+        Ok(found)
+    }
+
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
         let path = self.root.join(name);
         // Opening a pipe would wait for a writer for ever.
@@ -81,6 +87,33 @@ fn list(
         } else {
             *size += entry.metadata()?.len();
             names.push(name);
+        }
+    }
+    Ok(())
+}
+
+/// Finds what is neither a regular file nor a folder that holds something. A link is not followed:
+/// what it leads to is not a part of the folder.
+fn find_irregular(
+    folder: &Path,
+    prefix: &str,
+    depth: usize,
+    found: &mut Vec<(String, &'static str)>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            found.push((name, "a symbolic link, not a regular file"));
+        } else if kind.is_dir() {
+            if fs::read_dir(entry.path())?.next().is_none() {
+                found.push((name, "an empty folder"));
+            } else if depth < DEPTH_MAX {
+                find_irregular(&entry.path(), &format!("{name}/"), depth + 1, found)?;
+            }
+        } else if !kind.is_file() {
+            found.push((name, "not a regular file"));
         }
     }
     Ok(())

@@ -107,6 +107,24 @@ fn without_a_pin_it_is_not_authenticated() {
 }
 
 #[test]
+fn links_and_empty_folders_fail_a_bundle() {
+    let linked = copy();
+    let results = linked.path().join("results.json");
+    fs::remove_file(&results).expect("there");
+    std::os::unix::fs::symlink(golden("bundle").join("results.json"), &results).expect("made");
+    let emptied = copy();
+    fs::create_dir(emptied.path().join("more")).expect("made");
+    for (folder, name) in [(&linked, "results.json"), (&emptied, "more")] {
+        let bundle = folder.path().to_str().expect("text");
+        let output =
+            votekit(&["--json", "verify", "bundle", bundle, "--policy", &path("bundle.policy")]);
+        assert_eq!(output.status.code(), Some(5), "{name}: {}", stderr(&output));
+        let report = stdout(&output);
+        assert!(report.contains("file-kind") && report.contains(name), "{report}");
+    }
+}
+
+#[test]
 fn damage_is_told_with_its_file() {
     for (name, rule) in [
         ("leaves.jsonl", "root"),

@@ -49,3 +49,6 @@ pub mod export;
 
 #[cfg(any(test, feature = "test-support"))]
 mod fixed_rng;
+
+#[cfg(test)]
+mod vectors_test;

@@ -99,6 +99,13 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.laws[0].registered = 4), "states 4 keys for the law L1"),
         (refused(|body| body.shards[2].count = 7), "add up to 9"),
         (refused(|body| body.roll.rows = 10), "states 10 rows"),
+        (
+            refused(|body| {
+                body.roll.rows = 1 << 53;
+                body.roll.rejects += (1 << 53) - 9;
+            }),
+            "states 9007199254740992 rows",
+        ),
         (refused(|body| body.laws.swap(0, 1)), "twice or out of order"),
         (refused(|body| body.shards.swap(1, 2)), "not numbered 1 to 2 for the law L2"),
         (refused(|body| drop(body.shards.remove(2))), "not numbered 1 to 2 for the law L2"),

@@ -49,6 +49,19 @@ fn a_damaged_key_is_told() {
     }
 }
 
+/// The vector is made by the text of `docs/formats.md`, section 5, not by this code.
+#[test]
+fn the_golden_key_file_is_reproduced() {
+    let temporary = folder();
+    let golden = include_str!("../../fixtures/vectors/ballot.key");
+    let mut secret = [0; 32];
+    const_hex::decode_to_slice(&golden[..64], &mut secret).expect("hexadecimal");
+    let path = temporary.path().join("key");
+    write_secret(&path, &secret).expect("written");
+    assert_eq!(fs::read_to_string(&path).expect("read"), golden);
+    assert_eq!(read_secret(&path).expect("read").as_deref(), Some(&secret));
+}
+
 #[test]
 fn a_second_holder_is_refused() {
     let temporary = folder();

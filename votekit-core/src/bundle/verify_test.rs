@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::{BatchSignature, NodePublicKey};
 use crate::bundle::sample::{self, CLOSES, OPENS, Sample, authority_keys};
-use crate::bundle::{MemorySource, Rule, file, find_receipt};
+use crate::bundle::{Failure, MemorySource, Rule, file, find_receipt};
 use crate::commitment::Commitment;
 use crate::decision::{Decision, Entry, InvalidReason, Replay};
 use crate::election::ResultsPolicy;
@@ -607,6 +607,33 @@ fn links_and_empty_folders_are_refused() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::FileKind]));
 }
 
+/// A source whose leaves go on without an end, as `/dev/zero` does.
+struct WithEndlessLeaves(MemorySource);
+
+impl Source for WithEndlessLeaves {
+    fn names(&self) -> std::io::Result<Vec<String>> {
+        self.0.names()
+    }
+
+    fn open(&self, name: &str) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        if name == file::LEAVES {
+            let log = self.0[name].as_slice();
+            return Ok(Box::new(std::io::Read::chain(log, std::io::repeat(b'0'))));
+        }
+        self.0.open(name)
+    }
+}
+
+#[test]
+fn leaves_are_not_read_beyond_what_the_checkpoint_can_hold() {
+    let source = WithEndlessLeaves(Sample::certified().bundle());
+    let verification = verify(&source, &pinned()).expect("memory reads");
+    let failures = verification.failures.list();
+    let is_size = |failure: &&Failure| failure.rule == Rule::FileSize;
+    assert_eq!(failures.iter().filter(is_size).count(), 1, "{failures:?}");
+    assert!(!verification.is_proven());
+}
+
 #[test]
 fn every_rule_is_broken_by_some_test() {
     let elsewhere = [
@@ -628,7 +655,7 @@ fn every_rule_is_broken_by_some_test() {
         Rule::CosignatureTime,
         // By `links_and_empty_folders_are_refused`, over a source that reports them.
         Rule::FileKind,
-        // By a file of 64 MB, which no test makes.
+        // By `leaves_are_not_read_beyond_what_the_checkpoint_can_hold`.
         Rule::FileSize,
     ];
     let forged: BTreeSet<Rule> =

@@ -19,6 +19,7 @@ use crate::epochs::BatchPlace;
 use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
+use crate::registry::ATTEMPTS_MAX;
 use crate::tally::Totals;
 
 /// One leaf of an election's log.
@@ -385,6 +386,9 @@ impl Leaf {
             Self::Election(ElectionEvent::Closed { registered, report: closing, .. }) => {
                 (None, [vec![("registered", *registered)], report(closing)].concat())
             }
+            Self::Election(
+                ElectionEvent::Draft { definition, .. } | ElectionEvent::Amended { definition, .. },
+            ) => (None, vec![("publish_every", definition.publish_every)]),
             Self::Election(_) => return Ok(()),
             Self::Roll(roll) => (
                 None,
@@ -562,7 +566,8 @@ impl Scan<'_> {
         } else if self.expect(DUPLICATE).is_some() {
             let hash = CredentialHash::from_bytes(self.hex()?);
             self.expect(ATTEMPT)?;
-            let attempt = u32::try_from(self.number()?).ok().filter(|attempt| *attempt >= 2)?;
+            let attempt = u32::try_from(self.number()?).ok();
+            let attempt = attempt.filter(|attempt| (2..=ATTEMPTS_MAX).contains(attempt))?;
             Decision::Duplicate { hash, attempt }
         } else {
             self.expect(INVALID)?;

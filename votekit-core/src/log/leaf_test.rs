@@ -168,7 +168,7 @@ proptest! {
     }
 
     #[test]
-    fn entries_read_back(request: [u8; 16], hash: [u8; 32], attempt in 2_u32.., minute in UnixMinutes::MIN.0..=UnixMinutes::MAX.0) {
+    fn entries_read_back(request: [u8; 16], hash: [u8; 32], attempt in 2..=ATTEMPTS_MAX, minute in UnixMinutes::MIN.0..=UnixMinutes::MAX.0) {
         let hash = CredentialHash::from_bytes(hash);
         for decision in [Decision::Accepted { hash }, Decision::Duplicate { hash, attempt }] {
             let entry = Entry { request: RequestId::from_bytes(request), decision, minute: UnixMinutes(minute) };
@@ -224,5 +224,17 @@ fn integers_out_of_range_are_refused() {
     }
     let attempt = r#"{"leaf":"entry","request":"abababababababababababababababab","decision":"duplicate","hash":"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd","attempt":1,"minute":29383333}"#;
     assert!(leaf(attempt).is_err());
-    assert!(leaf(&attempt.replace(r#""attempt":1"#, r#""attempt":2"#)).is_ok());
+    let numbered =
+        |number: u64| attempt.replace(r#""attempt":1"#, &format!(r#""attempt":{number}"#));
+    assert!(leaf(&numbered(2)).is_ok() && leaf(&numbered((1 << 30) - 1)).is_ok());
+    assert!(leaf(&numbered(1 << 30)).is_err());
+    let every = Definition { publish_every: large, ..definition("Loi") };
+    let at = UnixMinutes::MIN;
+    for event in [
+        ElectionEvent::Draft { at, definition: every.clone() },
+        ElectionEvent::Amended { at, definition: every },
+    ] {
+        let refused = Leaf::parse(&Leaf::Election(event).to_bytes());
+        assert_eq!(refused, Err(LeafError::Range { field: "publish_every" }));
+    }
 }

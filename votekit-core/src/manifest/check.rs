@@ -6,6 +6,7 @@ use time::macros::format_description;
 use super::{FileRow, LawRow, ManifestBody, ManifestError};
 use crate::credential::{AccessCode, HashScheme};
 use crate::id::LawId;
+use crate::log::leaf::Leaf;
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
 pub(super) fn check(body: &ManifestBody) -> Result<(), ManifestError> {
@@ -100,7 +101,10 @@ fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {
         .iter()
         .fold(0_u64, |sum, law| sum.saturating_add(law.registered).saturating_add(law.revoked));
     let found = keys.saturating_add(body.roll.duplicates).saturating_add(body.roll.rejects);
-    if found == body.roll.rows {
+    // Every other count is a part of the rows.
+    if body.roll.rows > Leaf::INTEGER_MAX {
+        Err(ManifestError::TooManyRows { rows: body.roll.rows })
+    } else if found == body.roll.rows {
         Ok(())
     } else {
         Err(ManifestError::Rows { stated: body.roll.rows, found })

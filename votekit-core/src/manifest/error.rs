@@ -89,6 +89,12 @@ pub enum ManifestError {
         /// The sum.
         found: u64,
     },
+    /// A number of rows is no integer that every reader of JSON holds exactly.
+    #[error("the manifest states {rows} rows of the roll; at most 2^53 - 1 are allowed")]
+    TooManyRows {
+        /// Rows stated.
+        rows: u64,
+    },
     /// Only a supplement revokes and has change files; only another has shards.
     #[error("the manifest mixes what belongs into a supplement with what does not")]
     Kind,

@@ -15,12 +15,16 @@ use crate::bundle::{BundleFile, Failures, Index, IndexRow, Rule, Source, file};
 use crate::export::json;
 use crate::id::Digest;
 use crate::log::checkpoint::SignedCheckpoint;
+use crate::log::leaf::Leaf;
 use crate::log::note::KeyName;
 use crate::log::policy::{Policy, VerifiedCheckpoint};
 use crate::manifest::Manifest;
 
 /// No file but the leaves is honestly longer, in bytes.
 const SMALL_FILE_LENGTH_MAX: u64 = 64 << 20;
+
+/// A leaf and its line feed, at the most.
+const LINE_LENGTH_MAX: u64 = Leaf::LENGTH_MAX as u64 + 1;
 
 pub(super) fn verify(
     source: &dyn Source,
@@ -53,7 +57,10 @@ pub(super) fn verify(
         .collect();
     let (capacity, seed) = table_size(signed.as_ref());
     let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed, options.threads);
-    let ending = bundle.read_leaves(&mut log, options.threads)?;
+    let leaves_length_max = signed
+        .as_ref()
+        .map_or(u64::MAX, |signed| signed.unverified().size().saturating_mul(LINE_LENGTH_MAX));
+    let ending = bundle.read_leaves(&mut log, options.threads, leaves_length_max)?;
     let root = ending.root;
 
     let verified = bundle.check_checkpoint(signed.as_ref(), policy_used.as_ref(), &ending, &log);
@@ -219,17 +226,33 @@ impl Bundle<'_> {
             .ok()
     }
 
-    fn read_leaves(&mut self, log: &mut Log<'_>, threads: usize) -> Result<Ending, ReadError> {
+    /// Reads no more of the leaves than the leaves of the checkpoint can have in bytes: a longer
+    /// file is not of this log, however long it is.
+    fn read_leaves(
+        &mut self,
+        log: &mut Log<'_>,
+        threads: usize,
+        length_max: u64,
+    ) -> Result<Ending, ReadError> {
         let mut failures = std::mem::take(&mut self.failures);
         let read = match self.open(file::LEAVES)? {
             None => leaves::read(&mut std::io::empty(), 1, |_, _| {}),
-            Some(mut reader) => {
+            Some(reader) => {
+                let mut reader = reader.take(length_max.saturating_add(1));
                 leaves::read(&mut reader, threads, |item, root| log.take(item, root, &mut failures))
             }
         };
         let ending = read.map_err(|source| ReadError { file: file::LEAVES.to_owned(), source })?;
         if let Some((line, what)) = ending.fault {
             failures.add(file::LEAVES, Some(line), Rule::Leaf, format_args!("{what}"));
+        }
+        let is_too_long = ending.size > length_max;
+        if is_too_long {
+            let what = format_args!(
+                "the file has more than the {length_max} bytes that the leaves of the checkpoint \
+                 can have"
+            );
+            failures.add(file::LEAVES, None, Rule::FileSize, what);
         }
         log.finish(&mut failures);
         // What opening has reported comes in between.
@@ -242,7 +265,7 @@ impl Bundle<'_> {
                 format_args!("{}", failure.found),
             );
         }
-        if self.names.contains(file::LEAVES) {
+        if self.names.contains(file::LEAVES) && !is_too_long {
             self.note(file::LEAVES, ending.size, ending.digest);
         }
         Ok(ending)

@@ -7,6 +7,7 @@ use votekit_core::instant::UnixMinutes;
 
 use super::*;
 use crate::engine::Expectation;
+use crate::engine::services::ballot_box::review;
 use crate::random::SystemRandom;
 
 fn batch(count: u8) -> Batch {
@@ -63,4 +64,28 @@ fn labels_that_say_nothing_are_refused() {
         assert!(error.contains(told), "{error}");
     }
     assert!(read_labelled(batch.as_bytes()).is_err());
+}
+
+/// The vectors of `fixtures/vectors/queue/` are made from `batch.hex` by the text of
+/// `docs/formats.md`, section 5, not by this code.
+#[test]
+fn the_golden_messages_are_reproduced() {
+    let bytes = include_str!("../../../../../fixtures/vectors/batch.hex").trim_end();
+    let batch = read_batch(&const_hex::decode(bytes).expect("hexadecimal")).expect("a batch");
+    let labels =
+        vec![Expectation::Accepted, Expectation::Unknown, Expectation::Duplicate { attempt: 2 }];
+    let labelled = include_str!("../../../../../fixtures/vectors/queue/labelled.hex");
+    assert_eq!(const_hex::encode(write_labelled(&batch, &labels)), labelled.trim_end());
+    let unlabelled = include_str!("../../../../../fixtures/vectors/queue/unlabelled.hex");
+    assert_eq!(const_hex::encode(write_labelled(&batch, &Labels::new())), unlabelled.trim_end());
+    let (_, note) = review::unexpected(&batch, &labels).expect("two are not expected");
+    let golden = include_bytes!("../../../../../fixtures/vectors/queue/review.json");
+    assert_eq!(note, golden);
+    let (_, note) = review::refused(&batch, "batch header: epoch is out of range");
+    let golden = include_bytes!("../../../../../fixtures/vectors/queue/review-refused.json");
+    assert_eq!(note, golden);
+    let reason = "not a batch: it does not start with VKBATCH1";
+    let (_, note) = review::unreadable(b"not a batch", reason);
+    let golden = include_bytes!("../../../../../fixtures/vectors/queue/review-unreadable.json");
+    assert_eq!(note, golden);
 }
