@@ -48,7 +48,7 @@ impl Terminal {
         command.arg(env!("CARGO_BIN_EXE_votekit")).args(arguments).current_dir(desk.path(""));
         command.stdin(stream()).stdout(stream()).stderr(stream());
         let child = command.spawn().expect("setsid of util-linux is on this machine");
-        let keyboard = File::from(OwnedFd::from(master));
+        let keyboard = File::from(master);
         let mut screen = keyboard.try_clone().expect("another handle");
         let (sender, output) = channel();
         thread::spawn(move || {

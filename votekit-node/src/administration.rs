@@ -699,8 +699,7 @@ impl Node {
         let loading = Arc::clone(&self.shared.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
         let source = folder.to_owned();
-        let offered =
-            self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
+        let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
         self.check_offered(&offered).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.shared.creating.lock().await;

@@ -82,8 +82,11 @@ pub(super) struct ExpectedLeaves {
     envelopes: usize,
     taken: usize,
     /// What each envelope comes to, with its choice. `None` when the evidence is gone.
-    outcomes: Option<(VerifiedBatch, Vec<(Outcome, Option<ChoiceIndex>)>)>,
+    outcomes: Option<(VerifiedBatch, Vec<ExpectedLeaf>)>,
 }
+
+/// What one envelope comes to, and its choice.
+type ExpectedLeaf = (Outcome, Option<ChoiceIndex>);
 
 impl ExpectedLeaves {
     /// Those of a batch whose evidence is at hand.

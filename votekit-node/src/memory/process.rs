@@ -112,9 +112,10 @@ fn log(protection: &Protection) {
         "memory protection set"
     );
     if !locked && !protection.swap_areas.is_empty() {
+        let swap_areas = protection.swap_areas.join(" ");
         tracing::warn!(
             event = "swap_in_use",
-            swap_areas = protection.swap_areas.join(" "),
+            swap_areas,
             "memory is not locked and this machine swaps: NAS, codes and keys can reach the disk \
              (turn swap off, or set LimitMEMLOCK=infinity)"
         );

@@ -77,7 +77,8 @@ impl Installation {
         let begun = Instant::now();
         loop {
             let admin = format!("http://{}", self.members[self.leader()?].addresses.admin());
-            let arguments = ["election", "close", LAW, "--yes", "--node", &admin, "--data", "shared"];
+            let arguments =
+                ["election", "close", LAW, "--yes", "--node", &admin, "--data", "shared"];
             let mut closing = self.spawn(&arguments, "closing")?;
             while closing.try_wait()?.is_none() {
                 if self.state()? == "closing" {
