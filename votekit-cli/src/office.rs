@@ -345,7 +345,7 @@ impl From<AdminError> for CommandError {
             }) => Self::bad_input(text)
                 .hint("give --pepper-file the pepper of the roll; `votekit pepper show FILE` tells which is which"),
             AdminError::Engine(error) => error.into(),
-            AdminError::Stopping => Self::configuration(text),
+            AdminError::Stopping | AdminError::Unanswered => Self::configuration(text),
             AdminError::NotLeading { .. } => {
                 Self::configuration(text).hint("give --node the administration address of the node that leads")
             }

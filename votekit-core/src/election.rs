@@ -193,6 +193,14 @@ pub enum DefinitionError {
         /// What is allowed.
         rule: &'static str,
     },
+    /// A text holds a control character: a terminal or a page could be made to show something else.
+    #[error("{what} holds a control character, as its character {position}")]
+    ControlCharacter {
+        /// Which text.
+        what: &'static str,
+        /// Position of the character, from 1.
+        position: usize,
+    },
     /// The poll must close after it opens.
     #[error("the poll closes ({closes}) no later than it opens ({opens})")]
     Times {
@@ -228,11 +236,47 @@ impl Definition {
         self.check().map(|()| self)
     }
 
-    /// Checks every rule on counts, lengths and times.
+    /// Checks every rule on counts, texts and times.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), DefinitionError> {
+        self.faults().into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Every rule that is broken, each with the field of a request to create the election that
+    /// breaks it: `title_fr`, `choices`, `closes` and so on, or `body` for all of them together.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, DefinitionError)> {
+        let mut faults = Vec::new();
+        let mut check = |field, checked: Result<(), DefinitionError>| {
+            faults.extend(checked.err().map(|error| (field, error)));
+        };
+        check("choices", self.check_choices());
+        for (field, text) in [("title_fr", &self.title.fr), ("title_en", &self.title.en)] {
+            check(field, check_text("the title", text, 1, 500, "1 to 500 are allowed"));
+        }
+        let descriptions =
+            [("description_fr", &self.description.fr), ("description_en", &self.description.en)];
+        for (field, text) in descriptions {
+            // A description may have lines.
+            let line = text.replace('\n', " ");
+            let rule = "at most 2000 are allowed";
+            check(field, check_text("the description", &line, 0, 2000, rule));
+        }
+        if let (Some(opens), Some(closes)) = (self.opens, self.closes)
+            && closes <= opens
+        {
+            check("closes", Err(DefinitionError::Times { opens, closes }));
+        }
+        if self.publish_every == 0 {
+            check("publish_every", Err(DefinitionError::PublishEvery));
+        }
+        check("body", self.check_length());
+        faults
+    }
+
+    fn check_choices(&self) -> Result<(), DefinitionError> {
         let count = self.choices.len();
         if !(2..=Self::CHOICES_MAX).contains(&count) {
             return Err(DefinitionError::ChoiceCount { count });
@@ -241,22 +285,11 @@ impl Definition {
             if self.choices[..index].iter().any(|earlier| earlier.id == choice.id) {
                 return Err(DefinitionError::ChoiceTwice { choice: choice.id.clone() });
             }
-            check_text("the label of a choice", &choice.fr, 1, 100, "1 to 100 are allowed")?;
-            check_text("the label of a choice", &choice.en, 1, 100, "1 to 100 are allowed")?;
-        }
-        for text in [&self.title.fr, &self.title.en] {
-            check_text("the title", text, 1, 500, "1 to 500 are allowed")?;
-        }
-        for text in [&self.description.fr, &self.description.en] {
-            check_text("the description", text, 0, 2000, "at most 2000 are allowed")?;
-        }
-        match (self.opens, self.closes) {
-            (Some(opens), Some(closes)) if closes <= opens => {
-                Err(DefinitionError::Times { opens, closes })
+            for label in [&choice.fr, &choice.en] {
+                check_text("the label of a choice", label, 1, 100, "1 to 100 are allowed")?;
             }
-            _ if self.publish_every == 0 => Err(DefinitionError::PublishEvery),
-            _ => self.check_length(),
         }
+        Ok(())
     }
 
     fn check_length(&self) -> Result<(), DefinitionError> {
@@ -280,10 +313,12 @@ fn check_text(
     rule: &'static str,
 ) -> Result<(), DefinitionError> {
     let length = text.chars().count();
-    if (minimum..=maximum).contains(&length) {
-        Ok(())
-    } else {
-        Err(DefinitionError::TextLength { what, length, rule })
+    if !(minimum..=maximum).contains(&length) {
+        return Err(DefinitionError::TextLength { what, length, rule });
+    }
+    match text.chars().position(char::is_control) {
+        Some(index) => Err(DefinitionError::ControlCharacter { what, position: index + 1 }),
+        None => Ok(()),
     }
 }
 
@@ -387,13 +422,33 @@ mod tests {
         assert!(matches!(backwards.check(), Err(DefinitionError::Times { .. })));
         let choices = (0..100).map(|place| Choice {
             id: format!("choix-{place}").parse().expect("choice id"),
-            fr: "\u{1}".repeat(100),
-            en: "é".repeat(100),
+            fr: "\u{1f5f3}".repeat(100),
+            en: "\u{1f5f3}".repeat(100),
         });
         let long = Definition { choices: choices.collect(), ..definition() };
         assert!(matches!(long.check(), Err(DefinitionError::TooLong { .. })));
         let never = Definition { publish_every: 0, ..definition() };
         assert_eq!(never.check(), Err(DefinitionError::PublishEvery));
+    }
+
+    #[test]
+    fn every_broken_rule_is_found_with_its_field() {
+        let broken = Definition {
+            title: Bilingual { fr: "\u{1b}[31mLoi".to_owned(), en: "x".repeat(501) },
+            description: Bilingual { fr: "deux\nlignes".to_owned(), en: "a\u{7}".to_owned() },
+            choices: Vec::new(),
+            opens: Some(UnixSeconds(5)),
+            closes: Some(UnixSeconds(5)),
+            publish_every: 0,
+            ..definition()
+        };
+        let fields: Vec<_> = broken.faults().into_iter().map(|(field, _)| field).collect();
+        let expected =
+            ["choices", "title_fr", "title_en", "description_en", "closes", "publish_every"];
+        assert_eq!(fields, expected);
+        let rules: Vec<_> = broken.faults().iter().map(|(_, rule)| rule.to_string()).collect();
+        assert_eq!(rules[1], "the title holds a control character, as its character 1");
+        assert!(!rules.concat().contains('\u{1b}'));
     }
 
     #[test]

@@ -15,8 +15,9 @@ use votekit_core::batch::NodePublicKey;
 use votekit_core::chronicle::{Act, BlockMaker, Chronicle, ChronicleError, RollContent, RollLoad};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State,
+    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State,
 };
+use votekit_core::envelope::FieldError;
 use votekit_core::export;
 use votekit_core::id::{LawId, NodeId};
 use votekit_core::instant::UnixSeconds;
@@ -38,7 +39,7 @@ const CODE_LENGTH_MIN: u32 = 8;
 
 /// A choice as it is asked for: by its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a list of ids, or of objects with id, fr and en")]
 pub enum ChoiceRequest {
     /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is
     /// labelled by its id.
@@ -59,16 +60,21 @@ pub enum ChoiceRequest {
 #[serde(deny_unknown_fields)]
 pub struct CreateElection {
     /// The law put to the vote.
+    #[schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)]
     pub law_id: String,
     /// The French title.
+    #[schema(min_length = 1, max_length = 500)]
     pub title_fr: String,
     /// The English title.
+    #[schema(min_length = 1, max_length = 500)]
     pub title_en: String,
     /// The French description.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     pub description_fr: String,
     /// The English description.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     pub description_en: String,
     /// The choices; `oui` and `non` when none is given.
     #[serde(default)]
@@ -101,7 +107,18 @@ pub struct CreateElection {
 #[serde(deny_unknown_fields, default)]
 pub struct OpenElection {
     /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
+    #[schema(value_type = Vec<Waiver>, max_items = 1)]
     pub waivers: Vec<String>,
+}
+
+/// A rule of binding elections that can be waived.
+// Only the documentation uses this type: a waiver is read as text, to be refused with its reason.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Waiver {
+    /// That results are shown after the close only.
+    Results,
 }
 
 /// What loading a roll came to, election by election.
@@ -157,30 +174,49 @@ impl CreateElection {
         }
         let default_policy =
             if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
+        let mut faults = Vec::new();
+        let law_id = kept(&mut faults, "law_id", self.law_id.parse());
+        let choices: Option<Vec<_>> = choices
+            .into_iter()
+            .map(|choice| kept(&mut faults, "choices", choice.choice()))
+            .collect();
+        let mut time = |field, text: Option<String>| {
+            let time = text.as_deref().map(UnixSeconds::from_rfc3339).transpose();
+            kept(&mut faults, field, time).flatten()
+        };
+        let (opens, closes) = (time("opens", self.opens), time("closes", self.closes));
+        let choices_are_wrong = choices.is_none();
         let definition = Definition {
-            law_id: self.law_id.parse().map_err(invalid("law_id"))?,
+            // Where it is wrong, another one stands for it while the rest is checked.
+            law_id: law_id.unwrap_or_else(|| "law".parse().expect("a law id")),
             title: Bilingual { fr: self.title_fr, en: self.title_en },
             description: Bilingual { fr: self.description_fr, en: self.description_en },
-            choices: choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?,
+            choices: choices.unwrap_or_default(),
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
             publish_every: self.publish_every.unwrap_or(1),
-            opens: self
-                .opens
-                .as_deref()
-                .map(UnixSeconds::from_rfc3339)
-                .transpose()
-                .map_err(invalid("opens"))?,
-            closes: self
-                .closes
-                .as_deref()
-                .map(UnixSeconds::from_rfc3339)
-                .transpose()
-                .map_err(invalid("closes"))?,
+            opens,
+            closes,
             ballot_key,
         };
-        Ok(definition.checked()?)
+        let broken = definition.faults();
+        faults.extend(
+            broken
+                .into_iter()
+                .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
+                .map(|(field, error)| FieldError { field, rule: error.to_string() }),
+        );
+        if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
     }
+}
+
+/// The value of a field; its error goes with the others.
+fn kept<T, E: std::fmt::Display>(
+    faults: &mut Vec<FieldError>,
+    field: &'static str,
+    value: Result<T, E>,
+) -> Option<T> {
+    value.map_err(|error| faults.push(FieldError { field, rule: error.to_string() })).ok()
 }
 
 impl ChoiceRequest {
@@ -190,17 +226,13 @@ impl ChoiceRequest {
         }
     }
 
-    fn choice(self) -> Result<Choice, AdminError> {
-        let id: ChoiceId = self.id().parse().map_err(invalid("choices"))?;
+    fn choice(self) -> Result<Choice, ChoiceIdError> {
+        let id: ChoiceId = self.id().parse()?;
         Ok(match self {
             Self::Id(_) => Choice::with_customary_labels(id),
             Self::Labelled { fr, en, .. } => Choice { id, fr, en },
         })
     }
-}
-
-fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminError {
-    move |error| AdminError::Field { field, rule: error.to_string() }
 }
 
 impl Node {
@@ -209,14 +241,13 @@ impl Node {
     /// # Errors
     /// [`AdminError`].
     pub async fn create(&self, request: CreateElection) -> Result<ElectionView, AdminError> {
-        let law_id: LawId = request.law_id.parse().map_err(invalid("law_id"))?;
+        // The rules are checked before a key is made for an election that cannot be.
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
+        let law_id = request.clone().definition(unkeyed)?.law_id;
         let _creating = self.shared.creating.lock().await;
         if self.shared.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
-        // The rules are checked before a key is made for an election that cannot be.
-        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
-        request.clone().definition(unkeyed)?;
         let rolls = self.kept_rolls(&law_id)?;
         let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
         let definition = request.definition(secrets.ballot_key.public_key())?;
@@ -372,7 +403,7 @@ impl Node {
         let _busy = self.busy(&cell)?;
         let (reply, closed) = oneshot::channel();
         cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
-        closed.await.map_err(|_| AdminError::Stopping)??;
+        closed.await.map_err(|_| AdminError::Unanswered)??;
         Ok(ElectionView::of(&cell))
     }
 
@@ -445,7 +476,7 @@ impl Node {
             .send(SealerCommand::Retire(node, reply))
             .await
             .map_err(|_| AdminError::Stopping)?;
-        retired.await.map_err(|_| AdminError::Stopping)??;
+        retired.await.map_err(|_| AdminError::Unanswered)??;
         Ok(ElectionView::of(&cell))
     }
 
@@ -540,7 +571,7 @@ impl Node {
             .send(SealerCommand::Record(acts, reply))
             .await
             .map_err(|_| AdminError::Stopping)?;
-        recorded.await.map_err(|_| AdminError::Stopping)?
+        recorded.await.map_err(|_| AdminError::Unanswered)?
     }
 
     /// The kept rolls that bring something to an election, each after its parent.

@@ -40,9 +40,10 @@ impl Sealer {
         }
         let (reply, finished) = oneshot::channel();
         if self.cell.intake.send(Submission::Finish(reply)).await.is_err() {
-            return Err(AdminError::Stopping);
+            // The closing is recorded; the next start goes on with it.
+            return Err(AdminError::Unanswered);
         }
-        finished.await.map_err(|_| AdminError::Stopping)??;
+        finished.await.map_err(|_| AdminError::Unanswered)??;
         self.complete(PATIENCE).await
     }
 

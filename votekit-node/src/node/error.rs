@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use votekit_core::chronicle::ChronicleError;
 use votekit_core::election::State;
+use votekit_core::envelope::FieldError;
 use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
 use votekit_core::log::checkpoint::CheckpointError;
@@ -126,12 +127,15 @@ pub enum AdminError {
         /// The rule it breaks.
         rule: String,
     },
+    /// Fields of the call are wrong.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Fields {
+        /// Each field, and the rule it breaks.
+        errors: Vec<FieldError>,
+    },
     /// The log refuses.
     #[error(transparent)]
     Refused(#[from] ChronicleError),
-    /// The definition breaks a rule.
-    #[error(transparent)]
-    Definition(#[from] votekit_core::election::DefinitionError),
     /// A binding election lacks what binding elections need.
     #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
     NotSafe {
@@ -189,9 +193,12 @@ pub enum AdminError {
         /// The election.
         law_id: LawId,
     },
-    /// The node is stopping.
+    /// The node is stopping, and the call had not begun.
     #[error("the node is stopping")]
     Stopping,
+    /// The node stopped, or failed, after the call had begun: it may have taken effect.
+    #[error("the node stopped before it could say whether this took effect")]
+    Unanswered,
     /// The election cannot be set up on this node.
     #[error("{0}")]
     Setup(Box<NodeError>),

@@ -23,8 +23,9 @@ use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
 use super::activity::WatchedBody;
+use super::parse_refusal::ParseRefusals;
 use super::places::Place;
-use crate::http::Gate;
+use crate::http::{self, Gate};
 
 /// How far the life of a server has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +115,8 @@ impl Service {
     {
         let activity = place.activity();
         let service = service_fn(|request| self.answer(request, peer, place));
-        let stream = TokioIo::new(Patient::new(stream, self.limits.stall_time));
+        let stream = Patient::new(stream, self.limits.stall_time);
+        let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -140,7 +142,8 @@ impl Service {
         place: &Place,
     ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
-        let answer = match refused {
+        let refused = refused.or_else(|| http::refuse_message(&request));
+        let mut answer = match refused {
             Some(refused) => refused,
             None => self.route(request, place).await?,
         };
@@ -150,6 +153,7 @@ impl Service {
             // Meanwhile the connection waits, and may be told to make room.
             gate.pace_refusal().await;
         }
+        http::complete(&mut answer, self.tls.is_some());
         Ok(answer)
     }
 
