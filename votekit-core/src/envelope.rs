@@ -226,7 +226,8 @@ mod tests {
         for name in ["choice", "sin", "law_title", "is_test"] {
             assert!(named(name).starts_with(&format!("body: has the field '{name}'")), "{name}");
         }
-        for secret in ["123456789", "123-456-789", "ABCDEFGH", "abcdefgh", "_abcd", "abcd_", "é_é"] {
+        for secret in ["123456789", "123-456-789", "ABCDEFGH", "abcdefgh", "_abcd", "abcd_", "é_é"]
+        {
             let text = named(secret);
             assert!(text.starts_with("body: has another field, as number 1"), "{text}");
             assert!(!text.contains(secret), "{text}");
@@ -235,16 +236,17 @@ mod tests {
 
     #[test]
     fn faults_of_the_json_are_described_without_quoting_the_body() {
-        let wide: Vec<u8> = r#"{"nas":"123456789"}"#
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let wide: Vec<u8> =
+            r#"{"nas":"123456789"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let marked = [b"\xff\xfe", &wide[..]].concat();
         for (body, rule) in [
             (&br#"{"nas":"123456789"#[..], "is cut short: the JSON does not end"),
             (b"", "is cut short: the JSON does not end"),
             (b"123456789", "must be a JSON object with the fields nas, code, law_id and vote"),
-            (b"[\"123456789\"]", "must be a JSON object with the fields nas, code, law_id and vote"),
+            (
+                b"[\"123456789\"]",
+                "must be a JSON object with the fields nas, code, law_id and vote",
+            ),
             (b"{\"nas\":\"1\"} 123456789", "is not JSON at line 1, column 13"),
             (b"{\"nas\":\"\xe9\"}", "is not UTF-8 text"),
             (&wide, "is UTF-16 or UTF-32 text: send it as UTF-8"),
@@ -262,7 +264,8 @@ mod tests {
     fn escapes_and_a_byte_order_mark_are_read() {
         let plain = r#"{"nas":"123456789","code":"ABC123","law_id":"L1","vote":"oui"}"#;
         let vote = VoteRequest::parse(plain.as_bytes()).expect("a vote");
-        let escaped = r#"{"nas":"\u0031234 56789","code":"\nABC123\t","law_id":"L\u0031","vote":"\u006fui"}"#;
+        let escaped =
+            r#"{"nas":"\u0031234 56789","code":"\nABC123\t","law_id":"L\u0031","vote":"\u006fui"}"#;
         assert_eq!(VoteRequest::parse(escaped.as_bytes()).expect("the same"), vote);
         assert_eq!(VoteRequest::parse(format!("\u{feff}{plain}").as_bytes()).expect("same"), vote);
         assert!(VoteRequest::parse(format!("\u{feff}\u{feff}{plain}").as_bytes()).is_err());

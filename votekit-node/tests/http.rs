@@ -77,14 +77,16 @@ async fn a_key_makes_a_retry_the_same_request() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
     let quoted = format!("\"{KEY}\"");
-    let first =
-        client.vote(&ballot(1, "oui"), &[("idempotency-key", &quoted)]).await.request_id();
+    let first = client.vote(&ballot(1, "oui"), &[("idempotency-key", &quoted)]).await.request_id();
     assert_eq!(
         client.vote(&ballot(1, "oui"), &[("idempotency-key", KEY)]).await.request_id(),
         first
     );
     assert_ne!(
-        client.vote(&ballot(1, "oui"), &[("idempotency-key", "another-key-of-30-characters..")]).await.request_id(),
+        client
+            .vote(&ballot(1, "oui"), &[("idempotency-key", "another-key-of-30-characters..")])
+            .await
+            .request_id(),
         first
     );
     assert_ne!(client.vote(&ballot(1, "oui"), &[]).await.request_id(), first);

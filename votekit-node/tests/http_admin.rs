@@ -70,7 +70,10 @@ async fn bad_calls_are_told_what_is_wrong() {
         (json!({"law_id": LAW, "title_fr": "\u{1b}[31mLoi", "title_en": "Act"}), "title_fr"),
         (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "colour": "blue"}), "colour"),
         (json!({"law_id": LAW, "title_fr": 5, "title_en": "Act"}), "title_fr"),
-        (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "publish_every": 0}), "publish_every"),
+        (
+            json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "publish_every": 0}),
+            "publish_every",
+        ),
         (
             json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "closes": "2026-01-01T00:00:00Z", "opens": "2026-01-02T00:00:00Z"}),
             "closes",

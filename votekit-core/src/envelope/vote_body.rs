@@ -85,9 +85,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             }
         }
         let texts = std::array::from_fn(|index| {
-            let error = |rule: &str| {
-                Err(FieldError { field: FIELDS[index], rule: rule.to_owned() })
-            };
+            let error =
+                |rule: &str| Err(FieldError { field: FIELDS[index], rule: rule.to_owned() });
             match values[index] {
                 _ if repeated[index] => error("is given more than once"),
                 None => error("is missing"),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::Request;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::limits;
@@ -163,8 +163,7 @@ mod tests {
             r#"{"law_id":5,"title_fr":"Loi","title_fr":"Loi","colour":"blue","closes":true,"results":"never","choices":[1]}"#,
         );
         let fields: Vec<_> = found.iter().map(|(field, _)| field.as_str()).collect();
-        let expected =
-            ["law_id", "title_fr", "colour", "closes", "results", "choices", "title_en"];
+        let expected = ["law_id", "title_fr", "colour", "closes", "results", "choices", "title_en"];
         assert_eq!(fields, expected, "{found:?}");
         assert_eq!(found[1].1, "is given more than once");
         assert!(found[4].1.contains("`after_close`"), "{found:?}");

@@ -128,7 +128,10 @@ mod tests {
     fn a_body_is_chunked_and_nothing_else() {
         let coded = |codings: &[&'static str]| {
             let codings = codings.iter().map(|coding| ("transfer-encoding", *coding));
-            status(Version::HTTP_11, &[("host", "a")].into_iter().chain(codings).collect::<Vec<_>>())
+            status(
+                Version::HTTP_11,
+                &[("host", "a")].into_iter().chain(codings).collect::<Vec<_>>(),
+            )
         };
         assert_eq!(coded(&["chunked"]), None);
         assert_eq!(coded(&["Chunked"]), None);

@@ -82,7 +82,8 @@ impl Modify for Additions {
             ));
         }
         document.info.description = Some(description);
-        document.servers = Some(vec![server("/", "The public listener of the node that gave this")]);
+        document.servers =
+            Some(vec![server("/", "The public listener of the node that gave this")]);
         let bearer = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some("The administrator's token, from the node's data folder"))
@@ -111,7 +112,14 @@ fn server(url: &str, description: &str) -> Server {
 
 /// Reads that are answered with an entity tag.
 const TAGGED: [&str; 9] = [
-    "elections", "election", "results", "allResults", "openapi", "checkpoint", "policy", "manifest",
+    "elections",
+    "election",
+    "results",
+    "allResults",
+    "openapi",
+    "checkpoint",
+    "policy",
+    "manifest",
     "tile",
 ];
 
@@ -128,8 +136,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     let has_path_parts = operation.parameters.iter().flatten().any(
         |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
     );
-    let is_change = is_admin
-        && !is_one_of(&["adminElections", "adminElection", "listNodes"]);
+    let is_change = is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes"]);
     let mut kinds = vec![
         &problem::MALFORMED,
         &problem::URI_TOO_LONG,

@@ -290,7 +290,7 @@ impl Problem {
             Self::ContentCoding => "send the body as it is, without `Content-Encoding`".to_owned(),
             Self::TransferCoding => "`chunked` is the only transfer coding".to_owned(),
             Self::UriTooLong => "the addresses are listed in /api/v1/openapi.json".to_owned(),
-            Self::HeadersTooLarge => "a request has at most 100 header fields, and 64 KiB of them".to_owned(),
+            Self::HeadersTooLarge => "a request has at most 100 header fields, and about 64 KiB of them".to_owned(),
             Self::RateLimited { .. } => "this node takes no more votes this second; this attempt was not stored".to_owned(),
             Self::AddressShare { .. } => "your network sends more votes than one address may; this attempt was not stored".to_owned(),
             Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),

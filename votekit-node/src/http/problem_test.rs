@@ -124,10 +124,7 @@ fn an_uncertain_outcome_is_called_unknown() {
     let late = Conflict::Late { law_id };
     for (known, code) in [
         (AdminError::Stopping, "stopping"),
-        (
-            AdminError::Engine(EngineError::Unavailable { engine, reason: reason() }),
-            "unavailable",
-        ),
+        (AdminError::Engine(EngineError::Unavailable { engine, reason: reason() }), "unavailable"),
         (AdminError::Engine(late.into()), "unavailable"),
     ] {
         assert!(json(known.into()).contains(&format!(r#""code":"{code}""#)), "{code}");

@@ -135,9 +135,11 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
 fn matches_tag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let etag = etag.as_bytes();
     headers.get_all(IF_NONE_MATCH).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).any(|tag| {
-            tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag
-        })
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
     })
 }
 

@@ -213,9 +213,9 @@ fn voter(
     let mut tokens = headers.get_all(&VOTER_TOKEN).iter();
     let token = match (tokens.next(), tokens.next()) {
         (None, _) => None,
-        (Some(token), None) => Some(
-            VoterToken::from_hex(token.as_bytes()).map_err(|_| wrong("Votekit-Voter-Token"))?,
-        ),
+        (Some(token), None) => {
+            Some(VoterToken::from_hex(token.as_bytes()).map_err(|_| wrong("Votekit-Voter-Token"))?)
+        }
         _ => return Err(wrong("Votekit-Voter-Token")),
     };
     Ok(request.zip(token))

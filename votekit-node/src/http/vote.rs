@@ -15,7 +15,6 @@ use utoipa::ToSchema;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 
-use super::{Api, VOTE_PATH};
 use super::gate::ClientPrefix;
 use super::idempotency_key::idempotency_key;
 use super::limits;
@@ -24,6 +23,7 @@ use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use super::results::VOTER_TOKEN;
 use super::status::{VoteStatusDocument, status_response};
+use super::{Api, VOTE_PATH};
 use crate::metrics::{self, Refusal};
 use crate::node::SubmitError;
 use crate::reading::VoteStatus;
@@ -56,7 +56,12 @@ pub(crate) struct VoteBody {
 #[allow(dead_code)]
 pub(crate) struct VoteReceived {
     /// Asks for the decision later: `GET /api/v1/vote/{request_id}`.
-    #[schema(example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)]
+    #[schema(
+        example = "000102030405060708090a0b0c0d0e0f",
+        pattern = "^[0-9a-f]{32}$",
+        min_length = 32,
+        max_length = 32
+    )]
     request_id: String,
     /// `pending`.
     #[schema(example = "pending")]

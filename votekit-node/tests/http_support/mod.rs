@@ -116,9 +116,8 @@ pub fn ballot(place: u32, choice: &str) -> String {
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
 }
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(&votekit_node::http::openapi_json_text()).expect("JSON")
-});
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(&votekit_node::http::openapi_json_text()).expect("JSON"));
 
 /// Whether a path of the document, with its variable parts, is this address.
 fn matches(template: &str, path: &str) -> bool {
