@@ -105,7 +105,9 @@ mod tests {
         let mut request = Request::new(());
         *request.version_mut() = version;
         for (name, value) in headers {
-            request.headers_mut().append(*name, HeaderValue::from_static(value));
+            request
+                .headers_mut()
+                .append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a value"));
         }
         refuse_message(&request).map(|answer| answer.status().as_u16())
     }
