@@ -296,7 +296,8 @@ mod tests {
                 }
                 Some(texts)
             });
-            prop_assert_eq!(read, strict.map(|body| vec![body.nas, body.code, body.law_id, body.vote]));
+            let strict = strict.map(|body| vec![body.nas, body.code, body.law_id, body.vote]);
+            prop_assert_eq!(read, strict);
         }
     }
 

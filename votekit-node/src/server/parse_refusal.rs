@@ -48,9 +48,9 @@ impl<S: AsyncWrite + Unpin> ParseRefusals<S> {
     }
 }
 
-/// The status of one of hyper's own refusals, when `bytes` are exactly that. No answer of ours looks
-/// so: those of these statuses have a body. And no body of ours holds a carriage return, so that
-/// the rest of a body that was written in part does not either.
+/// The status of one of hyper's own refusals, when `bytes` are exactly that. No answer of ours
+/// looks so: those of these statuses have a body. And no body of ours holds a carriage return, so
+/// that the rest of a body that was written in part does not either.
 fn own_refusal(bytes: &[u8]) -> Option<StatusCode> {
     const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
     let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
