@@ -21,6 +21,8 @@ pub(crate) struct Log {
     pub(crate) by_request: HashMap<String, Vec<usize>>,
     /// Envelopes in all batches.
     pub(crate) received: u64,
+    /// Replay leaves.
+    pub(crate) replayed: u64,
     pub(crate) results: Value,
     /// The report of the `closed` leaf.
     pub(crate) close_report: Option<Value>,
@@ -51,6 +53,7 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
         entries: Vec::new(),
         by_request: HashMap::new(),
         received: 0,
+        replayed: 0,
         results,
         close_report: None,
     };
@@ -64,6 +67,7 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
             Some("entry") => log
                 .push(place + 1, &value)
                 .ok_or_else(|| malformed("an entry has a request and a decision"))?,
+            Some("replay") => log.replayed += 1,
             Some("batch") => {
                 log.received +=
                     value["count"].as_u64().ok_or_else(|| malformed("a batch has a count"))?

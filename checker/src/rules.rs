@@ -90,7 +90,7 @@ fn count(journals: &[Journal], log: &Log, report: &mut Report) {
     (report.accepted, report.duplicate, report.invalid) =
         (decided("accepted"), decided("duplicate"), decided("invalid"));
     report.decided = log.entries.len() as u64;
-    report.replayed = log.received.saturating_sub(report.decided);
+    report.replayed = log.replayed;
 }
 
 impl<'a> Evidence<'a> {

@@ -5,11 +5,13 @@
 //! and counts into a plain list. From the core it takes no decision, tally, batch, registry or
 //! commitment: should one of those be wrong, the recount is not wrong in the same way.
 //!
-//! For each batch of the log it asks for the batch's bytes, holds them against the digest and the
-//! entries that follow in the log, opens the sealed choices, and counts those of accepted entries.
-//! Totals are compared where the log opens them.
+//! For each batch of the log it asks for the batch's bytes and compares them with the digest. Leaf i
+//! after the batch must be about envelope i. It opens the sealed choices, makes every decision again
+//! that needs no roll, and counts the choices of accepted entries. Totals are compared where the log
+//! opens them.
 
 mod batch;
+mod decisions;
 mod line;
 
 use std::collections::BTreeMap;
@@ -18,7 +20,8 @@ use std::io::{self, BufRead};
 use serde::Serialize;
 
 use batch::EvidenceBatch;
-use line::{Line, LogDefinition, LogEntry};
+use decisions::Decisions;
+use line::{Line, LogDecision, LogDefinition, LogOutcome};
 
 /// The number of a batch, as the log writes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -63,12 +66,33 @@ pub(crate) enum Difference {
     /// A line of the log cannot be read, or stands where it cannot.
     #[error("line {line}: {what}")]
     Log { line: u64, what: String },
-    /// An entry of the log is of no envelope of its batch, in order.
-    #[error("line {line}: the entry agrees with no envelope of its batch")]
-    Entry { line: u64 },
+    /// A leaf is not about the envelope in its place.
+    #[error("line {line}: the leaf is not about envelope {envelope} of its batch")]
+    Entry { line: u64, envelope: usize },
+    /// A batch has more or fewer leaves than envelopes.
+    #[error("line {line}: the batch has {leaves} leaves for {envelopes} envelopes")]
+    Count { line: u64, leaves: usize, envelopes: usize },
+    /// A decision does not follow from the envelopes.
+    #[error("line {line}: {what}")]
+    Decision { line: u64, what: String },
     /// The totals of the log are not what was counted.
     #[error("line {line}: the log opens {published:?}, the evidence counts {counted:?}")]
     Totals { line: u64, published: Vec<u64>, counted: Vec<u64> },
+}
+
+impl Difference {
+    /// The line of the log.
+    fn line(&self) -> u64 {
+        match self {
+            Self::Missing { line, .. }
+            | Self::Batch { line, .. }
+            | Self::Log { line, .. }
+            | Self::Entry { line, .. }
+            | Self::Count { line, .. }
+            | Self::Decision { line, .. }
+            | Self::Totals { line, .. } => *line,
+        }
+    }
 }
 
 /// Counts again: `leaves` is the log, a leaf a line; `evidence` gives the bytes of a batch, or none
@@ -96,18 +120,22 @@ pub(crate) fn recount(
     Ok(counting.finish())
 }
 
-/// A batch of the log whose entries are being read.
+/// A batch of the log whose leaves are being read.
 struct Open {
     line: u64,
     name: BatchName,
     digest: String,
     count: u64,
-    entries: Vec<(u64, LogEntry)>,
+    outcomes: Vec<(u64, LogOutcome)>,
 }
 
 struct Counting<'a> {
     ballot_key: &'a [u8; 32],
     definition: Option<LogDefinition>,
+    /// The first minute whose votes count, and the first whose votes do not any more.
+    opens: Option<u64>,
+    closes: Option<u64>,
+    decisions: Decisions,
     open: Option<Open>,
     /// The choices, then spoiled votes.
     counts: Vec<u64>,
@@ -122,6 +150,9 @@ impl<'a> Counting<'a> {
         Self {
             ballot_key,
             definition: None,
+            opens: None,
+            closes: None,
+            decisions: Decisions::default(),
             open: None,
             counts: Vec::new(),
             height: 0,
@@ -143,9 +174,9 @@ impl<'a> Counting<'a> {
                 return Ok(());
             }
         };
-        if let Line::Entry(entry) = line {
+        if let Line::Outcome(outcome) = line {
             match &mut self.open {
-                Some(open) => open.entries.push((number, entry)),
+                Some(open) => open.outcomes.push((number, outcome)),
                 None => self.found.differences.push(Difference::Log {
                     line: number,
                     what: "an entry of no batch".to_owned(),
@@ -155,32 +186,36 @@ impl<'a> Counting<'a> {
         }
         self.count_batch(evidence)?;
         match line {
-            Line::Draft(definition) => {
+            Line::Opening { opens } => self.opens = Some(opens),
+            Line::Closing { closes } => self.closes = Some(closes),
+            Line::Definition(definition) => {
+                self.closes = definition.closes;
                 self.counts = vec![0; definition.choices.len() + 1];
                 self.found.law_id.clone_from(&definition.law_id);
                 self.definition = Some(definition);
             }
             Line::Batch { name, count, digest } => {
-                self.open = Some(Open { line: number, name, digest, count, entries: Vec::new() });
+                self.open = Some(Open { line: number, name, digest, count, outcomes: Vec::new() });
             }
             Line::Totals { through, values } => self.compare(number, through, values),
             Line::Block { height } => {
                 self.height = height;
                 self.history.insert(height, self.counts.clone());
             }
-            Line::Entry(_) | Line::Other => {}
+            Line::Outcome(_) | Line::Other => {}
         }
         Ok(())
     }
 
-    /// Decrypts the batch whose entries have all been read, and counts it.
+    /// Decrypts the batch whose leaves have all been read, and counts it.
     fn count_batch(
         &mut self,
         evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
     ) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
-        let accepted = open.entries.iter().filter(|(_, entry)| entry.accepted).count() as u64;
-        self.found.accepted += accepted;
+        let is_accepted =
+            |outcome: &&(u64, LogOutcome)| outcome.1.decision == LogDecision::Accepted;
+        self.found.accepted += open.outcomes.iter().filter(is_accepted).count() as u64;
         let damaged = |what: String| {
             let BatchName { node, epoch, sequence } = open.name.clone();
             Difference::Batch { line: open.line, node, epoch, sequence, what }
@@ -213,33 +248,49 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    /// Entries follow the order of the envelopes; envelopes between them are replays.
+    /// Leaf i is about envelope i.
     fn count_envelopes(&mut self, open: &Open, batch: &EvidenceBatch<'_>) {
         self.found.batches += 1;
         self.found.envelopes += batch.count() as u64;
+        let (leaves, envelopes) = (open.outcomes.len(), batch.count());
+        if leaves != envelopes {
+            let line = open.line;
+            self.found.differences.push(Difference::Count { line, leaves, envelopes });
+        }
         let choices = batch.decrypt(self.ballot_key);
-        let mut place = 0;
-        for (line, entry) in &open.entries {
-            let Some(skipped) =
-                (place..batch.count()).position(|place| batch.request(place) == entry.request)
-            else {
-                self.found.differences.push(Difference::Entry { line: *line });
+        for (place, (line, outcome)) in (0..envelopes).zip(&open.outcomes) {
+            let line = *line;
+            if !names(outcome, batch, place) {
+                self.found.differences.push(Difference::Entry { line, envelope: place });
                 continue;
-            };
-            place += skipped;
-            let hash_agrees = entry.hash.is_none_or(|hash| hash == batch.hash(place));
-            if !hash_agrees || entry.minute != batch.received_millis(place) / 60_000 {
-                self.found.differences.push(Difference::Entry { line: *line });
             }
-            if entry.accepted {
-                let choice = choices.as_ref().map(|choices| usize::from(choices[place]));
+            self.check_time(line, outcome.decision, batch.minute(place));
+            let choice = choices.as_ref().map(|choices| choices[place]);
+            let hash = batch.hash(place);
+            self.decisions.push(line, outcome.request, &hash, outcome.decision, choice);
+            if outcome.decision == LogDecision::Accepted {
                 let spoiled = self.counts.len().saturating_sub(1);
-                let slot = choice.filter(|choice| *choice < spoiled).unwrap_or(spoiled);
-                if let Some(count) = self.counts.get_mut(slot) {
+                let slot = choice.map(usize::from).filter(|choice| *choice < spoiled);
+                if let Some(count) = self.counts.get_mut(slot.unwrap_or(spoiled)) {
                     *count += 1;
                 }
             }
-            place += 1;
+        }
+    }
+
+    fn check_time(&mut self, line: u64, decision: LogDecision, minute: u64) {
+        let early = self.opens.is_none_or(|opens| minute < opens);
+        let late = !early && self.closes.is_some_and(|closes| minute >= closes);
+        let agrees = match decision {
+            // What was decided before is not decided by its time.
+            LogDecision::Replay | LogDecision::Clash => true,
+            LogDecision::Early => early,
+            LogDecision::Late => late,
+            _ => !early && !late,
+        };
+        if !agrees {
+            let what = format!("the decision does not agree with the envelope's minute {minute}");
+            self.found.differences.push(Difference::Decision { line, what });
         }
     }
 
@@ -269,6 +320,7 @@ impl<'a> Counting<'a> {
     }
 
     fn finish(mut self) -> Recount {
+        self.found.differences.append(&mut std::mem::take(&mut self.decisions).check());
         let Some((spoiled, choices)) = self.counts.split_last() else {
             self.found
                 .differences
@@ -280,6 +332,14 @@ impl<'a> Counting<'a> {
         self.found.spoiled = *spoiled;
         self.found
     }
+}
+
+/// Whether a leaf is about the envelope at a place: its request, and H and minute, or cᵢ.
+fn names(outcome: &LogOutcome, batch: &EvidenceBatch<'_>, place: usize) -> bool {
+    outcome.request == batch.request(place)
+        && outcome.hash.is_none_or(|hash| hash == batch.hash(place))
+        && outcome.envelope.is_none_or(|digest| digest == batch.envelope_digest(place))
+        && outcome.minute.is_none_or(|minute| minute == batch.minute(place))
 }
 
 #[cfg(test)]

@@ -20,11 +20,14 @@ use votekit_core::credential::{CredentialHash, CredentialHasher, HashScheme, Reg
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy};
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{BatchNumber, Digest, Epoch, RequestId, Sequence};
-use votekit_core::instant::{UnixMillis, UnixSeconds};
+use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_core::registry::KeyList;
 
 /// Votes in a batch and batches in a block, about as a node under full load makes them.
+/// When everything happens.
+const MINUTE: UnixMinutes = UnixMinutes(29_400_000);
+
 const BATCH: u64 = 128;
 const BATCHES: u64 = 8;
 /// Blocks made.
@@ -104,9 +107,13 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
         "a signature and two X25519",
     );
     let public_key = node.public_key();
-    let parsed: Vec<Batch> =
-        sealed.iter().map(|bytes| Batch::parse(bytes.clone())).collect::<Result<_, _>>()?;
-    let verify = time(BATCHES * BLOCKS, |number| parsed[number as usize].verify(&public_key));
+    let parsed: Vec<Arc<Batch>> = sealed
+        .iter()
+        .map(|bytes| Batch::parse(bytes.clone()).map(Arc::new))
+        .collect::<Result<_, _>>()?;
+    let law_id = "L2025-001".parse()?;
+    let verify =
+        time(BATCHES * BLOCKS, |number| parsed[number as usize].verify(&law_id, &public_key));
     let verifying = key.verifying_key();
     let signature = key.sign(b"message");
     let bare = time(2000, |_| verifying.verify_strict(b"message", &signature));
@@ -140,26 +147,23 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         closes: None,
         ballot_key: ballot.public_key(),
     };
-    let maker = BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixSeconds(100) };
+    let maker = BlockMaker { term: 1, leader: "authority-1".to_owned(), at: MINUTE };
     let (mut chronicle, _) = Chronicle::begin(definition, &maker);
     let load = RollLoad {
         manifest: Digest::of(b"manifest"),
         parent: None,
+        replaces: None,
         scheme: HashScheme::Sha256,
         content: RollContent::Roll(Arc::clone(&keys)),
     };
     chronicle.record(
-        &[
-            Act::Load(load),
-            Act::Admit(public),
-            Act::Open { opens: UnixSeconds(100), waivers: vec![] },
-        ],
+        &[Act::Load(load), Act::Admit(public), Act::Open { opens: MINUTE, waivers: vec![] }],
         &maker,
     )?;
     let parsed = batches
         .iter()
-        .map(|bytes| Batch::parse(bytes.clone()).map(Arc::new))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|bytes| Ok(chronicle.verify_batch(&Arc::new(Batch::parse(bytes.clone())?))?))
+        .collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
     let find =
         time(VOTES, |elector| keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)));
     let (mut leaves, mut refused) = (0, 0);
@@ -228,7 +232,7 @@ fn envelope(number: u64) -> Envelope {
     Envelope {
         request: RequestId::from_bytes(*request),
         hash: CredentialHash::from_bytes(*digest.as_bytes()),
-        received: UnixMillis(150_000),
+        received: MINUTE,
         choice: ChoiceIndex(u16::from(number.is_multiple_of(3))),
     }
 }

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use curve25519_dalek::MontgomeryPoint;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
@@ -21,6 +22,18 @@ type Suite = X25519HkdfSha256;
 hex_bytes! {
     /// The public half of a ballot key: an X25519 public key. Anyone may seal choices to it.
     BallotPublicKey, 32
+}
+
+impl BallotPublicKey {
+    /// Whether choices can be sealed to this key: it is not a point of small order, under which
+    /// everyone knows the shared secret.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        // Eight times a point of small order is the neutral element, whose u-coordinate is 0; a
+        // clamped scalar is a multiple of eight.
+        let point = MontgomeryPoint(*self.as_bytes()).mul_clamped([0; 32]);
+        point.to_bytes() != [0; 32]
+    }
 }
 
 /// The place of a choice in the election's list, from 0, as it travels inside a sealed batch.

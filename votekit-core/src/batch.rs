@@ -1,30 +1,40 @@
 //! The batch: envelopes of one election from one ingest node, numbered, signed, choices encrypted.
 //!
-//! The unit of transport, storage, retry and proof. Whole batches travel; nobody splits or reorders
-//! one. The bytes are specified in `docs/formats.md`, section 5.
+//! The unit of transport, storage, retry and proof. Batches travel whole; they are never split or
+//! reordered. The bytes are specified in `docs/formats.md`, section 5.
+//!
+//! A [`Batch`] is read; a [`VerifiedBatch`] is of the expected election and signed by the expected
+//! node. Only a verified batch can be decided.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use rand_core::CryptoRng;
+use sha2::{Digest as _, Sha256};
 
 use crate::ballot::{
     BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
 };
 use crate::credential::CredentialHash;
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, EnvelopeDigest};
 use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence, hex_bytes};
-use crate::instant::UnixMillis;
+use crate::instant::UnixMinutes;
 
 const MAGIC: &[u8; 8] = b"VKBATCH1";
 const SIGNATURE_LENGTH: usize = 64;
-const ENVELOPE_LENGTH: usize = RequestId::LENGTH + CredentialHash::LENGTH + 8;
+const ENVELOPE_LENGTH: usize = RequestId::LENGTH + CredentialHash::LENGTH + 4;
 const FLAG_LAST: u8 = 1;
 
 hex_bytes! {
     /// The Ed25519 public key with which a node's batches are verified.
     NodePublicKey, 32
+}
+
+hex_bytes! {
+    /// The Ed25519 signature of a node over a batch.
+    BatchSignature, 64
 }
 
 /// The Ed25519 key with which a node signs its batches. Prints as redacted, zeroed on drop.
@@ -57,6 +67,13 @@ impl NodePublicKey {
     pub fn node_id(&self) -> NodeId {
         NodeId::of_public_key(self.as_bytes())
     }
+
+    /// Whether signatures can be verified under this key: a point of the curve, and not one of
+    /// small order, under which one signature fits every message.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| !key.is_weak())
+    }
 }
 
 impl fmt::Debug for NodeKey {
@@ -78,7 +95,7 @@ pub struct BatchHeader {
     pub last: bool,
 }
 
-/// Why bytes are no batch.
+/// Why bytes are not a batch, or not the expected one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
@@ -111,6 +128,25 @@ pub enum BatchError {
         /// The batch.
         number: BatchNumber,
     },
+    /// The batch belongs to another election.
+    #[error("batch {number} belongs to the election {found}, not to {expected}")]
+    Law {
+        /// The batch.
+        number: BatchNumber,
+        /// The election that was expected.
+        expected: LawId,
+        /// The election that the batch names.
+        found: LawId,
+    },
+    /// A minute is out of range, or lies before the minute of an earlier envelope.
+    #[error("envelope {place}: its minute is out of range, or before that of an earlier envelope")]
+    Minute {
+        /// The place of the envelope, from 0.
+        place: usize,
+    },
+    /// The choices cannot be sealed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
 }
 
 /// A batch as it travels and is stored: its bytes, with the header read out of them.
@@ -120,9 +156,18 @@ pub struct Batch {
     count: usize,
     digest: Digest,
     bytes: Vec<u8>,
-    /// The key under which the signature was found good: it is checked once, by whoever comes
-    /// first.
-    verified: OnceLock<NodePublicKey>,
+    /// The key under which the signature is good, and the digest of the envelopes that it covers:
+    /// both are computed once.
+    verified: OnceLock<(NodePublicKey, Digest)>,
+}
+
+/// A batch of the expected election, with a good signature of the expected node.
+///
+/// [`Batch::verify`] is the only constructor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedBatch {
+    batch: Arc<Batch>,
+    envelopes_digest: Digest,
 }
 
 impl PartialEq for Batch {
@@ -141,8 +186,16 @@ pub struct SealedEnvelope {
     pub request: RequestId,
     /// H of the credential.
     pub hash: CredentialHash,
-    /// When it arrived.
-    pub received: UnixMillis,
+    /// The minute of arrival.
+    pub received: UnixMinutes,
+}
+
+impl SealedEnvelope {
+    /// cᵢ of this envelope.
+    #[must_use]
+    pub fn digest(&self) -> EnvelopeDigest {
+        EnvelopeDigest::new(&self.request, self.received, &self.hash)
+    }
 }
 
 impl Batch {
@@ -152,76 +205,97 @@ impl Batch {
     /// Seals and signs envelopes, in their order.
     ///
     /// # Errors
-    /// [`SealError`] when the ballot key cannot be used.
-    ///
-    /// # Panics
-    /// With more than [`Batch::COUNT_MAX`] envelopes.
+    /// [`BatchError::Field`] with a number out of range or more than [`Batch::COUNT_MAX`]
+    /// envelopes, [`BatchError::Minute`] with a minute out of range or order, [`BatchError::Seal`]
+    /// when the ballot key cannot be used.
     pub fn seal(
         header: BatchHeader,
         envelopes: &[Envelope],
         ballot_key: &BallotPublicKey,
         node_key: &NodeKey,
         rng: &mut impl CryptoRng,
-    ) -> Result<Self, SealError> {
-        assert!(
-            envelopes.len() <= Self::COUNT_MAX,
-            "a batch holds at most {} envelopes",
-            Self::COUNT_MAX
-        );
+    ) -> Result<Self, BatchError> {
+        check_header(&header, envelopes.len())?;
+        check_minutes(envelopes.iter().map(|envelope| envelope.received))?;
         let sealing = Sealing::start(ballot_key, &header.law_id, rng)?;
         let mut bytes =
             Vec::with_capacity(batch_length(header.law_id.as_str().len(), envelopes.len()));
         write_header(&mut bytes, &header, envelopes.len());
+        let signed_header = MAGIC.len()..bytes.len();
         bytes.extend_from_slice(&sealing.encapsulated_key());
+        let mut envelopes_hash = envelopes_hasher();
         for envelope in envelopes {
-            bytes.extend_from_slice(envelope.request.as_bytes());
-            bytes.extend_from_slice(envelope.hash.as_bytes());
-            bytes.extend_from_slice(&envelope.received.0.to_be_bytes());
+            let Envelope { request, hash, received, .. } = envelope;
+            let minute = u32::try_from(received.0).expect("the minute is in range");
+            bytes.extend_from_slice(request.as_bytes());
+            bytes.extend_from_slice(hash.as_bytes());
+            bytes.extend_from_slice(&minute.to_be_bytes());
+            envelopes_hash.update(EnvelopeDigest::new(request, *received, hash).as_bytes());
         }
         let choices: Vec<ChoiceIndex> = envelopes.iter().map(|envelope| envelope.choice).collect();
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
         let digest = Digest::of(&bytes);
-        let signature = node_key.0.sign(&signed_message(&digest));
+        let envelopes_digest = Digest::from_bytes(envelopes_hash.finalize().into());
+        let message = signed_message(&bytes[signed_header], &envelopes_digest, &digest);
+        let signature = node_key.0.sign(&message);
         bytes.extend_from_slice(&signature.to_bytes());
-        Ok(Self { header, count: envelopes.len(), digest, bytes, verified: OnceLock::new() })
+        let verified = OnceLock::from((node_key.public_key(), envelopes_digest));
+        Ok(Self { header, count: envelopes.len(), digest, bytes, verified })
     }
 
-    /// Reads a batch. Its signature is not checked yet: see [`Batch::verify`].
+    /// Reads a batch. [`Batch::verify`] checks its signature.
     ///
     /// # Errors
     /// [`BatchError`] with the first rule that is broken.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BatchError> {
         let (header, count) = read_header(&bytes)?;
         let digest = Digest::of(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
-        Ok(Self { header, count, digest, bytes, verified: OnceLock::new() })
+        let batch = Self { header, count, digest, bytes, verified: OnceLock::new() };
+        check_minutes(batch.envelopes().map(|envelope| envelope.received))?;
+        Ok(batch)
     }
 
-    /// Checks the node's signature. Asked again about a key under which it was good, it answers
-    /// from memory.
+    /// Checks that the batch belongs to an election and is signed by a node. The result is kept:
+    /// a second call with the same key costs nothing.
     ///
     /// # Errors
-    /// [`BatchError::Node`] for another node's key, [`BatchError::Signature`] for a bad signature.
-    pub fn verify(&self, key: &NodePublicKey) -> Result<(), BatchError> {
+    /// [`BatchError::Law`] for another election's batch, [`BatchError::Node`] for another node's
+    /// key, [`BatchError::Signature`] for a bad signature.
+    pub fn verify(
+        self: &Arc<Self>,
+        law_id: &LawId,
+        key: &NodePublicKey,
+    ) -> Result<VerifiedBatch, BatchError> {
         let number = self.header.number;
+        if self.header.law_id != *law_id {
+            let (expected, found) = (law_id.clone(), self.header.law_id.clone());
+            return Err(BatchError::Law { number, expected, found });
+        }
         if key.node_id() != number.node {
             return Err(BatchError::Node { number });
         }
-        if self.verified.get() == Some(key) {
-            return Ok(());
+        let envelopes_digest = match self.verified.get() {
+            Some((verified, digest)) if verified == key => *digest,
+            _ => self.check_signature(key)?,
+        };
+        Ok(VerifiedBatch { batch: Arc::clone(self), envelopes_digest })
+    }
+
+    fn check_signature(&self, key: &NodePublicKey) -> Result<Digest, BatchError> {
+        let mut envelopes_hash = envelopes_hasher();
+        for envelope in self.envelopes() {
+            envelopes_hash.update(envelope.digest().as_bytes());
         }
-        let verifying = VerifyingKey::from_bytes(key.as_bytes())
-            .map_err(|_| BatchError::Signature { number })?;
-        let (_, signature) = self
-            .bytes
-            .split_last_chunk::<SIGNATURE_LENGTH>()
-            .ok_or(BatchError::Signature { number })?;
-        verifying
-            .verify_strict(&signed_message(&self.digest), &Signature::from_bytes(signature))
-            .map_err(|_| BatchError::Signature { number })?;
-        // Only one key can be the node's, so whoever set it first set the same.
-        let _ = self.verified.set(*key);
-        Ok(())
+        let envelopes_digest = Digest::from_bytes(envelopes_hash.finalize().into());
+        let header = &self.bytes[MAGIC.len()..header_length(self.header.law_id.as_str().len())];
+        let message = signed_message(header, &envelopes_digest, &self.digest);
+        if !is_signed(key, &message, &self.signature()) {
+            return Err(BatchError::Signature { number: self.header.number });
+        }
+        // Only one key belongs to the node, so a concurrent call has set the same.
+        let _ = self.verified.set((*key, envelopes_digest));
+        Ok(envelopes_digest)
     }
 
     /// What stands before the envelopes.
@@ -248,6 +322,12 @@ impl Batch {
         self.digest
     }
 
+    /// The node's signature, as the batch carries it.
+    #[must_use]
+    pub fn signature(&self) -> BatchSignature {
+        BatchSignature::from_bytes(take(&self.bytes, self.bytes.len() - SIGNATURE_LENGTH))
+    }
+
     /// The batch as it travels.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -255,17 +335,18 @@ impl Batch {
     }
 
     /// The envelopes in their order.
-    pub fn envelopes(&self) -> impl ExactSizeIterator<Item = SealedEnvelope> + '_ {
+    pub fn envelopes(
+        &self,
+    ) -> impl ExactSizeIterator<Item = SealedEnvelope> + DoubleEndedIterator + '_ {
         let start = self.associated_end() - self.count * ENVELOPE_LENGTH;
         let (envelopes, _) =
             self.bytes[start..self.associated_end()].as_chunks::<ENVELOPE_LENGTH>();
         envelopes.iter().map(|bytes| SealedEnvelope {
             request: RequestId::from_bytes(take(bytes, 0)),
             hash: CredentialHash::from_bytes(take(bytes, RequestId::LENGTH)),
-            received: UnixMillis(u64::from_be_bytes(take(
-                bytes,
-                RequestId::LENGTH + CredentialHash::LENGTH,
-            ))),
+            received: UnixMinutes(
+                u32::from_be_bytes(take(bytes, RequestId::LENGTH + CredentialHash::LENGTH)).into(),
+            ),
         })
     }
 
@@ -297,16 +378,71 @@ impl fmt::Debug for Batch {
     }
 }
 
-const fn batch_length(law_length: usize, count: usize) -> usize {
-    let header = 8 + 1 + law_length + 8 + 4 + 8 + 8 + 1 + 4 + 32;
-    header + count * (ENVELOPE_LENGTH + CHOICE_LENGTH) + SEAL_OVERHEAD + SIGNATURE_LENGTH
+impl VerifiedBatch {
+    /// The batch itself.
+    #[must_use]
+    pub fn batch(&self) -> &Arc<Batch> {
+        &self.batch
+    }
+
+    /// SHA-256 over c₁ … cₙ, which the signature covers.
+    #[must_use]
+    pub fn envelopes_digest(&self) -> Digest {
+        self.envelopes_digest
+    }
 }
 
-fn signed_message(digest: &Digest) -> [u8; 48] {
-    let mut message = [0; 48];
-    message[..16].copy_from_slice(b"votekit-batch/1\n");
-    message[16..].copy_from_slice(digest.as_bytes());
-    message
+impl Deref for VerifiedBatch {
+    type Target = Batch;
+
+    fn deref(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+impl fmt::Debug for VerifiedBatch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Verified{:?}", self.batch)
+    }
+}
+
+/// Starts the digest over c₁ … cₙ.
+pub(crate) fn envelopes_hasher() -> Sha256 {
+    Sha256::new().chain_update(b"votekit-envelopes/1\n")
+}
+
+/// What a node signs: the header from the law id to the count, the digest over c₁ … cₙ, and the
+/// digest of the batch. A log shows all of it, so a verifier checks the signature without the
+/// batch.
+pub(crate) fn signed_message(header: &[u8], envelopes_digest: &Digest, digest: &Digest) -> Vec<u8> {
+    let prefix = b"votekit-batch/1\n";
+    [prefix, header, envelopes_digest.as_bytes().as_slice(), digest.as_bytes()].concat()
+}
+
+/// The bytes of a header that the signature covers.
+pub(crate) fn signed_header(header: &BatchHeader, count: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(header_length(header.law_id.as_str().len()));
+    write_header(&mut bytes, header, count);
+    bytes.split_off(MAGIC.len())
+}
+
+/// Whether a signature is good, by the strict rules: no key of small order, canonical encodings.
+pub(crate) fn is_signed(key: &NodePublicKey, message: &[u8], signature: &BatchSignature) -> bool {
+    VerifyingKey::from_bytes(key.as_bytes()).is_ok_and(|verifying| {
+        verifying.verify_strict(message, &Signature::from_bytes(signature.as_bytes())).is_ok()
+    })
+}
+
+const fn header_length(law_length: usize) -> usize {
+    8 + 1 + law_length + 8 + 4 + 8 + 8 + 1 + 4
+}
+
+const fn batch_length(law_length: usize, count: usize) -> usize {
+    header_length(law_length)
+        + 32
+        + count * (ENVELOPE_LENGTH + CHOICE_LENGTH)
+        + SEAL_OVERHEAD
+        + SIGNATURE_LENGTH
 }
 
 fn write_header(bytes: &mut Vec<u8>, header: &BatchHeader, count: usize) {
@@ -319,9 +455,34 @@ fn write_header(bytes: &mut Vec<u8>, header: &BatchHeader, count: usize) {
     bytes.extend_from_slice(&header.number.sequence.0.to_be_bytes());
     bytes.extend_from_slice(&header.confirmed_through.0.to_be_bytes());
     bytes.push(if header.last { FLAG_LAST } else { 0 });
-    bytes.extend_from_slice(
-        &u32::try_from(count).expect("a batch has at most 65,536 envelopes").to_be_bytes(),
-    );
+    let count = u32::try_from(count).expect("a batch has at most 65,536 envelopes");
+    bytes.extend_from_slice(&count.to_be_bytes());
+}
+
+/// Checks the numbers of a header against their ranges.
+pub(crate) fn check_header(header: &BatchHeader, count: usize) -> Result<(), BatchError> {
+    let BatchNumber { epoch, sequence, .. } = header.number;
+    let rules = [
+        ("epoch", epoch.0 >= 1),
+        ("sequence", (1..=Sequence::MAX.0).contains(&sequence.0)),
+        ("confirmed-through", header.confirmed_through < sequence),
+        ("count", count <= Batch::COUNT_MAX),
+    ];
+    match rules.into_iter().find(|(_, holds)| !holds) {
+        Some((field, _)) => Err(BatchError::Field { field }),
+        None => Ok(()),
+    }
+}
+
+fn check_minutes(minutes: impl Iterator<Item = UnixMinutes>) -> Result<(), BatchError> {
+    let mut earlier = UnixMinutes::MIN;
+    for (place, minute) in minutes.enumerate() {
+        if minute < earlier || !minute.is_in_range() {
+            return Err(BatchError::Minute { place });
+        }
+        earlier = minute;
+    }
+    Ok(())
 }
 
 fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), BatchError> {
@@ -342,23 +503,17 @@ fn read_header(bytes: &[u8]) -> Result<(BatchHeader, usize), BatchError> {
     let confirmed_through = Sequence(u64::from_be_bytes(reader.take()?));
     let [flags] = reader.take()?;
     let count = u32::from_be_bytes(reader.take()?) as usize;
-    for (field, in_range) in [
-        ("epoch", epoch.0 >= 1),
-        ("sequence", sequence.0 >= 1),
-        ("confirmed-through", confirmed_through < sequence),
-        ("flags", flags <= FLAG_LAST),
-        ("count", count <= Batch::COUNT_MAX),
-    ] {
-        if !in_range {
-            return Err(BatchError::Field { field });
-        }
+    if flags > FLAG_LAST {
+        return Err(BatchError::Field { field: "flags" });
     }
+    let number = BatchNumber { node, epoch, sequence };
+    let header = BatchHeader { law_id, number, confirmed_through, last: flags == FLAG_LAST };
+    check_header(&header, count)?;
     let expected = batch_length(usize::from(law_length), count);
     if bytes.len() != expected {
         return Err(BatchError::Length { expected, found: bytes.len() });
     }
-    let number = BatchNumber { node, epoch, sequence };
-    Ok((BatchHeader { law_id, number, confirmed_through, last: flags == FLAG_LAST }, count))
+    Ok((header, count))
 }
 
 struct Reader<'a> {

@@ -9,6 +9,7 @@
 //! state; blocks, replay, snapshots and scrubbing have files of their own.
 
 mod block;
+mod evidence;
 mod replay;
 mod scrub;
 pub mod snapshot;
@@ -17,12 +18,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::ballot::BallotSecretKey;
-use crate::batch::{Batch, BatchError, NodePublicKey};
+use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
-use crate::decision::{Fold, OrderError};
-use crate::election::{Definition, ResultsPolicy, State, Window};
+use crate::decision::Fold;
+use crate::election::{Definition, DefinitionError, ResultsPolicy, State, Window, check_text};
+use crate::epochs::{EpochProgress, OrderError};
 use crate::id::{Digest, Epoch, NodeId};
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::log::leaf::{
     BatchLeaf, BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf, LeafError, NodeEvent,
     RollEvent,
@@ -35,10 +37,14 @@ use crate::results::Results;
 use crate::tally::{self, Counts, Tally, Totals};
 
 pub use block::{Block, BlockMaker, leaves_of_block};
+pub use evidence::{Evidence, EvidenceFault};
 pub use replay::ReplaySource;
-pub use scrub::{Scrub, ScrubError};
+pub use scrub::{FindFirst, Scrub, ScrubError};
 
 use block::BlockBuilder;
+
+/// Characters of a reason in the log at the most.
+pub const REASON_LENGTH_MAX: usize = 500;
 
 /// A roll that takes effect: its manifest and its keys.
 #[derive(Debug, Clone)]
@@ -47,6 +53,8 @@ pub struct RollLoad {
     pub manifest: Digest,
     /// The manifest that this one supplements.
     pub parent: Option<Digest>,
+    /// The roll that this one replaces, by its first manifest: only in a draft.
+    pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
     /// What it brings.
@@ -59,7 +67,7 @@ pub struct Sealed {
     /// The block.
     pub block: Block,
     /// Batches that are not in it, each with the reason.
-    pub refused: Vec<(Arc<Batch>, OrderError)>,
+    pub refused: Vec<(VerifiedBatch, OrderError)>,
 }
 
 /// What a manifest brings to one election.
@@ -75,6 +83,11 @@ pub enum RollContent {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Act {
+    /// The definition of a draft is replaced.
+    Amend {
+        /// The whole new definition: same law, binding and ballot key.
+        definition: Box<Definition>,
+    },
     /// A roll or a supplement takes effect.
     Load(RollLoad),
     /// An ingest node is admitted.
@@ -89,21 +102,30 @@ pub enum Act {
     },
     /// The poll opens.
     Open {
-        /// From when on votes count.
-        opens: UnixSeconds,
+        /// The first minute whose votes count.
+        opens: UnixMinutes,
         /// Rules of a binding election that are waived.
         waivers: Vec<String>,
     },
-    /// The poll closes: votes received from this second on do not count.
+    /// The poll closes: votes received from this minute on do not count.
     Closing {
-        /// The effective closing time.
-        closes: UnixSeconds,
+        /// The effective closing time. The planned one takes its place if that is earlier.
+        closes: UnixMinutes,
+        /// Why the poll closes before the planned closing: needed if it does, else not written.
+        reason: Option<String>,
     },
     /// The result is declared official.
     Certify {
         /// SHA-256 of the results as JSON.
         results: Digest,
     },
+    /// The election is declared void.
+    Annul {
+        /// Why.
+        reason: String,
+    },
+    /// Evidence and keys are about to be destroyed.
+    Purge,
 }
 
 /// Why an act or a batch does not fit the state of the election.
@@ -112,7 +134,7 @@ pub enum Act {
 pub enum ChronicleError {
     /// The act is not possible in this state.
     #[error(
-        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified"
+        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified, annulled"
     )]
     State {
         /// The state it is in.
@@ -124,16 +146,57 @@ pub enum ChronicleError {
     #[error("the poll would close ({closes}) no later than it opens ({opens})")]
     Times {
         /// When it opens.
-        opens: UnixSeconds,
+        opens: UnixMinutes,
         /// When it would close.
-        closes: UnixSeconds,
+        closes: UnixMinutes,
     },
+    /// The opening would be before the planned one.
+    #[error("the poll would open ({opens}) before its planned opening ({planned})")]
+    Early {
+        /// When it would open.
+        opens: UnixMinutes,
+        /// The planned opening.
+        planned: UnixMinutes,
+    },
+    /// A poll that closes before the planned closing needs a reason.
+    #[error(
+        "the poll would close ({closes}) before its planned closing ({planned}): that needs a reason"
+    )]
+    EarlyReason {
+        /// When it would close.
+        closes: UnixMinutes,
+        /// The planned closing.
+        planned: UnixMinutes,
+    },
+    /// An amendment may not change this part of the definition.
+    #[error("an amendment cannot change {what}")]
+    Amendment {
+        /// The part.
+        what: &'static str,
+    },
+    /// The definition or a reason breaks a rule.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The node key is not usable.
+    #[error("the key of node {node} is not a usable Ed25519 key")]
+    NodeKey {
+        /// The node.
+        node: NodeId,
+    },
+    /// The election has been purged already.
+    #[error("evidence and keys of this election are destroyed already")]
+    Purged,
     /// No roll has been loaded.
     #[error("no roll has been loaded for this election")]
     NoRoll,
     /// A roll is loaded once; later changes come as supplements.
     #[error("another roll is loaded already; late changes come as supplements to it")]
     SecondRoll,
+    /// A roll can be replaced in a draft only, and names the roll that it replaces.
+    #[error(
+        "the roll names another roll to replace than the one loaded, or the election is not a draft"
+    )]
+    Replaces,
     /// A supplement must name the manifest that was loaded last.
     #[error("the supplement is made for manifest {parent}, which is not the one loaded last")]
     Parent {
@@ -177,7 +240,23 @@ pub enum ChronicleError {
         /// The epoch.
         epoch: u32,
     },
-    /// A leaf read back is none.
+    /// An epoch is missing although the node had a later one.
+    #[error("the close waits for node {node}, epoch {epoch}: nothing in the log ends it")]
+    MissingEpoch {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// The batch that the log names is not the stored one, or decides otherwise.
+    #[error("leaf {index}: {fault}")]
+    Evidence {
+        /// The index of the leaf.
+        index: u64,
+        /// What differs.
+        fault: EvidenceFault,
+    },
+    /// A leaf does not parse.
     #[error("leaf {index}: {error}")]
     Leaf {
         /// Its index in the log.
@@ -201,8 +280,8 @@ pub struct Chronicle {
     definition: Definition,
     state: State,
     window: Window,
-    opened: Option<UnixSeconds>,
-    closed: Option<UnixSeconds>,
+    opened: Option<UnixMinutes>,
+    closed: Option<UnixMinutes>,
     scheme: Option<HashScheme>,
     manifests: Vec<Digest>,
     /// How many requests were decided when each manifest took effect.
@@ -218,9 +297,14 @@ pub struct Chronicle {
     candidate: Option<Tally>,
     tree: TreeBuilder,
     height: u64,
-    updated_at: UnixSeconds,
+    updated_at: UnixMinutes,
+    /// Whether the log says that evidence and keys are destroyed.
+    purged: bool,
     /// Set while reading back a log whose evidence has been destroyed.
     evidence_missing: bool,
+    /// While a whole log is read back: the choice of each decided request, so that a replay is
+    /// compared with the first envelope.
+    choices: Option<Vec<u16>>,
 }
 
 impl Chronicle {
@@ -246,15 +330,17 @@ impl Chronicle {
             decided_before: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
-            fold: Fold::default(),
+            fold: Fold::new(definition.law_id.clone(), 0),
             report: Report::default(),
             published: tally.clone(),
             candidate: None,
             tally,
             tree: TreeBuilder::new(),
             height: 0,
-            updated_at: UnixSeconds(0),
+            updated_at: UnixMinutes(0),
+            purged: false,
             evidence_missing: false,
+            choices: None,
             definition,
         }
     }
@@ -267,35 +353,30 @@ impl Chronicle {
     pub fn record(&mut self, acts: &[Act], maker: &BlockMaker) -> Result<Block, ChronicleError> {
         let mut block = BlockBuilder::new(self.tree.size());
         for act in acts {
-            let leaf = self.apply_act(act, maker.at)?;
+            let leaf = self.apply_act(act, self.event_time(maker))?;
             block.push(&leaf);
         }
         Ok(self.finish(block, maker))
     }
 
-    /// Checks whether a batch could be sealed next, without moving anything: right election,
-    /// admitted node, good signature, next number.
+    /// Verifies a batch for this election: right law, admitted node, good signature.
     ///
     /// # Errors
     /// [`ChronicleError`] with the first rule it breaks.
-    pub fn check_batch(&self, batch: &Batch) -> Result<(), ChronicleError> {
+    pub fn verify_batch(&self, batch: &Arc<Batch>) -> Result<VerifiedBatch, ChronicleError> {
         let node = batch.number().node;
-        if batch.header().law_id != self.definition.law_id {
-            return Err(ChronicleError::Batch(BatchError::Field { field: "law id" }));
-        }
         let key = self.nodes.get(&node).ok_or(ChronicleError::NotAdmitted { node })?;
-        Ok(batch.verify(key)?)
+        Ok(batch.verify(&self.definition.law_id, key)?)
     }
 
-    /// Decides batches and seals them in one block. Each must have passed
-    /// [`Chronicle::check_batch`] and be the next of its epoch; those that are not are left out and
-    /// given back with the reason.
+    /// Decides batches and seals them in one block. Each must be the next of its epoch; those that
+    /// are not are left out and returned with the reason.
     ///
     /// # Errors
     /// [`ChronicleError::State`] before the opening and after the close.
     pub fn seal(
         &mut self,
-        batches: &[Arc<Batch>],
+        batches: &[VerifiedBatch],
         ballot_key: &BallotSecretKey,
         maker: &BlockMaker,
     ) -> Result<Sealed, ChronicleError> {
@@ -307,19 +388,17 @@ impl Chronicle {
         let mut counts = Counts::zero(self.definition.choices.len());
         let mut refused = Vec::new();
         for batch in batches {
-            let first_entry = block.next_leaf() + 1;
-            match self.fold.decide(batch, &mut self.electorate, scheme, &self.window, first_entry) {
-                Ok(entries) => {
+            let first = block.next_leaf() + 1;
+            match self.fold.decide(batch, &mut self.electorate, scheme, &self.window, first) {
+                Ok(outcomes) => {
                     block.push(&Leaf::Batch(batch_leaf(batch)));
-                    for (entry, choice) in entries.iter().zip(batch.open(ballot_key)) {
-                        self.report.count(entry.as_ref());
-                        counts.count(entry.as_ref(), choice);
-                        if let Some(entry) = entry {
-                            block.push_entry(entry);
-                        }
+                    for (outcome, choice) in outcomes.into_iter().zip(batch.open(ballot_key)) {
+                        self.report.count(outcome.entry());
+                        counts.count(outcome.entry(), choice);
+                        block.push_outcome(outcome);
                     }
                 }
-                Err(error) => refused.push((Arc::clone(batch), error)),
+                Err(error) => refused.push((batch.clone(), error)),
             }
         }
         let height = self.height + 1;
@@ -343,84 +422,187 @@ impl Chronicle {
         if self.state != State::Closing {
             return Err(ChronicleError::State { state: self.state, wanted: "closed" });
         }
-        if let Some((node, epoch)) = self.fold.open_epochs().next() {
+        if let Some((node, epoch)) = self.fold.epochs().open().next() {
             return Err(ChronicleError::OpenEpoch { node, epoch: epoch.0 });
+        }
+        if let Some((node, epoch)) = self.fold.epochs().missing().next() {
+            return Err(ChronicleError::MissingEpoch { node, epoch: epoch.0 });
         }
         self.report.reconcile(self.tally.counts(), self.electorate.registered())?;
         let mut block = BlockBuilder::new(self.tree.size());
         let (registered, report) = (self.electorate.registered(), self.report);
-        block.push(&Leaf::Election(ElectionEvent::Closed { at: maker.at, registered, report }));
+        block.push(&Leaf::Election(ElectionEvent::Closed {
+            at: self.event_time(maker),
+            registered,
+            report,
+        }));
         block.push(&Leaf::Totals(self.tally.open(self.height + 1)));
         self.published = self.tally.clone();
         self.state = State::Closed;
         Ok(self.finish(block, maker))
     }
 
-    fn apply_act(&mut self, act: &Act, at: UnixSeconds) -> Result<Leaf, ChronicleError> {
+    /// The time of an event in the block that is being made: never before the last block.
+    fn event_time(&self, maker: &BlockMaker) -> UnixMinutes {
+        maker.at.max(self.updated_at)
+    }
+
+    fn apply_act(&mut self, act: &Act, at: UnixMinutes) -> Result<Leaf, ChronicleError> {
         match act {
+            Act::Amend { definition } => self.amend(definition, at).map(Leaf::Election),
             Act::Load(load) => self.load(load).map(Leaf::Roll),
-            Act::Admit(key) => {
-                self.nodes.insert(key.node_id(), *key);
-                Ok(Leaf::Node(NodeEvent::Admitted { node: key.node_id(), key: *key }))
-            }
-            Act::Retire { node, epoch } => {
-                if !self.nodes.contains_key(node) {
-                    return Err(ChronicleError::NotAdmitted { node: *node });
-                }
-                if !matches!(self.state, State::Open | State::Closing) {
-                    return Err(ChronicleError::State {
-                        state: self.state,
-                        wanted: "freed of a node",
-                    });
-                }
-                if self.fold.progress(*node, *epoch).ended {
-                    return Err(ChronicleError::EpochEnded { node: *node, epoch: epoch.0 });
-                }
-                let through = self.fold.retire(*node, *epoch);
-                Ok(Leaf::Node(NodeEvent::Retired { node: *node, epoch: *epoch, through }))
-            }
-            Act::Open { opens, waivers } => {
-                self.expect_state(State::Draft, "opened")?;
-                if self.scheme.is_none() {
-                    return Err(ChronicleError::NoRoll);
-                }
-                if let Some(closes) = self.window.closes.filter(|closes| closes <= opens) {
-                    return Err(ChronicleError::Times { opens: *opens, closes });
-                }
-                self.open_at(*opens);
-                Ok(Leaf::Election(ElectionEvent::Open {
-                    at,
-                    opens: *opens,
-                    closes: self.window.closes,
-                    registered: self.electorate.registered(),
-                    waivers: waivers.clone(),
-                    zero_report: self.report,
-                }))
-            }
-            Act::Closing { closes } => {
-                self.expect_state(State::Open, "closed")?;
-                let closes = self.window.closes.map_or(*closes, |planned| planned.min(*closes));
-                if let Some(opens) = self.window.opens.filter(|opens| closes <= *opens) {
-                    return Err(ChronicleError::Times { opens, closes });
-                }
-                self.closing_at(closes);
-                Ok(Leaf::Election(ElectionEvent::Closing { at, closes }))
+            Act::Admit(key) => self.admit(key).map(Leaf::Node),
+            Act::Retire { node, epoch } => self.retire(*node, *epoch).map(Leaf::Node),
+            Act::Open { opens, waivers } => self.open(*opens, waivers, at).map(Leaf::Election),
+            Act::Closing { closes, reason } => {
+                self.begin_close(*closes, reason.as_deref(), at).map(Leaf::Election)
             }
             Act::Certify { results } => {
                 self.expect_state(State::Closed, "certified")?;
                 self.state = State::Certified;
                 Ok(Leaf::Election(ElectionEvent::Certified { at, results: *results }))
             }
+            Act::Annul { reason } => {
+                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                if !matches!(self.state, State::Closed | State::Certified) {
+                    return Err(ChronicleError::State { state: self.state, wanted: "annulled" });
+                }
+                self.state = State::Annulled;
+                Ok(Leaf::Election(ElectionEvent::Annulled { at, reason: reason.clone() }))
+            }
+            Act::Purge => {
+                if !matches!(self.state, State::Certified | State::Annulled) {
+                    return Err(ChronicleError::State { state: self.state, wanted: "purged" });
+                }
+                if self.purged {
+                    return Err(ChronicleError::Purged);
+                }
+                self.purged = true;
+                Ok(Leaf::Election(ElectionEvent::Purged { at }))
+            }
         }
     }
 
+    fn amend(
+        &mut self,
+        definition: &Definition,
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ChronicleError> {
+        self.expect_state(State::Draft, "amended")?;
+        definition.check()?;
+        for (what, kept) in [
+            ("the law id", definition.law_id == self.definition.law_id),
+            ("whether the election is binding", definition.binding == self.definition.binding),
+            ("the ballot key", definition.ballot_key == self.definition.ballot_key),
+        ] {
+            if !kept {
+                return Err(ChronicleError::Amendment { what });
+            }
+        }
+        self.replace_definition(definition.clone());
+        Ok(ElectionEvent::Amended { at, definition: definition.clone() })
+    }
+
+    fn replace_definition(&mut self, definition: Definition) {
+        self.window.closes = definition.closes;
+        self.tally = Tally::new(definition.choices.len());
+        self.published = self.tally.clone();
+        self.definition = definition;
+    }
+
+    fn admit(&mut self, key: &NodePublicKey) -> Result<NodeEvent, ChronicleError> {
+        let node = key.node_id();
+        if !key.is_usable() {
+            return Err(ChronicleError::NodeKey { node });
+        }
+        if !matches!(self.state, State::Draft | State::Open) {
+            return Err(ChronicleError::State { state: self.state, wanted: "given a node" });
+        }
+        self.nodes.insert(node, *key);
+        Ok(NodeEvent::Admitted { node, key: *key })
+    }
+
+    fn retire(&mut self, node: NodeId, epoch: Epoch) -> Result<NodeEvent, ChronicleError> {
+        if !self.nodes.contains_key(&node) {
+            return Err(ChronicleError::NotAdmitted { node });
+        }
+        if !matches!(self.state, State::Open | State::Closing) {
+            return Err(ChronicleError::State { state: self.state, wanted: "freed of a node" });
+        }
+        if self.fold.epochs().progress(node, epoch).ended {
+            return Err(ChronicleError::EpochEnded { node, epoch: epoch.0 });
+        }
+        let EpochProgress { through, confirmed, .. } = self.fold.epochs_mut().retire(node, epoch);
+        Ok(NodeEvent::Retired { node, epoch, through, confirmed })
+    }
+
+    fn open(
+        &mut self,
+        opens: UnixMinutes,
+        waivers: &[String],
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ChronicleError> {
+        self.expect_state(State::Draft, "opened")?;
+        if self.scheme.is_none() {
+            return Err(ChronicleError::NoRoll);
+        }
+        if let Some(planned) = self.definition.opens.filter(|planned| opens < *planned) {
+            return Err(ChronicleError::Early { opens, planned });
+        }
+        // A clock that stepped back opens no poll before the last block.
+        let opens = opens.max(at);
+        if let Some(closes) = self.window.closes.filter(|closes| *closes <= opens) {
+            return Err(ChronicleError::Times { opens, closes });
+        }
+        self.open_at(opens);
+        Ok(ElectionEvent::Open {
+            at,
+            opens,
+            closes: self.window.closes,
+            registered: self.electorate.registered(),
+            waivers: waivers.to_vec(),
+            zero_report: self.report,
+        })
+    }
+
+    fn begin_close(
+        &mut self,
+        closes: UnixMinutes,
+        reason: Option<&str>,
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ChronicleError> {
+        self.expect_state(State::Open, "closed")?;
+        let planned = self.window.closes;
+        let closes = planned.map_or(closes, |planned| planned.min(closes));
+        if let Some(opens) = self.window.opens.filter(|opens| closes <= *opens) {
+            return Err(ChronicleError::Times { opens, closes });
+        }
+        let early = planned.filter(|planned| closes < *planned);
+        let reason = match (early, reason) {
+            (None, _) => None,
+            (Some(planned), None) => return Err(ChronicleError::EarlyReason { closes, planned }),
+            (Some(_), Some(reason)) => {
+                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                Some(reason.to_owned())
+            }
+        };
+        self.closing_at(closes);
+        Ok(ElectionEvent::Closing { at, closes, reason })
+    }
+
     fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ChronicleError> {
-        if matches!(self.state, State::Closing | State::Closed | State::Certified) {
-            return Err(ChronicleError::State { state: self.state, wanted: "given a roll" });
+        let wanted = "given a roll";
+        match &load.content {
+            RollContent::Roll(_) => self.expect_state(State::Draft, wanted)?,
+            RollContent::Supplement(_) if !matches!(self.state, State::Draft | State::Open) => {
+                return Err(ChronicleError::State { state: self.state, wanted });
+            }
+            RollContent::Supplement(_) => {}
         }
         let mut event = RollEvent {
             manifest: load.manifest,
             parent: load.parent,
+            replaces: load.replaces,
             scheme: load.scheme,
             loaded: 0,
             added: 0,
@@ -429,14 +611,25 @@ impl Chronicle {
         };
         match &load.content {
             RollContent::Roll(keys) => {
-                if !self.manifests.is_empty() {
-                    return Err(ChronicleError::SecondRoll);
+                match (load.replaces, self.manifests.first()) {
+                    (None, Some(_)) => return Err(ChronicleError::SecondRoll),
+                    (replaces, root) if replaces != root.copied() => {
+                        return Err(ChronicleError::Replaces);
+                    }
+                    _ => {}
                 }
-                self.electorate.add_roll(Arc::clone(keys))?;
-                self.fold = Fold::with_capacity(requests_expected(keys.len()));
+                let mut electorate = Electorate::default();
+                electorate.add_roll(Arc::clone(keys))?;
+                self.electorate = electorate;
+                self.manifests.clear();
+                self.decided_before.clear();
+                self.fold.reserve(requests_expected(keys.len()));
                 event.loaded = keys.len() as u64;
             }
             RollContent::Supplement(changes) => {
+                if load.replaces.is_some() {
+                    return Err(ChronicleError::Replaces);
+                }
                 if load.parent != self.last_manifest() {
                     let parent = load.parent.ok_or(ChronicleError::NoRoll)?;
                     return Err(ChronicleError::Parent { parent });
@@ -463,13 +656,13 @@ impl Chronicle {
         }
     }
 
-    fn open_at(&mut self, opens: UnixSeconds) {
+    fn open_at(&mut self, opens: UnixMinutes) {
         self.state = State::Open;
         self.opened = Some(opens);
         self.window.opens = Some(opens);
     }
 
-    fn closing_at(&mut self, closes: UnixSeconds) {
+    fn closing_at(&mut self, closes: UnixMinutes) {
         self.state = State::Closing;
         self.closed = Some(closes);
         self.window.closes = Some(closes);
@@ -499,12 +692,14 @@ impl Chronicle {
 
     fn finish(&mut self, mut block: BlockBuilder, maker: &BlockMaker) -> Block {
         self.height += 1;
-        self.updated_at = maker.at;
+        // No clock is trusted alone: a block is never sealed before the last one, nor before a vote
+        // that it holds.
+        self.updated_at = maker.at.max(self.updated_at).max(block.latest);
         block.push(&Leaf::Block(BlockLeaf {
             height: self.height,
             term: maker.term,
             leader: maker.leader.clone(),
-            sealed_at: maker.at,
+            sealed_at: self.updated_at,
         }));
         let mut full_tiles = Vec::new();
         for hash in block.hashes {
@@ -518,6 +713,7 @@ impl Chronicle {
             full_tiles,
             root: self.tree.root(),
             entries: block.entries,
+            sealed_at: self.updated_at,
         }
     }
 }
@@ -609,8 +805,14 @@ impl Chronicle {
 
     /// The time of the last block.
     #[must_use]
-    pub fn updated_at(&self) -> UnixSeconds {
+    pub fn updated_at(&self) -> UnixMinutes {
         self.updated_at
+    }
+
+    /// Whether the log says that evidence and keys are destroyed.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.purged
     }
 
     /// Whether evidence was missing when the log was read back: only right after it has been
@@ -638,15 +840,19 @@ impl Chronicle {
     }
 }
 
-fn batch_leaf(batch: &Batch) -> BatchLeaf {
-    let number = batch.number();
+/// The leaf that names a batch.
+pub(crate) fn batch_leaf(batch: &VerifiedBatch) -> BatchLeaf {
+    let (number, header) = (batch.number(), batch.header());
     BatchLeaf {
         node: number.node,
         epoch: number.epoch,
         sequence: number.sequence,
-        last: batch.header().last,
+        confirmed: header.confirmed_through,
+        last: header.last,
         count: u32::try_from(batch.count()).expect("a batch has at most 65,536 envelopes"),
+        envelopes: batch.envelopes_digest(),
         digest: batch.digest(),
+        signature: batch.signature(),
     }
 }
 

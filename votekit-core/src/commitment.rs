@@ -76,6 +76,13 @@ impl Commitment {
             &Scalar::from(value) * RISTRETTO_BASEPOINT_TABLE + &blinding.scalar()? * &*SECOND_BASE;
         Some(Self::from_bytes(point.compress().to_bytes()))
     }
+
+    /// Whether this is the neutral element: a commitment to 0 without a blinding, which hides
+    /// nothing.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        *self.as_bytes() == [0; 32]
+    }
 }
 
 /// A running sum of commitments, choice by choice.

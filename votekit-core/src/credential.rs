@@ -147,6 +147,11 @@ pub struct AccessCode {
 }
 
 impl AccessCode {
+    /// The fewest characters.
+    pub const LENGTH_MIN: usize = 4;
+    /// The most characters.
+    pub const LENGTH_MAX: usize = 32;
+
     /// Trims ASCII white space, raises letters to capitals and checks the alphabet and the length.
     ///
     /// # Errors
@@ -157,7 +162,7 @@ impl AccessCode {
             return Err(CredentialError::CodeCharacter { position: position + 1 });
         }
         let length = trimmed.len();
-        if !(4..=32).contains(&length) {
+        if !(Self::LENGTH_MIN..=Self::LENGTH_MAX).contains(&length) {
             return Err(CredentialError::CodeLength { length });
         }
         let mut bytes = [0; 32];

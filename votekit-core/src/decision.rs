@@ -1,25 +1,25 @@
 //! What counts: the rules, and the state they are applied to.
 //!
 //! [`Fold::decide`] is a pure function of (batch, roll, window, fold of the log so far): every
-//! authority that has the same log and the same batch comes to the same entries. The registry of an
-//! engine is only a hint; this is the truth.
+//! authority that has the same log and the same batch makes the same leaves. The registry of an
+//! engine only gives hints.
 //!
-//! The order of the rules: a request that the log has already decided is a replay and gets no
-//! entry; a stamp outside the window is `early` or `late`; a credential that no roll holds is
-//! `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate, with its
-//! attempt counted; what remains is accepted.
-
-use std::collections::BTreeMap;
+//! The order of the rules ([`decide_envelope`]): a request that the log has decided is a replay, or
+//! with another H a clash; a minute outside the window is `early` or `late`; a credential that no
+//! roll holds is `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate,
+//! with its attempt counted; what remains is accepted.
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::Batch;
+use crate::batch::{SealedEnvelope, VerifiedBatch};
 use crate::credential::{CredentialHash, HashScheme};
 use crate::election::{Timing, Window};
-use crate::id::{BatchNumber, Epoch, NodeId, RequestId, Sequence};
+use crate::envelope::EnvelopeDigest;
+use crate::epochs::{BatchPlace, Epochs, OrderError};
+use crate::id::{LawId, RequestId};
 use crate::instant::UnixMinutes;
-use crate::registry::{Elector, Electorate, Standing};
-use crate::request_index::{Decided, RequestIndex};
+use crate::registry::{Electorate, Standing};
+use crate::request_index::{FirstDecision, RequestIndex, Subject};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,13 +34,15 @@ pub enum Decision {
     Duplicate {
         /// H of the credential.
         hash: CredentialHash,
-        /// The how-manieth attempt of the credential this is, the accepted one included: from 2.
+        /// The number of this attempt of the credential, the accepted one included: from 2.
         attempt: u32,
     },
     /// The vote does not count, and its credential stays unspent.
     Invalid {
         /// Why.
         reason: InvalidReason,
+        /// cᵢ: binds the entry to its envelope without showing H.
+        envelope: EnvelopeDigest,
     },
 }
 
@@ -57,6 +59,8 @@ pub enum InvalidReason {
     Early,
     /// Received at the closing time or after it.
     Late,
+    /// The request id was decided before with another credential.
+    Clash,
 }
 
 impl InvalidReason {
@@ -68,13 +72,14 @@ impl InvalidReason {
             Self::Revoked => "revoked",
             Self::Early => "early",
             Self::Late => "late",
+            Self::Clash => "clash",
         }
     }
 
     /// Reads a reason.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        [Self::Unknown, Self::Revoked, Self::Early, Self::Late]
+        [Self::Unknown, Self::Revoked, Self::Early, Self::Late, Self::Clash]
             .into_iter()
             .find(|reason| reason.as_str().as_bytes() == text)
     }
@@ -87,156 +92,140 @@ pub struct Entry {
     pub request: RequestId,
     /// What became of it.
     pub decision: Decision,
-    /// When it was received, to the minute.
+    /// The minute in which it was received.
     pub minute: UnixMinutes,
 }
 
-/// Why a batch cannot be decided now, or ever.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OrderError {
-    /// A batch of this number is in the log already.
-    #[error("batch {number} is in the log already")]
-    Sealed {
-        /// The batch.
-        number: BatchNumber,
-    },
-    /// Batches before this one are missing.
-    #[error("batch {number} came before batch {expected} of the same epoch", expected = expected.0)]
-    Gap {
-        /// The batch.
-        number: BatchNumber,
-        /// The sequence that should come next.
-        expected: Sequence,
-    },
-    /// The epoch has ended.
-    #[error("batch {number} came after the end of its epoch")]
-    Ended {
-        /// The batch.
-        number: BatchNumber,
-    },
-}
-
-/// How far the log has come with one epoch of one node.
+/// A second copy of a request that was decided earlier in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EpochProgress {
-    /// The last sequence in the log; 0 for none.
-    pub through: Sequence,
-    /// Whether the epoch has ended.
-    pub ended: bool,
+pub struct Replay {
+    /// The request.
+    pub request: RequestId,
+    /// cᵢ: binds the leaf to its envelope.
+    pub envelope: EnvelopeDigest,
 }
 
-/// The state of an election that follows from its log alone: who has voted, which requests are
-/// decided, which batches are in.
-#[derive(Debug, Default)]
+/// What one envelope of a batch comes to: exactly one leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The request is decided.
+    Decided(Entry),
+    /// The request was decided before.
+    Replayed(Replay),
+}
+
+impl Outcome {
+    /// The entry, if the request is decided.
+    #[must_use]
+    pub fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Decided(entry) => Some(entry),
+            Self::Replayed(_) => None,
+        }
+    }
+
+    /// Whether a leaf can be about this envelope: its request, and its H and minute or cᵢ.
+    #[must_use]
+    pub fn names(&self, envelope: &SealedEnvelope) -> bool {
+        match self {
+            Self::Replayed(replay) => {
+                replay.request == envelope.request && replay.envelope == envelope.digest()
+            }
+            Self::Decided(Entry { request, decision, minute }) => {
+                let bound = match decision {
+                    Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
+                        *hash == envelope.hash
+                    }
+                    Decision::Invalid { envelope: digest, .. } => *digest == envelope.digest(),
+                };
+                bound && *request == envelope.request && *minute == envelope.received
+            }
+        }
+    }
+}
+
+/// The state of an election that follows from its log alone: which requests are decided and which
+/// batches are in.
+#[derive(Debug)]
 pub struct Fold {
+    law_id: LawId,
     requests: RequestIndex,
-    epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
+    epochs: Epochs,
 }
 
 impl Fold {
-    /// The fold of an empty log, with room for the requests of so many electors.
+    /// The fold of an empty log, with room for so many requests.
     #[must_use]
-    pub fn with_capacity(requests: usize) -> Self {
-        Self { requests: RequestIndex::with_capacity(requests), ..Self::default() }
+    pub fn new(law_id: LawId, requests: usize) -> Self {
+        let requests = RequestIndex::with_capacity(requests);
+        Self { law_id, requests, epochs: Epochs::default() }
     }
 
-    /// Decides every envelope of a batch, in order, and moves the fold. `None` stands for a replay,
-    /// which has no entry. `first_entry` is the index in the log of the first entry there will be.
+    /// Decides every envelope of a batch, in order, and moves the fold: an outcome an envelope.
+    /// `first_leaf` is the index in the log of the first one's leaf.
     ///
     /// # Errors
-    /// [`OrderError`] when the batch is not the next of its epoch; nothing has changed then.
+    /// [`OrderError`] when the batch is not the next of its epoch, or belongs to another election;
+    /// nothing has changed then.
     pub fn decide(
         &mut self,
-        batch: &Batch,
+        batch: &VerifiedBatch,
         electorate: &mut Electorate,
         scheme: HashScheme,
         window: &Window,
-        first_entry: u64,
-    ) -> Result<Vec<Option<Entry>>, OrderError> {
-        self.take_batch(batch.number(), batch.header().last)?;
-        let mut index = first_entry;
-        let entries = batch.envelopes().map(|envelope| {
-            if self.requests.contains(&envelope.request) {
-                return None;
+        first_leaf: u64,
+    ) -> Result<Vec<Outcome>, OrderError> {
+        let number = batch.number();
+        if batch.header().law_id != self.law_id {
+            return Err(OrderError::Law { number });
+        }
+        let first_minute = batch.envelopes().next().map(|envelope| envelope.received);
+        self.epochs.take_batch(&place(batch), first_minute)?;
+        if let Some(last) = batch.envelopes().next_back() {
+            self.epochs.take_minute(number, last.received);
+        }
+        let outcomes = batch.envelopes().zip(first_leaf..).map(|(envelope, leaf)| {
+            let first = self.requests.find_first(&envelope.request);
+            let (outcome, subject) =
+                decide_envelope(&envelope, first.as_ref(), electorate, scheme, window);
+            if let Some(subject) = subject {
+                self.requests.insert(envelope.request, leaf, subject);
             }
-            let (decision, elector) = match window.timing(envelope.received) {
-                Timing::Early => (Decision::Invalid { reason: InvalidReason::Early }, None),
-                Timing::Late => (Decision::Invalid { reason: InvalidReason::Late }, None),
-                Timing::InTime => decide_in_time(&envelope.hash, electorate, scheme),
-            };
-            let entry =
-                Entry { request: envelope.request, decision, minute: envelope.received.minutes() };
-            self.requests.insert(Decided::new(envelope.request, index, elector));
-            index += 1;
-            Some(entry)
+            outcome
         });
-        Ok(entries.collect())
+        Ok(outcomes.collect())
     }
 
-    /// Applies an entry read back from the log, where it stands at `index`.
-    pub fn replay(
+    /// Applies an entry read back from the log, where it stands at `index`, without its envelope:
+    /// once evidence has been purged.
+    pub(crate) fn apply_entry(
         &mut self,
         entry: &Entry,
         electorate: &mut Electorate,
         scheme: HashScheme,
         index: u64,
     ) {
-        let elector = match &entry.decision {
+        let subject = match &entry.decision {
             Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
-                electorate.find(&scheme.registry_key(hash))
+                electorate.find(&scheme.registry_key(hash)).map_or(Subject::Unknown, |elector| {
+                    electorate.attempt_by(elector);
+                    Subject::Elector(elector)
+                })
             }
-            Decision::Invalid { .. } => None,
+            Decision::Invalid { reason: InvalidReason::Clash, .. } => return,
+            Decision::Invalid { .. } => Subject::Unknown,
         };
-        if let Some(elector) = elector {
-            electorate.attempt_by(elector);
-        }
-        self.requests.insert(Decided::new(entry.request, index, elector));
+        self.requests.insert(entry.request, index, subject);
     }
 
-    /// Applies a batch leaf read back from the log, or takes the next batch.
-    ///
-    /// # Errors
-    /// [`OrderError`] when it is not the next of its epoch.
-    pub fn take_batch(&mut self, number: BatchNumber, last: bool) -> Result<(), OrderError> {
-        let progress = self.progress(number.node, number.epoch);
-        if number.sequence <= progress.through {
-            return Err(OrderError::Sealed { number });
-        }
-        if progress.ended {
-            return Err(OrderError::Ended { number });
-        }
-        let expected = progress.through.next();
-        if number.sequence != expected {
-            return Err(OrderError::Gap { number, expected });
-        }
-        self.epochs
-            .insert((number.node, number.epoch), EpochProgress { through: expected, ended: last });
-        Ok(())
-    }
-
-    /// Ends an epoch that will not end by itself: its numbers above what the log holds are void.
-    pub fn retire(&mut self, node: NodeId, epoch: Epoch) -> Sequence {
-        let through = self.progress(node, epoch).through;
-        self.epochs.insert((node, epoch), EpochProgress { through, ended: true });
-        through
-    }
-
-    /// How far the log has come with an epoch.
+    /// How far the log has come with each epoch.
     #[must_use]
-    pub fn progress(&self, node: NodeId, epoch: Epoch) -> EpochProgress {
-        let none = EpochProgress { through: Sequence(0), ended: false };
-        self.epochs.get(&(node, epoch)).copied().unwrap_or(none)
+    pub fn epochs(&self) -> &Epochs {
+        &self.epochs
     }
 
-    /// The epochs the log knows and that have not ended.
-    pub fn open_epochs(&self) -> impl Iterator<Item = (NodeId, Epoch)> + '_ {
-        self.epochs.iter().filter(|(_, progress)| !progress.ended).map(|(key, _)| *key)
-    }
-
-    /// The epochs the log knows, each with how far it has come.
-    pub fn epochs(&self) -> impl Iterator<Item = (NodeId, Epoch, EpochProgress)> + '_ {
-        self.epochs.iter().map(|((node, epoch), progress)| (*node, *epoch, *progress))
+    pub(crate) fn epochs_mut(&mut self) -> &mut Epochs {
+        &mut self.epochs
     }
 
     /// The decided requests, each with the index of its entry in the log.
@@ -245,31 +234,71 @@ impl Fold {
         &self.requests
     }
 
-    /// The fold that was so told.
-    pub(crate) fn restore(
-        requests: RequestIndex,
-        epochs: impl Iterator<Item = (NodeId, Epoch, EpochProgress)>,
-    ) -> Self {
-        Self {
-            requests,
-            epochs: epochs.map(|(node, epoch, progress)| ((node, epoch), progress)).collect(),
+    /// Makes room for so many requests in an empty fold.
+    pub(crate) fn reserve(&mut self, requests: usize) {
+        if self.requests.is_empty() {
+            self.requests = RequestIndex::with_capacity(requests);
         }
+    }
+
+    /// The fold of a snapshot.
+    pub(crate) fn restore(law_id: LawId, requests: RequestIndex, epochs: Epochs) -> Self {
+        Self { law_id, requests, epochs }
     }
 }
 
-/// Decides a vote that came in time, and says for which elector it counts as an attempt.
-fn decide_in_time(
-    hash: &CredentialHash,
+/// Decides one envelope: the rule of the log, for every authority, replay and scrub. `first` is the
+/// earlier decision on the same request. Gives the subject under which a new request is recorded.
+pub(crate) fn decide_envelope(
+    envelope: &SealedEnvelope,
+    first: Option<&FirstDecision>,
     electorate: &mut Electorate,
     scheme: HashScheme,
-) -> (Decision, Option<Elector>) {
-    let elector = electorate.find(&scheme.registry_key(hash));
-    match elector.map_or(Standing::Unknown, |elector| electorate.attempt_by(elector)) {
-        Standing::Unknown => (Decision::Invalid { reason: InvalidReason::Unknown }, None),
-        Standing::Revoked => (Decision::Invalid { reason: InvalidReason::Revoked }, None),
-        Standing::First => (Decision::Accepted { hash: *hash }, elector),
-        Standing::Again { attempt } => (Decision::Duplicate { hash: *hash, attempt }, elector),
+    window: &Window,
+) -> (Outcome, Option<Subject>) {
+    let SealedEnvelope { request, hash, received } = *envelope;
+    let decided = |decision, subject| {
+        (Outcome::Decided(Entry { request, decision, minute: received }), subject)
+    };
+    let invalid = |reason| {
+        let subject = (reason != InvalidReason::Clash).then_some(Subject::Invalid(hash));
+        decided(Decision::Invalid { reason, envelope: envelope.digest() }, subject)
+    };
+    if let Some(first) = first {
+        let is_same = match first.subject {
+            Subject::Elector(elector) => {
+                electorate.find(&scheme.registry_key(&hash)) == Some(elector)
+            }
+            Subject::Invalid(first) => first == hash,
+            // Only after a purge, when nothing is decided any more.
+            Subject::Unknown => true,
+        };
+        return if is_same {
+            (Outcome::Replayed(Replay { request, envelope: envelope.digest() }), None)
+        } else {
+            invalid(InvalidReason::Clash)
+        };
     }
+    match window.timing(received) {
+        Timing::Early => return invalid(InvalidReason::Early),
+        Timing::Late => return invalid(InvalidReason::Late),
+        Timing::InTime => {}
+    }
+    let Some(elector) = electorate.find(&scheme.registry_key(&hash)) else {
+        return invalid(InvalidReason::Unknown);
+    };
+    let subject = Some(Subject::Elector(elector));
+    match electorate.attempt_by(elector) {
+        Standing::Unknown => invalid(InvalidReason::Unknown),
+        Standing::Revoked => invalid(InvalidReason::Revoked),
+        Standing::First => decided(Decision::Accepted { hash }, subject),
+        Standing::Again { attempt } => decided(Decision::Duplicate { hash, attempt }, subject),
+    }
+}
+
+fn place(batch: &VerifiedBatch) -> BatchPlace {
+    let header = batch.header();
+    BatchPlace { number: header.number, confirmed: header.confirmed_through, last: header.last }
 }
 
 #[cfg(test)]

@@ -5,16 +5,18 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
-use crate::batch::{BatchHeader, NodeKey};
+use crate::batch::{Batch, BatchHeader, NodeKey};
 use crate::credential::RegistryKey;
 use crate::envelope::Envelope;
 use crate::fixed_rng::FixedRng;
-use crate::id::RequestId;
-use crate::instant::{UnixMillis, UnixSeconds};
+use crate::id::{BatchNumber, Epoch, RequestId, Sequence};
 use crate::reconcile::Report;
 use crate::registry::{Changes, KeyList};
 
-const WINDOW: Window = Window { opens: Some(UnixSeconds(100)), closes: Some(UnixSeconds(200)) };
+/// The minute that the times of these tests count from.
+const START: u64 = 29_400_000;
+const WINDOW: Window =
+    Window { opens: Some(UnixMinutes(START + 100)), closes: Some(UnixMinutes(START + 200)) };
 const SCHEME: HashScheme = HashScheme::Sha256;
 
 fn hash(elector: u8) -> CredentialHash {
@@ -30,74 +32,102 @@ fn electorate() -> Electorate {
     electorate
 }
 
-fn envelope(request: u8, elector: u8, second: u64) -> Envelope {
+fn envelope(request: u8, elector: u8, minute: u64) -> Envelope {
     Envelope {
         request: RequestId::from_bytes([request; 16]),
         hash: hash(elector),
-        received: UnixMillis(second * 1000),
+        received: UnixMinutes(START + minute),
         choice: ChoiceIndex(0),
     }
 }
 
-fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> Batch {
+fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> VerifiedBatch {
     let node = NodeKey::from_seed(&[2; 32]);
     let number =
         BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let law_id: LawId = "L1".parse().expect("law id");
     let header = BatchHeader {
-        law_id: "L1".parse().expect("law id"),
+        law_id: law_id.clone(),
         number,
         confirmed_through: Sequence(sequence - 1),
         last,
     };
     let ballot = BallotSecretKey::from_seed(&[1; 32]).public_key();
-    Batch::seal(header, envelopes, &ballot, &node, &mut FixedRng::new(1)).expect("sealed")
+    let sealed = Batch::seal(header, envelopes, &ballot, &node, &mut FixedRng::new(1));
+    Arc::new(sealed.expect("sealed")).verify(&law_id, &node.public_key()).expect("own signature")
 }
 
-fn decide(fold: &mut Fold, electorate: &mut Electorate, batch: &Batch) -> Vec<Option<Entry>> {
+fn fold() -> Fold {
+    Fold::new("L1".parse().expect("law id"), 0)
+}
+
+fn decide(fold: &mut Fold, electorate: &mut Electorate, batch: &VerifiedBatch) -> Vec<Outcome> {
     fold.decide(batch, electorate, SCHEME, &WINDOW, 0).expect("the next batch")
 }
 
 #[test]
 fn every_rule_in_its_order() {
-    let (mut fold, mut electorate) = (Fold::default(), electorate());
+    let (mut fold, mut electorate) = (fold(), electorate());
     let batch = batch(
         1,
         false,
         &[
+            envelope(5, 2, 99),
             envelope(1, 1, 150),
             envelope(2, 1, 150),
             envelope(1, 1, 150),
+            envelope(1, 3, 150),
             envelope(3, 99, 150),
+            envelope(3, 98, 150),
             envelope(4, 19, 150),
-            envelope(5, 2, 99),
-            envelope(6, 2, 200),
             envelope(7, 2, 199),
+            envelope(6, 2, 200),
         ],
     );
-    let decisions: Vec<_> = decide(&mut fold, &mut electorate, &batch)
-        .into_iter()
-        .map(|entry| entry.map(|entry| entry.decision))
-        .collect();
-    let invalid = |reason| Some(Decision::Invalid { reason });
+    let outcomes = decide(&mut fold, &mut electorate, &batch);
+    for (outcome, envelope) in outcomes.iter().zip(batch.envelopes()) {
+        assert!(outcome.names(&envelope));
+    }
+    let decisions: Vec<_> =
+        outcomes.iter().map(|outcome| outcome.entry().map(|entry| entry.decision)).collect();
+    let digests: Vec<_> = batch.envelopes().map(|envelope| envelope.digest()).collect();
+    let invalid =
+        |reason, place: usize| Some(Decision::Invalid { reason, envelope: digests[place] });
     assert_eq!(
         decisions,
         [
+            invalid(InvalidReason::Early, 0),
             Some(Decision::Accepted { hash: hash(1) }),
             Some(Decision::Duplicate { hash: hash(1), attempt: 2 }),
             None,
-            invalid(InvalidReason::Unknown),
-            invalid(InvalidReason::Revoked),
-            invalid(InvalidReason::Early),
-            invalid(InvalidReason::Late),
+            invalid(InvalidReason::Clash, 4),
+            invalid(InvalidReason::Unknown, 5),
+            invalid(InvalidReason::Clash, 6),
+            invalid(InvalidReason::Revoked, 7),
             Some(Decision::Accepted { hash: hash(2) }),
+            invalid(InvalidReason::Late, 9),
         ]
     );
 }
 
 #[test]
+fn a_batch_of_another_election_is_not_decided() {
+    let mut fold = Fold::new("L2".parse().expect("law id"), 0);
+    let refused = fold.decide(
+        &batch(1, false, &[envelope(1, 1, 150)]),
+        &mut electorate(),
+        SCHEME,
+        &WINDOW,
+        0,
+    );
+    assert!(matches!(refused, Err(OrderError::Law { .. })));
+    assert!(fold.requests().is_empty());
+}
+
+#[test]
 fn numbers_must_follow() {
-    let (mut fold, mut electorate) = (Fold::default(), electorate());
-    let mut attempt = |batch: &Batch| {
+    let (mut fold, mut electorate) = (fold(), electorate());
+    let mut attempt = |batch: &VerifiedBatch| {
         fold.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len())
     };
     assert!(matches!(
@@ -118,24 +148,34 @@ proptest! {
     /// Invariants 2, 3 and 4, and that the state read back from the log is the state that wrote it.
     #[test]
     fn decisions_keep_the_invariants(batches in batches()) {
-        let (mut fold, mut electorate_now) = (Fold::default(), electorate());
-        let (mut replayed_fold, mut replayed_electorate) = (Fold::default(), electorate());
-        let mut decided = BTreeSet::new();
+        let (mut replayed_fold, mut replayed_electorate) = (fold(), electorate());
+        let (mut fold, mut electorate_now) = (fold(), electorate());
+        let mut decided: BTreeMap<RequestId, CredentialHash> = BTreeMap::new();
+        let mut minute = 85;
         let mut accepted = BTreeSet::new();
         let mut attempts: BTreeMap<CredentialHash, u32> = BTreeMap::new();
         let mut report = Report::default();
         for (sequence, envelopes) in (1..).zip(&batches) {
-            let envelopes: Vec<_> = envelopes.iter().map(|(request, elector, second)| envelope(*request, *elector, *second)).collect();
+            let mut envelopes: Vec<_> =
+                envelopes.iter().map(|(request, elector, _)| envelope(*request, *elector, minute)).collect();
+            minute += 20;
+            envelopes.iter_mut().for_each(|envelope| envelope.received.0 += u64::from(sequence == 3));
             let batch = batch(sequence, false, &envelopes);
-            let entries = decide(&mut fold, &mut electorate_now, &batch);
-            prop_assert_eq!(entries.len(), envelopes.len());
-            replayed_fold.take_batch(batch.number(), false).expect("the next batch");
-            for (envelope, entry) in envelopes.iter().zip(&entries) {
-                report.count(entry.as_ref());
-                prop_assert_eq!(entry.is_none(), !decided.insert(envelope.request));
-                let Some(entry) = entry else { continue };
-                prop_assert_eq!(entry.request, envelope.request);
-                replayed_fold.replay(entry, &mut replayed_electorate, SCHEME, 0);
+            let outcomes = decide(&mut fold, &mut electorate_now, &batch);
+            prop_assert_eq!(outcomes.len(), envelopes.len());
+            for (envelope, outcome) in batch.envelopes().zip(&outcomes) {
+                prop_assert!(outcome.names(&envelope));
+                report.count(outcome.entry());
+                let first = decided.get(&envelope.request).copied();
+                decided.entry(envelope.request).or_insert(envelope.hash);
+                let Some(entry) = outcome.entry() else {
+                    prop_assert_eq!(first, Some(envelope.hash));
+                    continue;
+                };
+                let is_clash =
+                    matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. });
+                prop_assert_eq!(is_clash, first.is_some());
+                replayed_fold.apply_entry(entry, &mut replayed_electorate, SCHEME, 0);
                 match entry.decision {
                     Decision::Accepted { hash } => {
                         prop_assert!(accepted.insert(hash), "accepted twice");

@@ -1,13 +1,15 @@
 //! Elections: what is put to the vote, how, and where it stands.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::ballot::{BallotPublicKey, ChoiceIndex};
 use crate::id::LawId;
-use crate::instant::{UnixMillis, UnixSeconds};
+use crate::instant::UnixMinutes;
 
 /// The id of the blank vote.
 pub const BLANK: &str = "blanc";
@@ -159,10 +161,10 @@ pub struct Definition {
     /// Under `live`: how many accepted votes must be new, and as many newer ones held back, before
     /// totals are opened again.
     pub publish_every: u64,
-    /// When votes start to count, if planned.
-    pub opens: Option<UnixSeconds>,
-    /// When votes cease to count, if planned.
-    pub closes: Option<UnixSeconds>,
+    /// The first minute whose votes count, if planned.
+    pub opens: Option<UnixMinutes>,
+    /// The first minute whose votes do not count any more, if planned.
+    pub closes: Option<UnixMinutes>,
     /// The key that choices are sealed to.
     pub ballot_key: BallotPublicKey,
 }
@@ -184,30 +186,51 @@ pub enum DefinitionError {
         choice: ChoiceId,
     },
     /// A text is too long or empty.
-    #[error("{what} has {length} characters; {rule}")]
+    #[error("{what} has {length} characters; {minimum} to {maximum} are allowed")]
     TextLength {
         /// Which text.
         what: &'static str,
         /// Characters found.
         length: usize,
-        /// What is allowed.
-        rule: &'static str,
+        /// Characters needed.
+        minimum: usize,
+        /// Characters allowed.
+        maximum: usize,
     },
-    /// A text holds a control character: a terminal or a page could be made to show something else.
-    #[error("{what} holds a control character, as its character {position}")]
-    ControlCharacter {
+    /// A text holds a character that cannot be shown, or that changes how others are shown.
+    #[error("{what}: character {position} is U+{character:04X}, a control or direction character")]
+    TextCharacter {
         /// Which text.
         what: &'static str,
-        /// Position of the character, from 1.
+        /// The place of the character, from 1.
         position: usize,
+        /// The character's code point.
+        character: u32,
     },
+    /// A text shows nothing.
+    #[error("{what} has only blank characters")]
+    TextBlank {
+        /// Which text.
+        what: &'static str,
+    },
+    /// Two choices read alike.
+    #[error("the choices '{first}' and '{second}' have the same label")]
+    LabelTwice {
+        /// The first choice.
+        first: ChoiceId,
+        /// The second.
+        second: ChoiceId,
+    },
+    /// The ballot key is not a usable point of X25519.
+    #[error("the ballot key is a point of small order, under which anyone can read every choice")]
+    BallotKey,
     /// The poll must close after it opens.
     #[error("the poll closes ({closes}) no later than it opens ({opens})")]
     Times {
         /// When it opens.
-        opens: UnixSeconds,
+        opens: UnixMinutes,
         /// When it closes.
-        closes: UnixSeconds,
+        closes: UnixMinutes,
     },
     /// All texts together must fit in one leaf.
     #[error("the definition takes {length} bytes in all; at most {maximum} fit in the log", maximum = Definition::LENGTH_MAX)]
@@ -236,7 +259,7 @@ impl Definition {
         self.check().map(|()| self)
     }
 
-    /// Checks every rule on counts, texts and times.
+    /// Checks every rule on counts, texts, times and the ballot key.
     ///
     /// # Errors
     /// The first rule that is broken.
@@ -253,16 +276,16 @@ impl Definition {
             faults.extend(checked.err().map(|error| (field, error)));
         };
         check("choices", self.check_choices());
-        for (field, text) in [("title_fr", &self.title.fr), ("title_en", &self.title.en)] {
-            check(field, check_text("the title", text, 1, 500, "1 to 500 are allowed"));
+        for (field, what, text, allowed) in [
+            ("title_fr", "the French title", &self.title.fr, 1..=500),
+            ("title_en", "the English title", &self.title.en, 1..=500),
+            ("description_fr", "the French description", &self.description.fr, 0..=2000),
+            ("description_en", "the English description", &self.description.en, 0..=2000),
+        ] {
+            check(field, check_text(what, text, allowed));
         }
-        let descriptions =
-            [("description_fr", &self.description.fr), ("description_en", &self.description.en)];
-        for (field, text) in descriptions {
-            // A description may have lines.
-            let line = text.replace('\n', " ");
-            let rule = "at most 2000 are allowed";
-            check(field, check_text("the description", &line, 0, 2000, rule));
+        if !self.ballot_key.is_usable() {
+            check("body", Err(DefinitionError::BallotKey));
         }
         if let (Some(opens), Some(closes)) = (self.opens, self.closes)
             && closes <= opens
@@ -286,7 +309,14 @@ impl Definition {
                 return Err(DefinitionError::ChoiceTwice { choice: choice.id.clone() });
             }
             for label in [&choice.fr, &choice.en] {
-                check_text("the label of a choice", label, 1, 100, "1 to 100 are allowed")?;
+                check_text("the label of a choice", label, 1..=100)?;
+            }
+            let same = |earlier: &&Choice| {
+                is_same_text(&earlier.fr, &choice.fr) || is_same_text(&earlier.en, &choice.en)
+            };
+            if let Some(earlier) = self.choices[..index].iter().find(same) {
+                let (first, second) = (earlier.id.clone(), choice.id.clone());
+                return Err(DefinitionError::LabelTwice { first, second });
             }
         }
         Ok(())
@@ -305,21 +335,61 @@ impl Definition {
     }
 }
 
-fn check_text(
+/// Checks a text that people read: its length in characters (Unicode scalar values), and that it
+/// shows what it says.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub fn check_text(
     what: &'static str,
     text: &str,
-    minimum: usize,
-    maximum: usize,
-    rule: &'static str,
+    allowed: RangeInclusive<usize>,
 ) -> Result<(), DefinitionError> {
     let length = text.chars().count();
-    if !(minimum..=maximum).contains(&length) {
-        return Err(DefinitionError::TextLength { what, length, rule });
+    if !allowed.contains(&length) {
+        let (minimum, maximum) = (*allowed.start(), *allowed.end());
+        return Err(DefinitionError::TextLength { what, length, minimum, maximum });
     }
-    match text.chars().position(char::is_control) {
-        Some(index) => Err(DefinitionError::ControlCharacter { what, position: index + 1 }),
-        None => Ok(()),
+    if let Some((place, character)) =
+        text.chars().enumerate().find(|(_, character)| is_hidden(*character))
+    {
+        let (position, character) = (place + 1, u32::from(character));
+        return Err(DefinitionError::TextCharacter { what, position, character });
     }
+    if length > 0 && text.chars().all(is_blank) {
+        return Err(DefinitionError::TextBlank { what });
+    }
+    Ok(())
+}
+
+/// Whether a character shows nothing and changes how others are shown: control characters (C0, DEL,
+/// C1), line and paragraph separators, direction marks, embeddings, overrides and isolates, and the
+/// byte-order mark.
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                | '\u{feff}'
+        )
+}
+
+/// Whether a character is white space or has no width.
+fn is_blank(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(
+            character,
+            '\u{00ad}' | '\u{034f}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200d}'
+                | '\u{2060}'..='\u{2064}' | '\u{2800}' | '\u{3164}' | '\u{ffa0}'
+        )
+}
+
+/// Whether two labels read alike: equal in Unicode normalization form C, blank characters at the
+/// ends left out.
+fn is_same_text(one: &str, other: &str) -> bool {
+    let normal = |text: &str| text.trim_matches(is_blank).nfc().collect::<String>();
+    normal(one) == normal(other)
 }
 
 /// Where an election stands. It only ever moves to the next.
@@ -337,6 +407,8 @@ pub enum State {
     Closed,
     /// The result is declared official.
     Certified,
+    /// The election is declared void.
+    Annulled,
 }
 
 impl fmt::Display for State {
@@ -347,17 +419,18 @@ impl fmt::Display for State {
             Self::Closing => "closing",
             Self::Closed => "closed",
             Self::Certified => "certified",
+            Self::Annulled => "annulled",
         })
     }
 }
 
-/// When a vote counts: opening ≤ received < closing, by the stamp made once on arrival.
+/// When a vote counts: opening ≤ received < closing, by the minute stamped once on arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The effective opening time; `None` before the opening.
-    pub opens: Option<UnixSeconds>,
+    pub opens: Option<UnixMinutes>,
     /// The planned closing time, replaced by the effective one at the close.
-    pub closes: Option<UnixSeconds>,
+    pub closes: Option<UnixMinutes>,
 }
 
 /// Where a stamp lies.
@@ -374,11 +447,11 @@ pub enum Timing {
 impl Window {
     /// Where a stamp lies in this window.
     #[must_use]
-    pub fn timing(&self, received: UnixMillis) -> Timing {
+    pub fn timing(&self, received: UnixMinutes) -> Timing {
         match (self.opens, self.closes) {
             (None, _) => Timing::Early,
-            (Some(opens), _) if received < opens.millis() => Timing::Early,
-            (_, Some(closes)) if received >= closes.millis() => Timing::Late,
+            (Some(opens), _) if received < opens => Timing::Early,
+            (_, Some(closes)) if received >= closes => Timing::Late,
             _ => Timing::InTime,
         }
     }
@@ -415,18 +488,20 @@ mod tests {
             Definition { choices: vec![definition().choices[0].clone(); 2], ..definition() };
         assert!(matches!(twice.check(), Err(DefinitionError::ChoiceTwice { .. })));
         let backwards = Definition {
-            opens: Some(UnixSeconds(5)),
-            closes: Some(UnixSeconds(5)),
+            opens: Some(UnixMinutes(5)),
+            closes: Some(UnixMinutes(5)),
             ..definition()
         };
         assert!(matches!(backwards.check(), Err(DefinitionError::Times { .. })));
         let choices = (0..100).map(|place| Choice {
             id: format!("choix-{place}").parse().expect("choice id"),
-            fr: "\u{1f5f3}".repeat(100),
-            en: "\u{1f5f3}".repeat(100),
+            fr: format!("{place:03}{}", "𝄞".repeat(97)),
+            en: format!("{place:03}{}", "𝄞".repeat(97)),
         });
         let long = Definition { choices: choices.collect(), ..definition() };
         assert!(matches!(long.check(), Err(DefinitionError::TooLong { .. })));
+        let weak = Definition { ballot_key: BallotPublicKey::from_bytes([0; 32]), ..definition() };
+        assert_eq!(weak.check(), Err(DefinitionError::BallotKey));
         let never = Definition { publish_every: 0, ..definition() };
         assert_eq!(never.check(), Err(DefinitionError::PublishEvery));
     }
@@ -435,10 +510,10 @@ mod tests {
     fn every_broken_rule_is_found_with_its_field() {
         let broken = Definition {
             title: Bilingual { fr: "\u{1b}[31mLoi".to_owned(), en: "x".repeat(501) },
-            description: Bilingual { fr: "deux\nlignes".to_owned(), en: "a\u{7}".to_owned() },
+            description: Bilingual { fr: String::new(), en: "a\u{7}".to_owned() },
             choices: Vec::new(),
-            opens: Some(UnixSeconds(5)),
-            closes: Some(UnixSeconds(5)),
+            opens: Some(UnixMinutes(5)),
+            closes: Some(UnixMinutes(5)),
             publish_every: 0,
             ..definition()
         };
@@ -447,16 +522,59 @@ mod tests {
             ["choices", "title_fr", "title_en", "description_en", "closes", "publish_every"];
         assert_eq!(fields, expected);
         let rules: Vec<_> = broken.faults().iter().map(|(_, rule)| rule.to_string()).collect();
-        assert_eq!(rules[1], "the title holds a control character, as its character 1");
+        assert!(rules[1].starts_with("the French title: character 1 is U+001B"), "{rules:?}");
         assert!(!rules.concat().contains('\u{1b}'));
     }
 
     #[test]
+    fn texts_that_mislead_are_refused() {
+        for (text, position) in [
+            ("Loi\nfingerprint 00", 4),
+            ("\u{1b}[2J", 1),
+            ("a\u{7f}", 2),
+            ("a\u{9b}", 2),
+            ("Loi \u{202e}non", 5),
+            ("\u{2066}Loi", 1),
+            ("Loi\u{2028}", 4),
+            ("\u{feff}Loi", 1),
+        ] {
+            let refused = check_text("the title", text, 1..=500).expect_err(text);
+            assert!(
+                matches!(refused, DefinitionError::TextCharacter { position: at, .. } if at == position),
+                "{refused}"
+            );
+        }
+        for blank in ["   ", "\u{200b}\u{2060}", "\u{3164}", "\u{a0}"] {
+            let refused = check_text("the title", blank, 1..=500);
+            assert_eq!(refused, Err(DefinitionError::TextBlank { what: "the title" }));
+        }
+        for good in ["Loi sur l'eau", "Œuvre d’été — 2ᵉ", "投票", "לא"] {
+            assert_eq!(check_text("the title", good, 1..=500), Ok(()));
+        }
+    }
+
+    #[test]
+    fn two_choices_with_one_label_are_refused() {
+        let labelled = |first: &str, second: &str| {
+            let mut choices = definition().choices;
+            (choices[0].fr, choices[1].fr) = (first.to_owned(), second.to_owned());
+            Definition { choices, ..definition() }.check()
+        };
+        assert_eq!(labelled("Même", "Meme"), Ok(()));
+        for (first, second) in
+            [("Même", "Même"), ("Mêmê", "Me\u{302}me\u{302}"), ("Oui", "Oui\u{200b}")]
+        {
+            let refused = labelled(first, second);
+            assert!(matches!(refused, Err(DefinitionError::LabelTwice { .. })), "{first} {second}");
+        }
+    }
+
+    #[test]
     fn the_window_is_half_open() {
-        let window = Window { opens: Some(UnixSeconds(10)), closes: Some(UnixSeconds(20)) };
-        assert_eq!(window.timing(UnixMillis(9_999)), Timing::Early);
-        assert_eq!(window.timing(UnixMillis(10_000)), Timing::InTime);
-        assert_eq!(window.timing(UnixMillis(19_999)), Timing::InTime);
-        assert_eq!(window.timing(UnixMillis(20_000)), Timing::Late);
+        let window = Window { opens: Some(UnixMinutes(10)), closes: Some(UnixMinutes(20)) };
+        assert_eq!(window.timing(UnixMinutes(9)), Timing::Early);
+        assert_eq!(window.timing(UnixMinutes(10)), Timing::InTime);
+        assert_eq!(window.timing(UnixMinutes(19)), Timing::InTime);
+        assert_eq!(window.timing(UnixMinutes(20)), Timing::Late);
     }
 }

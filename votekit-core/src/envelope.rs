@@ -5,7 +5,7 @@ mod vote_body;
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use self::vote_body::{Fields, Text};
@@ -13,7 +13,7 @@ use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
 use crate::election::ChoiceId;
 use crate::id::{LawId, RequestId, hex_bytes};
-use crate::instant::UnixMillis;
+use crate::instant::UnixMinutes;
 
 /// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only
 /// sealed.
@@ -23,10 +23,31 @@ pub struct Envelope {
     pub request: RequestId,
     /// H of the credential.
     pub hash: CredentialHash,
-    /// The stamp made once on arrival.
-    pub received: UnixMillis,
+    /// The minute of arrival, stamped once.
+    pub received: UnixMinutes,
     /// What was chosen.
     pub choice: ChoiceIndex,
+}
+
+hex_bytes! {
+    /// cᵢ: the digest of one envelope, over its request, its minute and H.
+    EnvelopeDigest, 32
+}
+
+impl EnvelopeDigest {
+    /// SHA-256 of `votekit-envelope/1`, a line feed, the request, the minute in 4 bytes and H
+    /// (`docs/formats.md`, section 5). Nobody can compute it without H, so an invalid vote can be
+    /// shown in the log without showing whose it was.
+    #[must_use]
+    pub fn new(request: &RequestId, minute: UnixMinutes, hash: &CredentialHash) -> Self {
+        let minute = u32::try_from(minute.0).unwrap_or(u32::MAX).to_be_bytes();
+        let mut message = [0; 19 + RequestId::LENGTH + 4 + CredentialHash::LENGTH];
+        message[..19].copy_from_slice(b"votekit-envelope/1\n");
+        message[19..35].copy_from_slice(request.as_bytes());
+        message[35..39].copy_from_slice(&minute);
+        message[39..].copy_from_slice(hash.as_bytes());
+        Self(Sha256::digest(message).into())
+    }
 }
 
 impl fmt::Debug for Envelope {

@@ -248,6 +248,9 @@ pub struct Epoch(pub u32);
 pub struct Sequence(pub u64);
 
 impl Sequence {
+    /// The largest number: integers in JSON stay below 2^53.
+    pub const MAX: Self = Self((1 << 53) - 1);
+
     /// The number after this one.
     #[must_use]
     pub const fn next(self) -> Self {

@@ -14,6 +14,9 @@
 //!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle    after the close, for anyone
 //! ```
 //!
+//! An integrator who decides votes reads a [`batch::Batch`], verifies it for one election and one
+//! node, and hands the [`batch::VerifiedBatch`] to a [`chronicle::Chronicle`], which writes the log.
+//!
 //! The formats are specified byte by byte in `docs/formats.md`.
 
 pub mod id;
@@ -32,6 +35,7 @@ pub mod envelope;
 
 pub mod chronicle;
 pub mod decision;
+pub mod epochs;
 pub mod registry;
 pub mod request_index;
 

@@ -205,6 +205,18 @@ fn the_pepper_must_be_the_manifests() {
     assert!(matches!(keyed.hasher(None), Err(ManifestError::PepperMissing { .. })));
 }
 
+#[test]
+fn the_length_of_the_shortest_code_is_one_that_a_code_can_have() {
+    let of = |code_length_min| {
+        let body = body();
+        Manifest::new(ManifestBody { roll: RollFacts { code_length_min, ..body.roll }, ..body })
+    };
+    for length in [0, 3, 33, 77] {
+        assert_eq!(of(length), Err(ManifestError::CodeLength { length }));
+    }
+    assert!(of(4).is_ok() && of(32).is_ok());
+}
+
 proptest! {
     #[test]
     fn manifests_read_back(tool in "\\PC{0,20}", counts in prop::collection::vec(0_u8..9, 1..6), duplicates in 0_u64..9) {
@@ -215,7 +227,7 @@ proptest! {
         let registered: u64 = counts.iter().map(|count| u64::from(*count)).sum();
         let manifest = Manifest::new(ManifestBody {
             tool,
-            roll: RollFacts { sha256: Digest::of(b"roll"), rows: registered + duplicates, duplicates, rejects: 0, code_length_min: 8 },
+            roll: RollFacts { sha256: Digest::of(b"roll"), rows: registered + duplicates, duplicates, rejects: 0, code_length_min: if registered > 0 { 8 } else { 0 } },
             laws: shards
                 .iter()
                 .map(|(head, keys)| LawRow {

@@ -1,5 +1,7 @@
 //! Reconciliation: at the close, everything that came in is accounted for.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::decision::{Decision, Entry};
@@ -19,6 +21,17 @@ pub struct Report {
     pub invalid: u64,
     /// Second copies of requests decided earlier.
     pub replayed: u64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, accepted, duplicate, invalid, replayed } = self;
+        write!(
+            formatter,
+            "{received} received, {accepted} accepted, {duplicate} duplicate, {invalid} invalid, \
+             {replayed} replayed"
+        )
+    }
 }
 
 /// An account that does not add up.

@@ -13,6 +13,12 @@ const ACCEPTED: u32 = 1 << 31;
 const REVOKED: u32 = 1 << 30;
 const ATTEMPTS: u32 = REVOKED - 1;
 
+/// Where the count of attempts of a credential stops.
+pub const ATTEMPTS_MAX: u32 = ATTEMPTS;
+
+/// Electors of one election at the most: the index of decided requests keeps one bit for itself.
+const ELECTORS_MAX: usize = (1 << 31) - 1;
+
 /// How a credential stands when it makes an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -24,7 +30,7 @@ pub enum Standing {
     First,
     /// It has voted before.
     Again {
-        /// The how-manieth attempt this is: from 2.
+        /// The number of this attempt: from 2.
         attempt: u32,
     },
 }
@@ -67,6 +73,13 @@ pub struct ChangesApplied {
     pub refused: u64,
 }
 
+impl fmt::Display for ChangesApplied {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { added, revoked, refused } = self;
+        write!(formatter, "{added} added, {revoked} revoked, {refused} refused")
+    }
+}
+
 /// The registered credentials of one election and how each stands.
 #[derive(Default)]
 pub struct Electorate {
@@ -95,7 +108,7 @@ pub enum ElectorateError {
         /// The first key that does not follow, from 0.
         position: usize,
     },
-    /// More electors than an index of 32 bits can name.
+    /// More electors than an index of 31 bits can name.
     #[error("{count} electors are more than this system can hold")]
     TooMany {
         /// Electors in all.
@@ -110,7 +123,7 @@ impl Electorate {
     /// [`ElectorateError::TooMany`]; nothing is added then.
     pub fn add_roll(&mut self, keys: Arc<KeyList>) -> Result<(), ElectorateError> {
         let count = self.states.len() + keys.len();
-        if u32::try_from(count).is_err() {
+        if count > ELECTORS_MAX {
             return Err(ElectorateError::TooMany { count });
         }
         self.registered += keys.len() as u64;

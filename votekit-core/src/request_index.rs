@@ -1,41 +1,56 @@
 //! Which requests the log has decided, in the order of the log: each with the index of its entry
-//! and the elector it was counted for.
+//! and whose vote it was.
 //!
-//! One list that only ever grows, and a table of places in it. The list is what a snapshot keeps:
-//! whatever is behind a place never changes, so it can be copied bit by bit while votes go on. 24
-//! bytes a request and 4 bytes a slot of the table, which is at most three quarters full.
+//! One list that only grows, and a table of places in it. A snapshot keeps the list: an item never
+//! changes, so the list can be copied in parts while votes are decided. 24 bytes a request, 33 more
+//! an invalid one, and 4 bytes a slot of the table, which is at most three quarters full.
 
 use std::fmt;
 
+use crate::credential::CredentialHash;
 use crate::id::RequestId;
 use crate::registry::Elector;
 
-/// A decided request.
+/// A decided request, as the list holds it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Decided {
     request: RequestId,
     leaf: u32,
-    /// [`NO_ELECTOR`], or an elector.
-    elector: u32,
+    /// An elector, or [`INVALID`] and the place in the list of invalid votes.
+    subject: u32,
 }
 
-/// Stands for no elector: the vote was invalid.
-const NO_ELECTOR: u32 = u32::MAX;
+/// Marks a subject that is not an elector: the vote was invalid.
+const INVALID: u32 = 1 << 31;
+
+/// Whose vote a request was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// An elector: the first attempt of each was accepted, later ones are duplicates.
+    Elector(Elector),
+    /// A credential whose vote was invalid, by H.
+    Invalid(CredentialHash),
+    /// An invalid vote whose envelope has been purged.
+    Unknown,
+}
+
+/// The earlier decision on a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FirstDecision {
+    /// Its place among the decided requests, from 0.
+    pub place: usize,
+    /// The index of its entry in the log.
+    pub leaf: u64,
+    /// Whose vote it was.
+    pub subject: Subject,
+}
 
 impl Decided {
     /// Bytes of one in a snapshot.
     pub const LENGTH: usize = RequestId::LENGTH + 4 + 4;
 
-    /// A request whose entry stands at `leaf`. The elector is the one whose attempt it was; `None`
-    /// for an invalid vote.
-    ///
-    /// # Panics
-    /// At 2^32 leaves, 500 times the largest log this system is made for.
-    #[must_use]
-    pub fn new(request: RequestId, leaf: u64, elector: Option<Elector>) -> Self {
-        let leaf = u32::try_from(leaf).expect("a log has fewer than 2^32 leaves");
-        Self { request, leaf, elector: elector.map_or(NO_ELECTOR, |elector| elector.0) }
-    }
+    /// Stands where nothing has been read yet.
+    pub const EMPTY: Self = Self { request: RequestId::from_bytes([0; 16]), leaf: 0, subject: 0 };
 
     /// The request.
     #[must_use]
@@ -49,20 +64,24 @@ impl Decided {
         u64::from(self.leaf)
     }
 
-    /// The elector whose attempt it was: the first attempt of each was accepted, later ones are
-    /// duplicates. `None` for an invalid vote.
+    /// The elector whose attempt it was. `None` for an invalid vote.
     #[must_use]
     pub fn elector(&self) -> Option<Elector> {
-        (self.elector != NO_ELECTOR).then_some(Elector(self.elector))
+        (self.subject & INVALID == 0).then_some(Elector(self.subject))
     }
 
-    /// The request, the leaf and the elector, numbers little-endian.
+    /// The place in the list of invalid votes.
+    fn invalid_place(&self) -> Option<usize> {
+        (self.subject & INVALID != 0).then_some((self.subject & !INVALID) as usize)
+    }
+
+    /// The request, the leaf and the subject, numbers little-endian.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         bytes[..16].copy_from_slice(self.request.as_bytes());
         bytes[16..20].copy_from_slice(&self.leaf.to_le_bytes());
-        bytes[20..].copy_from_slice(&self.elector.to_le_bytes());
+        bytes[20..].copy_from_slice(&self.subject.to_le_bytes());
         bytes
     }
 
@@ -74,7 +93,7 @@ impl Decided {
         let number = |at: usize| {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
-        Self { request: RequestId::from_bytes(request), leaf: number(16), elector: number(20) }
+        Self { request: RequestId::from_bytes(request), leaf: number(16), subject: number(20) }
     }
 }
 
@@ -84,6 +103,15 @@ impl fmt::Debug for Decided {
     }
 }
 
+/// Decided requests in their order, as a snapshot keeps them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DecidedList {
+    /// The requests.
+    pub decided: Vec<Decided>,
+    /// H of each invalid one among them, in their order; `None` where it has been purged.
+    pub invalid: Vec<Option<CredentialHash>>,
+}
+
 /// An exact map from decided requests to their entries in the log, in the order in which they were
 /// decided.
 ///
@@ -91,6 +119,8 @@ impl fmt::Debug for Decided {
 /// is never used is never touched.
 pub struct RequestIndex {
     decided: Vec<Decided>,
+    /// H of each invalid vote; `None` where it has been purged.
+    invalid: Vec<Option<CredentialHash>>,
     /// `0` for a free slot; else the place in the list, plus one, in the lower `bits`, and above it
     /// bits of the request.
     slots: Vec<u32>,
@@ -98,12 +128,22 @@ pub struct RequestIndex {
     bits: u32,
 }
 
-/// A request stands twice in a list of decided requests.
+/// Why a list of decided requests cannot be indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("decided request {place} stands in the list before")]
-pub struct Repeated {
-    /// The second place, from 0.
-    pub place: usize,
+#[non_exhaustive]
+pub enum DecidedListError {
+    /// A request stands twice.
+    #[error("decided request {place} stands in the list before")]
+    Repeated {
+        /// The second place, from 0.
+        place: usize,
+    },
+    /// The list of invalid votes does not fit the requests.
+    #[error("the invalid votes are not those of the decided requests, from request {place} on")]
+    Invalid {
+        /// The first request that does not fit, from 0.
+        place: usize,
+    },
 }
 
 /// The smallest table, as a power of two.
@@ -123,20 +163,45 @@ impl RequestIndex {
     #[must_use]
     pub fn with_capacity(requests: usize) -> Self {
         let bits = bits_for(requests);
-        Self { decided: Vec::with_capacity(requests), slots: vec![0; 1 << bits], bits }
+        let decided = Vec::with_capacity(requests);
+        Self { decided, invalid: Vec::new(), slots: vec![0; 1 << bits], bits }
     }
 
     /// The index of these requests in their order, with room for `room` of them in all.
     ///
     /// # Errors
-    /// [`Repeated`] with the first request that stands twice.
-    pub fn of(mut decided: Vec<Decided>, room: usize) -> Result<Self, Repeated> {
+    /// [`DecidedListError`] with the first request that does not fit.
+    pub fn from_list(list: DecidedList, room: usize) -> Result<Self, DecidedListError> {
+        let DecidedList { mut decided, invalid } = list;
+        let mut expected = 0;
+        for (place, decided) in decided.iter().enumerate() {
+            let Some(found) = decided.invalid_place() else { continue };
+            if found != expected {
+                return Err(DecidedListError::Invalid { place });
+            }
+            expected += 1;
+        }
+        if expected != invalid.len() {
+            return Err(DecidedListError::Invalid { place: decided.len() });
+        }
         let room = room.max(decided.len());
         decided.reserve(room - decided.len());
         let bits = bits_for(room);
-        let mut index = Self { decided, slots: vec![0; 1 << bits], bits };
+        let mut index = Self { decided, invalid, slots: vec![0; 1 << bits], bits };
         index.fill()?;
         Ok(index)
+    }
+
+    /// Copies part of the list.
+    ///
+    /// # Panics
+    /// When the range goes beyond the list.
+    #[must_use]
+    pub fn copy(&self, range: std::ops::Range<usize>) -> DecidedList {
+        let decided = self.decided[range].to_vec();
+        let hash = |decided: &Decided| decided.invalid_place().map(|place| self.invalid[place]);
+        let invalid = decided.iter().filter_map(hash).collect();
+        DecidedList { decided, invalid }
     }
 
     /// Whether the log has decided the request.
@@ -151,15 +216,42 @@ impl RequestIndex {
         self.find(request).ok().map(|place| self.decided[place].leaf())
     }
 
-    /// Notes a decided request, unless it is there.
-    pub fn insert(&mut self, decided: Decided) {
-        if let Err(slot) = self.find(&decided.request) {
-            self.put(slot, self.decided.len(), &decided.request);
-            self.decided.push(decided);
-            if self.decided.len() >= capacity(self.bits) {
-                self.grow();
-            }
+    /// The decision on a request, if the log has decided it.
+    #[must_use]
+    pub fn find_first(&self, request: &RequestId) -> Option<FirstDecision> {
+        let place = self.find(request).ok()?;
+        let decided = &self.decided[place];
+        let subject = match decided.invalid_place() {
+            Some(invalid) => self.invalid[invalid].map_or(Subject::Unknown, Subject::Invalid),
+            None => Subject::Elector(Elector(decided.subject)),
+        };
+        Some(FirstDecision { place, leaf: decided.leaf(), subject })
+    }
+
+    /// Records a decided request whose entry stands at `leaf`, unless it is there.
+    ///
+    /// # Panics
+    /// At 2^32 leaves, 500 times the largest log this system is made for.
+    pub fn insert(&mut self, request: RequestId, leaf: u64, subject: Subject) {
+        let Err(slot) = self.find(&request) else { return };
+        let leaf = u32::try_from(leaf).expect("a log has fewer than 2^32 leaves");
+        let subject = match subject {
+            Subject::Elector(elector) => elector.0,
+            Subject::Invalid(hash) => self.push_invalid(Some(hash)),
+            Subject::Unknown => self.push_invalid(None),
+        };
+        self.put(slot, self.decided.len(), &request);
+        self.decided.push(Decided { request, leaf, subject });
+        if self.decided.len() >= capacity(self.bits) {
+            self.grow();
         }
+    }
+
+    fn push_invalid(&mut self, hash: Option<CredentialHash>) -> u32 {
+        let place = u32::try_from(self.invalid.len()).expect("a log has fewer than 2^32 leaves");
+        assert!(place < INVALID, "fewer than 2^31 votes are invalid");
+        self.invalid.push(hash);
+        INVALID | place
     }
 
     /// The decided requests in the order of the log.
@@ -223,7 +315,7 @@ impl RequestIndex {
 
     /// Puts the whole list into an empty table. The slots of a few requests are looked at before
     /// they are filled: so many fetches from memory are under way at once.
-    fn fill(&mut self) -> Result<(), Repeated> {
+    fn fill(&mut self) -> Result<(), DecidedListError> {
         for start in (0..self.decided.len()).step_by(TOGETHER) {
             let end = (start + TOGETHER).min(self.decided.len());
             let fetched = self.decided[start..end].iter().fold(0, |sum: u32, decided| {
@@ -235,7 +327,7 @@ impl RequestIndex {
                 let request = self.decided[place].request;
                 match self.find(&request) {
                     Err(slot) => self.put(slot, place, &request),
-                    Ok(_) => return Err(Repeated { place }),
+                    Ok(_) => return Err(DecidedListError::Repeated { place }),
                 }
             }
         }
@@ -276,45 +368,66 @@ mod tests {
 
     use super::*;
 
-    fn decided(number: u32, leaf: u64) -> Decided {
+    fn request(number: u32) -> RequestId {
         // Few leading bits differ, so that slots collide and searches run over the end of the
         // table.
         let mut bytes = [0xff; 16];
         bytes[3] = (number >> 3) as u8;
         bytes[12..].copy_from_slice(&number.to_be_bytes());
-        Decided::new(
-            RequestId::from_bytes(bytes),
-            leaf,
-            (!number.is_multiple_of(3)).then_some(Elector(number)),
-        )
+        RequestId::from_bytes(bytes)
+    }
+
+    fn subject(number: u32) -> Subject {
+        match number % 3 {
+            0 => Subject::Invalid(CredentialHash::from_bytes([number as u8; 32])),
+            1 if number.is_multiple_of(5) => Subject::Unknown,
+            _ => Subject::Elector(Elector(number)),
+        }
     }
 
     proptest! {
         #[test]
-        fn agrees_with_a_map(numbers in prop::collection::vec(0_u32..400, 0..600), room in 0_usize..300) {
+        fn agrees_with_a_map(
+            numbers in prop::collection::vec(0_u32..400, 0..600),
+            room in 0_usize..300,
+            cut: prop::sample::Index,
+        ) {
             let mut index = RequestIndex::with_capacity(room);
             let (mut model, mut order) = (HashMap::new(), Vec::new());
             for (leaf, number) in (0..).zip(numbers) {
-                let decided = decided(number, leaf);
-                index.insert(decided);
+                index.insert(request(number), leaf, subject(number));
                 if let Entry::Vacant(free) = model.entry(number) {
-                    free.insert(leaf);
-                    order.push(decided);
+                    free.insert((order.len(), leaf));
+                    order.push(number);
                 }
             }
+            // In two parts, as a snapshot copies it.
+            let cut = cut.index(order.len() + 1);
+            let mut list = index.copy(0..cut);
+            let rest = index.copy(cut..order.len());
+            list.decided.extend(rest.decided);
+            list.invalid.extend(rest.invalid);
+            let again = RequestIndex::from_list(list.clone(), room).expect("each once");
             for number in 0..400 {
-                let request = *decided(number, 0).request();
-                prop_assert_eq!(index.get(&request), model.get(&number).copied());
-                prop_assert_eq!(index.contains(&request), model.contains_key(&number));
+                let request = request(number);
+                let expected = model.get(&number).map(|(place, leaf)| {
+                    FirstDecision { place: *place, leaf: *leaf, subject: subject(number) }
+                });
+                prop_assert_eq!(index.find_first(&request), expected);
+                prop_assert_eq!(again.find_first(&request), expected);
+                prop_assert_eq!(index.get(&request), expected.map(|first| first.leaf));
+                prop_assert_eq!(index.contains(&request), expected.is_some());
             }
-            prop_assert_eq!(index.decided(), &order[..]);
-            let again = RequestIndex::of(order.clone(), room).expect("each once");
-            prop_assert!(order.iter().all(|decided| again.get(decided.request()) == Some(decided.leaf())));
-            prop_assert!(order.iter().all(|decided| Decided::from_bytes(&decided.to_bytes()) == *decided));
-            if let Some(first) = order.first().copied() {
-                let place = order.len();
-                order.push(first);
-                prop_assert_eq!(RequestIndex::of(order, room).unwrap_err(), Repeated { place });
+            prop_assert!(list.decided.iter().all(|one| Decided::from_bytes(&one.to_bytes()) == *one));
+            let (place, lacking) = (list.decided.len(), DecidedList { invalid: vec![], ..list.clone() });
+            if !list.invalid.is_empty() {
+                let refused = RequestIndex::from_list(lacking, room).unwrap_err();
+                prop_assert_eq!(refused, DecidedListError::Invalid { place });
+            }
+            if let Some(first) = list.decided.iter().find(|one| one.elector().is_some()).copied() {
+                list.decided.push(first);
+                let refused = RequestIndex::from_list(list, room).unwrap_err();
+                prop_assert_eq!(refused, DecidedListError::Repeated { place });
             }
         }
     }

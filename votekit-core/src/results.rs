@@ -2,7 +2,7 @@
 
 use crate::election::{Definition, State};
 use crate::id::{Digest, LawId};
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::tally::Counts;
 
@@ -14,9 +14,9 @@ pub struct Results {
     /// Where the election stands.
     pub state: State,
     /// When the poll opened.
-    pub opened: Option<UnixSeconds>,
+    pub opened: Option<UnixMinutes>,
     /// When it closed.
-    pub closed: Option<UnixSeconds>,
+    pub closed: Option<UnixMinutes>,
     /// Electors registered.
     pub registered: u64,
     /// What was received and what became of it.
@@ -28,7 +28,7 @@ pub struct Results {
     /// The log's root at that size.
     pub log_root: Digest,
     /// The time of the last block.
-    pub updated_at: UnixSeconds,
+    pub updated_at: UnixMinutes,
 }
 
 impl Results {

@@ -20,7 +20,7 @@ use votekit_core::election::{
 use votekit_core::envelope::FieldError;
 use votekit_core::export;
 use votekit_core::id::{LawId, NodeId};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::{TimeError, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
@@ -180,11 +180,10 @@ impl CreateElection {
             .into_iter()
             .map(|choice| kept(&mut faults, "choices", choice.choice()))
             .collect();
-        let mut time = |field, text: Option<String>| {
-            let time = text.as_deref().map(UnixSeconds::from_rfc3339).transpose();
-            kept(&mut faults, field, time).flatten()
-        };
-        let (opens, closes) = (time("opens", self.opens), time("closes", self.closes));
+        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
+        let opens = kept(&mut faults, "opens", opens).flatten();
+        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
+        let closes = kept(&mut faults, "closes", closes).flatten();
         let choices_are_wrong = choices.is_none();
         let definition = Definition {
             // Where it is wrong, another one stands for it while the rest is checked.
@@ -235,6 +234,14 @@ impl ChoiceRequest {
     }
 }
 
+/// A planned time, to the minute.
+fn planned(
+    text: Option<&str>,
+    round: fn(UnixSeconds) -> UnixMinutes,
+) -> Result<Option<UnixMinutes>, TimeError> {
+    text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
+}
+
 impl Node {
     /// Creates an election as a draft. Rolls that were loaded before take effect.
     ///
@@ -242,7 +249,7 @@ impl Node {
     /// [`AdminError`].
     pub async fn create(&self, request: CreateElection) -> Result<ElectionView, AdminError> {
         // The rules are checked before a key is made for an election that cannot be.
-        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([0; 32]);
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
         let law_id = request.clone().definition(unkeyed)?.law_id;
         let _creating = self.shared.creating.lock().await;
         if self.shared.election(&law_id).is_some() {
@@ -252,15 +259,17 @@ impl Node {
         let secrets = ElectionSecrets::make(&self.shared.folder, &law_id)?;
         let definition = request.definition(secrets.ballot_key.public_key())?;
         let signer = CheckpointSigner::new(&self.shared.folder, &law_id, definition.binding)?;
-        let at = self.now().seconds();
+        let now = self.now();
+        let at = now.minutes();
         let term =
             self.shared.lead.term().ok_or_else(|| AdminError::NotLeading {
                 leader: self.shared.lead.other_leader(),
             })?;
         let maker = BlockMaker { term, leader: signer.authority.as_str().to_owned(), at };
         let (chronicle, block) = Chronicle::begin(definition, &maker);
-        let checkpoint =
-            signer.sign(&block, at).map_err(|error| AdminError::Setup(Box::new(error.into())))?;
+        let checkpoint = signer
+            .sign(&block, now.seconds())
+            .map_err(|error| AdminError::Setup(Box::new(error.into())))?;
         let sealed_through = StagingId(0);
         let head = Head {
             size: block.size_after(),
@@ -324,8 +333,9 @@ impl Node {
         if cell.definition.binding {
             self.check_binding(&cell, &request.waivers).await?;
         }
-        let now = self.now().seconds();
-        let opens = cell.definition.opens.map_or(now, |planned| planned.max(now));
+        let now = self.now().minutes();
+        let planned = cell.committed().results.definition.opens;
+        let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
         waivers.dedup();
         let mut acts = vec![Act::Open { opens, waivers }];
@@ -361,7 +371,7 @@ impl Node {
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
         }
-        if cell.definition.results != ResultsPolicy::AfterClose
+        if cell.committed().results.definition.results != ResultsPolicy::AfterClose
             && !waivers.iter().any(|waiver| waiver == "results")
         {
             missing.push(
@@ -402,8 +412,6 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let (reply, closed) = oneshot::channel();
-        cell.sealer.send(SealerCommand::Close(reply)).await.map_err(|_| AdminError::Stopping)?;
-        closed.await.map_err(|_| AdminError::Unanswered)??;
         Ok(ElectionView::of(&cell))
     }
 
@@ -450,7 +458,7 @@ impl Node {
                 .iter()
                 .filter(|(owner, _)| *owner == node)
                 .map(|(_, epoch)| {
-                    let progress = chronicle.fold().progress(node, *epoch);
+                    let progress = chronicle.fold().epochs().progress(node, *epoch);
                     EpochView { epoch: epoch.0, sealed: progress.through.0, ended: progress.ended }
                 })
                 .collect(),
@@ -538,11 +546,15 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let state = cell.committed().state();
-        if state != State::Certified {
+        if !matches!(state, State::Certified | State::Annulled) {
             return Err(AdminError::State { state, wanted: "purged" });
         }
         if self.shared.lead.term().is_none() {
             return Err(AdminError::NotLeading { leader: self.shared.lead.other_leader() });
+        }
+        // The log says so first: evidence that is gone without a word in the log is damage.
+        if !cell.chronicle().await.is_purged() {
+            self.record(&cell, vec![Act::Purge]).await?;
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
         self.shared.folder.destroy_election_keys(law_id)?;
@@ -609,6 +621,7 @@ impl Node {
         let load = RollLoad {
             manifest: digest,
             parent: manifest.body().parent,
+            replaces: None,
             scheme: manifest.body().scheme,
             content: content.clone(),
         };

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use votekit_core::chronicle::{Act, ChronicleError};
 use votekit_core::election::State;
 use votekit_core::id::{Epoch, NodeId, Sequence};
-use votekit_core::instant::{UnixMillis, UnixSeconds};
+use votekit_core::instant::{UnixMillis, UnixMinutes};
 
 use crate::engine::{EngineError, Lease};
 use crate::intake::{CLOCK_MARGIN, Submission};
@@ -29,11 +29,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 impl Sealer {
     /// The close, from wherever an earlier one has come to: record the closing, publish what was
     /// taken, seal everything, reconcile, open the totals.
-    pub(crate) async fn close(&mut self) -> Result<(), AdminError> {
+    pub(crate) async fn close(&mut self, reason: Option<String>) -> Result<(), AdminError> {
         match self.state() {
             State::Open => {
                 let (closes, not_after) = self.closing_time().await?;
-                self.record_in_time(vec![Act::Closing { closes }], not_after).await?;
+                self.record_in_time(vec![Act::Closing { closes, reason }], not_after).await?;
             }
             State::Closing => {}
             state => return Err(AdminError::State { state, wanted: "closed" }),
@@ -61,24 +61,24 @@ impl Sealer {
 
     /// From when on votes do not count, and up to when the ledger may store that: not before the
     /// last moment at which any node may have answered a voter.
-    async fn closing_time(&self) -> Result<(UnixSeconds, Option<UnixMillis>), AdminError> {
+    async fn closing_time(&self) -> Result<(UnixMinutes, Option<UnixMillis>), AdminError> {
         let not_after = if self.shared.is_shared {
-            let milliseconds = u64::try_from(RECORDING.as_millis()).unwrap_or(u64::MAX);
-            Some(UnixMillis(self.shared.ledger.clock().await?.0 + milliseconds))
+            Some(UnixMillis(self.shared.ledger.clock().await?.0 + millis(RECORDING)))
         } else {
             None
         };
-        // A vote answered in this very second was in time, so the closing time is the next one.
-        let latest = self.shared.now().max(self.cell.latest_stamp()).seconds();
-        let mut closes = UnixSeconds(latest.max(self.cell.committed().results.updated_at).0 + 1);
+        // A vote answered a moment ago was in time, and its stamp is a whole minute.
+        let mut latest = self.shared.now();
         if not_after.is_some() {
-            closes.0 += RECORDING.as_secs();
+            latest.0 += millis(RECORDING);
         }
         if self.shared.config.name.is_some() {
             // Other nodes answer until their leases run out, given in the last moment before the
             // closing was stored; and their clocks are not this one.
-            closes.0 += lease::LENGTH.as_secs() + CLOCK_MARGIN.as_secs();
+            latest.0 += millis(lease::LENGTH) + millis(CLOCK_MARGIN);
         }
+        let committed = self.cell.committed().results.updated_at;
+        let closes = latest.minutes().max(self.cell.latest_stamp()).max(committed).next();
         Ok((closes, not_after))
     }
 
@@ -91,6 +91,10 @@ impl Sealer {
                 Err(error) if Instant::now() >= until => return Err(error),
                 Err(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
+        }
+        let void = self.void_epochs().await?;
+        if !void.is_empty() {
+            self.record(void).await?;
         }
         let maker = self.maker()?;
         let making = maker.clone();
@@ -111,7 +115,7 @@ impl Sealer {
         for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
             self.check_sealed(node, epoch).await?;
         }
-        let open = self.cell.chronicle().await.fold().open_epochs().next();
+        let open = self.cell.chronicle().await.fold().epochs().open().next();
         let Some((node, epoch)) = open else { return Ok(()) };
         let key = self.cell.chronicle().await.node_key(node).cloned();
         let named = self.shared.folder.named_nodes()?;
@@ -122,6 +126,22 @@ impl Sealer {
         Err(AdminError::NotEnded { node, name, epoch })
     }
 
+    /// Retirements of the epochs that were given out and in which nothing was published: their node
+    /// ended before its first batch. The log then accounts for every epoch.
+    async fn void_epochs(&self) -> Result<Vec<Act>, AdminError> {
+        let law_id = self.cell.law_id();
+        let mut void = Vec::new();
+        for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
+            let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?;
+            let chronicle = self.cell.chronicle().await;
+            let ended = chronicle.fold().epochs().progress(node, epoch).ended;
+            if staged.is_none() && !ended && chronicle.node_key(node).is_some() {
+                void.push(Act::Retire { node, epoch });
+            }
+        }
+        Ok(void)
+    }
+
     async fn check_sealed(&self, node: NodeId, epoch: Epoch) -> Result<(), AdminError> {
         let staged = self
             .shared
@@ -129,7 +149,7 @@ impl Sealer {
             .staged_through(self.cell.law_id(), node, epoch)
             .await?
             .unwrap_or(Sequence(0));
-        let progress = self.cell.chronicle().await.fold().progress(node, epoch);
+        let progress = self.cell.chronicle().await.fold().epochs().progress(node, epoch);
         // What came after the retirement is void.
         if staged == progress.through || (progress.ended && staged > progress.through) {
             return Ok(());
@@ -160,7 +180,8 @@ impl Sealer {
             .chronicle()
             .await
             .fold()
-            .open_epochs()
+            .epochs()
+            .open()
             .filter(|(owner, _)| *owner == node)
             .map(|(_, epoch)| epoch)
             .collect();
@@ -187,10 +208,14 @@ impl Sealer {
         let mut acts = Vec::new();
         for epoch in epochs {
             self.check_sealed(node, epoch).await?;
-            if !self.cell.chronicle().await.fold().progress(node, epoch).ended {
+            if !self.cell.chronicle().await.fold().epochs().progress(node, epoch).ended {
                 acts.push(Act::Retire { node, epoch });
             }
         }
         if acts.is_empty() { Ok(()) } else { self.record(acts).await }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,7 +12,7 @@ use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
 use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
-use votekit_core::instant::{UnixMillis, UnixSeconds};
+use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_core::log::checkpoint::{
     Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
 };
@@ -41,7 +41,7 @@ pub(crate) struct ElectionCell {
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
-    /// The latest stamp that was given out, in unix milliseconds.
+    /// The latest minute that a vote was stamped with.
     latest_stamp: AtomicU64,
     /// The epoch in use, and the right to answer voters in it.
     lease: Mutex<Option<Lease>>,
@@ -105,8 +105,8 @@ pub(crate) struct Committed {
     pub(crate) tree: TreeBuilder,
     pub(crate) checkpoint: Vec<u8>,
     pub(crate) sealed_through: StagingId,
-    pub(crate) closes: Option<UnixSeconds>,
-    pub(crate) opens: Option<UnixSeconds>,
+    pub(crate) closes: Option<UnixMinutes>,
+    pub(crate) opens: Option<UnixMinutes>,
     /// Whether the log admits the ingest key of this node: without that no batch of it would ever
     /// be sealed.
     pub(crate) admits_this_node: bool,
@@ -198,12 +198,12 @@ impl ElectionCell {
         &self.definition.law_id
     }
 
-    pub(crate) fn note_stamp(&self, received: UnixMillis) {
+    pub(crate) fn note_stamp(&self, received: UnixMinutes) {
         self.latest_stamp.fetch_max(received.0, Ordering::Relaxed);
     }
 
-    pub(crate) fn latest_stamp(&self) -> UnixMillis {
-        UnixMillis(self.latest_stamp.load(Ordering::Relaxed))
+    pub(crate) fn latest_stamp(&self) -> UnixMinutes {
+        UnixMinutes(self.latest_stamp.load(Ordering::Relaxed))
     }
 
     pub(crate) fn committed(&self) -> Arc<Committed> {
@@ -346,8 +346,10 @@ impl CheckpointSigner {
         Ok(Self { origin, log_key, cosigner, authority, policy })
     }
 
-    /// The signed checkpoint of the log after a block.
-    pub(crate) fn sign(&self, block: &Block, at: UnixSeconds) -> Result<Vec<u8>, CheckpointError> {
+    /// The signed checkpoint of the log after a block. `now` is the clock; a cosignature is never
+    /// older than its block.
+    pub(crate) fn sign(&self, block: &Block, now: UnixSeconds) -> Result<Vec<u8>, CheckpointError> {
+        let at = now.max(block.sealed_at.start());
         let checkpoint = Checkpoint::new(&self.origin, block.size_after(), block.root);
         let log_signature = checkpoint.sign(&self.log_key)?;
         let cosignature = self.cosigner.cosign(&checkpoint, at)?;

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
-use votekit_core::chronicle::{ReplaySource, RollContent, leaves_of_block};
+use votekit_core::chronicle::{Evidence, ReplaySource, RollContent, leaves_of_block};
 use votekit_core::election::State;
-use votekit_core::id::{BatchNumber, Digest, RequestId};
+use votekit_core::id::{BatchNumber, Digest};
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
 use crate::election_cell::{Committed, ElectionCell, Position};
@@ -160,7 +160,9 @@ impl Sealer {
             .await?;
         self.inbox = inbox;
         for batch in read? {
-            batch.envelopes().for_each(|envelope| self.shared.pending.resolve(&envelope.request));
+            for envelope in batch.envelopes() {
+                self.shared.pending.resolve(&envelope.request);
+            }
         }
         Ok(())
     }
@@ -250,12 +252,10 @@ impl ReplaySource for Source<'_> {
         self.rolls.content_if_whole(manifest)
     }
 
-    fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
-        let batch =
-            self.inbox.take(&leaf.number()).filter(|batch| batch.digest() == leaf.digest)?;
+    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<Evidence> {
+        let batch = self.inbox.take(&leaf.number())?;
         let choices = self.ballot_key.as_ref().map(|key| batch.open(key));
-        let requests: Vec<RequestId> = batch.envelopes().map(|envelope| envelope.request).collect();
-        self.batches.push(batch);
-        Some(requests.into_iter().zip(choices?).collect())
+        self.batches.push(Arc::clone(&batch));
+        Some(Evidence { batch, choices: choices? })
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use votekit_core::batch::{Batch, SealedEnvelope};
+use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::chronicle::Chronicle;
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
@@ -48,12 +48,14 @@ struct Waiting {
 /// What becomes of a waiting batch now.
 enum Turn {
     /// It can be sealed.
-    Next,
+    Next(VerifiedBatch),
     /// It is in the log.
     Sealed,
     /// It will never be sealed.
     Refused,
-    /// Its predecessor is missing, or its stamp lies in the future.
+    /// Its predecessor has not been taken out.
+    AfterOther(VerifiedBatch),
+    /// Its stamp lies in the future.
     Later,
 }
 
@@ -114,40 +116,37 @@ impl Inbox {
         chronicle: &Chronicle,
         now_millis: u64,
         most: usize,
-    ) -> Vec<Arc<Batch>> {
+    ) -> Vec<VerifiedBatch> {
         let mut block = Vec::new();
         let mut gone = Vec::new();
         let mut expected = BTreeMap::new();
-        let mut early: BTreeMap<BatchNumber, StagingId> = BTreeMap::new();
+        let mut early: BTreeMap<BatchNumber, (StagingId, VerifiedBatch)> = BTreeMap::new();
         for (id, waiting) in &mut self.waiting {
             if block.len() >= most {
                 break;
             }
             let number = waiting.batch.number();
             match turn(waiting, chronicle, &mut expected, now_millis) {
-                Turn::Later => {
-                    early.insert(number, *id);
+                Turn::Later => {}
+                Turn::AfterOther(batch) => {
+                    early.insert(number, (*id, batch));
                 }
                 Turn::Sealed | Turn::Refused => gone.push(*id),
-                Turn::Next => {
+                Turn::Next(batch) => {
                     gone.push(*id);
-                    block.push(*id);
+                    block.push(batch);
                     // Its successors may have come before it.
                     let mut follower = number;
                     loop {
                         follower.sequence = follower.sequence.next();
-                        let Some(id) = early.remove(&follower) else { break };
+                        let Some((id, batch)) = early.remove(&follower) else { break };
                         gone.push(id);
-                        block.push(id);
+                        block.push(batch);
                         expected.insert((follower.node, follower.epoch), follower.sequence.next());
                     }
                 }
             }
         }
-        let block = block
-            .iter()
-            .filter_map(|id| self.waiting.get(id).map(|waiting| Arc::clone(&waiting.batch)))
-            .collect();
         for id in gone {
             self.remove(id);
         }
@@ -170,14 +169,17 @@ fn turn(
 ) -> Turn {
     let Waiting { batch, since, told } = waiting;
     let number = batch.number();
-    let progress = chronicle.fold().progress(number.node, number.epoch);
+    let progress = chronicle.fold().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
         return Turn::Sealed;
     }
-    if let Err(error) = chronicle.check_batch(batch) {
-        tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
-        return Turn::Refused;
-    }
+    let verified = match chronicle.verify_batch(batch) {
+        Ok(verified) => verified,
+        Err(error) => {
+            tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
+            return Turn::Refused;
+        }
+    };
     if progress.ended {
         tracing::error!(batch = %number, "alarm: a staged batch is refused: its epoch has ended, and its number is void");
         return Turn::Refused;
@@ -189,11 +191,12 @@ fn turn(
             *told = true;
             tracing::error!(batch = %number, expected = next.0, "alarm: sealing waits for a missing batch");
         }
-        return Turn::Later;
+        return Turn::AfterOther(verified);
     }
-    // Once the poll is closing, such a stamp is late, whatever the time is.
-    let future = |envelope: SealedEnvelope| envelope.received.0 > now_millis + FUTURE_MILLIS_MAX;
-    if chronicle.state() == State::Open && batch.envelopes().any(future) {
+    // Once the poll is closing, such a stamp is late, whatever the time is. Minutes never decrease
+    // in a batch.
+    let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
+    if chronicle.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
         if !*told {
             *told = true;
             tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
@@ -201,5 +204,5 @@ fn turn(
         return Turn::Later;
     }
     *next = number.sequence.next();
-    Turn::Next
+    Turn::Next(verified)
 }

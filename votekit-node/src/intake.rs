@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
+use votekit_core::instant::UnixMinutes;
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{Conflict, EngineError, NoLease};
@@ -57,6 +58,8 @@ pub(crate) struct Intake {
     epoch: Option<Epoch>,
     /// The last sequence that is known durable.
     confirmed: Sequence,
+    /// The latest minute of a vote that was taken.
+    latest: UnixMinutes,
     /// No vote is taken any more.
     finished: bool,
     /// The last batch of the epoch is durable.
@@ -73,6 +76,7 @@ impl Intake {
             node_key,
             epoch: None,
             confirmed: Sequence(0),
+            latest: UnixMinutes(0),
             finished: false,
             ended: false,
         }
@@ -121,13 +125,31 @@ impl Intake {
                 self.shared.pending.withdraw(&envelope.request);
                 let _ = voter.send(Err(IntakeError::Finished));
             }
-            Submission::Vote(envelope, voter) => {
+            Submission::Vote(mut envelope, voter) => {
+                if !self.stamp_in_order(&mut envelope) {
+                    self.shared.pending.withdraw(&envelope.request);
+                    let _ = voter.send(Err(IntakeError::Finished));
+                    return None;
+                }
                 envelopes.push(envelope);
                 voters.push(voter);
             }
             Submission::Finish(reply) => return Some(reply),
         }
         None
+    }
+
+    /// Minutes never decrease in an epoch. A vote that was stamped at the end of a minute and came
+    /// here after one of the next minute gets the later stamp, unless that would make it late.
+    fn stamp_in_order(&mut self, envelope: &mut Envelope) -> bool {
+        if envelope.received < self.latest {
+            if self.cell.committed().closes.is_some_and(|closes| self.latest >= closes) {
+                return false;
+            }
+            envelope.received = self.latest;
+        }
+        self.latest = envelope.received;
+        true
     }
 
     async fn publish_votes(&mut self, envelopes: &mut Vec<Envelope>, voters: &mut Vec<Voter>) {

@@ -327,7 +327,7 @@ impl Node {
             tracing::info!(law_id = %cell.law_id(), "going on with a close that was begun");
             self.shared.spawn(async move {
                 let (reply, closed) = oneshot::channel();
-                if cell.sealer.send(SealerCommand::Close(reply)).await.is_ok()
+                if cell.sealer.send(SealerCommand::Close { reason: None, reply }).await.is_ok()
                     && let Ok(Err(error)) = closed.await
                 {
                     tracing::error!(law_id = %cell.law_id(), %error, "alarm: the close cannot be completed");
@@ -389,7 +389,7 @@ impl Node {
         idempotency_key: Option<&[u8]>,
         origin: Option<Origin>,
     ) -> Result<RequestId, SubmitError> {
-        let received = self.now();
+        let received = self.now().minutes();
         let cell =
             self.shared.election(&vote.credential.law_id).ok_or(SubmitError::UnknownElection)?;
         if !self.shared.has(Role::Ingest) {
@@ -420,8 +420,11 @@ impl Node {
             }));
         }
         cell.note_stamp(received);
-        let choice =
-            cell.definition.choice_index(&vote.choice).ok_or(SubmitError::UnknownChoice)?;
+        let choice = committed
+            .results
+            .definition
+            .choice_index(&vote.choice)
+            .ok_or(SubmitError::UnknownChoice)?;
         let hasher = cell.hasher().ok_or_else(not_open)?;
         let credential = &vote.credential;
         let hash = hasher.hash_parts(&credential.nas, &credential.code, &credential.law_id);

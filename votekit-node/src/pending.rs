@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
@@ -24,6 +25,8 @@ type Shard = HashMap<RequestId, Waiting, BuildHasherDefault<RequestHasher>>;
 struct Waiting {
     /// Copies of the request on their way: the same request may come again before it is decided.
     copies: u32,
+    /// When this node issued it.
+    issued: Option<Instant>,
     expected: Option<Expectation>,
     /// Kept until the label tells whether the credential was right, then dropped.
     origin: Option<Origin>,
@@ -40,6 +43,7 @@ impl Pending {
         let mut shard = self.shard(&request);
         let waiting = shard.entry(request).or_default();
         waiting.copies += 1;
+        waiting.issued.get_or_insert_with(Instant::now);
         waiting.origin = origin.or(waiting.origin.take());
     }
 
@@ -69,13 +73,15 @@ impl Pending {
         }
     }
 
-    /// Lets go of a request that is decided, and wakes who waits for it.
-    pub(crate) fn resolve(&self, request: &RequestId) {
-        let waiting = self.shard(request).remove(request);
-        for waiter in waiting.map(|waiting| waiting.waiters).unwrap_or_default() {
-            // Whoever waited may have gone away.
+    /// Removes a request that is decided, and wakes who waits for it. Gives when this node issued
+    /// it, if it did.
+    pub(crate) fn resolve(&self, request: &RequestId) -> Option<Instant> {
+        let waiting = self.shard(request).remove(request)?;
+        for waiter in waiting.waiters {
+            // The connection may have ended meanwhile.
             let _ = waiter.send(());
         }
+        waiting.issued
     }
 
     /// Lets go of all requests that are decided, and wakes who waits for them.

@@ -219,7 +219,7 @@ impl Node {
     #[must_use]
     pub fn voter_token(&self, law_id: &LawId, request: &RequestId) -> Option<VoterToken> {
         let cell = self.shared.election(law_id)?;
-        (cell.definition.results == ResultsPolicy::AfterVote)
+        (cell.committed().results.definition.results == ResultsPolicy::AfterVote)
             .then(|| cell.voter_token(request))
             .flatten()
     }
@@ -236,7 +236,7 @@ impl Node {
     ) -> Result<Results, ResultsError> {
         let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
         let committed = cell.committed();
-        let (policy, state) = (cell.definition.results, committed.state());
+        let (policy, state) = (committed.results.definition.results, committed.state());
         let shown = match policy {
             _ if state >= State::Closed => true,
             ResultsPolicy::Live => true,
@@ -368,8 +368,9 @@ impl Node {
         let elections = self.shared.elections().into_iter().map(|cell| {
             let committed = cell.committed();
             let shown = committed.state() >= State::Closed
-                || cell.definition.results == ResultsPolicy::Live;
-            let counts = cell.definition.choices.iter().zip(&committed.results.counts.choices);
+                || committed.results.definition.results == ResultsPolicy::Live;
+            let counts =
+                committed.results.definition.choices.iter().zip(&committed.results.counts.choices);
             ElectionGauges {
                 law_id: cell.law_id().clone(),
                 queue_depth: (cell.intake.max_capacity() - cell.intake.capacity()) as u64,

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
-use votekit_core::chronicle::{Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block};
+use votekit_core::chronicle::{self, Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::State;
-use votekit_core::id::{BatchNumber, Epoch, LawId, RequestId};
+use votekit_core::id::{BatchNumber, Epoch, LawId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 use votekit_core::registry::Elector;
@@ -88,7 +88,7 @@ pub(crate) async fn read_back(
     let epochs = ledger.epochs(law_id).await?;
     let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
     let earlier_epochs: Vec<Epoch> =
-        own.filter(|epoch| !chronicle.fold().progress(node, *epoch).ended).collect();
+        own.filter(|epoch| !chronicle.fold().epochs().progress(node, *epoch).ended).collect();
     if !earlier_epochs.is_empty() && chronicle.state() < State::Closed {
         // Whoever still publishes in them, on a copy of the folder, begins another.
         ledger.fence(law_id, node).await?;
@@ -223,7 +223,8 @@ impl Log<'_> {
                 height += 1;
             }
         }
-        let chronicle = chronicle.ok_or_else(|| damaged(law_id, "it has no block"))?;
+        let mut chronicle = chronicle.ok_or_else(|| damaged(law_id, "it has no block"))?;
+        chronicle.finish_replay();
         let signer = self.signer(&chronicle)?;
         let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
@@ -279,7 +280,7 @@ pub(crate) async fn read_again(
 
 /// Whether the log has decided a batch, or what bears its number.
 pub(crate) fn is_decided(chronicle: &Chronicle, number: &BatchNumber) -> bool {
-    number.sequence <= chronicle.fold().progress(number.node, number.epoch).through
+    number.sequence <= chronicle.fold().epochs().progress(number.node, number.epoch).through
 }
 
 pub(crate) fn check_head(
@@ -414,13 +415,10 @@ impl ReplaySource for Source<'_> {
         self.rolls?.content_if_whole(&event.manifest)
     }
 
-    fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
+    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<chronicle::Evidence> {
         let batch = self.batches.remove(&leaf.number())?;
         *self.bytes -= batch.as_bytes().len();
-        if batch.digest() != leaf.digest {
-            return None;
-        }
-        let key = self.ballot_key.as_ref()?;
-        Some(batch.envelopes().map(|envelope| envelope.request).zip(batch.open(key)).collect())
+        let choices = batch.open(self.ballot_key.as_ref()?);
+        Some(chronicle::Evidence { batch, choices })
     }
 }

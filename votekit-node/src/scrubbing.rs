@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use votekit_core::chronicle::{Scrub, ScrubError};
 use votekit_core::election::State;
+use votekit_core::id::RequestId;
 
 use crate::election_cell::ElectionCell;
 use crate::engine::{EngineError, StagingId, StoredBlock};
@@ -17,6 +18,7 @@ use crate::metrics;
 use crate::node::Shared;
 use crate::recovery::{Evidence, READ_AT_ONCE};
 use crate::retry::until_definite;
+use crate::roll_store::Rolls;
 
 /// For each second of work so many seconds of rest: voting goes first.
 const REST: u32 = 3;
@@ -60,12 +62,12 @@ async fn read_all(
         for block in &blocks {
             evidence.read_for(&*shared.ledger, block, |_| false).await.map_err(told)?;
         }
-        let reading = Arc::clone(cell);
+        let (sharing, reading) = (Arc::clone(shared), Arc::clone(cell));
         let blocking = tokio::task::spawn_blocking(move || {
             let before = scrub.size();
-            let read = blocks
-                .iter()
-                .try_for_each(|block| read_block(&reading, &mut scrub, &mut evidence, block));
+            let read = blocks.iter().try_for_each(|block| {
+                read_block(&sharing, &reading, &mut scrub, &mut evidence, block)
+            });
             metrics::scrubbed(scrub.size() - before);
             (read, scrub, evidence)
         });
@@ -83,6 +85,7 @@ async fn read_all(
 
 /// Reads one block, if it is the next: what was sealed since the start was read when it was made.
 fn read_block(
+    shared: &Shared,
     cell: &ElectionCell,
     scrub: &mut Scrub,
     evidence: &mut Evidence,
@@ -91,14 +94,17 @@ fn read_block(
     if scrub.next_height() != Some(block.height) {
         return Ok(());
     }
-    let decided: Vec<_> = {
+    // The chronicle is locked for one batch at a time.
+    let find_first = |requests: &[RequestId]| {
         let chronicle = cell.chronicle_blocking();
-        let all = chronicle.fold().requests().decided();
-        all.iter().skip(scrub.decided()).take(block.leaf_count as usize).copied().collect()
+        let index = chronicle.fold().requests();
+        requests.iter().map(|request| index.find_first(request)).collect()
     };
     let ballot_key = cell.ballot_key();
     // Only then may a purge be under way, or have been: key and evidence of any other election must
     // be there.
     let purged = cell.committed().state() >= State::Certified;
-    scrub.read(&block.leaves, &decided, purged, &mut evidence.source(ballot_key, None))
+    let rolls = Rolls::new(&shared.folder, cell.law_id());
+    let mut source = evidence.source(ballot_key, Some(&rolls));
+    scrub.read(&block.leaves, &find_first, purged, &mut source)
 }

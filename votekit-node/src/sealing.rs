@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use votekit_core::batch::Batch;
+use votekit_core::batch::VerifiedBatch;
 use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
@@ -47,7 +47,7 @@ pub(crate) enum SealerCommand {
     /// Records acts in one block.
     Record(Vec<Act>, oneshot::Sender<Result<(), AdminError>>),
     /// Closes the election, from whatever point an earlier close has reached.
-    Close(oneshot::Sender<Result<(), AdminError>>),
+    Close { reason: Option<String>, reply: oneshot::Sender<Result<(), AdminError>> },
     /// Ends every epoch of a node that is gone for good.
     Retire(NodeId, oneshot::Sender<Result<(), AdminError>>),
     /// Seals what is staged and stops.
@@ -155,7 +155,7 @@ impl Sealer {
     async fn carry_out(&mut self, command: SealerCommand) -> Result<Next, EngineError> {
         let overtaken = match command {
             SealerCommand::Record(acts, reply) => answer(reply, self.record(acts).await),
-            SealerCommand::Close(reply) => answer(reply, self.close().await),
+            SealerCommand::Close { reason, reply } => answer(reply, self.close(reason).await),
             SealerCommand::Retire(node, reply) => answer(reply, self.retire(node).await),
             SealerCommand::Stop(reply) => {
                 // What cannot be sealed now is sealed after the next start, or by another node.
@@ -179,7 +179,11 @@ impl Sealer {
                 let not_leading = || AdminError::NotLeading { leader: self.shared.lead.other_leader() };
                 match command {
                     None => return Ok(Next::Stop),
-                    Some(SealerCommand::Record(_, reply) | SealerCommand::Close(reply) | SealerCommand::Retire(_, reply)) => {
+                    Some(
+                        SealerCommand::Record(_, reply)
+                        | SealerCommand::Close { reply, .. }
+                        | SealerCommand::Retire(_, reply),
+                    ) => {
                         let _ = reply.send(Err(not_leading()));
                     }
                     Some(SealerCommand::Stop(reply)) => {
@@ -209,7 +213,7 @@ impl Sealer {
     }
 
     pub(crate) fn maker(&self) -> Result<BlockMaker, EngineError> {
-        let at = self.shared.now().seconds().max(self.cell.committed().results.updated_at);
+        let at = self.shared.now().minutes().max(self.cell.committed().results.updated_at);
         Ok(BlockMaker {
             term: self.term()?,
             leader: self.cell.signer.authority.as_str().to_owned(),
@@ -330,8 +334,11 @@ impl Sealer {
         not_after: Option<UnixMillis>,
     ) -> Result<(), EngineError> {
         let started = Instant::now();
-        let checkpoint =
-            self.cell.signer.sign(&block, maker.at).map_err(|error| corrupt(&error.to_string()))?;
+        let checkpoint = self
+            .cell
+            .signer
+            .sign(&block, self.shared.now().seconds())
+            .map_err(|error| corrupt(&error.to_string()))?;
         let takes_votes = self.cell.chronicle().await.state() == State::Open;
         let head = Head {
             size: block.size_after(),
@@ -375,17 +382,16 @@ impl Sealer {
     }
 
     /// Lets go of the requests that are now decided, and counts them.
-    fn announce(&self, batches: &[Arc<Batch>], entries: &[Entry]) {
-        let now = self.shared.now().0;
+    fn announce(&self, batches: &[VerifiedBatch], entries: &[Entry]) {
         for batch in batches {
-            if let Some(oldest) = batch.envelopes().map(|envelope| envelope.received.0).min() {
-                metrics::validation_latency(
-                    Duration::from_millis(now.saturating_sub(oldest)),
-                    batch.count(),
-                );
-            }
-            for envelope in batch.envelopes() {
-                self.shared.pending.resolve(&envelope.request);
+            // Envelopes carry minutes; this node knows better of the requests that it issued.
+            let waited = batch
+                .envelopes()
+                .filter_map(|envelope| self.shared.pending.resolve(&envelope.request))
+                .map(|issued| issued.elapsed())
+                .max();
+            if let Some(waited) = waited {
+                metrics::validation_latency(waited, batch.count());
             }
         }
         let (mut accepted, mut duplicate, mut invalid) = (0, 0, 0);
@@ -429,7 +435,7 @@ fn must_read_again(error: &EngineError) -> bool {
 /// A block of votes that was made and is not stored yet.
 struct MadeBlock {
     block: Block,
-    batches: Vec<Arc<Batch>>,
+    batches: Vec<VerifiedBatch>,
 }
 
 /// Makes the next block of staged batches; `None` when none of them can be sealed now.

@@ -115,9 +115,8 @@ impl Snapshots {
             std::thread::sleep(Duration::from_millis(5));
         }
         make_private_folder(&self.folder)?;
-        let copy = |from: usize, to: usize| {
-            cell.chronicle_blocking().fold().requests().decided()[from..to].to_vec()
-        };
+        let copy =
+            |from: usize, to: usize| cell.chronicle_blocking().fold().requests().copy(from..to);
         while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
             let number = written.segments.len();
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);

@@ -67,7 +67,7 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
 /// than the rest, and whoever acknowledges a batch answers for its votes.
 pub(crate) async fn check(
     shared: &Shared,
-    batch: &Batch,
+    batch: &Arc<Batch>,
 ) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
     let checked = check_now(shared, batch).await;
     if checked.is_ok() || !shared.is_shared {
@@ -90,12 +90,12 @@ pub(crate) async fn check(
     }
 }
 
-async fn check_now(shared: &Shared, batch: &Batch) -> Result<Arc<ElectionCell>, String> {
+async fn check_now(shared: &Shared, batch: &Arc<Batch>) -> Result<Arc<ElectionCell>, String> {
     let cell = shared
         .election(&batch.header().law_id)
         .ok_or("it is of an election that this node does not know")?;
-    let checked = cell.chronicle().await.check_batch(batch);
-    checked.map(|()| cell).map_err(|error| error.to_string())
+    let checked = cell.chronicle().await.verify_batch(batch);
+    checked.map(|_| cell).map_err(|error| error.to_string())
 }
 
 /// Waits until this node has read the log of an election up to its present head, if there is such a

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::election::{Bilingual, Choice};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::UnixMinutes;
 
 use crate::election_cell::ElectionCell;
 
@@ -95,7 +95,7 @@ pub struct ElectionView {
 impl ElectionView {
     pub(crate) fn of(cell: &ElectionCell) -> Self {
         let committed = cell.committed();
-        let (definition, report) = (&cell.definition, &committed.results.report);
+        let (definition, report) = (&committed.results.definition, &committed.results.report);
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
         let choice = |choice: &Choice| ChoiceView {
             id: choice.id.to_string(),
@@ -110,8 +110,8 @@ impl ElectionView {
             state: committed.state().to_string(),
             binding: definition.binding,
             results: definition.results.as_str().to_owned(),
-            opens: committed.opens.map(UnixSeconds::to_rfc3339),
-            closes: committed.closes.map(UnixSeconds::to_rfc3339),
+            opens: committed.opens.map(UnixMinutes::to_rfc3339),
+            closes: committed.closes.map(UnixMinutes::to_rfc3339),
             registered: committed.results.registered,
             received: report.received,
             accepted: report.accepted,

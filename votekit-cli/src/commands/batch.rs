@@ -69,7 +69,7 @@ struct Report {
 struct EnvelopeRow {
     request: String,
     hash: String,
-    received_unix_ms: u64,
+    minute: String,
 }
 
 /// Shows a batch.
@@ -91,7 +91,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let rows = batch.envelopes().map(|envelope| EnvelopeRow {
         request: envelope.request.to_hex(),
         hash: envelope.hash.to_hex(),
-        received_unix_ms: envelope.received.0,
+        minute: envelope.received.to_rfc3339(),
     });
     context.output.result(&Report {
         law_id: header.law_id.to_string(),
@@ -137,8 +137,8 @@ impl fmt::Display for Report {
         writeln!(formatter, "  confirmed through {}", self.confirmed_through)?;
         writeln!(formatter, "  digest {}", self.digest)?;
         writeln!(formatter, "  {} envelopes, choices sealed", self.count)?;
-        for EnvelopeRow { request, hash, received_unix_ms } in &self.envelopes {
-            writeln!(formatter, "  {request} {hash} {received_unix_ms}")?;
+        for EnvelopeRow { request, hash, minute } in &self.envelopes {
+            writeln!(formatter, "  {request} {hash} {minute}")?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::BatchName;
 
-const ENVELOPE: usize = 16 + 32 + 8;
+const ENVELOPE: usize = 16 + 32 + 4;
 const SIGNATURE: usize = 64;
 
 /// A batch, cut into its parts.
@@ -108,8 +108,21 @@ impl<'a> EvidenceBatch<'a> {
         part(&self.envelopes[place], 16)
     }
 
-    pub(super) fn received_millis(&self, place: usize) -> u64 {
-        u64::from_be_bytes(part(&self.envelopes[place], 48))
+    pub(super) fn minute(&self, place: usize) -> u64 {
+        u32::from_be_bytes(part(&self.envelopes[place], 48)).into()
+    }
+
+    /// cᵢ of an envelope.
+    pub(super) fn envelope_digest(&self, place: usize) -> [u8; 32] {
+        let envelope = &self.envelopes[place];
+        let (request, hash, minute) = (&envelope[..16], &envelope[16..48], &envelope[48..]);
+        Sha256::new()
+            .chain_update(b"votekit-envelope/1\n")
+            .chain_update(request)
+            .chain_update(minute)
+            .chain_update(hash)
+            .finalize()
+            .into()
     }
 
     /// The choices, envelope by envelope; `None` when they do not decrypt: then all are spoiled.

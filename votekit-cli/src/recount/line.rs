@@ -7,9 +7,11 @@ use super::BatchName;
 
 /// What the recount takes from a leaf.
 pub(super) enum Line {
-    Draft(LogDefinition),
+    Definition(LogDefinition),
+    Opening { opens: u64 },
+    Closing { closes: u64 },
     Batch { name: BatchName, count: u64, digest: String },
-    Entry(LogEntry),
+    Outcome(LogOutcome),
     Totals { through: u64, values: Vec<u64> },
     Block { height: u64 },
     Other,
@@ -20,6 +22,7 @@ pub(super) enum Line {
 pub(super) struct LogDefinition {
     pub(super) law_id: String,
     pub(super) choices: Vec<LogChoice>,
+    pub(super) closes: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -27,18 +30,37 @@ pub(super) struct LogChoice {
     pub(super) id: String,
 }
 
-/// One decision.
-pub(super) struct LogEntry {
+/// What the log says of one envelope.
+pub(super) struct LogOutcome {
     pub(super) request: [u8; 16],
-    pub(super) accepted: bool,
-    /// Only of accepted and duplicate votes.
+    pub(super) decision: LogDecision,
+    /// Of accepted and duplicate votes.
     pub(super) hash: Option<[u8; 32]>,
-    pub(super) minute: u64,
+    /// Of invalid votes and replays.
+    pub(super) envelope: Option<[u8; 32]>,
+    /// Not of replays.
+    pub(super) minute: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogDecision {
+    Accepted,
+    Duplicate {
+        attempt: u32,
+    },
+    /// No roll holds the credential, or it was revoked.
+    NotRegistered,
+    Early,
+    Late,
+    Clash,
+    Replay,
 }
 
 #[derive(Deserialize)]
 struct Fields<'a> {
     leaf: &'a str,
+    opens: Option<u64>,
+    closes: Option<u64>,
     definition: Option<LogDefinition>,
     node: Option<&'a str>,
     epoch: Option<u32>,
@@ -47,7 +69,10 @@ struct Fields<'a> {
     digest: Option<&'a str>,
     request: Option<&'a str>,
     decision: Option<&'a str>,
+    reason: Option<&'a str>,
+    attempt: Option<u32>,
     hash: Option<&'a str>,
+    envelope: Option<&'a str>,
     minute: Option<u64>,
     through: Option<u64>,
     values: Option<Vec<u64>>,
@@ -63,9 +88,15 @@ impl Line {
         let fields: Fields<'_> =
             serde_json::from_slice(text).map_err(|_| "not a leaf".to_owned())?;
         let line = match fields.leaf {
-            "election" => Some(fields.definition.map_or(Self::Other, Self::Draft)),
+            "election" => Some(match fields {
+                Fields { definition: Some(definition), .. } => Self::Definition(definition),
+                Fields { opens: Some(opens), .. } => Self::Opening { opens },
+                Fields { closes: Some(closes), .. } => Self::Closing { closes },
+                _ => Self::Other,
+            }),
             "batch" => fields.batch(),
-            "entry" => fields.entry().map(Self::Entry),
+            "entry" => fields.decision().and_then(|decision| fields.outcome(decision)),
+            "replay" => fields.outcome(LogDecision::Replay),
             "totals" => fields
                 .through
                 .zip(fields.values)
@@ -84,22 +115,37 @@ impl Fields<'_> {
         Some(Line::Batch { name, count: self.count?, digest: self.digest?.to_owned() })
     }
 
-    fn entry(&self) -> Option<LogEntry> {
-        let mut request = [0; 16];
-        const_hex::decode_to_slice(self.request?, &mut request).ok()?;
-        let hash = match self.hash {
-            None => None,
-            Some(digits) => {
-                let mut hash = [0; 32];
-                const_hex::decode_to_slice(digits, &mut hash).ok()?;
-                Some(hash)
-            }
-        };
-        Some(LogEntry {
-            request,
-            accepted: self.decision? == "accepted",
-            hash,
-            minute: self.minute?,
+    fn decision(&self) -> Option<LogDecision> {
+        Some(match (self.decision?, self.reason) {
+            ("accepted", None) => LogDecision::Accepted,
+            ("duplicate", None) => LogDecision::Duplicate { attempt: self.attempt? },
+            ("invalid", Some("unknown" | "revoked")) => LogDecision::NotRegistered,
+            ("invalid", Some("early")) => LogDecision::Early,
+            ("invalid", Some("late")) => LogDecision::Late,
+            ("invalid", Some("clash")) => LogDecision::Clash,
+            _ => return None,
         })
     }
+
+    fn outcome(&self, decision: LogDecision) -> Option<Line> {
+        let (hash, envelope) = (self.hash.map(digest), self.envelope.map(digest));
+        // An accepted or duplicate vote shows H, every other leaf the digest of its envelope.
+        let counted = matches!(decision, LogDecision::Accepted | LogDecision::Duplicate { .. });
+        if counted != hash.is_some() || counted == envelope.is_some() {
+            return None;
+        }
+        Some(Line::Outcome(LogOutcome {
+            request: digest(self.request?)?,
+            decision,
+            hash: hash.map_or(Some(None), |hash| hash.map(Some))?,
+            envelope: envelope.map_or(Some(None), |envelope| envelope.map(Some))?,
+            minute: self.minute,
+        }))
+    }
+}
+
+fn digest<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    const_hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(bytes)
 }

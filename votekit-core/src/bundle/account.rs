@@ -3,10 +3,10 @@
 //!
 //! It judges nothing. Whether the log keeps the rules is for the verifier.
 
-use crate::decision::Decision;
+use crate::decision::{Decision, Outcome};
 use crate::election::{Definition, State};
 use crate::id::Digest;
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::log::leaf::{ElectionEvent, Leaf};
 use crate::log::merkle::TreeHash;
 use crate::reconcile::Report;
@@ -18,17 +18,18 @@ use crate::tally::{Counts, Totals};
 pub struct Account {
     definition: Option<Definition>,
     state: Option<State>,
-    opened: Option<UnixSeconds>,
-    closed: Option<UnixSeconds>,
+    opened: Option<UnixMinutes>,
+    closed: Option<UnixMinutes>,
     registered: u64,
     received: u64,
     accepted: u64,
     duplicate: u64,
     invalid: u64,
+    replayed: u64,
     totals: Option<Totals>,
     manifests: Vec<Digest>,
     leaves: u64,
-    updated_at: Option<UnixSeconds>,
+    updated_at: Option<UnixMinutes>,
     closing: Option<Closing>,
     certified: Option<Digest>,
 }
@@ -41,7 +42,7 @@ pub struct Closing {
     /// The root over them.
     pub root: TreeHash,
     /// When the block was sealed.
-    pub sealed_at: UnixSeconds,
+    pub sealed_at: UnixMinutes,
 }
 
 impl Account {
@@ -52,15 +53,16 @@ impl Account {
         match leaf {
             Leaf::Election(event) => self.take_event(event),
             Leaf::Roll(roll) => {
-                self.registered = self
-                    .registered
+                let before = if roll.replaces.is_some() { 0 } else { self.registered };
+                self.registered = before
                     .saturating_add(roll.loaded)
                     .saturating_add(roll.added)
                     .saturating_sub(roll.revoked);
                 self.manifests.push(roll.manifest);
             }
             Leaf::Batch(batch) => self.received += u64::from(batch.count),
-            Leaf::Entry(entry) => self.take_decision(&entry.decision),
+            Leaf::Entry(entry) => self.count(&Outcome::Decided(*entry)),
+            Leaf::Replay(replay) => self.count(&Outcome::Replayed(*replay)),
             Leaf::Totals(totals) => self.totals = Some(totals.clone()),
             Leaf::Block(block) => {
                 self.updated_at = Some(block.sealed_at);
@@ -81,18 +83,24 @@ impl Account {
         self.leaves += 1;
     }
 
-    /// [`Account::take`] for an entry.
-    pub(super) fn take_decision(&mut self, decision: &Decision) {
-        match decision {
-            Decision::Accepted { .. } => self.accepted += 1,
-            Decision::Duplicate { .. } => self.duplicate += 1,
-            Decision::Invalid { .. } => self.invalid += 1,
+    /// [`Account::take`] for the leaf of an envelope.
+    pub(super) fn take_outcome(&mut self, outcome: &Outcome) {
+        self.leaves += 1;
+        self.count(outcome);
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome.entry().map(|entry| &entry.decision) {
+            None => self.replayed += 1,
+            Some(Decision::Accepted { .. }) => self.accepted += 1,
+            Some(Decision::Duplicate { .. }) => self.duplicate += 1,
+            Some(Decision::Invalid { .. }) => self.invalid += 1,
         }
     }
 
     fn take_event(&mut self, event: &ElectionEvent) {
         self.state = Some(match event {
-            ElectionEvent::Draft { definition, .. } => {
+            ElectionEvent::Draft { definition, .. } | ElectionEvent::Amended { definition, .. } => {
                 self.definition = Some(definition.clone());
                 State::Draft
             }
@@ -109,6 +117,8 @@ impl Account {
                 self.certified = Some(*results);
                 State::Certified
             }
+            ElectionEvent::Annulled { .. } => State::Annulled,
+            ElectionEvent::Purged { .. } => return,
         });
     }
 
@@ -136,6 +146,12 @@ impl Account {
         &self.manifests
     }
 
+    /// The minute of the last block.
+    #[must_use]
+    pub fn updated_at(&self) -> Option<UnixMinutes> {
+        self.updated_at
+    }
+
     /// Leaves so far.
     #[must_use]
     pub fn leaves(&self) -> u64 {
@@ -154,11 +170,10 @@ impl Account {
         self.certified
     }
 
-    /// What was received and what became of it. Envelopes without an entry are replays.
+    /// What was received and what became of it.
     #[must_use]
     pub fn report(&self) -> Report {
-        let Self { received, accepted, duplicate, invalid, .. } = *self;
-        let replayed = received.saturating_sub(accepted + duplicate + invalid);
+        let Self { received, accepted, duplicate, invalid, replayed, .. } = *self;
         Report { received, accepted, duplicate, invalid, replayed }
     }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::Account;
-use crate::election::{Definition, State};
+use crate::election::{Definition, State, is_hidden};
 
 /// The bytes of `README.md`. They follow from the log alone.
 pub(super) fn readme(account: &Account, definition: &Definition, has_results: bool) -> Vec<u8> {
@@ -81,7 +81,7 @@ fn plain(title: &str) -> String {
     let mut plain = String::with_capacity(title.len());
     for character in title.chars() {
         match character {
-            control if control.is_control() => plain.push(' '),
+            hidden if is_hidden(hidden) => plain.push(' '),
             '<' => plain.push_str("&lt;"),
             '&' => plain.push_str("&amp;"),
             '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' => plain.extend(['\\', character]),
@@ -98,5 +98,6 @@ const fn state_in_french(state: State) -> &'static str {
         State::Closing => "en cours de fermeture",
         State::Closed => "fermé",
         State::Certified => "résultat certifié",
+        State::Annulled => "annulé",
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{MemorySource, Writer, file};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
-use crate::batch::{Batch, BatchHeader, NodeKey};
+use crate::batch::{Batch, BatchHeader, NodeKey, VerifiedBatch};
 use crate::chronicle::{
     Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block,
 };
@@ -20,7 +20,7 @@ use crate::envelope::Envelope;
 use crate::export::json::certified_digest;
 use crate::fixed_rng::FixedRng;
 use crate::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
-use crate::instant::{UnixMillis, UnixSeconds};
+use crate::instant::{UnixMinutes, UnixSeconds};
 use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
@@ -32,9 +32,9 @@ use crate::registry;
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
 /// When the sample's poll opens: 2025-11-21T04:40:00Z.
-pub const OPENS: UnixSeconds = UnixSeconds(1_763_700_000);
+pub const OPENS: UnixMinutes = UnixMinutes(29_395_000);
 /// When it closes, a day later.
-pub const CLOSES: UnixSeconds = UnixSeconds(OPENS.0 + 86_400);
+pub const CLOSES: UnixMinutes = UnixMinutes(OPENS.0 + 1440);
 /// The base of the sample's origin.
 pub const BASE: &str = "votekit.example";
 
@@ -116,11 +116,19 @@ impl AuthorityKeys {
     /// Never: the key is named after the origin.
     #[must_use]
     pub fn checkpoint(&self, leaves: &[Vec<u8>]) -> SignedCheckpoint {
+        self.checkpoint_at(leaves, UnixSeconds(60 * (CLOSES.0 + 62)))
+    }
+
+    /// A checkpoint of these leaves, cosigned at a time.
+    ///
+    /// # Panics
+    /// Never: the key is named after the origin.
+    #[must_use]
+    pub fn checkpoint_at(&self, leaves: &[Vec<u8>], at: UnixSeconds) -> SignedCheckpoint {
         let root: RootHasher = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
         let checkpoint = Checkpoint::new(self.log.verifier().name(), root.size(), root.root());
         let signature = checkpoint.sign(&self.log).expect("named after the origin");
-        let cosignature =
-            self.cosigner.cosign(&checkpoint, UnixSeconds(CLOSES.0 + 600)).expect("a time");
+        let cosignature = self.cosigner.cosign(&checkpoint, at).expect("a time");
         SignedCheckpoint::new(checkpoint, signature, [cosignature]).expect("two signatures")
     }
 }
@@ -171,7 +179,7 @@ pub fn definition(results: ResultsPolicy, publish_every: u64) -> Definition {
     }
 }
 
-/// One vote of the sample: request, elector, seconds after the opening, choice.
+/// One vote of the sample: request, elector, minutes after the opening, choice.
 pub type Vote = (u8, u32, i64, u16);
 
 /// Seals a batch of the sample.
@@ -186,12 +194,12 @@ pub fn batch(node: u8, sequence: u64, last: bool, votes: &[Vote]) -> Arc<Batch> 
         BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(sequence - 1), last };
     let envelopes: Vec<Envelope> = votes
         .iter()
-        .map(|(request, elector, second, choice)| Envelope {
+        .map(|(request, elector, minute, choice)| Envelope {
             request: RequestId::from_bytes(
                 *Digest::of(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes"),
             ),
             hash: hash(*elector),
-            received: UnixMillis(OPENS.millis().0.saturating_add_signed(second * 1000)),
+            received: UnixMinutes(OPENS.0.saturating_add_signed(*minute)),
             choice: ChoiceIndex(*choice),
         })
         .collect();
@@ -204,32 +212,25 @@ pub fn batch(node: u8, sequence: u64, last: bool, votes: &[Vote]) -> Arc<Batch> 
 
 impl Sample {
     /// A whole election, certified: two nodes, a supplement, and votes accepted, blank, spoiled,
-    /// duplicate, replayed, unknown, revoked, early and late.
+    /// duplicate, replayed, clashing, unknown, revoked, early and late.
     ///
     /// # Panics
     /// Never: every act follows from the one before.
     #[must_use]
     pub fn certified() -> Self {
         let mut making = Making::open(definition(ResultsPolicy::Live, 2));
-        making.vote(&[batch(
-            0,
-            1,
-            false,
-            &[(1, 0, 10, 0), (2, 1, 20, 1), (3, 1, 70, 0), (4, 50, 80, 0), (5, 2, -5, 0)],
-        )]);
+        let first = [(5, 2, -1, 0), (1, 0, 0, 0), (2, 1, 0, 1), (3, 1, 1, 0), (4, 50, 1, 0)];
+        making.vote(&[batch(0, 1, false, &first)]);
         making.vote(&[
-            batch(0, 2, false, &[(6, 2, 100, 0), (1, 0, 10, 0), (7, 3, 110, 2)]),
-            batch(1, 1, false, &[(8, 1, 130, 1), (9, 4, 140, 9)]),
+            batch(0, 2, false, &[(6, 2, 2, 0), (1, 0, 2, 0), (7, 3, 2, 2)]),
+            batch(1, 1, false, &[(8, 1, 2, 1), (9, 4, 2, 9)]),
         ]);
         making.supplement();
-        making.vote(&[batch(
-            1,
-            2,
-            false,
-            &[(10, 5, 4000, 0), (11, 20, 4010, 0), (12, 21, 4020, 1), (13, 6, 86_400, 1)],
-        )]);
-        making.act(Act::Closing { closes: CLOSES }, CLOSES.0);
-        making.vote(&[batch(0, 3, true, &[(14, 7, 86_399, 0)]), batch(1, 3, true, &[])]);
+        let late =
+            [(10, 5, 67, 0), (11, 20, 67, 0), (12, 21, 67, 1), (1, 9, 68, 0), (13, 6, 1440, 1)];
+        making.vote(&[batch(1, 2, false, &late)]);
+        making.act(Act::Closing { closes: CLOSES, reason: None }, CLOSES.0);
+        making.vote(&[batch(0, 3, true, &[(14, 7, 1439, 0)]), batch(1, 3, true, &[])]);
         making.close();
         making.certify();
         making.sample
@@ -313,16 +314,17 @@ impl Making {
     /// Never: every act follows from the one before.
     #[must_use]
     pub fn open(definition: Definition) -> Self {
-        let (chronicle, first) = Chronicle::begin(definition, &maker(OPENS.0 - 3600));
+        let (chronicle, first) = Chronicle::begin(definition, &maker(OPENS.0 - 60));
         let (roll, keys) = roll_folder();
         let supplement = supplement_folder(Digest::of(&roll[Manifest::FILE_NAME]));
         let manifest = Digest::of(&roll[Manifest::FILE_NAME]);
         let sample = Sample { leaves: Vec::new(), batches: Vec::new(), roll, supplement };
-        let mut making = Self { sample, chronicle, time: OPENS.0 - 3000, manifest };
+        let mut making = Self { sample, chronicle, time: OPENS.0 - 50, manifest };
         making.push(&first);
         let load = RollLoad {
             manifest,
             parent: None,
+            replaces: None,
             scheme: HashScheme::HmacSha256,
             content: RollContent::Roll(Arc::new(registry::KeyList::new(keys).expect("ascending"))),
         };
@@ -332,7 +334,7 @@ impl Making {
         let block =
             making.chronicle.record(&acts, &maker(making.time)).expect("a draft with a roll");
         making.push(&block);
-        making.time = OPENS.0 + 60;
+        making.time = OPENS.0 + 1;
         making
     }
 
@@ -341,8 +343,12 @@ impl Making {
     /// # Panics
     /// When they do not follow.
     pub fn vote(&mut self, batches: &[Arc<Batch>]) {
+        let verified: Vec<VerifiedBatch> = batches
+            .iter()
+            .map(|batch| self.chronicle.verify_batch(batch).expect("an admitted node"))
+            .collect();
         let Sealed { block, refused } =
-            self.chronicle.seal(batches, &ballot_key(), &maker(self.time)).expect("open");
+            self.chronicle.seal(&verified, &ballot_key(), &maker(self.time)).expect("open");
         assert_eq!(refused.len(), 0, "every batch follows");
         self.sample.batches.extend_from_slice(batches);
         self.push(&block);
@@ -369,10 +375,11 @@ impl Making {
         let load = RollLoad {
             manifest: Digest::of(&self.sample.supplement[Manifest::FILE_NAME]),
             parent: Some(self.manifest),
+            replaces: None,
             scheme: HashScheme::HmacSha256,
             content: RollContent::Supplement(Arc::new(registry::Changes::from(&changes))),
         };
-        self.act(Act::Load(load), OPENS.0 + 3600);
+        self.act(Act::Load(load), OPENS.0 + 60);
     }
 
     /// Closes the election, ten minutes after the poll.
@@ -380,7 +387,7 @@ impl Making {
     /// # Panics
     /// When it cannot be closed.
     pub fn close(&mut self) {
-        self.time = CLOSES.0 + 600;
+        self.time = CLOSES.0 + 10;
         let block = self.chronicle.close(&maker(self.time)).expect("everything is accounted for");
         self.push(&block);
     }
@@ -391,18 +398,18 @@ impl Making {
     /// Before the close.
     pub fn certify(&mut self) {
         let results = certified_digest(&self.chronicle.results());
-        self.act(Act::Certify { results }, CLOSES.0 + 3600);
+        self.act(Act::Certify { results }, CLOSES.0 + 60);
     }
 
     fn push(&mut self, block: &Block) {
         let leaves = leaves_of_block(&block.leaves).map(|leaf| leaf.expect("own block").to_vec());
         self.sample.leaves.extend(leaves);
-        self.time += 60;
+        self.time += 1;
     }
 }
 
 fn maker(at: u64) -> BlockMaker {
-    BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixSeconds(at) }
+    BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixMinutes(at) }
 }
 
 fn roll_folder() -> (MemorySource, Vec<RegistryKey>) {

@@ -5,11 +5,20 @@ use std::io::{self, Read};
 
 /// Files by name. Names are relative, with `/` between folder and file.
 pub trait Source {
-    /// The names of all files, in any order.
+    /// The names of all regular files, in any order.
     ///
     /// # Errors
     /// When the files cannot be listed.
     fn names(&self) -> io::Result<Vec<String>>;
+
+    /// What is there and cannot belong to a bundle, by name, each with what it is: a link, a device,
+    /// an empty folder. None in most sources.
+    ///
+    /// # Errors
+    /// When the files cannot be listed.
+    fn irregular(&self) -> io::Result<Vec<(String, &'static str)>> {
+        Ok(Vec::new())
+    }
 
     /// Opens a file that [`Source::names`] has listed.
     ///

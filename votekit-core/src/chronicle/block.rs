@@ -1,7 +1,7 @@
 //! A block: the leaves that are sealed together.
 
-use crate::decision::Entry;
-use crate::instant::UnixSeconds;
+use crate::decision::{Entry, Outcome};
+use crate::instant::UnixMinutes;
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{FullTile, TreeHash, leaf_hash};
 use crate::log::tile;
@@ -13,8 +13,8 @@ pub struct BlockMaker {
     pub term: u64,
     /// The name of that authority.
     pub leader: String,
-    /// The time to be written in the block.
-    pub at: UnixSeconds,
+    /// The leader's clock. The block is sealed later if the last block or a vote in it is later.
+    pub at: UnixMinutes,
 }
 
 /// A block as it was made: what is stored, and what moves with it.
@@ -34,6 +34,8 @@ pub struct Block {
     pub root: TreeHash,
     /// The decided requests, in order; replays are not among them.
     pub entries: Vec<Entry>,
+    /// The minute that its last leaf states.
+    pub sealed_at: UnixMinutes,
 }
 
 impl Block {
@@ -71,6 +73,8 @@ pub(super) struct BlockBuilder {
     pub(super) leaves: Vec<u8>,
     pub(super) hashes: Vec<TreeHash>,
     pub(super) entries: Vec<Entry>,
+    /// The latest minute of an entry.
+    pub(super) latest: UnixMinutes,
     scratch: Vec<u8>,
 }
 
@@ -82,6 +86,7 @@ impl BlockBuilder {
             leaves: Vec::new(),
             hashes: Vec::new(),
             entries: Vec::new(),
+            latest: UnixMinutes(0),
             scratch: Vec::with_capacity(Entry::LENGTH_MAX),
         }
     }
@@ -90,9 +95,12 @@ impl BlockBuilder {
         self.first_leaf + u64::from(self.leaf_count)
     }
 
-    pub(super) fn push_entry(&mut self, entry: &Entry) {
-        self.entries.push(*entry);
-        self.push(&Leaf::Entry(*entry));
+    pub(super) fn push_outcome(&mut self, outcome: Outcome) {
+        if let Outcome::Decided(entry) = outcome {
+            self.latest = self.latest.max(entry.minute);
+            self.entries.push(entry);
+        }
+        self.push(&Leaf::from(outcome));
     }
 
     pub(super) fn push(&mut self, leaf: &Leaf) {

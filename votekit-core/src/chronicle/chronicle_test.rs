@@ -11,10 +11,12 @@ use crate::election::{Bilingual, Choice};
 use crate::envelope::Envelope;
 use crate::fixed_rng::FixedRng;
 use crate::id::{BatchNumber, Epoch, RequestId, Sequence};
-use crate::instant::UnixMillis;
 use crate::log::leaf::BatchLeaf;
 
 const ELECTORS: u8 = 30;
+
+/// The minute that the times of these tests count from.
+const EPOCH: u64 = 29_400_000;
 
 pub(super) struct Keys {
     pub(super) ballot: BallotSecretKey,
@@ -26,7 +28,11 @@ pub(super) fn keys() -> Keys {
 }
 
 pub(super) fn maker(at: u64) -> BlockMaker {
-    BlockMaker { term: 1, leader: "authority-1".to_owned(), at: UnixSeconds(at) }
+    BlockMaker { term: 1, leader: "authority-1".to_owned(), at: minute(at) }
+}
+
+pub(super) fn minute(after: u64) -> UnixMinutes {
+    UnixMinutes(EPOCH + after)
 }
 
 fn roll() -> RollContent {
@@ -63,7 +69,7 @@ pub(super) fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<B
         .map(|(request, elector, choice)| Envelope {
             request: RequestId::from_bytes([*request; 16]),
             hash: CredentialHash::from_bytes([*elector; 32]),
-            received: UnixMillis(150_000),
+            received: minute(150),
             choice: ChoiceIndex(*choice),
         })
         .collect();
@@ -94,10 +100,9 @@ impl ReplaySource for Stored {
         Some(self.content(&event.manifest))
     }
 
-    fn choices(&mut self, leaf: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>> {
+    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<Evidence> {
         let batch = self.batches.get(&leaf.number()).filter(|_| !self.purged)?;
-        let requests = batch.envelopes().map(|envelope| envelope.request);
-        Some(requests.zip(batch.open(&keys().ballot)).collect())
+        Some(Evidence { batch: Arc::clone(batch), choices: batch.open(&keys().ballot) })
     }
 }
 
@@ -106,31 +111,33 @@ pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, 
     let load = RollLoad {
         manifest: Digest::from_bytes([7; 32]),
         parent: None,
+        replaces: None,
         scheme: HashScheme::Sha256,
         content: roll(),
     };
     let acts = [
         Act::Load(load),
         Act::Admit(keys().node.public_key()),
-        Act::Open { opens: UnixSeconds(100), waivers: vec![] },
+        Act::Open { opens: minute(100), waivers: vec![] },
     ];
     let second = chronicle.record(&acts, &maker(100)).expect("a draft with a roll opens");
     (chronicle, Stored { blocks: vec![first, second], ..Stored::default() })
 }
 
 pub(super) fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) {
+    let mut verified = Vec::new();
     for batch in batches {
-        chronicle.check_batch(batch).expect("an admitted node's batch");
+        verified.push(chronicle.verify_batch(batch).expect("an admitted node's batch"));
         stored.batches.insert(batch.number(), Arc::clone(batch));
     }
     let Sealed { block, refused } =
-        chronicle.seal(batches, &keys().ballot, &maker(160)).expect("open");
+        chronicle.seal(&verified, &keys().ballot, &maker(160)).expect("open");
     assert_eq!(refused, []);
     stored.blocks.push(block);
 }
 
 pub(super) fn close(chronicle: &mut Chronicle, stored: &mut Stored) {
-    let act = Act::Closing { closes: UnixSeconds(200) };
+    let act = Act::Closing { closes: minute(200), reason: None };
     stored.blocks.push(chronicle.record(&[act], &maker(199)).expect("open"));
     stored.blocks.push(chronicle.close(&maker(201)).expect("reconciled"));
 }
@@ -151,7 +158,10 @@ fn leaves(stored: &Stored) -> Vec<Leaf> {
 }
 
 pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
-    prop::collection::vec(prop::collection::vec((0_u8..80, 0_u8..40, 0_u16..3), 0..12), 0..8)
+    // The choice follows from the request, as the ids of idempotent requests do.
+    let vote = (0_u8..80, 0_u8..40)
+        .prop_map(|(request, elector)| (request, elector, u16::from(request) % 3));
+    prop::collection::vec(prop::collection::vec(vote, 0..12), 0..8)
 }
 
 proptest! {
@@ -181,6 +191,10 @@ proptest! {
         prop_assert_eq!(back.fold().requests().len(), chronicle.fold().requests().len());
         check_openings(&leaves(&stored), policy, every);
         if closing {
+            // The log says so, as a node does before it destroys anything.
+            let digest = Digest::from_bytes([5; 32]);
+            let acts = [Act::Certify { results: digest }, Act::Purge];
+            stored.blocks.push(chronicle.record(&acts, &maker(202)).expect("closed"));
             stored.purged = true;
             let purged = read_back(&mut stored);
             prop_assert_eq!(purged.evidence_missing(), !votes.is_empty() || closing);
@@ -233,7 +247,9 @@ fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
 fn a_close_waits_for_open_epochs() {
     let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
     seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0)])]);
-    chronicle.record(&[Act::Closing { closes: UnixSeconds(200) }], &maker(199)).expect("open");
+    chronicle
+        .record(&[Act::Closing { closes: minute(200), reason: None }], &maker(199))
+        .expect("open");
     assert!(matches!(chronicle.close(&maker(201)), Err(ChronicleError::OpenEpoch { .. })));
     seal(&mut chronicle, &mut stored, &[batch(2, true, &[])]);
     assert!(chronicle.close(&maker(201)).is_ok());
@@ -243,23 +259,23 @@ fn a_close_waits_for_open_epochs() {
 fn strangers_and_forgers_are_refused() {
     let (chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
     let good = batch(1, false, &[(1, 1, 0)]);
-    assert_eq!(chronicle.check_batch(&good), Ok(()));
+    assert!(chronicle.verify_batch(&good).is_ok());
     let mut bytes = good.as_bytes().to_vec();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
-    let forged = Batch::parse(bytes).expect("reads");
+    let forged = Arc::new(Batch::parse(bytes).expect("reads"));
     assert!(matches!(
-        chronicle.check_batch(&forged),
+        chronicle.verify_batch(&forged),
         Err(ChronicleError::Batch(BatchError::Signature { .. }))
     ));
     let (draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
-    assert!(matches!(draft.check_batch(&good), Err(ChronicleError::NotAdmitted { .. })));
+    assert!(matches!(draft.verify_batch(&good), Err(ChronicleError::NotAdmitted { .. })));
 }
 
 #[test]
 fn acts_out_of_order_are_refused() {
     let (mut draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
-    let open = Act::Open { opens: UnixSeconds(100), waivers: vec![] };
+    let open = Act::Open { opens: minute(100), waivers: vec![] };
     assert_eq!(
         draft.record(std::slice::from_ref(&open), &maker(2)).unwrap_err(),
         ChronicleError::NoRoll
@@ -273,11 +289,211 @@ fn acts_out_of_order_are_refused() {
     let again = RollLoad {
         manifest: Digest::from_bytes([8; 32]),
         parent: None,
+        replaces: None,
         scheme: HashScheme::Sha256,
         content: roll(),
     };
+    assert!(matches!(
+        chronicle.record(&[Act::Load(again)], &maker(2)),
+        Err(ChronicleError::State { state: State::Open, .. })
+    ));
+}
+
+#[test]
+fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
+    let (mut chronicle, first) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
+    let load = |manifest: u8, replaces: Option<u8>, keys: std::ops::Range<u8>| {
+        let keys = keys.map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
+        Act::Load(RollLoad {
+            manifest: Digest::from_bytes([manifest; 32]),
+            parent: None,
+            replaces: replaces.map(|manifest| Digest::from_bytes([manifest; 32])),
+            scheme: HashScheme::Sha256,
+            content: RollContent::Roll(Arc::new(KeyList::new(keys).expect("ascending"))),
+        })
+    };
+    let mut stored = Stored { blocks: vec![first], ..Stored::default() };
+    let mut record = |chronicle: &mut Chronicle, act: Act| {
+        chronicle.record(&[act], &maker(2)).map(|block| stored.blocks.push(block))
+    };
+    record(&mut chronicle, load(7, None, 0..10)).expect("the first roll");
+    assert_eq!(record(&mut chronicle, load(8, None, 0..30)), Err(ChronicleError::SecondRoll));
+    assert_eq!(record(&mut chronicle, load(8, Some(6), 0..30)), Err(ChronicleError::Replaces));
+    record(&mut chronicle, load(8, Some(7), 0..30)).expect("names the roll that it replaces");
+    assert_eq!(chronicle.electorate().registered(), 30);
+    assert_eq!(chronicle.manifests(), [Digest::from_bytes([8; 32])]);
+
+    let amended = |change: &dyn Fn(&mut Definition)| {
+        let mut definition = definition(ResultsPolicy::AfterClose, 1);
+        definition.choices.push(Choice::with_customary_labels("blanc".parse().expect("id")));
+        change(&mut definition);
+        Act::Amend { definition: Box::new(definition) }
+    };
+    for (what, change) in [
+        (
+            "the law id",
+            (&|d: &mut Definition| d.law_id = "L2".parse().expect("law id"))
+                as &dyn Fn(&mut Definition),
+        ),
+        ("whether the election is binding", &|d| d.binding = true),
+        ("the ballot key", &|d| d.ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key()),
+    ] {
+        let refused = record(&mut chronicle, amended(change)).expect_err(what);
+        assert_eq!(refused, ChronicleError::Amendment { what });
+    }
+    let refused = record(&mut chronicle, amended(&|d| d.title.fr = " ".to_owned()));
+    assert!(matches!(refused, Err(ChronicleError::Definition(_))));
+    record(&mut chronicle, amended(&|d| d.closes = Some(minute(200)))).expect("a good amendment");
+    assert_eq!(chronicle.results().counts.choices.len(), 3);
+    let acts =
+        [Act::Admit(keys().node.public_key()), Act::Open { opens: minute(100), waivers: vec![] }];
+    stored.blocks.push(chronicle.record(&acts, &maker(100)).expect("opens"));
+    let late = chronicle.record(&[amended(&|_| {})], &maker(101));
+    assert!(matches!(late, Err(ChronicleError::State { state: State::Open, .. })));
+    seal(&mut chronicle, &mut stored, &[batch(1, true, &[(1, 25, 2)])]);
+
+    let early = Act::Closing { closes: minute(150), reason: None };
+    let planned = minute(200);
     assert_eq!(
-        chronicle.record(&[Act::Load(again)], &maker(2)).unwrap_err(),
-        ChronicleError::SecondRoll
+        chronicle.record(&[early], &maker(149)).unwrap_err(),
+        ChronicleError::EarlyReason { closes: minute(150), planned }
     );
+    let reason = Some("a fire alarm".to_owned());
+    let early = Act::Closing { closes: minute(160), reason };
+    stored.blocks.push(chronicle.record(&[early], &maker(159)).expect("a reason"));
+    stored.blocks.push(chronicle.close(&maker(161)).expect("reconciled"));
+    let replaced = stored.content(&Digest::from_bytes([8; 32]));
+    let ten = (0..10).map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
+    let ten = RollContent::Roll(Arc::new(KeyList::new(ten).expect("ascending")));
+    stored.supplements.insert(Digest::from_bytes([7; 32]), ten);
+    stored.supplements.insert(Digest::from_bytes([8; 32]), replaced);
+    let back = read_back(&mut stored);
+    assert_eq!(back.results(), chronicle.results());
+    assert_eq!(back.tree().root(), chronicle.tree().root());
+}
+
+#[test]
+fn after_the_certification_only_annulment_and_purge_follow() {
+    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut chronicle, &mut stored, &[batch(1, true, &[(1, 1, 0)])]);
+    close(&mut chronicle, &mut stored);
+    let mut record = |act: Act| chronicle.record(&[act], &maker(210)).map(|_| ());
+    assert!(matches!(record(Act::Purge), Err(ChronicleError::State { .. })));
+    record(Act::Certify { results: Digest::from_bytes([5; 32]) }).expect("closed");
+    for act in [
+        Act::Admit(keys().node.public_key()),
+        Act::Retire { node: keys().node.node_id(), epoch: Epoch(2) },
+        Act::Closing { closes: minute(300), reason: None },
+        Act::Annul { reason: "\u{202e}".to_owned() },
+    ] {
+        assert!(record(act).is_err());
+    }
+    record(Act::Annul { reason: "the court's order of 3 December".to_owned() }).expect("certified");
+    record(Act::Purge).expect("annulled");
+    assert_eq!(record(Act::Purge), Err(ChronicleError::Purged));
+}
+
+/// The evidence of a log whose leaves a sealer has edited: replay and scrub name the rule.
+#[test]
+fn a_log_that_differs_from_its_evidence_is_refused() {
+    use crate::decision::{Decision, Entry, Replay};
+    let made = || {
+        let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+        let votes = [(1, 1, 0), (2, 2, 1), (1, 1, 0), (3, 60, 0)];
+        seal(&mut chronicle, &mut stored, &[batch(1, true, &votes)]);
+        (chronicle, stored)
+    };
+    let edited = |edit: &dyn Fn(&mut Vec<Leaf>)| {
+        let (chronicle, mut stored) = made();
+        let block = stored.blocks.last_mut().expect("a block");
+        let mut leaves: Vec<Leaf> = leaves_of_block(&block.leaves)
+            .map(|leaf| Leaf::parse(leaf.expect("whole")).expect("canonical"))
+            .collect();
+        edit(&mut leaves);
+        let mut builder = BlockBuilder::new(0);
+        leaves.iter().for_each(|leaf| builder.push(leaf));
+        block.leaves = builder.leaves;
+        let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
+        let (mut replayed, mut found) = (None, None);
+        for leaves in &blocks {
+            match Chronicle::replay(replayed, leaves, &keys().ballot, &mut stored) {
+                Ok(next) => replayed = Some(next),
+                Err(error) => {
+                    found = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut scrub = Scrub::new(&chronicle);
+        let index = chronicle.fold().requests();
+        let find_first =
+            |requests: &[RequestId]| requests.iter().map(|one| index.find_first(one)).collect();
+        let scrubbed = blocks
+            .iter()
+            .try_for_each(|leaves| scrub.read(leaves, &find_first, false, &mut stored))
+            .expect_err("scrubbed");
+        (found.expect("replayed").to_string(), scrubbed.to_string())
+    };
+    let is = |edit: &dyn Fn(&mut Vec<Leaf>), rule: &str| {
+        let (replayed, scrubbed) = edited(edit);
+        assert!(replayed.contains(rule), "{replayed}");
+        assert!(scrubbed.contains(rule), "{scrubbed}");
+    };
+    let entry = |leaf: &Leaf| match leaf {
+        Leaf::Entry(entry) => *entry,
+        other => panic!("no entry: {other:?}"),
+    };
+    // Dropped, and counted as replayed.
+    is(
+        &|leaves| {
+            let Entry { request, .. } = entry(&leaves[2]);
+            let digest = crate::envelope::EnvelopeDigest::new(
+                &request,
+                minute(150),
+                &CredentialHash::from_bytes([2; 32]),
+            );
+            leaves[2] = Leaf::Replay(Replay { request, envelope: digest });
+        },
+        "the leaf decides otherwise on envelope 1",
+    );
+    is(&|leaves| drop(leaves.remove(2)), "the leaf is not about envelope 1");
+    is(&|leaves| leaves.swap(1, 2), "the leaf is not about envelope 0");
+    is(
+        &|leaves| {
+            let Entry { request, minute, decision } = entry(&leaves[1]);
+            let Decision::Accepted { hash } = decision else { panic!("accepted") };
+            let envelope = crate::envelope::EnvelopeDigest::new(&request, minute, &hash);
+            let decision =
+                Decision::Invalid { reason: crate::decision::InvalidReason::Unknown, envelope };
+            leaves[1] = Leaf::Entry(Entry { request, minute, decision });
+        },
+        "the leaf decides otherwise on envelope 0",
+    );
+    is(&|leaves| drop(leaves.remove(4)), "a batch has one leaf an envelope: 3 are there for 4");
+    is(
+        &|leaves| {
+            let Leaf::Batch(batch) = &mut leaves[0] else { panic!("a batch") };
+            batch.count = 5;
+        },
+        "the leaf is not that of the stored batch",
+    );
+}
+
+/// A faulty ingest node gives one id to two requests.
+#[test]
+fn one_id_with_another_credential_is_a_clash_and_with_another_choice_a_fault() {
+    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 50, 0)])]);
+    seal(&mut chronicle, &mut stored, &[batch(2, false, &[(1, 2, 0), (2, 51, 0), (2, 50, 0)])]);
+    let report = chronicle.report();
+    assert_eq!((report.accepted, report.invalid, report.replayed), (1, 3, 1));
+    let back = read_back(&mut stored);
+    assert_eq!(back.report(), chronicle.report());
+    seal(&mut chronicle, &mut stored, &[batch(3, true, &[(1, 1, 1)])]);
+    let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
+    let replayed = blocks.iter().try_fold(None, |chronicle, leaves| {
+        Chronicle::replay(chronicle, leaves, &keys().ballot, &mut stored).map(Some)
+    });
+    let error = replayed.expect_err("another choice").to_string();
+    assert!(error.contains("repeats a request with another choice"), "{error}");
 }

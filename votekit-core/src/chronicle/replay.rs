@@ -1,13 +1,15 @@
-//! Reading a log back: the same state, from the leaves alone, with the evidence only for the counts
-//! that leaves do not tell.
+//! Reading a log back: the same state, from the leaves and the evidence.
+//!
+//! With the evidence every batch is decided again, and each leaf must be what its envelope comes
+//! to. Without it, once it has been purged, the leaves are applied as they stand.
 
-use std::collections::HashMap;
-
+use super::evidence::{
+    self, DecidedChoices, Evidence, EvidenceFault, ExpectedLeaves, at, place_of,
+};
 use super::{Act, Chronicle, ChronicleError, RollContent, RollLoad, leaves_of_block};
-use crate::ballot::{BallotSecretKey, ChoiceIndex};
-use crate::decision::{Decision, Entry};
+use crate::ballot::BallotSecretKey;
+use crate::decision::Outcome;
 use crate::election::State;
-use crate::id::RequestId;
 use crate::log::leaf::{BatchLeaf, BlockLeaf, ElectionEvent, Leaf, NodeEvent, RollEvent};
 use crate::log::merkle::leaf_hash;
 use crate::tally::{Counts, Tally, Totals};
@@ -17,16 +19,23 @@ pub trait ReplaySource {
     /// The keys or changes that a `roll` leaf names. `None` when they are not at hand.
     fn roll(&mut self, event: &RollEvent) -> Option<RollContent>;
 
-    /// The opened choices of a batch, envelope by envelope, with the requests. `None` when the
-    /// evidence is gone.
-    fn choices(&mut self, batch: &BatchLeaf) -> Option<Vec<(RequestId, Option<ChoiceIndex>)>>;
+    /// The evidence of a batch, as stored: whether it is the right one is checked here. `None` when
+    /// it is gone.
+    fn evidence(&mut self, batch: &BatchLeaf) -> Option<Evidence>;
 }
 
 /// What of the current block has been read.
 struct OpenBlock {
     counts: Counts,
-    /// The choices of the current batch; `None` once evidence was missing.
-    choices: Option<HashMap<RequestId, Option<ChoiceIndex>>>,
+    /// The leaves that the current batch must have.
+    expected: Option<(BatchLeaf, ExpectedLeaves)>,
+}
+
+impl OpenBlock {
+    /// Ends the current batch.
+    fn end_batch(&mut self) -> Result<(), EvidenceFault> {
+        self.expected.take().map_or(Ok(()), |(_, expected)| expected.finish())
+    }
 }
 
 impl Chronicle {
@@ -81,7 +90,9 @@ impl Chronicle {
             let chronicle = match (&mut *chronicle, &leaf) {
                 (Some(chronicle), _) => chronicle,
                 (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
-                    none.insert(Self::draft(definition.clone()))
+                    let mut draft = Self::draft(definition.clone());
+                    draft.choices = Some(Vec::new());
+                    none.insert(draft)
                 }
                 (None, _) => {
                     return Err(ChronicleError::Contradiction {
@@ -92,7 +103,7 @@ impl Chronicle {
             };
             let choices = chronicle.definition.choices.len();
             let open = open
-                .get_or_insert_with(|| OpenBlock { counts: Counts::zero(choices), choices: None });
+                .get_or_insert_with(|| OpenBlock { counts: Counts::zero(choices), expected: None });
             chronicle.replay_leaf(&leaf, index, open, ballot_key, source)?;
             chronicle.tree.append(leaf_hash(bytes), &mut full_tiles);
         }
@@ -108,29 +119,22 @@ impl Chronicle {
         source: &mut dyn ReplaySource,
     ) -> Result<(), ChronicleError> {
         let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+        if !matches!(leaf, Leaf::Entry(_) | Leaf::Replay(_)) {
+            open.end_batch().map_err(at(index))?;
+        }
         match leaf {
-            Leaf::Election(event) => self.replay_event(event),
+            Leaf::Election(event) => self.replay_event(event, open),
             Leaf::Roll(event) => self.replay_roll(event, index, source)?,
             Leaf::Node(NodeEvent::Admitted { key, .. }) => {
                 self.apply_act(&Act::Admit(*key), self.updated_at)?;
             }
             Leaf::Node(NodeEvent::Retired { node, epoch, .. }) => {
-                self.fold.retire(*node, *epoch);
+                self.fold.epochs_mut().retire(*node, *epoch);
             }
-            Leaf::Batch(batch) => {
-                self.fold.take_batch(batch.number(), batch.last)?;
-                self.report.received += u64::from(batch.count);
-                self.report.replayed += u64::from(batch.count);
-                // A request that stands twice in a batch was decided by its first envelope.
-                open.choices =
-                    source.choices(batch).map(|choices| choices.into_iter().rev().collect());
-                self.evidence_missing |= open.choices.is_none();
-            }
-            Leaf::Entry(entry) => {
-                let scheme = self.scheme.ok_or(contradiction("entries follow a roll"))?;
-                self.fold.replay(entry, &mut self.electorate, scheme, index);
-                self.replay_entry(entry, open)
-                    .ok_or(contradiction("a batch has no more entries than envelopes"))?;
+            Leaf::Batch(batch) => self.replay_batch(batch, index, open, source)?,
+            Leaf::Entry(entry) => self.replay_outcome(&Outcome::Decided(*entry), index, open)?,
+            Leaf::Replay(replay) => {
+                self.replay_outcome(&Outcome::Replayed(*replay), index, open)?;
             }
             Leaf::Counts(_) => {
                 let height = self.height + 1;
@@ -153,13 +157,83 @@ impl Chronicle {
         Ok(())
     }
 
-    fn replay_event(&mut self, event: &ElectionEvent) {
+    /// Decides a batch again, if its evidence is at hand.
+    fn replay_batch(
+        &mut self,
+        leaf: &BatchLeaf,
+        index: u64,
+        open: &mut OpenBlock,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ChronicleError> {
+        let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+        let scheme = self.scheme.ok_or(contradiction("batches follow a roll"))?;
+        let Some(evidence) = source.evidence(leaf) else {
+            self.evidence_missing = true;
+            self.choices = None;
+            self.fold.epochs_mut().take_batch(&leaf.place(), None)?;
+            open.expected = Some((*leaf, ExpectedLeaves::of_count(leaf)));
+            return Ok(());
+        };
+        let key = self.nodes.get(&leaf.node);
+        let batch =
+            evidence::verify(leaf, &evidence, &self.definition.law_id, key).map_err(at(index))?;
+        let outcomes = self
+            .fold
+            .decide(&batch, &mut self.electorate, scheme, &self.window, index + 1)
+            .map_err(|error| at(index)(error.into()))?;
+        let expected = ExpectedLeaves::of_evidence(batch, outcomes, evidence.choices);
+        open.expected = Some((*leaf, expected));
+        Ok(())
+    }
+
+    fn replay_outcome(
+        &mut self,
+        outcome: &Outcome,
+        index: u64,
+        open: &mut OpenBlock,
+    ) -> Result<(), ChronicleError> {
+        let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+        let (leaf, expected) =
+            open.expected.as_mut().ok_or(contradiction("an entry belongs to a batch"))?;
+        let choice = expected.take(outcome).map_err(at(index))?;
+        if expected.is_known() {
+            if let Some(choices) = self.choices.take() {
+                let mut choices = DecidedChoices(choices);
+                let place = place_of(self.fold.requests(), outcome);
+                if !choices.take(outcome, choice, place) {
+                    let place = expected.last_place();
+                    return Err(at(index)(EvidenceFault::ReplayedChoice { place }));
+                }
+                self.choices = Some(choices.0);
+            }
+        } else if let Outcome::Decided(entry) = outcome {
+            let scheme = self.scheme.ok_or(contradiction("batches follow a roll"))?;
+            self.fold.epochs_mut().take_minute(leaf.number(), entry.minute);
+            self.fold.apply_entry(entry, &mut self.electorate, scheme, index);
+        }
+        self.report.count(outcome.entry());
+        open.counts.count(outcome.entry(), choice);
+        Ok(())
+    }
+
+    /// Frees what only a replay of a whole log keeps.
+    pub fn finish_replay(&mut self) {
+        self.choices = None;
+    }
+
+    fn replay_event(&mut self, event: &ElectionEvent, open: &mut OpenBlock) {
         match event {
             ElectionEvent::Draft { .. } => {}
+            ElectionEvent::Amended { definition, .. } => {
+                open.counts = Counts::zero(definition.choices.len());
+                self.replace_definition(definition.clone());
+            }
             ElectionEvent::Open { opens, .. } => self.open_at(*opens),
             ElectionEvent::Closing { closes, .. } => self.closing_at(*closes),
             ElectionEvent::Closed { .. } => self.state = State::Closed,
             ElectionEvent::Certified { .. } => self.state = State::Certified,
+            ElectionEvent::Annulled { .. } => self.state = State::Annulled,
+            ElectionEvent::Purged { .. } => self.purged = true,
         }
     }
 
@@ -176,6 +250,7 @@ impl Chronicle {
         let load = RollLoad {
             manifest: event.manifest,
             parent: event.parent,
+            replaces: event.replaces,
             scheme: event.scheme,
             content,
         };
@@ -188,21 +263,6 @@ impl Chronicle {
                 rule: "the shards at hand are those that were loaded",
             })
         }
-    }
-
-    fn replay_entry(&mut self, entry: &Entry, open: &mut OpenBlock) -> Option<()> {
-        self.report.replayed = self.report.replayed.checked_sub(1)?;
-        match entry.decision {
-            Decision::Accepted { .. } => self.report.accepted += 1,
-            Decision::Duplicate { .. } => self.report.duplicate += 1,
-            Decision::Invalid { .. } => self.report.invalid += 1,
-        }
-        let choice = open
-            .choices
-            .as_ref()
-            .and_then(|choices| choices.get(&entry.request).copied().flatten());
-        open.counts.count(Some(entry), choice);
-        Some(())
     }
 
     /// With the evidence at hand the sums must agree. Once it has been destroyed, what was opened

@@ -1,34 +1,55 @@
 //! Reading a whole log again, beside the chronicle that was restored from a snapshot of it:
-//! everything the snapshot told must follow from the leaves and the evidence.
+//! everything in the snapshot must follow from the leaves and the evidence.
+//!
+//! Every batch is decided again with an electorate of its own (4 bytes an elector beside the shared
+//! keys). Which requests are decided is asked of the chronicle, 2 bytes a request are kept for
+//! their choices.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Chronicle, ReplaySource, leaves_of_block};
-use crate::ballot::ChoiceIndex;
+use super::evidence::{self, DecidedChoices, EvidenceFault, ExpectedLeaves};
+use super::{Chronicle, ReplaySource, RollContent, leaves_of_block};
+use crate::batch::{NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
-use crate::decision::{Decision, Entry};
-use crate::id::{BatchNumber, RequestId};
-use crate::log::leaf::{Leaf, LeafError};
+use crate::decision::{Decision, Entry, InvalidReason, Outcome, decide_envelope};
+use crate::election::Window;
+use crate::epochs::Epochs;
+use crate::id::{BatchNumber, LawId, NodeId, RequestId};
+use crate::log::leaf::{BatchLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
 use crate::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
-use crate::registry::{Elector, KeyList};
-use crate::request_index::Decided;
+use crate::registry::Electorate;
+use crate::request_index::{FirstDecision, Subject};
 use crate::tally::Counts;
 
-/// A log that is being read again up to the size that a chronicle had. Keeps kilobytes.
+/// A log that is being read again up to the size that a chronicle had.
 pub struct Scrub {
-    lists: Vec<(Elector, Arc<KeyList>)>,
+    law_id: LawId,
+    electorate: Electorate,
     scheme: Option<HashScheme>,
+    window: Window,
+    nodes: BTreeMap<NodeId, NodePublicKey>,
+    epochs: Epochs,
     expected: Expected,
     tree: TreeBuilder,
     height: u64,
     decided: usize,
     counts: Counts,
-    /// The choices of the current batch, by request. `None` when its evidence is gone.
-    choices: Option<HashMap<RequestId, Option<ChoiceIndex>>>,
+    choices: DecidedChoices,
+    /// The leaves that the current batch must have, and where each request was decided first.
+    batch: Option<OpenBatch>,
     /// Some evidence was gone: the counts cannot be made again.
     evidence_missing: bool,
 }
+
+struct OpenBatch {
+    leaves: ExpectedLeaves,
+    firsts: Vec<Option<FirstDecision>>,
+    taken: usize,
+}
+
+/// Looks up where the chronicle decided requests first, in the order asked.
+pub type FindFirst<'a> = dyn Fn(&[RequestId]) -> Vec<Option<FirstDecision>> + 'a;
 
 /// What must come out.
 struct Expected {
@@ -67,6 +88,14 @@ pub enum ScrubError {
         /// The batch.
         number: BatchNumber,
     },
+    /// A leaf differs from the evidence.
+    #[error("leaf {index}: {fault}")]
+    Differs {
+        /// Its index in the log.
+        index: u64,
+        /// What differs.
+        fault: EvidenceFault,
+    },
     /// All leaves read, and give something else than was signed or shown.
     #[error("{size} leaves were read again: {rule}")]
     Whole {
@@ -89,17 +118,18 @@ impl Scrub {
             counts: chronicle.tally.counts().clone(),
         };
         Self {
-            lists: chronicle
-                .electorate
-                .lists()
-                .map(|(first, keys)| (first, Arc::clone(keys)))
-                .collect(),
+            law_id: chronicle.definition.law_id.clone(),
+            electorate: Electorate::default(),
             scheme: None,
+            window: Window { opens: None, closes: None },
+            nodes: BTreeMap::new(),
+            epochs: Epochs::default(),
             tree: TreeBuilder::new(),
             height: 0,
             decided: 0,
             counts: Counts::zero(expected.counts.choices.len()),
-            choices: None,
+            choices: DecidedChoices::default(),
+            batch: None,
             evidence_missing: false,
             expected,
         }
@@ -117,45 +147,25 @@ impl Scrub {
         self.tree.size()
     }
 
-    /// Decided requests read so far: where those of the next block begin.
-    #[must_use]
-    pub fn decided(&self) -> usize {
-        self.decided
-    }
-
-    /// Reads the next block. `decided` are the requests from [`Scrub::decided`] on, at least those
-    /// of the block, as the node has them. `purged` says whether evidence may be gone.
+    /// Reads the next block. `find_first` asks the chronicle; `purged` says whether evidence may be
+    /// gone.
     ///
     /// # Errors
     /// [`ScrubError`]; reading on is of no use then.
     pub fn read(
         &mut self,
         leaves: &[u8],
-        decided: &[Decided],
+        find_first: &FindFirst<'_>,
         purged: bool,
         source: &mut dyn ReplaySource,
     ) -> Result<(), ScrubError> {
-        let first = self.decided;
         let mut full_tiles = Vec::new();
         for bytes in leaves_of_block(leaves) {
             let index = self.tree.size();
             let bytes = bytes
                 .ok_or(ScrubError::Contradiction { index, rule: "the block's bytes go on" })?;
-            match Leaf::parse(bytes).map_err(|error| ScrubError::Leaf { index, error })? {
-                Leaf::Roll(event) => self.scheme = Some(event.scheme),
-                Leaf::Batch(batch) => {
-                    self.choices =
-                        source.choices(&batch).map(|choices| choices.into_iter().rev().collect());
-                    if self.choices.is_none() && !purged {
-                        return Err(ScrubError::Evidence { index, number: batch.number() });
-                    }
-                    self.evidence_missing |= self.choices.is_none();
-                }
-                Leaf::Entry(entry) => {
-                    self.entry(&entry, index, decided.get(self.decided - first))?
-                }
-                _ => {}
-            }
+            let leaf = Leaf::parse(bytes).map_err(|error| ScrubError::Leaf { index, error })?;
+            self.take(&leaf, index, find_first, purged, source)?;
             self.tree.append(leaf_hash(bytes), &mut full_tiles);
             full_tiles.clear();
         }
@@ -163,7 +173,186 @@ impl Scrub {
         Ok(())
     }
 
-    /// Holds what was read against what the chronicle had.
+    fn take(
+        &mut self,
+        leaf: &Leaf,
+        index: u64,
+        find_first: &FindFirst<'_>,
+        purged: bool,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ScrubError> {
+        let differs = |fault| ScrubError::Differs { index, fault };
+        if !matches!(leaf, Leaf::Entry(_) | Leaf::Replay(_))
+            && let Some(batch) = self.batch.take()
+        {
+            batch.leaves.finish().map_err(differs)?;
+        }
+        match leaf {
+            Leaf::Election(event) => self.take_event(event),
+            Leaf::Roll(event) => self.take_roll(event, index, source)?,
+            Leaf::Node(NodeEvent::Admitted { node, key }) => drop(self.nodes.insert(*node, *key)),
+            Leaf::Node(NodeEvent::Retired { node, epoch, .. }) => {
+                self.epochs.retire(*node, *epoch);
+            }
+            Leaf::Batch(batch) => self.take_batch(batch, index, find_first, purged, source)?,
+            Leaf::Entry(entry) => {
+                self.take_outcome(&Outcome::Decided(*entry), index, find_first)?
+            }
+            Leaf::Replay(replay) => {
+                self.take_outcome(&Outcome::Replayed(*replay), index, find_first)?;
+            }
+            Leaf::Counts(_) | Leaf::Totals(_) | Leaf::Block(_) => {}
+        }
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: &ElectionEvent) {
+        match event {
+            ElectionEvent::Draft { definition, .. } | ElectionEvent::Amended { definition, .. } => {
+                self.window.closes = definition.closes;
+            }
+            ElectionEvent::Open { opens, .. } => self.window.opens = Some(*opens),
+            ElectionEvent::Closing { closes, .. } => self.window.closes = Some(*closes),
+            _ => {}
+        }
+    }
+
+    fn take_roll(
+        &mut self,
+        event: &RollEvent,
+        index: u64,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ScrubError> {
+        let contradiction = |rule| ScrubError::Contradiction { index, rule };
+        self.scheme = Some(event.scheme);
+        match source.roll(event).ok_or(contradiction("the shards of the roll are at hand"))? {
+            RollContent::Roll(keys) => {
+                self.electorate = Electorate::default();
+                self.electorate
+                    .add_roll(Arc::clone(&keys))
+                    .map_err(|_| contradiction("a roll has fewer than 2^31 electors"))?;
+            }
+            RollContent::Supplement(changes) => {
+                self.electorate.apply(&changes);
+            }
+        }
+        Ok(())
+    }
+
+    fn take_batch(
+        &mut self,
+        leaf: &BatchLeaf,
+        index: u64,
+        find_first: &FindFirst<'_>,
+        purged: bool,
+        source: &mut dyn ReplaySource,
+    ) -> Result<(), ScrubError> {
+        let differs = |fault| ScrubError::Differs { index, fault };
+        let first_minute = |batch: &VerifiedBatch| batch.envelopes().next().map(|one| one.received);
+        let Some(evidence) = source.evidence(leaf) else {
+            if !purged {
+                return Err(ScrubError::Evidence { index, number: leaf.number() });
+            }
+            self.evidence_missing = true;
+            self.epochs.take_batch(&leaf.place(), None).map_err(|error| differs(error.into()))?;
+            let leaves = ExpectedLeaves::of_count(leaf);
+            self.batch = Some(OpenBatch { leaves, firsts: Vec::new(), taken: 0 });
+            return Ok(());
+        };
+        let batch = evidence::verify(leaf, &evidence, &self.law_id, self.nodes.get(&leaf.node))
+            .map_err(differs)?;
+        self.epochs
+            .take_batch(&leaf.place(), first_minute(&batch))
+            .map_err(|error| differs(error.into()))?;
+        if let Some(last) = batch.envelopes().next_back() {
+            self.epochs.take_minute(leaf.number(), last.received);
+        }
+        let scheme = self
+            .scheme
+            .ok_or(ScrubError::Contradiction { index, rule: "batches follow a roll" })?;
+        let requests: Vec<RequestId> = batch.envelopes().map(|one| one.request).collect();
+        let firsts = find_first(&requests);
+        let outcomes = batch
+            .envelopes()
+            .zip(index + 1..)
+            .zip(&firsts)
+            .map(|((envelope, leaf), first)| {
+                // The chronicle knows later decisions too.
+                let earlier = first.as_ref().filter(|first| first.leaf < leaf);
+                let electorate = &mut self.electorate;
+                decide_envelope(&envelope, earlier, electorate, scheme, &self.window).0
+            })
+            .collect();
+        let leaves = ExpectedLeaves::of_evidence(batch, outcomes, evidence.choices);
+        self.batch = Some(OpenBatch { leaves, firsts, taken: 0 });
+        Ok(())
+    }
+
+    fn take_outcome(
+        &mut self,
+        outcome: &Outcome,
+        index: u64,
+        find_first: &FindFirst<'_>,
+    ) -> Result<(), ScrubError> {
+        let differs = |fault| ScrubError::Differs { index, fault };
+        let batch = self
+            .batch
+            .as_mut()
+            .ok_or(ScrubError::Contradiction { index, rule: "an entry belongs to a batch" })?;
+        let choice = batch.leaves.take(outcome).map_err(differs)?;
+        let place = batch.taken;
+        batch.taken += 1;
+        let is_known = batch.leaves.is_known();
+        let first = match (is_known, outcome) {
+            (true, _) => batch.firsts[place],
+            (false, Outcome::Decided(entry)) => find_first(&[entry.request])[0],
+            (false, Outcome::Replayed(_)) => None,
+        };
+        if let Outcome::Decided(entry) = outcome {
+            self.take_entry(entry, index, first)?;
+        }
+        if is_known {
+            let first_place = first.map(|first| first.place);
+            if !self.choices.take(outcome, choice, first_place) {
+                return Err(differs(EvidenceFault::ReplayedChoice { place }));
+            }
+        }
+        self.counts.count(outcome.entry(), choice);
+        Ok(())
+    }
+
+    /// The chronicle must know the request with this entry; once the evidence is gone the
+    /// electorate is all that there is to compare with.
+    fn take_entry(
+        &mut self,
+        entry: &Entry,
+        index: u64,
+        first: Option<FirstDecision>,
+    ) -> Result<(), ScrubError> {
+        if matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. }) {
+            return Ok(());
+        }
+        let rule = "the node knows the request with this entry and elector";
+        let contradiction = ScrubError::Contradiction { index, rule };
+        let first = first.ok_or(contradiction.clone())?;
+        let elector = match (&entry.decision, self.scheme) {
+            (Decision::Accepted { hash } | Decision::Duplicate { hash, .. }, Some(scheme)) => {
+                self.electorate.find(&scheme.registry_key(hash))
+            }
+            _ => None,
+        };
+        let known = match first.subject {
+            Subject::Elector(elector) => Some(elector),
+            Subject::Invalid(_) | Subject::Unknown => None,
+        };
+        if first.leaf != index || first.place != self.decided || known != elector {
+            return Err(contradiction);
+        }
+        self.decided += 1;
+        Ok(())
+    }
+
+    /// Compares what was read with what the chronicle had.
     ///
     /// # Errors
     /// [`ScrubError::Whole`].
@@ -185,42 +374,6 @@ impl Scrub {
             Some((_, rule)) => Err(ScrubError::Whole { size: self.tree.size(), rule }),
             None => Ok(()),
         }
-    }
-
-    fn entry(
-        &mut self,
-        entry: &Entry,
-        index: u64,
-        known: Option<&Decided>,
-    ) -> Result<(), ScrubError> {
-        let elector =
-            match (&entry.decision, self.scheme) {
-                (Decision::Accepted { hash } | Decision::Duplicate { hash, .. }, Some(scheme)) => {
-                    let key = scheme.registry_key(hash);
-                    let find = |(first, keys): &(Elector, Arc<KeyList>)| {
-                        keys.find(&key).map(|place| Elector(first.0 + place as u32))
-                    };
-                    let found = self.lists.iter().find_map(find);
-                    Some(found.ok_or(ScrubError::Contradiction {
-                        index,
-                        rule: "who votes is registered",
-                    })?)
-                }
-                _ => None,
-            };
-        if known != Some(&Decided::new(entry.request, index, elector)) {
-            return Err(ScrubError::Contradiction {
-                index,
-                rule: "the node knows the request with this entry and elector",
-            });
-        }
-        self.decided += 1;
-        let choice = self
-            .choices
-            .as_ref()
-            .and_then(|choices| choices.get(&entry.request).copied().flatten());
-        self.counts.count(Some(entry), choice);
-        Ok(())
     }
 }
 

@@ -17,14 +17,17 @@ use super::{Chronicle, RollContent};
 use crate::ballot::{BallotSecretKey, SealError};
 use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
-use crate::decision::{EpochProgress, Fold};
+use crate::decision::Fold;
 use crate::election::{Definition, State, Window};
+use crate::epochs::{EpochProgress, Epochs};
 use crate::id::{Digest, Epoch, LawId, NodeId, Sequence};
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::log::merkle::{TreeBuilder, TreeHash};
 use crate::reconcile::Report;
 use crate::registry::{Electorate, Standing};
-use crate::request_index::{Decided, Repeated, RequestIndex, requests_expected};
+use crate::request_index::{
+    Decided, DecidedList, DecidedListError, RequestIndex, requests_expected,
+};
 use crate::tally::{Tally, Totals};
 
 pub use bytes::{SEGMENT_REQUESTS, decode_segment, encode_segment};
@@ -46,7 +49,7 @@ pub struct Head {
     /// The digests of the segments, in order.
     pub segments: Vec<Digest>,
     /// The decided requests after those of the segments.
-    pub rest: Vec<Decided>,
+    pub rest: DecidedList,
     /// What [`Snapshot::encode`] was given.
     pub sealed_through: u64,
 }
@@ -94,9 +97,9 @@ pub enum SnapshotError {
         /// The manifest.
         manifest: Digest,
     },
-    /// A request stands twice.
+    /// The decided requests do not fit one another.
     #[error(transparent)]
-    Repeated(#[from] Repeated),
+    Decided(#[from] DecidedListError),
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -104,10 +107,10 @@ pub enum SnapshotError {
 struct SmallState {
     definition: Definition,
     state: State,
-    window_opens: Option<UnixSeconds>,
-    window_closes: Option<UnixSeconds>,
-    opened: Option<UnixSeconds>,
-    closed: Option<UnixSeconds>,
+    window_opens: Option<UnixMinutes>,
+    window_closes: Option<UnixMinutes>,
+    opened: Option<UnixMinutes>,
+    closed: Option<UnixMinutes>,
     scheme: Option<HashScheme>,
     loads: Vec<LoadState>,
     registered: u64,
@@ -120,7 +123,8 @@ struct SmallState {
     /// The partial tile of each level.
     edge: Vec<Vec<TreeHash>>,
     height: u64,
-    updated_at: UnixSeconds,
+    updated_at: UnixMinutes,
+    purged: bool,
     sealed_through: u64,
     segments: Vec<Digest>,
     /// Whether the sums are sealed.
@@ -142,6 +146,9 @@ struct EpochState {
     node: NodeId,
     epoch: Epoch,
     through: Sequence,
+    confirmed: Sequence,
+    /// Minutes since 1970, or 0: no [`UnixMinutes`], which is never 0 when it is read.
+    minute: u64,
     ended: bool,
 }
 
@@ -162,8 +169,9 @@ impl Chronicle {
         let open = |tally: &Tally| tally.open(tally.height());
         let loads = self.manifests.iter().zip(&self.decided_before);
         let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
-        let epochs = self.fold.epochs().map(|(node, epoch, EpochProgress { through, ended })| {
-            EpochState { node, epoch, through, ended }
+        let epochs = self.fold.epochs().iter().map(|(node, epoch, progress)| {
+            let EpochProgress { through, confirmed, minute, ended } = progress;
+            EpochState { node, epoch, through, confirmed, minute: minute.0, ended }
         });
         let state = SmallState {
             definition: self.definition.clone(),
@@ -186,6 +194,7 @@ impl Chronicle {
             edge: edge.collect(),
             height: self.height,
             updated_at: self.updated_at,
+            purged: self.purged,
             sealed_through: 0,
             segments: Vec::new(),
             sealed: self.state < State::Closed,
@@ -229,7 +238,12 @@ impl Chronicle {
             return Err(contradiction("the sums add up to the votes accepted"));
         }
         let epochs = state.epochs.iter().map(|row| {
-            let progress = EpochProgress { through: row.through, ended: row.ended };
+            let progress = EpochProgress {
+                through: row.through,
+                confirmed: row.confirmed,
+                minute: UnixMinutes(row.minute),
+                ended: row.ended,
+            };
             (row.node, row.epoch, progress)
         });
         Ok(Self {
@@ -242,7 +256,7 @@ impl Chronicle {
             decided_before: state.loads.iter().map(|load| load.after).collect(),
             electorate,
             nodes: state.nodes.iter().map(|key| (key.node_id(), *key)).collect(),
-            fold: Fold::restore(requests, epochs),
+            fold: Fold::restore(state.definition.law_id.clone(), requests, Epochs::restore(epochs)),
             report: state.report,
             candidate: sums.candidate.as_ref().map(tally_of).transpose()?,
             tally: whole,
@@ -250,7 +264,9 @@ impl Chronicle {
             tree,
             height: state.height,
             updated_at: state.updated_at,
+            purged: state.purged,
             evidence_missing: false,
+            choices: None,
             definition: state.definition,
         })
     }
@@ -286,12 +302,12 @@ impl Snapshot {
     pub fn encode(
         &self,
         segments: &[Digest],
-        rest: &[Decided],
+        rest: &DecidedList,
         sealed_through: u64,
         rng: &mut impl rand_core::CryptoRng,
     ) -> Result<Vec<u8>, SealError> {
         assert_eq!(
-            segments.len() * SEGMENT_REQUESTS + rest.len(),
+            segments.len() * SEGMENT_REQUESTS + rest.decided.len(),
             self.state.decided,
             "segments and rest are all requests"
         );
@@ -321,7 +337,7 @@ impl Head {
         if segments
             .len()
             .checked_mul(SEGMENT_REQUESTS)
-            .and_then(|count| count.checked_add(rest.len()))
+            .and_then(|count| count.checked_add(rest.decided.len()))
             != Some(state.decided)
         {
             return Err(contradiction("segments and rest are all requests"));

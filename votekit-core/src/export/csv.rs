@@ -8,8 +8,8 @@ use crate::results::Results;
 /// The results as CSV with the columns `law_id,kind,id,label_fr,label_en,count`: one row of kind
 /// `choice` a choice, one `spoiled`, then one `total` a sum.
 ///
-/// A text that a spreadsheet would take for a formula (it starts with `=`, `+`, `-`, `@`, a tab or
-/// a carriage return) is preceded by an apostrophe.
+/// A text that a spreadsheet would take for a formula (it starts with `=`, `+`, `-`, `@`, a tab, a
+/// carriage return or a line feed) is preceded by an apostrophe.
 #[must_use]
 pub fn to_csv(results: &Results) -> Vec<u8> {
     let mut writer =
@@ -56,7 +56,7 @@ pub fn to_csv(results: &Results) -> Vec<u8> {
 
 /// Keeps a spreadsheet from running a text as a formula.
 fn inert(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         Cow::Owned(format!("'{text}"))
     } else {
         Cow::Borrowed(text)

@@ -4,7 +4,7 @@ use super::{csv::to_csv, json::certified_digest, json::to_json, nist::to_nist};
 use crate::ballot::BallotPublicKey;
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
 use crate::id::Digest;
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::results::Results;
 use crate::tally::Counts;
@@ -32,14 +32,14 @@ fn results(choices: &[&str], counts: &[u64]) -> Results {
     Results {
         definition,
         state: State::Certified,
-        opened: Some(UnixSeconds(1_763_700_000)),
-        closed: Some(UnixSeconds(1_763_786_400)),
+        opened: Some(UnixMinutes(29_395_000)),
+        closed: Some(UnixMinutes(29_396_440)),
         registered: 3 * accepted,
         report: Report { received: accepted + 6, accepted, duplicate: 3, invalid: 2, replayed: 1 },
         counts,
         log_size: 99,
         log_root: Digest::of(b"root"),
-        updated_at: UnixSeconds(1_763_790_000),
+        updated_at: UnixMinutes(29_396_500),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::json::has_choice;
 use crate::election::{Bilingual, State};
-use crate::instant::UnixSeconds;
+use crate::instant::UnixMinutes;
 use crate::results::Results;
 
 const ELECTORATE: &str = "gp-electorate";
@@ -45,6 +45,7 @@ fn election_report(results: &Results) -> ElectionReport<'_> {
             State::Open | State::Closing => "unofficial-partial",
             State::Closed => "unofficial-complete",
             State::Certified => "certified",
+            State::Annulled => "correction",
         },
         test_type: (!results.definition.binding)
             .then_some("consultation or test: nothing binding is decided"),
@@ -134,7 +135,7 @@ fn count_status(results: &Results) -> CountStatus {
     let status = match results.state {
         State::Draft => "not-processed",
         State::Open | State::Closing => "in-process",
-        State::Closed | State::Certified => "completed",
+        State::Closed | State::Certified | State::Annulled => "completed",
     };
     CountStatus { kind: "ElectionResults.CountStatus", status, count_type: "total" }
 }
@@ -149,7 +150,7 @@ fn has_description(results: &Results) -> bool {
 }
 
 /// The day in UTC, as `YYYY-MM-DD`.
-fn date(at: UnixSeconds) -> String {
+fn date(at: UnixMinutes) -> String {
     let instant = at.to_rfc3339();
     instant.split('T').next().unwrap_or_default().to_owned()
 }

@@ -7,13 +7,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::batch::NodePublicKey;
+use crate::batch::{
+    BatchHeader, BatchSignature, NodePublicKey, is_signed, signed_header, signed_message,
+};
 use crate::commitment::Commitment;
 use crate::credential::{CredentialHash, HashScheme};
-use crate::decision::{Decision, Entry, InvalidReason};
+use crate::decision::{Decision, Entry, InvalidReason, Outcome, Replay};
 use crate::election::Definition;
-use crate::id::{BatchNumber, Digest, Epoch, NodeId, RequestId, Sequence};
-use crate::instant::{UnixMinutes, UnixSeconds};
+use crate::envelope::EnvelopeDigest;
+use crate::epochs::BatchPlace;
+use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::tally::Totals;
 
@@ -31,6 +35,8 @@ pub enum Leaf {
     Batch(BatchLeaf),
     /// The decision on one request.
     Entry(Entry),
+    /// A second copy of a request that was decided earlier in this log.
+    Replay(Replay),
     /// Commitments to the counts of this block.
     Counts(Counts),
     /// The sums of all counts up to a block, opened.
@@ -47,18 +53,25 @@ pub enum ElectionEvent {
     /// The election is defined.
     Draft {
         /// When.
-        at: UnixSeconds,
+        at: UnixMinutes,
         /// As what.
+        definition: Definition,
+    },
+    /// The definition of a draft is replaced: never its law, binding or ballot key.
+    Amended {
+        /// When.
+        at: UnixMinutes,
+        /// The whole new definition.
         definition: Definition,
     },
     /// The poll opens; the leaf carries the zero report.
     Open {
         /// When this was decided.
-        at: UnixSeconds,
-        /// From when on votes count.
-        opens: UnixSeconds,
-        /// Until when, if planned.
-        closes: Option<UnixSeconds>,
+        at: UnixMinutes,
+        /// The first minute whose votes count.
+        opens: UnixMinutes,
+        /// The planned closing, if any.
+        closes: Option<UnixMinutes>,
         /// Electors registered at this moment.
         registered: u64,
         /// Rules of a binding election that were waived, by name.
@@ -69,14 +82,16 @@ pub enum ElectionEvent {
     /// The poll closes: votes received from `closes` on do not count.
     Closing {
         /// When this was decided.
-        at: UnixSeconds,
+        at: UnixMinutes,
         /// The effective closing time.
-        closes: UnixSeconds,
+        closes: UnixMinutes,
+        /// Why the poll closes before the planned closing; `None` unless it does.
+        reason: Option<String>,
     },
     /// Everything is decided and reconciled.
     Closed {
         /// When.
-        at: UnixSeconds,
+        at: UnixMinutes,
         /// Electors registered at this moment.
         registered: u64,
         /// What was received and what became of it.
@@ -85,10 +100,39 @@ pub enum ElectionEvent {
     /// The result is declared official.
     Certified {
         /// When.
-        at: UnixSeconds,
+        at: UnixMinutes,
         /// SHA-256 of the results as JSON.
         results: Digest,
     },
+    /// The election is declared void.
+    Annulled {
+        /// When.
+        at: UnixMinutes,
+        /// Why.
+        reason: String,
+    },
+    /// Evidence and keys are destroyed.
+    Purged {
+        /// When.
+        at: UnixMinutes,
+    },
+}
+
+impl ElectionEvent {
+    /// When this was decided.
+    #[must_use]
+    pub fn at(&self) -> UnixMinutes {
+        match self {
+            Self::Draft { at, .. }
+            | Self::Amended { at, .. }
+            | Self::Open { at, .. }
+            | Self::Closing { at, .. }
+            | Self::Closed { at, .. }
+            | Self::Certified { at, .. }
+            | Self::Annulled { at, .. }
+            | Self::Purged { at } => *at,
+        }
+    }
 }
 
 /// A roll, or a supplement to it, took effect.
@@ -99,6 +143,9 @@ pub struct RollEvent {
     pub manifest: Digest,
     /// SHA-256 of the manifest that this one supplements.
     pub parent: Option<Digest>,
+    /// SHA-256 of the first manifest that this roll replaces, with all that supplemented it: only
+    /// while the election is a draft.
+    pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
     /// Electors of a roll; 0 for a supplement.
@@ -130,8 +177,10 @@ pub enum NodeEvent {
         node: NodeId,
         /// The epoch.
         epoch: Epoch,
-        /// The last sequence that counts.
+        /// The last sequence that counts; 0 if the node published nothing.
         through: Sequence,
+        /// The confirmed-through number that the node signed last, never above `through`.
+        confirmed: Sequence,
     },
 }
 
@@ -145,12 +194,18 @@ pub struct BatchLeaf {
     pub epoch: Epoch,
     /// The place in it.
     pub sequence: Sequence,
+    /// Every sequence of the epoch up to here was known durable to the node.
+    pub confirmed: Sequence,
     /// Whether it ends its epoch.
     pub last: bool,
-    /// Its envelopes. Those without an entry are replays of requests decided earlier.
+    /// Its envelopes: as many `entry` and `replay` leaves follow, in their order.
     pub count: u32,
-    /// Its digest.
+    /// SHA-256 over c₁ … cₙ.
+    pub envelopes: Digest,
+    /// SHA-256 of the batch before its signature.
     pub digest: Digest,
+    /// The node's signature.
+    pub signature: BatchSignature,
 }
 
 impl BatchLeaf {
@@ -158,6 +213,26 @@ impl BatchLeaf {
     #[must_use]
     pub fn number(&self) -> BatchNumber {
         BatchNumber { node: self.node, epoch: self.epoch, sequence: self.sequence }
+    }
+
+    /// What the order of batches depends on.
+    #[must_use]
+    pub fn place(&self) -> BatchPlace {
+        BatchPlace { number: self.number(), confirmed: self.confirmed, last: self.last }
+    }
+
+    /// Whether the signature is by this node key, over what the leaf shows.
+    #[must_use]
+    pub fn is_signed_by(&self, law_id: &LawId, key: &NodePublicKey) -> bool {
+        let header = BatchHeader {
+            law_id: law_id.clone(),
+            number: self.number(),
+            confirmed_through: self.confirmed,
+            last: self.last,
+        };
+        let header = signed_header(&header, self.count as usize);
+        let message = signed_message(&header, &self.envelopes, &self.digest);
+        is_signed(key, &message, &self.signature)
     }
 }
 
@@ -181,18 +256,26 @@ pub struct BlockLeaf {
     /// The name of that authority.
     pub leader: String,
     /// When.
-    pub sealed_at: UnixSeconds,
+    pub sealed_at: UnixMinutes,
 }
 
-/// Why bytes are no leaf.
+/// Why bytes are not a leaf.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeafError {
-    /// The bytes are no JSON of any kind of leaf.
-    #[error("not a leaf: no known kind of leaf reads so (column {column})")]
+    /// The bytes are not the JSON of any kind of leaf.
+    #[error("not a leaf: column {column} does not fit any kind of leaf{}", .what.as_deref().map(|what| format!(" ({what})")).unwrap_or_default())]
     Syntax {
         /// Where reading stopped, from 1; 0 when unknown.
         column: usize,
+        /// What was found, if known: an unknown or repeated field, a number out of range.
+        what: Option<String>,
+    },
+    /// An integer lies outside its range.
+    #[error("the leaf's {field} is out of range")]
+    Range {
+        /// The field.
+        field: &'static str,
     },
     /// The leaf reads, but is not written in its one canonical form.
     #[error("the leaf is not in canonical form (first difference at byte {position})")]
@@ -224,6 +307,9 @@ impl Leaf {
     /// The longest leaf in bytes: what an entry bundle of tlog-tiles can carry.
     pub const LENGTH_MAX: usize = 65_535;
 
+    /// The largest integer of a leaf: what every reader of JSON holds exactly.
+    pub const INTEGER_MAX: u64 = (1 << 53) - 1;
+
     /// The canonical bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -236,6 +322,7 @@ impl Leaf {
     pub fn write(&self, out: &mut Vec<u8>) {
         let wire = match self {
             Self::Entry(entry) => return entry.write(out),
+            Self::Replay(replay) => return replay.write(out),
             Self::Election(event) => Wire::Election(event.clone()),
             Self::Roll(event) => Wire::Roll(event.clone()),
             Self::Node(event) => Wire::Node(event.clone()),
@@ -255,11 +342,14 @@ impl Leaf {
         if bytes.starts_with(ENTRY_START) {
             return Entry::parse(bytes).map(Self::Entry);
         }
+        if bytes.starts_with(REPLAY_START) {
+            return Replay::parse(bytes).map(Self::Replay);
+        }
         if bytes.len() > Self::LENGTH_MAX {
             return Err(LeafError::TooLong { length: bytes.len() });
         }
         let wire = serde_json::from_slice(bytes)
-            .map_err(|error| LeafError::Syntax { column: error.column() })?;
+            .map_err(|error| LeafError::Syntax { column: error.column(), what: what(&error) })?;
         let leaf = match wire {
             Wire::Election(event) => Self::Election(event),
             Wire::Roll(event) => Self::Roll(event),
@@ -270,8 +360,95 @@ impl Leaf {
             Wire::Block(leaf) => Self::Block(leaf),
         };
         canonical(bytes, &leaf.to_bytes())?;
+        leaf.check_ranges()?;
         Ok(leaf)
     }
+
+    /// Checks every integer that is no time: times check themselves when they are read.
+    fn check_ranges(&self) -> Result<(), LeafError> {
+        let report = |report: &Report| {
+            let Report { received, accepted, duplicate, invalid, replayed } = *report;
+            vec![
+                ("received", received),
+                ("accepted", accepted),
+                ("duplicate", duplicate),
+                ("invalid", invalid),
+                ("replayed", replayed),
+            ]
+        };
+        // Ranges that end below those of every count come first.
+        let (narrow, counts) = match self {
+            Self::Entry(_) | Self::Replay(_) | Self::Counts(_) => return Ok(()),
+            Self::Election(ElectionEvent::Open { registered, zero_report, .. }) => {
+                (None, [vec![("registered", *registered)], report(zero_report)].concat())
+            }
+            Self::Election(ElectionEvent::Closed { registered, report: closing, .. }) => {
+                (None, [vec![("registered", *registered)], report(closing)].concat())
+            }
+            Self::Election(_) => return Ok(()),
+            Self::Roll(roll) => (
+                None,
+                vec![
+                    ("loaded", roll.loaded),
+                    ("added", roll.added),
+                    ("revoked", roll.revoked),
+                    ("refused", roll.refused),
+                ],
+            ),
+            Self::Node(NodeEvent::Admitted { .. }) => return Ok(()),
+            Self::Node(NodeEvent::Retired { epoch, through, confirmed, .. }) => (
+                (epoch.0 == 0).then_some("epoch"),
+                vec![("through", through.0), ("confirmed", confirmed.0)],
+            ),
+            Self::Batch(leaf) => (
+                [
+                    ("epoch", leaf.epoch.0 == 0),
+                    ("sequence", leaf.sequence.0 == 0),
+                    ("confirmed", leaf.confirmed >= leaf.sequence),
+                    ("count", leaf.count as usize > crate::batch::Batch::COUNT_MAX),
+                ]
+                .iter()
+                .find_map(|(field, out)| out.then_some(*field)),
+                vec![("sequence", leaf.sequence.0)],
+            ),
+            Self::Totals(totals) => (
+                (totals.through == 0).then_some("through"),
+                totals
+                    .values
+                    .iter()
+                    .map(|value| ("values", *value))
+                    .chain([("through", totals.through)])
+                    .collect(),
+            ),
+            Self::Block(leaf) => (
+                [("height", leaf.height == 0), ("term", leaf.term == 0)]
+                    .iter()
+                    .find_map(|(field, out)| out.then_some(*field)),
+                vec![("height", leaf.height), ("term", leaf.term)],
+            ),
+        };
+        let too_large = counts.into_iter().find(|(_, value)| *value > Self::INTEGER_MAX);
+        match narrow.or(too_large.map(|(field, _)| field)) {
+            Some(field) => Err(LeafError::Range { field }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<Outcome> for Leaf {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Decided(entry) => Self::Entry(entry),
+            Outcome::Replayed(replay) => Self::Replay(replay),
+        }
+    }
+}
+
+/// What serde found, without the place that it adds.
+fn what(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or_default();
+    (!what.is_empty() && what.len() < 120).then(|| what.to_owned())
 }
 
 fn canonical(found: &[u8], expected: &[u8]) -> Result<(), LeafError> {
@@ -283,6 +460,8 @@ fn canonical(found: &[u8], expected: &[u8]) -> Result<(), LeafError> {
     Err(LeafError::NotCanonical { position })
 }
 
+const REPLAY_START: &[u8] = br#"{"leaf":"replay","request":""#;
+const ENVELOPE: &[u8] = br#"","envelope":""#;
 const ENTRY_START: &[u8] = br#"{"leaf":"entry","request":""#;
 const ACCEPTED: &[u8] = br#"","decision":"accepted","hash":""#;
 const DUPLICATE: &[u8] = br#"","decision":"duplicate","hash":""#;
@@ -292,7 +471,7 @@ const MINUTE: &[u8] = br#","minute":"#;
 
 impl Entry {
     /// No entry is longer, in bytes.
-    pub const LENGTH_MAX: usize = 224;
+    pub const LENGTH_MAX: usize = 256;
 
     /// Appends the canonical bytes.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -310,9 +489,11 @@ impl Entry {
                 out.extend_from_slice(ATTEMPT);
                 write_number(out, u64::from(attempt));
             }
-            Decision::Invalid { reason } => {
+            Decision::Invalid { reason, envelope } => {
                 out.extend_from_slice(INVALID);
                 out.extend_from_slice(reason.as_str().as_bytes());
+                out.extend_from_slice(ENVELOPE);
+                write_hex(out, envelope.as_bytes());
                 out.push(b'"');
             }
         }
@@ -327,18 +508,51 @@ impl Entry {
     /// [`LeafError::Syntax`] with the column where the text departs from an entry.
     pub fn parse(bytes: &[u8]) -> Result<Self, LeafError> {
         let mut scan = Scan { bytes, position: 0 };
-        scan.read(bytes).ok_or(LeafError::Syntax { column: scan.position + 1 })
+        scan.read_entry().ok_or_else(|| scan.error())
     }
 }
 
-/// Reads an entry left to right; every token has one form, so what reads is canonical.
+impl Replay {
+    /// Appends the canonical bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(REPLAY_START);
+        write_hex(out, self.request.as_bytes());
+        out.extend_from_slice(ENVELOPE);
+        write_hex(out, self.envelope.as_bytes());
+        out.extend_from_slice(b"\"}");
+    }
+
+    /// Reads a replay. Only canonical bytes are accepted.
+    ///
+    /// # Errors
+    /// [`LeafError::Syntax`] with the column where the text departs from a replay.
+    pub fn parse(bytes: &[u8]) -> Result<Self, LeafError> {
+        let mut scan = Scan { bytes, position: 0 };
+        scan.read_replay().ok_or_else(|| scan.error())
+    }
+}
+
+/// Reads a leaf left to right; every token has one form, so what reads is canonical.
 struct Scan<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
-impl<'a> Scan<'a> {
-    fn read(&mut self, bytes: &'a [u8]) -> Option<Entry> {
+impl Scan<'_> {
+    fn error(&self) -> LeafError {
+        LeafError::Syntax { column: self.position + 1, what: None }
+    }
+
+    fn read_replay(&mut self) -> Option<Replay> {
+        self.expect(REPLAY_START)?;
+        let request = RequestId::from_bytes(self.hex()?);
+        self.expect(ENVELOPE)?;
+        let envelope = EnvelopeDigest::from_bytes(self.hex()?);
+        self.expect(b"\"}")?;
+        (self.position == self.bytes.len()).then_some(Replay { request, envelope })
+    }
+
+    fn read_entry(&mut self) -> Option<Entry> {
         self.expect(ENTRY_START)?;
         let request = RequestId::from_bytes(self.hex()?);
         let decision = if self.expect(ACCEPTED).is_some() {
@@ -348,19 +562,23 @@ impl<'a> Scan<'a> {
         } else if self.expect(DUPLICATE).is_some() {
             let hash = CredentialHash::from_bytes(self.hex()?);
             self.expect(ATTEMPT)?;
-            Decision::Duplicate { hash, attempt: u32::try_from(self.number()?).ok()? }
+            let attempt = u32::try_from(self.number()?).ok().filter(|attempt| *attempt >= 2)?;
+            Decision::Duplicate { hash, attempt }
         } else {
             self.expect(INVALID)?;
             let length = self.bytes[self.position..].iter().position(|byte| *byte == b'"')?;
             let reason =
                 InvalidReason::from_bytes(&self.bytes[self.position..self.position + length])?;
-            self.position += length + 1;
-            Decision::Invalid { reason }
+            self.position += length;
+            self.expect(ENVELOPE)?;
+            let envelope = EnvelopeDigest::from_bytes(self.hex()?);
+            self.expect(b"\"")?;
+            Decision::Invalid { reason, envelope }
         };
         self.expect(MINUTE)?;
-        let minute = UnixMinutes(self.number()?);
+        let minute = UnixMinutes::try_from(self.number()?).ok()?;
         self.expect(b"}")?;
-        (self.position == bytes.len()).then_some(Entry { request, decision, minute })
+        (self.position == self.bytes.len()).then_some(Entry { request, decision, minute })
     }
 
     fn expect(&mut self, token: &[u8]) -> Option<()> {

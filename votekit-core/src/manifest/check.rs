@@ -4,7 +4,7 @@ use time::Date;
 use time::macros::format_description;
 
 use super::{FileRow, LawRow, ManifestBody, ManifestError};
-use crate::credential::HashScheme;
+use crate::credential::{AccessCode, HashScheme};
 use crate::id::LawId;
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
@@ -18,6 +18,7 @@ pub(super) fn check(body: &ManifestBody) -> Result<(), ManifestError> {
     if let Some(pair) = body.laws.windows(2).find(|pair| pair[0].law_id >= pair[1].law_id) {
         return Err(ManifestError::LawOrder { law_id: pair[1].law_id.clone() });
     }
+    check_code_length(body)?;
     check_kind(body)?;
     check_files(body)?;
     check_rows(body)
@@ -26,6 +27,19 @@ pub(super) fn check(body: &ManifestBody) -> Result<(), ManifestError> {
 fn is_day(text: &str) -> bool {
     // Ten characters: the parser would also take a sign or a year of more digits.
     text.len() == 10 && Date::parse(text, format_description!("[year]-[month]-[day]")).is_ok()
+}
+
+/// The shortest access code that was hashed has 4 to 32 characters; 0 stands for none, and only
+/// where no credential was hashed.
+fn check_code_length(body: &ManifestBody) -> Result<(), ManifestError> {
+    let length = body.roll.code_length_min;
+    let hashed = body.laws.iter().any(|law| law.registered > 0);
+    let allowed = if hashed {
+        (AccessCode::LENGTH_MIN..=AccessCode::LENGTH_MAX).contains(&(length as usize))
+    } else {
+        length == 0
+    };
+    if allowed { Ok(()) } else { Err(ManifestError::CodeLength { length }) }
 }
 
 fn check_kind(body: &ManifestBody) -> Result<(), ManifestError> {

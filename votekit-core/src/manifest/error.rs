@@ -29,6 +29,14 @@ pub enum ManifestError {
     /// The date is no `YYYY-MM-DD`.
     #[error("the manifest's date is not a day such as 2026-11-21")]
     Date,
+    /// The length of the shortest access code cannot be.
+    #[error(
+        "the manifest states {length} characters for the shortest access code; a code has 4 to 32, and 0 stands only where none was hashed"
+    )]
+    CodeLength {
+        /// Characters stated.
+        length: u32,
+    },
     /// Laws are out of order or repeated.
     #[error("the manifest lists the law {law_id} twice or out of order")]
     LawOrder {

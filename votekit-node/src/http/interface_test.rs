@@ -10,7 +10,7 @@ use votekit_core::ballot::BallotPublicKey;
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
 use votekit_core::export::json::Document;
 use votekit_core::id::Digest;
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 use votekit_core::results::Results;
 use votekit_core::tally::Counts;
@@ -249,7 +249,7 @@ fn the_results_schema_is_that_of_the_results() {
         counts: Counts::zero(3),
         log_size: 1,
         log_root: Digest::of(b""),
-        updated_at: UnixSeconds(0),
+        updated_at: UnixMinutes(29_400_000),
     };
     let value = serde_json::to_value(Document::of(&results)).expect("text keys");
     let schemas = document()["components"]["schemas"].clone();

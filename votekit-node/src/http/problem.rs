@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
-use votekit_core::instant::{UnixMillis, UnixSeconds};
+use votekit_core::instant::UnixMinutes;
 
 use crate::engine::{Conflict, EngineError};
 use crate::node::{AdminError, SubmitError};
@@ -50,7 +50,7 @@ pub(crate) enum Problem {
     /// The body did not arrive in time.
     RequestTimeout,
     /// The poll is not open.
-    NotOpen { early: bool, state: State, opens: Option<UnixSeconds>, closes: Option<UnixSeconds> },
+    NotOpen { early: bool, state: State, opens: Option<UnixMinutes>, closes: Option<UnixMinutes> },
     /// There is no receipt before the decision is recorded.
     NotRecordedYet,
     /// An administrative call that the state of things refuses.
@@ -204,14 +204,14 @@ impl Problem {
     }
 
     /// Why a vote was not taken, `now` being the time of the answer.
-    pub(crate) fn not_taken(error: SubmitError, now: UnixMillis) -> Self {
+    pub(crate) fn not_taken(error: SubmitError, now: UnixMinutes) -> Self {
         match error {
             SubmitError::UnknownElection => Self::UnknownElection,
             SubmitError::UnknownChoice => Self::UnknownChoice,
             SubmitError::NotOpen { state, opens, closes } => {
                 // Open by its state and still not taking votes: the planned time has not come, or
                 // has passed.
-                let before_opening = opens.is_none_or(|opens| now < opens.millis());
+                let before_opening = opens.is_none_or(|opens| now < opens);
                 let early = state == State::Draft || (state == State::Open && before_opening);
                 Self::NotOpen { early, state, opens, closes }
             }
@@ -384,8 +384,8 @@ fn withheld(policy: ResultsPolicy, state: State) -> String {
 fn not_open(
     early: bool,
     state: State,
-    opens: Option<UnixSeconds>,
-    closes: Option<UnixSeconds>,
+    opens: Option<UnixMinutes>,
+    closes: Option<UnixMinutes>,
 ) -> String {
     match (early, opens, closes) {
         (true, Some(opens), _) => {

@@ -79,10 +79,10 @@ fn a_poll_is_early_or_closed_by_state_and_time() {
     let code = |state, opens: Option<u64>, now| {
         let error = SubmitError::NotOpen {
             state,
-            opens: opens.map(UnixSeconds),
-            closes: Some(UnixSeconds(200)),
+            opens: opens.map(UnixMinutes),
+            closes: Some(UnixMinutes(200)),
         };
-        Problem::not_taken(error, UnixMillis(now)).kind().code
+        Problem::not_taken(error, UnixMinutes(now)).kind().code
     };
     assert_eq!(code(State::Draft, None, 0), "not-open-yet");
     assert_eq!(code(State::Open, Some(100), 99_999), "not-open-yet");
@@ -161,7 +161,7 @@ fn engines_reasons_reach_administrators_only() {
     };
     assert!(!json(error().into()).contains("ledger.db"));
     assert!(
-        !json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMillis(0)))
+        !json(Problem::not_taken(SubmitError::Unavailable(error()), UnixMinutes(0)))
             .contains("ledger.db")
     );
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));

@@ -65,7 +65,7 @@ impl VoteStatusDocument {
                 Decision::Duplicate { attempt, .. } => {
                     Self { status: "duplicate", attempt_count: Some(attempt), ..blank }
                 }
-                Decision::Invalid { reason } => {
+                Decision::Invalid { reason, .. } => {
                     Self { status: "invalid", reason: Some(reason.as_str()), ..blank }
                 }
                 // A kind of decision that this version does not know is in no log of this version.

@@ -122,7 +122,7 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
         if !matches!(error, SubmitError::OutcomeUnknown { .. } | SubmitError::Guess { .. }) {
             throttle.neither(&origin);
         }
-        Problem::not_taken(error, api.node.now())
+        Problem::not_taken(error, api.node.now().minutes())
     })?;
     let mut response = match Wait::from_headers(&head.headers) {
         None => received(request),

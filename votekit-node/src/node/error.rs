@@ -6,7 +6,7 @@ use votekit_core::chronicle::ChronicleError;
 use votekit_core::election::State;
 use votekit_core::envelope::FieldError;
 use votekit_core::id::{Epoch, LawId, NodeId, RequestId, Sequence};
-use votekit_core::instant::UnixSeconds;
+use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
 use votekit_core::log::policy::PolicyError;
@@ -228,9 +228,9 @@ pub enum SubmitError {
         /// The election's state.
         state: State,
         /// When the poll opens or opened, if that is known.
-        opens: Option<UnixSeconds>,
+        opens: Option<UnixMinutes>,
         /// When it closes or closed, if that is known.
-        closes: Option<UnixSeconds>,
+        closes: Option<UnixMinutes>,
     },
     /// The ballot has no such choice.
     #[error("the ballot has no such choice")]

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::chronicle::snapshot::{Head, SEGMENT_REQUESTS, SnapshotError, decode_segment};
 use votekit_core::chronicle::{Chronicle, RollContent};
-use votekit_core::id::{Digest, LawId, RequestId};
-use votekit_core::request_index::{Decided, RequestIndex};
+use votekit_core::id::{Digest, LawId};
+use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
 
 use super::{HEAD, Written, segment_path};
 use crate::engine::{self, StagingId};
@@ -82,14 +82,11 @@ fn read_requests(
     folder: &Path,
     law_id: &LawId,
     segments: &[Digest],
-    rest: &[Decided],
+    rest: &DecidedList,
     room: usize,
 ) -> Result<RequestIndex, Refused> {
     let mut decided = Vec::with_capacity(room);
-    decided.resize(
-        segments.len() * SEGMENT_REQUESTS,
-        Decided::new(RequestId::from_bytes([0; 16]), 0, None),
-    );
+    decided.resize(segments.len() * SEGMENT_REQUESTS, Decided::EMPTY);
     let read = |(number, (out, digest)): (usize, (&mut [Decided], &Digest))| {
         let path = segment_path(folder, number);
         let bytes = match fs::read(&path) {
@@ -99,10 +96,16 @@ fn read_requests(
         decode_segment(&bytes, law_id, number, digest, out)
             .map_err(|source| Refused::Damaged { path, source })
     };
-    decided.par_chunks_mut(SEGMENT_REQUESTS).zip(segments).enumerate().try_for_each(read)?;
-    decided.extend_from_slice(rest);
-    RequestIndex::of(decided, room).map_err(|error| Refused::Damaged {
-        path: folder.to_owned(),
-        source: SnapshotError::Repeated(error),
-    })
+    let invalid: Vec<Vec<_>> = decided
+        .par_chunks_mut(SEGMENT_REQUESTS)
+        .zip(segments)
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, Refused>>()?;
+    let mut invalid: Vec<_> = invalid.into_iter().flatten().collect();
+    decided.extend_from_slice(&rest.decided);
+    invalid.extend_from_slice(&rest.invalid);
+    let list = DecidedList { decided, invalid };
+    RequestIndex::from_list(list, room)
+        .map_err(|error| Refused::Damaged { path: folder.to_owned(), source: error.into() })
 }

@@ -156,7 +156,7 @@ fn case(entry: &Entry, batch: Option<BatchNumber>, leaf_index: u64) -> Case {
     let (decision, hash, attempt, reason) = match entry.decision {
         Decision::Accepted { hash } => ("accepted", Some(hash), None, None),
         Decision::Duplicate { hash, attempt } => ("duplicate", Some(hash), Some(attempt), None),
-        Decision::Invalid { reason } => ("invalid", None, None, Some(reason.as_str())),
+        Decision::Invalid { reason, .. } => ("invalid", None, None, Some(reason.as_str())),
         // A decision that a later version knows.
         _ => ("unknown to this version", None, None, None),
     };

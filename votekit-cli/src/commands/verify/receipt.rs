@@ -177,7 +177,7 @@ fn in_words(decision: &Decision) -> String {
         Decision::Duplicate { attempt, .. } => {
             format!("this was attempt {attempt} with the same credential; only the first counts")
         }
-        Decision::Invalid { reason } => match reason {
+        Decision::Invalid { reason, .. } => match reason {
             InvalidReason::Unknown => "no roll of this election holds the credential".to_owned(),
             InvalidReason::Revoked => "the credential was revoked".to_owned(),
             InvalidReason::Early => "it came before the opening".to_owned(),

@@ -4,9 +4,10 @@
 use super::log::Line;
 use crate::bundle::Rule;
 use crate::bundle::table::Table;
-use crate::decision::{Decision, Entry, InvalidReason};
-use crate::election::Window;
-use crate::instant::{UnixMinutes, UnixSeconds};
+use crate::decision::{Decision, Entry, InvalidReason, Outcome};
+use crate::election::{Timing, Window};
+use crate::instant::UnixMinutes;
+use crate::registry::ATTEMPTS_MAX;
 
 /// Who has voted and which requests are decided.
 ///
@@ -28,17 +29,44 @@ impl Entries {
         }
     }
 
-    pub(super) fn take(&mut self, entry: &Entry, window: &Window, line: &mut Line<'_>) {
+    pub(super) fn take(&mut self, outcome: &Outcome, window: &Window, line: &mut Line<'_>) {
+        let entry = match outcome {
+            Outcome::Decided(entry) => entry,
+            Outcome::Replayed(replay) => {
+                if self.requests.get_mut(replay.request.as_bytes()).is_none() {
+                    line.fail(
+                        Rule::Replay,
+                        format_args!("request {} was not decided before", replay.request),
+                    );
+                }
+                return;
+            }
+        };
+        let request = entry.request;
+        if matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. }) {
+            if self.requests.get_mut(request.as_bytes()).is_none() {
+                line.fail(
+                    Rule::RequestOnce,
+                    format_args!("request {request} clashes with nothing decided before"),
+                );
+            }
+            return;
+        }
         let number = u32::try_from(line.number).unwrap_or(u32::MAX);
-        let first = self.requests.entry(entry.request.as_bytes(), number);
+        let first = self.requests.entry(request.as_bytes(), number);
         if first.found {
             let first = *first.value;
             line.fail(
                 Rule::RequestOnce,
-                format_args!("request {} was decided on line {first}", entry.request),
+                format_args!("request {request} was decided on line {first}"),
             );
         }
-        match &entry.decision {
+        self.check_attempt(&entry.decision, line);
+        self.check_time(entry, window, line);
+    }
+
+    fn check_attempt(&mut self, decision: &Decision, line: &mut Line<'_>) {
+        match decision {
             Decision::Accepted { hash } => {
                 if self.attempts.entry(tag(hash.as_bytes()), 1).found {
                     line.fail(
@@ -47,34 +75,29 @@ impl Entries {
                     );
                 }
             }
-            Decision::Duplicate { hash, attempt } => match self
-                .attempts
-                .get_mut(tag(hash.as_bytes()))
-            {
-                None => line.fail(
-                    Rule::DuplicateAttempt,
-                    format_args!("no vote of {hash} was accepted before"),
-                ),
-                Some(attempts) => {
-                    let expected = attempts.saturating_add(1);
-                    *attempts = expected;
-                    if *attempt != expected {
-                        line.fail(
-                            Rule::DuplicateAttempt,
-                            format_args!("attempt {attempt} of {hash}, which should be {expected}"),
-                        );
-                    }
+            Decision::Duplicate { hash, attempt } => {
+                let Some(attempts) = self.attempts.get_mut(tag(hash.as_bytes())) else {
+                    return line.fail(
+                        Rule::DuplicateAttempt,
+                        format_args!("no vote of {hash} was accepted before"),
+                    );
+                };
+                let expected = attempts.saturating_add(1).min(ATTEMPTS_MAX);
+                *attempts = expected;
+                if *attempt != expected {
+                    line.fail(
+                        Rule::DuplicateAttempt,
+                        format_args!("attempt {attempt} of {hash}, which should be {expected}"),
+                    );
                 }
-            },
+            }
             Decision::Invalid { .. } => {}
         }
-        self.check_time(entry, window, line);
     }
 
     /// Checks, at the close, that no vote was accepted from a later minute than the closing time.
-    pub(super) fn check_close(&self, closes: UnixSeconds, line: &mut Line<'_>) {
-        if let Some(latest) = self.latest.filter(|latest| start(*latest) >= closes.0) {
-            let latest = UnixSeconds(start(latest));
+    pub(super) fn check_close(&self, closes: UnixMinutes, line: &mut Line<'_>) {
+        if let Some(latest) = self.latest.filter(|latest| *latest >= closes) {
             line.fail(
                 Rule::EntryTime,
                 format_args!(
@@ -85,34 +108,22 @@ impl Entries {
     }
 
     fn check_time(&mut self, entry: &Entry, window: &Window, line: &mut Line<'_>) {
-        let (first_second, next_minute) =
-            (start(entry.minute), start(entry.minute).saturating_add(60));
-        let (opens, closes) = (window.opens.map(|at| at.0), window.closes.map(|at| at.0));
-        let possible = match entry.decision {
-            Decision::Invalid { reason: InvalidReason::Early } => {
-                opens.is_none_or(|opens| first_second < opens)
-            }
-            Decision::Invalid { reason: InvalidReason::Late } => {
-                closes.is_some_and(|closes| next_minute > closes)
-            }
+        let expected = match entry.decision {
+            Decision::Invalid { reason: InvalidReason::Early, .. } => Timing::Early,
+            Decision::Invalid { reason: InvalidReason::Late, .. } => Timing::Late,
             _ => {
                 self.latest = self.latest.max(Some(entry.minute));
-                opens.is_some_and(|opens| next_minute > opens)
-                    && closes.is_none_or(|closes| first_second < closes)
+                Timing::InTime
             }
         };
-        if !possible {
-            let at = UnixSeconds(first_second);
+        if window.timing(entry.minute) != expected {
+            let minute = entry.minute;
             line.fail(
                 Rule::EntryTime,
-                format_args!("the minute from {at} does not agree with the decision"),
+                format_args!("the minute {minute} does not agree with the decision"),
             );
         }
     }
-}
-
-fn start(minute: UnixMinutes) -> u64 {
-    minute.0.saturating_mul(60)
 }
 
 fn tag(hash: &[u8; 32]) -> &[u8; 16] {

@@ -26,13 +26,17 @@ pub(super) fn verify(
     source: &dyn Source,
     options: &Options<'_>,
 ) -> Result<Verification, ReadError> {
-    let names = source.names().map_err(|source| ReadError { file: String::new(), source })?;
+    let listing = |source| ReadError { file: String::new(), source };
+    let names = source.names().map_err(listing)?;
     let mut bundle = Bundle {
         source,
         names: names.into_iter().collect(),
         rows: BTreeMap::new(),
         failures: Failures::default(),
     };
+    for (name, what) in source.irregular().map_err(listing)? {
+        bundle.fail(&name.escape_debug().to_string(), Rule::FileKind, format_args!("{what}"));
+    }
     let index = bundle.read_small(file::INDEX)?;
     let policy = bundle.read_small(file::POLICY)?;
     let checkpoint = bundle.read_small(file::CHECKPOINT)?;
@@ -48,7 +52,7 @@ pub(super) fn verify(
         .map(|witness| witness.name.to_string())
         .collect();
     let (capacity, seed) = table_size(signed.as_ref());
-    let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed);
+    let mut log = Log::new(Rolls::new(manifests, shards), leaders, capacity, seed, options.threads);
     let ending = bundle.read_leaves(&mut log, options.threads)?;
     let root = ending.root;
 
@@ -253,13 +257,14 @@ impl Bundle<'_> {
     ) -> Option<VerifiedCheckpoint> {
         let (signed, policy) = (signed?, policy?);
         let stated = signed.unverified();
-        let verified = match policy.verify_checkpoint_strict(signed) {
+        let verified = match policy.verify_checkpoint(signed) {
             Ok(verified) => Some(verified),
             Err(error) => {
                 self.fail(file::CHECKPOINT, Rule::Checkpoint, format_args!("{error}"));
                 None
             }
         };
+        self.check_cosignatures(verified.as_ref(), log);
         if !policy.is_of_election(stated.origin()) {
             let what = format_args!(
                 "it is not the policy of the log {}, in its one form",
@@ -287,6 +292,21 @@ impl Bundle<'_> {
             self.fail(culprit, Rule::Root, what);
         }
         verified
+    }
+
+    /// A cosignature made before the last block was sealed cannot be about it.
+    fn check_cosignatures(&mut self, verified: Option<&VerifiedCheckpoint>, log: &Log<'_>) {
+        let Some(sealed_at) = log.account.updated_at() else { return };
+        for cosignature in verified.iter().flat_map(|verified| verified.cosignatures()) {
+            let at = cosignature.at;
+            if at.0.saturating_add(60) < sealed_at.start().0 {
+                let witness = &cosignature.witness;
+                let what = format_args!(
+                    "{witness} cosigned at {at}, the last block was sealed at {sealed_at}"
+                );
+                self.fail(file::CHECKPOINT, Rule::CosignatureTime, what);
+            }
+        }
     }
 
     /// Makes README and results again, compares, and holds the certified digest against the

@@ -7,7 +7,8 @@ use std::sync::mpsc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::decision::Entry;
+use crate::decision::{Decision, Outcome};
+use crate::envelope::EnvelopeDigest;
 use crate::id::Digest;
 use crate::log::leaf::{Leaf, LeafError};
 use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
@@ -18,8 +19,9 @@ const READ_LENGTH: usize = 1 << 20;
 
 /// One line, read.
 pub(super) enum Item {
-    Entry(Entry),
-    /// Anything but an entry.
+    /// The leaf of an envelope, with its cᵢ.
+    Outcome(Outcome, EnvelopeDigest),
+    /// Any other leaf.
     Other(Box<Leaf>),
     Bad(LeafError),
 }
@@ -118,7 +120,8 @@ impl Hashed {
             rest = &rest[end + 1..];
             hashed.root.push(leaf_hash(line));
             let item = match Leaf::parse(line) {
-                Ok(Leaf::Entry(entry)) => Item::Entry(entry),
+                Ok(Leaf::Entry(entry)) => outcome(Outcome::Decided(entry)),
+                Ok(Leaf::Replay(replay)) => outcome(Outcome::Replayed(replay)),
                 Ok(leaf) => Item::Other(Box::new(leaf)),
                 Err(error) => Item::Bad(error),
             };
@@ -129,6 +132,20 @@ impl Hashed {
         }
         hashed
     }
+}
+
+/// Computes cᵢ where the leaf does not show it.
+fn outcome(outcome: Outcome) -> Item {
+    let digest = match &outcome {
+        Outcome::Replayed(replay) => replay.envelope,
+        Outcome::Decided(entry) => match &entry.decision {
+            Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
+                EnvelopeDigest::new(&entry.request, entry.minute, hash)
+            }
+            Decision::Invalid { envelope, .. } => *envelope,
+        },
+    };
+    Item::Outcome(outcome, digest)
 }
 
 /// Where the first line feed is. Lines are some 200 bytes long: stepping by words beats a byte at a

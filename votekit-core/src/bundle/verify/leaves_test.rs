@@ -2,8 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::Decision;
+use crate::decision::Entry;
 use crate::id::RequestId;
-use crate::instant::{UnixMinutes, UnixSeconds};
+use crate::instant::UnixMinutes;
 use crate::log::leaf::BlockLeaf;
 
 /// Gives a few bytes at a time, with interruptions, as a pipe may.
@@ -31,10 +32,10 @@ fn leaf(number: u64, block_every: u64) -> Leaf {
     if number % block_every == block_every - 1 {
         let leader = "a".repeat((number % 97) as usize);
         return Leaf::Block(BlockLeaf {
-            height: number,
+            height: number + 1,
             term: 1,
             leader,
-            sealed_at: UnixSeconds(number),
+            sealed_at: UnixMinutes(29_400_000 + number),
         });
     }
     let request = RequestId::from_bytes((u128::from(number) + 1).to_be_bytes());
@@ -42,7 +43,7 @@ fn leaf(number: u64, block_every: u64) -> Leaf {
     Leaf::Entry(Entry {
         request,
         decision: Decision::Accepted { hash },
-        minute: UnixMinutes(number),
+        minute: UnixMinutes(29_400_000 + number),
     })
 }
 
@@ -66,7 +67,7 @@ proptest! {
         let mut reader = Trickle { bytes: &bytes, step: 300_007, interrupt: false };
         let ending = read(&mut reader, threads, |item, root| {
             match item {
-                Item::Entry(entry) => assert_eq!(Leaf::Entry(*entry), leaves[taken]),
+                Item::Outcome(outcome, _) => assert_eq!(Leaf::from(*outcome), leaves[taken]),
                 Item::Other(leaf) => {
                     assert_eq!(**leaf, leaves[taken]);
                     assert_eq!(root(), roots[taken], "the root up to the block leaf {taken}");

@@ -7,9 +7,11 @@ use super::leaves::Item;
 use super::rolls::{CODE_LENGTH_MIN, Rolls};
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule, file};
-use crate::decision::Entry;
-use crate::election::{Definition, ResultsPolicy, State, Window};
-use crate::instant::UnixSeconds;
+use crate::chronicle::REASON_LENGTH_MAX;
+use crate::decision::Outcome;
+use crate::election::{Definition, ResultsPolicy, State, Window, check_text};
+use crate::envelope::EnvelopeDigest;
+use crate::instant::UnixMinutes;
 use crate::log::leaf::{BlockLeaf, ElectionEvent, Leaf};
 use crate::log::merkle::TreeHash;
 use crate::reconcile::Report;
@@ -19,7 +21,7 @@ use crate::reconcile::Report;
 enum Phase {
     /// Election, roll and node leaves.
     Head,
-    /// Batches with their entries.
+    /// Batches with their entries and replays.
     Batches,
     /// After the counts.
     Counts,
@@ -52,6 +54,10 @@ pub(super) struct Log<'a> {
     /// Whether leaves have come since the last block leaf.
     inside: bool,
     block: Option<BlockLeaf>,
+    /// The latest time in this block, with its line.
+    latest: (UnixMinutes, u64),
+    /// Whether evidence and keys are destroyed.
+    purged: bool,
     /// Whether this block closes the election.
     closes: bool,
     /// Whether this block has opened totals.
@@ -63,17 +69,25 @@ pub(super) struct Log<'a> {
 impl<'a> Log<'a> {
     /// Nothing read yet. `entries` is about how many there will be; `seed` is that of
     /// [`Table`](crate::bundle::table::Table).
-    pub(super) fn new(rolls: Rolls<'a>, leaders: Vec<String>, entries: usize, seed: u64) -> Self {
+    pub(super) fn new(
+        rolls: Rolls<'a>,
+        leaders: Vec<String>,
+        entries: usize,
+        seed: u64,
+        threads: usize,
+    ) -> Self {
         Self {
             account: Account::default(),
             rolls,
-            batches: Batches::default(),
+            batches: Batches::with_threads(threads),
             entries: Entries::with_capacity(entries, seed),
             totals: TotalsCheck::default(),
             window: Window { opens: None, closes: None },
             phase: Phase::Head,
             inside: false,
             block: None,
+            latest: (UnixMinutes(0), 0),
+            purged: false,
             closes: false,
             opened: false,
             leaders,
@@ -90,7 +104,7 @@ impl<'a> Log<'a> {
         let mut line = Line { failures, number: self.account.leaves() + 1 };
         self.inside = true;
         match item {
-            Item::Entry(entry) => self.take_entry(entry, &mut line),
+            Item::Outcome(outcome, digest) => self.take_outcome(outcome, digest, &mut line),
             Item::Other(leaf) => {
                 self.take_leaf(leaf, &mut line);
                 self.account.take(leaf, root);
@@ -104,6 +118,8 @@ impl<'a> Log<'a> {
 
     /// Checks what can be checked only at the end.
     pub(super) fn finish(&mut self, failures: &mut Failures) {
+        self.batches.end_batch(failures);
+        self.batches.verify_signatures(failures);
         let mut line = Line { failures, number: self.account.leaves() };
         if self.inside {
             line.fail(Rule::BlockOrder, format_args!("the log ends inside a block"));
@@ -121,15 +137,23 @@ impl<'a> Log<'a> {
         }
     }
 
-    fn take_entry(&mut self, entry: &Entry, line: &mut Line<'_>) {
+    fn take_outcome(&mut self, outcome: &Outcome, digest: &EnvelopeDigest, line: &mut Line<'_>) {
         if self.phase != Phase::Batches {
             line.fail(Rule::BlockOrder, format_args!("an entry that belongs to no batch"));
         }
-        self.batches.take_entry(line);
-        self.entries.take(entry, &self.window, line);
-        self.rolls.take_entry(entry, line);
-        self.account.skip();
-        self.account.take_decision(&entry.decision);
+        self.batches.take_outcome(outcome, digest, line);
+        self.entries.take(outcome, &self.window, line);
+        if let Some(entry) = outcome.entry() {
+            self.note_time(entry.minute, line.number);
+            self.rolls.take_entry(entry, line);
+        }
+        self.account.take_outcome(outcome);
+    }
+
+    fn note_time(&mut self, minute: UnixMinutes, line: u64) {
+        if minute > self.latest.0 {
+            self.latest = (minute, line);
+        }
     }
 
     fn take_leaf(&mut self, leaf: &Leaf, line: &mut Line<'_>) {
@@ -139,8 +163,9 @@ impl<'a> Log<'a> {
             Leaf::Counts(_) => self.phase == Phase::Batches,
             Leaf::Totals(_) => matches!(self.phase, Phase::Head | Phase::Counts),
             Leaf::Block(_) => self.phase != Phase::Batches,
-            Leaf::Entry(_) => true,
+            Leaf::Entry(_) | Leaf::Replay(_) => true,
         };
+        self.batches.end_batch(line.failures);
         if !follows {
             line.fail(
                 Rule::BlockOrder,
@@ -158,11 +183,18 @@ impl<'a> Log<'a> {
         let state = self.account.state();
         match leaf {
             Leaf::Election(event) => self.take_event(event, line),
-            Leaf::Roll(roll) => self.rolls.take(roll, state, line),
-            Leaf::Node(event) => self.batches.take_node(event, line),
+            Leaf::Roll(roll) => {
+                self.rolls.take(roll, state, line);
+                // The rules of a binding election hold for its whole life.
+                if state == Some(State::Open) {
+                    self.check_rolls_bind(line);
+                }
+            }
+            Leaf::Node(event) => self.batches.take_node(event, state, line),
             Leaf::Batch(batch) => {
                 self.phase = Phase::Batches;
-                self.batches.take_batch(batch, state, line);
+                let law_id = self.account.definition().map(|definition| &definition.law_id);
+                self.batches.take_batch(batch, law_id, state, line);
             }
             Leaf::Counts(counts) => {
                 self.phase = Phase::Counts;
@@ -180,7 +212,7 @@ impl<'a> Log<'a> {
                 self.totals.take_totals(totals, self.height(), self.closes, accepted, line);
             }
             Leaf::Block(block) => self.end_block(block, line),
-            Leaf::Entry(_) => {}
+            Leaf::Entry(_) | Leaf::Replay(_) => {}
         }
     }
 
@@ -217,29 +249,44 @@ impl<'a> Log<'a> {
                 format_args!("'{}' is no authority of the policy", block.leader.escape_debug()),
             );
         }
+        if self.latest.0 > block.sealed_at {
+            let (latest, number) = self.latest;
+            let mut line = Line { failures: line.failures, number };
+            line.fail(
+                Rule::LeafTime,
+                format_args!("{latest} is after {}, the minute of its block", block.sealed_at),
+            );
+        }
+        self.latest = (UnixMinutes(0), 0);
         if self.closes && !self.opened {
             line.fail(
                 Rule::TotalsPlace,
                 format_args!("the block that closes the election opens no totals"),
             );
         }
-        self.batches.end_block();
         self.block = Some(block.clone());
         (self.phase, self.inside, self.closes, self.opened) = (Phase::Head, false, false, false);
     }
 
     fn take_event(&mut self, event: &ElectionEvent, line: &mut Line<'_>) {
-        let (before, next) = (self.account.state(), state_of(event));
-        if before != predecessor(next) {
-            let before = before.map_or_else(|| "nothing".to_owned(), |before| before.to_string());
-            line.fail(Rule::State, format_args!("'{next}' after '{before}'"));
+        self.check_state(event, line);
+        self.note_time(event.at(), line.number);
+        if self.block.as_ref().is_some_and(|block| event.at() < block.sealed_at) {
+            line.fail(
+                Rule::LeafTime,
+                format_args!("{} is before the minute of the block before", event.at()),
+            );
         }
         match event {
             ElectionEvent::Draft { definition, .. } => {
                 self.take_definition(definition, line);
             }
-            ElectionEvent::Open { opens, closes, registered, waivers, zero_report, .. } => {
-                self.take_opening(*opens, *closes, line);
+            ElectionEvent::Amended { definition, .. } => {
+                self.check_amendment(definition, line);
+                self.take_definition(definition, line);
+            }
+            ElectionEvent::Open { at, opens, closes, registered, waivers, zero_report } => {
+                self.take_opening(*at, *opens, *closes, line);
                 self.check_registered(*registered, line);
                 if *zero_report != Report::default() || self.account.report() != Report::default() {
                     line.fail(
@@ -249,21 +296,8 @@ impl<'a> Log<'a> {
                 }
                 self.check_binding(waivers, line);
             }
-            ElectionEvent::Closing { closes, .. } => {
-                if self.window.opens.is_some_and(|opens| *closes <= opens) {
-                    line.fail(
-                        Rule::Window,
-                        format_args!("the poll closes at {closes}, no later than it opens"),
-                    );
-                }
-                if self.window.closes.is_some_and(|planned| *closes > planned) {
-                    line.fail(
-                        Rule::Window,
-                        format_args!("the poll closes at {closes}, later than was planned"),
-                    );
-                }
-                self.window.closes = Some(*closes);
-                self.entries.check_close(*closes, line);
+            ElectionEvent::Closing { closes, reason, .. } => {
+                self.take_closing(*closes, reason.as_deref(), line);
             }
             ElectionEvent::Closed { registered, report, .. } => {
                 self.closes = true;
@@ -272,14 +306,82 @@ impl<'a> Log<'a> {
                 if *report != counted {
                     line.fail(
                         Rule::CloseReport,
-                        format_args!("the leaf reports {report:?}, the log holds {counted:?}"),
+                        format_args!("the leaf reports {report}; the log holds {counted}"),
                     );
                 }
                 self.batches.check_ended(line);
             }
-            // The digest is held against the results by whoever has made them again.
+            // The digest is compared once the results have been made again.
             ElectionEvent::Certified { .. } => {}
+            ElectionEvent::Annulled { reason, .. } => check_reason(reason, line),
+            ElectionEvent::Purged { .. } => self.purged = true,
         }
+    }
+
+    /// Checks that an event follows from the state before it.
+    fn check_state(&self, event: &ElectionEvent, line: &mut Line<'_>) {
+        let before = self.account.state();
+        let follows = match event {
+            ElectionEvent::Draft { .. } => before.is_none(),
+            ElectionEvent::Amended { .. } | ElectionEvent::Open { .. } => {
+                before == Some(State::Draft)
+            }
+            ElectionEvent::Closing { .. } => before == Some(State::Open),
+            ElectionEvent::Closed { .. } => before == Some(State::Closing),
+            ElectionEvent::Certified { .. } => before == Some(State::Closed),
+            ElectionEvent::Annulled { .. } => {
+                matches!(before, Some(State::Closed | State::Certified))
+            }
+            ElectionEvent::Purged { .. } => {
+                matches!(before, Some(State::Certified | State::Annulled)) && !self.purged
+            }
+        };
+        if !follows {
+            let before = before.map_or_else(|| "no state".to_owned(), |before| before.to_string());
+            line.fail(Rule::State, format_args!("'{}' after '{before}'", name_of(event)));
+        }
+    }
+
+    fn check_amendment(&self, definition: &Definition, line: &mut Line<'_>) {
+        let Some(before) = self.account.definition() else { return };
+        if (&before.law_id, before.binding, before.ballot_key)
+            != (&definition.law_id, definition.binding, definition.ballot_key)
+        {
+            line.fail(
+                Rule::Amendment,
+                format_args!("the law, whether it binds, or the ballot key is another"),
+            );
+        }
+    }
+
+    fn take_closing(&mut self, closes: UnixMinutes, reason: Option<&str>, line: &mut Line<'_>) {
+        if self.window.opens.is_some_and(|opens| closes <= opens) {
+            line.fail(
+                Rule::Window,
+                format_args!("the poll closes at {closes}, no later than it opens"),
+            );
+        }
+        let planned = self.window.closes;
+        if planned.is_some_and(|planned| closes > planned) {
+            line.fail(
+                Rule::Window,
+                format_args!("the poll closes at {closes}, later than was planned"),
+            );
+        }
+        match (planned.is_some_and(|planned| closes < planned), reason) {
+            (true, None) => line.fail(
+                Rule::Window,
+                format_args!("the poll closes at {closes}, earlier than planned, for no reason"),
+            ),
+            (false, Some(_)) => line.fail(
+                Rule::Window,
+                format_args!("a reason is given, and the poll does not close earlier than planned"),
+            ),
+            (true, Some(reason)) => check_reason(reason, line),
+            (false, None) => {}
+        }
+        self.window.closes = Some(closes);
+        self.entries.check_close(closes, line);
     }
 
     fn take_definition(&mut self, definition: &Definition, line: &mut Line<'_>) {
@@ -293,10 +395,17 @@ impl<'a> Log<'a> {
 
     fn take_opening(
         &mut self,
-        opens: UnixSeconds,
-        closes: Option<UnixSeconds>,
+        at: UnixMinutes,
+        opens: UnixMinutes,
+        closes: Option<UnixMinutes>,
         line: &mut Line<'_>,
     ) {
+        if opens < at {
+            line.fail(
+                Rule::Window,
+                format_args!("the poll opens at {opens}, before that was decided at {at}"),
+            );
+        }
         if closes.is_some_and(|closes| closes <= opens) {
             line.fail(
                 Rule::Window,
@@ -346,6 +455,14 @@ impl<'a> Log<'a> {
                 format_args!("results may be seen before the close, and that is not waived"),
             );
         }
+        self.check_rolls_bind(line);
+    }
+
+    /// What a binding election wants of every roll and supplement.
+    fn check_rolls_bind(&self, line: &mut Line<'_>) {
+        if !self.account.definition().is_some_and(|definition| definition.binding) {
+            return;
+        }
         if !self.rolls.is_peppered() {
             line.fail(Rule::Binding, format_args!("the roll is hashed without a pepper"));
         }
@@ -357,6 +474,12 @@ impl<'a> Log<'a> {
                 ),
             );
         }
+    }
+}
+
+fn check_reason(reason: &str, line: &mut Line<'_>) {
+    if let Err(error) = check_text("the reason", reason, 1..=REASON_LENGTH_MAX) {
+        line.fail(Rule::State, format_args!("{error}"));
     }
 }
 
@@ -372,22 +495,15 @@ const fn after(phase: Phase) -> &'static str {
     }
 }
 
-const fn state_of(event: &ElectionEvent) -> State {
+const fn name_of(event: &ElectionEvent) -> &'static str {
     match event {
-        ElectionEvent::Draft { .. } => State::Draft,
-        ElectionEvent::Open { .. } => State::Open,
-        ElectionEvent::Closing { .. } => State::Closing,
-        ElectionEvent::Closed { .. } => State::Closed,
-        ElectionEvent::Certified { .. } => State::Certified,
-    }
-}
-
-const fn predecessor(state: State) -> Option<State> {
-    match state {
-        State::Draft => None,
-        State::Open => Some(State::Draft),
-        State::Closing => Some(State::Open),
-        State::Closed => Some(State::Closing),
-        State::Certified => Some(State::Closed),
+        ElectionEvent::Draft { .. } => "draft",
+        ElectionEvent::Amended { .. } => "amended",
+        ElectionEvent::Open { .. } => "open",
+        ElectionEvent::Closing { .. } => "closing",
+        ElectionEvent::Closed { .. } => "closed",
+        ElectionEvent::Certified { .. } => "certified",
+        ElectionEvent::Annulled { .. } => "annulled",
+        ElectionEvent::Purged { .. } => "purged",
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Rolls<'a> {
     /// The manifests of the bundle, those that read.
     manifests: BTreeMap<Digest, Manifest>,
     shards: Option<Shards<'a>>,
+    /// The first manifest in effect.
+    root: Option<Digest>,
     latest: Option<Digest>,
     scheme: Option<HashScheme>,
     /// The shortest access code of any roll, if it is too short for a binding election.
@@ -30,7 +32,15 @@ pub(super) const CODE_LENGTH_MIN: u32 = 8;
 
 impl<'a> Rolls<'a> {
     pub(super) fn new(manifests: BTreeMap<Digest, Manifest>, shards: Option<Shards<'a>>) -> Self {
-        Self { law_id: None, manifests, shards, latest: None, scheme: None, short_code: None }
+        Self {
+            law_id: None,
+            manifests,
+            shards,
+            root: None,
+            latest: None,
+            scheme: None,
+            short_code: None,
+        }
     }
 
     pub(super) fn set_law(&mut self, law_id: LawId) {
@@ -46,20 +56,28 @@ impl<'a> Rolls<'a> {
     }
 
     pub(super) fn take(&mut self, roll: &RollEvent, state: Option<State>, line: &mut Line<'_>) {
-        if !matches!(state, Some(State::Draft | State::Open)) {
-            line.fail(Rule::RollChain, format_args!("a roll before the draft or after the close"));
+        let mut fail = |found: std::fmt::Arguments<'_>| line.fail(Rule::RollChain, found);
+        let allowed = match roll.parent {
+            None => matches!(state, Some(State::Draft)),
+            Some(_) => matches!(state, Some(State::Draft | State::Open)),
+        };
+        if !allowed {
+            fail(format_args!("a roll after the opening, or a supplement after the closing"));
         }
-        if roll.parent != self.latest {
-            line.fail(
-                Rule::RollChain,
-                format_args!("the roll does not follow the one before it in the log"),
-            );
+        let follows = match (roll.parent, roll.replaces) {
+            (None, replaces) => replaces == self.root,
+            (parent, None) => parent == self.latest,
+            (Some(_), Some(_)) => false,
+        };
+        if !follows {
+            fail(format_args!("the roll does not follow the one before it in the log"));
+        }
+        if roll.parent.is_none() {
+            // A new root: what came before has no effect any more.
+            (self.root, self.scheme, self.short_code) = (Some(roll.manifest), None, None);
         }
         if self.scheme.is_some_and(|scheme| scheme != roll.scheme) {
-            line.fail(
-                Rule::RollChain,
-                format_args!("the roll is hashed by another scheme than the one before it"),
-            );
+            fail(format_args!("the roll is hashed by another scheme than the one before it"));
         }
         self.scheme.get_or_insert(roll.scheme);
         self.latest = Some(roll.manifest);

@@ -43,6 +43,9 @@ impl<'a> Shards<'a> {
 
     /// Loads what a roll leaf names.
     pub(super) fn load(&mut self, roll: &RollEvent, law_id: &LawId, line: &mut Line<'_>) {
+        if roll.parent.is_none() {
+            (self.electorate, self.complete) = (Electorate::default(), true);
+        }
         let loaded = match self.folders.get(&roll.manifest) {
             None => Err(format!("no folder of shards has the manifest {}", roll.manifest)),
             Some((manifest, source)) if manifest.is_supplement() => {
@@ -56,9 +59,7 @@ impl<'a> Shards<'a> {
                     if applied != stated {
                         line.fail(
                             Rule::Electorate,
-                            format_args!(
-                                "the changes come to {applied:?}, the leaf states {stated:?}"
-                            ),
+                            format_args!("the changes come to {applied}; the leaf states {stated}"),
                         );
                     }
                 })

@@ -43,6 +43,12 @@ impl TotalsCheck {
         accepted: u64,
         line: &mut Line<'_>,
     ) {
+        if commitments.iter().any(Commitment::is_identity) {
+            line.fail(
+                Rule::CountsForm,
+                format_args!("a commitment is the neutral element, which hides nothing"),
+            );
+        }
         let pending =
             Pending { height, line: line.number, commitments: commitments.to_vec(), accepted };
         self.pending.push_back(pending);

@@ -1,9 +1,11 @@
 //! The files of a snapshot, byte by byte. Numbers are little-endian.
 //!
 //! ```text
-//! segment    "VKSEGM01"  law id (1 byte length, bytes)  number u32  count u32  count × 24 bytes of decided requests
-//! head       "VKSNAP01"  law id (1 byte length, bytes)  length u32  state as JSON  length u32  sums  count u32  count × 24 bytes
-//!            SHA-256 of all before it
+//! segment    "VKSEGM02"  law id (1 byte length, bytes)  number u32  requests
+//! head       "VKSNAP02"  law id (1 byte length, bytes)  length u32  state as JSON  length u32  sums
+//!            requests  SHA-256 of all before it
+//! requests   count u32  count × 24 bytes of decided requests  count u32  count × 32 bytes: H of the
+//!            invalid ones among them, zeros where it has been purged
 //! ```
 //!
 //! A segment holds [`SEGMENT_REQUESTS`] decided requests, never fewer. Its digest is in the head,
@@ -12,31 +14,32 @@
 use sha2::{Digest as _, Sha256};
 
 use super::SnapshotError;
+use crate::credential::CredentialHash;
 use crate::id::{Digest, LawId};
-use crate::request_index::Decided;
+use crate::request_index::{Decided, DecidedList};
 
 /// Decided requests in one segment: 768 KiB.
 pub const SEGMENT_REQUESTS: usize = 1 << 15;
 
-const SEGMENT: &[u8; 8] = b"VKSEGM01";
-const HEAD: &[u8; 8] = b"VKSNAP01";
+const SEGMENT: &[u8; 8] = b"VKSEGM02";
+const HEAD: &[u8; 8] = b"VKSNAP02";
 
 /// The bytes of the segment with this number, from 0.
 ///
 /// # Panics
 /// With another number of requests than [`SEGMENT_REQUESTS`], and above 2^32 segments.
 #[must_use]
-pub fn encode_segment(law_id: &LawId, number: usize, decided: &[Decided]) -> Vec<u8> {
-    assert_eq!(decided.len(), SEGMENT_REQUESTS, "a segment is full");
+pub fn encode_segment(law_id: &LawId, number: usize, list: &DecidedList) -> Vec<u8> {
+    assert_eq!(list.decided.len(), SEGMENT_REQUESTS, "a segment is full");
     let mut bytes =
-        Vec::with_capacity(8 + 1 + LawId::LENGTH_MAX + 8 + decided.len() * Decided::LENGTH);
+        Vec::with_capacity(8 + 1 + LawId::LENGTH_MAX + 12 + list.decided.len() * Decided::LENGTH);
     write_start(&mut bytes, SEGMENT, law_id);
     write_number(&mut bytes, number);
-    write_decided(&mut bytes, decided);
+    write_list(&mut bytes, list);
     bytes
 }
 
-/// Reads a segment into `out`, which has room for [`SEGMENT_REQUESTS`].
+/// Reads a segment into `out`, which has room for [`SEGMENT_REQUESTS`]; gives H of the invalid ones.
 ///
 /// # Errors
 /// [`SnapshotError`] unless it is the segment of that election with that number and digest.
@@ -49,7 +52,7 @@ pub fn decode_segment(
     number: usize,
     digest: &Digest,
     out: &mut [Decided],
-) -> Result<(), SnapshotError> {
+) -> Result<Vec<Option<CredentialHash>>, SnapshotError> {
     assert_eq!(out.len(), SEGMENT_REQUESTS, "a segment is full");
     let found = Digest::of(bytes);
     if found != *digest {
@@ -71,25 +74,32 @@ pub fn decode_segment(
     for (out, decided) in out.iter_mut().zip(decided) {
         *out = Decided::from_bytes(decided);
     }
-    reader.end()
+    let invalid = reader.invalid()?;
+    reader.end()?;
+    Ok(invalid)
 }
 
 /// The parts of a head.
 pub(super) struct Head<'a> {
     pub(super) state: &'a [u8],
     pub(super) sums: &'a [u8],
-    pub(super) rest: Vec<Decided>,
+    pub(super) rest: DecidedList,
 }
 
-pub(super) fn encode_head(law_id: &LawId, state: &[u8], sums: &[u8], rest: &[Decided]) -> Vec<u8> {
+pub(super) fn encode_head(
+    law_id: &LawId,
+    state: &[u8],
+    sums: &[u8],
+    rest: &DecidedList,
+) -> Vec<u8> {
     let mut bytes =
-        Vec::with_capacity(state.len() + sums.len() + rest.len() * Decided::LENGTH + 128);
+        Vec::with_capacity(state.len() + sums.len() + rest.decided.len() * Decided::LENGTH + 128);
     write_start(&mut bytes, HEAD, law_id);
     write_number(&mut bytes, state.len());
     bytes.extend_from_slice(state);
     write_number(&mut bytes, sums.len());
     bytes.extend_from_slice(sums);
-    write_decided(&mut bytes, rest);
+    write_list(&mut bytes, rest);
     let digest = Sha256::digest(&bytes);
     bytes.extend_from_slice(&digest);
     bytes
@@ -110,7 +120,8 @@ pub(super) fn decode_head<'a>(bytes: &'a [u8], law_id: &LawId) -> Result<Head<'a
     let state = reader.slice(length)?;
     let length = reader.number()?;
     let sums = reader.slice(length)?;
-    let rest = reader.decided()?.iter().map(Decided::from_bytes).collect();
+    let decided = reader.decided()?.iter().map(Decided::from_bytes).collect();
+    let rest = DecidedList { decided, invalid: reader.invalid()? };
     reader.end()?;
     Ok(Head { state, sums, rest })
 }
@@ -128,10 +139,15 @@ fn write_number(bytes: &mut Vec<u8>, number: usize) {
     );
 }
 
-fn write_decided(bytes: &mut Vec<u8>, decided: &[Decided]) {
-    write_number(bytes, decided.len());
-    for decided in decided {
+fn write_list(bytes: &mut Vec<u8>, list: &DecidedList) {
+    write_number(bytes, list.decided.len());
+    for decided in &list.decided {
         bytes.extend_from_slice(&decided.to_bytes());
+    }
+    write_number(bytes, list.invalid.len());
+    for hash in &list.invalid {
+        let purged = CredentialHash::from_bytes([0; CredentialHash::LENGTH]);
+        bytes.extend_from_slice(hash.unwrap_or(purged).as_bytes());
     }
 }
 
@@ -176,6 +192,15 @@ impl<'a> Reader<'a> {
         let count = self.number()?;
         let (decided, _) = self.slice(count.saturating_mul(Decided::LENGTH))?.as_chunks();
         Ok(decided)
+    }
+
+    fn invalid(&mut self) -> Result<Vec<Option<CredentialHash>>, SnapshotError> {
+        let count = self.number()?;
+        let (hashes, _) = self.slice(count.saturating_mul(CredentialHash::LENGTH))?.as_chunks();
+        let hash = |bytes: &[u8; CredentialHash::LENGTH]| {
+            bytes.iter().any(|byte| *byte != 0).then(|| CredentialHash::from_bytes(*bytes))
+        };
+        Ok(hashes.iter().map(hash).collect())
     }
 
     fn end(&self) -> Result<(), SnapshotError> {

@@ -5,19 +5,21 @@ use proptest::prelude::*;
 use super::super::tests::{Stored, batch, close, keys, maker, opened, seal, votes};
 use super::super::{Act, RollLoad, Scrub, ScrubError};
 use super::*;
-use crate::credential::RegistryKey;
+use crate::credential::{CredentialHash, RegistryKey};
 use crate::election::ResultsPolicy;
 use crate::fixed_rng::FixedRng;
 use crate::id::RequestId;
 use crate::registry::{Changes, Elector};
+use crate::request_index::{FirstDecision, Subject};
 
 fn law() -> LawId {
     "L1".parse().expect("law id")
 }
 
 fn encoded(chronicle: &Chronicle) -> Vec<u8> {
-    let decided = chronicle.fold().requests().decided();
-    chronicle.snapshot().encode(&[], decided, 17, &mut FixedRng::new(5)).expect("a good key")
+    let requests = chronicle.fold().requests();
+    let list = requests.copy(0..requests.len());
+    chronicle.snapshot().encode(&[], &list, 17, &mut FixedRng::new(5)).expect("a good key")
 }
 
 fn restored(
@@ -26,7 +28,7 @@ fn restored(
     key: Option<&BallotSecretKey>,
 ) -> Result<Chronicle, SnapshotError> {
     let mut head = Head::decode(bytes, &law())?;
-    let requests = RequestIndex::of(std::mem::take(&mut head.rest), head.room())?;
+    let requests = RequestIndex::from_list(std::mem::take(&mut head.rest), head.room())?;
     Chronicle::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
 }
 
@@ -44,6 +46,7 @@ fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
     let load = RollLoad {
         manifest,
         parent: chronicle.last_manifest(),
+        replaces: None,
         scheme: HashScheme::Sha256,
         content,
     };
@@ -60,7 +63,7 @@ fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
     let public = (
         chronicle.results(),
         chronicle.fold().requests().decided().to_vec(),
-        chronicle.fold().epochs().collect::<Vec<_>>(),
+        chronicle.fold().epochs().iter().collect::<Vec<_>>(),
         standings,
         (chronicle.electorate().registered(), chronicle.electorate().voted()),
         (
@@ -152,22 +155,23 @@ fn no_byte_of_a_head_can_change() {
 
 #[test]
 fn no_byte_of_a_segment_can_change() {
-    let decided: Vec<_> = (0..SEGMENT_REQUESTS as u32)
-        .map(|number| {
-            let mut request = [0; 16];
-            request[..4].copy_from_slice(&number.to_be_bytes());
-            Decided::new(
-                RequestId::from_bytes(request),
-                u64::from(number),
-                (number % 7 > 0).then_some(Elector(number / 2)),
-            )
-        })
-        .collect();
-    let bytes = encode_segment(&law(), 3, &decided);
+    let mut index = RequestIndex::default();
+    for number in 0..SEGMENT_REQUESTS as u32 {
+        let mut request = [0; 16];
+        request[..4].copy_from_slice(&number.to_be_bytes());
+        let subject = match number % 7 {
+            0 => Subject::Invalid(CredentialHash::from_bytes([number as u8 | 1; 32])),
+            1 => Subject::Unknown,
+            _ => Subject::Elector(Elector(number / 2)),
+        };
+        index.insert(RequestId::from_bytes(request), u64::from(number), subject);
+    }
+    let list = index.copy(0..SEGMENT_REQUESTS);
+    let bytes = encode_segment(&law(), 3, &list);
     let digest = Digest::of(&bytes);
-    let mut out = vec![Decided::new(RequestId::from_bytes([0; 16]), 0, None); SEGMENT_REQUESTS];
-    decode_segment(&bytes, &law(), 3, &digest, &mut out).expect("whole");
-    assert_eq!(out, decided);
+    let mut out = vec![Decided::EMPTY; SEGMENT_REQUESTS];
+    let invalid = decode_segment(&bytes, &law(), 3, &digest, &mut out).expect("whole");
+    assert_eq!((out.clone(), invalid), (list.decided, list.invalid));
     for place in (0..bytes.len()).step_by(9973).chain(0..19) {
         let mut damaged = bytes.clone();
         damaged[place] ^= 1;
@@ -213,114 +217,126 @@ fn before_the_close_no_count_stands_in_clear() {
 fn parts_that_do_not_fit_are_refused() {
     let (chronicle, stored, bytes) = small();
     let key = keys().ballot;
-    let refused = |change: &dyn Fn(&mut Head, &mut Vec<Decided>)| {
+    let refused = |change: &dyn Fn(&mut Head, &mut DecidedList)| {
         let mut head = Head::decode(&bytes, &law()).expect("reads");
-        let mut decided = chronicle.fold().requests().decided().to_vec();
-        change(&mut head, &mut decided);
-        let requests = RequestIndex::of(decided, 0)?;
+        let requests = chronicle.fold().requests();
+        let mut list = requests.copy(0..requests.len());
+        change(&mut head, &mut list);
+        let requests = RequestIndex::from_list(list, 0)?;
         Chronicle::restore(head, requests, Some(&key), &mut |manifest| {
             Some(stored.content(manifest))
         })
         .map(|_| ())
     };
     assert_eq!(refused(&|_, _| {}), Ok(()));
-    let contradicts = |change: &dyn Fn(&mut Head, &mut Vec<Decided>)| {
+    let contradicts = |change: &dyn Fn(&mut Head, &mut DecidedList)| {
         assert!(
             matches!(refused(change), Err(SnapshotError::Contradiction { .. })),
             "{:?}",
             refused(change)
         );
     };
-    contradicts(&|_, decided| {
-        decided.pop();
+    contradicts(&|_, list| {
+        if list.decided.pop().is_some_and(|last| last.elector().is_none()) {
+            list.invalid.pop();
+        }
     });
-    contradicts(&|_, decided| decided.swap(0, 1));
-    contradicts(&|_, decided| {
-        decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), None)
-    });
-    contradicts(&|_, decided| {
-        decided[0] = Decided::new(*decided[0].request(), decided[0].leaf(), Some(Elector(999)))
-    });
-    contradicts(&|_, decided| decided[3] = Decided::new(*decided[3].request(), 1 << 20, None));
+    contradicts(&|_, list| list.decided.swap(0, 1));
+    contradicts(&|_, list| list.decided[0] = changed(list.decided[0], 20, 999));
+    contradicts(&|_, list| list.decided[0] = changed(list.decided[0], 16, 1 << 20));
     contradicts(&|head, _| head.state.report.replayed += 1);
     contradicts(&|head, _| head.state.registered += 1);
     contradicts(&|head, _| head.state.size += 1);
     contradicts(&|head, _| head.state.edge[0][0] = TreeHash::from_bytes([1; 32]));
     contradicts(&|head, _| head.state.loads[0].after = 9);
+    let repeated = refused(&|_, list| {
+        let mut bytes = list.decided[1].to_bytes();
+        bytes[..16].copy_from_slice(list.decided[0].request().as_bytes());
+        list.decided[1] = Decided::from_bytes(&bytes);
+    });
+    let place = 1;
+    assert_eq!(repeated, Err(SnapshotError::Decided(DecidedListError::Repeated { place })));
     assert!(matches!(
-        refused(
-            &|_, decided| decided[1] = Decided::new(*decided[0].request(), decided[1].leaf(), None)
-        ),
-        Err(SnapshotError::Repeated(Repeated { place: 1 }))
+        refused(&|_, list| list.invalid.push(None)),
+        Err(SnapshotError::Decided(DecidedListError::Invalid { .. }))
     ));
     let head = Head::decode(&bytes, &law()).expect("reads");
-    let requests = RequestIndex::of(head.rest.clone(), 0).expect("each once");
+    let requests = RequestIndex::from_list(head.rest.clone(), 0).expect("each once");
     let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None)
         .expect_err("without its roll");
     assert!(matches!(error, SnapshotError::Roll { .. }));
 }
 
-/// Reads the whole log again beside a chronicle, with these requests for the node's.
+/// A decided request with another number at an offset of its bytes.
+fn changed(decided: Decided, offset: usize, number: u32) -> Decided {
+    let mut bytes = decided.to_bytes();
+    bytes[offset..offset + 4].copy_from_slice(&number.to_le_bytes());
+    Decided::from_bytes(&bytes)
+}
+
+/// Reads the whole log again beside a chronicle; `find` is what the node knows of a request.
 fn scrubbed(
     chronicle: &Chronicle,
     stored: &mut Stored,
-    decided: &[Decided],
     purged: bool,
+    find: impl Fn(Option<FirstDecision>) -> Option<FirstDecision>,
 ) -> Result<(), ScrubError> {
     let mut scrub = Scrub::new(chronicle);
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
+    let index = chronicle.fold().requests();
+    let find_first = |requests: &[RequestId]| {
+        requests.iter().map(|request| find(index.find_first(request))).collect()
+    };
     while let Some(height) = scrub.next_height() {
-        let known = &decided[scrub.decided().min(decided.len())..];
-        scrub.read(&blocks[height as usize - 1], known, purged, stored)?;
+        scrub.read(&blocks[height as usize - 1], &find_first, purged, stored)?;
     }
     scrub.finish()
 }
 
 #[test]
-fn a_log_read_again_is_held_against_the_snapshot() {
+fn a_log_read_again_is_compared_with_the_snapshot() {
     let (chronicle, mut stored, bytes) = small();
     let key = keys().ballot;
+    let same = |first| first;
     let mut back = restored(&bytes, &stored, Some(&key)).expect("whole");
-    let decided = chronicle.fold().requests().decided().to_vec();
-    assert_eq!(scrubbed(&back, &mut stored, &decided, false), Ok(()));
+    assert_eq!(scrubbed(&back, &mut stored, false, same), Ok(()));
 
-    // The log goes on meanwhile: what comes later is not read.
+    // The log grows meanwhile: what comes later is not read.
     seal(&mut back, &mut stored, &[batch(2, false, &[(9, 9, 0)])]);
-    assert_eq!(scrubbed(&chronicle, &mut stored, &decided, false), Ok(()));
+    assert_eq!(scrubbed(&chronicle, &mut stored, false, same), Ok(()));
 
-    let mut other = decided.clone();
-    other[1] = Decided::new(*other[1].request(), other[1].leaf(), Some(Elector(7)));
-    assert!(matches!(
-        scrubbed(&chronicle, &mut stored, &other, false),
-        Err(ScrubError::Contradiction { .. })
-    ));
-    assert!(matches!(
-        scrubbed(&chronicle, &mut stored, &decided[..3], false),
-        Err(ScrubError::Contradiction { .. })
-    ));
+    let contradicts = |scrubbed: Result<(), ScrubError>| {
+        assert!(matches!(scrubbed, Err(ScrubError::Contradiction { .. })), "{scrubbed:?}");
+    };
+    contradicts(scrubbed(&chronicle, &mut stored, false, |first| {
+        first.map(|first| FirstDecision { subject: Subject::Elector(Elector(7)), ..first })
+    }));
+    contradicts(scrubbed(&chronicle, &mut stored, false, |first| {
+        first.filter(|first| first.place < 3)
+    }));
 
     let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
     sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) })
         .expect("three values");
     let rule = "the evidence gives the sums that the node counts with";
     assert!(
-        matches!(scrubbed(&sums, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
+        matches!(scrubbed(&sums, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
     );
 
     let leaves = stored.blocks[2].leaves.clone();
-    let minute =
-        leaves.windows(9).position(|window| window == br#""minute":"#).expect("an entry") + 9;
-    stored.blocks[2].leaves[minute] ^= 1;
+    let sealed_at =
+        leaves.windows(12).position(|window| window == br#""sealed_at":"#).expect("a block") + 13;
+    stored.blocks[2].leaves[sealed_at] ^= 1;
     let rule = "they have the root that is signed";
     assert!(
-        matches!(scrubbed(&chronicle, &mut stored, &decided, false), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
+        matches!(scrubbed(&chronicle, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
     );
     stored.blocks[2].leaves = leaves;
 
     stored.purged = true;
     assert!(matches!(
-        scrubbed(&chronicle, &mut stored, &decided, false),
+        scrubbed(&chronicle, &mut stored, false, same),
         Err(ScrubError::Evidence { .. })
     ));
-    assert_eq!(scrubbed(&chronicle, &mut stored, &decided, true), Ok(()));
+    assert_eq!(scrubbed(&chronicle, &mut stored, true, same), Ok(()));
 }

@@ -51,7 +51,7 @@ pub(super) fn unexpected(batch: &Batch, labels: &Labels) -> Option<(BasicPropert
                 Expectation::Revoked => ("revoked", None),
                 Expectation::Unknown => ("unknown", None),
             };
-            let received = envelope.received.0 / 60_000 * 60;
+            let received = envelope.received.start().0;
             Some(NotedEnvelope {
                 request_id: envelope.request.to_string(),
                 expected,

@@ -1,0 +1,108 @@
+//! Every decision made again, once all envelopes are known: each request decided once, replays and
+//! clashes of it after that; each credential accepted once, its attempts counted.
+//!
+//! 48 bytes an envelope, sorted twice. Hashes are compared by their first 16 bytes.
+
+use super::Difference;
+use super::line::LogDecision;
+
+/// One envelope, and what the log decided on it.
+struct Decided {
+    request: [u8; 16],
+    hash: [u8; 16],
+    line: u32,
+    decision: LogDecision,
+    /// `None` when it does not decrypt.
+    choice: Option<u16>,
+}
+
+/// The envelopes so far, in the order of the log.
+#[derive(Default)]
+pub(super) struct Decisions(Vec<Decided>);
+
+impl Decisions {
+    pub(super) fn push(
+        &mut self,
+        line: u64,
+        request: [u8; 16],
+        hash: &[u8; 32],
+        decision: LogDecision,
+        choice: Option<u16>,
+    ) {
+        let hash = *hash.first_chunk().expect("16 of 32 bytes");
+        let line = u32::try_from(line).unwrap_or(u32::MAX);
+        self.0.push(Decided { request, hash, line, decision, choice });
+    }
+
+    /// What does not follow from the envelopes.
+    pub(super) fn check(mut self) -> Vec<Difference> {
+        let mut found = Vec::new();
+        self.0.sort_unstable_by_key(|decided| (decided.request, decided.line));
+        for copies in self.0.chunk_by(|one, next| one.request == next.request) {
+            check_request(copies, &mut found);
+        }
+        self.0.retain(|decided| {
+            !matches!(decided.decision, LogDecision::Replay | LogDecision::Clash)
+        });
+        self.0.sort_unstable_by_key(|decided| (decided.hash, decided.line));
+        for attempts in self.0.chunk_by(|one, next| one.hash == next.hash) {
+            check_credential(attempts, &mut found);
+        }
+        found.sort_by_key(Difference::line);
+        found
+    }
+}
+
+/// The first copy of a request is decided; another one is a replay, or with another credential a
+/// clash.
+fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
+    let [first, others @ ..] = copies else { return };
+    let mut differs = |line: u32, what: &str| {
+        found.push(Difference::Decision { line: line.into(), what: what.to_owned() });
+    };
+    if matches!(first.decision, LogDecision::Replay | LogDecision::Clash) {
+        differs(first.line, "the request was not decided before");
+    }
+    for copy in others {
+        let expected =
+            if copy.hash == first.hash { LogDecision::Replay } else { LogDecision::Clash };
+        if copy.decision != expected {
+            let what = if expected == LogDecision::Replay {
+                "the request was decided before: this is a replay"
+            } else {
+                "the request was decided before for another credential: this is a clash"
+            };
+            differs(copy.line, what);
+        } else if expected == LogDecision::Replay
+            && copy.choice.zip(first.choice).is_some_and(|(one, other)| one != other)
+        {
+            differs(copy.line, "the replay carries another choice than the first copy");
+        }
+    }
+}
+
+/// The first vote of a registered credential that is in time is accepted; later ones are
+/// duplicates, each with its number. Nothing can revoke a credential that has voted.
+fn check_credential(attempts: &[Decided], found: &mut Vec<Difference>) {
+    let mut count = 0_u32;
+    for attempt in attempts {
+        let expected = match (count, attempt.decision) {
+            (_, LogDecision::Early | LogDecision::Late) | (0, LogDecision::NotRegistered) => {
+                continue;
+            }
+            (0, _) => LogDecision::Accepted,
+            (count, _) => LogDecision::Duplicate { attempt: (count + 1).min(ATTEMPTS_MAX) },
+        };
+        if attempt.decision != expected {
+            let what = match expected {
+                LogDecision::Accepted => "the credential votes for the first time here".to_owned(),
+                _ => format!("the credential has voted before: this is attempt {}", count + 1),
+            };
+            found.push(Difference::Decision { line: attempt.line.into(), what });
+        }
+        count = (count + 1).min(ATTEMPTS_MAX);
+    }
+}
+
+/// Where the count of attempts stops (`docs/formats.md`, section 6).
+const ATTEMPTS_MAX: u32 = (1 << 30) - 1;

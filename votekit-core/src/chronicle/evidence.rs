@@ -1,0 +1,186 @@
+//! Comparing a log with its evidence: each leaf of a batch is about one envelope, in order, and its
+//! decision is made again. Replay and scrub share it.
+
+use std::sync::Arc;
+
+use super::{ChronicleError, batch_leaf};
+use crate::ballot::ChoiceIndex;
+use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
+use crate::decision::Outcome;
+use crate::epochs::OrderError;
+use crate::id::LawId;
+use crate::log::leaf::BatchLeaf;
+use crate::request_index::RequestIndex;
+
+/// The evidence of a batch: the stored bytes, and its choices as the ballot key opens them.
+#[derive(Debug, Clone)]
+pub struct Evidence {
+    /// The stored batch.
+    pub batch: Arc<Batch>,
+    /// A choice an envelope; `None` for a spoiled one.
+    pub choices: Vec<Option<ChoiceIndex>>,
+}
+
+/// What differs between a log and its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceFault {
+    /// The stored batch does not verify.
+    #[error("the stored batch does not verify: {0}")]
+    Batch(BatchError),
+    /// The batch's node is not admitted.
+    #[error("the batch's node is not admitted")]
+    NotAdmitted,
+    /// The leaf is not that of the stored batch.
+    #[error("the leaf is not that of the stored batch")]
+    Leaf,
+    /// The batch is not the next of its epoch.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// A leaf is about another envelope.
+    #[error("the leaf is not about envelope {place} of its batch")]
+    Envelope {
+        /// The place of the envelope, from 0.
+        place: usize,
+    },
+    /// A leaf decides otherwise than the rules.
+    #[error("the leaf decides otherwise on envelope {place} of its batch than the rules do")]
+    Decision {
+        /// The place of the envelope, from 0.
+        place: usize,
+    },
+    /// A replay carries another choice than the first copy of its request.
+    #[error("envelope {place} of the batch repeats a request with another choice")]
+    ReplayedChoice {
+        /// The place of the envelope, from 0.
+        place: usize,
+    },
+    /// A batch has more or fewer leaves than envelopes.
+    #[error("a batch has one leaf an envelope: {leaves} are there for {envelopes}")]
+    Count {
+        /// Leaves found, at least.
+        leaves: usize,
+        /// Envelopes of the batch.
+        envelopes: usize,
+    },
+}
+
+/// Verifies the evidence of a batch leaf.
+pub(super) fn verify(
+    leaf: &BatchLeaf,
+    evidence: &Evidence,
+    law_id: &LawId,
+    key: Option<&NodePublicKey>,
+) -> Result<VerifiedBatch, EvidenceFault> {
+    let key = key.ok_or(EvidenceFault::NotAdmitted)?;
+    let verified = evidence.batch.verify(law_id, key).map_err(EvidenceFault::Batch)?;
+    if batch_leaf(&verified) == *leaf { Ok(verified) } else { Err(EvidenceFault::Leaf) }
+}
+
+/// The leaves that must follow a batch leaf.
+pub(super) struct ExpectedLeaves {
+    envelopes: usize,
+    taken: usize,
+    /// What each envelope comes to, with its choice. `None` when the evidence is gone.
+    outcomes: Option<(VerifiedBatch, Vec<(Outcome, Option<ChoiceIndex>)>)>,
+}
+
+impl ExpectedLeaves {
+    /// Those of a batch whose evidence is at hand.
+    pub(super) fn of_evidence(
+        batch: VerifiedBatch,
+        outcomes: Vec<Outcome>,
+        choices: Vec<Option<ChoiceIndex>>,
+    ) -> Self {
+        let envelopes = batch.count();
+        let outcomes = outcomes.into_iter().zip(choices).collect();
+        Self { envelopes, taken: 0, outcomes: Some((batch, outcomes)) }
+    }
+
+    /// Those of a batch whose evidence is gone: only their number is known.
+    pub(super) fn of_count(leaf: &BatchLeaf) -> Self {
+        Self { envelopes: leaf.count as usize, taken: 0, outcomes: None }
+    }
+
+    /// Compares the next leaf; gives the choice of its envelope, if the evidence shows one.
+    pub(super) fn take(&mut self, found: &Outcome) -> Result<Option<ChoiceIndex>, EvidenceFault> {
+        let place = self.taken;
+        self.taken += 1;
+        if place >= self.envelopes {
+            let (leaves, envelopes) = (self.taken, self.envelopes);
+            return Err(EvidenceFault::Count { leaves, envelopes });
+        }
+        let Some((batch, outcomes)) = &self.outcomes else { return Ok(None) };
+        let (expected, choice) = &outcomes[place];
+        if found != expected {
+            let envelope = batch.envelopes().nth(place);
+            return Err(match envelope.is_some_and(|envelope| found.names(&envelope)) {
+                true => EvidenceFault::Decision { place },
+                false => EvidenceFault::Envelope { place },
+            });
+        }
+        Ok(*choice)
+    }
+
+    /// The place of the last envelope compared.
+    pub(super) fn last_place(&self) -> usize {
+        self.taken.saturating_sub(1)
+    }
+
+    /// Whether the evidence is at hand.
+    pub(super) fn is_known(&self) -> bool {
+        self.outcomes.is_some()
+    }
+
+    /// Checks that no leaf is missing.
+    pub(super) fn finish(&self) -> Result<(), EvidenceFault> {
+        if self.taken == self.envelopes {
+            return Ok(());
+        }
+        Err(EvidenceFault::Count { leaves: self.taken, envelopes: self.envelopes })
+    }
+}
+
+/// The choices of decided requests, in their order: 2 bytes a request.
+#[derive(Debug, Default)]
+pub(super) struct DecidedChoices(pub(super) Vec<u16>);
+
+impl DecidedChoices {
+    /// Records the choice of an envelope, or compares it with that of the first copy.
+    pub(super) fn take(
+        &mut self,
+        outcome: &Outcome,
+        choice: Option<ChoiceIndex>,
+        first_place: Option<usize>,
+    ) -> bool {
+        let choice = choice.map_or(SPOILED, |choice| choice.0);
+        match (outcome, first_place) {
+            (Outcome::Decided(_), Some(place)) if place == self.0.len() => {
+                self.0.push(choice);
+                true
+            }
+            (Outcome::Replayed(_), Some(place)) => {
+                let first = self.0.get(place).copied().unwrap_or(choice);
+                first == choice || first == SPOILED || choice == SPOILED
+            }
+            // A clash is decided anew and never recorded.
+            _ => true,
+        }
+    }
+}
+
+/// Stands for a choice that does not decrypt: nothing can be compared with it.
+const SPOILED: u16 = u16::MAX;
+
+/// The place of a request among those decided.
+pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
+    let request = match outcome {
+        Outcome::Decided(entry) => &entry.request,
+        Outcome::Replayed(replay) => &replay.request,
+    };
+    requests.find_first(request).map(|first| first.place)
+}
+
+pub(super) fn at(index: u64) -> impl Fn(EvidenceFault) -> ChronicleError {
+    move |fault| ChronicleError::Evidence { index, fault }
+}
