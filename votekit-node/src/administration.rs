@@ -412,6 +412,11 @@ impl Node {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let (reply, closed) = oneshot::channel();
+        cell.sealer
+            .send(SealerCommand::Close { reason: None, reply })
+            .await
+            .map_err(|_| AdminError::Stopping)?;
+        closed.await.map_err(|_| AdminError::Unanswered)??;
         Ok(ElectionView::of(&cell))
     }
 
