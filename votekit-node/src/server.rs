@@ -9,6 +9,7 @@
 mod activity;
 mod connection;
 mod file_descriptors;
+mod parse_refusal;
 mod places;
 mod tls;
 

@@ -198,7 +198,7 @@ async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credent
 async fn one_credential_adds_a_few_duplicates_and_no_more() {
     let served = Served::open_with(config(), create_request()).await;
     let mut greedy = client_from(1, served.at.public).await;
-    let first = [WAIT, ("idempotency-key", "the-first-one")];
+    let first = [WAIT, ("idempotency-key", "the-first-one-of-all")];
     assert_eq!(greedy.vote(&ballot(1, "oui"), &first).await.json()["status"], "accepted");
     let mut codes = Vec::new();
     for _ in 0..40 {

@@ -24,9 +24,10 @@ use tower::Service as _;
 use zeroize::Zeroizing;
 
 use super::activity::WatchedBody;
+use super::parse_refusal::ParseRefusals;
 use super::places::Place;
 use super::tls::TlsIdentity;
-use crate::http::Gate;
+use crate::http::{self, Gate};
 use crate::memory::OverwritingStream;
 
 /// How far the life of a server has come.
@@ -124,8 +125,8 @@ impl Service {
     {
         let activity = place.activity();
         let service = service_fn(|request| self.answer(request, peer, place));
-        let stream =
-            TokioIo::new(Patient::new(OverwritingStream::new(stream), self.limits.stall_time));
+        let stream = Patient::new(OverwritingStream::new(stream), self.limits.stall_time);
+        let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -159,7 +160,8 @@ impl Service {
         place: &Place,
     ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
-        let answer = match refused {
+        let refused = refused.or_else(|| http::refuse_message(&request));
+        let mut answer = match refused {
             Some(refused) => refused,
             None => self.route(request, place).await?,
         };
@@ -169,6 +171,7 @@ impl Service {
             // Meanwhile the connection waits, and may be told to make room.
             gate.pace_refusal().await;
         }
+        http::complete(&mut answer, self.tls.is_some());
         Ok(answer)
     }
 
