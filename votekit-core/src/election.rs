@@ -272,6 +272,42 @@ impl Definition {
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self) -> Result<(), DefinitionError> {
+        self.faults().into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Every rule that is broken, each with the field of a request to create the election that
+    /// breaks it: `title_fr`, `choices`, `closes` and so on, or `body` for all of them together.
+    #[must_use]
+    pub fn faults(&self) -> Vec<(&'static str, DefinitionError)> {
+        let mut faults = Vec::new();
+        let mut check = |field, checked: Result<(), DefinitionError>| {
+            faults.extend(checked.err().map(|error| (field, error)));
+        };
+        check("choices", self.check_choices());
+        for (field, what, text, allowed) in [
+            ("title_fr", "the French title", &self.title.fr, 1..=500),
+            ("title_en", "the English title", &self.title.en, 1..=500),
+            ("description_fr", "the French description", &self.description.fr, 0..=2000),
+            ("description_en", "the English description", &self.description.en, 0..=2000),
+        ] {
+            check(field, check_text(what, text, allowed));
+        }
+        if !self.ballot_key.is_usable() {
+            check("body", Err(DefinitionError::BallotKey));
+        }
+        if let (Some(opens), Some(closes)) = (self.opens, self.closes)
+            && closes <= opens
+        {
+            check("closes", Err(DefinitionError::Times { opens, closes }));
+        }
+        if self.publish_every == 0 {
+            check("publish_every", Err(DefinitionError::PublishEvery));
+        }
+        check("body", self.check_length());
+        faults
+    }
+
+    fn check_choices(&self) -> Result<(), DefinitionError> {
         let count = self.choices.len();
         if !(2..=Self::CHOICES_MAX).contains(&count) {
             return Err(DefinitionError::ChoiceCount { count });
@@ -291,20 +327,7 @@ impl Definition {
                 return Err(DefinitionError::LabelTwice { first, second });
             }
         }
-        check_text("the French title", &self.title.fr, 1..=500)?;
-        check_text("the English title", &self.title.en, 1..=500)?;
-        check_text("the French description", &self.description.fr, 0..=2000)?;
-        check_text("the English description", &self.description.en, 0..=2000)?;
-        if !self.ballot_key.is_usable() {
-            return Err(DefinitionError::BallotKey);
-        }
-        match (self.opens, self.closes) {
-            (Some(opens), Some(closes)) if closes <= opens => {
-                Err(DefinitionError::Times { opens, closes })
-            }
-            _ if self.publish_every == 0 => Err(DefinitionError::PublishEvery),
-            _ => self.check_length(),
-        }
+        Ok(())
     }
 
     fn check_length(&self) -> Result<(), DefinitionError> {
@@ -489,6 +512,26 @@ mod tests {
         assert_eq!(weak.check(), Err(DefinitionError::BallotKey));
         let never = Definition { publish_every: 0, ..definition() };
         assert_eq!(never.check(), Err(DefinitionError::PublishEvery));
+    }
+
+    #[test]
+    fn every_broken_rule_is_found_with_its_field() {
+        let broken = Definition {
+            title: Bilingual { fr: "\u{1b}[31mLoi".to_owned(), en: "x".repeat(501) },
+            description: Bilingual { fr: String::new(), en: "a\u{7}".to_owned() },
+            choices: Vec::new(),
+            opens: Some(UnixMinutes(5)),
+            closes: Some(UnixMinutes(5)),
+            publish_every: 0,
+            ..definition()
+        };
+        let fields: Vec<_> = broken.faults().into_iter().map(|(field, _)| field).collect();
+        let expected =
+            ["choices", "title_fr", "title_en", "description_en", "closes", "publish_every"];
+        assert_eq!(fields, expected);
+        let rules: Vec<_> = broken.faults().iter().map(|(_, rule)| rule.to_string()).collect();
+        assert!(rules[1].starts_with("the French title: character 1 is U+001B"), "{rules:?}");
+        assert!(!rules.concat().contains('\u{1b}'));
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! A vote as it arrives, checked field by field, and the envelope that carries it on.
 
-use std::borrow::Cow;
+mod vote_body;
+
 use std::fmt;
 use std::sync::Arc;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
+use self::vote_body::{Fields, Text};
 use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
 use crate::election::ChoiceId;
@@ -92,80 +93,39 @@ pub struct VoteRequest {
     pub choice: ChoiceId,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body<'a> {
-    #[serde(borrow)]
-    nas: Cow<'a, str>,
-    #[serde(borrow)]
-    code: Cow<'a, str>,
-    #[serde(borrow)]
-    law_id: Cow<'a, str>,
-    #[serde(borrow)]
-    vote: Cow<'a, str>,
-}
-
 impl VoteRequest {
-    /// Reads a body: strict JSON, exactly the four text fields, each once.
+    /// Reads a body: strict JSON in UTF-8, exactly the four text fields, each once. A byte-order
+    /// mark before it is skipped.
     ///
     /// # Errors
     /// Every field that is wrong, not only the first; or the one thing that is wrong with the JSON.
     pub fn parse(body: &[u8]) -> Result<Self, Vec<FieldError>> {
-        let body: Body<'_> =
-            serde_json::from_slice(body).map_err(|error| vec![json_error(&error)])?;
-        let nas = Nas::parse(body.nas.as_bytes()).map_err(|error| field_error("nas", &error));
-        let code =
-            AccessCode::parse(body.code.as_bytes()).map_err(|error| field_error("code", &error));
-        let law_id = body.law_id.parse::<LawId>().map_err(|error| field_error("law_id", &error));
-        let choice = body.vote.parse::<ChoiceId>().map_err(|error| field_error("vote", &error));
+        let Fields { texts: [nas, code, law_id, vote], others } =
+            vote_body::read(body).map_err(|error| vec![error])?;
+        let nas = checked(nas, |text| Nas::parse(text.as_bytes()), "nas");
+        let code = checked(code, |text| AccessCode::parse(text.as_bytes()), "code");
+        let law_id = checked(law_id, str::parse::<LawId>, "law_id");
+        let choice = checked(vote, str::parse::<ChoiceId>, "vote");
         match (nas, code, law_id, choice) {
-            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) => {
+            (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) if others.is_empty() => {
                 Ok(Self { credential: Credential { nas, code, law_id }, choice })
             }
             (nas, code, law_id, choice) => Err([nas.err(), code.err(), law_id.err(), choice.err()]
                 .into_iter()
                 .flatten()
+                .chain(others)
                 .collect()),
         }
     }
 }
 
-fn field_error(field: &'static str, error: &dyn fmt::Display) -> FieldError {
-    FieldError { field, rule: error.to_string() }
-}
-
-/// Says what is wrong with the JSON without repeating any of it: serde's own messages quote values
-/// and unknown keys.
-fn json_error(error: &serde_json::Error) -> FieldError {
-    // It may quote the body.
-    let text = Zeroizing::new(error.to_string());
-    let known = |prefix: &str, rule: &dyn Fn(&'static str) -> String| {
-        ["nas", "code", "law_id", "vote"]
-            .into_iter()
-            .find(|name| text.starts_with(&format!("{prefix} `{name}`")))
-            .map(|field| FieldError { field, rule: rule(field) })
-    };
-    if let Some(missing) = known("missing field", &|_| "is missing".to_owned()) {
-        return missing;
-    }
-    if let Some(twice) = known("duplicate field", &|_| "is given more than once".to_owned()) {
-        return twice;
-    }
-    let (line, column) = (error.line(), error.column());
-    let rule = if text.starts_with("unknown field") {
-        format!(
-            "holds a field other than nas, code, law_id and vote, at line {line}, column {column}"
-        )
-    } else if error.is_data() {
-        format!(
-            "must be a JSON object of four texts, which it is not at line {line}, column {column}"
-        )
-    } else if error.is_eof() {
-        "is cut short: the JSON does not end".to_owned()
-    } else {
-        format!("is not JSON at line {line}, column {column}")
-    };
-    FieldError { field: "body", rule }
+/// The value of a field by its own rules, or the error under its name.
+fn checked<T, E: fmt::Display>(
+    text: Result<Text<'_>, FieldError>,
+    parse: impl Fn(&str) -> Result<T, E>,
+    field: &'static str,
+) -> Result<T, FieldError> {
+    parse(text?.as_str()).map_err(|error| FieldError { field, rule: error.to_string() })
 }
 
 /// A secret shared by the ingest nodes of one installation, from which the ids of idempotent
@@ -244,6 +204,11 @@ impl fmt::Debug for RequestKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::vote_body::FIELDS;
     use super::*;
 
     fn errors(body: &str) -> Vec<String> {
@@ -259,23 +224,129 @@ mod tests {
     }
 
     #[test]
-    fn json_faults_are_told_without_quoting_the_body() {
-        assert_eq!(errors(r#"{"nas":"123456789"}"#), ["code: is missing"]);
+    fn every_wrong_field_is_named_and_no_value_repeated() {
+        let missing = FIELDS.map(|field| format!("{field}: is missing"));
+        assert_eq!(errors("{}"), missing);
         assert_eq!(
-            errors(r#"{"nas":"123456789","nas":"123456789"}"#),
-            ["nas: is given more than once"]
+            errors(r#"{"nas":"123456789"}"#),
+            ["code: is missing", "law_id: is missing", "vote: is missing"]
         );
-        for body in [
-            r#"{"nas":"123456789","code":"ABC123","law_id":"L1","vote":"oui","123456789":1}"#,
-            r#"{"nas":123456789,"code":"ABC123","law_id":"L1","vote":"oui"}"#,
-            r#"{"nas":"123456789"#,
-            "123456789",
-        ] {
-            let text = errors(body).join("\n");
-            assert!(text.starts_with("body: ") && !text.contains("123456789"), "{text}");
+        let kinds = r#"{"nas":123456789,"code":["S3CRET"],"law_id":null,"vote":{"oui":true}}"#;
+        let rule = |field: &str, kind: &str| {
+            format!("{field}: must be a text in quotation marks, not {kind}")
+        };
+        assert_eq!(
+            errors(kinds),
+            [
+                rule("nas", "a number"),
+                rule("code", "an array"),
+                rule("law_id", "null"),
+                rule("vote", "an object")
+            ]
+        );
+        assert_eq!(
+            errors(r#"{"nas":"123456789","nas":"123456789","n\u0061s":"1"}"#)[0],
+            "nas: is given more than once"
+        );
+        let named = |name: &str| {
+            let body = format!(
+                r#"{{"{name}":1,"nas":"123456789","code":"ABC123","law_id":"L1","vote":"oui"}}"#
+            );
+            errors(&body).join("\n")
+        };
+        for name in ["choice", "sin", "law_title", "is_test"] {
+            assert!(named(name).starts_with(&format!("body: has the field '{name}'")), "{name}");
         }
-        assert!(VoteRequest::parse("[".repeat(100_000).as_bytes()).is_err());
+        for secret in ["123456789", "123-456-789", "ABCDEFGH", "abcdefgh", "_abcd", "abcd_", "é_é"]
+        {
+            let text = named(secret);
+            assert!(text.starts_with("body: has another field, as number 1"), "{text}");
+            assert!(!text.contains(secret), "{text}");
+        }
     }
+
+    #[test]
+    fn faults_of_the_json_are_described_without_quoting_the_body() {
+        let wide: Vec<u8> =
+            r#"{"nas":"123456789"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let marked = [b"\xff\xfe", &wide[..]].concat();
+        for (body, rule) in [
+            (&br#"{"nas":"123456789"#[..], "is cut short: the JSON does not end"),
+            (b"", "is cut short: the JSON does not end"),
+            (b"123456789", "must be a JSON object with the fields nas, code, law_id and vote"),
+            (
+                b"[\"123456789\"]",
+                "must be a JSON object with the fields nas, code, law_id and vote",
+            ),
+            (b"{\"nas\":\"1\"} 123456789", "is not JSON at line 1, column 13"),
+            (b"{\"nas\":\"\xe9\"}", "is not UTF-8 text"),
+            (&wide, "is UTF-16 or UTF-32 text: send it as UTF-8"),
+            (&marked, "is UTF-16 or UTF-32 text: send it as UTF-8"),
+        ] {
+            let found = VoteRequest::parse(body).unwrap_err();
+            assert_eq!(found, [FieldError { field: "body", rule: rule.to_owned() }]);
+        }
+        for open in ["[", "{\"a\":"] {
+            assert!(VoteRequest::parse(open.repeat(100_000).as_bytes()).is_err());
+        }
+    }
+
+    #[test]
+    fn escapes_and_a_byte_order_mark_are_read() {
+        let plain = r#"{"nas":"123456789","code":"ABC123","law_id":"L1","vote":"oui"}"#;
+        let vote = VoteRequest::parse(plain.as_bytes()).expect("a vote");
+        let escaped =
+            r#"{"nas":"\u0031234 56789","code":"\nABC123\t","law_id":"L\u0031","vote":"\u006fui"}"#;
+        assert_eq!(VoteRequest::parse(escaped.as_bytes()).expect("the same"), vote);
+        assert_eq!(VoteRequest::parse(format!("\u{feff}{plain}").as_bytes()).expect("same"), vote);
+        assert!(VoteRequest::parse(format!("\u{feff}\u{feff}{plain}").as_bytes()).is_err());
+        let half = plain.replace("oui", r"\ud83d");
+        assert_eq!(errors(&half), ["vote: holds half of a surrogate pair, which is no text"]);
+    }
+
+    proptest! {
+        /// What serde_json reads as a strict structure is read here to the same texts, and nothing
+        /// else is.
+        #[test]
+        fn texts_are_those_that_serde_json_reads(pieces in vec(select(PIECES.to_vec()), 0..14)) {
+            #[derive(serde::Deserialize)]
+            #[serde(deny_unknown_fields)]
+            struct Strict {
+                nas: String,
+                code: String,
+                law_id: String,
+                vote: String,
+            }
+            let body = format!("{{{}", pieces.concat());
+            let strict: Option<Strict> = serde_json::from_str(&body).ok();
+            let read = vote_body::read(body.as_bytes()).ok().filter(|read| read.others.is_empty());
+            let read = read.and_then(|read| {
+                let mut texts = Vec::new();
+                for text in read.texts {
+                    texts.push(text.ok()?.as_str().to_owned());
+                }
+                Some(texts)
+            });
+            let strict = strict.map(|body| vec![body.nas, body.code, body.law_id, body.vote]);
+            prop_assert_eq!(read, strict);
+        }
+    }
+
+    /// Bodies of these are right often enough, and wrong in every way.
+    const PIECES: [&str; 12] = [
+        r#""nas":"1\/2","#,
+        r#""code":"\ud83d\ude00","#,
+        r#""law_id":"\u00e9\\","#,
+        r#""vote":"o""#,
+        r#""nas":"1","code":"a","law_id":"L","#,
+        r#""vote":"o"}"#,
+        r#""vote":"\ud83dx"}"#,
+        r#""vote":1}"#,
+        "}",
+        ",",
+        r#""x":[1,{"y":"\q"}],"#,
+        "\n ",
+    ];
 
     #[test]
     fn request_ids_depend_on_every_part() {

@@ -17,8 +17,10 @@ use votekit_core::chronicle::{
 };
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, Definition, ResultsPolicy, State, check_text,
+    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State,
+    check_text,
 };
+use votekit_core::envelope::FieldError;
 use votekit_core::export;
 use votekit_core::id::{Digest, LawId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
@@ -47,7 +49,7 @@ const PUBLISH_EVERY: u64 = 20;
 
 /// A choice as it is asked for: by its id, or with its labels.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a list of ids, or of objects with id, fr and en")]
 pub enum ChoiceRequest {
     /// The id alone: `oui`, `non` and `blanc` get their customary labels, another choice is
     /// labelled by its id.
@@ -68,16 +70,21 @@ pub enum ChoiceRequest {
 #[serde(deny_unknown_fields)]
 pub struct CreateElection {
     /// The law put to the vote.
+    #[schema(pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)]
     pub law_id: String,
     /// The French title.
+    #[schema(min_length = 1, max_length = 500)]
     pub title_fr: String,
     /// The English title.
+    #[schema(min_length = 1, max_length = 500)]
     pub title_en: String,
     /// The French description.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     pub description_fr: String,
     /// The English description.
     #[serde(default)]
+    #[schema(max_length = 2000)]
     pub description_en: String,
     /// The choices; `oui` and `non` when none is given.
     #[serde(default)]
@@ -111,6 +118,7 @@ pub struct CreateElection {
 #[serde(deny_unknown_fields, default)]
 pub struct OpenElection {
     /// Rules of a binding election that are waived, by name: `results`. Each is written in the log.
+    #[schema(value_type = Vec<Waiver>, max_items = 1)]
     pub waivers: Vec<String>,
 }
 
@@ -165,6 +173,16 @@ pub struct CreatedElection {
     /// What its settings reveal, or why it cannot open as things are, a sentence each. Empty when
     /// there is nothing to say.
     pub warnings: Vec<String>,
+}
+
+/// A rule of binding elections that can be waived.
+// Only the documentation uses this type: a waiver is read as text, to be refused with its reason.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Waiver {
+    /// That results are shown after the close only.
+    Results,
 }
 
 /// What loading a roll came to, election by election.
@@ -223,21 +241,31 @@ impl CreateElection {
         }
         let default_policy =
             if self.binding { ResultsPolicy::AfterClose } else { ResultsPolicy::Live };
+        let mut faults = Vec::new();
+        let law_id = kept(&mut faults, "law_id", self.law_id.parse());
+        let choices: Option<Vec<_>> = choices
+            .into_iter()
+            .map(|choice| kept(&mut faults, "choices", choice.choice()))
+            .collect();
+        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
+        let opens = kept(&mut faults, "opens", opens).flatten();
+        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
+        let closes = kept(&mut faults, "closes", closes).flatten();
+        let choices_are_wrong = choices.is_none();
         let definition = Definition {
-            law_id: self.law_id.parse().map_err(invalid("law_id"))?,
+            // Where it is wrong, another one stands for it while the rest is checked.
+            law_id: law_id.unwrap_or_else(|| "law".parse().expect("a law id")),
             title: Bilingual { fr: self.title_fr, en: self.title_en },
             description: Bilingual { fr: self.description_fr, en: self.description_en },
-            choices: choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?,
+            choices: choices.unwrap_or_default(),
             binding: self.binding,
             results: self.results.unwrap_or(default_policy),
             publish_every: self.publish_every.unwrap_or(PUBLISH_EVERY),
-            opens: planned(self.opens.as_deref(), UnixSeconds::minute_floor)
-                .map_err(invalid("opens"))?,
-            closes: planned(self.closes.as_deref(), UnixSeconds::minute_ceil)
-                .map_err(invalid("closes"))?,
+            opens,
+            closes,
             ballot_key,
         };
-        Ok(definition.checked()?)
+        faultless(definition, faults, choices_are_wrong)
     }
 }
 
@@ -253,18 +281,49 @@ impl AmendElection {
         set(&mut definition.title.en, self.title_en);
         set(&mut definition.description.fr, self.description_fr);
         set(&mut definition.description.en, self.description_en);
+        let mut faults = Vec::new();
+        let mut choices_are_wrong = false;
         if let Some(choices) = self.choices {
-            definition.choices =
-                choices.into_iter().map(ChoiceRequest::choice).collect::<Result<_, _>>()?;
+            let choices: Option<Vec<_>> = choices
+                .into_iter()
+                .map(|choice| kept(&mut faults, "choices", choice.choice()))
+                .collect();
+            choices_are_wrong = choices.is_none();
+            definition.choices = choices.unwrap_or_default();
         }
         definition.results = self.results.unwrap_or(definition.results);
         definition.publish_every = self.publish_every.unwrap_or(definition.publish_every);
         let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
-        definition.opens = opens.map_err(invalid("opens"))?.or(definition.opens);
+        definition.opens = kept(&mut faults, "opens", opens).flatten().or(definition.opens);
         let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
-        definition.closes = closes.map_err(invalid("closes"))?.or(definition.closes);
-        Ok(definition.checked()?)
+        definition.closes = kept(&mut faults, "closes", closes).flatten().or(definition.closes);
+        faultless(definition, faults, choices_are_wrong)
     }
+}
+
+/// The definition if it breaks no rule, else every fault with its field.
+fn faultless(
+    definition: Definition,
+    mut faults: Vec<FieldError>,
+    choices_are_wrong: bool,
+) -> Result<Definition, AdminError> {
+    let broken = definition.faults();
+    faults.extend(
+        broken
+            .into_iter()
+            .filter(|(field, _)| !(choices_are_wrong && *field == "choices"))
+            .map(|(field, error)| FieldError { field, rule: error.to_string() }),
+    );
+    if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
+}
+
+/// The value of a field; its error goes with the others.
+fn kept<T, E: std::fmt::Display>(
+    faults: &mut Vec<FieldError>,
+    field: &'static str,
+    value: Result<T, E>,
+) -> Option<T> {
+    value.map_err(|error| faults.push(FieldError { field, rule: error.to_string() })).ok()
 }
 
 impl ChoiceRequest {
@@ -274,8 +333,8 @@ impl ChoiceRequest {
         }
     }
 
-    fn choice(self) -> Result<Choice, AdminError> {
-        let id: ChoiceId = self.id().parse().map_err(invalid("choices"))?;
+    fn choice(self) -> Result<Choice, ChoiceIdError> {
+        let id: ChoiceId = self.id().parse()?;
         Ok(match self {
             Self::Id(_) => Choice::with_customary_labels(id),
             Self::Labelled { fr, en, .. } => Choice { id, fr, en },
@@ -291,10 +350,6 @@ fn planned(
     text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
 }
 
-fn invalid<E: std::fmt::Display>(field: &'static str) -> impl Fn(E) -> AdminError {
-    move |error| AdminError::Field { field, rule: error.to_string() }
-}
-
 impl Node {
     /// Creates an election as a draft. Rolls that were loaded before take effect. Whatever can be
     /// refused is refused before anything is written.
@@ -302,14 +357,14 @@ impl Node {
     /// # Errors
     /// [`AdminError`].
     pub async fn create(&self, request: CreateElection) -> Result<CreatedElection, AdminError> {
-        let law_id: LawId = request.law_id.parse().map_err(invalid("law_id"))?;
+        // The rules are checked before a key is made for an election that cannot be.
+        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
+        let planned = request.clone().definition(unkeyed)?;
+        let law_id = planned.law_id.clone();
         let _creating = self.shared.creating.lock().await;
         if self.shared.election(&law_id).is_some() {
             return Err(AdminError::Exists { law_id });
         }
-        // The rules are checked before a key is made for an election that cannot be.
-        let unkeyed = votekit_core::ballot::BallotPublicKey::from_bytes([9; 32]);
-        let planned = request.clone().definition(unkeyed)?;
         let now = self.now();
         check_closing(&planned, now)?;
         let rolls = self.prepare_rolls(&law_id).await?;
@@ -894,5 +949,6 @@ fn check_closing(definition: &Definition, now: UnixMillis) -> Result<(), AdminEr
 
 /// A reason is a line of text that anyone can read in the log.
 fn check_reason(reason: &str) -> Result<(), AdminError> {
-    check_text("the reason", reason, 1..=REASON_LENGTH_MAX).map_err(invalid("reason"))
+    check_text("the reason", reason, 1..=REASON_LENGTH_MAX)
+        .map_err(|error| AdminError::Field { field: "reason", rule: error.to_string() })
 }

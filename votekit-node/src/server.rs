@@ -10,6 +10,7 @@ mod activity;
 mod connection;
 mod file_descriptors;
 mod limiter;
+mod parse_refusal;
 mod slots;
 mod tls;
 

@@ -387,7 +387,7 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
 async fn one_credential_adds_a_few_duplicates_and_no_more() {
     let served = Served::open_with(config(), create_request()).await;
     let mut greedy = client_from(1, served.at.public).await;
-    let first = [WAIT, ("idempotency-key", "the-first-one")];
+    let first = [WAIT, ("idempotency-key", "the-first-one-of-all")];
     assert_eq!(greedy.vote(&ballot(1, "oui"), &first).await.json()["status"], "accepted");
     let mut codes = Vec::new();
     for _ in 0..40 {

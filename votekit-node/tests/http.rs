@@ -17,6 +17,7 @@ use votekit_node::config::Config;
 use votekit_node::throttle::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
+const KEY: &str = "a-key-of-20-letters.";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vote_is_taken_decided_and_proved() {
@@ -26,6 +27,8 @@ async fn a_vote_is_taken_decided_and_proved() {
     assert_eq!(taken.status, 202);
     assert_eq!(taken.header("content-type"), "application/json");
     let request = taken.request_id();
+    assert_eq!(taken.header("location"), format!("/api/v1/vote/{request}"));
+    assert_eq!(taken.header("cache-control"), "no-store");
     assert_eq!(taken.json(), json!({"request_id": request, "status": "pending"}));
 
     let second = client.vote(&ballot(1, "non"), &[WAIT]).await;
@@ -38,6 +41,7 @@ async fn a_vote_is_taken_decided_and_proved() {
     let first = client.get(&format!("/api/v1/vote/{request}")).await;
     assert_eq!(first.json(), json!({"request_id": request, "status": "accepted"}));
     assert_eq!(first.header("cache-control"), "no-store");
+    assert_eq!(client.get(taken.header("location")).await.json(), first.json());
     let unknown = client.vote(&ballot(99, "non"), &[WAIT]).await;
     assert_eq!(
         unknown.json(),
@@ -73,23 +77,28 @@ async fn a_vote_is_taken_decided_and_proved() {
 async fn a_key_makes_a_retry_the_same_request() {
     let served = Served::open().await;
     let mut client = Client::connect(served.at.public).await;
-    let first =
-        client.vote(&ballot(1, "oui"), &[("idempotency-key", "\"a-key\"")]).await.request_id();
+    let quoted = format!("\"{KEY}\"");
+    let first = client.vote(&ballot(1, "oui"), &[("idempotency-key", &quoted)]).await.request_id();
     assert_eq!(
-        client.vote(&ballot(1, "oui"), &[("idempotency-key", "a-key")]).await.request_id(),
+        client.vote(&ballot(1, "oui"), &[("idempotency-key", KEY)]).await.request_id(),
         first
     );
     assert_ne!(
-        client.vote(&ballot(1, "oui"), &[("idempotency-key", "b-key")]).await.request_id(),
+        client
+            .vote(&ballot(1, "oui"), &[("idempotency-key", "another-key-of-30-characters..")])
+            .await
+            .request_id(),
         first
     );
     assert_ne!(client.vote(&ballot(1, "oui"), &[]).await.request_id(), first);
-    let again = client.vote(&ballot(1, "oui"), &[("idempotency-key", "a-key"), WAIT]).await;
+    let again = client.vote(&ballot(1, "oui"), &[("idempotency-key", KEY), WAIT]).await;
     assert_eq!(again.json(), json!({"request_id": first, "status": "accepted"}));
-    for key in ["two words", "", &"k".repeat(256)] {
+    for key in ["two words of a longer key", "", "vote-1", &"k".repeat(15), &"k".repeat(256)] {
         let refused = client.vote(&ballot(1, "oui"), &[("idempotency-key", key)]).await;
         assert_eq!(refused.problem(), (400, "malformed".to_owned()));
-        assert_eq!(refused.json()["errors"][0]["field"], "Idempotency-Key");
+        let error = &refused.json()["errors"][0];
+        assert_eq!(error["field"], "Idempotency-Key");
+        assert!(error["rule"].as_str().is_some_and(|rule| rule.contains("16 to 255")), "{error}");
     }
     served.end().await;
 }
@@ -124,9 +133,10 @@ async fn each_bad_body_is_refused_with_field_and_rule_and_no_value() {
                 .to_owned(),
             "body",
         ),
-        (r#"{"nas":712345678,"code":"CODE0001","law_id":"L","vote":"oui"}"#.to_owned(), "body"),
+        (r#"{"nas":712345678,"code":"CODE0001","law_id":"L","vote":"oui"}"#.to_owned(), "nas"),
+        (r#"{"nas":"712345678","code":null,"law_id":"L","vote":"oui"}"#.to_owned(), "code"),
         (r#"{"nas":"712345678","code":"CODE"#.to_owned(), "body"),
-        (deep, "body"),
+        (deep, "nas"),
         ("[".repeat(16 * 1024), "body"),
         ("712345678".to_owned(), "body"),
         (String::new(), "body"),
@@ -146,8 +156,12 @@ async fn each_bad_body_is_refused_with_field_and_rule_and_no_value() {
             answer.text()
         );
     }
-    let all = client.vote(&vote("1", "!", "", ""), &[]).await.json();
-    assert_eq!(all["errors"].as_array().map(Vec::len), Some(4), "{all}");
+    for body in [vote("1", "!", "", ""), "{}".to_owned()] {
+        let all = client.vote(&body, &[]).await.json();
+        let fields: Vec<_> =
+            all["errors"].as_array().expect("errors").iter().map(|error| &error["field"]).collect();
+        assert_eq!(fields, ["nas", "code", "law_id", "vote"], "{all}");
+    }
     assert_eq!(
         client.vote(&vote(good.0, good.1, "L9", good.3), &[]).await.problem(),
         (404, "unknown-election".to_owned())
@@ -351,11 +365,8 @@ async fn withheld_results_are_in_no_answer() {
             policy.as_str()
         );
         let key = |answer: &http_support::Answer| {
-            format!(
-                "request_id={}&voter_token={}",
-                answer.request_id(),
-                answer.header("votekit-voter-token")
-            )
+            let token = answer.header("votekit-voter-token").to_owned();
+            (format!("/api/v1/results/{LAW}?request_id={}", answer.request_id()), token)
         };
         let vote = served.vote(&ballot(1, "oui"), &[WAIT]).await;
         let duplicate = served.vote(&ballot(1, "oui"), &[WAIT]).await;
@@ -370,8 +381,27 @@ async fn withheld_results_are_in_no_answer() {
             json!({"results": [], "withheld": [LAW]})
         );
         if policy == ResultsPolicy::AfterVote {
-            assert_eq!(served.get(&format!("{path}?{}", key(&vote))).await.status, 200);
-            assert_eq!(served.get(&format!("{path}?{}", key(&duplicate))).await.status, 403);
+            let mut client = Client::connect(served.at.public).await;
+            for (answer, status) in [(&vote, 200), (&duplicate, 403)] {
+                let (path, token) = key(answer);
+                let headers = [("votekit-voter-token", token.as_str())];
+                let shown = client.send("GET", &path, &headers, "").await;
+                assert_eq!(shown.status, status);
+                assert_eq!(shown.header("cache-control"), "no-store");
+                assert!(!shown.headers.contains_key("access-control-allow-origin"));
+                assert!(!shown.headers.contains_key("etag"));
+            }
+            // A token is never taken from an address, which is logged on the way.
+            let (path, token) = key(&vote);
+            let in_address = served.get(&format!("{path}&voter_token={token}")).await;
+            assert_eq!(in_address.problem(), (400, "malformed".to_owned()));
+            assert_eq!(in_address.json()["errors"][0]["field"], "voter_token");
+            assert!(!in_address.text().contains(&token));
+            for token in ["zz", &token.to_uppercase()] {
+                let headers = [("votekit-voter-token", token)];
+                let wrong = client.send("GET", &path, &headers, "").await;
+                assert_eq!(wrong.json()["errors"][0]["field"], "Votekit-Voter-Token");
+            }
         }
         // The request id alone is public once it is in the log.
         assert_eq!(

@@ -65,14 +65,37 @@ async fn bad_calls_are_told_what_is_wrong() {
             json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "opens": "tomorrow"}),
             "opens",
         ),
-        (json!({"law_id": LAW, "title_fr": "", "title_en": "Act"}), "body"),
-        (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "colour": "blue"}), "body"),
+        (json!({"law_id": LAW, "title_fr": "", "title_en": "Act"}), "title_fr"),
+        (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "a".repeat(5000)}), "title_en"),
+        (json!({"law_id": LAW, "title_fr": "\u{1b}[31mLoi", "title_en": "Act"}), "title_fr"),
+        (json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "colour": "blue"}), "colour"),
+        (json!({"law_id": LAW, "title_fr": 5, "title_en": "Act"}), "title_fr"),
+        (
+            json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "publish_every": 0}),
+            "publish_every",
+        ),
+        (
+            json!({"law_id": LAW, "title_fr": "Loi", "title_en": "Act", "closes": "2026-01-01T00:00:00Z", "opens": "2026-01-02T00:00:00Z"}),
+            "closes",
+        ),
         (json!([]), "body"),
     ] {
         let answer = served.admin("POST", elections, Some(body)).await;
         assert_eq!(answer.problem(), (400, "malformed".to_owned()));
         assert_eq!(answer.json()["errors"][0]["field"], field);
     }
+    let all = json!({"law_id": "a b", "title_fr": "", "choices": ["x"], "closes": "soon"});
+    let all = served.admin("POST", elections, Some(all)).await.json();
+    assert_eq!(all["errors"][0]["field"], "title_en", "the form comes before the rules: {all}");
+    let all = json!({"law_id": "a b", "title_fr": "", "title_en": "", "choices": ["x"], "closes": "soon"});
+    let all = served.admin("POST", elections, Some(all)).await.json();
+    let fields: Vec<_> =
+        all["errors"].as_array().expect("errors").iter().map(|error| &error["field"]).collect();
+    assert_eq!(fields, ["law_id", "closes", "choices", "title_fr", "title_en"], "{all}");
+    assert!(served.node.elections().is_empty());
+    let key = json!({"public_key": "zz", "name": "n"});
+    let key = served.admin("POST", &format!("{elections}/L9/nodes"), Some(key)).await.json();
+    assert_eq!(key["errors"][0]["field"], "name", "{key}");
     assert_eq!(
         served.admin("POST", "/api/v1/admin/elections/L9/open", None).await.problem().1,
         "unknown-election"

@@ -46,10 +46,9 @@ async fn votes_travel_by_tls() {
     let stream = connector.connect(name, stream).await.expect("a handshake");
     let mut client = Client::over(stream).await;
     for place in 0..3 {
-        assert_eq!(
-            client.vote(&ballot(place, "oui"), &[("prefer", "wait=30")]).await.json()["status"],
-            "accepted"
-        );
+        let answer = client.vote(&ballot(place, "oui"), &[("prefer", "wait=30")]).await;
+        assert_eq!(answer.json()["status"], "accepted");
+        assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
     }
     // Somebody who speaks plain HTTP gets no plain answer.
     let mut plain = TcpStream::connect(served.at.public).await.expect("a connection");

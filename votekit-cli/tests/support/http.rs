@@ -45,7 +45,8 @@ impl Http {
         self.send(self.request(Method::GET, url)).expect("an answer")
     }
 
-    /// Casts a vote under a key. With `wait` seconds above 0 the answer comes with the decision.
+    /// Casts a vote under a key, which is filled up to the shortest that a node takes. With `wait`
+    /// seconds above 0 the answer comes with the decision.
     pub(crate) fn vote(
         &self,
         node: &str,
@@ -62,7 +63,7 @@ impl Http {
         self.send(
             request
                 .header("content-type", "application/json")
-                .header("idempotency-key", key)
+                .header("idempotency-key", format!("{key:->16}"))
                 .body(body.to_string()),
         )
     }

@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -12,12 +11,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use utoipa::ToSchema;
 
 use super::Api;
-use super::limits;
+use super::json_body::{json, optional_json};
 use super::path_text::{PathText, law_id};
 use super::problem::{Problem, ProblemDocument};
 use crate::administration::{
@@ -26,13 +24,6 @@ use crate::administration::{
 };
 use crate::roll_store::RollView;
 use crate::view::ElectionView;
-
-/// The largest body of an administrative call: a definition with a hundred choices has room to
-/// spare.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
-/// How long an administrative call's body may take to arrive.
-const BODY_TIME: Duration = Duration::from_secs(30);
 
 /// Which roll to load, by its place on the node's machine.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -120,7 +111,7 @@ pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<Elec
 /// Shows one election.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "The election as it stands", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -137,7 +128,7 @@ pub(crate) async fn show_election(
 /// Opens the poll, with its zero report.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/open", tag = "administration", operation_id = "openElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
     responses(
         (status = 200, description = "Open", body = ElectionView),
@@ -161,7 +152,7 @@ pub(crate) async fn open_election(
 /// interrupted goes on. Before the planned end a close wants a reason, which the log keeps.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
@@ -184,7 +175,7 @@ pub(crate) async fn close_election(
 /// Declares the result official.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -246,7 +237,7 @@ pub(crate) async fn annul_election(
 /// Destroys the evidence and the ballot key of a certified election. The log stays.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "Purged", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -315,25 +306,6 @@ pub(crate) async fn discard_roll(
 ) -> Result<Json<RollView>, Problem> {
     let manifest = manifest.parse().map_err(|_| Problem::UnknownRoll)?;
     Ok(Json(api.node.discard_roll(&manifest).await?))
-}
-
-/// The body of an administrative call.
-pub(super) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
-    let (head, body) = request.into_parts();
-    let body = limits::read_json(&head.headers, body, BODY_BYTES_MAX, BODY_TIME).await?;
-    parse(&body)
-}
-
-async fn optional_json<T: DeserializeOwned>(request: Request) -> Result<Option<T>, Problem> {
-    if axum::body::HttpBody::is_end_stream(request.body()) {
-        return Ok(None);
-    }
-    json::<Option<T>>(request).await
-}
-
-/// Administrators are told what the reader says: their bodies hold no secret.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| Problem::field("body", error.to_string()))
 }
 
 #[cfg(test)]

@@ -34,8 +34,12 @@ pub(super) fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config)
 
 fn parse(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?.trim();
-    // Some proxies add the port.
-    text.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+    // Some proxies add the port, and some write an IPv6 address in brackets without one.
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    text.parse()
+        .ok()
+        .or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()))
+        .or_else(|| bracketed?.parse().ok().map(IpAddr::V6))
 }
 
 #[cfg(test)]
@@ -66,6 +70,12 @@ mod tests {
         assert_eq!(client(proxy, &["198.51.100.1, 203.0.113.9"]), "203.0.113.9");
         assert_eq!(client(proxy, &["203.0.113.9", "2001:db8::1"]), "2001:db8::1");
         assert_eq!(client(proxy, &["203.0.113.9:4711"]), "203.0.113.9");
+        for bracketed in ["[2001:db8::1]", "[2001:db8::1]:4711", "198.51.100.1, [2001:db8::1] "] {
+            assert_eq!(client(proxy, &[bracketed]), "2001:db8::1", "{bracketed}");
+        }
+        for wrong in ["[203.0.113.9]", "[2001:db8::1", "2001:db8::1]", "[]", "[[2001:db8::1]]"] {
+            assert_eq!(client(proxy, &[wrong]), "192.0.2.1", "{wrong}");
+        }
         assert_eq!(client(proxy, &["203.0.113.9, unknown"]), "192.0.2.1");
         assert_eq!(client(proxy, &[]), "192.0.2.1");
     }

@@ -1,15 +1,20 @@
 //! `Idempotency-Key`: makes a retry the same request, on any node.
 
+use std::ops::RangeInclusive;
+
 use axum::http::{HeaderMap, HeaderName};
 
 use super::problem::Problem;
 
 pub(super) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// The longest key, in bytes.
-const LENGTH_MAX: usize = 255;
+/// The length of a key, in bytes. Whoever has the credential of another elector and guesses the key
+/// of that elector's request learns its choice: a key is not short.
+const LENGTH: RangeInclusive<usize> = 16..=255;
 
-/// The key, if one was sent: 1 to 255 visible ASCII characters, bare or as a quoted string of
+const RULE: &str = "has 16 to 255 visible ASCII characters, which others cannot guess";
+
+/// The key, if one was sent: 16 to 255 visible ASCII characters, bare or as a quoted string of
 /// structured fields (RFC 8941), which are the same key when what is between the quotes needs no
 /// escape.
 pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Problem> {
@@ -22,11 +27,10 @@ pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Prob
         [b'"', inner @ .., b'"'] if !inner.contains(&b'"') && !inner.contains(&b'\\') => inner,
         whole => whole,
     };
-    let length_fits = (1..=LENGTH_MAX).contains(&key.len());
-    if length_fits && key.iter().all(u8::is_ascii_graphic) {
+    if LENGTH.contains(&key.len()) && key.iter().all(u8::is_ascii_graphic) {
         Ok(Some(key))
     } else {
-        Err(Problem::field("Idempotency-Key", "has 1 to 255 visible ASCII characters"))
+        Err(Problem::field("Idempotency-Key", RULE))
     }
 }
 
@@ -45,10 +49,10 @@ mod tests {
 
     #[test]
     fn a_key_is_bare_or_quoted() {
-        for sent in ["8e03978e-40d5", "\"8e03978e-40d5\""] {
+        for sent in ["8e03978e-40d5-43e8", "\"8e03978e-40d5-43e8\""] {
             assert_eq!(
                 idempotency_key(&headers(&[sent])).expect("well formed"),
-                Some(&b"8e03978e-40d5"[..])
+                Some(&b"8e03978e-40d5-43e8"[..])
             );
         }
         assert_eq!(idempotency_key(&HeaderMap::new()).expect("absent"), None);
@@ -56,10 +60,14 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for sent in ["", "\"\"", "two words", &"k".repeat(256)] {
+        for sent in ["", "\"\"", "two words of a key", &"k".repeat(15), &"k".repeat(256)] {
             assert!(idempotency_key(&headers(&[sent])).is_err(), "{sent}");
         }
-        assert!(idempotency_key(&headers(&["a", "b"])).is_err());
-        assert!(idempotency_key(&headers(&[&"k".repeat(255)])).is_ok());
+        assert!(idempotency_key(&headers(&[&"a".repeat(16), &"b".repeat(16)])).is_err());
+        let quoted = format!("\"{}\"", "k".repeat(15));
+        assert!(idempotency_key(&headers(&[&quoted])).is_err(), "the quotes are not of the key");
+        for length in [16, 255] {
+            assert!(idempotency_key(&headers(&[&"k".repeat(length)])).is_ok());
+        }
     }
 }

@@ -102,6 +102,83 @@ fn every_operation_is_described_and_its_problems_have_schemas() {
 }
 
 #[test]
+fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
+    let document = document();
+    let is_bounded = |schema: &Value| {
+        ["pattern", "minLength", "maxLength"].iter().all(|rule| schema.get(rule).is_some())
+    };
+    let mut bounded = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().expect("a name");
+                if !["Prefer", "path"].contains(&name) {
+                    assert!(is_bounded(&parameter["schema"]), "{path}: {name} {parameter}");
+                    bounded.insert(name);
+                }
+            }
+        }
+    }
+    let expected =
+        ["Idempotency-Key", "Votekit-Voter-Token", "digest", "law_id", "node", "request_id"];
+    assert_eq!(bounded.into_iter().collect::<Vec<_>>(), expected);
+    let schemas = &document["components"]["schemas"];
+    for (schema, field) in [
+        ("VoteBody", "law_id"),
+        ("VoteBody", "vote"),
+        ("CreateElection", "law_id"),
+        ("AdmitNode", "public_key"),
+        ("VoteReceived", "request_id"),
+    ] {
+        assert!(is_bounded(&schemas[schema]["properties"][field]), "{schema} {field}");
+    }
+    for field in ["nas", "code"] {
+        assert!(schemas["VoteBody"]["properties"][field]["pattern"].is_string(), "{field}");
+    }
+    assert_eq!(schemas["VoteBody"]["additionalProperties"], false);
+    let waivers = &schemas["OpenElection"]["properties"]["waivers"];
+    assert_eq!(waivers["items"]["$ref"], "#/components/schemas/Waiver");
+    assert_eq!(schemas["Waiver"]["enum"], serde_json::json!(["results"]));
+}
+
+#[test]
+fn the_document_says_where_each_listener_is_and_shows_a_vote() {
+    let document = document();
+    assert_eq!(document["servers"][0]["url"], "/");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            let elsewhere = path.starts_with("/api/v1/admin/") || path == "/metrics";
+            assert_eq!(operation.get("servers").is_some(), elsewhere, "{path}");
+        }
+    }
+    let cast = &document["paths"]["/api/v1/vote"]["post"];
+    let example = &cast["requestBody"]["content"]["application/json"]["example"];
+    let body = serde_json::to_vec(example).expect("text keys");
+    votekit_core::envelope::VoteRequest::parse(&body).expect("the example is a vote");
+    assert!(cast["responses"]["202"]["content"]["application/json"]["example"].is_object());
+    assert!(cast["responses"]["202"]["headers"]["Location"].is_object());
+}
+
+/// Each kind of problem is in the document for at least one operation, or for all addresses that it
+/// does not list.
+#[test]
+fn every_kind_of_problem_is_documented_where_it_can_occur() {
+    let document = document();
+    let mut documented = BTreeSet::from(["method-not-allowed".to_owned()]);
+    for item in document["paths"].as_object().expect("paths").values() {
+        for operation in item.as_object().expect("operations").values() {
+            for response in operation["responses"].as_object().expect("responses").values() {
+                let text = response["description"].as_str().expect("a description");
+                documented.extend(text.split('`').skip(1).step_by(2).map(str::to_owned));
+            }
+        }
+    }
+    for kind in problem::KINDS {
+        assert!(documented.contains(kind.code), "{}", kind.code);
+    }
+}
+
+#[test]
 fn every_reference_of_the_document_resolves() {
     fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {

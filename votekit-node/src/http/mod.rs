@@ -15,14 +15,18 @@ mod exposition;
 mod gate;
 mod health;
 mod idempotency_key;
+mod json_body;
 mod limits;
 mod log_tiles;
+mod message_rules;
 mod nodes;
 mod openapi;
 mod path_text;
 mod prefer;
 mod problem;
 mod receipt;
+mod representation;
+mod response_headers;
 mod results;
 mod status;
 mod timing;
@@ -31,12 +35,18 @@ mod vote;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, delete, get, post};
 
 use self::address_rate::AddressRate;
 use self::admin::TokenDigest;
 pub(crate) use self::gate::Gate;
+pub(crate) use self::message_rules::{refuse_message, unreadable_message};
+pub use self::openapi::openapi_json_text;
 use self::problem::Problem;
+use self::response_headers::any_origin;
+pub(crate) use self::response_headers::complete;
 use self::timing::Timing;
 use crate::node::Node;
 
@@ -78,16 +88,15 @@ impl Api {
 /// Where votes go.
 const VOTE_PATH: &str = "/api/v1/vote";
 
-/// What a connection over the share of its address is told before it is closed: a whole answer, as
-/// bytes.
+/// The answer to a connection over the share of its address, before it is closed: whole, as bytes.
+/// Only a listener without TLS can send it.
 pub(crate) fn too_many_connections() -> Vec<u8> {
-    let body = Problem::TooManyConnections.into_body();
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: {}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        problem::CONNECTIONS_RETRY.as_secs(),
-        body.len()
-    );
-    [head.as_bytes(), &body].concat()
+    message_rules::closing_answer(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Problem::TooManyConnections,
+        &format!("retry-after: {}\r\n", problem::CONNECTIONS_RETRY.as_secs()),
+        false,
+    )
 }
 
 type Routes = Vec<(&'static str, MethodRouter<Arc<Api>>)>;
@@ -109,20 +118,22 @@ pub(crate) fn monitoring(api: &Arc<Api>) -> Router {
 }
 
 fn public_routes() -> Routes {
+    // What auditors verify, and everyone may read: pages of any origin too.
+    let public = |handlers: MethodRouter<Arc<Api>>| handlers.layer(from_fn(any_origin));
     vec![
         (VOTE_PATH, post(vote::cast_vote)),
         ("/api/v1/vote/{request_id}", get(status::vote_status)),
         ("/api/v1/vote/{request_id}/receipt", get(receipt::vote_receipt)),
         ("/api/v1/elections", get(elections::elections)),
         ("/api/v1/elections/{law_id}", get(elections::election)),
-        ("/api/v1/results", get(results::all_results)),
-        ("/api/v1/results/{law_id}", get(results::results)),
+        ("/api/v1/results", public(get(results::all_results))),
+        ("/api/v1/results/{law_id}", public(get(results::results))),
         ("/api/v1/health", get(health::health)),
         ("/api/v1/openapi.json", get(openapi::openapi_json)),
-        ("/log/{law_id}/checkpoint", get(log_tiles::checkpoint)),
-        ("/log/{law_id}/policy", get(log_tiles::policy)),
-        ("/log/{law_id}/manifest/{digest}", get(log_tiles::manifest)),
-        ("/log/{law_id}/tile/{*path}", get(log_tiles::tile)),
+        ("/log/{law_id}/checkpoint", public(get(log_tiles::checkpoint))),
+        ("/log/{law_id}/policy", public(get(log_tiles::policy))),
+        ("/log/{law_id}/manifest/{digest}", public(get(log_tiles::manifest))),
+        ("/log/{law_id}/tile/{*path}", public(get(log_tiles::tile))),
     ]
 }
 

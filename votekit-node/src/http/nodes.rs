@@ -10,7 +10,7 @@ use votekit_core::batch::NodePublicKey;
 use votekit_core::id::NodeId;
 
 use super::Api;
-use super::admin::json;
+use super::json_body::json;
 use super::path_text::{PathText, law_id};
 use super::problem::{Problem, ProblemDocument};
 use crate::view::{ElectionView, NodeView};
@@ -20,13 +20,14 @@ use crate::view::{ElectionView, NodeView};
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdmitNode {
     /// Its public key, 64 hexadecimal digits: `votekit node key` tells it.
+    #[schema(pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)]
     public_key: String,
 }
 
 /// The ingest nodes that an election admits.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "listNodes", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     responses(
         (status = 200, description = "The nodes", body = Vec<NodeView>),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -43,7 +44,7 @@ pub(crate) async fn list_nodes(
 /// Admits an ingest node. Admitting again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "admitNode", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = AdmitNode, content_type = "application/json"),
     responses(
         (status = 200, description = "Admitted", body = ElectionView),
@@ -69,8 +70,8 @@ pub(crate) async fn admit_node(
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001"),
-        ("node" = String, Path, description = "The node's id", example = "0123456789abcdef"),
+        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        ("node" = String, Path, description = "The node's id", example = "0123456789abcdef", pattern = "^[0-9a-f]{16}$", min_length = 16, max_length = 16),
     ),
     responses(
         (status = 200, description = "Retired", body = ElectionView),

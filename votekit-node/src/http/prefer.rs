@@ -19,29 +19,26 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    /// The first `wait` among the preferences. What is not understood is ignored, as the RFC wants
-    /// it.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let preferences = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
-        preferences.flat_map(|value| value.split(',')).find_map(Self::parse)
+    /// The first `wait` among the preferences: later ones do not count (RFC 7240, section 2). One
+    /// that is not understood is ignored, as the RFC wants it.
+    pub(super) fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        let values = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| unquoted_split(value, ','))
+            .find_map(|preference| {
+                let preference = unquoted_split(preference, ';').next().unwrap_or_default();
+                let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+                name.trim().eq_ignore_ascii_case("wait").then(|| Self::parse(value.trim()))
+            })
+            .flatten()
     }
 
-    fn parse(preference: &str) -> Option<Self> {
-        let preference = preference.split(';').next()?;
-        let (name, value) = preference.split_once('=')?;
-        if !name.trim().eq_ignore_ascii_case("wait") {
-            return None;
-        }
-        let value = value.trim();
+    fn parse(value: &str) -> Option<Self> {
         let value =
             value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
-        let seconds = value
-            .bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| value.parse().unwrap_or(u64::MAX));
-        seconds
-            .filter(|_| !value.is_empty())
-            .map(|seconds| Self { seconds: seconds.min(WAIT_SECONDS_MAX) })
+        let is_number = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds: u64 = is_number.then(|| value.parse().unwrap_or(u64::MAX))?;
+        Some(Self { seconds: seconds.min(WAIT_SECONDS_MAX) })
     }
 
     /// How long to wait.
@@ -55,6 +52,19 @@ impl Wait {
     }
 }
 
+/// Splits at a separator that is in no quoted string.
+fn unquoted_split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let was_escaped = escaped;
+        escaped = quoted && character == '\\' && !was_escaped;
+        if character == '"' && !was_escaped {
+            quoted = !quoted;
+        }
+        character == separator && !quoted
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,7 +72,7 @@ mod tests {
     fn wait(values: &[&'static str]) -> Option<u64> {
         let headers =
             values.iter().map(|value| (PREFER.clone(), HeaderValue::from_static(value))).collect();
-        Wait::of(&headers).map(|wait| wait.seconds)
+        Wait::from_headers(&headers).map(|wait| wait.seconds)
     }
 
     #[test]
@@ -72,7 +82,21 @@ mod tests {
         assert_eq!(wait(&["return=minimal", "wait=99"]), Some(30));
         assert_eq!(wait(&["wait=99999999999999999999999"]), Some(30));
         assert_eq!(wait(&["wait=7, wait=9"]), Some(7));
-        for none in ["wait", "wait=", "wait=-1", "wait=1.5", "waiter=3", "return=wait"] {
+        assert_eq!(wait(&[r#"x="a, wait=5; \", wait=6"; y=1, wait=7"#]), Some(7));
+        for none in [
+            "wait",
+            "wait=",
+            "wait=-1",
+            "wait=1.5",
+            "wait=abc",
+            "wait=\"5",
+            "waiter=3",
+            "return=wait",
+            "wait=x, wait=5",
+            "x=\"wait=5, wait=6",
+            ";wait=5",
+            "=",
+        ] {
             assert_eq!(wait(&[none]), None, "{none}");
         }
         assert_eq!(wait(&[]), None);

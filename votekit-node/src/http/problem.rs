@@ -3,10 +3,13 @@
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
 //! the wrong place.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -26,7 +29,7 @@ use crate::roll_store::RollError;
 #[derive(Debug)]
 pub(crate) enum Problem {
     /// Fields of the body, or the body itself, break rules.
-    Malformed { errors: Vec<FieldError> },
+    Malformed { errors: Vec<FieldProblem> },
     /// The ballot has no such choice.
     UnknownChoice,
     /// No or a wrong bearer token.
@@ -61,6 +64,16 @@ pub(crate) enum Problem {
     BodyTooLarge { bytes_max: usize },
     /// The body is not said to be JSON.
     NotJson,
+    /// The body has a content coding.
+    ContentCoding,
+    /// The message cannot be HTTP/1.1 as this node reads it. The connection is closed.
+    Framing { field: &'static str, rule: &'static str },
+    /// The body has a transfer coding other than `chunked`. The connection is closed.
+    TransferCoding,
+    /// The target of the request is too long. The connection is closed.
+    UriTooLong,
+    /// The header fields are too many, or too long. The connection is closed.
+    HeadersTooLarge,
     /// More votes a second than this node takes.
     RateLimited { retry_after: Duration },
     /// More votes a second than one address may send.
@@ -79,11 +92,13 @@ pub(crate) enum Problem {
     Busy { retry_after: Duration },
     /// The machine's clock went back; nothing was stored.
     Clock,
-    /// Storage is away; nothing was stored.
+    /// A vote was not stored: storage is not available.
+    NotStored,
+    /// What was asked for cannot be read: storage is not available.
     Unavailable,
     /// The vote may or may not have been stored.
     OutcomeUnknown { request: RequestId },
-    /// The node is stopping.
+    /// The node is stopping, and the call had not begun.
     Stopping,
     /// A fault of the node, told in its log.
     Internal,
@@ -134,14 +149,18 @@ kinds! {
     NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
     NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
     BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
     NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
     ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
     RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
     ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
     BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
     NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
     TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
+    HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
     INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
+    TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
     BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
     UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
     CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
@@ -178,23 +197,25 @@ pub(crate) struct ProblemDocument {
     errors: Vec<FieldProblem>,
     /// The request that was issued. Only with `outcome-unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f")]
+    #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
     request_id: Option<RequestId>,
 }
 
 /// A field that is wrong.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FieldProblem {
-    /// The field's name; `body` when the JSON itself is wrong.
-    field: &'static str,
+    /// The name of the field or header; `body` when the JSON itself is wrong, `request` when the
+    /// message is.
+    #[schema(value_type = String)]
+    pub(super) field: Cow<'static, str>,
     /// The rule it breaks.
-    rule: String,
+    pub(super) rule: String,
 }
 
 impl Problem {
     /// One field that is wrong.
-    pub(crate) fn field(field: &'static str, rule: impl Into<String>) -> Self {
-        Self::Malformed { errors: vec![FieldError { field, rule: rule.into() }] }
+    pub(crate) fn field(field: impl Into<Cow<'static, str>>, rule: impl Into<String>) -> Self {
+        Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
     }
 
     /// Why a vote was not taken.
@@ -217,7 +238,7 @@ impl Problem {
                 if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
                     tracing::warn!(%error, count, "a vote was not stored");
                 }
-                Self::Unavailable
+                Self::NotStored
             }
             SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
         }
@@ -225,7 +246,7 @@ impl Problem {
 
     fn kind(&self) -> &'static Kind {
         match self {
-            Self::Malformed { .. } => &MALFORMED,
+            Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
             Self::UnknownChoice => &UNKNOWN_CHOICE,
             Self::Unauthorized => &UNAUTHORIZED,
             Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
@@ -244,6 +265,10 @@ impl Problem {
             Self::NotSafe { .. } => &NOT_SAFE,
             Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
             Self::NotJson => &NOT_JSON,
+            Self::ContentCoding => &CONTENT_CODING,
+            Self::TransferCoding => &TRANSFER_CODING,
+            Self::UriTooLong => &URI_TOO_LONG,
+            Self::HeadersTooLarge => &HEADERS_TOO_LARGE,
             Self::RateLimited { .. } => &RATE_LIMITED,
             Self::AddressShare { .. } => &ADDRESS_SHARE,
             Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
@@ -253,7 +278,7 @@ impl Problem {
             Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
             Self::Busy { .. } => &BUSY,
             Self::Clock => &CLOCK,
-            Self::Unavailable => &UNAVAILABLE,
+            Self::NotStored | Self::Unavailable => &UNAVAILABLE,
             Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
             Self::Stopping => &STOPPING,
             Self::Internal => &INTERNAL,
@@ -262,6 +287,7 @@ impl Problem {
 
     fn detail(&self) -> String {
         match self {
+            Self::Framing { .. } => "1 field is wrong".to_owned(),
             Self::Malformed { errors } if errors.len() == 1 => "1 field is wrong".to_owned(),
             Self::Malformed { errors } => format!("{} fields are wrong", errors.len()),
             Self::UnknownChoice => "the ballot has no such choice: the election lists those it has".to_owned(),
@@ -281,11 +307,15 @@ impl Problem {
             Self::NotSafe { missing } => format!("{} rules of binding elections are not met", missing.len()),
             Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
             Self::NotJson => "send `Content-Type: application/json`".to_owned(),
-            Self::RateLimited { .. } => "this node takes no more votes this second; nothing was stored".to_owned(),
-            Self::AddressShare { .. } => "your network sends more votes than one address may; nothing was stored".to_owned(),
+            Self::ContentCoding => "send the body as it is, without `Content-Encoding`".to_owned(),
+            Self::TransferCoding => "`chunked` is the only transfer coding".to_owned(),
+            Self::UriTooLong => "the addresses are listed in /api/v1/openapi.json".to_owned(),
+            Self::HeadersTooLarge => "a request has at most 100 header fields, and about 64 KiB of them".to_owned(),
+            Self::RateLimited { .. } => "this node takes no more votes this second; this attempt was not stored".to_owned(),
+            Self::AddressShare { .. } => "your network sends more votes than one address may; this attempt was not stored".to_owned(),
             Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
             Self::BackOff { .. } => {
-                "too many wrong codes came from your network for this person; nothing was stored. From another network this person's vote is taken at once"
+                "too many wrong codes came from your network for this person; this attempt was not stored. From another network this person's vote is taken at once"
                     .to_owned()
             }
             Self::NotRecognised { .. } => {
@@ -293,14 +323,15 @@ impl Problem {
             }
             Self::ReadShare { .. } => "your network reads more than one address may".to_owned(),
             Self::TooManyDuplicates { .. } => {
-                "this credential was used, and its first vote counts; nothing was stored".to_owned()
+                "this credential was used, and its first vote counts; this attempt was not stored".to_owned()
             }
-            Self::Busy { .. } => "votes come faster than they can be stored; nothing was stored".to_owned(),
-            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; nothing was stored".to_owned(),
-            Self::Unavailable => "nothing was stored; try again".to_owned(),
+            Self::Busy { .. } => "votes come faster than they can be stored; this attempt was not stored".to_owned(),
+            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; this attempt was not stored".to_owned(),
+            Self::NotStored => "this attempt was not stored; try again".to_owned(),
+            Self::Unavailable => "this cannot be read now; what was stored stays stored; try again".to_owned(),
             Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
-            Self::Stopping => "the node is stopping; nothing was changed".to_owned(),
-            Self::Internal => "the node's log tells more".to_owned(),
+            Self::Stopping => "the node is stopping, and this call was not begun: nothing was changed".to_owned(),
+            Self::Internal => "the node's log has the reason".to_owned(),
         }
     }
 
@@ -317,6 +348,7 @@ impl Problem {
             Self::TooManyConnections => Some(CONNECTIONS_RETRY),
             Self::NotRecordedYet
             | Self::Clock
+            | Self::NotStored
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
             | Self::Stopping => Some(RETRY_SOON),
@@ -338,19 +370,18 @@ impl Problem {
         let Kind { code, status, title } = self.kind();
         let (detail, mut request_id) = (self.detail(), None);
         let errors = match self {
-            Self::Malformed { errors } => errors
+            Self::Malformed { errors } => errors,
+            Self::Framing { field, rule } => {
+                vec![FieldProblem { field: field.into(), rule: rule.to_owned() }]
+            }
+            Self::UnknownChoice => vec![FieldProblem {
+                field: "vote".into(),
+                rule: "must be a choice of this election".to_owned(),
+            }],
+            Self::NotSafe { missing } => missing
                 .into_iter()
-                .map(|error| FieldProblem { field: error.field, rule: error.rule })
+                .map(|rule| FieldProblem { field: "election".into(), rule })
                 .collect(),
-            Self::UnknownChoice => {
-                vec![FieldProblem {
-                    field: "vote",
-                    rule: "must be a choice of this election".to_owned(),
-                }]
-            }
-            Self::NotSafe { missing } => {
-                missing.into_iter().map(|rule| FieldProblem { field: "election", rule }).collect()
-            }
             Self::OutcomeUnknown { request } => {
                 request_id = Some(request);
                 Vec::new()
@@ -404,9 +435,16 @@ fn not_open(
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.kind().status, self.retry_after());
+        let advice = match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
+            // Where the next request begins is not certain.
+            Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
+            _ => None,
+        };
         let mut response = problem_response(status, self.into_body(), retry_after);
-        if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some((name, value)) = advice {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }
@@ -436,14 +474,19 @@ fn seconds_up(duration: Duration) -> u64 {
 
 impl From<Vec<FieldError>> for Problem {
     fn from(errors: Vec<FieldError>) -> Self {
+        let errors = errors
+            .into_iter()
+            .map(|FieldError { field, rule }| FieldProblem { field: field.into(), rule })
+            .collect();
         Self::Malformed { errors }
     }
 }
 
+/// A read that failed. It says nothing about what is stored.
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         if let Some(count) = CALLS_FAILED.due(Instant::now()) {
-            tracing::warn!(%error, count, "an engine failed a call");
+            tracing::warn!(%error, count, "an engine failed a read");
         }
         match error {
             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
@@ -474,7 +517,7 @@ impl From<ResultsError> for Problem {
     }
 }
 
-/// Administrators are told what an engine, the folder or the roll's files said.
+/// Administrators see what an engine, the folder or the roll's files said.
 impl From<AdminError> for Problem {
     fn from(error: AdminError) -> Self {
         let mut detail = error.to_string();
@@ -484,7 +527,7 @@ impl From<AdminError> for Problem {
         let kind = match error {
             AdminError::UnknownElection { .. } => return Self::UnknownElection,
             AdminError::Field { field, rule } => return Self::field(field, rule),
-            AdminError::Definition(_) => return Self::field("body", detail),
+            AdminError::Fields { errors } => return errors.into(),
             AdminError::NotSafe { missing } => return Self::NotSafe { missing },
             AdminError::Stopping => return Self::Stopping,
             AdminError::Exists { .. } => &ELECTION_EXISTS,
@@ -501,23 +544,38 @@ impl From<AdminError> for Problem {
             AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
             AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
             AdminError::Halted { .. } => &HALTED,
-            AdminError::OutcomeUnknown | AdminError::Engine(EngineError::OutcomeUnknown { .. }) => {
-                &OUTCOME_UNKNOWN
-            }
+            AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
             AdminError::TooLong { .. } => &UNAVAILABLE,
             AdminError::NotLeading { .. } => &NOT_LEADING,
             AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
-            AdminError::Engine(
-                EngineError::Unavailable { .. }
-                | EngineError::Misconfigured { .. }
-                | EngineError::Conflict(Conflict::Late { .. }),
-            ) => &UNAVAILABLE,
-            AdminError::Engine(_) | AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
+            AdminError::Engine(error) => engine_kind(&error),
+            AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
         };
+        if *kind == OUTCOME_UNKNOWN {
+            detail.push_str(
+                ": look at the election before this call is repeated; repeating it is safe",
+            );
+        }
         if kind.status.is_server_error() {
             tracing::error!(detail, "an administrative call failed");
         }
         Self::Refused { kind, detail }
+    }
+}
+
+/// What an engine's failure says about the change that was asked for. Known to be refused: a call
+/// that found the engine away, a setting that it cannot work with, a block that came too late.
+/// Everything else may have been stored: a write after which the engine can no longer be trusted,
+/// and a block that another node's block overtook while its own outcome was unknown.
+fn engine_kind(error: &EngineError) -> &'static Kind {
+    match error {
+        EngineError::Unavailable { .. }
+        | EngineError::Misconfigured { .. }
+        | EngineError::Conflict(Conflict::Late { .. }) => &UNAVAILABLE,
+        EngineError::OutcomeUnknown { .. }
+        | EngineError::Fatal { .. }
+        | EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }) => &OUTCOME_UNKNOWN,
+        _ => &INTERNAL,
     }
 }
 

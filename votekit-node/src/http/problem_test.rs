@@ -37,14 +37,18 @@ fn codes_and_statuses_are_stable() {
         "409 not-leading",
         "409 not-safe",
         "413 body-too-large",
+        "414 uri-too-long",
         "415 not-json",
+        "415 content-coding",
         "422 roll-refused",
         "429 rate-limited",
         "429 address-share",
         "429 back-off",
         "429 not-recognised",
         "429 too-many-duplicates",
+        "431 headers-too-large",
         "500 internal",
+        "501 transfer-coding",
         "503 busy",
         "503 unavailable",
         "503 clock",
@@ -102,6 +106,57 @@ fn waits_are_told_in_whole_seconds_rounded_up() {
     assert_eq!(header(Duration::from_millis(2001)), "3");
     assert_eq!(header(Duration::ZERO), "1");
     assert!(Problem::UnknownRoute.into_response().headers().get(RETRY_AFTER).is_none());
+}
+
+/// "Nothing was changed" and "was not stored" are said only where that is known.
+#[test]
+fn an_uncertain_outcome_is_called_unknown() {
+    let engine = "SQLite";
+    let reason = String::new;
+    let law_id: LawId = "L1".parse().expect("a law id");
+    let head = Conflict::Head { law_id: law_id.clone(), expected: 1, found: 2 };
+    let term = Conflict::Term { law_id: law_id.clone(), offered: 1, found: 2 };
+    for uncertain in [
+        AdminError::OutcomeUnknown,
+        AdminError::Engine(EngineError::OutcomeUnknown { engine, reason: reason() }),
+        AdminError::Engine(EngineError::Fatal { engine, reason: reason() }),
+        AdminError::Engine(head.into()),
+        AdminError::Engine(term.into()),
+    ] {
+        let text = json(uncertain.into());
+        assert!(text.contains(r#""code":"outcome-unknown""#), "{text}");
+        assert!(!text.contains("nothing was") && !text.contains("not stored"), "{text}");
+    }
+    let late = Conflict::Late { law_id };
+    for (known, code) in [
+        (AdminError::Stopping, "stopping"),
+        (AdminError::Engine(EngineError::Unavailable { engine, reason: reason() }), "unavailable"),
+        (AdminError::Engine(late.into()), "unavailable"),
+    ] {
+        assert!(json(known.into()).contains(&format!(r#""code":"{code}""#)), "{code}");
+    }
+    // A read that fails says nothing about what is stored.
+    for error in [
+        EngineError::Unavailable { engine, reason: reason() },
+        EngineError::OutcomeUnknown { engine, reason: reason() },
+    ] {
+        let text = json(error.into());
+        assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
+    }
+    // A refusal speaks of this attempt alone: an earlier one with the same key may be stored.
+    let wait = Duration::from_secs(1);
+    for refused in [
+        Problem::NotStored,
+        Problem::RateLimited { retry_after: wait },
+        Problem::AddressShare { retry_after: wait },
+        Problem::BackOff { retry_after: wait },
+        Problem::TooManyDuplicates { retry_after: wait },
+        Problem::Busy { retry_after: wait },
+    ] {
+        let text = json(refused);
+        assert!(text.contains("this attempt was not stored"), "{text}");
+        assert!(!text.contains("nothing was stored"), "{text}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::status::request_id;
 /// decision is in the log.
 #[utoipa::path(
     get, path = "/api/v1/vote/{request_id}/receipt", tag = "vote", operation_id = "voteReceipt",
-    params(("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f")),
+    params(("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),
     responses(
         (status = 200, description = "A C2SP tlog-proof whose extra data is the leaf", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -16,6 +18,7 @@ use votekit_core::id::{LawId, RequestId};
 use super::Api;
 use super::path_text::{PathText, law_id};
 use super::problem::{Problem, ProblemDocument};
+use super::representation::{REVALIDATE, Representation};
 use crate::reading::ResultsError;
 use crate::view::BilingualView;
 
@@ -110,10 +113,15 @@ pub(crate) struct AllResultsDocument {
     withheld: Vec<String>,
 }
 
+/// With the request id, the key to the results of an election that shows them to those who have
+/// voted. A header, so that it stands in no log of addresses.
+pub(super) static VOTER_TOKEN: HeaderName = HeaderName::from_static("votekit-voter-token");
+
 /// What may be asked with results.
 #[derive(Deserialize)]
 pub(crate) struct ResultsQuery {
     request_id: Option<String>,
+    /// Refused: the token is a header.
     voter_token: Option<String>,
 }
 
@@ -121,9 +129,9 @@ pub(crate) struct ResultsQuery {
 #[utoipa::path(
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001"),
-        ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote"),
-        ("voter_token" = Option<String>, Query, description = "Under `after_vote`: the `Votekit-Voter-Token` that came with the answer to that vote; the request id alone is public"),
+        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
+        ("Votekit-Voter-Token" = Option<String>, Header, description = "Under `after_vote`: the token that came with the answer to that vote; the request id alone is public. The answer is not stored in any cache", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
     ),
     responses(
         (status = 200, description = "The results as of the last block that opened them", body = ResultsDocument),
@@ -137,10 +145,26 @@ pub(crate) async fn results(
     State(api): State<Arc<Api>>,
     PathText(law): PathText<String>,
     query: Result<Query<ResultsQuery>, QueryRejection>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
-    let results = api.node.results(&law, voter(query)?).await?;
-    Ok(Json(Document::of(&results)).into_response())
+    let voter = voter(query, &headers)?;
+    let results = api.node.results(&law, voter).await?;
+    if voter.is_some() {
+        let mut response = Json(Document::of(&results)).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(response);
+    }
+    page(&headers, &Document::of(&results), "Votekit-Voter-Token")
+}
+
+fn page(
+    headers: &HeaderMap,
+    results: &impl Serialize,
+    vary: &'static str,
+) -> Result<Response, Problem> {
+    let json = serde_json::to_vec(results).map_err(|_| Problem::Internal)?;
+    Ok(Representation::plain(json, "application/json").answer(headers, REVALIDATE, vary))
 }
 
 /// Shows the results of every election whose policy does.
@@ -151,7 +175,10 @@ pub(crate) async fn results(
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn all_results(State(api): State<Arc<Api>>) -> Result<Response, Problem> {
+pub(crate) async fn all_results(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     #[derive(Serialize)]
     struct All<'a> {
         results: Vec<Document<'a>>,
@@ -166,18 +193,30 @@ pub(crate) async fn all_results(State(api): State<Arc<Api>>) -> Result<Response,
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Json(All { results: shown.iter().map(Document::of).collect(), withheld }).into_response())
+    let all = All { results: shown.iter().map(Document::of).collect(), withheld };
+    page(&headers, &all, "")
 }
 
-/// The request id and the token that came with it; without the token, nobody in particular asks.
+/// The request id and the token that came with it. Either of them alone opens nothing.
 fn voter(
     query: Result<Query<ResultsQuery>, QueryRejection>,
+    headers: &HeaderMap,
 ) -> Result<Option<(RequestId, VoterToken)>, Problem> {
     let wrong = |field| Problem::field(field, "must be 32 hexadecimal digits, once");
     let Query(ResultsQuery { request_id, voter_token }) = query.map_err(|_| wrong("request_id"))?;
+    if voter_token.is_some() {
+        let rule = "is the header Votekit-Voter-Token: addresses are logged on the way";
+        return Err(Problem::field("voter_token", rule));
+    }
     let request =
         request_id.map(|text| text.parse()).transpose().map_err(|_| wrong("request_id"))?;
-    let token =
-        voter_token.map(|text| text.parse()).transpose().map_err(|_| wrong("voter_token"))?;
+    let mut tokens = headers.get_all(&VOTER_TOKEN).iter();
+    let token = match (tokens.next(), tokens.next()) {
+        (None, _) => None,
+        (Some(token), None) => {
+            Some(VoterToken::from_hex(token.as_bytes()).map_err(|_| wrong("Votekit-Voter-Token"))?)
+        }
+        _ => return Err(wrong("Votekit-Voter-Token")),
+    };
     Ok(request.zip(token))
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -14,6 +14,7 @@ use votekit_core::id::RequestId;
 
 use super::Api;
 use super::path_text::PathText;
+use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
 use crate::engine::Expectation;
 use crate::reading::VoteStatus;
@@ -23,7 +24,7 @@ use crate::reading::VoteStatus;
 #[schema(example = json!({"request_id": "000102030405060708090a0b0c0d0e0f", "status": "duplicate", "attempt_count": 2}))]
 pub(crate) struct VoteStatusDocument {
     /// The request.
-    #[schema(value_type = String, example = "000102030405060708090a0b0c0d0e0f")]
+    #[schema(value_type = String, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
     request_id: RequestId,
     /// `pending` (issued, not yet recorded), `accepted`, `duplicate` or `invalid`.
     status: &'static str,
@@ -77,9 +78,12 @@ impl VoteStatusDocument {
 /// Tells what became of a vote.
 #[utoipa::path(
     get, path = "/api/v1/vote/{request_id}", tag = "vote", operation_id = "voteStatus",
-    params(("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f")),
+    params(
+        ("request_id" = String, Path, description = "From the answer to the vote", example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, while the vote is pending", example = "wait=10"),
+    ),
     responses(
-        (status = 200, description = "Pending, or decided", body = VoteStatusDocument),
+        (status = 200, description = "Pending, or decided", body = VoteStatusDocument, headers(("Preference-Applied" = Option<String>, description = "The wait that was applied, when one was asked for"))),
         (status = 404, description = "`unknown-request`: never issued", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -87,10 +91,19 @@ impl VoteStatusDocument {
 pub(crate) async fn vote_status(
     State(api): State<Arc<Api>>,
     PathText(request): PathText<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let request = request_id(&request)?;
-    let status = api.node.status(request).await?.ok_or(Problem::UnknownRequest)?;
-    Ok(status_response(request, status))
+    let wait = Wait::from_headers(&headers);
+    let status = match wait {
+        None => api.node.status(request).await,
+        Some(wait) => api.node.wait(request, wait.duration()).await,
+    };
+    let mut response = status_response(request, status?.ok_or(Problem::UnknownRequest)?);
+    if let Some(wait) = wait {
+        response.headers_mut().insert(&PREFERENCE_APPLIED, wait.applied());
+    }
+    Ok(response)
 }
 
 /// A request id from a path. What is none was never issued.

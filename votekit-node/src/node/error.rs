@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use votekit_core::chronicle::ChronicleError;
 use votekit_core::election::State;
+use votekit_core::envelope::FieldError;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
@@ -126,12 +127,15 @@ pub enum AdminError {
         /// The rule it breaks.
         rule: String,
     },
+    /// Fields of the call are wrong.
+    #[error("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Fields {
+        /// Each field, and the rule it breaks.
+        errors: Vec<FieldError>,
+    },
     /// The log refuses.
     #[error(transparent)]
     Refused(#[from] ChronicleError),
-    /// The definition breaks a rule.
-    #[error(transparent)]
-    Definition(#[from] votekit_core::election::DefinitionError),
     /// A binding election lacks what binding elections need.
     #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
     NotSafe {

@@ -27,9 +27,10 @@ use tower::Service as _;
 use zeroize::Zeroizing;
 
 use super::activity::WatchedBody;
+use super::parse_refusal::ParseRefusals;
 use super::slots::{Linger, Slot};
 use super::tls::TlsIdentity;
-use crate::http::Gate;
+use crate::http::{self, Gate};
 use crate::memory::OverwritingStream;
 
 /// How far the life of a server has come.
@@ -140,7 +141,8 @@ impl Service {
         let answered = AtomicU32::new(0);
         let service = service_fn(|request| self.answer(request, peer, slot, &answered));
         let stream = OverwritingStream::new(stream);
-        let stream = TokioIo::new(Patient::new(stream, self.limits.stall_time, slot));
+        let stream = Patient::new(stream, self.limits.stall_time, slot);
+        let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -179,6 +181,7 @@ impl Service {
         answered: &AtomicU32,
     ) -> Result<Response<Body>, Infallible> {
         let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
+        let refused = refused.or_else(|| http::refuse_message(&request));
         let mut answer = match refused {
             Some(refused) => refused,
             None => self.route(request, slot).await?,
@@ -193,6 +196,7 @@ impl Service {
         if self.is_last(&answer, slot, answered) {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        http::complete(&mut answer, self.tls.is_some());
         Ok(answer)
     }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -128,6 +129,23 @@ pub fn guess(place: u32, number: u32) -> String {
     json!({"nas": nas, "code": code, "law_id": LAW, "vote": "oui"}).to_string()
 }
 
+static DOCUMENT: LazyLock<Value> =
+    LazyLock::new(|| serde_json::from_str(&votekit_node::http::openapi_json_text()).expect("JSON"));
+
+/// Whether a path of the document, with its variable parts, is this address.
+fn matches(template: &str, path: &str) -> bool {
+    let (mut parts, mut given) = (template.split('/'), path.split('/'));
+    loop {
+        match (parts.next(), given.next()) {
+            // The one part that contains slashes.
+            (Some("{path}"), Some(_)) => return true,
+            (Some(part), Some(text)) if part == text || part.starts_with('{') => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
 /// An answer, whole.
 #[derive(Debug)]
 pub struct Answer {
@@ -151,6 +169,52 @@ impl Answer {
 
     pub fn request_id(&self) -> String {
         self.json()["request_id"].as_str().unwrap_or_else(|| panic!("{self:?}")).to_owned()
+    }
+
+    /// Checks that the OpenAPI document has this answer, for this method and address.
+    fn check_documented(&self, method: &str, path: &str) {
+        let status = self.status.as_u16();
+        let path = path.split('?').next().unwrap_or_default();
+        let paths = DOCUMENT["paths"].as_object().expect("paths");
+        let item = paths.iter().find(|(template, _)| matches(template, path)).map(|found| found.1);
+        let asked = if method == "HEAD" { "GET" } else { method };
+        let Some(operation) = item.and_then(|item| item.get(asked.to_lowercase())) else {
+            let known = if item.is_some() { 405 } else { 404 };
+            assert!(status == known || status == 401, "{method} {path}: {status}");
+            return;
+        };
+        let is_of_another_listener = path == "/metrics" || path.starts_with("/api/v1/admin/");
+        if is_of_another_listener && status == 404 && self.json()["code"] == "unknown-route" {
+            return;
+        }
+        let documented = &operation["responses"][status.to_string()];
+        assert!(documented.is_object(), "{method} {path}: {status} is not documented");
+        let content_type = self.header("content-type");
+        if !content_type.is_empty() {
+            let content = documented["content"].as_object().expect("content");
+            let essence = |text: &str| text.split(';').next().unwrap_or_default().to_owned();
+            assert!(
+                content.keys().any(|known| essence(known) == essence(content_type)),
+                "{method} {path}: {status} with {content_type}"
+            );
+        }
+        if content_type == "application/problem+json" && !self.body.is_empty() {
+            let code = self.json()["code"].as_str().expect("a code").to_owned();
+            let codes = documented["description"].as_str().expect("a description");
+            assert!(codes.contains(&format!("`{code}`")), "{method} {path}: {status} {code}");
+        }
+    }
+
+    /// Checks what every answer says to caches and browsers.
+    fn check_headers(&self) {
+        assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
+        assert_eq!(self.header("referrer-policy"), "no-referrer", "{self:?}");
+        let policy = "default-src 'none'; frame-ancestors 'none'";
+        assert_eq!(self.header("content-security-policy"), policy, "{self:?}");
+        assert!(!self.header("cache-control").is_empty(), "{self:?}");
+        if self.header("content-type") == "application/problem+json" {
+            assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
+        }
     }
 
     /// Checks that this is problem details, and gives status and code.
@@ -201,7 +265,10 @@ impl Client {
         self.sender.ready().await.expect("an open connection");
         let (head, body) = self.sender.send_request(request).await.expect("an answer").into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
-        Answer { status: head.status, headers: head.headers, body }
+        let answer = Answer { status: head.status, headers: head.headers, body };
+        answer.check_documented(method, path);
+        answer.check_headers();
+        answer
     }
 
     pub async fn get(&mut self, path: &str) -> Answer {

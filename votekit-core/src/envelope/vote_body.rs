@@ -1,0 +1,230 @@
+//! The JSON of a vote: one object of four texts, read in one pass that finds every wrong field.
+//!
+//! Texts are borrowed from the body. The raw form of each value is taken and unescaped here:
+//! serde_json copies a text with escapes into a buffer that it frees without zeroing it, and it
+//! stops at the first field that is wrong.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::FieldError;
+
+/// The fields of a vote, in the order in which their errors are listed.
+pub(super) const FIELDS: [&str; 4] = ["nas", "code", "law_id", "vote"];
+
+/// Unknown fields that are listed at the most.
+const UNKNOWN_LISTED_MAX: usize = 8;
+
+/// A text of the body. One with escapes is a copy, zeroed when it is dropped.
+pub(super) enum Text<'a> {
+    Plain(&'a str),
+    Unescaped(Zeroizing<String>),
+}
+
+impl Text<'_> {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Unescaped(text) => text,
+        }
+    }
+}
+
+/// What the body holds for each of [`FIELDS`], and errors that belong to none of them.
+pub(super) struct Fields<'a> {
+    pub(super) texts: [Result<Text<'a>, FieldError>; FIELDS.len()],
+    pub(super) others: Vec<FieldError>,
+}
+
+/// Reads a body. One byte-order mark before the JSON is skipped, as RFC 8259 permits.
+///
+/// # Errors
+/// What is wrong with the JSON as a whole.
+pub(super) fn read(body: &[u8]) -> Result<Fields<'_>, FieldError> {
+    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    serde_json::from_slice(json).map_err(|error| body_error(json, &error))
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of four texts")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut values: [Option<&RawValue>; FIELDS.len()] = [None; FIELDS.len()];
+        let mut repeated = [false; FIELDS.len()];
+        let mut others = Vec::new();
+        let mut position = 0;
+        while let Some(name) = map.next_key::<FieldName>()? {
+            position += 1;
+            let value: &RawValue = map.next_value()?;
+            match name {
+                FieldName::Known(index) => {
+                    repeated[index] = values[index].is_some();
+                    values[index] = Some(value);
+                }
+                FieldName::Unknown(shown) if others.len() < UNKNOWN_LISTED_MAX => {
+                    others.push(unknown_field(shown, position));
+                }
+                FieldName::Unknown(_) => {}
+            }
+        }
+        let texts = std::array::from_fn(|index| {
+            let error =
+                |rule: &str| Err(FieldError { field: FIELDS[index], rule: rule.to_owned() });
+            match values[index] {
+                _ if repeated[index] => error("is given more than once"),
+                None => error("is missing"),
+                Some(value) => text(value.get()).or_else(|rule| error(&rule)),
+            }
+        });
+        Ok(Fields { texts, others })
+    }
+}
+
+/// The name of a field: a known one, or what may be shown of another.
+enum FieldName {
+    Known(usize),
+    Unknown(Option<String>),
+}
+
+impl<'de> Deserialize<'de> for FieldName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl Visitor<'_> for NameVisitor {
+            type Value = FieldName;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a field")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<FieldName, E> {
+                Ok(match FIELDS.iter().position(|field| *field == name) {
+                    Some(index) => FieldName::Known(index),
+                    None => FieldName::Unknown(can_be_shown(name).then(|| name.to_owned())),
+                })
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// Whether the name of an unknown field can be shown. A NAS or an access code in the place of a
+/// name must not be: a code has at least four letters or digits, and no underscore.
+fn can_be_shown(name: &str) -> bool {
+    const ORDINARY: [&str; 6] = ["choice", "ballot", "election", "lawid", "lawId", "request"];
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    let is_no_code = name.len() < 4 || name.trim_matches('_').contains('_');
+    ORDINARY.contains(&name)
+        || ((1..=32).contains(&name.len()) && name.bytes().all(is_word) && is_no_code)
+}
+
+fn unknown_field(shown: Option<String>, position: usize) -> FieldError {
+    let which = match shown {
+        Some(name) => format!("has the field '{name}'"),
+        None => format!("has another field, as number {position} of its fields"),
+    };
+    let rule = format!("{which}: a vote has nas, code, law_id and vote alone");
+    FieldError { field: "body", rule }
+}
+
+/// The text in a raw JSON value, or the rule that the value breaks.
+fn text(raw: &str) -> Result<Text<'_>, Cow<'static, str>> {
+    let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        let kind = match raw.as_bytes().first() {
+            Some(b'{') => "an object",
+            Some(b'[') => "an array",
+            Some(b't' | b'f') => "true or false",
+            Some(b'n') => "null",
+            _ => "a number",
+        };
+        return Err(format!("must be a text in quotation marks, not {kind}").into());
+    };
+    if !inner.as_bytes().contains(&b'\\') {
+        return Ok(Text::Plain(inner));
+    }
+    let unescaped = unescape(inner).ok_or("holds half of a surrogate pair, which is no text")?;
+    Ok(Text::Unescaped(unescaped))
+}
+
+/// Replaces the escapes of a JSON text, whose form serde_json has checked.
+fn unescape(escaped: &str) -> Option<Zeroizing<String>> {
+    // An escape is longer than what it stands for: the buffer never moves.
+    let mut text = Zeroizing::new(String::with_capacity(escaped.len()));
+    let mut rest = escaped;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let escape = *rest.as_bytes().get(at + 1)?;
+        rest = rest.get(at + 2..)?;
+        text.push(match escape {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let first = code_unit(&mut rest)?;
+                match first {
+                    0xd800..=0xdbff => {
+                        rest = rest.strip_prefix("\\u")?;
+                        let second = code_unit(&mut rest)?;
+                        char::decode_utf16([first, second]).next()?.ok()?
+                    }
+                    _ => char::from_u32(u32::from(first))?,
+                }
+            }
+            other => char::from(other),
+        });
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+fn code_unit(rest: &mut &str) -> Option<u16> {
+    let digits = rest.get(..4)?;
+    *rest = &rest[4..];
+    u16::from_str_radix(digits, 16).ok()
+}
+
+/// Describes what is wrong with the JSON without repeating any of it: serde's own messages quote
+/// values.
+fn body_error(json: &[u8], error: &serde_json::Error) -> FieldError {
+    let (line, column) = (error.line(), error.column());
+    let rule = if is_wide(json) {
+        "is UTF-16 or UTF-32 text: send it as UTF-8".to_owned()
+    } else if std::str::from_utf8(json).is_err() {
+        "is not UTF-8 text".to_owned()
+    } else if error.is_data() {
+        "must be a JSON object with the fields nas, code, law_id and vote".to_owned()
+    } else if error.is_eof() {
+        "is cut short: the JSON does not end".to_owned()
+    } else {
+        format!("is not JSON at line {line}, column {column}")
+    };
+    FieldError { field: "body", rule }
+}
+
+/// Whether this begins as UTF-16 or UTF-32 does: with their byte-order mark, or with a zero byte
+/// beside an ASCII character.
+fn is_wide(json: &[u8]) -> bool {
+    json.starts_with(b"\xff\xfe")
+        || json.starts_with(b"\xfe\xff")
+        || json.get(..2).is_some_and(|first| first.contains(&0))
+}
