@@ -17,8 +17,7 @@ use votekit_core::chronicle::{
 };
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
-    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State,
-    check_text,
+    BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, check_text,
 };
 use votekit_core::envelope::FieldError;
 use votekit_core::export;

@@ -1,5 +1,7 @@
 //! Rolls in the data folder: checked whole before anything changes, kept under the digest of their
 //! manifest.
+//!
+//! Long because keeping, listing and discarding rolls share the checks of their files.
 
 use std::collections::HashMap;
 use std::fs;

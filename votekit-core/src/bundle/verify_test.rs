@@ -1,3 +1,5 @@
+//! Long because the forgeries are one table, with a test that every rule is in it.
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 //! bytes that are equal to their own canonical form, so that one leaf has one text and one hash.
 //! Entries, of which there are millions, have a hand-written codec; the others go through serde and
 //! are compared with their own encoding.
+//!
+//! Long because the kinds of leaves, their ranges and their one canonical form are one contract.
 
 use serde::{Deserialize, Serialize};
 

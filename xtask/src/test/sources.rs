@@ -27,15 +27,19 @@ const SOURCE_FOLDERS: [&str; 9] = [
 ];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 8] = [
+const OTHER_TESTS: [(&str, &str); 12] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
+    ("data_folder", "gives every verb a folder that is not a data folder, and rolls that clash"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
+    ("hashgen_supplement", "checks supplements against the rolls that they build on"),
     ("interruption", "interrupts verbs that make files"),
     ("memory", "searches the memory of running nodes"),
     ("power", "cuts the power under nodes, and gives them bad disks"),
     ("readme", "runs the README's examples as they stand"),
     ("snapshots", "starts nodes from snapshots, whatever verb needs them"),
+    ("steady", "gives nodes full disks, lost log readers, signals and bad files"),
+    ("terminal", "types at the prompts of verbs on a real terminal"),
 ];
 
 /// How the names of test files of the command line begin that want servers, whatever verbs they
