@@ -61,8 +61,8 @@ fn a_key_that_became_two_requests_is_found() {
 fn an_elector_who_counts_twice_is_found() {
     let mut sample = Sample::good();
     sample.leaves[5]["decision"] = "accepted".into();
-    sample.leaves[8]["report"]["accepted"] = 5.into();
-    sample.leaves[8]["report"]["duplicate"] = 0.into();
+    sample.leaves[9]["report"]["accepted"] = 5.into();
+    sample.leaves[9]["report"]["duplicate"] = 0.into();
     sample.results["accepted"] = 5.into();
     sample.results["duplicate"] = 0.into();
     sample.results["choices"][1]["count"] = 3.into();
@@ -155,7 +155,7 @@ fn unanswered_votes_give_bounds() {
 #[test]
 fn accounts_that_do_not_add_up_are_found() {
     let mut sample = Sample::good();
-    sample.leaves[8]["report"]["replayed"] = 0.into();
+    sample.leaves[9]["report"]["replayed"] = 0.into();
     finds(&sample, &[Rule::Accounts]);
     let mut sample = Sample::good();
     sample.leaves.pop();

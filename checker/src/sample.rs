@@ -100,6 +100,7 @@ impl Sample {
             entry(103, "duplicate", Some(1)),
             entry(104, "invalid", None),
             entry(105, "accepted", Some(4)),
+            json!({"leaf": "replay", "request": request(100), "minute": 1}),
             json!({"leaf": "election", "state": "closed", "report": report}),
         ];
         let mut results = report;

@@ -43,7 +43,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Roll(commands::roll::Args),
-    Hashgen(commands::hashgen::Args),
+    Hashgen(Box<commands::hashgen::Args>),
     Pepper(commands::pepper::Args),
     Manifest(commands::manifest::Args),
     #[cfg(feature = "node")]

@@ -71,6 +71,7 @@ impl Output {
 
     /// A question at the terminal, without a line break; the answer is not read here. Goes to
     /// standard error with `--json` too: a person is there.
+    #[cfg(feature = "node")]
     pub(crate) fn question(&self, text: impl Display) {
         to_stderr(&plain_lines(&text.to_string()));
     }

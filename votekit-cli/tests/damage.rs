@@ -39,7 +39,7 @@ impl Truth {
         for (place, elector) in electors.iter().take(VOTES).enumerate() {
             let vote = if place % 3 == 0 { "non" } else { "oui" };
             let answer = http
-                .vote(&node.public, elector, vote, &format!("key-{place}"), 10)
+                .vote(&node.public, elector, vote, &format!("key-{place:016}"), 10)
                 .expect("an answer");
             assert_eq!(answer.status, 200, "{}", answer.body);
             requests.push(answer.request_id());
@@ -137,6 +137,8 @@ fn copy_of(desk: &Desk) -> Desk {
 
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
+    let permissions = fs::metadata(from).expect("a folder").permissions();
+    fs::set_permissions(to, permissions).expect("set");
     for entry in fs::read_dir(from).expect("a folder").map(|entry| entry.expect("an entry")) {
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         if from.ends_with("snapshots") {

@@ -205,10 +205,9 @@ fn a_supplement_says_what_it_changed_and_what_was_refused() {
     desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
     let office = ["--node", &node.admin, "--data", "node"];
     let load = desk.run(&[&["load", "supplement"][..], &office].concat());
-    let said =
-        "L2025-001: supplement loaded, 0 added, 0 revoked, 1 revocations REFUSED; 5 electors";
+    let said = "L2025-001: loaded, 0 added, 0 replaced, 0 revoked, 1 refused; 5 electors";
     assert!(load.succeeds().starts_with(said), "{}", load.stdout);
-    assert!(load.stderr.contains("warning: L2025-001: 1 revocations were REFUSED"));
+    assert!(load.stderr.contains("L2025-001: 1 revocation was refused"));
     node.stop();
     // Another supplement to the same roll is refused before anything of it is kept.
     let kept = names_in(&desk.path("node/rolls"));

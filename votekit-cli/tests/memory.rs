@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,7 +69,7 @@ fn opened(desk: &Desk) {
     desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "pepper"]).succeeds();
     let titles = ["--title-fr", "Eau", "--title-en", "Water"];
     desk.run(&[&["election", "create", LAW, "--data", "node"][..], &titles].concat()).succeeds();
-    desk.run(&["election", "open", LAW, "--data", "node"]).succeeds();
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
 }
 
 /// Anything that requests travel over.
@@ -160,7 +162,14 @@ fn tcp(node: &Node) -> TcpStream {
 }
 
 fn tls_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-node/tests/tls").join(name)
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-node/tests/tls").join(name);
+    // A key that others can read is refused, and a checkout gives it to all.
+    if let Ok(there) = fs::metadata(&file) {
+        let mut permissions = there.permissions();
+        permissions.set_mode(0o600);
+        fs::set_permissions(&file, permissions).expect("set");
+    }
+    file
 }
 
 fn body(nas: &str, code: &str, vote: &str) -> String {

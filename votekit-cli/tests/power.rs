@@ -161,7 +161,7 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         let last = &electors[electors.len() - 1];
         let refused = Http::new().vote(&node.public, last, "oui", "another", 0).expect("an answer");
         assert_eq!(refused.status, 503, "{}", refused.body);
-        assert_eq!(refused.json()["detail"], "nothing was stored; try again");
+        assert_eq!(refused.json()["detail"], "this attempt was not stored; try again");
         assert!(node.log().contains("the disk is full"), "{}", node.log());
         assert!(
             disk.faults_met()

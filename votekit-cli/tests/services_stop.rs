@@ -78,7 +78,7 @@ fn open_poll(desk: &Desk, node: &Node) {
     for arguments in [
         &["load", "hashes", "--pepper-file", "referendum.pepper"][..],
         &["election", "create", LAW, "--title-fr", "Loi", "--title-en", "Act"],
-        &["election", "open", LAW],
+        &["election", "open", LAW, "--yes"],
     ] {
         let begun = Instant::now();
         loop {

@@ -13,7 +13,8 @@ use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
 /// A snapshot after every few votes.
-const CONFIG: &str = "snapshot_leaves = 5\nrate_limit_per_second = 0\n";
+const CONFIG: &str =
+    "snapshot_leaves = 5\nrate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n";
 
 fn serve(desk: &Desk, more: &[&str]) -> Node {
     Node::serve_with(desk, &[&["--config", "node.toml"], more].concat())
@@ -24,7 +25,7 @@ fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     let http = Http::new();
     let mut taken = Vec::new();
     for (place, elector) in electors.iter().enumerate() {
-        match http.vote(node, elector, "oui", &format!("key-{place}"), 0) {
+        match http.vote(node, elector, "oui", &format!("key-{place:016}"), 0) {
             Ok(answer) if matches!(answer.status, 200 | 202) => {
                 taken.push((place, answer.request_id()))
             }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use support::http::{Answer, Http};
 use support::node::{Node, signal};
 use support::poll::{self, Elector, LAW};
+use support::private;
 
 /// An end for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -52,12 +53,13 @@ fn poll_without_a_log(prepare: impl FnOnce(&mut std::process::Command)) {
     let (desk, electors) = poll::drafted(3, &[]);
     let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], prepare);
     let office = |verb: &str| {
-        desk.run(&["election", verb, LAW, "--node", &node.admin, "--data", "node"]).succeeds();
+        let words = ["election", verb, LAW, "--yes", "--node", &node.admin, "--data", "node"];
+        desk.run(&words).succeeds();
     };
     let http = Http::new();
     office("open");
     for (number, elector) in electors.iter().enumerate() {
-        let answer = vote(&http, &node, elector, &format!("key-{number}"));
+        let answer = vote(&http, &node, elector, &format!("key-{number:016}"));
         assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("accepted")));
     }
     assert_eq!(health(&http, &node).status, 200);
@@ -98,7 +100,7 @@ fn a_log_reader_that_reads_nothing_holds_nobody_up() {
         });
     let http = Http::new();
     for (number, elector) in electors.iter().enumerate() {
-        assert_eq!(vote(&http, &node, elector, &format!("key-{number}")).status, 200);
+        assert_eq!(vote(&http, &node, elector, &format!("key-{number:016}")).status, 200);
     }
     drop(http);
     node.stop();
@@ -296,6 +298,7 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-node/tests/tls");
     let copy = |from: &str, to: &str| {
         fs::copy(format!("{tls}/{from}"), desk.path(to)).expect("copied");
+        private(&desk.path(to));
     };
     copy("cert.pem", "chain.pem");
     copy("key.pem", "key.pem");

@@ -8,7 +8,7 @@
 //!
 //! There is no counter by NAS alone: who knows a NAS could read from it when its elector voted,
 //! and could lock the elector out. There is none by prefix alone: one of many voters behind an
-//! address would stop the others. The state machines ([`pairs`], [`budget`]) are handed times; here
+//! address would stop the others. The state machines (`pairs`, `budget`) are handed times; here
 //! are the clock, the locks and the waiting.
 //!
 //! Addresses and NAS are kept as digests under a key that lives and dies with the process.

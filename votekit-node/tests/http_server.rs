@@ -3,6 +3,8 @@
 mod http_support;
 mod support;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,7 +20,14 @@ use votekit_node::node::Node;
 use votekit_node::server::{ServeError, Server};
 
 fn tls_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name);
+    // A key that others can read is refused, and a checkout gives it to all.
+    if let Ok(there) = fs::metadata(&file) {
+        let mut permissions = there.permissions();
+        permissions.set_mode(0o600);
+        fs::set_permissions(&file, permissions).expect("set");
+    }
+    file
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,7 @@ use crate::error::CommandError;
 pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandError> {
     match command {
         Command::Roll(args) => roll::run(args, context),
-        Command::Hashgen(args) => hashgen::run(args, context),
+        Command::Hashgen(args) => hashgen::run(*args, context),
         Command::Pepper(args) => pepper::run(args, context),
         Command::Manifest(args) => manifest::run(args, context),
         Command::Verify(args) => verify::run(args, context),

@@ -73,7 +73,7 @@ fn cast_some(
         let vote = if place % 3 == 0 { "non" } else { "oui" };
         // Some wait for the decision, most go as soon as their vote is durable.
         let wait = if place % 5 == 0 { 10 } else { 0 };
-        match http.vote(node, &electors[place], vote, &format!("key-{place}"), wait) {
+        match http.vote(node, &electors[place], vote, &format!("key-{place:016}"), wait) {
             Ok(answer) if matches!(answer.status, 200 | 202) => {
                 found.push((place, Known::Taken(answer.request_id())));
                 answered.fetch_add(1, Ordering::Relaxed);

@@ -23,6 +23,12 @@ pub(crate) mod process_memory;
 #[cfg(feature = "services")]
 pub(crate) mod redis;
 
+/// Keeps other accounts from a file, as a node asks of its keys.
+pub(crate) fn private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("set");
+}
+
 /// A folder that vanishes with the test.
 pub(crate) struct Desk(TempDir);
 

@@ -60,7 +60,8 @@ pub enum WriteError {
 /// use votekit_core::bundle::{WriteError, Writer};
 /// let mut writer = Writer::new();
 /// let mut lines = Vec::new();
-/// writer.leaf(br#"{"leaf":"block","height":1,"term":1,"leader":"a","sealed_at":7}"#, &mut lines)?;
+/// let block = br#"{"leaf":"block","height":1,"term":1,"leader":"a","sealed_at":29000000}"#;
+/// writer.leaf(block, &mut lines)?;
 /// assert!(lines.ends_with(b"}\n"));
 /// assert_eq!(writer.finish(b"", b"", &[]), Err(WriteError::NoDefinition));
 /// # Ok::<(), WriteError>(())

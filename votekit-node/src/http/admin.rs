@@ -193,7 +193,7 @@ pub(crate) async fn certify_election(
 /// Changes the definition of a draft. What is not given stays.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = AmendElection, content_type = "application/json"),
     responses(
         (status = 200, description = "The election as it stands now", body = CreatedElection),
@@ -215,7 +215,7 @@ pub(crate) async fn amend_election(
 /// Declares an election void, with the reason in its log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001")),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
     request_body(content = AnnulElection, content_type = "application/json"),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
@@ -292,7 +292,7 @@ pub(crate) async fn list_rolls(
 /// Removes a roll that no election uses, and its pepper when no other roll is hashed under it.
 #[utoipa::path(
     delete, path = "/api/v1/admin/rolls/{manifest}", tag = "administration", operation_id = "discardRoll", security(("administrator" = [])),
-    params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits")),
+    params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)),
     responses(
         (status = 200, description = "Removed: the roll as it was", body = RollView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),

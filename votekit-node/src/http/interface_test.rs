@@ -119,8 +119,15 @@ fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
             }
         }
     }
-    let expected =
-        ["Idempotency-Key", "Votekit-Voter-Token", "digest", "law_id", "node", "request_id"];
+    let expected = [
+        "Idempotency-Key",
+        "Votekit-Voter-Token",
+        "digest",
+        "law_id",
+        "manifest",
+        "node",
+        "request_id",
+    ];
     assert_eq!(bounded.into_iter().collect::<Vec<_>>(), expected);
     let schemas = &document["components"]["schemas"];
     for (schema, field) in [

@@ -96,7 +96,8 @@ impl Modify for Additions {
         components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
         for (path, item) in &mut document.paths.paths {
             let is_admin = path.starts_with("/api/v1/admin/");
-            for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
+            {
                 if is_admin {
                     let text = "The administration listener (--admin-listen)";
                     operation.servers = Some(vec![server("http://127.0.0.1:8081", text)]);
@@ -128,8 +129,16 @@ const TAGGED: [&str; 9] = [
 ];
 
 /// Reads that go to an engine.
-const READS: [&str; 7] =
-    ["voteStatus", "voteReceipt", "results", "allResults", "manifest", "tile", "listNodes"];
+const READS: [&str; 8] = [
+    "voteStatus",
+    "voteReceipt",
+    "results",
+    "allResults",
+    "manifest",
+    "tile",
+    "listNodes",
+    "listRolls",
+];
 
 /// Adds the answers that do not depend on what an operation does, but on what its kind can meet.
 fn add_common_answers(operation: &mut Operation, path: &str) {
@@ -140,7 +149,8 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
     let has_path_parts = operation.parameters.iter().flatten().any(
         |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
     );
-    let is_change = is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes"]);
+    let is_change =
+        is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
     let mut kinds = vec![
         &problem::MALFORMED,
         &problem::URI_TOO_LONG,
@@ -168,7 +178,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
         ]);
     }
     if is_one_of(&READS) {
-        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE]);
+        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE, &problem::HALTED]);
     }
     if is_change {
         kinds.extend([
@@ -180,6 +190,7 @@ fn add_common_answers(operation: &mut Operation, path: &str) {
             &problem::UNAVAILABLE,
             &problem::OUTCOME_UNKNOWN,
             &problem::STOPPING,
+            &problem::HALTED,
         ]);
     }
     if is_one_of(&["createElection", "openElection"]) {

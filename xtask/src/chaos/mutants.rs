@@ -41,12 +41,12 @@ const MUTANTS: [Mutant; 2] = [
         name: "early-answer",
         about: "answers voters before their batch is durable",
         file: "votekit-node/src/intake.rs",
-        text: "Ok(batch) => self.publish(&batch, voters).await,",
+        text: "Ok(batch) => self.publish(&batch, envelopes, voters).await,",
         replacement: "Ok(batch) => {
                 for voter in voters.drain(..) {
                     let _ = voter.send(Ok(()));
                 }
-                self.publish(&batch, voters).await
+                self.publish(&batch, envelopes, voters).await
             }",
         fault: Fault::Kill,
     },

@@ -271,8 +271,10 @@ impl Demo<'_> {
             Ballot { nas: &elector.nas, code: &elector.code, law_id: &elector.law_id, vote: "oui" };
         let client = Client::new(&node.public)?;
         let (once, again, receipt) = office::run(async {
-            let once = answered(ballot_call::cast(&client, &ballot, "demo-key-1", 10).await?)?;
-            let again = answered(ballot_call::cast(&client, &ballot, "demo-key-1", 10).await?)?;
+            let once =
+                answered(ballot_call::cast(&client, &ballot, "demo-idempotency-key-1", 10).await?)?;
+            let again =
+                answered(ballot_call::cast(&client, &ballot, "demo-idempotency-key-1", 10).await?)?;
             let path = format!("/api/v1/vote/{}/receipt", once.request_id);
             let receipt = client.send(Method::GET, &path, &[], None).await?;
             Ok((once, again, receipt))
