@@ -219,6 +219,8 @@ fn a_supplement_says_what_it_changed_and_what_was_refused() {
         "hashgen",
         "--supplement-of",
         "hashes/manifest.json",
+        "--roll",
+        "roll.csv",
         "--revoke",
         "lost.csv",
         "--out",

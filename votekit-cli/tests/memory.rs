@@ -198,7 +198,7 @@ fn cast(connection: &mut Connection, place: usize) {
         4 => {
             let nas = format!("\\u0039{}", &nas[1..]);
             connection.post(
-                &format!("idempotency-key: a-long-key-{place}\r\n"),
+                &format!("idempotency-key: a-long-key-{place:0>16}\r\n"),
                 &[&body(&nas, &code, vote)],
                 202,
             );

@@ -272,6 +272,9 @@ fn a_second_signal_ends_the_node_at_once() {
         vote(&http, &node, &electors[0], "k");
         drop(http);
         let _stream = half_a_vote(&node);
+        wait_until("the connection to be served", || {
+            metric(&Http::new(), &node, "http_connections") >= 1.0
+        });
         let (id, log) = (node.id(), node.log_path());
         let before = node.log().matches("no more connections are accepted").count();
         signal(id, first);

@@ -278,7 +278,7 @@ fn a_close_before_the_planned_end_wants_a_reason() {
     let said = "planned to close at 2036-11-22T13:00:00Z: closing it earlier wants a reason";
     close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
     close(&["--early", " "]).fails(3, &["reason: the reason has only blank characters"]);
-    close(&["--early", "a\nb"]).fails(3, &["reason: the reason holds a line break"]);
+    close(&["--early", "a\nb"]).fails(3, &["reason: the reason: character 2 is U+000A"]);
     assert_eq!(state(&desk), "open");
     // At a terminal it is said before anything is asked.
     let terminal = Terminal::start(&desk, &["election", "close", LAW, "--data", "node"]);
