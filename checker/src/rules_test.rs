@@ -39,6 +39,8 @@ fn a_request_that_is_decided_twice_is_found() {
     sample.leaves.insert(6, entry(101, "duplicate", Some(2)));
     sample.results["duplicate"] = 2.into();
     sample.results["replayed"] = 0.into();
+    // In the place of the replay.
+    sample.leaves.remove(9);
     sample.leaves[9]["report"] =
         json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});
     let report = finds(&sample, &[Rule::Doubled]);
@@ -82,8 +84,8 @@ fn an_invented_entry_is_found() {
     // Row 5 may have voted once, and not twice.
     sample.leaves[4]["count"] = 5.into();
     sample.leaves.insert(8, entry(201, "accepted", Some(5)));
-    sample.leaves[9]["report"]["received"] = 8.into();
-    sample.leaves[9]["report"]["accepted"] = 5.into();
+    sample.leaves[10]["report"]["received"] = 8.into();
+    sample.leaves[10]["report"]["accepted"] = 5.into();
     sample.results["received"] = 8.into();
     sample.results["accepted"] = 5.into();
     sample.results["choices"][0]["count"] = 3.into();
@@ -163,11 +165,7 @@ fn accounts_that_do_not_add_up_are_found() {
     let mut sample = Sample::good();
     sample.leaves[4]["count"] = 5.into();
     let report = sample.check();
-    assert_eq!(
-        report.violations_of(Rule::Accounts),
-        4,
-        "received and replayed, in two places: {report}"
-    );
+    assert_eq!(report.violations_of(Rule::Accounts), 2, "received, in two places: {report}");
 }
 
 #[test]
