@@ -372,8 +372,8 @@ fn a_purge_leaves_no_key() {
         let place = ["--data", "node", "--node", &node.admin];
         desk.run(&[&["election", verb, LAW][..], &place, more].concat()).succeeds().to_owned()
     };
-    verb("close", &[]);
-    verb("certify", &[]);
+    verb("close", &["--yes"]);
+    verb("certify", &["--yes"]);
     verb("purge", &["--yes"]);
     holds_none(&node, &needles);
     node.stop();

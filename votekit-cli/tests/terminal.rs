@@ -292,7 +292,7 @@ fn a_close_before_the_planned_end_wants_a_reason() {
         desk.run(&[&["election", "close", LAW, "--yes"][..], &office, more].concat())
     };
     close(&[]).fails(3, &[said, "hint: if that is meant, say why with --early REASON"]);
-    close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason holds"]);
+    close(&["--early", "\u{1b}[2J"]).fails(3, &["reason: the reason: character 1 is U+001B"]);
     assert!(close(&["--early", "panne"]).succeeds().contains("  state        closed"));
     node.stop();
     desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
