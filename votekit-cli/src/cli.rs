@@ -51,7 +51,7 @@ pub(crate) enum Command {
     #[cfg(feature = "node")]
     Election(commands::election::Args),
     #[cfg(feature = "node")]
-    Serve(commands::serve::Args),
+    Serve(Box<commands::serve::Args>),
     #[cfg(feature = "services")]
     Registry(commands::registry::Args),
     #[cfg(feature = "node")]

@@ -76,7 +76,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandErro
         #[cfg(feature = "node")]
         Command::Review(args) => review::run(args, context),
         #[cfg(feature = "node")]
-        Command::Serve(args) => serve::run(args, context),
+        Command::Serve(args) => serve::run(*args, context),
         #[cfg(feature = "loadtest")]
         Command::Loadtest(args) => loadtest::run(*args, context),
         Command::Completions(args) => completions::run(args, context),
