@@ -57,19 +57,28 @@ fn a_vote_turned_invalid_or_another_elector_is_told() {
         .lines()
         .find(|line| line.contains(r#""decision":"accepted""#))
         .expect("an accepted vote");
-    let invalid = log.replacen(accepted, &accepted.replace("accepted", "duplicate"), 1);
-    let told = differences(&invalid);
-    assert!(
-        told.iter().any(|difference| matches!(difference, Difference::Totals { .. })),
-        "{told:?}"
-    );
+    // A leaf that reads well.
+    let duplicate = accepted
+        .replace(r#""accepted""#, r#""duplicate""#)
+        .replace(r#","minute""#, r#","attempt":2,"minute""#);
+    let found = differences(&log.replacen(accepted, &duplicate, 1));
+    let (totals, decisions): (Vec<_>, Vec<_>) =
+        found.iter().partition(|difference| matches!(difference, Difference::Totals { .. }));
+    assert!(!totals.is_empty(), "{found:?}");
+    assert!(!decisions.is_empty(), "{found:?}");
+    let is_decision = |difference: &&Difference| matches!(difference, Difference::Decision { .. });
+    assert!(decisions.iter().all(is_decision), "{found:?}");
+    // One that does not.
+    let malformed = accepted.replace("accepted", "duplicate");
+    let found = differences(&log.replacen(accepted, &malformed, 1));
+    assert!(found.iter().any(|difference| matches!(difference, Difference::Log { .. })));
     let hash = accepted.split(r#""hash":""#).nth(1).expect("a hash");
     let other = log.replacen(&hash[..8], "00000000", 1);
-    let told = differences(&other);
-    assert!(
-        told.iter().any(|difference| matches!(difference, Difference::Entry { .. })),
-        "{told:?}"
-    );
+    // The vote of the envelope is then not counted: whatever else is found follows from that.
+    let entries = differences(&other);
+    let entries =
+        entries.iter().filter(|difference| matches!(difference, Difference::Entry { .. }));
+    assert_eq!(entries.count(), 1);
     let request = accepted.split(r#""request":""#).nth(1).expect("a request");
     let other = log.replacen(&request[..8], "00000000", 1);
     assert!(

@@ -7,7 +7,6 @@ mod support;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +15,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::Value;
-use support::Desk;
 use support::node::Node;
 use support::poll::LAW;
 use support::process_memory::{Needle, as_root, find};
+use support::{Desk, private};
 
 /// Votes on each node: many times as many as there are connections, so that buffers are reused.
 const ELECTORS: usize = 300;
@@ -164,11 +163,7 @@ fn tcp(node: &Node) -> TcpStream {
 fn tls_file(name: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-node/tests/tls").join(name);
     // A key that others can read is refused, and a checkout gives it to all.
-    if let Ok(there) = fs::metadata(&file) {
-        let mut permissions = there.permissions();
-        permissions.set_mode(0o600);
-        fs::set_permissions(&file, permissions).expect("set");
-    }
+    private(&file);
     file
 }
 

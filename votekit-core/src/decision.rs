@@ -4,7 +4,7 @@
 //! authority that has the same log and the same batch makes the same leaves. The registry of an
 //! engine only gives hints.
 //!
-//! The order of the rules ([`decide_envelope`]): a request that the log has decided is a replay, or
+//! The order of the rules (`decide_envelope`): a request that the log has decided is a replay, or
 //! with another H a clash; a minute outside the window is `early` or `late`; a credential that no
 //! roll holds is `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate,
 //! with its attempt counted; what remains is accepted.

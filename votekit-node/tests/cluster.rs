@@ -84,19 +84,37 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
     }
 }
 
-async fn open_poll(place: &Place, sealer: &Node) {
-    insist(async || sealer.load(&place.path("hashes"), None).await).await;
-    insist(async || match sealer.create(create_request()).await {
+/// Asks one node after the other until the one that leads has done it. Which one that is can change
+/// meanwhile, and those that follow know an election that another one made.
+async fn insist_on_any<T>(
+    nodes: &[Node],
+    mut call: impl AsyncFnMut(&Node) -> Result<T, AdminError>,
+) {
+    let mut turn = nodes.iter().cycle();
+    insist(async || call(turn.next().expect("a node")).await).await;
+}
+
+/// Created now, or by an earlier call whose answer was lost.
+fn or_exists<T>(created: Result<T, AdminError>) -> Result<(), AdminError> {
+    match created {
         Err(AdminError::Exists { .. }) => Ok(()),
         created => created.map(|_| ()),
-    })
-    .await;
-    insist(async || sealer.load(&place.path("hashes"), None).await).await;
-    insist(async || match sealer.open(&law(), OpenElection::default()).await {
+    }
+}
+
+/// Opened now, or by an earlier call whose answer was lost.
+fn or_open<T>(opened: Result<T, AdminError>) -> Result<(), AdminError> {
+    match opened {
         Err(AdminError::Refused(_) | AdminError::State { .. }) => Ok(()),
         opened => opened.map(|_| ()),
-    })
-    .await;
+    }
+}
+
+async fn open_poll(place: &Place, sealer: &Node) {
+    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+    insist(async || or_exists(sealer.create(create_request()).await)).await;
+    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+    insist(async || or_open(sealer.open(&law(), OpenElection::default()).await)).await;
 }
 
 /// Votes as a careful client does: with a key, and again with the same key until it is answered.
@@ -347,22 +365,10 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     for name in ["all-1", "all-2", "all-3"] {
         nodes.push(start(&place, &engine, name, &Role::ALL).await);
     }
-    let leader = loop {
-        let mut leading = None;
-        for node in &nodes {
-            if !matches!(
-                node.create(create_request()).await,
-                Err(AdminError::NotLeading { .. } | AdminError::Engine(_))
-            ) {
-                leading = Some(node.clone());
-            }
-        }
-        if let Some(leading) = leading {
-            break leading;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    open_poll(&place, &leader).await;
+    insist_on_any(&nodes, async |node| or_exists(node.create(create_request()).await)).await;
+    insist_on_any(&nodes, async |node| node.load(&place.path("hashes"), None).await).await;
+    insist_on_any(&nodes, async |node| or_open(node.open(&law(), OpenElection::default()).await))
+        .await;
     let mut casting = tokio::task::JoinSet::new();
     for voter in 0..120 {
         let node = nodes[voter as usize % 3].clone();
@@ -376,15 +382,13 @@ async fn nothing_is_lost_among_nodes_on_a_bad_day() {
     let accepted =
         decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
     assert_eq!(accepted, 60);
-    let closed = loop {
-        match leader.close(&law()).await {
-            Ok(closed) => break closed,
-            Err(AdminError::State { .. }) => {
-                break until(&leader, |view| view.state == "closed").await;
-            }
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    };
+    // The answer to the call that closes it may be lost.
+    insist_on_any(&nodes, async |node| match node.close(&law()).await {
+        Err(AdminError::State { .. }) => Ok(()),
+        closed => closed.map(|_| ()),
+    })
+    .await;
+    let closed = until(&nodes[0], |view| view.state == "closed").await;
     assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (60, 60, 0));
     for node in nodes {
         assert_eq!(node.failure(), None);

@@ -19,8 +19,15 @@ impl WriteHealth {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
     }
 
-    /// Fails as the last write did.
+    /// Fails as the last write did, but that the engine is away if it is not known what became of
+    /// that write: a question writes nothing.
     pub(super) fn check(&self) -> Result<(), EngineError> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            None => Ok(()),
+            Some(EngineError::OutcomeUnknown { engine, reason }) => {
+                Err(EngineError::Unavailable { engine, reason })
+            }
+            Some(error) => Err(error),
+        }
     }
 }
