@@ -30,7 +30,7 @@ use crate::memory::stack_used;
 use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
-use crate::write_health::WriteHealth;
+use crate::write_gate::WriteGate;
 
 /// One election on this node.
 pub(crate) struct ElectionCell {
@@ -44,7 +44,7 @@ pub(crate) struct ElectionCell {
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
     /// Whether what the intake publishes is stored.
-    pub(crate) writes: WriteHealth,
+    pub(crate) writes: WriteGate,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
     /// In unix milliseconds. Its floor is the latest stamp that was given out, and the last block.
     pub(crate) clock: HeldClock,
@@ -194,7 +194,7 @@ impl ElectionCell {
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
-            writes: WriteHealth::default(),
+            writes: WriteGate::default(),
             sealer: parts.sealer,
             clock: HeldClock::new(floor, HELD_MAX_MILLIS),
             passed_closes: PassedCloses::default(),

@@ -55,7 +55,7 @@ mod supplement_report;
 mod validation;
 mod view;
 mod watch;
-mod write_health;
+mod write_gate;
 
 pub mod http;
 pub mod metrics;

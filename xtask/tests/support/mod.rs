@@ -21,11 +21,12 @@ impl Program {
     /// A target folder of this name, with this program in it.
     pub(crate) fn new(name: &str) -> Result<Self, std::io::Error> {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // What an earlier run left is not to be taken for what this one makes.
+        if target.exists() {
+            fs::remove_dir_all(&target)?;
+        }
         fs::create_dir_all(target.join("debug"))?;
         let program = target.join("debug/xtask");
-        if program.exists() {
-            fs::remove_file(&program)?;
-        }
         // A link, no copy: a file that is written while another test starts a program is busy to
         // whoever runs it.
         fs::hard_link(env!("CARGO_BIN_EXE_xtask"), program)?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The engine as the last write left it. Starts as writing.
 #[derive(Debug, Default)]
-pub(crate) struct WriteHealth {
+pub(crate) struct WriteGate {
     failing: AtomicBool,
     probing: AtomicBool,
 }
@@ -18,10 +18,10 @@ pub(crate) struct WriteHealth {
 #[derive(Debug)]
 pub(crate) struct WritePass<'a> {
     /// Set for the one vote that finds out whether the engine writes again.
-    probes: Option<&'a WriteHealth>,
+    probes: Option<&'a WriteGate>,
 }
 
-impl WriteHealth {
+impl WriteGate {
     /// A write was stored.
     pub(crate) fn record_success(&self) {
         // Written only when it changes: this is called with every batch.
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn after_a_failure_one_probe_at_a_time_until_a_success() {
-        let health = WriteHealth::default();
+        let health = WriteGate::default();
         let probes = || health.enter().map(|pass| (pass.is_probe(), pass));
         assert!(matches!(probes(), Some((false, _))));
         health.record_failure();
