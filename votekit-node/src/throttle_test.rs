@@ -99,3 +99,15 @@ fn wrong_codes_by_nas_are_counted_for_a_metric() {
     let counts: Vec<u32> = [1 << 16, 1 << 16, 2 << 16, 1 << 16].map(|nas| by_nas.count(nas)).into();
     assert_eq!(counts, [1, 2, 1, 3]);
 }
+
+#[test]
+fn nothing_of_an_origin_prints() {
+    let (throttle, now) = (Throttle::new(&ThrottleConfig::default()), Instant::now());
+    let origin = from(&throttle, ADDRESS, 123_456_789);
+    let prefix = throttle.prefix(ADDRESS.parse().expect("address"));
+    let Ok(Next::Turn(turn)) = throttle.begin(origin, now, now) else { panic!("the first one") };
+    let printed = format!("{origin:?} {prefix:?} {turn:?}");
+    assert_eq!(printed, "Origin(redacted) Prefix(redacted) Turn(redacted)");
+    turn.wrong();
+    assert_eq!(format!("{throttle:?}"), "Throttle(1 pairs)");
+}
