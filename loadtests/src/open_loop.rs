@@ -31,7 +31,7 @@ use crate::http_client::{Client, ClientOptions, ExchangeError, NodeAnswer, NodeU
 use crate::journal::{Journal, JournalLine, JournalOptions, idempotency_key};
 pub use crate::pacer::RunControl;
 use crate::pacer::{Pacer, Pacing, Releases};
-use crate::recorder::{Recorder, VoteEnd, VoteTimes};
+use crate::recorder::{self, Recorder, VoteEnd, VoteTimes};
 use crate::report::{OpenLoopReport, RunFacts};
 use crate::schedule::Schedule;
 use crate::share::Share;
@@ -57,8 +57,8 @@ pub struct OpenLoopPlan {
     /// After the last intended send time, votes that still wait for a connection leave for this
     /// long; then they count as unsent.
     pub drain: Duration,
-    /// `Prefer: wait=N`, in seconds: the 202 then comes with the decision, or when the time is
-    /// over.
+    /// `Prefer: wait=N`, in seconds: the answer then comes with the decision (200), or when the
+    /// time is over (202).
     pub wait_s: Option<u32>,
     /// Whether each vote carries an `Idempotency-Key`.
     pub idempotency_keys: bool,
@@ -440,7 +440,7 @@ impl Connection {
                 {
                     self.follow(sequence, id, times);
                 }
-                if matches!(answer.status, 200 | 202)
+                if recorder::taken(answer.status)
                     && self.draws(Stream::Resend, sequence, carrier.plan.resend)
                 {
                     let key = idempotency_key(carrier.mix.seed(), sequence);

@@ -64,11 +64,11 @@ impl VoteEnd {
     }
 }
 
-/// A kind of failure: no answer, or an answer other than 202.
+/// A kind of failure: no answer, or one that does not say that the vote was taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FailureKind {
     /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than
-    /// 202.
+    /// 202 or 200.
     pub kind: &'static str,
     /// The HTTP status.
     pub status: Option<u16>,
@@ -83,12 +83,12 @@ pub struct SecondRow {
     pub second: u64,
     /// Votes that were meant to leave in it.
     pub votes: u64,
-    /// Those that got 202.
-    pub answered_202: u64,
+    /// Those that were taken: answered 202, or 200 once decided.
+    pub taken: u64,
     /// Those that did not.
     pub failed: u64,
-    /// The longest time to 202 among them, in microseconds.
-    pub to_202_us_max: u64,
+    /// The longest time to the answer among those taken, in microseconds.
+    pub to_taken_us_max: u64,
 }
 
 /// Counts and histograms of one thread, or of all once merged.
@@ -103,7 +103,7 @@ pub(crate) struct Recorder {
     pub(crate) follows_skipped: u64,
     pub(crate) unresolved: u64,
     pub(crate) seconds: Vec<SecondRow>,
-    pub(crate) to_202: Histogram<u64>,
+    pub(crate) to_taken: Histogram<u64>,
     pub(crate) to_end: Histogram<u64>,
     pub(crate) service: Histogram<u64>,
     pub(crate) send_lag: Histogram<u64>,
@@ -123,7 +123,7 @@ impl Default for Recorder {
             follows_skipped: 0,
             unresolved: 0,
             seconds: Vec::new(),
-            to_202: new_histogram(),
+            to_taken: new_histogram(),
             to_end: new_histogram(),
             service: new_histogram(),
             send_lag: new_histogram(),
@@ -151,7 +151,7 @@ impl Recorder {
         }
         let failure = end.failure();
         if failure.is_none() {
-            record_us(&mut self.to_202, latency);
+            record_us(&mut self.to_taken, latency);
             record_us(&mut self.service, times.ended.saturating_sub(times.sent));
             self.record_state(end, latency);
         }
@@ -175,7 +175,7 @@ impl Recorder {
         }
     }
 
-    fn record_second(&mut self, intended: Duration, latency_202: Option<Duration>) {
+    fn record_second(&mut self, intended: Duration, latency: Option<Duration>) {
         let second = intended.as_secs();
         while self.seconds.len() as u64 <= second {
             self.seconds
@@ -183,11 +183,11 @@ impl Recorder {
         }
         let row = &mut self.seconds[second as usize];
         row.votes += 1;
-        match latency_202 {
+        match latency {
             Some(latency) => {
-                row.answered_202 += 1;
-                row.to_202_us_max =
-                    row.to_202_us_max.max(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+                row.taken += 1;
+                row.to_taken_us_max =
+                    row.to_taken_us_max.max(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
             }
             None => row.failed += 1,
         }
@@ -212,7 +212,7 @@ impl Recorder {
         self.unresolved += other.unresolved;
         self.last_end = self.last_end.max(other.last_end);
         for (mine, theirs) in [
-            (&mut self.to_202, &other.to_202),
+            (&mut self.to_taken, &other.to_taken),
             (&mut self.to_end, &other.to_end),
             (&mut self.service, &other.service),
             (&mut self.send_lag, &other.send_lag),
@@ -227,9 +227,9 @@ impl Recorder {
             }
             let mine = &mut self.seconds[row.second as usize];
             mine.votes += row.votes;
-            mine.answered_202 += row.answered_202;
+            mine.taken += row.taken;
             mine.failed += row.failed;
-            mine.to_202_us_max = mine.to_202_us_max.max(row.to_202_us_max);
+            mine.to_taken_us_max = mine.to_taken_us_max.max(row.to_taken_us_max);
         }
     }
 }
@@ -241,18 +241,24 @@ fn merge_counts<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
 }
 
 impl FailureKind {
-    /// Anything but a 202 with a request id is a failure.
+    /// A vote was taken if its answer is 202, or 200 once it was decided while the answer waited
+    /// (`Prefer: wait`), with a request id. Anything else is a failure.
     pub(crate) fn of(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
         let (kind, status, code) = match answer {
-            Ok(answer) if answer.status == 202 && answer.request_id.is_some() => return None,
-            Ok(answer) if answer.status == 202 => {
-                (ExchangeError::Malformed.name(), Some(202), None)
+            Ok(answer) if taken(answer.status) && answer.request_id.is_some() => return None,
+            Ok(answer) if taken(answer.status) => {
+                (ExchangeError::Malformed.name(), Some(answer.status), None)
             }
             Ok(answer) => ("http", Some(answer.status), answer.code.clone()),
             Err(error) => (error.name(), None, None),
         };
         Some(Self { kind, status, code })
     }
+}
+
+/// Whether a status says that a vote is stored.
+pub(crate) fn taken(status: u16) -> bool {
+    matches!(status, 200 | 202)
 }
 
 #[cfg(test)]
@@ -275,13 +281,13 @@ mod tests {
         let mut recorder = Recorder::default();
         recorder.record(BallotKind::First, times(1_000, 3_000, 3_010), &answer(202, PENDING));
         assert!(
-            (2_005_000..=2_015_000).contains(&recorder.to_202.max()),
+            (2_005_000..=2_015_000).contains(&recorder.to_taken.max()),
             "{}",
-            recorder.to_202.max()
+            recorder.to_taken.max()
         );
         assert!((9_900..=10_100).contains(&recorder.service.max()));
         assert!((1_990_000..=2_010_000).contains(&recorder.send_lag.max()));
-        assert_eq!(recorder.seconds[1].answered_202, 1);
+        assert_eq!(recorder.seconds[1].taken, 1);
     }
 
     #[test]
@@ -312,7 +318,7 @@ mod tests {
                 .keys()
                 .any(|failure| failure.kind == "malformed" && failure.status == Some(202))
         );
-        assert_eq!(recorder.to_202.len(), 0);
+        assert_eq!(recorder.to_taken.len(), 0);
     }
 
     #[test]
@@ -327,7 +333,10 @@ mod tests {
             );
             merged.merge(recorder);
         }
-        assert_eq!((merged.to_202.len(), merged.seconds.len(), merged.seconds[5].votes), (2, 6, 1));
+        assert_eq!(
+            (merged.to_taken.len(), merged.seconds.len(), merged.seconds[5].votes),
+            (2, 6, 1)
+        );
         assert_eq!(merged.answer_states[&VoteState::Pending], 2);
     }
 }

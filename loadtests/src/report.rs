@@ -1,6 +1,6 @@
 //! The open loop's report: numbers for a machine as JSON, and a short text for a reader.
 //!
-//! How to read it: `to_202_us` is what a voter waits who came at the intended time; `service_us`
+//! How to read it: `to_taken_us` is what a voter waits who came at the intended time; `service_us`
 //! leaves out the wait for a free connection, and is what closed-loop tools call latency.
 //! `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share` (processor
 //! time of this process over wall time; 1 is one core) say whether the generator itself kept up:
@@ -45,8 +45,8 @@ pub struct OpenLoopReport {
     /// Votes that left, over the time from the first to the end of the schedule or of the last
     /// release.
     pub rate_sent: f64,
-    /// Votes that got 202, over the time from the start to the last end.
-    pub rate_202: f64,
+    /// Votes that were taken, over the time from the start to the last end.
+    pub rate_taken: f64,
     /// Seconds from the start to the last end.
     pub duration_s: f64,
     /// Connections used.
@@ -61,21 +61,22 @@ pub struct OpenLoopReport {
     pub sent: u64,
     /// Votes that were answered, in whatever way.
     pub answered: u64,
-    /// Votes that got 202 and a request id.
-    pub answered_202: u64,
+    /// Votes that were taken: answered 202, or 200 once decided (`Prefer: wait`), with a request
+    /// id.
+    pub taken: u64,
     /// Votes by what they were meant to be.
     pub votes_by_kind: BTreeMap<BallotKind, u64>,
     /// Answers by HTTP status.
     pub answers_by_status: BTreeMap<u16, u64>,
-    /// States told in 202 answers.
+    /// States in the answers to votes that were taken.
     pub answers_by_state: BTreeMap<VoteState, u64>,
-    /// Everything that was no 202, by kind.
+    /// Votes that were not taken, by kind.
     pub errors: Vec<FailureCount>,
-    /// From the intended send time to 202.
-    pub to_202_us: Distribution,
+    /// From the intended send time to the answer of a vote that was taken.
+    pub to_taken_us: Distribution,
     /// From the intended send time to the end of every vote, failed ones too.
     pub to_end_us: Distribution,
-    /// From the actual send time to 202.
+    /// From the actual send time to the same answer.
     pub service_us: Distribution,
     /// From the intended to the actual send time: the wait for a free connection, and the
     /// generator's own lateness.
@@ -89,9 +90,9 @@ pub struct OpenLoopReport {
     pub generator: GeneratorFacts,
     /// Second by second.
     pub seconds: Vec<SecondRow>,
-    /// `to_202_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several
+    /// `to_taken_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several
     /// generators can be added.
-    pub to_202_us_hdr: String,
+    pub to_taken_us_hdr: String,
     /// What the reader must know before believing the numbers.
     pub warnings: Vec<String>,
 }
@@ -185,7 +186,7 @@ impl OpenLoopReport {
             .map(|(_, count)| *count)
             .sum();
         let sent = recorded - unsent;
-        let answered_202 = recorder.to_202.len();
+        let taken = recorder.to_taken.len();
         let schedule_end = plan.schedule.offset(pacing.released).as_secs_f64();
         let duration_s = recorder.last_end.as_secs_f64();
         let mut report = Self {
@@ -197,7 +198,7 @@ impl OpenLoopReport {
             rate_asked: plan.schedule.rate().to_string(),
             duration_asked_s: plan.schedule.duration().as_secs_f64(),
             rate_sent: per_second(sent, schedule_end),
-            rate_202: per_second(answered_202, duration_s.max(schedule_end)),
+            rate_taken: per_second(taken, duration_s.max(schedule_end)),
             duration_s,
             connections: plan.connections,
             threads: plan.threads,
@@ -205,12 +206,12 @@ impl OpenLoopReport {
             planned: plan.schedule.total(),
             sent,
             answered: recorder.by_status.values().sum(),
-            answered_202,
+            taken,
             votes_by_kind: recorder.kinds.clone(),
             answers_by_status: recorder.by_status.clone(),
             answers_by_state: recorder.answer_states.clone(),
             errors: failures_by_count(&recorder.failures),
-            to_202_us: Distribution::of(&recorder.to_202),
+            to_taken_us: Distribution::of(&recorder.to_taken),
             to_end_us: Distribution::of(&recorder.to_end),
             service_us: Distribution::of(&recorder.service),
             send_lag_us: Distribution::of(&recorder.send_lag),
@@ -225,7 +226,7 @@ impl OpenLoopReport {
             },
             hostile: facts.hostile.clone(),
             generator: GeneratorFacts::new(facts, pacing),
-            to_202_us_hdr: encode(&recorder.to_202),
+            to_taken_us_hdr: encode(&recorder.to_taken),
             seconds: recorder.seconds,
             warnings: Vec::new(),
         };
@@ -245,7 +246,7 @@ impl OpenLoopReport {
         }
         if unsent > 0 {
             warnings.push(format!(
-                "{unsent} votes never left: to_202_us leaves them out, to_end_us does not"
+                "{unsent} votes never left: to_taken_us leaves them out, to_end_us does not"
             ));
         }
         if generator.backlog_max > self.connections as u64 && !generator.saturated {
@@ -363,8 +364,8 @@ impl fmt::Display for OpenLoopReport {
         )?;
         writeln!(
             formatter,
-            "sent      {} ({:.1}/s), answered {}, 202: {} ({:.1}/s)",
-            self.sent, self.rate_sent, self.answered, self.answered_202, self.rate_202
+            "sent      {} ({:.1}/s), answered {}, taken: {} ({:.1}/s)",
+            self.sent, self.rate_sent, self.answered, self.taken, self.rate_taken
         )?;
         for error in &self.errors {
             writeln!(formatter, "{error}")?;
@@ -373,7 +374,7 @@ impl fmt::Display for OpenLoopReport {
             formatter,
             "            p50        p90        p95        p99        p99.9      max"
         )?;
-        line(formatter, "to 202", &self.to_202_us)?;
+        line(formatter, "to taken", &self.to_taken_us)?;
         line(formatter, "service", &self.service_us)?;
         line(formatter, "send lag", &self.send_lag_us)?;
         if self.decisions.to_decision_us.count > 0 {

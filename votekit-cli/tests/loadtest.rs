@@ -1,10 +1,15 @@
-//! `votekit loadtest` against a socket that says 202 to everything.
+//! `votekit loadtest` against a socket that says 202 to everything, and against a node.
 #![cfg(feature = "loadtest")]
+
+mod support;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use support::node::Node;
+use support::poll;
 
 /// Answers every request on every connection until the test ends.
 fn serve() -> String {
@@ -112,10 +117,11 @@ fn a_rate_gives_a_report_in_json() {
     let output = loadtest(&serve(), &roll, &more);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&printed["planned"], &printed["answered_202"]), (&100.into(), &100.into()));
-    assert_eq!(printed["to_202_us"]["count"], 100);
+    assert_eq!((&printed["planned"], &printed["taken"]), (&100.into(), &100.into()));
+    assert_eq!(printed["to_taken_us"]["count"], 100);
     assert!(
-        printed["generator"]["cpu_share"].is_number() && printed["to_202_us"]["p99.9"].is_number()
+        printed["generator"]["cpu_share"].is_number()
+            && printed["to_taken_us"]["p99.9"].is_number()
     );
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&report).expect("the report")).expect("JSON");
@@ -182,6 +188,23 @@ fn goose_writes_its_reports() {
         serde_json::from_slice(&output.stdout).expect("only JSON on standard output");
     assert!(summary["votes_by_kind"]["first"].as_u64().is_some_and(|votes| votes > 0), "{summary}");
     assert!(report.exists());
+}
+
+/// With `--wait` a node answers 200 once it has decided: such a vote was taken as well.
+#[test]
+fn votes_that_a_node_decides_while_the_client_waits_are_taken() {
+    let (desk, _) = poll::opened(120);
+    let node = Node::serve(&desk);
+    let run = |more: &[&str]| {
+        let fixed = ["loadtest", "--roll", "roll.csv", "--wait", "10", "--json"];
+        let limits = ["--node", &node.public, "--fail-if", "errors>0"];
+        desk.run(&[&fixed[..], &limits, more].concat()).json()
+    };
+    let report = run(&["--rate", "50", "--duration", "1s", "--duplicates", "10%"]);
+    assert_eq!((&report["taken"], &report["answers_by_status"]["200"]), (&50.into(), &50.into()));
+    let report = run(&["--users", "2", "--hatch-rate", "10", "--iterations", "5"]);
+    assert_eq!(report["errors"], serde_json::json!([]), "{report}");
+    node.stop();
 }
 
 /// Refuses every vote, as a node does whose poll is not open.

@@ -99,7 +99,12 @@ impl Nas {
                     count += 1;
                     rest = behind;
                 }
-                _ => rest = behind_no_break_space(rest).ok_or_else(|| not_of_nas(text, rest))?,
+                _ => {
+                    rest = behind_no_break_space(rest).ok_or_else(|| {
+                        let position = position_of(text, rest);
+                        CredentialError::NasCharacter { position }
+                    })?;
+                }
             }
         }
         if count == 9 {
@@ -140,12 +145,11 @@ fn behind_no_break_space(text: &[u8]) -> Option<&[u8]> {
     [&b"\xc2\xa0"[..], b"\xe2\x80\xaf"].into_iter().find_map(|space| text.strip_prefix(space))
 }
 
-/// The fault of a NAS that holds something else where `rest` begins.
+/// The character at the start of `rest`, counted from 1 in `text`.
 #[cold]
-fn not_of_nas(text: &[u8], rest: &[u8]) -> CredentialError {
+fn position_of(text: &[u8], rest: &[u8]) -> usize {
     let before = &text[..text.len() - rest.len()];
-    let position = before.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1;
-    CredentialError::NasCharacter { position }
+    before.iter().filter(|byte| **byte & 0xc0 != 0x80).count() + 1
 }
 
 fn luhn_term(index: usize, byte: u8) -> u32 {
@@ -182,24 +186,40 @@ impl AccessCode {
     /// The most characters.
     pub const LENGTH_MAX: usize = 32;
 
-    /// Trims ASCII white space, raises letters to capitals and checks the alphabet and the length.
+    /// Removes spaces, no-break spaces and hyphens (letters print codes in groups), raises letters
+    /// to capitals and checks the alphabet and the length. Other ASCII white space is trimmed at
+    /// both ends.
     ///
     /// # Errors
     /// [`CredentialError::CodeLength`] or [`CredentialError::CodeCharacter`].
     pub fn parse(text: &[u8]) -> Result<Self, CredentialError> {
+        let mut code = Self { bytes: [0; 32], length: 0 };
+        let mut length = 0;
         let trimmed = text.trim_ascii();
-        if let Some(position) = trimmed.iter().position(|byte| !byte.is_ascii_alphanumeric()) {
-            return Err(CredentialError::CodeCharacter { position: position + 1 });
+        let mut rest = trimmed;
+        while let [byte, behind @ ..] = rest {
+            match byte {
+                b' ' | b'-' => rest = behind,
+                _ if byte.is_ascii_alphanumeric() => {
+                    if let Some(slot) = code.bytes.get_mut(length) {
+                        *slot = byte.to_ascii_uppercase();
+                    }
+                    length += 1;
+                    rest = behind;
+                }
+                _ => {
+                    rest = behind_no_break_space(rest).ok_or_else(|| {
+                        let position = position_of(trimmed, rest);
+                        CredentialError::CodeCharacter { position }
+                    })?;
+                }
+            }
         }
-        let length = trimmed.len();
         if !(Self::LENGTH_MIN..=Self::LENGTH_MAX).contains(&length) {
             return Err(CredentialError::CodeLength { length });
         }
-        let mut bytes = [0; 32];
-        for (slot, byte) in bytes.iter_mut().zip(trimmed) {
-            *slot = byte.to_ascii_uppercase();
-        }
-        Ok(Self { bytes, length: length as u8 })
+        code.length = length as u8;
+        Ok(code)
     }
 
     /// The canonical ASCII characters.
@@ -446,7 +466,22 @@ mod tests {
         let plain = Credential::parse(b"123456789", b"ABC123", b"L1").expect("well formed");
         assert_eq!(spaced, plain);
         let typeset = "123\u{a0}456\u{202f}789".as_bytes();
-        assert_eq!(Credential::parse(typeset, b"ABC123", b"L1").expect("well formed"), plain);
+        let grouped = "abc-1\u{a0}2 3".as_bytes();
+        assert_eq!(Credential::parse(typeset, grouped, b"L1").expect("well formed"), plain);
+    }
+
+    #[test]
+    fn the_length_of_a_code_counts_letters_and_digits_alone() {
+        assert_eq!(
+            AccessCode::parse(b" A - B - C ").unwrap_err(),
+            CredentialError::CodeLength { length: 3 }
+        );
+        let groups = ["ABCD"; 8].join("-");
+        assert_eq!(AccessCode::parse(groups.as_bytes()).expect("32 letters").as_bytes().len(), 32);
+        assert_eq!(
+            AccessCode::parse(format!("{groups}-E").as_bytes()).unwrap_err(),
+            CredentialError::CodeLength { length: 33 }
+        );
     }
 
     #[test]
@@ -454,6 +489,10 @@ mod tests {
         assert_eq!(
             Nas::parse("1\u{a0}2\u{2007}3".as_bytes()).unwrap_err(),
             CredentialError::NasCharacter { position: 4 }
+        );
+        assert_eq!(
+            AccessCode::parse("A\u{a0}B\u{2007}C".as_bytes()).unwrap_err(),
+            CredentialError::CodeCharacter { position: 4 }
         );
         assert_eq!(
             Nas::parse(b"1\xc2").unwrap_err(),

@@ -42,7 +42,7 @@ fn guesses_are_counted_apart_from_votes() {
     });
     let plan = HostilePlan { guesses_per_second: 300, addresses: 3, ..HostilePlan::default() };
     let report = run(folder.path(), &node.url, plan).expect("the run");
-    assert_eq!((report.sent, report.answered_202, report.to_202_us.count), (100, 100, 100));
+    assert_eq!((report.sent, report.taken, report.to_taken_us.count), (100, 100, 100));
     assert!(report.errors.is_empty(), "{:?}", report.errors);
     let hostile = report.hostile.clone().expect("there was some");
     let guesses = hostile.guesses.expect("there were some");
@@ -67,7 +67,7 @@ fn connections_are_held_for_the_whole_run() {
     let node = Node::start(|n, _| pending(n));
     let plan = HostilePlan { idle_connections: 20, slow_connections: 10, ..HostilePlan::default() };
     let report = run(folder.path(), &node.url, plan).expect("the run");
-    assert_eq!(report.answered_202, 100);
+    assert_eq!(report.taken, 100);
     assert_eq!(node.votes().len(), 100, "no request of a slow connection is ever whole");
     let hostile = report.hostile.expect("there was some");
     for (held, asked) in [(hostile.idle, 20), (hostile.slow, 10)] {
@@ -93,7 +93,7 @@ fn busy_connections_replays_and_readers_are_counted_apart() {
         ..HostilePlan::default()
     };
     let report = run(folder.path(), &node.url, plan).expect("the run");
-    assert_eq!((report.sent, report.answered_202), (100, 100));
+    assert_eq!((report.sent, report.taken), (100, 100));
     let hostile = report.hostile.clone().expect("there was some");
     for (busy, connections) in [(&hostile.busy, 3), (&hostile.replays, 2), (&hostile.readers, 1)] {
         let busy = busy.as_ref().expect("there were some");

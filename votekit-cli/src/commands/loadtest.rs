@@ -67,7 +67,7 @@ pub(crate) struct Args {
     idempotency_keys: bool,
 
     /// Fail when a measurement reaches a limit: METRIC, one of > >= < <=, LIMIT. With --rate the
-    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to 202: 250ms, 1.5s, 900us) and
+    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to the answer: 250ms, 1.5s, 900us) and
     /// rate (votes a second that got 202). With and without: errors (votes that got no 202, as a
     /// count or in percent). Give it again for further ones: --fail-if 'p99>250ms' --fail-if
     /// 'errors>0.1%'
@@ -428,7 +428,7 @@ fn run_at_rate(
         file.commit()?;
     }
     context.output.result(&report)?;
-    let (votes, taken) = (report.votes_by_kind.values().sum(), report.answered_202);
+    let (votes, taken) = (report.votes_by_kind.values().sum(), report.taken);
     let measured = Measured { votes, taken, open_loop: Some(&report) };
     Ok(Ran::new(measured, &report.votes_by_kind, &args.fail_if))
 }

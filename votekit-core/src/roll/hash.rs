@@ -282,7 +282,8 @@ fn field_rule(field: Field, text: &[u8], error: impl Into<RowRule>) -> RowRule {
         _ => text.chars().position(|character| character == ' '),
     };
     let invisible = invisible::first_in(text).filter(|(_, found)| {
-        field != Field::Nas || !matches!(found.character(), '\u{a0}' | '\u{202f}')
+        !matches!(field, Field::Nas | Field::Code)
+            || !matches!(found.character(), '\u{a0}' | '\u{202f}')
     });
     match (space, invisible) {
         (Some(place), None) => {

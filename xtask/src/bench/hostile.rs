@@ -28,7 +28,7 @@ const ATTACKS: [(&str, &[&str]); 4] = [
 
 /// Where the report has them, in microseconds.
 const QUANTILES: [(&str, &str); 3] =
-    [("p50", "/to_202_us/p50"), ("p95", "/to_202_us/p95"), ("p99", "/to_202_us/p99")];
+    [("p50", "/to_taken_us/p50"), ("p95", "/to_taken_us/p95"), ("p99", "/to_taken_us/p99")];
 
 /// The rows, three an attack.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
@@ -73,7 +73,7 @@ fn measure(
     load.args(["--addresses", &ADDRESSES.to_string()]).args(attack).arg("--report").arg(&report);
     project::succeed(load.stdout(Stdio::null()).stderr(Stdio::null()))?;
     let report: serde_json::Value = serde_json::from_slice(&fs::read(&report)?)?;
-    let answered = report.pointer("/answered_202").and_then(serde_json::Value::as_u64);
+    let answered = report.pointer("/taken").and_then(serde_json::Value::as_u64);
     ensure!(answered == Some(RATE * SECONDS), "not every vote was answered 202: {report}");
     Ok(report)
 }

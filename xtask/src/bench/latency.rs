@@ -19,13 +19,13 @@ const SECONDS: u64 = 20;
 
 /// What is wanted of an engine: milliseconds at the 95th of 100.
 struct Wanted {
-    to_202: f64,
+    to_taken: f64,
     to_decision: f64,
 }
 
 /// The row on the embedded engine.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
-    measure(workbench, Wanted { to_202: 10.0, to_decision: 500.0 }, |hashes, data| {
+    measure(workbench, Wanted { to_taken: 10.0, to_decision: 500.0 }, |hashes, data| {
         node::open_election(&workbench.votekit, hashes, data)?;
         Ok((Node::start(&workbench.votekit, data)?, None))
     })
@@ -33,7 +33,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
 
 /// The row on servers, with one node of all roles.
 pub(super) fn run_on_services(workbench: &Workbench) -> Result<Vec<Row>> {
-    measure(workbench, Wanted { to_202: 25.0, to_decision: 1000.0 }, |hashes, data| {
+    measure(workbench, Wanted { to_taken: 25.0, to_decision: 1000.0 }, |hashes, data| {
         let rig = services::start_for_a_run()?;
         let node = super::services::ready_node(workbench, &rig, hashes, data)?;
         Ok((node, Some(rig)))
@@ -76,7 +76,7 @@ fn measure(
                 .with_context(|| format!("{path} in {report}"))
         };
         ensure!(
-            read("/answered_202")? as u64 == RATE * SECONDS,
+            read("/taken")? as u64 == RATE * SECONDS,
             "not every vote was answered 202: {report}"
         );
         for (figure, path) in figures.iter_mut().zip(PATHS) {
@@ -91,7 +91,7 @@ fn measure(
         Row::at_most(
             "latency: p95 to 202, ms",
             p95,
-            wanted.to_202,
+            wanted.to_taken,
             format!("{RATE} votes/s for {SECONDS} s, open loop"),
         ),
         Row::told("latency: p99 to 202, ms", p99, String::new()),
@@ -107,8 +107,8 @@ fn measure(
 
 /// Where the report tells them, in microseconds.
 const PATHS: [&str; 4] = [
-    "/to_202_us/p95",
-    "/to_202_us/p99",
+    "/to_taken_us/p95",
+    "/to_taken_us/p99",
     "/decisions/to_decision_us/p95",
     "/decisions/to_decision_us/p99",
 ];

@@ -17,7 +17,7 @@ pub(super) struct Threshold {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Metric {
-    /// From the intended send time to 202, in microseconds.
+    /// From the intended send time to the answer that takes the vote, in microseconds.
     Mean,
     P50,
     P90,
@@ -71,7 +71,7 @@ impl Threshold {
     fn measure(&self, measured: Measured<'_>) -> Option<f64> {
         let Measured { votes, taken, open_loop } = measured;
         let errors = votes.saturating_sub(taken) as f64;
-        let times = open_loop.map(|report| &report.to_202_us);
+        let times = open_loop.map(|report| &report.to_taken_us);
         // Times of a run in which no vote was taken are no times.
         let time = |pick: fn(&votekit_loadtests::report::Distribution) -> u64| {
             times.filter(|times| times.count > 0).map(|times| pick(times) as f64)
@@ -87,7 +87,7 @@ impl Threshold {
             Metric::Errors => Some(errors),
             Metric::ErrorShare if votes == 0 => None,
             Metric::ErrorShare => Some(errors / votes as f64),
-            Metric::Rate => open_loop.map(|report| report.rate_202),
+            Metric::Rate => open_loop.map(|report| report.rate_taken),
         }
     }
 
