@@ -407,6 +407,9 @@ impl From<AdminError> for CommandError {
                 Self::bad_input(text).hint("a node that is gone for good is let go with `votekit node retire`")
             }
             AdminError::EarlyClose { .. } => Self::bad_input(text).hint(EARLY_HINT),
+            AdminError::ShortCodes { .. } => Self::bad_input(text).hint(
+                "give these electors longer codes, and hash the supplement again; nothing was loaded",
+            ),
             AdminError::SecondRoll { .. }
             | AdminError::NotLatest { .. }
             | AdminError::UnknownRoll { .. }

@@ -209,6 +209,12 @@ fn a_binding_election_names_every_rule_it_lacks() {
     refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
     election(&desk, "open", &["--waive", "tls", "--data", "node"])
         .fails(3, &["'tls' is no rule that can be waived"]);
+    // The verifier refuses a binding log under the name of a test.
+    let (desk, _) = poll::hashed(3);
+    let named = ["--base", "elections.example/test", "--pepper-file", "referendum.pepper"];
+    desk.run(&[&["load", "hashes", "--data", "node"][..], &named].concat()).succeeds();
+    create(&desk, LAW, &["--binding"]).succeeds();
+    refused(&desk, &["--behind-tls-proxy"], &["must not be named as that of a test is"], &[tls]);
     // Its default is after_close, so with a pepper only TLS is missing.
     let (desk, _) = poll::drafted(3, &["--binding"]);
     refused(&desk, &[], &[tls], &[pepper, results]);

@@ -252,6 +252,32 @@ fn a_supplement_reports_what_it_changed_and_what_was_refused() {
     );
 }
 
+/// A log with a supplement of short codes in a binding poll would fail every verifier.
+#[test]
+fn a_binding_poll_that_is_open_takes_no_supplement_with_short_codes() {
+    let (desk, electors) = poll::drafted(3, &["--binding"]);
+    desk.run(&["election", "open", LAW, "--yes", "--behind-tls-proxy", "--data", "node"])
+        .succeeds();
+    let supplement = |code: &str, folder: &str| {
+        desk.write("add.csv", format!("nas,code,law_id\n000000042,{code},{LAW}\n"));
+        let words = ["hashgen", "--supplement-of", "hashes", "--roll", "roll.csv"];
+        let more = ["--add", "add.csv", "--out", folder, "--pepper-file", "referendum.pepper"];
+        desk.run(&[&words[..], &more].concat()).succeeds();
+        desk.run(&["load", folder, "--data", "node"])
+    };
+    let kept = names_in(&desk.path("node/rolls"));
+    supplement("SHORT42", "short").fails(
+        3,
+        &["L2025-001 is binding: access codes must have at least 8 characters", "has 7", "hint: "],
+    );
+    assert_eq!(names_in(&desk.path("node/rolls")), kept, "nothing was kept");
+    assert!(supplement("LONG-EN-OUGH", "long").succeeds().contains("1 added"));
+    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let verified = ["verify", "bundle", "bundle", "--policy", "bundle/policy"];
+    desk.run(&verified).succeeds();
+    assert_eq!(electors.len(), 3);
+}
+
 #[test]
 fn a_shard_with_one_byte_changed_is_refused() {
     let (desk, _) = poll::hashed(30);

@@ -259,6 +259,24 @@ impl Definition {
     /// The most choices on a ballot.
     pub const CHOICES_MAX: usize = 100;
 
+    /// The shortest access code with which a binding election opens or takes a supplement, in
+    /// characters.
+    pub const BINDING_CODE_LENGTH_MIN: u32 = 8;
+
+    /// Whether codes whose shortest has this length are too short for a binding election. 0 says
+    /// that there is no code at all.
+    #[must_use]
+    pub fn is_too_short_to_bind(code_length: u32) -> bool {
+        (1..Self::BINDING_CODE_LENGTH_MIN).contains(&code_length)
+    }
+
+    /// Whether a binding election must not have its log under this base: one that ends in `/test`
+    /// names the log of a test.
+    #[must_use]
+    pub fn is_test_base(base: &str) -> bool {
+        base == "test" || base.ends_with("/test")
+    }
+
     /// Gives the definition back if it obeys every rule.
     ///
     /// # Errors

@@ -40,9 +40,6 @@ use crate::view::{ElectionView, EpochView, NodeView};
 /// take minutes from a slow disk.
 const LOAD_TIME: Duration = Duration::from_secs(600);
 
-/// The shortest access code of a binding election.
-const CODE_LENGTH_MIN: u32 = 8;
-
 /// How many accepted votes must be new before results move, when nothing else is asked for.
 const PUBLISH_EVERY: u64 = 20;
 
@@ -576,7 +573,13 @@ impl Node {
                     .to_owned(),
             );
         }
-        if self.shared.folder.base()?.as_str() == DataFolder::DEFAULT_BASE {
+        let base = self.shared.folder.base()?;
+        if Definition::is_test_base(base.as_str()) {
+            missing.push(format!(
+                "its log must not be named as that of a test is, and this folder has the name {base}: load the roll into a new folder with another --base"
+            ));
+        }
+        if base.as_str() == DataFolder::DEFAULT_BASE {
             missing.push(format!(
                 "its log must be named after you, and this folder still has the name {}: load the roll into a new folder with --base",
                 DataFolder::DEFAULT_BASE
@@ -592,9 +595,10 @@ impl Node {
             })
             .await?;
         for (digest, facts) in rolls {
-            if (1..CODE_LENGTH_MIN).contains(&facts.code_length_min) {
+            if Definition::is_too_short_to_bind(facts.code_length_min) {
                 missing.push(format!(
-                    "access codes must have at least {CODE_LENGTH_MIN} characters; the shortest of manifest {digest} has {}",
+                    "access codes must have at least {} characters; the shortest of manifest {digest} has {}",
+                    Definition::BINDING_CODE_LENGTH_MIN,
                     facts.code_length_min
                 ));
             }

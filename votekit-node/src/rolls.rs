@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use votekit_core::chronicle::{Act, ChronicleError, RollContent, RollLoad};
 use votekit_core::credential::CredentialHasher;
-use votekit_core::election::State;
+use votekit_core::election::{Definition, State};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::manifest::Manifest;
 
@@ -83,6 +83,15 @@ impl Node {
                 let state = cell.committed().state();
                 if state >= State::Closing {
                     return Err(AdminError::State { state, wanted: "given a roll" });
+                }
+                let committed = cell.committed();
+                let length = manifest.body().roll.code_length_min;
+                if committed.results.definition.binding
+                    && state > State::Draft
+                    && Definition::is_too_short_to_bind(length)
+                {
+                    let law_id = row.law_id.clone();
+                    return Err(AdminError::ShortCodes { law_id, length });
                 }
                 let chronicle = cell.chronicle().await;
                 if chronicle.last_manifest().is_some() {

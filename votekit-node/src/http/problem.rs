@@ -534,7 +534,7 @@ impl From<AdminError> for Problem {
             AdminError::State { .. } => &WRONG_STATE,
             AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
             AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
-            AdminError::Roll(_) => &ROLL_REFUSED,
+            AdminError::Roll(_) | AdminError::ShortCodes { .. } => &ROLL_REFUSED,
             AdminError::UnknownRoll { .. } => &UNKNOWN_ROLL,
             AdminError::SecondRoll { .. }
             | AdminError::NotLatest { .. }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use votekit_core::chronicle::ChronicleError;
-use votekit_core::election::State;
+use votekit_core::election::{Definition, State};
 use votekit_core::envelope::FieldError;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
@@ -167,6 +167,17 @@ pub enum AdminError {
         /// The roll that is kept.
         kept: Digest,
     },
+    /// A binding election that is open takes no supplement with short access codes.
+    #[error(
+        "{law_id} is binding: access codes must have at least {} characters, and the shortest of this supplement has {length}",
+        Definition::BINDING_CODE_LENGTH_MIN
+    )]
+    ShortCodes {
+        /// The law.
+        law_id: LawId,
+        /// Characters of the shortest code.
+        length: u32,
+    },
     /// A supplement follows another supplement than the last one.
     #[error(
         "{law_id}: the supplement follows the manifest {parent}, and {last} was loaded after that one"
@@ -301,6 +312,7 @@ impl AdminError {
                 | Self::Refused(_)
                 | Self::Roll(_)
                 | Self::SecondRoll { .. }
+                | Self::ShortCodes { .. }
                 | Self::NotLatest { .. }
                 | Self::NotLeading { .. }
                 | Self::Busy { .. }

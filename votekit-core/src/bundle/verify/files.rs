@@ -12,6 +12,7 @@ use super::{Options, Pin, ReadError, Verification};
 use crate::bundle::index::first_difference;
 use crate::bundle::write::derived;
 use crate::bundle::{BundleFile, Failures, Index, IndexRow, Rule, Source, file};
+use crate::election::Definition;
 use crate::export::json;
 use crate::id::Digest;
 use crate::log::checkpoint::SignedCheckpoint;
@@ -425,7 +426,7 @@ fn origin_fits(origin: &str, log: &Log<'_>) -> bool {
     let suffix = format!("{middle}{}", definition.law_id);
     origin.strip_suffix(&suffix).is_some_and(|base| {
         // A base that itself ends in `/test` would let a test pass for a binding election.
-        let misleads = definition.binding && (base == "test" || base.ends_with("/test"));
+        let misleads = definition.binding && Definition::is_test_base(base);
         !misleads && base.parse::<KeyName>().is_ok()
     })
 }

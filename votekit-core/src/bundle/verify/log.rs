@@ -4,7 +4,7 @@
 use super::batches::Batches;
 use super::entries::Entries;
 use super::leaves::Item;
-use super::rolls::{CODE_LENGTH_MIN, Rolls};
+use super::rolls::Rolls;
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule, file};
 use crate::chronicle::REASON_LENGTH_MAX;
@@ -470,7 +470,8 @@ impl<'a> Log<'a> {
             line.fail(
                 Rule::Binding,
                 format_args!(
-                    "an access code has {length} characters, fewer than {CODE_LENGTH_MIN}"
+                    "an access code has {length} characters, fewer than {}",
+                    Definition::BINDING_CODE_LENGTH_MIN
                 ),
             );
         }

@@ -8,7 +8,7 @@ use super::shards::Shards;
 use crate::bundle::Rule;
 use crate::credential::HashScheme;
 use crate::decision::Entry;
-use crate::election::State;
+use crate::election::{Definition, State};
 use crate::id::{Digest, LawId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
@@ -26,9 +26,6 @@ pub(super) struct Rolls<'a> {
     /// The shortest access code of any roll, if it is too short for a binding election.
     short_code: Option<u32>,
 }
-
-/// Characters of the shortest access code that a binding election allows.
-pub(super) const CODE_LENGTH_MIN: u32 = 8;
 
 impl<'a> Rolls<'a> {
     pub(super) fn new(manifests: BTreeMap<Digest, Manifest>, shards: Option<Shards<'a>>) -> Self {
@@ -85,7 +82,7 @@ impl<'a> Rolls<'a> {
         if let Some(manifest) = self.manifests.get(&roll.manifest) {
             check_manifest(roll, manifest, self.law_id.as_ref(), line);
             let length = Some(manifest.body().roll.code_length_min)
-                .filter(|length| (1..CODE_LENGTH_MIN).contains(length));
+                .filter(|length| Definition::is_too_short_to_bind(*length));
             self.short_code = self.short_code.or(length);
         }
         if let (Some(shards), Some(law_id)) = (&mut self.shards, &self.law_id) {
