@@ -132,8 +132,10 @@ impl Electorate {
     }
 
     /// Applies a supplement: in the order replacements, revocations, additions. A spent credential
-    /// cannot be revoked, and its replacement is then not added. A key that is registered already
-    /// is not added twice; a revoked one that is added again comes back.
+    /// cannot be revoked, and its replacement is then not added; nor is the replacement of a key
+    /// that is not registered. The replacement of a key that was revoked before is added, although
+    /// there is nothing to revoke. A key that is registered already is not added twice; a revoked
+    /// one that is added again comes back.
     pub fn apply(&mut self, changes: &Changes) -> ChangesApplied {
         let mut applied = ChangesApplied::default();
         let mut additions = Vec::with_capacity(changes.add.len() + changes.replace.len());
@@ -143,6 +145,9 @@ impl Electorate {
                 additions.push(*new);
             } else {
                 applied.refused += 1;
+                if self.is_revoked(old) {
+                    additions.push(*new);
+                }
             }
         }
         for old in &changes.revoke {
@@ -206,6 +211,12 @@ impl Electorate {
             Some(state) if state & ACCEPTED == 0 => Standing::First,
             Some(state) => Standing::Again { attempt: (state & ATTEMPTS) + 1 },
         }
+    }
+
+    /// Whether a key was registered and is revoked.
+    #[must_use]
+    pub fn is_revoked(&self, key: &RegistryKey) -> bool {
+        self.look_up(key) == Standing::Revoked
     }
 
     /// The elector with a key, registered or revoked.

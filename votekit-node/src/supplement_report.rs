@@ -13,7 +13,7 @@ use votekit_core::registry::{Changes, Electorate, Standing};
 /// What a supplement changed in one election, or will change when the election is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SupplementReport {
-    /// Credentials added, without those that replace another.
+    /// Credentials added, without those that replace a live one.
     pub added: u64,
     /// Credentials replaced by another.
     pub replaced: u64,
@@ -22,7 +22,7 @@ pub struct SupplementReport {
     /// Revocations refused because the credential had been used. A replacement that belonged to one
     /// was not added either.
     pub refused: u64,
-    /// Revocations of what is not registered, or was revoked before.
+    /// Revocations of what is not registered, or was revoked before and gets no new credential.
     pub unknown: u64,
 }
 
@@ -54,12 +54,14 @@ impl LiveBefore {
     /// Looks the credentials of a supplement up before it takes effect.
     pub(crate) fn new(changes: &Changes, electorate: &Electorate) -> Self {
         let live = |key: &&RegistryKey| is_live(electorate, key);
-        let replaced = changes.replace.iter().map(|(old, _)| old);
+        let (readmitted, replaced): (Vec<_>, Vec<_>) =
+            changes.replace.iter().partition(|(old, _)| electorate.is_revoked(old));
+        let added = changes.add.iter().chain(readmitted.iter().map(|(_, new)| new));
         let revoke: Vec<_> = changes.revoke.iter().filter(live).copied().collect();
-        let replace: Vec<_> = replaced.filter(live).copied().collect();
-        let named = changes.revoke.len() + changes.replace.len();
+        let replace: Vec<_> = replaced.iter().map(|(old, _)| old).filter(live).copied().collect();
+        let named = changes.revoke.len() + replaced.len();
         Self {
-            add: changes.add.iter().filter(|key| !live(key)).copied().collect(),
+            add: added.filter(|key| !live(key)).copied().collect(),
             unknown: (named - revoke.len() - replace.len()) as u64,
             revoke,
             replace,
@@ -122,7 +124,15 @@ mod tests {
         electorate.apply(&changes);
         assert_eq!(
             before.compare(&electorate),
-            SupplementReport { refused: 2, unknown: 4, ..SupplementReport::default() }
+            SupplementReport { refused: 2, unknown: 3, ..SupplementReport::default() }
+        );
+        // A new code for an elector whose code was revoked before is an addition.
+        let readmit = Changes { replace: vec![(key(1), key(14))], ..Changes::default() };
+        let before = LiveBefore::new(&readmit, &electorate);
+        electorate.apply(&readmit);
+        assert_eq!(
+            before.compare(&electorate),
+            SupplementReport { added: 1, ..SupplementReport::default() }
         );
     }
 }

@@ -52,7 +52,7 @@ pub struct HashedSupplement {
     pub changes: Vec<Changes>,
     /// Rows that contradict what is registered, by file and line; no supplement may have one.
     pub contradictions: Vec<Contradiction>,
-    /// Additions of electors whose earlier code was revoked on its own.
+    /// Additions of electors whose earlier code was revoked on its own: each replaces that code.
     pub readmissions: Vec<Readmission>,
 }
 
@@ -126,8 +126,9 @@ impl ContradictionRule {
     }
 }
 
-/// An elector who gets a new code after an earlier supplement revoked the old one. If the node
-/// refused that revocation, because the code had been used, the elector can vote twice.
+/// An elector who gets a new code after an earlier supplement revoked the old one. The change file
+/// pairs the two, because a node may have refused that revocation: when the old code had been used,
+/// the new one must not be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readmission {
     /// The line of the addition.
@@ -209,7 +210,12 @@ pub fn hash_supplement(
     revoke: GatheredRoll,
 ) -> Result<HashedSupplement, ChangesError> {
     let law_ids: BTreeSet<LawId> = add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
-    let mut comparison = Comparison { live, contradictions: Vec::new(), readmissions: Vec::new() };
+    let mut comparison = Comparison {
+        live,
+        contradictions: Vec::new(),
+        readmissions: Vec::new(),
+        readmitted: BTreeMap::new(),
+    };
     let mut changes = Vec::new();
     for law_id in law_ids {
         changes.push(comparison.compare(law_id, &add, &revoke)?);
@@ -228,6 +234,8 @@ struct Comparison<'a> {
     live: &'a LiveCredentials,
     contradictions: Vec<Contradiction>,
     readmissions: Vec<Readmission>,
+    /// Old and new key of each readmission of the law at hand, and its NAS.
+    readmitted: BTreeMap<u32, (RegistryKey, RegistryKey)>,
 }
 
 impl Comparison<'_> {
@@ -257,6 +265,10 @@ impl Comparison<'_> {
             {
                 replace.push((old, new));
             }
+        }
+        for (nas, pair) in std::mem::take(&mut self.readmitted) {
+            added.remove(&nas);
+            replace.push(pair);
         }
         let keys = |rest: BTreeMap<u32, Row>| rest.into_values().map(|(key, _)| key).collect();
         Changes::new(law_id, keys(added), keys(revoked), replace)
@@ -306,13 +318,15 @@ impl Comparison<'_> {
             let rule = ContradictionRule::SecondCode { registered: *registered };
             return self.contradict(ChangeFile::Add, *line, law_id, rule);
         }
-        // The code itself can come back safely: a node knows whether it was used.
+        // The code that was revoked last can come back on its own: a node knows whether it was
+        // used.
         if revocation.is_none()
-            && history.revoked.iter().all(|(revoked, _)| revoked != key)
-            && let Some((_, revoked)) = history.revoked.last()
+            && let Some((old, revoked)) = history.revoked.last()
+            && old != key
         {
             let (line, revoked) = (*line, *revoked);
             self.readmissions.push(Readmission { line, law_id: law_id.clone(), revoked });
+            self.readmitted.insert(nas, (*old, *key));
         }
     }
 

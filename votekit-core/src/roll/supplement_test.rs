@@ -116,11 +116,12 @@ fn only_a_live_credential_is_revoked() {
 }
 
 #[test]
-fn a_new_code_after_a_revocation_is_warned_of() {
+fn a_new_code_after_a_revocation_replaces_the_old_one() {
     let revoked = ("", "111111111,CODE1A,L1\n");
     let made = supplement(ROLL, &[revoked], "111111111,CODE1B,L1\n", "");
     assert_eq!(made.contradictions, []);
     assert_eq!(made.readmissions[0].revoked, RowPlace { file: 2, line: 2 });
+    assert_eq!((made.changes[0].add().len(), made.changes[0].replace().len()), (0, 1));
     // The same code can come back: the node knows whether it was used.
     let made = supplement(ROLL, &[revoked], "111111111,CODE1A,L1\n", "");
     assert_eq!((made.contradictions, made.readmissions), (vec![], vec![]));
@@ -157,42 +158,82 @@ fn text(rows: &[(u32, u8)]) -> String {
     rows.iter().map(|(elector, code)| format!("{:09},CODE{code}X,L1\n", 111 + elector)).collect()
 }
 
-proptest! {
-    /// Whatever officials hand in: what is accepted leaves each elector at most one code that a
-    /// node takes, and a node carries out exactly what was meant.
-    #[test]
-    fn no_chain_of_supplements_gives_an_elector_two_codes(
-        supplements in prop::collection::vec((changes(), changes()), 1..6),
-    ) {
-        let roll = "000000111,CODE0X,L1\n000000112,CODE0X,L1\n000000113,CODE1X,L1\n";
-        let keys = gathered(roll).finish(&Sequential).laws[0].to_vec();
-        let mut electorate = Electorate::default();
-        electorate.add_roll(std::sync::Arc::new(KeyList::new(keys).expect("sorted"))).expect("few");
-        let mut accepted: Vec<(String, String)> = Vec::new();
-        for (add, revoke) in supplements {
-            let (add, revoke) = (text(&add), text(&revoke));
-            let earlier: Vec<_> =
-                accepted.iter().map(|(add, revoke)| (add.as_str(), revoke.as_str())).collect();
-            let made = supplement(roll, &earlier, &add, &revoke);
-            if made.contradictions.is_empty() {
-                for file in &made.changes {
-                    let applied = electorate.apply(&registry::Changes::from(file));
-                    prop_assert_eq!(applied.added, file.added_count());
-                    prop_assert_eq!(applied.revoked, file.revoked_count());
-                }
-                accepted.push((add, revoke));
+/// The registry key of one elector's code.
+fn key_of(elector: u32, code: u8) -> crate::credential::RegistryKey {
+    let (nas, code) = (format!("{:09}", 111 + elector), format!("CODE{code}X"));
+    let Credential { nas, code, law_id } =
+        Credential::parse(nas.as_bytes(), code.as_bytes(), b"L1").expect("well formed");
+    CredentialHasher::peppered(&Pepper::from_bytes([3; 32])).registry_key(&nas, &code, &law_id)
+}
+
+/// Applies each supplement that is accepted, after the votes that are cast before it, to a roll of
+/// three electors. Calls `check` with each change file that was applied.
+fn apply_chain(
+    steps: Vec<(Vec<(u32, u8)>, Vec<(u32, u8)>, Vec<(u32, u8)>)>,
+    mut check: impl FnMut(&HashedSupplement, &crate::shard::Changes, registry::ChangesApplied),
+) -> (Electorate, Vec<u32>) {
+    let roll = "000000111,CODE0X,L1\n000000112,CODE0X,L1\n000000113,CODE1X,L1\n";
+    let keys = gathered(roll).finish(&Sequential).laws[0].to_vec();
+    let mut electorate = Electorate::default();
+    electorate.add_roll(std::sync::Arc::new(KeyList::new(keys).expect("sorted"))).expect("few");
+    let mut accepted: Vec<(String, String)> = Vec::new();
+    let mut voted = Vec::new();
+    for (votes, add, revoke) in steps {
+        for (elector, code) in votes {
+            if electorate.attempt(&key_of(elector, code)) == Standing::First {
+                voted.push(elector);
             }
         }
-        let hasher = CredentialHasher::peppered(&Pepper::from_bytes([3; 32]));
-        for elector in 0..6_u32 {
-            let live = (0..4_u8).filter(|code| {
-                let (nas, code) = (format!("{:09}", 111 + elector), format!("CODE{code}X"));
-                let Credential { nas, code, law_id } =
-                    Credential::parse(nas.as_bytes(), code.as_bytes(), b"L1").expect("well formed");
-                let key = hasher.registry_key(&nas, &code, &law_id);
-                electorate.look_up(&key) == Standing::First
-            });
-            prop_assert!(live.count() <= 1);
+        let (add, revoke) = (text(&add), text(&revoke));
+        let earlier: Vec<_> =
+            accepted.iter().map(|(add, revoke)| (add.as_str(), revoke.as_str())).collect();
+        let made = supplement(roll, &earlier, &add, &revoke);
+        if made.contradictions.is_empty() {
+            for file in &made.changes {
+                let applied = electorate.apply(&registry::Changes::from(file));
+                check(&made, file, applied);
+            }
+            accepted.push((add, revoke));
         }
+    }
+    (electorate, voted)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    /// Whatever officials hand in and whoever votes meanwhile: no elector has two codes that a node
+    /// takes, and none has two votes.
+    #[test]
+    fn no_chain_of_supplements_gives_an_elector_two_codes(
+        steps in prop::collection::vec((changes(), changes(), changes()), 1..8),
+    ) {
+        let (mut electorate, mut voted) = apply_chain(steps, |_, _, _| {});
+        for elector in 0..6_u32 {
+            let standings = (0..4_u8).map(|code| electorate.look_up(&key_of(elector, code)));
+            let live = standings.filter(|of| matches!(of, Standing::First | Standing::Again { .. }));
+            prop_assert!(live.count() <= 1, "elector {elector}");
+            for code in 0..4_u8 {
+                if electorate.attempt(&key_of(elector, code)) == Standing::First {
+                    voted.push(elector);
+                }
+            }
+            let votes = voted.iter().filter(|voter| **voter == elector).count();
+            prop_assert!(votes <= 1, "elector {elector} has {votes} votes");
+        }
+    }
+
+    /// While nobody votes, a node carries out exactly what was meant.
+    #[test]
+    fn a_supplement_takes_effect_whole_while_nobody_votes(
+        supplements in prop::collection::vec((changes(), changes()), 1..6),
+    ) {
+        let steps = supplements.into_iter().map(|(add, revoke)| (vec![], add, revoke)).collect();
+        apply_chain(steps, |made, file, applied| {
+            assert_eq!(applied.added, file.added_count());
+            // There is nothing left to revoke of an elector who comes back.
+            assert_eq!(applied.revoked, file.revoked_count() - made.readmissions.len() as u64);
+            assert_eq!(applied.refused, made.readmissions.len() as u64);
+        });
     }
 }

@@ -49,8 +49,8 @@ pub(super) fn refuse(
 /// The warning for an elector whose old code was revoked before.
 pub(super) fn readmitted(found: &Readmission, names: &ChangeNames, before: &PriorFiles) -> String {
     format!(
-        "{} line {}, law {}: this elector's earlier code was revoked by {}; if `load` refused that \
-         revocation, the elector has voted, and the new code is a second vote",
+        "{} line {}, law {}: this elector's earlier code was revoked by {}; the new code replaces \
+         it, and is not added if the elector has voted with the earlier one",
         names.add,
         found.line,
         found.law_id,

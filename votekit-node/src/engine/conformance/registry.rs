@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_supplement_adds_revokes_and_replaces),
     case!(applying_a_supplement_again_changes_nothing),
     case!(a_spent_credential_is_neither_revoked_nor_replaced),
+    case!(a_credential_revoked_before_is_replaced),
     case!(a_revoked_credential_comes_back_when_it_is_added),
     case!(an_election_restored_as_a_whole_stands_as_it_was_told),
     case!(of_many_requests_at_once_exactly_one_is_first),
@@ -235,6 +236,23 @@ async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn Place) -
         "after it",
     )
     .await
+}
+
+async fn a_credential_revoked_before_is_replaced(place: &dyn Place) -> Outcome {
+    let registry = place.open().await?.registry;
+    registry.add_roll(&law("L1"), &roll(1..=3)).await?;
+    expect(&*registry, "L1", &[mark(2, 2)], &[Accepted], "spent").await?;
+    let revoke = Changes { revoke: vec![key(1), key(2)], ..Changes::default() };
+    registry.apply(&law("L1"), &revoke).await?;
+    let changes = Changes {
+        replace: vec![(key(1), key(10)), (key(2), key(20)), (key(77), key(30))],
+        ..Changes::default()
+    };
+    registry.apply(&law("L1"), &changes).await?;
+    registry.apply(&law("L1"), &changes).await?;
+    ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered: 3, 1 revoked, 1 added");
+    let marks = [mark(1, 1), mark(10, 3), mark(20, 4), mark(30, 5)];
+    expect(&*registry, "L1", &marks, &[Revoked, Accepted, Unknown, Unknown], "after both").await
 }
 
 async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn Place) -> Outcome {

@@ -163,7 +163,8 @@ impl Credentials {
     fn apply(&mut self, changes: &Changes) {
         let mut additions = changes.add.clone();
         for (old, new) in &changes.replace {
-            if self.revoke(old) {
+            let was_revoked = self.find(old).is_some_and(|word| *word == FirstUse::REVOKED);
+            if was_revoked || self.revoke(old) {
                 additions.push(*new);
             }
         }

@@ -63,7 +63,8 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    /// Replaces the credentials that are unused.
+    /// Replaces the credentials that are unused, and adds what replaces one that was revoked
+    /// before.
     async fn replace_unused(
         &self,
         buckets: &Buckets,
@@ -74,11 +75,14 @@ impl Inner {
             .map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old)))
             .collect();
         let uses = self.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
-        let unused = |used: &Value| {
-            *used == Value::BulkString(stored(FirstUse::UNUSED).to_string().into_bytes())
+        let of_use = |wanted: FirstUse| {
+            let wanted = Value::BulkString(stored(wanted).to_string().into_bytes());
+            let pairs = part.iter().zip(&uses).filter(move |(_, used)| **used == wanted);
+            pairs.map(|(pair, _)| *pair).unzip()
         };
-        let (old, new): (Vec<RegistryKey>, Vec<RegistryKey>) =
-            part.iter().zip(&uses).filter(|(_, used)| unused(used)).map(|(pair, _)| *pair).unzip();
+        let (_, new): (Vec<RegistryKey>, Vec<RegistryKey>) = of_use(FirstUse::REVOKED);
+        self.add(buckets, &new).await?;
+        let (old, new): (Vec<RegistryKey>, Vec<RegistryKey>) = of_use(FirstUse::UNUSED);
         let added = self.add(buckets, &new).await?;
         let revoked = self.shift(buckets, &old, UNUSED, REVOKED).await?;
         // Spent between the question and the revocation: its replacement goes again, unless it too
