@@ -317,6 +317,12 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
             Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.publish_every = 100);
     }),
+    ("totals opened a second time", Rule::TotalsPolicy, |leaves| {
+        let place = find(leaves, is!(Leaf::Totals(_)));
+        let again = leaves[place].clone();
+        let later = place + 1 + find(&leaves[place + 1..], is!(Leaf::Totals(_)));
+        leaves[later] = again;
+    }),
     ("a commitment to nothing", Rule::CountsForm, |leaves| {
         change!(leaves, is!(Leaf::Counts(_)), Leaf::Counts(counts) => counts.commitments[0] = Commitment::from_bytes([0xff; 32]));
     }),
@@ -741,6 +747,77 @@ proptest! {
         let harmless = text.contains(r#""at":"#) || text.contains("sealed_at") || text.contains("minute");
         prop_assert!(!check(&sample.bundle_of(&leaves, &authority_keys(11))).failures.is_empty() || harmless, "{text}");
     }
+}
+
+/// Writes a bundle as a folder.
+fn write_bundle(folder: &Path, bundle: &MemorySource) {
+    for (name, bytes) in bundle {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, bytes).expect("written");
+    }
+}
+
+/// Runs a program of `tools/second_verifier/`, and gives what it prints.
+fn second_verifier(program: &str, arguments: &[&Path]) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tools/second_verifier");
+    let output = std::process::Command::new("python3")
+        .arg(folder.join(program))
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("python3 did not start ({error}): install the Debian package python3")
+        });
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn the_second_verifier_passes_its_own_vectors() {
+    second_verifier("selftest.py", &[]);
+}
+
+/// The verifier in Python, written from docs/formats.md alone, agrees on the log at the end of each
+/// block (every derived file in every state) and on every forgery.
+#[test]
+fn the_second_verifier_agrees() {
+    let sample = Sample::certified();
+    let keys = authority_keys(11);
+    let folder = std::env::temp_dir().join(format!("votekit-second-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    let bundles = folder.join("bundles");
+    let mut expected = Vec::new();
+    for (place, leaf) in sample.parsed().iter().enumerate() {
+        if matches!(leaf, Leaf::Block(_)) {
+            let name = format!("good {place}");
+            write_bundle(&bundles.join(&name), &sample.bundle_of(&sample.leaves[..=place], &keys));
+            expected.push((name, None));
+        }
+    }
+    for (name, rule, edit) in FORGERIES {
+        let bundle = sample.bundle_of(&edited(&sample, edit), &keys);
+        write_bundle(&bundles.join(name), &bundle);
+        expected.push(((*name).to_owned(), Some(rule.name())));
+    }
+    let policy = folder.join("policy");
+    fs::write(&policy, keys.policy().as_bytes()).expect("written");
+    let printed = second_verifier(
+        "verify.py",
+        &[Path::new("--batch"), &bundles, Path::new("--policy"), &policy],
+    );
+    fs::remove_dir_all(&folder).expect("removed");
+    let found: serde_json::Value = serde_json::from_slice(&printed).expect("JSON");
+    let mut differences = Vec::new();
+    for (name, rule) in &expected {
+        let verdict = if rule.is_some() { "FAILED" } else { "VERIFIED" };
+        let failures = found[name]["failures"].as_array().expect("a list of failures");
+        // A forgery breaks further rules, which follow from where a verifier goes on.
+        let named = rule.is_none_or(|rule| failures.iter().any(|failure| failure["rule"] == rule));
+        if found[name]["verdict"] != verdict || !named {
+            differences.push(format!("{name}: {verdict} by {rule:?} expected, {}", found[name]));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 /// The golden bundle and what belongs to it, as other tests and other implementations read it.
