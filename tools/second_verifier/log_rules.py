@@ -312,6 +312,8 @@ class Log:
         self.loaded += leaf["loaded"]
         self.added += leaf["added"]
         self.revoked += leaf["revoked"]
+        if self.definition is None:
+            return
         if self.state == "open" and self.definition["binding"]:
             self._binding_roll(leaf)
         if self.electorate is not None:
