@@ -607,6 +607,25 @@ impl Source for WithIrregular {
 }
 
 #[test]
+/// The result as of the close is what the log says at that block, whatever follows.
+#[test]
+fn nothing_after_the_close_changes_the_results() {
+    let sample = Sample::certified();
+    let leaves = edited(&sample, |leaves| {
+        let batch = leaves[find(leaves, is!(Leaf::Batch(_)))].clone();
+        let mut totals = leaves[find(leaves, is!(Leaf::Totals(_)))].clone();
+        let Leaf::Totals(opened) = &mut totals else { panic!("totals") };
+        opened.values.fill(0);
+        let roll = leaves[find(leaves, is!(Leaf::Roll(_)))].clone();
+        let end = leaves.len() - 1;
+        leaves.splice(end..end, [roll, batch, totals]);
+    });
+    let forged = sample.bundle_of(&leaves, &authority_keys(11));
+    for name in [file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST] {
+        assert_eq!(forged[name], sample.bundle()[name], "{name}");
+    }
+}
+
 fn links_and_empty_folders_are_refused() {
     let source = WithIrregular(Sample::certified().bundle());
     let pin = Some(Pin::Policy(authority_keys(11).policy().as_bytes().to_vec()));
