@@ -1,9 +1,7 @@
 """A bundle as a folder, checked by every rule of section 13 of docs/formats.md."""
 
-import os
-from collections import Counter
+import re
 from hashlib import sha256
-from pathlib import Path
 
 import leaves as forms
 import manifest as manifests
@@ -11,137 +9,71 @@ import note
 import policy as policies
 import results
 from electorate import Electorate
-from log_rules import Log
+from files import FILE_LENGTH_MAX, LEAF_LINE_LENGTH_MAX, Failures, Files
+from log import Log
 from note import Malformed
 
-FILE_MAX, POLICY_MAX, CHECKPOINT_MAX = 67_108_864, 262_144, 1_048_576
-LEAF_SLOT = 65_536
 ALWAYS = ("leaves.jsonl", "checkpoint", "policy", "README.md", "index.json")
 RESULTS = ("results.json", "results.csv", "results.nist.json")
-KEPT = 100  # failures of one rule that are listed; all are counted
-
-
-class Failures:
-    def __init__(self):
-        self.listed, self.counts = [], Counter()
-
-    def __call__(self, file, rule, message, line=None):
-        self.counts[rule] += 1
-        if self.counts[rule] <= KEPT:
-            self.listed.append({"file": file, "line": line, "rule": rule, "message": message})
-
-
-class Files:
-    """The files of a bundle by name, sizes and digests read once."""
-
-    def __init__(self, folder, fail):
-        self.folder, self.fail = Path(folder), fail
-        self.names, self.facts, self._data = [], {}, {}
-        self._walk(self.folder, "")
-        self.names.sort()
-
-    def _walk(self, folder, prefix):
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        if prefix and not entries:
-            self.fail(prefix[:-1], "file-kind", "an empty folder")
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                self._walk(entry.path, name + "/")
-            elif entry.is_file(follow_symlinks=False):
-                self.names.append(name)
-            else:
-                self.fail(name, "file-kind", "neither a regular file nor a folder")
-
-    def read(self, name, longest=FILE_MAX):
-        """The bytes, or None if the file is not there or is too long."""
-        if name not in self._data:
-            self._data[name] = self._read(name, longest)
-        return self._data[name]
-
-    def _read(self, name, longest):
-        if name not in self.names:
-            return None
-        with open(self.folder / name, "rb") as file:
-            data = file.read(longest + 1)
-        if len(data) > longest:
-            self.fail(name, "file-size", f"longer than {longest} bytes")
-            return None
-        self.facts[name] = (len(data), sha256(data).hexdigest())
-        return data
-
-    def read_lines(self, name, longest):
-        """Each line with its line feed; the file is read in parts, and its digest made."""
-        digest, size = sha256(), 0
-        with open(self.folder / name, "rb") as file:
-            while line := file.readline(2 * LEAF_SLOT):
-                size += len(line)
-                if size > longest:
-                    self.fail(name, "file-size", f"longer than {longest} bytes")
-                    return
-                digest.update(line)
-                yield line
-        self.facts[name] = (size, digest.hexdigest())
+MANIFEST_NAME = re.compile(r"manifests/([0-9a-f]{64})\.json")
+INDEX = forms.table(
+    format=forms.one_of("votekit-bundle/1"),
+    law_id=forms.law_id,
+    files=forms.list_of(
+        forms.table(file=forms.text, size=forms.count, sha256=forms.hexadecimal(32))),
+)
 
 
 class Verification:
+    """The verification of one bundle. `pinned` is the bytes of a policy, `fingerprint` the SHA-256
+    of one in hexadecimal; both are None when nothing is pinned. `shards` are the folders of a roll
+    and its supplements. What is wrong is in `fail`; OSError means that a file cannot be read."""
+
     def __init__(self, folder, pinned=None, fingerprint=None, shards=()):
         self.fail = Failures()
         self.files = Files(folder, self.fail)
         self.pinned, self.fingerprint = pinned, fingerprint
         self.shards = shards
         self.policy = self.checkpoint = self.log = None
-        self.times = {}
+        self.cosigned = {}
         self._check()
 
     @property
     def verdict(self):
+        """VERIFIED, FAILED, or CONSISTENT when nothing is pinned and nothing is wrong."""
         if self.fail.counts:
             return "FAILED"
         pinned = self.pinned is not None or self.fingerprint is not None
         return "VERIFIED" if pinned else "CONSISTENT"
 
     def _check(self):
-        for name in ALWAYS:
-            if name not in self.files.names:
-                self.fail(name, "file-missing", "a bundle has this file")
         self._check_policy()
         self._check_checkpoint()
-        named = self._check_log()
-        expected = {*ALWAYS, *named}
-        if self.log is not None and self.log.any_totals:
-            expected |= set(RESULTS)
-        for name in self.files.names:
-            if name not in expected:
-                self.fail(name, "file-extra", "a bundle of this log has no such file")
-        for name in sorted(expected - set(ALWAYS) - set(self.files.names)):
-            self.fail(name, "file-missing", "the log asks for this file")
-        if self.log is not None and self.log.definition is not None:
+        self._check_log()
+        self._check_names()
+        if self.log.definition is not None:
             self._check_derived()
             self._check_index()
 
     def _check_policy(self):
-        data = self.files.read("policy", POLICY_MAX)
-        own = self._parse_policy("policy", data) if data is not None else None
-        if self.pinned is not None:
-            if data is not None and data != self.pinned:
+        data = self.files.read("policy")
+        if data is not None:
+            try:
+                self.policy = policies.parse(data)
+            except Malformed as error:
+                self.fail("policy", "policy-form", str(error))
+            pinned_bytes = self.pinned is not None and data != self.pinned
+            if pinned_bytes or self.fingerprint not in (None, sha256(data).hexdigest()):
                 self.fail("policy", "policy-pinned", "not the policy that was pinned")
-            self.policy = self._parse_policy("the pinned policy", self.pinned)
-        else:
-            self.policy = own
-            if self.fingerprint is not None and data is not None:
-                if sha256(data).hexdigest() != self.fingerprint:
-                    self.fail("policy", "policy-pinned", "not the fingerprint that was pinned")
-
-    def _parse_policy(self, name, data):
-        try:
-            return policies.parse(data)
-        except Malformed as error:
-            self.fail(name, "policy-form", str(error))
-            return None
+        if self.pinned is not None:
+            try:
+                self.policy = policies.parse(self.pinned)
+            except Malformed:
+                # The bundle's policy has failed: it is another one, or as malformed as this one.
+                pass
 
     def _check_checkpoint(self):
-        data = self.files.read("checkpoint", CHECKPOINT_MAX)
+        data = self.files.read("checkpoint")
         if data is None:
             return
         try:
@@ -150,88 +82,99 @@ class Verification:
             self.fail("checkpoint", "checkpoint", str(error))
             return
         if self.policy is not None:
-            wrong, self.times = note.check_signatures(self.checkpoint, self.policy)
+            wrong, self.cosigned = note.check_signatures(self.checkpoint, self.policy)
             for message in wrong:
                 self.fail("checkpoint", "checkpoint", message)
 
     def _read_manifests(self):
+        """The manifests that can be read, by the SHA-256 of their bytes in hexadecimal."""
         found = {}
         for name in self.files.names:
-            if not name.startswith("manifests/"):
+            match = MANIFEST_NAME.fullmatch(name)
+            data = self.files.read(name) if match else None
+            if data is None:
                 continue
-            data = self.files.read(name)
-            stem = name[len("manifests/"):-len(".json")]
-            if data is None or name != f"manifests/{sha256(data).hexdigest()}.json":
-                self.fail(name, "manifest", "not named by the SHA-256 of its bytes")
-                continue
+            digest = sha256(data).hexdigest()
+            if digest != match[1]:
+                self.fail(name, "manifest", f"the file has the SHA-256 {digest}")
             manifest, message = manifests.parse(data)
-            if message:
+            if message is not None:
                 self.fail(name, "manifest", message)
-            if manifest is not None:
-                found[stem] = manifest
+            else:
+                found[digest] = manifest
         return found
 
     def _check_log(self):
-        """Follows the log; the names of the manifests that it names."""
         found = self._read_manifests()
         name = "leaves.jsonl"
-        if name not in self.files.names:
-            return set()
-        electorate = Electorate(self.shards) if self.shards else None
-        leaders = self.policy.witnesses if self.policy else {}
         self.log = Log(
-            lambda line, rule, message: self.fail(name, rule, message, line), found, leaders,
-            electorate)
-        longest = self.checkpoint.size * LEAF_SLOT if self.checkpoint else FILE_MAX
-        for line in self.files.read_lines(name, longest):
+            lambda line, rule, message: self.fail(name, rule, message, line), found,
+            self.policy.witnesses if self.policy else None,
+            Electorate(self.shards) if self.shards else None)
+        size = self.checkpoint.size if self.checkpoint else FILE_LENGTH_MAX
+        length_max = size * LEAF_LINE_LENGTH_MAX
+        is_there = name in self.files.names
+        for line in self.files.read_lines(name, length_max) if is_there else ():
             whole = line.endswith(b"\n")
             data = line[:-1] if whole else line
             self.log.push(data, forms.parse(data) if whole else None)
         self.log.end()
-        named = set()
-        for line, digest in self.log.named_manifests:
-            file = f"manifests/{digest}.json"
-            named.add(file)
-            if digest not in found:
-                self.fail(file, "manifest", "the log names it, and it is not there", line)
-        self._check_head()
-        return named
+        if self.checkpoint is not None:
+            self._check_head()
 
     def _check_head(self):
         log, checkpoint = self.log, self.checkpoint
-        if checkpoint is not None:
-            if (checkpoint.size, checkpoint.root) != (log.tree.size, log.tree.root()):
-                self.fail("leaves.jsonl", "root", "not the leaves of the checkpoint")
-            if log.sealed_at is not None:
-                for name, time in self.times.items():
-                    if time < log.sealed_at * 60 - 60:
-                        self.fail("checkpoint", "cosignature-time", f"{name} cosigned at {time}")
-        if self.policy is not None and log.definition is not None:
+        if (checkpoint.size, checkpoint.root) != (log.tree.size, log.tree.root()):
+            self.fail("leaves.jsonl", "root", "not the leaves of the checkpoint")
+        if log.sealed_at is not None:
+            for name, second in self.cosigned.items():
+                if second < log.sealed_at * 60 - 60:
+                    self.fail("checkpoint", "cosignature-time", f"{name} cosigned at {second}")
+        if self.policy is not None:
             self._check_origin()
 
     def _check_origin(self):
         definition, base = self.log.definition, self.policy.base
+        if definition is None:
+            self.fail("checkpoint", "origin", "the log defines no election")
+            return
         test = "" if definition["binding"] else "test/"
-        if self.policy.origin != f"{base}/{test}{definition['law_id']}":
-            self.fail("policy", "origin", f"{self.policy.origin} is not the log of this election")
+        if self.checkpoint.origin != f"{base}/{test}{definition['law_id']}":
+            self.fail(
+                "checkpoint", "origin", f"{self.checkpoint.origin} is not the log of this election")
         if definition["binding"] and (base == "test" or base.endswith("/test")):
-            self.fail("policy", "origin", "a binding election in a log of tests")
+            self.fail("checkpoint", "origin", "a binding election in a log of tests")
+
+    def _check_names(self):
+        """Which files must be there, and which may be."""
+        names = set(self.files.names)
+        expected = set(ALWAYS)
+        if self.log.totals.any_opened:
+            expected.update(RESULTS)
+        for name in sorted(expected - names):
+            self.fail(name, "file-missing", "the file is missing")
+        for digest, line in self.log.rolls.named.items():
+            name = f"manifests/{digest}.json"
+            expected.add(name)
+            if name not in names:
+                self.fail(
+                    name, "manifest", f"line {line} of the log names it, and it is missing")
+        for name in sorted(names - expected):
+            self.fail(name, "file-extra", "the file does not belong to this bundle")
 
     def _result_facts(self):
+        """What `results` derives files from (section 12), or None before totals are opened."""
         log = self.log
-        facts = log.at_close or log.result(log.tree.root())
-        totals = facts["totals"]
+        facts = log.at_close or log.result_facts()
         count = len(log.definition["choices"]) + 1
-        if totals is None or len(totals["values"]) != count or facts["updated_at"] is None:
+        if facts["values"] is None or len(facts["values"]) != count or facts["updated_at"] is None:
             return None
-        closed = log.closes if log.closing_seen else None
-        return {**facts, "definition": log.definition, "state": log.state, "opened": log.opened,
-                "closed": closed, "values": totals["values"]}
+        return {**facts, "definition": log.definition, "state": log.state}
 
     def _check_derived(self):
         log = self.log
         derived = {"README.md": results.readme(
-            log.definition, log.state, log.registered, log.tree.size, log.any_totals)}
+            log.definition, log.state, log.rolls.registered, log.tree.size, log.totals.any_opened)}
         facts = self._result_facts()
         if facts is not None:
             derived["results.json"] = results.results_json(facts)
@@ -251,24 +194,19 @@ class Verification:
         data = self.files.read("index.json")
         if data is None:
             return
-        for name in self.files.names:
-            self.files.read(name) if name not in self.files.facts else None
+        law_id = self.log.definition["law_id"]
         facts = {name: fact for name, fact in self.files.facts.items() if name != "index.json"}
-        if data == results.index(self.log.definition["law_id"], facts):
+        if data == results.index(law_id, facts):
             return
-        self.fail("index.json", "derived", "not what follows from the files")
         stated = forms.read_json(data, forms.pretty)
-        row = forms.table(file=forms.text, size=forms.count, sha256=forms.hexadecimal(32))
-        shape = forms.table(
-            format=forms.one_of("votekit-bundle/1"), law_id=forms.text, files=forms.list_of(row))
-        if stated is None or not shape(stated):
-            self.fail("index.json", "index", "not in its canonical form")
+        if stated is None or not INDEX(stated):
+            self.fail("index.json", "index", "not an index in its canonical form")
             return
-        listed = {row["file"]: (row["size"], row["sha256"]) for row in stated["files"]}
-        if list(listed) != sorted(facts, key=os.fsencode) or len(listed) != len(stated["files"]):
-            self.fail("index.json", "index", "it does not list every other file, in order")
-        if stated["law_id"] != self.log.definition["law_id"]:
-            self.fail("index.json", "index", "another law")
-        for name, fact in facts.items():
-            if name in listed and listed[name] != fact:
-                self.fail(name, "file-changed", "not as index.json states")
+        rows = {row["file"]: (row["size"], row["sha256"]) for row in stated["files"]}
+        changed = [
+            name for name, fact in facts.items()
+            if rows.get(name, fact) != fact and self.fail.concern(name)]
+        for name in changed:
+            self.fail(name, "file-changed", "not as index.json states")
+        if not changed or len(rows) != len(facts):
+            self.fail("index.json", "index", "it does not state the files that are there")

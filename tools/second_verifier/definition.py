@@ -1,15 +1,12 @@
 """The rules of a definition and of a reason: docs/formats.md, section 6."""
 
-import re
 import unicodedata
 
 import ed25519
 from leaves import compact
 from note import WHITE_SPACE
 
-LAW_ID = re.compile(r"[A-Za-z0-9._-]{1,50}")
-CHOICE_ID = re.compile(r"[a-z0-9._-]{1,50}")
-DEFINITION_MAX = 65_000
+LENGTH_MAX = 65_000  # bytes of the canonical compact JSON
 
 
 def _set(*ranges):
@@ -28,26 +25,24 @@ NO_WIDTH = _set((0x200B, 0x200D), (0x2060, 0x2064)) | _one(
 BLANK = WHITE_SPACE | NO_WIDTH
 
 
-def is_law_id(text):
-    return LAW_ID.fullmatch(text) is not None and text not in (".", "..")
-
-
 def is_text(text, low, high):
+    """Whether a text has `low` to `high` characters and shows what it says."""
     if not low <= len(text) <= high or FORBIDDEN & set(text):
         return False
     return text == "" or not set(text) <= BLANK
 
 
 def is_reason(text):
+    """Whether a text is a reason of a `closing` or `annulled` leaf."""
     return is_text(text, 1, 500)
 
 
-def _as_seen(text):
-    return unicodedata.normalize("NFC", text).strip("".join(BLANK))
+def _as_seen(label):
+    return unicodedata.normalize("NFC", label.strip("".join(BLANK)))
 
 
 def faults(definition):
-    """What is wrong with a definition, as messages."""
+    """What is wrong with the definition of a leaf that was parsed, as a list of messages."""
     wrong = []
 
     def rule(holds, message):
@@ -55,10 +50,8 @@ def faults(definition):
             wrong.append(message)
 
     choices = definition["choices"]
-    rule(is_law_id(definition["law_id"]), "not a law id")
     rule(2 <= len(choices) <= 100, f"{len(choices)} choices")
     rule(len({choice["id"] for choice in choices}) == len(choices), "an id stands twice")
-    rule(all(CHOICE_ID.fullmatch(choice["id"]) for choice in choices), "not the id of a choice")
     for language in ("fr", "en"):
         rule(is_text(definition["title"][language], 1, 500), f"title {language}")
         rule(is_text(definition["description"][language], 0, 2000), f"description {language}")
@@ -68,7 +61,7 @@ def faults(definition):
     opens, closes = definition["opens"], definition["closes"]
     rule(opens is None or closes is None or opens < closes, "it closes before it opens")
     rule(definition["publish_every"] >= 1, "publish_every")
-    rule(len(compact(definition)) <= DEFINITION_MAX, "too long")
+    rule(len(compact(definition)) <= LENGTH_MAX, "too long")
     key = bytes.fromhex(definition["ballot_key"])
     rule(not ed25519.x25519_of_small_order(key), "a ballot key of small order")
     return wrong

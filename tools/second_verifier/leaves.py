@@ -6,7 +6,14 @@ import re
 
 INTEGER_MAX = 2**53 - 1
 MINUTE_MIN, MINUTE_MAX = 15_778_080, 4_223_371_679
-LEAF_MAX = 65_535
+ATTEMPT_MAX = 2**30 - 1
+LEAF_LENGTH_MAX = 65_535  # bytes
+LAW_ID = re.compile(r"[A-Za-z0-9._-]{1,50}")
+CHOICE_ID = re.compile(r"[a-z0-9._-]{1,50}")
+
+# Shapes: functions that say whether a value of parsed JSON has a form. The first ones make such a
+# function: of integers from `low` to `high`, of `length` bytes in hexadecimal, of some texts,
+# of null or a shape, of lists of a shape, of objects with these keys in this order.
 
 
 def integer(low, high=INTEGER_MAX):
@@ -47,16 +54,24 @@ def boolean(value):
     return type(value) is bool
 
 
+def law_id(value):
+    return text(value) and LAW_ID.fullmatch(value) is not None and value not in (".", "..")
+
+
+def choice_id(value):
+    return text(value) and CHOICE_ID.fullmatch(value) is not None
+
+
 count = integer(0)
 minute = integer(MINUTE_MIN, MINUTE_MAX)
 epoch = integer(1, 2**32 - 1)
 both = table(fr=text, en=text)
 report = table(received=count, accepted=count, duplicate=count, invalid=count, replayed=count)
 definition = table(
-    law_id=text,
+    law_id=law_id,
     title=both,
     description=both,
-    choices=list_of(table(id=text, fr=text, en=text)),
+    choices=list_of(table(id=choice_id, fr=text, en=text)),
     binding=boolean,
     results=one_of("live", "after_vote", "after_close"),
     publish_every=count,
@@ -88,7 +103,7 @@ SHAPES = {
         signature=hexadecimal(64)),
     ("entry", "accepted"): dict(hash=hexadecimal(32), minute=minute),
     ("entry", "duplicate"): dict(
-        hash=hexadecimal(32), attempt=integer(2, 2**30 - 1), minute=minute),
+        hash=hexadecimal(32), attempt=integer(2, ATTEMPT_MAX), minute=minute),
     ("entry", "invalid"): dict(
         reason=one_of("unknown", "revoked", "early", "late", "clash"), envelope=hexadecimal(32),
         minute=minute),
@@ -130,8 +145,8 @@ def read_json(data, canonical):
 
 
 def parse(data):
-    """The leaf as a dictionary, or None."""
-    leaf = read_json(data, compact) if len(data) <= LEAF_MAX else None
+    """The leaf as a dictionary, or None if these bytes are not a leaf."""
+    leaf = read_json(data, compact) if len(data) <= LEAF_LENGTH_MAX else None
     if type(leaf) is not dict or type(leaf.get("leaf")) is not str:
         return None
     kind = leaf["leaf"]
@@ -140,4 +155,9 @@ def parse(data):
     if variant is not None and type(variant) is not str:
         return None
     shape = KINDS.get((kind, variant))
-    return leaf if shape is not None and shape(leaf) else None
+    if shape is None or not shape(leaf):
+        return None
+    # The one range that depends on another member.
+    if kind == "batch" and leaf["confirmed"] >= leaf["sequence"]:
+        return None
+    return leaf

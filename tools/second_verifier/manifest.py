@@ -4,13 +4,13 @@ import datetime
 import re
 from hashlib import sha256
 
-from definition import is_law_id
-from leaves import compact, count, hexadecimal, integer, list_of, maybe, one_of, pretty, read_json
-from leaves import table, text
+from leaves import (
+    compact, count, hexadecimal, integer, law_id, list_of, maybe, one_of, pretty, read_json, table,
+    text)
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 ROW = table(
-    file=text, law_id=text, shard=integer(1, 9_999), count=count, sha256=hexadecimal(32))
+    file=text, law_id=law_id, shard=integer(1, 9_999), count=count, sha256=hexadecimal(32))
 SHAPE = table(
     format=one_of("votekit-manifest/1"),
     tool=text,
@@ -21,11 +21,11 @@ SHAPE = table(
     roll=table(
         sha256=hexadecimal(32), rows=count, duplicates=count, rejects=count,
         code_length_min=integer(0, 32)),
-    laws=list_of(table(law_id=text, registered=count, shards=integer(0, 9_999), revoked=count)),
+    laws=list_of(table(law_id=law_id, registered=count, shards=integer(0, 9_999), revoked=count)),
     shards=list_of(ROW),
     changes=list_of(ROW),
 )
-SHARD_MAX = 1_000_000
+SHARD_KEYS_MAX = 1_000_000
 
 
 def _is_day(day):
@@ -52,7 +52,7 @@ def _rows_fit(manifest):
             names = [f"{stem}.json", f"{stem}.bin"]
             if row["file"] not in ([f"{law['law_id']}.changes.json"] if supplement else names):
                 return False
-            if not supplement and row["count"] > SHARD_MAX:
+            if not supplement and row["count"] > SHARD_KEYS_MAX:
                 return False
             total += row["count"]
         if total != law["registered"] + law["revoked"]:
@@ -79,8 +79,7 @@ def parse(data):
     rules = {
         "pepper": (manifest["pepper"] is None) == (manifest["scheme"] == "sha256"),
         "date": manifest["date"] is None or _is_day(manifest["date"]),
-        "laws": all(a < b for a, b in zip(names, names[1:]))
-        and all(is_law_id(law["law_id"]) for law in laws),
+        "laws": all(a < b for a, b in zip(names, names[1:])),
         "code_length_min": (shortest == 0) == (registered == 0)
         and (shortest == 0 or shortest >= 4),
         "roll or supplement": kind,
@@ -92,6 +91,7 @@ def parse(data):
 
 
 def law_of(manifest, law_id):
+    """The row of a law in `laws`, or None."""
     return next((law for law in manifest["laws"] if law["law_id"] == law_id), None)
 
 
@@ -120,7 +120,7 @@ def _read_shard(data, row, shards):
 
 CHANGES = table(
     format=one_of("votekit-changes/1"),
-    law_id=text,
+    law_id=law_id,
     add=list_of(hexadecimal(32)),
     revoke=list_of(hexadecimal(32)),
     replace=list_of(lambda pair: list_of(hexadecimal(32))(pair) and len(pair) == 2),

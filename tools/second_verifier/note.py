@@ -13,15 +13,16 @@ LOG, COSIGNER = 1, 4
 WHITE_SPACE = frozenset(
     map(chr, [*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029,
               0x202F, 0x205F, 0x3000]))
+NOTE_LENGTH_MAX = 1_048_576  # bytes
 SIGNATURES_MAX = 100
 
 
 class Malformed(Exception):
-    pass
+    """Bytes that break the form of a note, a key or a policy; the message says which rule."""
 
 
 def unbase64(text):
-    """RFC 4648 section 4, padded; only the one encoding of these bytes."""
+    """The bytes of RFC 4648 section 4, padded, in their one encoding; raises Malformed."""
     try:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError):
@@ -37,6 +38,8 @@ def is_key_name(name):
 
 @dataclass(frozen=True)
 class Key:
+    """A verifier key: its name, its type (LOG or COSIGNER) and the public key of 32 bytes."""
+
     name: str
     kind: int
     public: bytes
@@ -51,6 +54,7 @@ class Key:
 
     @classmethod
     def parse(cls, text, kind):
+        """The key of a `vkey` of this type; raises Malformed."""
         parts = text.split("+", 2)
         if len(parts) != 3 or not is_key_name(parts[0]):
             raise Malformed("not a verifier key")
@@ -65,6 +69,8 @@ class Key:
 
 @dataclass
 class Checkpoint:
+    """A checkpoint with its signatures; `text` is what they sign."""
+
     text: bytes
     origin: str
     size: int
@@ -73,6 +79,9 @@ class Checkpoint:
 
 
 def parse(data):
+    """The checkpoint of a signed note; raises Malformed. Nothing is verified yet."""
+    if len(data) > NOTE_LENGTH_MAX:
+        raise Malformed(f"longer than {NOTE_LENGTH_MAX} bytes")
     try:
         whole = data.decode("utf-8")
     except UnicodeDecodeError:
@@ -99,39 +108,41 @@ def parse(data):
     if len(body) < 3 or "" in body:
         raise Malformed("not a checkpoint")
     size, root = body[1], unbase64(body[2])
-    if not (size.isascii() and size.isdigit()) or len(size) > 19 or str(int(size)) != size:
+    if not (size.isascii() and size.isdigit()) or len(size) > 20 or str(int(size)) != size:
         raise Malformed("not a size")
-    if len(root) != 32 or int(size) >= 2**63:
+    if len(root) != 32 or int(size) >= 2**64:
         raise Malformed("not a size and root")
     return Checkpoint(text.encode(), body[0], int(size), root, signatures)
 
 
 def check_signatures(checkpoint, policy):
-    """The messages of what is wrong, and the times of the cosignatures by keys of the policy."""
-    wrong, logs, times = [], 0, {}
+    """The messages of what is wrong, and the time of the cosignature of each cosigner key of the
+    policy, by key name in unix seconds."""
+    wrong, times, is_logged = [], {}, False
     if checkpoint.origin != policy.origin:
         wrong.append(f"the origin is {checkpoint.origin}, and the policy's is {policy.origin}")
     keys = {(key.name, key.id): key for key in [*policy.logs, *policy.witnesses.values()]}
-    seen = set()
     for name, key_id, signature in checkpoint.signatures:
         key = keys.get((name, key_id))
-        if key is None or key in seen:
+        if key is None:
             continue
-        seen.add(key)
+        time = None
         if key.kind == LOG:
             good = ed25519.verify(key.public, checkpoint.text, signature)
-            logs += good
         else:
             time = int.from_bytes(signature[:8], "big")
             message = b"cosignature/v1\ntime %d\n" % time + checkpoint.text
             good = len(signature) == 72 and time < 2**63
             good = good and ed25519.verify(key.public, message, signature[8:])
-            if good:
-                times[name] = time
         if not good:
-            wrong.append(f"the signature by {name} does not verify")
-    if logs == 0:
+            wrong.append(f"a signature by {name} does not verify")
+        elif key.kind == LOG:
+            is_logged = True
+        else:
+            # Of a key that signs twice the first signature counts.
+            times.setdefault(name, time)
+    if not is_logged:
         wrong.append("no log key of the policy signed")
     if len(times) < policy.majority:
-        wrong.append(f"{len(times)} cosignatures, and the policy asks {policy.majority}")
+        wrong.append(f"{len(times)} cosignatures, and the policy asks for {policy.majority}")
     return wrong, times

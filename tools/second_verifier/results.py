@@ -20,7 +20,12 @@ NIST_STATUS = {
 REPORT = ("received", "accepted", "duplicate", "invalid", "replayed")
 
 
+# `facts` is a dictionary: `definition`, `state`, `opened`, `closed`, `registered`, `report`,
+# `values` (one a choice, then the spoiled votes), `size`, `root` (hexadecimal) and `updated_at`.
+
+
 def time(minute):
+    """RFC 3339 of a unix minute; None for None."""
     if minute is None:
         return None
     moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(minutes=minute)
@@ -28,6 +33,7 @@ def time(minute):
 
 
 def turnout(facts):
+    """In basis points, and as text in percent with two decimals."""
     registered = facts["registered"]
     points = 10_000 * facts["report"]["accepted"] // registered if registered else 0
     return points, f"{points // 100}.{points % 100:02}"
@@ -40,6 +46,7 @@ def counted(facts):
 
 
 def results_json(facts):
+    """The bytes of results.json."""
     definition, choices = facts["definition"], counted(facts)[0]
     state = facts["state"]
     points, percent = turnout(facts)
@@ -82,6 +89,7 @@ def _csv_field(value, guarded):
 
 
 def results_csv(facts):
+    """The bytes of results.csv."""
     choices, spoiled = counted(facts)
     report = facts["report"]
     rows = [("choice", c["id"], c["fr"], c["en"], count) for c, count in choices]
@@ -149,6 +157,7 @@ def _contest(facts, status, is_referendum):
 
 
 def results_nist(facts):
+    """The bytes of results.nist.json."""
     definition, report = facts["definition"], facts["report"]
     report_status, count_status = NIST_STATUS[facts["state"]]
     status = _nist("CountStatus", Status=count_status, Type="total")
@@ -206,6 +215,7 @@ def _escaped(title):
 
 
 def readme(definition, state, registered, leaves, with_results):
+    """The bytes of README.md; `leaves` is their number."""
     binding = definition["binding"]
     fields = {
         "title_fr": _escaped(definition["title"]["fr"]),
@@ -226,7 +236,8 @@ def readme(definition, state, registered, leaves, with_results):
 
 
 def index(law_id, files):
-    """`files`: name -> (size, SHA-256 in hexadecimal), without the index itself."""
+    """The bytes of index.json. `files` maps the name of every other file to its size and its
+    SHA-256 in hexadecimal."""
     rows = [
         {"file": name, "size": files[name][0], "sha256": files[name][1]}
         for name in sorted(files, key=lambda name: name.encode("utf-8", "surrogateescape"))]

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -14,12 +15,22 @@ from bundle import Verification  # noqa: E402
 EXIT = {"VERIFIED": 0, "FAILED": 5, "CONSISTENT": 6}
 
 
+def parse_fingerprint(text):
+    """A SHA-256 in hexadecimal; capitals, spaces and colons do not matter."""
+    digits = "".join(text.replace(":", " ").split()).lower()
+    if re.fullmatch("[0-9a-f]{64}", digits) is None:
+        raise argparse.ArgumentTypeError("a fingerprint has 64 hexadecimal digits")
+    return digits
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="verify.py", description=__doc__)
     parser.add_argument("bundle", type=Path, help="folder of a bundle")
     pin = parser.add_mutually_exclusive_group()
     pin.add_argument("--policy", type=Path, help="the policy, from elsewhere than the bundle")
-    pin.add_argument("--fingerprint", help="the policy's SHA-256, from elsewhere than the bundle")
+    pin.add_argument(
+        "--fingerprint", type=parse_fingerprint,
+        help="the policy's SHA-256, from elsewhere than the bundle")
     parser.add_argument(
         "--shards", type=Path, action="append", default=[],
         help="folder of the shards of a roll or of a supplement")
@@ -27,6 +38,11 @@ def parse_arguments():
         "--batch", action="store_true",
         help="BUNDLE is a folder of bundles; print one JSON object of them all")
     return parser.parse_args()
+
+
+def printable(text):
+    """Names and texts of a bundle may hold what drives a terminal, or is not UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def main():
@@ -46,7 +62,7 @@ def main():
     done = verify(arguments.bundle)
     for failure in done.fail.listed:
         line = f":{failure['line']}" if failure["line"] else ""
-        print(f"{failure['file']}{line} {failure['rule']} {failure['message']}")
+        print(printable(f"{failure['file']}{line} {failure['rule']} {failure['message']}"))
     for rule, count in done.fail.counts.items():
         listed = sum(failure["rule"] == rule for failure in done.fail.listed)
         if count > listed:
@@ -59,5 +75,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except OSError as error:
-        print(f"verify.py: {error}", file=sys.stderr)
+        print(printable(f"verify.py: {error}"), file=sys.stderr)
         sys.exit(1)
