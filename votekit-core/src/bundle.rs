@@ -25,7 +25,7 @@ pub mod verify;
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;
 
-pub use account::{Account, Closing};
+pub use account::Account;
 pub use failure::{Failure, Failures, Rule};
 pub use index::{Index, IndexError, IndexRow};
 pub use receipt::{ReceiptInBundle, find_receipt};

@@ -30,19 +30,16 @@ pub struct Account {
     manifests: Vec<Digest>,
     leaves: u64,
     updated_at: Option<UnixMinutes>,
-    closing: Option<Closing>,
+    /// Set at the end of the block that closed the election; nothing later changes it.
+    as_of_close: Option<AsOfClose>,
     certified: Option<Digest>,
 }
 
-/// The log as the block that closed the election left it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Closing {
-    /// Leaves, that block's included.
-    pub size: u64,
-    /// The root over them.
-    pub root: TreeHash,
-    /// When the block was sealed.
-    pub sealed_at: UnixMinutes,
+/// What the results state, as the block that closed the election left it.
+#[derive(Debug, Clone)]
+struct AsOfClose {
+    account: Box<Account>,
+    root: TreeHash,
 }
 
 impl Account {
@@ -66,12 +63,9 @@ impl Account {
             Leaf::Totals(totals) => self.totals = Some(totals.clone()),
             Leaf::Block(block) => {
                 self.updated_at = Some(block.sealed_at);
-                if self.state >= Some(State::Closed) && self.closing.is_none() {
-                    self.closing = Some(Closing {
-                        size: self.leaves,
-                        root: root(),
-                        sealed_at: block.sealed_at,
-                    });
+                if self.state >= Some(State::Closed) && self.as_of_close.is_none() {
+                    let account = Box::new(self.clone());
+                    self.as_of_close = Some(AsOfClose { account, root: root() });
                 }
             }
             Leaf::Node(_) | Leaf::Counts(_) => {}
@@ -158,12 +152,6 @@ impl Account {
         self.leaves
     }
 
-    /// The close, if the election has closed.
-    #[must_use]
-    pub fn closing(&self) -> Option<Closing> {
-        self.closing
-    }
-
     /// The digest that a `certified` leaf states.
     #[must_use]
     pub fn certified(&self) -> Option<Digest> {
@@ -182,16 +170,21 @@ impl Account {
     /// root is handed in.
     #[must_use]
     pub fn results(&self, head_root: TreeHash) -> Option<Results> {
+        match &self.as_of_close {
+            Some(AsOfClose { account, root }) => {
+                Some(Results { state: self.state?, ..account.results_here(*root)? })
+            }
+            None => self.results_here(head_root),
+        }
+    }
+
+    fn results_here(&self, root: TreeHash) -> Option<Results> {
         let definition = self.definition.clone()?;
         let values = &self.totals.as_ref()?.values;
         // Nobody casts 2^64 votes; a log that says so has no result.
         values.iter().try_fold(0_u64, |sum, value| sum.checked_add(*value))?;
         let mut counts = Counts::from_order(values)?;
         counts.choices.resize(definition.choices.len(), 0);
-        let (log_size, root, updated_at) = match self.closing {
-            Some(closing) => (closing.size, closing.root, closing.sealed_at),
-            None => (self.leaves, head_root, self.updated_at?),
-        };
         Some(Results {
             state: self.state?,
             opened: self.opened,
@@ -199,9 +192,9 @@ impl Account {
             registered: self.registered,
             report: self.report(),
             counts,
-            log_size,
+            log_size: self.leaves,
             log_root: Digest::from_bytes(*root.as_bytes()),
-            updated_at,
+            updated_at: self.updated_at?,
             definition,
         })
     }

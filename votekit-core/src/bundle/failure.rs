@@ -116,7 +116,7 @@ rules! {
     FileSize "file-size" "no file is longer than it can honestly be"
     Index "index" "index.json lists every other file with its size and SHA-256, in its one canonical form"
     FileChanged "file-changed" "each file is as index.json states"
-    Derived "derived" "results, README and index are what follows from the log, byte for byte"
+    Derived "derived" "results and README are what follows from the log, byte for byte"
     PolicyForm "policy-form" "the policy is that of this election, in its one canonical form"
     PolicyPinned "policy-pinned" "the policy is the one that was pinned"
     Checkpoint "checkpoint" "the checkpoint is signed as the policy asks"

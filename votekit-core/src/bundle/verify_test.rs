@@ -11,6 +11,7 @@ use crate::batch::{BatchSignature, NodePublicKey};
 use crate::bundle::sample::{self, CLOSES, OPENS, Sample, authority_keys};
 use crate::bundle::{Failure, MemorySource, Rule, file, find_receipt};
 use crate::commitment::Commitment;
+use crate::credential::HashScheme;
 use crate::decision::{Decision, Entry, InvalidReason, Replay};
 use crate::election::ResultsPolicy;
 use crate::envelope::EnvelopeDigest;
@@ -317,6 +318,12 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
             Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.publish_every = 100);
     }),
+    ("totals opened a second time", Rule::TotalsPolicy, |leaves| {
+        let place = find(leaves, is!(Leaf::Totals(_)));
+        let again = leaves[place].clone();
+        let later = place + 1 + find(&leaves[place + 1..], is!(Leaf::Totals(_)));
+        leaves[later] = again;
+    }),
     ("a commitment to nothing", Rule::CountsForm, |leaves| {
         change!(leaves, is!(Leaf::Counts(_)), Leaf::Counts(counts) => counts.commitments[0] = Commitment::from_bytes([0xff; 32]));
     }),
@@ -528,11 +535,96 @@ const FORGERIES: &[Forgery] = &[
             entry.request = RequestId::from_bytes([0xdd; 16]);
         });
     }),
+    ("blindings left out", Rule::TotalsOpen, |leaves| {
+        change!(leaves, is!(Leaf::Totals(_)), Leaf::Totals(totals) => {
+            totals.blindings.truncate(1);
+        });
+    }),
+    ("totals after the close", Rule::TotalsPolicy, |leaves| {
+        let totals = leaves.iter().rfind(|leaf| matches!(leaf, Leaf::Totals(_))).cloned();
+        leaves.insert(leaves.len() - 1, totals.expect("totals"));
+    }),
+    ("results published every 0 votes", Rule::Definition, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+        Leaf::Election(ElectionEvent::Draft { definition, .. }) => {
+            definition.publish_every = 0;
+        });
+    }),
+    ("a confirmed-through number that falls", Rule::BatchNumber, |leaves| {
+        change!(leaves, is_last, Leaf::Batch(batch) => batch.confirmed = Sequence(0));
+    }),
+    ("a supplement of another scheme than its manifest's", Rule::RollCounts, |leaves| {
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.scheme = HashScheme::Sha256);
+    }),
+    ("a supplement of another parent than its manifest's", Rule::RollCounts, |leaves| {
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::of(b"another")));
+    }),
+    ("a roll in place of another that it does not name", Rule::RollChain, |leaves| {
+        let place = find(leaves, is!(Leaf::Roll(_)));
+        leaves.insert(place, leaves[place].clone());
+    }),
+    ("a binding election opened without a roll", Rule::Binding, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+            Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.binding = true);
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+            Leaf::Election(ElectionEvent::Open { waivers, .. }) => waivers.push("results".to_owned()));
+        leaves.retain(|leaf| !matches!(leaf, Leaf::Roll(_)));
+    }),
+    ("a reason where no closing was planned", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+            Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.closes = None);
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+            Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = None);
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { reason, .. }) => *reason = Some("none".to_owned()));
+    }),
+    ("an early close for a blank reason", Rule::State, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+        Leaf::Election(ElectionEvent::Closing { closes, reason, .. }) => {
+            closes.0 -= 1;
+            *reason = Some("\u{2003}".to_owned());
+        });
+    }),
+    ("an annulment without a reason", Rule::State, |leaves| {
+        let reason = String::new();
+        let annulled = ElectionEvent::Annulled { at: UnixMinutes(CLOSES.0 + 60), reason };
+        leaves.insert(leaves.len() - 1, Leaf::Election(annulled));
+    }),
+    ("an annulment of an open poll", Rule::State, |leaves| {
+        let reason = "a judgment".to_owned();
+        let annulled = ElectionEvent::Annulled { at: UnixMinutes(OPENS.0 + 60), reason };
+        leaves.insert(find(leaves, is_supplement), Leaf::Election(annulled));
+    }),
+    ("a second purge", Rule::State, |leaves| {
+        let purged = Leaf::Election(ElectionEvent::Purged { at: UnixMinutes(CLOSES.0 + 60) });
+        leaves.extend([purged.clone(), purged]);
+        let place = leaves.len() - 3;
+        leaves[place..].rotate_left(1);
+    }),
     ("another result certified", Rule::Certified, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Certified { .. })),
             Leaf::Election(ElectionEvent::Certified { results, .. }) => *results = Digest::of(b"another"));
     }),
 ];
+
+/// The result as of the close is what the log says at that block, whatever follows.
+#[test]
+fn nothing_after_the_close_changes_the_results() {
+    let sample = Sample::certified();
+    let leaves = edited(&sample, |leaves| {
+        let batch = leaves[find(leaves, is!(Leaf::Batch(_)))].clone();
+        let mut totals = leaves[find(leaves, is!(Leaf::Totals(_)))].clone();
+        let Leaf::Totals(opened) = &mut totals else { panic!("totals") };
+        opened.values.fill(0);
+        let roll = leaves[find(leaves, is!(Leaf::Roll(_)))].clone();
+        let end = leaves.len() - 1;
+        leaves.splice(end..end, [roll, batch, totals]);
+    });
+    let forged = sample.bundle_of(&leaves, &authority_keys(11));
+    for name in [file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST] {
+        assert_eq!(forged[name], sample.bundle()[name], "{name}");
+    }
+}
 
 #[test]
 fn forgeries_signed_with_the_right_keys_are_caught_by_their_rule() {
@@ -789,3 +881,6 @@ fn write_the_golden_bundle() {
         fs::write(path, bytes).expect("written");
     }
 }
+
+#[path = "second_verifier_test.rs"]
+mod second_verifier;

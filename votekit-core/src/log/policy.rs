@@ -161,7 +161,8 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether this is, byte for byte, the policy of an election with this origin.
+    /// Whether this is, byte for byte, the policy of an election with this origin, with cosigner
+    /// keys that are named after their authorities.
     #[must_use]
     pub fn is_of_election(&self, origin: &str) -> bool {
         let names = self
@@ -178,9 +179,18 @@ impl Policy {
                 })
             })
             .collect();
-        let written = authorities.and_then(|authorities| Self::of_election(&authorities).ok());
+        let Some(authorities) = authorities else { return false };
+        // `<base>/<law>` or `<base>/test/<law>`: a base may itself end in `/test`.
+        let parent = origin.rsplit_once('/').map(|(parent, _)| parent);
+        let bases = [parent, parent.and_then(|parent| parent.strip_suffix("/test"))];
+        let is_named_below = |base: &str| {
+            authorities.iter().all(|Authority { name, cosigner_key, .. }| {
+                cosigner_key.name().as_str() == format!("{base}/authority/{name}")
+            })
+        };
         self.logs.iter().all(|log| log.key.name().as_str() == origin)
-            && written.is_some_and(|policy| policy == *self)
+            && bases.into_iter().flatten().any(is_named_below)
+            && Self::of_election(&authorities).is_ok_and(|policy| policy == *self)
     }
 
     /// The bytes of the file.

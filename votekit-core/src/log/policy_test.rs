@@ -195,6 +195,17 @@ fn the_policy_of_an_election_has_exactly_these_bytes() {
 }
 
 #[test]
+fn a_cosigner_key_that_is_not_named_after_its_authority_makes_no_policy_of_an_election() {
+    let [first, second] = [1, 2].map(|number| authority(number).public);
+    let exchanged = [
+        Authority { name: second.name.clone(), ..first.clone() },
+        Authority { name: first.name, ..second },
+    ];
+    let policy = Policy::of_election(&exchanged).expect("two authorities");
+    assert!(!policy.is_of_election(origin().as_str()));
+}
+
+#[test]
 fn impossible_elections_have_no_policy() {
     let one = authority(1).public;
     let mut namesake = authority(2).public;

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 
 /// Each with the Debian package that brings it.
-const TOOLS: [(&str, &str); 2] = [("curl", "curl"), ("openssl", "openssl")];
+const TOOLS: [(&str, &str); 3] = [("curl", "curl"), ("openssl", "openssl"), ("python3", "python3")];
 
 /// Sees that every tool is there. What is missing is installed where that can be done without
 /// asking: on Debian, as root.
