@@ -49,7 +49,6 @@ class Electorate:
             if fits:
                 self._registered.remove(key)
                 self._revoked.add(key)
-            return fits
 
         def add(key):
             if key not in self._registered:
@@ -58,7 +57,9 @@ class Electorate:
                 counts["added"] += 1
 
         for old, new in content["replace"]:
-            if revoke(bytes.fromhex(old)):
+            revoke(bytes.fromhex(old))
+            # Revoked now, or by an earlier supplement.
+            if bytes.fromhex(old) in self._revoked:
                 add(bytes.fromhex(new))
         for key in content["revoke"]:
             revoke(bytes.fromhex(key))

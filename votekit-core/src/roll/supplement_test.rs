@@ -144,8 +144,10 @@ fn a_roll_knows_how_many_it_registers() {
     assert_eq!(roll.registered(&Sequential).into_values().collect::<Vec<_>>(), [2]);
 }
 
-/// One row of a supplement: an elector of six, one of four codes.
-fn changes() -> impl Strategy<Value = Vec<(u32, u8)>> {
+/// Rows of votes or of a supplement: an elector of six, one of four codes.
+type Rows = Vec<(u32, u8)>;
+
+fn changes() -> impl Strategy<Value = Rows> {
     prop::collection::vec((0_u32..6, 0_u8..4), 0..4).prop_map(|mut rows| {
         // Two codes of one elector in one file are refused before.
         rows.sort_unstable();
@@ -169,7 +171,7 @@ fn key_of(elector: u32, code: u8) -> crate::credential::RegistryKey {
 /// Applies each supplement that is accepted, after the votes that are cast before it, to a roll of
 /// three electors. Calls `check` with each change file that was applied.
 fn apply_chain(
-    steps: Vec<(Vec<(u32, u8)>, Vec<(u32, u8)>, Vec<(u32, u8)>)>,
+    steps: Vec<(Rows, Rows, Rows)>,
     mut check: impl FnMut(&HashedSupplement, &crate::shard::Changes, registry::ChangesApplied),
 ) -> (Electorate, Vec<u32>) {
     let roll = "000000111,CODE0X,L1\n000000112,CODE0X,L1\n000000113,CODE1X,L1\n";
