@@ -6,13 +6,15 @@
 //! commitment: should one of those be wrong, the recount is not wrong in the same way.
 //!
 //! For each batch of the log it asks for the batch's bytes and compares them with the digest. Leaf i
-//! after the batch must be about envelope i. It opens the sealed choices, makes every decision again
-//! that needs no roll, and counts the choices of accepted entries. Totals are compared where the log
-//! opens them.
+//! after the batch must be about envelope i. It opens the sealed choices, makes every decision
+//! again, and counts the choices of accepted entries. Totals are compared where the log opens them.
+//! Without the rolls that the log names it cannot tell who was registered, and takes the log's word
+//! for that.
 
 mod batch;
 mod decisions;
 mod line;
+mod rolls;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -22,6 +24,8 @@ use serde::Serialize;
 use batch::EvidenceBatch;
 use decisions::Decisions;
 use line::{Line, LogDecision, LogDefinition, LogOutcome};
+use rolls::Rolls;
+pub(crate) use rolls::{RollRows, shorten};
 
 /// The number of a batch, as the log writes it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -49,6 +53,8 @@ pub(crate) struct Recount {
     pub(crate) spoiled: u64,
     /// The totals last opened in the log: the choices, then spoiled votes.
     pub(crate) published: Option<Vec<u64>>,
+    /// Whether all rolls were at hand, so that each credential was looked up in them.
+    pub(crate) rolls_checked: bool,
     /// Everything that does not agree; empty if the published totals are confirmed.
     pub(crate) differences: Vec<Difference>,
 }
@@ -95,14 +101,23 @@ impl Difference {
     }
 }
 
-/// Counts again: `leaves` is the log, a leaf a line; `evidence` gives the bytes of a batch, or none
-/// if it has been lost.
+/// What a recount reads beside the log.
+pub(crate) trait Evidence {
+    /// The bytes of a batch, or none if it has been lost.
+    fn batch(&self, name: &BatchName) -> io::Result<Option<Vec<u8>>>;
+
+    /// The rows for this election of the roll or supplement whose manifest has a digest, or none if
+    /// they are not at hand.
+    fn roll(&self, law_id: &str, manifest: &[u8; 32]) -> io::Result<Option<RollRows>>;
+}
+
+/// Counts again: `leaves` is the log, a leaf a line.
 ///
 /// # Errors
 /// When the log or the evidence cannot be read. What does not agree is in [`Recount::differences`].
 pub(crate) fn recount(
     mut leaves: impl BufRead,
-    mut evidence: impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
+    evidence: &impl Evidence,
     ballot_key: &[u8; 32],
 ) -> io::Result<Recount> {
     let mut counting = Counting::new(ballot_key);
@@ -114,9 +129,9 @@ pub(crate) fn recount(
             break;
         }
         number += 1;
-        counting.take_line(number, text.trim_ascii_end(), &mut evidence)?;
+        counting.take_line(number, text.trim_ascii_end(), evidence)?;
     }
-    counting.count_batch(&mut evidence)?;
+    counting.count_batch(evidence)?;
     Ok(counting.finish())
 }
 
@@ -135,6 +150,7 @@ struct Counting<'a> {
     /// The first minute whose votes count, and the first whose votes do not any more.
     opens: Option<u64>,
     closes: Option<u64>,
+    rolls: Rolls,
     decisions: Decisions,
     open: Option<Open>,
     /// The choices, then spoiled votes.
@@ -152,6 +168,7 @@ impl<'a> Counting<'a> {
             definition: None,
             opens: None,
             closes: None,
+            rolls: Rolls::default(),
             decisions: Decisions::default(),
             open: None,
             counts: Vec::new(),
@@ -161,12 +178,7 @@ impl<'a> Counting<'a> {
         }
     }
 
-    fn take_line(
-        &mut self,
-        number: u64,
-        text: &[u8],
-        evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
-    ) -> io::Result<()> {
+    fn take_line(&mut self, number: u64, text: &[u8], evidence: &impl Evidence) -> io::Result<()> {
         let line = match Line::read(text) {
             Ok(line) => line,
             Err(what) => {
@@ -194,6 +206,11 @@ impl<'a> Counting<'a> {
                 self.found.law_id.clone_from(&definition.law_id);
                 self.definition = Some(definition);
             }
+            Line::Roll { manifest, is_root, is_keyed } => {
+                let rows = evidence.roll(&self.found.law_id, &manifest)?;
+                let line = u32::try_from(number).unwrap_or(u32::MAX);
+                self.rolls.load(line, is_root, is_keyed, rows);
+            }
             Line::Batch { name, count, digest } => {
                 self.open = Some(Open { line: number, name, digest, count, outcomes: Vec::new() });
             }
@@ -208,10 +225,7 @@ impl<'a> Counting<'a> {
     }
 
     /// Decrypts the batch whose leaves have all been read, and counts it.
-    fn count_batch(
-        &mut self,
-        evidence: &mut impl FnMut(&BatchName) -> io::Result<Option<Vec<u8>>>,
-    ) -> io::Result<()> {
+    fn count_batch(&mut self, evidence: &impl Evidence) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let is_accepted =
             |outcome: &&(u64, LogOutcome)| outcome.1.decision == LogDecision::Accepted;
@@ -220,7 +234,7 @@ impl<'a> Counting<'a> {
             let BatchName { node, epoch, sequence } = open.name.clone();
             Difference::Batch { line: open.line, node, epoch, sequence, what }
         };
-        let bytes = match evidence(&open.name) {
+        let bytes = match evidence.batch(&open.name) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 let BatchName { node, epoch, sequence } = open.name;
@@ -266,8 +280,8 @@ impl<'a> Counting<'a> {
             }
             self.check_time(line, outcome.decision, batch.minute(place));
             let choice = choices.as_ref().map(|choices| choices[place]);
-            let hash = batch.hash(place);
-            self.decisions.push(line, outcome.request, &hash, outcome.decision, choice);
+            let key = self.rolls.key_of(&batch.hash(place));
+            self.decisions.push(line, outcome.request, key, outcome.decision, choice);
             if outcome.decision == LogDecision::Accepted {
                 let spoiled = self.counts.len().saturating_sub(1);
                 let slot = choice.map(usize::from).filter(|choice| *choice < spoiled);
@@ -320,7 +334,10 @@ impl<'a> Counting<'a> {
     }
 
     fn finish(mut self) -> Recount {
-        self.found.differences.append(&mut std::mem::take(&mut self.decisions).check());
+        let rolls = std::mem::take(&mut self.rolls);
+        let (mut differences, rolls_checked) = std::mem::take(&mut self.decisions).check(rolls);
+        self.found.differences.append(&mut differences);
+        self.found.rolls_checked = rolls_checked;
         let Some((spoiled, choices)) = self.counts.split_last() else {
             self.found
                 .differences

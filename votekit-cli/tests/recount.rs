@@ -36,7 +36,14 @@ fn the_published_totals_are_confirmed() {
     for (name, count) in [("oui", 3), ("non", 2), ("blanc", 1), ("accepted", 6)] {
         assert!(counted.succeeds().contains(&row(name, count)), "{}", counted.stdout);
     }
-    assert!(counted.stdout.ends_with("the published totals are confirmed\n"));
+    assert!(counted.stdout.ends_with(
+        "every vote was looked up in the rolls that the log names\nthe published totals are confirmed\n"
+    ));
+    // Officials take the rolls from their own medium.
+    let own = desk.run(&[&RECOUNT[..], &["--shards", "hashes"]].concat());
+    assert_eq!(own.succeeds(), counted.stdout);
+    let other = desk.run(&[&RECOUNT[..], &["--shards", "nope"]].concat());
+    other.fails(3, &["nope/manifest.json"]);
     let json = desk.run(&[&RECOUNT[..], &["--json"]].concat()).json();
     assert_eq!(
         (&json["accepted"], &json["envelopes"], &json["spoiled"]),

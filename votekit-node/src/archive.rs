@@ -7,7 +7,7 @@ use std::path::Path;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
 use votekit_core::bundle::Account;
-use votekit_core::chronicle::leaves_of_block;
+use votekit_core::chronicle::{RollContent, leaves_of_block};
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Digest, LawId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
@@ -243,6 +243,22 @@ impl Archive {
             }
         }
         Ok(roll_store::list(&self.folder, &used)?)
+    }
+
+    /// What a roll or supplement that the data folder keeps brings to an election; `None` when the
+    /// folder does not keep it.
+    ///
+    /// # Errors
+    /// [`NodeError`] when the kept files are damaged.
+    pub fn roll(
+        &self,
+        manifest: &Digest,
+        law_id: &LawId,
+    ) -> Result<Option<RollContent>, NodeError> {
+        if !self.folder.rolls()?.contains(manifest) {
+            return Ok(None);
+        }
+        Ok(roll_store::content(&self.folder, manifest, law_id)?)
     }
 
     /// The ballot key of an election; `None` once it has been destroyed.

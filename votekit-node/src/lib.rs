@@ -69,6 +69,6 @@ pub use administration::{
 pub use reading::{
     DependencyHealth, ElectionGauges, Gauges, Health, ReceiptError, ResultsError, VoteStatus,
 };
-pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw};
+pub use roll_store::{CheckedRoll, RollError, RollView, RolledLaw, read_roll};
 pub use supplement_report::SupplementReport;
 pub use view::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};

@@ -373,6 +373,16 @@ pub(crate) fn content(
     content_of(&path, &read_manifest(&path)?, law_id)
 }
 
+/// What the roll or supplement in a folder brings to one election, beside the digest of its
+/// manifest. `None` when it has nothing for it.
+///
+/// # Errors
+/// [`RollError`] with the file and the rule.
+pub fn read_roll(path: &Path, law_id: &LawId) -> Result<(Digest, Option<RollContent>), RollError> {
+    let manifest = read_manifest(path)?;
+    Ok((manifest.digest(), content_of(path, &manifest, law_id)?))
+}
+
 fn content_of(
     path: &Path,
     manifest: &Manifest,

@@ -1,30 +1,36 @@
 //! `votekit recount`: decrypts the stored votes and counts them again.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use votekit_core::chronicle::RollContent;
+use votekit_core::credential::RegistryKey;
 use votekit_core::election::State;
-use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, Sequence};
 use votekit_node::archive::Archive;
 use votekit_node::engine::EngineError;
+use votekit_node::read_roll;
 
 use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::choose;
-use crate::recount::{BatchName, Recount, recount};
+use crate::recount::{BatchName, Evidence, Recount, RollRows, recount, shorten};
 
 /// Decrypt the stored votes and count them again, by code that shares nothing with the tally
 ///
 /// The recount reads the log and the encrypted batches in the node's data folder, opens them with
-/// the ballot key, and compares its counts with the totals that the log published. It works from
-/// the close until `votekit election purge` destroys the evidence.
+/// the ballot key, makes every decision again, and compares its counts with the totals that the log
+/// published. Who was registered it reads from the rolls in the data folder, or from those given
+/// with --shards. It works from the close until `votekit election purge` destroys the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  votekit recount --data node/ --election L2025-001")]
+  votekit recount --data node/ --election L2025-001
+  votekit recount --data node/ --shards hashes/ --shards supplement-1/")]
 pub(crate) struct Args {
     /// The data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
@@ -36,6 +42,62 @@ pub(crate) struct Args {
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
     election: Option<LawId>,
+
+    /// A folder with a manifest and its shards or change file, to take in place of the data
+    /// folder's own; once for the roll and each supplement
+    #[arg(long, value_name = "DIR")]
+    shards: Vec<PathBuf>,
+}
+
+/// What the data folder, and the folders of rolls given beside it, hold.
+struct Stored<'a> {
+    archive: &'a Archive,
+    law_id: &'a LawId,
+    /// Rolls given in place of those of the data folder.
+    given: BTreeMap<Digest, Option<RollContent>>,
+}
+
+impl Evidence for Stored<'_> {
+    fn batch(&self, name: &BatchName) -> io::Result<Option<Vec<u8>>> {
+        let node = name.node.parse().map_err(io::Error::other)?;
+        let number =
+            BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
+        let batch = self.archive.batch(self.law_id, number).map_err(|error| match error {
+            // A batch that does not read is a difference like any other: the recount names it and
+            // goes on.
+            EngineError::Corrupt { reason, .. } => {
+                io::Error::new(io::ErrorKind::InvalidData, reason)
+            }
+            error => io::Error::other(error),
+        })?;
+        Ok(batch.map(|batch| batch.as_bytes().to_vec()))
+    }
+
+    fn roll(&self, _: &str, manifest: &[u8; 32]) -> io::Result<Option<RollRows>> {
+        let digest = Digest::from_bytes(*manifest);
+        let content = match self.given.get(&digest) {
+            Some(given) => given.clone(),
+            None if self.given.is_empty() => {
+                self.archive.roll(&digest, self.law_id).map_err(io::Error::other)?
+            }
+            None => None,
+        };
+        Ok(content.as_ref().map(rows))
+    }
+}
+
+/// The rows of a roll as the recount compares them.
+pub(crate) fn rows(content: &RollContent) -> RollRows {
+    let short = |key: &RegistryKey| shorten(key.as_bytes());
+    let all = |keys: &[RegistryKey]| keys.iter().map(short).collect();
+    match content {
+        RollContent::Roll(keys) => RollRows::Roll(all(keys.keys())),
+        RollContent::Supplement(changes) => RollRows::Supplement {
+            add: all(&changes.add),
+            revoke: all(&changes.revoke),
+            replace: changes.replace.iter().map(|(old, new)| (short(old), short(new))).collect(),
+        },
+    }
 }
 
 #[derive(Serialize)]
@@ -51,21 +113,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         CommandError::bad_input(format!("the ballot key of {law_id} is not in the data folder"))
             .hint("it is destroyed by `votekit election purge`: after that no recount is possible")
     })?;
-    let evidence = |name: &BatchName| -> io::Result<Option<Vec<u8>>> {
-        let node = name.node.parse().map_err(io::Error::other)?;
-        let number =
-            BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
-        let batch = archive.batch(&law_id, number).map_err(|error| match error {
-            // A batch that does not read is a difference like any other: the recount names it and
-            // goes on.
-            EngineError::Corrupt { reason, .. } => {
-                io::Error::new(io::ErrorKind::InvalidData, reason)
-            }
-            error => io::Error::other(error),
-        })?;
-        Ok(batch.map(|batch| batch.as_bytes().to_vec()))
-    };
-    let counted = recount(archive.lines(&law_id), evidence, key.expose_bytes())
+    let given = args
+        .shards
+        .iter()
+        .map(|folder| read_roll(folder, &law_id))
+        .collect::<Result<BTreeMap<_, _>, _>>()
+        .map_err(|error| CommandError::bad_input(error.to_string()))?;
+    let stored = Stored { archive: &archive, law_id: &law_id, given };
+    let counted = recount(archive.lines(&law_id), &stored, key.expose_bytes())
         .map_err(|error| CommandError::configuration(error.to_string()))?;
     let report = Report(counted);
     context.output.result(&report)?;
@@ -108,6 +163,15 @@ impl fmt::Display for Report {
             writeln!(formatter, "  {:<24} {:>10}", "(spoiled)", recount.spoiled)?;
         }
         writeln!(formatter, "  {:<24} {:>10}", "accepted", recount.accepted)?;
+        writeln!(
+            formatter,
+            "{}",
+            if recount.rolls_checked {
+                "every vote was looked up in the rolls that the log names"
+            } else {
+                "NOT checked: whether votes decided as unknown or revoked were; give the rolls with --shards"
+            }
+        )?;
         match (&recount.published, recount.differences.is_empty()) {
             (Some(_), true) => writeln!(formatter, "the published totals are confirmed"),
             (None, true) => writeln!(formatter, "the log has published no totals yet"),

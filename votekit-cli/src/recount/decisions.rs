@@ -1,15 +1,17 @@
 //! Every decision made again, once all envelopes are known: each request decided once, replays and
 //! clashes of it after that; each credential accepted once, its attempts counted.
 //!
-//! 48 bytes an envelope, sorted twice. Hashes are compared by their first 16 bytes.
+//! 48 bytes an envelope, sorted twice. Credentials are compared by the first 16 bytes of their
+//! registry keys.
 
 use super::Difference;
 use super::line::LogDecision;
+use super::rolls::{Key, Rolls, Standing, Standings};
 
 /// One envelope, and what the log decided on it.
 struct Decided {
     request: [u8; 16],
-    hash: [u8; 16],
+    key: Key,
     line: u32,
     decision: LogDecision,
     /// `None` when it does not decrypt.
@@ -25,17 +27,16 @@ impl Decisions {
         &mut self,
         line: u64,
         request: [u8; 16],
-        hash: &[u8; 32],
+        key: Key,
         decision: LogDecision,
         choice: Option<u16>,
     ) {
-        let hash = *hash.first_chunk().expect("16 of 32 bytes");
         let line = u32::try_from(line).unwrap_or(u32::MAX);
-        self.0.push(Decided { request, hash, line, decision, choice });
+        self.0.push(Decided { request, key, line, decision, choice });
     }
 
-    /// What does not follow from the envelopes.
-    pub(super) fn check(mut self) -> Vec<Difference> {
+    /// What does not follow from the envelopes and the rolls, and whether the rolls were at hand.
+    pub(super) fn check(mut self, rolls: Rolls) -> (Vec<Difference>, bool) {
         let mut found = Vec::new();
         self.0.sort_unstable_by_key(|decided| (decided.request, decided.line));
         for copies in self.0.chunk_by(|one, next| one.request == next.request) {
@@ -44,12 +45,20 @@ impl Decisions {
         self.0.retain(|decided| {
             !matches!(decided.decision, LogDecision::Replay | LogDecision::Clash)
         });
-        self.0.sort_unstable_by_key(|decided| (decided.hash, decided.line));
-        for attempts in self.0.chunk_by(|one, next| one.hash == next.hash) {
-            check_credential(attempts, &mut found);
+        self.0.sort_unstable_by_key(|decided| (decided.key, decided.line));
+        let standings = rolls.apply(|key| self.line_of_accepted(key));
+        for attempts in self.0.chunk_by(|one, next| one.key == next.key) {
+            check_credential(attempts, standings.as_ref(), &mut found);
         }
         found.sort_by_key(Difference::line);
-        found
+        (found, standings.is_some())
+    }
+
+    /// The line of the first accepted vote of a credential, once all are sorted by key and line.
+    fn line_of_accepted(&self, key: &Key) -> Option<u32> {
+        let first = self.0.partition_point(|decided| decided.key < *key);
+        let mut attempts = self.0[first..].iter().take_while(|decided| decided.key == *key);
+        attempts.find(|decided| decided.decision == LogDecision::Accepted).map(|vote| vote.line)
     }
 }
 
@@ -64,8 +73,7 @@ fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
         differs(first.line, "the request was not decided before");
     }
     for copy in others {
-        let expected =
-            if copy.hash == first.hash { LogDecision::Replay } else { LogDecision::Clash };
+        let expected = if copy.key == first.key { LogDecision::Replay } else { LogDecision::Clash };
         if copy.decision != expected {
             let what = if expected == LogDecision::Replay {
                 "the request was decided before: this is a replay"
@@ -82,25 +90,36 @@ fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
 }
 
 /// The first vote of a registered credential that is in time is accepted; later ones are
-/// duplicates, each with its number. Nothing can revoke a credential that has voted.
-fn check_credential(attempts: &[Decided], found: &mut Vec<Difference>) {
+/// duplicates, each with its number. Nothing can revoke a credential that has voted. Without the
+/// rolls, the log's word is taken for who was not registered.
+fn check_credential(
+    attempts: &[Decided],
+    standings: Option<&Standings>,
+    found: &mut Vec<Difference>,
+) {
     let mut count = 0_u32;
     for attempt in attempts {
-        let expected = match (count, attempt.decision) {
-            (_, LogDecision::Early | LogDecision::Late) | (0, LogDecision::NotRegistered) => {
-                continue;
-            }
-            (0, _) => LogDecision::Accepted,
-            (count, _) => LogDecision::Duplicate { attempt: (count + 1).min(ATTEMPTS_MAX) },
+        let standing = standings.map(|standings| standings.at(&attempt.key, attempt.line));
+        let expected = match (count, attempt.decision, standing) {
+            (_, LogDecision::Early | LogDecision::Late, _)
+            | (0, LogDecision::Unknown | LogDecision::Revoked, None) => continue,
+            (0, _, Some(Standing::Unknown)) => LogDecision::Unknown,
+            (0, _, Some(Standing::Revoked)) => LogDecision::Revoked,
+            (0, ..) => LogDecision::Accepted,
+            (count, ..) => LogDecision::Duplicate { attempt: (count + 1).min(ATTEMPTS_MAX) },
         };
         if attempt.decision != expected {
             let what = match expected {
+                LogDecision::Unknown => "no roll holds the credential".to_owned(),
+                LogDecision::Revoked => "the credential was revoked before".to_owned(),
                 LogDecision::Accepted => "the credential votes for the first time here".to_owned(),
                 _ => format!("the credential has voted before: this is attempt {}", count + 1),
             };
             found.push(Difference::Decision { line: attempt.line.into(), what });
         }
-        count = (count + 1).min(ATTEMPTS_MAX);
+        if matches!(expected, LogDecision::Accepted | LogDecision::Duplicate { .. }) {
+            count = (count + 1).min(ATTEMPTS_MAX);
+        }
     }
 }
 

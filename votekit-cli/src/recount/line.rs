@@ -8,12 +8,31 @@ use super::BatchName;
 /// What the recount takes from a leaf.
 pub(super) enum Line {
     Definition(LogDefinition),
-    Opening { opens: u64 },
-    Closing { closes: u64 },
-    Batch { name: BatchName, count: u64, digest: String },
+    Opening {
+        opens: u64,
+    },
+    Closing {
+        closes: u64,
+    },
+    /// A roll, or with `is_root` false a supplement, by the digest of its manifest.
+    Roll {
+        manifest: [u8; 32],
+        is_root: bool,
+        is_keyed: bool,
+    },
+    Batch {
+        name: BatchName,
+        count: u64,
+        digest: String,
+    },
     Outcome(LogOutcome),
-    Totals { through: u64, values: Vec<u64> },
-    Block { height: u64 },
+    Totals {
+        through: u64,
+        values: Vec<u64>,
+    },
+    Block {
+        height: u64,
+    },
     Other,
 }
 
@@ -48,8 +67,9 @@ pub(super) enum LogDecision {
     Duplicate {
         attempt: u32,
     },
-    /// No roll holds the credential, or it was revoked.
-    NotRegistered,
+    /// No roll holds the credential.
+    Unknown,
+    Revoked,
     Early,
     Late,
     Clash,
@@ -77,6 +97,9 @@ struct Fields<'a> {
     through: Option<u64>,
     values: Option<Vec<u64>>,
     height: Option<u64>,
+    manifest: Option<&'a str>,
+    parent: Option<&'a str>,
+    scheme: Option<&'a str>,
 }
 
 impl Line {
@@ -94,6 +117,7 @@ impl Line {
                 Fields { closes: Some(closes), .. } => Self::Closing { closes },
                 _ => Self::Other,
             }),
+            "roll" => fields.roll(),
             "batch" => fields.batch(),
             "entry" => fields.decision().and_then(|decision| fields.outcome(decision)),
             "replay" => fields.outcome(LogDecision::Replay),
@@ -115,11 +139,22 @@ impl Fields<'_> {
         Some(Line::Batch { name, count: self.count?, digest: self.digest?.to_owned() })
     }
 
+    fn roll(&self) -> Option<Line> {
+        let is_keyed = match self.scheme? {
+            "sha256" => false,
+            "hmac-sha256" => true,
+            _ => return None,
+        };
+        let manifest = digest(self.manifest?)?;
+        Some(Line::Roll { manifest, is_root: self.parent.is_none(), is_keyed })
+    }
+
     fn decision(&self) -> Option<LogDecision> {
         Some(match (self.decision?, self.reason) {
             ("accepted", None) => LogDecision::Accepted,
             ("duplicate", None) => LogDecision::Duplicate { attempt: self.attempt? },
-            ("invalid", Some("unknown" | "revoked")) => LogDecision::NotRegistered,
+            ("invalid", Some("unknown")) => LogDecision::Unknown,
+            ("invalid", Some("revoked")) => LogDecision::Revoked,
             ("invalid", Some("early")) => LogDecision::Early,
             ("invalid", Some("late")) => LogDecision::Late,
             ("invalid", Some("clash")) => LogDecision::Clash,

@@ -1,0 +1,145 @@
+//! Who was registered when: the rolls of the log, applied again by the recount's own rules
+//! (`docs/formats.md`, section 6).
+//!
+//! Registry keys are compared by their first 16 bytes: 128 MiB for eight million electors.
+
+use std::collections::HashMap;
+
+use sha2::{Digest as _, Sha256};
+
+/// The first 16 bytes of a registry key.
+pub(crate) type Key = [u8; 16];
+
+/// What a roll leaf brings to the election.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RollRows {
+    /// The keys of a roll.
+    Roll(Vec<Key>),
+    /// The changes of a supplement; `replace` has pairs of a revoked and an added key.
+    Supplement {
+        /// Keys added on their own.
+        add: Vec<Key>,
+        /// Keys revoked on their own.
+        revoke: Vec<Key>,
+        /// Keys revoked, each with the one added in its place.
+        replace: Vec<(Key, Key)>,
+    },
+}
+
+/// The first 16 bytes.
+pub(crate) fn shorten(key: &[u8; 32]) -> Key {
+    *key.first_chunk().expect("16 of 32 bytes")
+}
+
+/// The rolls that the log has loaded so far.
+#[derive(Default)]
+pub(super) struct Rolls {
+    is_keyed: bool,
+    /// Ascending.
+    root: Vec<Key>,
+    supplements: Vec<(u32, RollRows)>,
+    /// How many roll leaves were read, and of how many the rows are at hand.
+    named: u64,
+    at_hand: u64,
+}
+
+impl Rolls {
+    /// Takes a roll leaf: its line, whether it loads a roll, its scheme, and its rows if they are
+    /// at hand. A roll takes the place of all before it.
+    pub(super) fn load(
+        &mut self,
+        line: u32,
+        is_root: bool,
+        is_keyed: bool,
+        rows: Option<RollRows>,
+    ) {
+        if is_root {
+            *self = Self { is_keyed, ..Self::default() };
+        }
+        self.named += 1;
+        self.at_hand += u64::from(rows.is_some());
+        match rows {
+            Some(RollRows::Roll(mut keys)) => {
+                keys.sort_unstable();
+                self.root = keys;
+            }
+            Some(supplement) => self.supplements.push((line, supplement)),
+            None => {}
+        }
+    }
+
+    /// The registry key of a credential hash.
+    pub(super) fn key_of(&self, hash: &[u8; 32]) -> Key {
+        if self.is_keyed { shorten(&Sha256::digest(hash).into()) } else { shorten(hash) }
+    }
+
+    /// Applies the supplements in turn. `accepted` gives the line of the accepted vote of a key.
+    /// `None` when the rows of a roll are not at hand.
+    pub(super) fn apply(self, accepted: impl Fn(&Key) -> Option<u32>) -> Option<Standings> {
+        if self.named == 0 || self.named != self.at_hand {
+            return None;
+        }
+        let mut standings = Standings { root: self.root, changes: HashMap::new() };
+        for (line, supplement) in self.supplements {
+            let RollRows::Supplement { add, revoke, replace } = supplement else { continue };
+            let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
+            let mut additions = add;
+            for (old, new) in replace {
+                standings.revoke(line, old, &used);
+                if standings.latest(&old) == Standing::Revoked {
+                    additions.push(new);
+                }
+            }
+            for old in revoke {
+                standings.revoke(line, old, &used);
+            }
+            for new in additions {
+                if standings.latest(&new) != Standing::Live {
+                    standings.changes.entry(new).or_default().push((line, Standing::Live));
+                }
+            }
+        }
+        Some(standings)
+    }
+}
+
+/// How a credential stands in the electorate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Never registered.
+    Unknown,
+    Live,
+    Revoked,
+}
+
+/// How each credential stands at each line of the log.
+pub(super) struct Standings {
+    root: Vec<Key>,
+    /// Lines at which a credential changed, ascending.
+    changes: HashMap<Key, Vec<(u32, Standing)>>,
+}
+
+impl Standings {
+    /// How a credential stands at a line.
+    pub(super) fn at(&self, key: &Key, line: u32) -> Standing {
+        let changes = self.changes.get(key).into_iter().flatten();
+        changes.take_while(|(changed, _)| *changed < line).last().map_or_else(
+            || match self.root.binary_search(key) {
+                Ok(_) => Standing::Live,
+                Err(_) => Standing::Unknown,
+            },
+            |(_, standing)| *standing,
+        )
+    }
+
+    fn latest(&self, key: &Key) -> Standing {
+        self.at(key, u32::MAX)
+    }
+
+    /// Revokes a live credential that has not been used.
+    fn revoke(&mut self, line: u32, key: Key, used: &impl Fn(&Key) -> bool) {
+        if self.latest(&key) == Standing::Live && !used(&key) {
+            self.changes.entry(key).or_default().push((line, Standing::Revoked));
+        }
+    }
+}
