@@ -218,11 +218,13 @@ impl Office {
         &self,
         folder: &Path,
         pepper_file: Option<&Path>,
+        replace: bool,
     ) -> Result<LoadReport, CommandError> {
         #[derive(Serialize)]
         struct Roll<'a> {
             folder: &'a Path,
             pepper_file: Option<&'a Path>,
+            replace: bool,
         }
         match self {
             Self::Running(client) => {
@@ -230,10 +232,11 @@ impl Office {
                     std::path::absolute(path).map_err(|error| CommandError::reading(path, &error))
                 };
                 let (folder, pepper) = (absolute(folder)?, pepper_file.map(absolute).transpose()?);
-                let roll = Roll { folder: &folder, pepper_file: pepper.as_deref() };
+                let roll = Roll { folder: &folder, pepper_file: pepper.as_deref(), replace };
                 client.call(Method::POST, "/api/v1/admin/rolls", Some(&roll)).await
             }
-            Self::Here(node) => node.load(folder, pepper_file).await.map_err(CommandError::from),
+            Self::Here(node) if replace => Ok(node.replace_roll(folder, pepper_file).await?),
+            Self::Here(node) => Ok(node.load(folder, pepper_file).await?),
         }
     }
 
@@ -259,7 +262,7 @@ pub(crate) const EARLY_HINT: &str =
     "if that is meant, say why with --early REASON: the public log keeps the reason";
 
 /// What to do about rolls that do not fit together.
-pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses";
+pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses, and `votekit load --replace` puts another in its place until the election opens";
 
 /// Opens a data folder, making it if need be, and starts the node in it without listeners.
 pub(crate) async fn start(

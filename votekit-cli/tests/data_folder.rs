@@ -196,6 +196,74 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     node.stop();
 }
 
+/// Until the poll opens the roll can be replaced: the log names both, and only who is on the new one
+/// votes.
+#[test]
+fn the_roll_of_a_draft_is_replaced() {
+    let (desk, electors) = poll::drafted(30, &["--blank"]);
+    poll::revoke(&desk, &electors[0]);
+    desk.run(&["load", "supplement", "--data", "node"]).succeeds();
+    let first = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
+    let first = first[0]["manifest"].as_str().expect("a digest").to_owned();
+    // The right roll names ten of the same electors, and another law.
+    let mut rows = "nas,code,law_id\n".to_owned();
+    for elector in &electors[..10] {
+        rows += &format!("{},{},{LAW}\n", elector.nas, elector.code);
+    }
+    desk.write("right.csv", rows + "000000042,CODE0042,L2\n");
+    let pepper = ["--pepper-file", "referendum.pepper"];
+    desk.run(&[&["hashgen", "right.csv", "--out", "right"][..], &pepper].concat()).succeeds();
+    desk.run(&["load", "supplement", "--replace", "--data", "node"])
+        .fails(3, &["a supplement replaces no roll"]);
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    desk.run(&[&["load", "right"][..], &office].concat())
+        .fails(3, &["has another roll already", "--replace"]);
+    let replace = [&["load", "right", "--replace"][..], &office].concat();
+    let loaded = desk.run(&replace);
+    assert!(loaded.succeeds().contains("10 electors"), "{}", loaded.stdout);
+    desk.run(&replace).succeeds();
+    // The log needs the first one as well.
+    desk.run(&[&["roll", "discard", &first][..], &office].concat()).fails(3, &["is in use"]);
+    // An election that is created later has the new roll alone.
+    let titles = ["--title-fr", "F", "--title-en", "E"];
+    let created = desk.run(&[&["election", "create", "L2"][..], &titles, &office].concat());
+    assert!(created.succeeds().contains("registered   1\n"), "{}", created.stdout);
+    let open = ["election", "open", LAW, "--yes"];
+    desk.run(&[&open[..], &office].concat()).succeeds();
+    desk.run(&[&["load", "hashes", "--replace"][..], &office].concat())
+        .fails(3, &["the election is open: it cannot be given another roll now"]);
+    let cast = |elector: &poll::Elector| {
+        desk.write("votes.csv", poll::votes([(elector, "oui")]));
+        desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout
+    };
+    // The first elector was revoked by the supplement that went with the roll.
+    for (elector, state) in [(0, "accepted"), (9, "accepted"), (10, "invalid"), (29, "invalid")] {
+        let said = cast(&electors[elector]);
+        assert!(said.contains(state), "elector {elector}: {said}");
+    }
+    node.stop();
+    // From the log alone, without a snapshot.
+    let _ = fs::remove_dir_all(desk.path("node/snapshots"));
+    let node = Node::serve(&desk);
+    desk.write("votes.csv", poll::votes([(&electors[11], "oui"), (&electors[1], "non")]));
+    let said = desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout;
+    assert!(said.contains("invalid") && said.contains("accepted"), "{said}");
+    let bundle = ["export", "bundle", "online", "--node", &node.public, "--election", LAW];
+    desk.run(&bundle).succeeds();
+    node.stop();
+    desk.run(&["election", "close", LAW, "--yes", "--data", "node"]).succeeds();
+    desk.run(&["export", "bundle", "bundle", "--election", LAW, "--data", "node"]).succeeds();
+    let policy = ["--policy", "bundle/policy"];
+    let shards = ["--shards", "hashes", "--shards", "supplement", "--shards", "right"];
+    let verify = |bundle: &str, more: &[&str]| {
+        desk.run(&[&["verify", "bundle", bundle][..], &policy, more].concat())
+    };
+    assert!(verify("bundle", &shards).succeeds().contains("10 registered"), "registered");
+    verify("online", &[]).succeeds();
+    desk.run(&["recount", "--data", "node", "--election", LAW]).succeeds();
+}
+
 #[test]
 fn a_supplement_says_what_it_changed_and_what_was_refused() {
     let (desk, electors) = poll::opened(5);

@@ -349,6 +349,10 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     ] {
         assert!(said.contains(line), "no {line:?} in {said}");
     }
+    let unplanned = amend(&["--opens", "none", "--closes", "none"]);
+    assert!(!unplanned.succeeds().contains("2036-11"), "{}", unplanned.stdout);
+    amend(&["--closes", "tomorrow"]).fails(3, &["closes"]);
+    amend(&times).succeeds();
     amend(&["--closes", "2020-01-01T00:00:00Z"]).fails(3, &["the poll closes (2020-01-01"]);
     amend(&["--title-fr", ""]).fails(3, &["title"]);
     let warned = amend(&["--publish-every", "1"]);

@@ -284,6 +284,8 @@ pub struct Chronicle {
     closed: Option<UnixMinutes>,
     scheme: Option<HashScheme>,
     manifests: Vec<Digest>,
+    /// Manifests of rolls, and of their supplements, that another roll has replaced.
+    replaced: Vec<Digest>,
     /// How many requests were decided when each manifest took effect.
     decided_before: Vec<usize>,
     electorate: Electorate,
@@ -327,6 +329,7 @@ impl Chronicle {
             closed: None,
             scheme: None,
             manifests: Vec::new(),
+            replaced: Vec::new(),
             decided_before: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
@@ -621,7 +624,7 @@ impl Chronicle {
                 let mut electorate = Electorate::default();
                 electorate.add_roll(Arc::clone(keys))?;
                 self.electorate = electorate;
-                self.manifests.clear();
+                self.replaced.append(&mut self.manifests);
                 self.decided_before.clear();
                 self.fold.reserve(requests_expected(keys.len()));
                 event.loaded = keys.len() as u64;
@@ -750,13 +753,19 @@ impl Chronicle {
         self.manifests.last().copied()
     }
 
-    /// Whether a manifest has taken effect.
+    /// Whether a manifest is in effect.
     #[must_use]
     pub fn has_manifest(&self, manifest: &Digest) -> bool {
         self.manifests.contains(manifest)
     }
 
-    /// The manifests that have taken effect, in order.
+    /// Every manifest that the log names, also of a roll that was replaced: what reads the log
+    /// needs all of them.
+    pub fn named_manifests(&self) -> impl Iterator<Item = &Digest> {
+        self.replaced.iter().chain(&self.manifests)
+    }
+
+    /// The manifests that are in effect, in order.
     #[must_use]
     pub fn manifests(&self) -> &[Digest] {
         &self.manifests

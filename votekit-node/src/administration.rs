@@ -146,9 +146,9 @@ pub struct AmendElection {
     pub results: Option<ResultsPolicy>,
     /// How many accepted votes must be new before results move.
     pub publish_every: Option<u64>,
-    /// When the poll opens, in RFC 3339 with its offset.
+    /// When the poll opens, in RFC 3339 with its offset; `none` for no planned time.
     pub opens: Option<String>,
-    /// When it closes, in RFC 3339 with its offset.
+    /// When it closes, in RFC 3339 with its offset; `none` for no planned time.
     pub closes: Option<String>,
 }
 
@@ -289,10 +289,14 @@ impl AmendElection {
         }
         definition.results = self.results.unwrap_or(definition.results);
         definition.publish_every = self.publish_every.unwrap_or(definition.publish_every);
-        let opens = planned(self.opens.as_deref(), UnixSeconds::minute_floor);
-        definition.opens = kept(&mut faults, "opens", opens).flatten().or(definition.opens);
-        let closes = planned(self.closes.as_deref(), UnixSeconds::minute_ceil);
-        definition.closes = kept(&mut faults, "closes", closes).flatten().or(definition.closes);
+        if let Some(opens) = self.opens {
+            let opens = amended(&opens, UnixSeconds::minute_floor);
+            definition.opens = kept(&mut faults, "opens", opens).flatten();
+        }
+        if let Some(closes) = self.closes {
+            let closes = amended(&closes, UnixSeconds::minute_ceil);
+            definition.closes = kept(&mut faults, "closes", closes).flatten();
+        }
         faultless(definition, faults, choices_are_wrong)
     }
 }
@@ -344,6 +348,14 @@ fn planned(
     round: fn(UnixSeconds) -> UnixMinutes,
 ) -> Result<Option<UnixMinutes>, TimeError> {
     text.map(|text| UnixSeconds::from_rfc3339(text).map(round)).transpose()
+}
+
+/// A planned time as it is amended, to the minute; `none` takes it away.
+fn amended(
+    text: &str,
+    round: fn(UnixSeconds) -> UnixMinutes,
+) -> Result<Option<UnixMinutes>, TimeError> {
+    planned(Some(text).filter(|text| *text != "none"), round)
 }
 
 impl Node {
@@ -754,11 +766,33 @@ impl Node {
         folder: &Path,
         pepper: Option<&Path>,
     ) -> Result<LoadReport, AdminError> {
+        self.take_roll(folder, pepper, false).await
+    }
+
+    /// Loads a hashed roll in the place of the one that its laws have, in elections that are
+    /// drafts. Their logs keep both.
+    ///
+    /// # Errors
+    /// [`AdminError`].
+    pub async fn replace_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+    ) -> Result<LoadReport, AdminError> {
+        self.take_roll(folder, pepper, true).await
+    }
+
+    async fn take_roll(
+        &self,
+        folder: &Path,
+        pepper: Option<&Path>,
+        replace: bool,
+    ) -> Result<LoadReport, AdminError> {
         let loading = Arc::clone(&self.shared.loading);
         let loading = Arc::new(loading.try_lock_owned().map_err(|_| AdminError::Loading)?);
         let source = folder.to_owned();
         let offered = self.on_files(move |_| Ok(roll_store::offered_manifest(&source)?)).await?;
-        self.check_offered(&offered).await?;
+        let replaced = self.check_offered(&offered, replace).await?;
         let kept = self.keep_roll(folder, pepper, &loading).await?;
         let _creating = self.shared.creating.lock().await;
         let loaded = self.load_kept(&kept.manifest).await;
@@ -773,6 +807,10 @@ impl Node {
             if let Err(error) = self.on_files(discard).await {
                 tracing::warn!(%error, "a roll that was refused could not be removed");
             }
+        }
+        if loaded.is_ok() && !replaced.is_empty() {
+            self.on_files(move |folder| Ok(roll_store::note_replaced(folder, &digest, &replaced)?))
+                .await?;
         }
         loaded
     }

@@ -76,7 +76,13 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, leaf: &[u8]) -> Result<(), NodeError> {
         match Leaf::parse(leaf).map_err(|error| self.damaged(&error.to_string()))? {
-            Leaf::Roll(event) => self.take_roll(&event.manifest),
+            Leaf::Roll(event) => {
+                if event.replaces.is_some() {
+                    (self.electorate, self.uses) = (Electorate::default(), Vec::new());
+                    self.origins.clear();
+                }
+                self.take_roll(&event.manifest)
+            }
             Leaf::Entry(entry) => self.take_entry(&entry),
             _ => Ok(()),
         }

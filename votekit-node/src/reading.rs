@@ -296,7 +296,7 @@ impl Node {
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, EngineError> {
         match self.shared.election(law_id) {
-            Some(cell) if cell.chronicle().await.has_manifest(digest) => {
+            Some(cell) if cell.chronicle().await.named_manifests().any(|named| named == digest) => {
                 self.shared.ledger.manifest(digest).await
             }
             _ => Ok(None),

@@ -71,7 +71,7 @@ pub(crate) async fn read_back(
     }
     let signer = log.signer(&chronicle)?;
     if !shared.registry.is_shared() {
-        shared.registry.restore_all(law_id, known_electors(&chronicle)).await?;
+        shared.registry.restore_all(law_id, known_electors(&chronicle), None).await?;
     }
     let hasher = chronicle
         .last_manifest()
@@ -301,7 +301,7 @@ pub(crate) fn check_head(
 }
 
 /// The electors as the log tells them, for the registry.
-fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
+pub(crate) fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
     let electorate = chronicle.electorate();
     let count = electorate.lists().map(|(_, keys)| keys.len()).sum();
     let mut uses = vec![FirstUse::UNUSED; count];

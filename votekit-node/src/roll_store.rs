@@ -319,6 +319,79 @@ pub(crate) fn manifests(folder: &DataFolder) -> Result<Vec<Manifest>, RollError>
     Ok(ordered)
 }
 
+/// The kept rolls of one law that no other has replaced, each after its parent.
+///
+/// # Errors
+/// [`RollError`] when a manifest or a note does not read.
+pub(crate) fn in_effect(folder: &DataFolder, law_id: &LawId) -> Result<Vec<Manifest>, RollError> {
+    let mut of_law = manifests(folder)?;
+    of_law.retain(|manifest| manifest.law(law_id).is_some());
+    let mut gone = Vec::new();
+    for manifest in &of_law {
+        gone.extend(replaced_by(folder, &manifest.digest())?);
+    }
+    of_law.retain(|manifest| {
+        let is_gone = gone.contains(&manifest.digest())
+            || manifest.body().parent.is_some_and(|parent| gone.contains(&parent));
+        if is_gone {
+            gone.push(manifest.digest());
+        }
+        !is_gone
+    });
+    Ok(of_law)
+}
+
+/// The name of the note, in a roll's folder, of the rolls that it replaces: a digest a line.
+const REPLACES: &str = "replaces";
+
+/// Notes which rolls a kept roll replaces, for the laws of both: an election that is created later
+/// gets the new one.
+///
+/// # Errors
+/// [`RollError`].
+pub(crate) fn note_replaced(
+    folder: &DataFolder,
+    digest: &Digest,
+    replaced: &[Digest],
+) -> Result<(), RollError> {
+    let mut all = replaced_by(folder, digest)?;
+    all.extend(replaced.iter().filter(|other| *other != digest));
+    all.sort_unstable();
+    all.dedup();
+    write_note(folder, digest, &all)?;
+    // A roll that was itself replaced is back.
+    for other in all {
+        let mut of_other = replaced_by(folder, &other)?;
+        let before = of_other.len();
+        of_other.retain(|replaced| replaced != digest);
+        if of_other.len() < before {
+            write_note(folder, &other, &of_other)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_note(folder: &DataFolder, digest: &Digest, replaced: &[Digest]) -> Result<(), RollError> {
+    let lines: String = replaced.iter().map(|digest| format!("{digest}\n")).collect();
+    let path = folder.roll_path(digest).join(REPLACES);
+    let written = write_whole(&path, lines.as_bytes());
+    Ok(written.map_err(|source| FolderError::Io { path, source })?)
+}
+
+fn replaced_by(folder: &DataFolder, digest: &Digest) -> Result<Vec<Digest>, RollError> {
+    let path = folder.roll_path(digest).join(REPLACES);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(FolderError::Io { path, source }.into()),
+    };
+    let read = text.lines().map(str::parse).collect::<Result<Vec<_>, _>>();
+    read.map_err(|_| {
+        let rule = "a line that is not a digest".to_owned();
+        FolderError::Damaged { path, rule }.into()
+    })
+}
+
 /// The kept rolls, `used` being the manifests that each election's log names.
 ///
 /// # Errors

@@ -9,14 +9,14 @@ use votekit_core::chronicle::{Act, ChronicleError, RollContent, RollLoad};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::{Definition, State};
 use votekit_core::id::{Digest, LawId};
-use votekit_core::manifest::Manifest;
+use votekit_core::manifest::{LawRow, Manifest};
 
 use crate::administration::LoadOutcome;
 use crate::data_folder::DataFolder;
 use crate::election_cell::ElectionCell;
 use crate::engine::{EngineError, RollOrigin};
 use crate::node::{AdminError, Node};
-use crate::recovery::add_to_registry;
+use crate::recovery::{add_to_registry, known_electors};
 use crate::retry::until_definite;
 use crate::roll_store::{self, RollView};
 
@@ -35,7 +35,7 @@ impl Node {
     pub async fn rolls(&self) -> Result<Vec<RollView>, AdminError> {
         let mut used = Vec::new();
         for cell in self.shared.elections() {
-            let manifests = cell.chronicle().await.manifests().to_vec();
+            let manifests = cell.chronicle().await.named_manifests().copied().collect();
             used.push((cell.law_id().clone(), manifests));
         }
         self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
@@ -71,34 +71,72 @@ impl Node {
     }
 
     /// Refuses a roll that does not fit beside those that are kept. One that is kept already fits.
-    pub(crate) async fn check_offered(&self, manifest: &Manifest) -> Result<(), AdminError> {
-        let kept = self.on_files(|folder| Ok(roll_store::manifests(folder)?)).await?;
-        if kept.iter().any(|kept| kept.digest() == manifest.digest()) {
-            return Ok(());
+    /// With `replace` it takes the place of those that are kept, in drafts alone. Gives the rolls
+    /// that it replaces.
+    pub(crate) async fn check_offered(
+        &self,
+        manifest: &Manifest,
+        replace: bool,
+    ) -> Result<Vec<Digest>, AdminError> {
+        let digest = manifest.digest();
+        if replace && manifest.is_supplement() {
+            let rule = "a supplement replaces no roll: load it without".to_owned();
+            return Err(AdminError::Field { field: "replace", rule });
         }
+        let kept = self.on_files(|folder| Ok(roll_store::manifests(folder)?)).await?;
+        if !replace && kept.iter().any(|kept| kept.digest() == digest) {
+            return Ok(Vec::new());
+        }
+        let mut replaced = Vec::new();
         for row in &manifest.body().laws {
-            let of_law = kept.iter().filter(|kept| kept.law(&row.law_id).is_some());
-            let mut row_of_rolls: Vec<Digest> = of_law.map(Manifest::digest).collect();
-            if let Some(cell) = self.shared.election(&row.law_id) {
-                let state = cell.committed().state();
-                if state >= State::Closing {
-                    return Err(AdminError::State { state, wanted: "given a roll" });
-                }
-                let committed = cell.committed();
-                let length = manifest.body().roll.code_length_min;
-                if committed.results.definition.binding
-                    && state > State::Draft
-                    && Definition::is_too_short_to_bind(length)
-                {
-                    let law_id = row.law_id.clone();
-                    return Err(AdminError::ShortCodes { law_id, length });
-                }
-                let chronicle = cell.chronicle().await;
-                if chronicle.last_manifest().is_some() {
-                    row_of_rolls = chronicle.manifests().to_vec();
-                }
+            let law = row.law_id.clone();
+            let of_law = self.on_files(move |folder| Ok(roll_store::in_effect(folder, &law)?));
+            let of_law = of_law.await?;
+            self.check_law(row, manifest, &of_law, replace).await?;
+            if replace {
+                // Their supplements go with them.
+                let rolls = of_law.iter().filter(|manifest| !manifest.is_supplement());
+                replaced.extend(rolls.map(Manifest::digest).filter(|other| *other != digest));
             }
-            follows(&row.law_id, manifest, &row_of_rolls)?;
+        }
+        Ok(replaced)
+    }
+
+    /// Refuses a roll that one of its laws cannot take. `of_law` are the rolls of the law that are
+    /// kept and not replaced.
+    async fn check_law(
+        &self,
+        row: &LawRow,
+        manifest: &Manifest,
+        of_law: &[Manifest],
+        replace: bool,
+    ) -> Result<(), AdminError> {
+        let mut state = State::Draft;
+        let mut row_of_rolls: Vec<Digest> = of_law.iter().map(Manifest::digest).collect();
+        if let Some(cell) = self.shared.election(&row.law_id) {
+            let committed = cell.committed();
+            state = committed.state();
+            if state >= State::Closing {
+                return Err(AdminError::State { state, wanted: "given a roll" });
+            }
+            let length = manifest.body().roll.code_length_min;
+            if committed.results.definition.binding
+                && state > State::Draft
+                && Definition::is_too_short_to_bind(length)
+            {
+                let law_id = row.law_id.clone();
+                return Err(AdminError::ShortCodes { law_id, length });
+            }
+            let chronicle = cell.chronicle().await;
+            if chronicle.last_manifest().is_some() {
+                row_of_rolls = chronicle.manifests().to_vec();
+            }
+        }
+        if !replace {
+            return follows(&row.law_id, manifest, &row_of_rolls);
+        }
+        if state > State::Draft && row_of_rolls.first() != Some(&manifest.digest()) {
+            return Err(AdminError::State { state, wanted: "given another roll" });
         }
         Ok(())
     }
@@ -106,7 +144,7 @@ impl Node {
     /// The first election whose log names a manifest.
     pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<LawId> {
         for cell in self.shared.elections() {
-            if cell.chronicle().await.has_manifest(manifest) {
+            if cell.chronicle().await.named_manifests().any(|named| named == manifest) {
                 return Some(cell.law_id().clone());
             }
         }
@@ -121,11 +159,9 @@ impl Node {
     ) -> Result<Vec<PreparedRoll>, AdminError> {
         let mut row_of_rolls = Vec::new();
         let mut prepared: Vec<PreparedRoll> = Vec::new();
-        let kept = self.on_files(|folder| Ok(roll_store::manifests(folder)?)).await?;
+        let law = law_id.clone();
+        let kept = self.on_files(move |folder| Ok(roll_store::in_effect(folder, &law)?)).await?;
         for manifest in kept {
-            if manifest.law(law_id).is_none() {
-                continue;
-            }
             follows(law_id, &manifest, &row_of_rolls)?;
             if prepared.first().is_some_and(|roll| roll.load.scheme != manifest.body().scheme) {
                 return Err(ChronicleError::Scheme.into());
@@ -159,13 +195,19 @@ impl Node {
         // What can fail is done before the log says that the roll took effect; the registry is a
         // hint, and asked again until it has it.
         let origin = RollOrigin::of(manifest);
-        let electors = electors(&content);
-        until_definite("the registry", || self.shared.registry.prepare(law_id, &origin, electors))
-            .await?;
+        let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
+            Some(cell) => cell.chronicle().await.manifests().first().copied(),
+            None => None,
+        };
+        if replaces.is_none() {
+            let electors = electors(&content);
+            let prepare = || self.shared.registry.prepare(law_id, &origin, electors);
+            until_definite("the registry", prepare).await?;
+        }
         let load = RollLoad {
             manifest: digest,
             parent: manifest.body().parent,
-            replaces: None,
+            replaces,
             scheme: manifest.body().scheme,
             content,
         };
@@ -180,11 +222,18 @@ impl Node {
     ) -> Result<LoadOutcome, AdminError> {
         let PreparedRoll { load, hasher, origin } = roll;
         let digest = load.manifest;
-        let content = load.content.clone();
+        let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
         self.record(cell, vec![Act::Load(load)]).await?;
         cell.set_hasher(digest, hasher);
-        let add = || add_to_registry(&self.shared, cell.law_id(), &content);
-        until_definite("the registry", add).await.map_err(|error| match error {
+        let change = async || {
+            if is_replacement {
+                let electors = known_electors(&*cell.chronicle().await);
+                let law_id = cell.law_id();
+                return self.shared.registry.restore_all(law_id, electors, Some(&origin)).await;
+            }
+            add_to_registry(&self.shared, cell.law_id(), &content).await
+        };
+        until_definite("the registry", change).await.map_err(|error| match error {
             EngineError::Misconfigured { engine, reason, hint } => EngineError::Misconfigured {
                 engine,
                 reason,

@@ -344,7 +344,7 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
         .map(|known| if *known == key(7) { voted } else { FirstUse::UNUSED })
         .collect();
     let electors = vec![KnownElectors { keys: Arc::clone(&keys), uses }];
-    registry.restore_all(&law(), electors).await.expect("rebuilt");
+    registry.restore_all(&law(), electors, None).await.expect("rebuilt");
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     assert_eq!(
         registry.mark(&law(), &[mark(7, 2), mark(9_999, 1)]).await.expect("marked"),
@@ -366,7 +366,7 @@ async fn an_election_of_which_only_the_electors_are_left_is_not_loaded_over_them
         "{reason} {hint}"
     );
     let electors = vec![KnownElectors { keys: roll(1..=500), uses: vec![FirstUse::UNUSED; 500] }];
-    registry.restore_all(&law(), electors).await.expect("rebuilt");
+    registry.restore_all(&law(), electors, None).await.expect("rebuilt");
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
 }
 
@@ -516,7 +516,7 @@ async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
     assert_eq!(registry.laws().await.expect("listed"), [law()]);
     let electors =
         vec![KnownElectors { keys: roll(1..=20_000), uses: vec![FirstUse::UNUSED; 20_000] }];
-    registry.restore_all(&law(), electors).await.expect("rebuilt");
+    registry.restore_all(&law(), electors, None).await.expect("rebuilt");
     registry.ping().await.expect("it answers");
     // One right fewer.
     allow(&["ACL", "SETUSER", "votekit", "-evalsha"]).await;

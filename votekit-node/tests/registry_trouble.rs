@@ -13,7 +13,9 @@ use votekit_core::registry::{Changes, KeyList};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::{EngineError, Expectation, KnownElectors, Mark, Registry, Roles};
+use votekit_node::engine::{
+    EngineError, Expectation, KnownElectors, Mark, Registry, Roles, RollOrigin,
+};
 use votekit_node::node::Node;
 use votekit_node::{OpenElection, VoteStatus};
 
@@ -34,7 +36,12 @@ impl Registry for Failing {
         Err(self.0())
     }
 
-    async fn restore_all(&self, _: &LawId, _: Vec<KnownElectors>) -> Result<(), EngineError> {
+    async fn restore_all(
+        &self,
+        _: &LawId,
+        _: Vec<KnownElectors>,
+        _: Option<&RollOrigin>,
+    ) -> Result<(), EngineError> {
         Ok(())
     }
 

@@ -219,11 +219,12 @@ struct AmendArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     publish_every: Option<u64>,
 
-    /// When the poll opens, with the offset, such as 2026-11-21T08:00:00-05:00
+    /// When the poll opens, with the offset, such as 2026-11-21T08:00:00-05:00; none for no planned
+    /// time
     #[arg(long, value_name = "TIME")]
     opens: Option<String>,
 
-    /// When the poll closes, with the offset
+    /// When the poll closes, with the offset; none for no planned time
     #[arg(long, value_name = "TIME")]
     closes: Option<String>,
 

@@ -23,7 +23,8 @@ use crate::output::plain;
 /// Every digest, count and signature is checked before anything changes. Loading the same roll
 /// again changes nothing, and never lets anyone vote twice. The roll takes effect in each election
 /// of its laws that exists, and in one that is created later. A law has one roll: another one is
-/// refused, and `votekit roll list` and `votekit roll discard` deal with one loaded by mistake.
+/// refused. `votekit roll discard` removes one that no election uses; --replace puts another in its
+/// place until the election opens.
 ///
 /// A data folder is made where there is none yet, in a new or empty folder.
 ///
@@ -44,13 +45,18 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pepper_file: Option<PathBuf>,
 
+    /// Put this roll in the place of the one that its laws have, while their elections are drafts;
+    /// the public log keeps both
+    #[arg(long)]
+    replace: bool,
+
     /// The name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME", conflicts_with = "node")]
     base: Option<String>,
 
     /// The registry that nodes share: the address of a Redis server, or of one node of a cluster
     #[cfg(feature = "services")]
-    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "base"])]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["node", "base", "replace"])]
     registry: Option<String>,
 
     #[command(flatten)]
@@ -74,7 +80,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             }
             None => Office::open(&args.office, Config::default()).await?,
         };
-        let loaded = office.load(&args.folder, args.pepper_file.as_deref()).await;
+        let loaded = office.load(&args.folder, args.pepper_file.as_deref(), args.replace).await;
         office.leave().await;
         loaded
     });

@@ -113,6 +113,7 @@ struct SmallState {
     closed: Option<UnixMinutes>,
     scheme: Option<HashScheme>,
     loads: Vec<LoadState>,
+    replaced: Vec<Digest>,
     registered: u64,
     nodes: Vec<NodePublicKey>,
     epochs: Vec<EpochState>,
@@ -184,6 +185,7 @@ impl Chronicle {
             loads: loads
                 .map(|(manifest, after)| LoadState { manifest: *manifest, after: *after })
                 .collect(),
+            replaced: self.replaced.clone(),
             registered: self.electorate.registered(),
             nodes: self.nodes.values().copied().collect(),
             epochs: epochs.collect(),
@@ -253,6 +255,7 @@ impl Chronicle {
             closed: state.closed,
             scheme: state.scheme,
             manifests: state.loads.iter().map(|load| load.manifest).collect(),
+            replaced: state.replaced,
             decided_before: state.loads.iter().map(|load| load.after).collect(),
             electorate,
             nodes: state.nodes.iter().map(|key| (key.node_id(), *key)).collect(),

@@ -332,11 +332,13 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Takes up an election as its log tells it, in place of whatever the registry had of it: its
     /// lists in the order in which they took effect, without keys in common. How a registry that
-    /// was lost with its process is brought up to the log at the start.
+    /// was lost with its process is brought up to the log at the start, and how the roll of a draft
+    /// is replaced: `origin` is then where the new one comes from.
     async fn restore_all(
         &self,
         law_id: &LawId,
         electors: Vec<KnownElectors>,
+        origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError>;
 
     /// Credentials registered for an election: added, less revoked.

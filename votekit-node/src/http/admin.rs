@@ -28,7 +28,7 @@ use crate::view::ElectionView;
 /// Which roll to load, by its place on the node's machine.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"folder": "/var/lib/votekit/incoming/L2025-001", "pepper_file": null}))]
+#[schema(example = json!({"folder": "/var/lib/votekit/incoming/L2025-001", "pepper_file": null, "replace": false}))]
 pub(crate) struct LoadRoll {
     /// The folder with the manifest and its shards, as `votekit hashgen` wrote it.
     #[schema(value_type = String)]
@@ -37,6 +37,10 @@ pub(crate) struct LoadRoll {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pepper_file: Option<PathBuf>,
+    /// Whether the roll takes the place of the one that its laws have, while their elections are
+    /// drafts. The log keeps both.
+    #[serde(default)]
+    replace: bool,
 }
 
 /// SHA-256 of the administrator's token.
@@ -272,7 +276,12 @@ pub(crate) async fn load_roll(
     request: Request,
 ) -> Result<Json<LoadReport>, Problem> {
     let roll: LoadRoll = json(request).await?;
-    Ok(Json(api.node.load(&roll.folder, roll.pepper_file.as_deref()).await?))
+    let (folder, pepper) = (roll.folder.as_path(), roll.pepper_file.as_deref());
+    let report = match roll.replace {
+        false => api.node.load(folder, pepper).await?,
+        true => api.node.replace_roll(folder, pepper).await?,
+    };
+    Ok(Json(report))
 }
 
 /// Lists the rolls that the node keeps, each with the elections that use it.

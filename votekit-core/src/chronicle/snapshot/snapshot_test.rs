@@ -67,7 +67,7 @@ fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
         standings,
         (chronicle.electorate().registered(), chronicle.electorate().voted()),
         (
-            chronicle.manifests().to_vec(),
+            chronicle.named_manifests().copied().collect::<Vec<_>>(),
             chronicle.height(),
             *chronicle.window(),
             chronicle.scheme(),

@@ -366,7 +366,7 @@ async fn an_election_restored_as_a_whole_stands_as_it_was_told(place: &dyn Place
         KnownElectors { keys: keys.clone(), uses },
         KnownElectors { keys: late, uses: vec![FirstUse::UNUSED] },
     ];
-    registry.restore_all(&law("L1"), electors).await?;
+    registry.restore_all(&law("L1"), electors, None).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered");
     let marks = [mark(1, 1), mark(1, 5), mark(2, 2), mark(3, 3), mark(4, 4), mark(7, 7)];
     let expected = [Accepted, Duplicate { attempt: 2 }, Revoked, Accepted, Unknown, Accepted];

@@ -12,7 +12,9 @@ use votekit_core::credential::RegistryKey;
 use votekit_core::id::LawId;
 use votekit_core::registry::{Changes, KeyList};
 
-use crate::engine::{EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry};
+use crate::engine::{
+    EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, RollOrigin,
+};
 
 const ENGINE: &str = "the embedded registry";
 
@@ -115,6 +117,7 @@ impl Registry for EmbeddedRegistry {
         &self,
         law_id: &LawId,
         electors: Vec<KnownElectors>,
+        _origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
         self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
     }

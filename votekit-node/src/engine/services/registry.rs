@@ -205,8 +205,9 @@ impl Registry for RedisRegistry {
         &self,
         law_id: &LawId,
         electors: Vec<KnownElectors>,
+        origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
-        self.rebuild(law_id, &electors, None, &|_| {}).await
+        self.rebuild(law_id, &electors, origin.map(std::slice::from_ref), &|_| {}).await
     }
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {

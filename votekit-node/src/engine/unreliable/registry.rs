@@ -48,8 +48,9 @@ impl<T: Registry + ?Sized> Registry for Unreliable<T> {
         &self,
         law_id: &LawId,
         electors: Vec<KnownElectors>,
+        origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
-        self.write(self.inner.restore_all(law_id, electors)).await
+        self.write(self.inner.restore_all(law_id, electors, origin)).await
     }
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
@@ -104,8 +105,9 @@ impl<T: Registry> Registry for Persistent<T> {
         &self,
         law_id: &LawId,
         electors: Vec<KnownElectors>,
+        origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
-        persist(|| self.inner.restore_all(law_id, electors.clone())).await
+        persist(|| self.inner.restore_all(law_id, electors.clone(), origin)).await
     }
 
     async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
