@@ -37,6 +37,26 @@ fn live_results_are_seen_while_voting() {
     assert_eq!(desk.run(&RESULTS).succeeds(), table);
 }
 
+/// Results are moved by several votes at once, with as many held back; turnout moves with each.
+#[test]
+fn the_votes_that_results_hold_back_are_named() {
+    let (desk, electors) = poll::drafted(9, &["--publish-every", "2"]);
+    desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
+    let node = Node::serve(&desk);
+    // One by one, each in a block of its own.
+    for (elector, choice) in electors.iter().zip(["oui", "oui", "non", "non", "non"]) {
+        desk.write("votes.csv", poll::votes([(elector, choice)]));
+        desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();
+    }
+    let said =
+        "  turnout 55.55 % of 9 registered\n  5 votes are accepted, of which the results show 2\n";
+    for shown in [desk.run(&["results", "--node", &node.public]), desk.run(&RESULTS)] {
+        assert!(shown.succeeds().ends_with(said), "{}", shown.stdout);
+        assert!(shown.stdout.contains(&format!("  {:<24} {:>10}\n", "oui", 2)), "{}", shown.stdout);
+    }
+    node.stop();
+}
+
 #[test]
 fn withheld_results_are_not_to_be_had_before_the_close() {
     let (desk, electors) = poll::drafted(4, &["--results", "after_close"]);

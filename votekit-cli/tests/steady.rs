@@ -221,6 +221,37 @@ fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
     desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
 }
 
+/// Administration has a thread of its own: votes go on while a roll is loaded, and a second load is
+/// told to wait.
+#[test]
+fn votes_go_on_while_a_roll_is_loaded() {
+    let (desk, electors) = poll::opened(40);
+    let big = ["--electors", "400000", "--law", "L2", "--seed", "8", "-o", "big.csv"];
+    desk.run(&[&["roll", "sample"][..], &big].concat()).succeeds();
+    desk.run(&["hashgen", "big.csv", "--out", "big"]).succeeds();
+    desk.run(&["roll", "sample", "--electors", "3", "--law", "L3", "-o", "small.csv"]).succeeds();
+    desk.run(&["hashgen", "small.csv", "--out", "small"]).succeeds();
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    let http = Http::new();
+    let (mut meanwhile, mut refused) = (0, false);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| desk.run(&[&["load", "big"][..], &office].concat()));
+        for (number, elector) in electors.iter().enumerate() {
+            let answer = vote(&http, &node, elector, &format!("key-{number:016}"));
+            assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("accepted")));
+            meanwhile += u32::from(!load.is_finished());
+            if !load.is_finished() && !refused {
+                let second = desk.run(&[&["load", "small"][..], &office].concat());
+                refused = second.stderr.contains("another roll is being loaded");
+            }
+        }
+        load.join().expect("no panic").succeeds();
+    });
+    assert!(meanwhile > 0 && refused, "{meanwhile} votes meanwhile, refused: {refused}");
+    node.stop();
+}
+
 /// Sends half of a vote's body, and leaves it at that.
 fn half_a_vote(node: &Node) -> TcpStream {
     let address = node.public.strip_prefix("http://").expect("a URL");

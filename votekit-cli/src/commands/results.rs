@@ -62,6 +62,15 @@ impl fmt::Display for Table {
             turnout / 100,
             turnout % 100,
             results.registered
-        )
+        )?;
+        // Before the close the latest votes are held back from the results, and turnout moves.
+        let (shown, accepted) = (results.counts.total(), results.report.accepted);
+        if shown < accepted {
+            writeln!(
+                formatter,
+                "  {accepted} votes are accepted, of which the results show {shown}"
+            )?;
+        }
+        Ok(())
     }
 }
