@@ -331,6 +331,27 @@ fn a_close_under_way_leaves_no_vote_behind() {
     node.stop();
 }
 
+/// What is said to be the default is what the log has, and a smaller number is warned of.
+#[test]
+fn results_move_by_twenty_votes_unless_it_is_asked_for_otherwise() {
+    for (policy, every) in [("live", "1"), ("live", "19"), ("after_vote", "5")] {
+        let (desk, _) = poll::loaded(3);
+        let created = create(&desk, LAW, &["--results", policy, "--publish-every", every]);
+        created.succeeds();
+        let said = format!("warning: with results {policy} and publish_every {every}");
+        assert!(created.stderr.contains(&said), "{}", created.stderr);
+    }
+    for policy in ["live", "after_vote", "after_close"] {
+        let (desk, _) = poll::loaded(3);
+        let created = create(&desk, LAW, &["--results", policy]);
+        created.succeeds();
+        assert!(!created.stderr.contains("publish_every"), "{}", created.stderr);
+        desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+        let leaves = desk.read("bundle/leaves.jsonl");
+        assert!(String::from_utf8_lossy(&leaves).contains(r#""publish_every":20"#));
+    }
+}
+
 #[test]
 fn a_draft_can_be_amended_and_an_election_annulled() {
     let (desk, _) = poll::drafted(3, &["--blank"]);
