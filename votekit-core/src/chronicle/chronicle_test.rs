@@ -297,6 +297,19 @@ fn acts_out_of_order_are_refused() {
         chronicle.record(&[Act::Load(again)], &maker(2)),
         Err(ChronicleError::State { state: State::Open, .. })
     ));
+    let supplement = Act::Load(RollLoad {
+        manifest: Digest::from_bytes([9; 32]),
+        parent: chronicle.last_manifest(),
+        replaces: None,
+        scheme: HashScheme::Sha256,
+        content: RollContent::Supplement(Arc::default()),
+    });
+    let closing = Act::Closing { closes: minute(200), reason: None };
+    chronicle.record(&[supplement.clone(), closing], &maker(199)).expect("open");
+    assert!(matches!(
+        chronicle.record(&[supplement], &maker(199)),
+        Err(ChronicleError::State { state: State::Closing, .. })
+    ));
 }
 
 #[test]
