@@ -221,12 +221,6 @@ fn replaced_roll(sample: &Sample) -> Vec<Vec<u8>> {
     })
 }
 
-/// Leaves out the last block: the digest that it certifies is that of the unchanged log.
-fn uncertify(leaves: &mut Vec<Leaf>) {
-    let certified = |leaf: &Leaf| matches!(leaf, Leaf::Election(ElectionEvent::Certified { .. }));
-    leaves.truncate(find(leaves, certified));
-}
-
 fn waived_twice(sample: &Sample) -> Vec<Vec<u8>> {
     edited(sample, |leaves| {
         uncertify(leaves);
