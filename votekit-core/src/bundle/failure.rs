@@ -133,7 +133,7 @@ rules! {
     State "state" "an election is drafted, opened, closing, closed, certified, in this order and once each; only a draft is amended; after that it can be annulled, and purged at the end"
     Definition "definition" "the definition keeps its own rules"
     Amendment "amendment" "an amendment keeps the law, whether it binds, and the ballot key"
-    Window "window" "the poll opens not before it was planned, closes after it opens, not after it was planned, and before only with a reason"
+    Window "window" "the poll opens not before it was planned, closes after it opens, at most 5 minutes after the closing is recorded, not after it was planned, and before only with a reason"
     Registered "registered" "registered = loaded + added - revoked, and no more votes are accepted"
     ZeroReport "zero-report" "at the opening the box is empty"
     Binding "binding" "a binding election has a pepper and access codes of 8 characters in every roll, and shows results after the close unless that is waived"

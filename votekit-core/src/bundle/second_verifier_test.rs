@@ -251,13 +251,13 @@ fn closed_unplanned() -> Vec<Vec<u8>> {
     making.sample.leaves
 }
 
-/// The closing lies after the minute in which it is decided.
+/// The closing lies after the minute in which it is recorded, by as much as is allowed.
 fn closed_early() -> Vec<Vec<u8>> {
     let mut making = Making::open(sample::definition(ResultsPolicy::AfterVote, 1));
     making.vote(&[batch(0, 1, true, &[(1, 0, 0, 0)]), batch(1, 1, false, &[(2, 1, 1, 2)])]);
     let closes = UnixMinutes(CLOSES.0 - 60);
     let reason = Some("Panne de courant".to_owned());
-    making.act(Act::Closing { closes, reason }, CLOSES.0 - 120);
+    making.act(Act::Closing { closes, reason }, closes.0 - 5);
     making.act(Act::Retire { node: sample::node_key(1).node_id(), epoch: Epoch(1) }, CLOSES.0);
     making.close();
     making.certify();

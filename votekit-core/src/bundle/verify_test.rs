@@ -230,6 +230,13 @@ macro_rules! change {
     }};
 }
 
+fn unplan_the_closing(leaves: &mut [Leaf]) {
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+        Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.closes = None);
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+        Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = None);
+}
+
 type Forgery = (&'static str, Rule, fn(&mut Vec<Leaf>));
 
 /// What a majority of dishonest authorities could sign, and the rule that catches it.
@@ -374,6 +381,15 @@ const FORGERIES: &[Forgery] = &[
     ("a close later than was planned", Rule::Window, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
             Leaf::Election(ElectionEvent::Closing { closes, .. }) => closes.0 += 1);
+    }),
+    ("a close recorded 6 minutes before it", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { at, closes, .. }) => at.0 = closes.0 - 6);
+    }),
+    ("a close in a month, where none was planned", Rule::Window, |leaves| {
+        unplan_the_closing(leaves);
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { closes, .. }) => closes.0 += 43_200);
     }),
     ("an opening that was decided after it", Rule::Window, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
@@ -600,10 +616,7 @@ const FORGERIES: &[Forgery] = &[
         leaves.retain(|leaf| !matches!(leaf, Leaf::Roll(_)));
     }),
     ("a reason where no closing was planned", Rule::Window, |leaves| {
-        change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
-            Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.closes = None);
-        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
-            Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = None);
+        unplan_the_closing(leaves);
         change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
             Leaf::Election(ElectionEvent::Closing { reason, .. }) => *reason = Some("none".to_owned()));
     }),
@@ -642,6 +655,8 @@ const WORDINGS: &[(&str, &str)] = &[
     ("a log without a draft first", "does not begin with the draft"),
     ("an opening before the draft", "'open' after 'no state'"),
     ("a close later than was planned", "later than was planned"),
+    ("a close recorded 6 minutes before it", "more than 5 minutes after"),
+    ("a close in a month, where none was planned", "more than 5 minutes after"),
     ("an opening that was decided after it", "before that was decided"),
     ("a supplement once the poll is closing", "a supplement after the closing"),
 ];

@@ -256,6 +256,18 @@ fn a_close_waits_for_open_epochs() {
 }
 
 #[test]
+fn a_closing_far_ahead_is_refused() {
+    let (mut chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
+    let mut record = |closes: u64| {
+        let act = Act::Closing { closes: minute(closes), reason: None };
+        chronicle.record(&[act], &maker(195)).map(|_| ())
+    };
+    let (closes, at) = (minute(201), minute(195));
+    assert_eq!(record(201), Err(ChronicleError::FarClosing { closes, at }));
+    assert_eq!(record(200), Ok(()));
+}
+
+#[test]
 fn strangers_and_forgers_are_refused() {
     let (chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
     let good = batch(1, false, &[(1, 1, 0)]);
