@@ -42,7 +42,8 @@ pub struct Options<'a> {
     /// Folders with a manifest and its shards or change files, for checking that every hash was
     /// registered. Empty to leave that out.
     pub shards: Vec<&'a dyn Source>,
-    /// Threads to use, from 1; another one hashes in any case.
+    /// Threads to use, the calling one among them. With 0 or 1 none is started, for targets that
+    /// have none.
     pub threads: usize,
 }
 

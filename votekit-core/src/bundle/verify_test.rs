@@ -55,6 +55,26 @@ fn the_sample_is_proven_by_policy_and_by_fingerprint() {
 }
 
 #[test]
+fn threads_change_nothing_that_is_found() {
+    let sample = Sample::certified();
+    let unsigned = edited(&sample, |leaves| {
+        for leaf in leaves {
+            if let Leaf::Batch(batch) = leaf {
+                batch.signature = BatchSignature::from_bytes([1; 64]);
+            }
+        }
+    });
+    for leaves in [&sample.leaves, &unsigned] {
+        let bundle = sample.bundle_of(leaves, &authority_keys(11));
+        let with_threads =
+            |threads| verify(&bundle, &Options { threads, ..pinned() }).expect("memory reads");
+        for threads in [0, 1, 3] {
+            assert_eq!(with_threads(threads), with_threads(2), "{threads} threads");
+        }
+    }
+}
+
+#[test]
 fn without_a_pin_it_is_consistent_and_no_more() {
     let sample = Sample::certified();
     for authority in [authority_keys(11), authority_keys(21)] {
