@@ -88,6 +88,15 @@ fn the_second_verifier_agrees_on_a_policy_whose_cosigner_is_of_another_base() {
 }
 
 #[test]
+fn the_second_verifier_agrees_on_a_pinned_policy_that_is_none() {
+    let bundle = Sample::certified().bundle();
+    for pinned in [b"".as_slice(), b"no policy\n"] {
+        let cases = vec![("good".to_owned(), bundle.clone(), Some(Rule::PolicyForm))];
+        agree_under(cases, pinned, &[], &Compared::All);
+    }
+}
+
+#[test]
 fn the_second_verifier_agrees_on_electors() {
     let sample = Sample::certified();
     let mut cases: Vec<Case> =
@@ -355,6 +364,11 @@ fn bundle_of(leaves: &[Vec<u8>]) -> MemorySource {
 
 /// Verifies each bundle with both verifiers, under the same policy and with the same shards.
 fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &Compared) {
+    agree_under(cases, policy.as_bytes(), shards, compared);
+}
+
+/// As [`agree`], under any bytes that are pinned.
+fn agree_under(cases: Vec<Case>, pinned: &[u8], shards: &[MemorySource], compared: &Compared) {
     let label = format!("agree-{:?}", std::thread::current().id());
     let folder = Scratch::new(&label);
     let mut arguments = vec![PathBuf::from("--batch"), folder.0.join("bundles")];
@@ -367,7 +381,7 @@ fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &
         arguments.extend([PathBuf::from("--shards"), shards]);
     }
     let file = folder.0.join("policy");
-    fs::write(&file, policy.as_bytes()).expect("written");
+    fs::write(&file, pinned).expect("written");
     arguments.extend([PathBuf::from("--policy"), file]);
     let arguments: Vec<&Path> = arguments.iter().map(PathBuf::as_path).collect();
     let output = run("verify.py", &arguments);
@@ -378,7 +392,7 @@ fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &
     let mut differences = Vec::new();
     for (name, bundle, rule) in &cases {
         let sources = shards.iter().map(|files| files as &dyn Source).collect();
-        let pin = Some(Pin::Policy(policy.as_bytes().to_vec()));
+        let pin = Some(Pin::Policy(pinned.to_vec()));
         let options = Options { pin, shards: sources, ..Options::default() };
         let first = verify(bundle, &options).expect("memory reads");
         let first: BTreeSet<&str> = rules(&first).into_iter().map(Rule::name).collect();

@@ -96,6 +96,20 @@ fn a_bundle_signed_anew_under_another_policy_fails() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyPinned]));
 }
 
+#[test]
+fn a_pinned_policy_that_does_not_parse_is_not_replaced_by_the_bundles() {
+    let bundle = Sample::certified().bundle();
+    let pin = Some(Pin::Policy(b"no policy\n".to_vec()));
+    let verification = verify(&bundle, &Options { pin, ..Options::default() }).expect("memory");
+    assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyForm, Rule::PolicyPinned]));
+    let form = verification.failures.list().iter().find(|found| found.rule == Rule::PolicyForm);
+    let form = form.expect("a failure");
+    assert!(form.found.starts_with("the policy that was pinned is none: "), "{form}");
+    // Nothing was verified under the bundle's policy.
+    assert!(!verification.authenticated && verification.cosigned_by.is_empty());
+    assert_eq!(verification.origin, None);
+}
+
 /// Every byte of every file, each changed in two ways: the file is named. The work is shared by two
 /// threads.
 #[test]
