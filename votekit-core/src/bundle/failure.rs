@@ -5,6 +5,7 @@ use std::fmt;
 
 /// One thing that is wrong: where, which rule, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// The file, by its name in the bundle.
     pub file: String,

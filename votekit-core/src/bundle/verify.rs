@@ -56,6 +56,7 @@ impl Default for Options<'_> {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verification {
     /// What is put to the vote, if the log says so.
     pub definition: Option<Definition>,
@@ -96,6 +97,7 @@ impl Verification {
 /// A file that was listed cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {file}: {source}")]
+#[non_exhaustive]
 pub struct ReadError {
     /// The file; empty when the files cannot be listed.
     pub file: String,
