@@ -140,7 +140,7 @@ rules! {
     Binding "binding" "a binding election has a pepper and access codes of 8 characters in every roll, and shows results after the close unless that is waived"
     RollChain "roll-chain" "one roll comes first and can be replaced in a draft only; each supplement names the manifest before it; none comes once the poll is closing"
     RollCounts "roll-counts" "a roll leaf counts what its manifest counts for this law"
-    Manifest "manifest" "each manifest that the log names is there, with that SHA-256"
+    Manifest "manifest" "each manifest that the log names is there, with that SHA-256, and keeps the rules of its form"
     Electorate "electorate" "each accepted or duplicate hash was registered and not revoked, in the shards given"
     NodeAdmission "node-admission" "a node is admitted once, under the id of a usable key, before its first batch and before the closing"
     NodeRetirement "node-retirement" "a retired epoch ends where the log has come with it, not below what its node had confirmed"
@@ -165,4 +165,5 @@ rules! {
     TotalsSum "totals-sum" "totals add up to the votes accepted so far"
     CloseReport "close-report" "the close accounts for every envelope"
     Certified "certified" "the certified digest is that of results.json"
+    Receipt "receipt" "the leaf of the receipt stands in its place"
 }

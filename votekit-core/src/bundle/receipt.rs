@@ -47,7 +47,7 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
             found.failures.add(
                 file::LEAVES,
                 line,
-                Rule::Leaf,
+                Rule::Receipt,
                 format_args!("another leaf stands where the receipt's should"),
             );
         }

@@ -1024,6 +1024,8 @@ fn every_rule_is_broken_by_some_test() {
         Rule::CosignatureTime,
         // By `links_and_empty_folders_are_refused`, over a source that reports them.
         Rule::FileKind,
+        // By `a_receipt_is_found_in_its_bundle_only`.
+        Rule::Receipt,
         // By `leaves_are_not_read_beyond_what_the_checkpoint_can_hold` and the test after it.
         Rule::FileSize,
     ];
@@ -1079,6 +1081,7 @@ fn a_receipt_is_found_in_its_bundle_only() {
     let other = sample.bundle_of(&leaves, &authority_keys(11));
     let found = find_receipt(&other, &receipt).expect("memory reads").failures;
     assert_eq!(found.list()[0].line, Some(place as u64 + 1));
+    assert_eq!(found.list()[0].rule, Rule::Receipt);
     let cut = sample.bundle_of(&sample.leaves[..place], &authority_keys(11));
     assert!(!find_receipt(&cut, &receipt).expect("memory reads").failures.is_empty());
 }
