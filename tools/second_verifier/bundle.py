@@ -66,11 +66,12 @@ class Verification:
             if pinned_bytes or self.fingerprint not in (None, sha256(data).hexdigest()):
                 self.fail("policy", "policy-pinned", "not the policy that was pinned")
         if self.pinned is not None:
+            # Never the bundle's own in its place: its maker chose that one.
+            self.policy = None
             try:
                 self.policy = policies.parse(self.pinned)
-            except Malformed:
-                # The bundle's policy has failed: it is another one, or as malformed as this one.
-                pass
+            except Malformed as error:
+                self.fail("policy", "policy-form", f"the policy that was pinned: {error}")
 
     def _check_checkpoint(self):
         data = self.files.read("checkpoint")

@@ -21,6 +21,8 @@ NEXT = {
     "annulled": ("purged",),
 }
 STATES = list(NEXT)
+# Minutes between the record of a closing and the closing itself, at most.
+CLOSING_AHEAD_MAX = 5
 # The parts of a block, in their order.
 EVENTS, BATCHES, COUNTS, TOTALS = range(4)
 PART_OF = {"election": EVENTS, "roll": EVENTS, "node": EVENTS, "batch": BATCHES,
@@ -224,6 +226,8 @@ class Log:
         is_early = planned is not None and self.closes < planned
         if self.opens is not None and self.closes <= self.opens:
             self._fail("window", "it closes before it opens")
+        if self.closes > leaf["at"] + CLOSING_AHEAD_MAX:
+            self._fail("window", "it closes more than 5 minutes after the closing is recorded")
         if planned is not None and self.closes > planned:
             self._fail("window", "it closes after it was planned")
         if is_early != (reason is not None):

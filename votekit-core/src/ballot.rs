@@ -68,13 +68,13 @@ pub enum SealError {
 /// ```
 /// use votekit_core::ballot::{BallotSecretKey, ChoiceIndex, Sealing};
 /// # struct Rng(u8);
-/// # impl rand_core::TryRng for Rng {
+/// # impl votekit_core::rand_core::TryRng for Rng {
 /// #     type Error = core::convert::Infallible;
 /// #     fn try_next_u32(&mut self) -> Result<u32, Self::Error> { Ok(7) }
 /// #     fn try_next_u64(&mut self) -> Result<u64, Self::Error> { Ok(7) }
 /// #     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> { out.fill(self.0); Ok(()) }
 /// # }
-/// # impl rand_core::TryCryptoRng for Rng {}
+/// # impl votekit_core::rand_core::TryCryptoRng for Rng {}
 /// # let mut rng = Rng(9);
 /// let secret = BallotSecretKey::from_seed(&[1; 32]);
 /// let law = "L2025-001".parse()?;

@@ -46,6 +46,21 @@ use block::BlockBuilder;
 /// Characters of a reason in the log at the most.
 pub const REASON_LENGTH_MAX: usize = 500;
 
+/// How far the effective closing may lie after the time at which the closing is recorded, in
+/// minutes.
+///
+/// Without this bound an election without a planned closing could stay open for years behind a
+/// closing that is in the log already. A node names the minute after the last one in which any node
+/// may still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`closing_time` in
+/// `votekit-node/src/closing.rs`). It names a later one only while its clock stands behind stamps
+/// that it gave out and has not sealed; then the closing is refused until the clock catches up.
+pub const CLOSING_AHEAD_MINUTES_MAX: u64 = 5;
+
+/// Whether a closing recorded at a time names one that lies too far ahead.
+pub(crate) fn is_too_far_ahead(closes: UnixMinutes, at: UnixMinutes) -> bool {
+    closes.0.saturating_sub(at.0) > CLOSING_AHEAD_MINUTES_MAX
+}
+
 /// A roll that takes effect: its manifest and its keys.
 #[derive(Debug, Clone)]
 pub struct RollLoad {
@@ -109,7 +124,8 @@ pub enum Act {
     },
     /// The poll closes: votes received from this minute on do not count.
     Closing {
-        /// The effective closing time. The planned one takes its place if that is earlier.
+        /// The effective closing time, at most [`CLOSING_AHEAD_MINUTES_MAX`] minutes ahead. The
+        /// planned one takes its place if that is earlier.
         closes: UnixMinutes,
         /// Why the poll closes before the planned closing: needed if it does, else not written.
         reason: Option<String>,
@@ -167,6 +183,16 @@ pub enum ChronicleError {
         closes: UnixMinutes,
         /// The planned closing.
         planned: UnixMinutes,
+    },
+    /// The closing lies too far after the time at which it is recorded.
+    #[error(
+        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at})"
+    )]
+    FarClosing {
+        /// When it would close.
+        closes: UnixMinutes,
+        /// When the closing is recorded.
+        at: UnixMinutes,
     },
     /// An amendment may not change this part of the definition.
     #[error("an amendment cannot change {what}")]
@@ -579,6 +605,9 @@ impl Chronicle {
         let closes = planned.map_or(closes, |planned| planned.min(closes));
         if let Some(opens) = self.window.opens.filter(|opens| closes <= *opens) {
             return Err(ChronicleError::Times { opens, closes });
+        }
+        if is_too_far_ahead(closes, at) {
+            return Err(ChronicleError::FarClosing { closes, at });
         }
         let early = planned.filter(|planned| closes < *planned);
         let reason = match (early, reason) {

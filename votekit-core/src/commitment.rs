@@ -213,6 +213,14 @@ mod tests {
         let mut sum = CommitmentSum::new(1);
         let bad = Commitment::from_bytes([0xff; 32]);
         assert_eq!(sum.add(&[bad]), Err(CommitmentError::Encoding { position: 1 }));
+        // X25519 ignores the top bit of an encoding; ristretto255 must not, or one commitment would
+        // have two forms.
+        let good = Commitment::to_value(1, &blinding(7, 0)).expect("canonical");
+        let mut bytes = *good.as_bytes();
+        bytes[31] |= 0x80;
+        let raised = Commitment::from_bytes(bytes);
+        assert_eq!(sum.add(&[raised]), Err(CommitmentError::Encoding { position: 1 }));
+        assert_eq!(sum.add(&[good]), Ok(()));
         assert_eq!(sum.add(&[]), Err(CommitmentError::Count { expected: 1, found: 0 }));
         assert_eq!(Commitment::to_value(1, &Blinding::from_bytes([0xff; 32])), None);
     }

@@ -570,6 +570,16 @@ mod tests {
                 "{refused}"
             );
         }
+        for label in ["Oui\u{1b}[2J", "Oui\u{1b}]52;c;\u{7}"] {
+            let mut broken = definition();
+            broken.choices[0].en = label.to_owned();
+            let faults = broken.faults();
+            let [("choices", DefinitionError::TextCharacter { position: 4, character: 0x1b, .. })] =
+                faults.as_slice()
+            else {
+                panic!("{faults:?}")
+            };
+        }
         for blank in ["   ", "\u{200b}\u{2060}", "\u{3164}", "\u{a0}"] {
             let refused = check_text("the title", blank, 1..=500);
             assert_eq!(refused, Err(DefinitionError::TextBlank { what: "the title" }));

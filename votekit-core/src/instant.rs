@@ -167,6 +167,8 @@ mod tests {
         for minute in [UnixMinutes::MIN.0 - 1, UnixMinutes::MAX.0 + 1] {
             assert_eq!(UnixMinutes::try_from(minute), Err(MinuteError { minute }));
         }
+        // A checkpoint of a stranger can state any second: no sum of times overflows.
+        assert_eq!(UnixSeconds(u64::MAX).millis(), UnixMillis(u64::MAX));
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub mod tally;
 pub mod bundle;
 pub mod export;
 
+/// The release of `rand_core` whose traits the functions that seal take: implement these.
+pub use rand_core;
+
 #[cfg(any(test, feature = "test-support"))]
 mod fixed_rng;
 

@@ -126,6 +126,31 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.scheme = HashScheme::HmacSha256), "if and only if"),
         (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
         (refused(|body| body.laws[0].revoked = 1), "mixes"),
+        (
+            refused(|body| body.pepper = Some(PepperMarks::of(&Pepper::from_bytes([1; 32])))),
+            "if and only if",
+        ),
+        (
+            // A law without electors has one empty shard, never none.
+            refused(|body| {
+                let law_id = law("L3");
+                body.laws.push(LawRow { law_id, registered: 0, shards: 0, revoked: 0 });
+            }),
+            "mixes",
+        ),
+        (
+            // Named and numbered as they should be, and one more than a law can have.
+            refused(|body| {
+                body.shards.truncate(1);
+                body.shards.extend((1..=10_000).map(|shard| {
+                    shard_row(&ShardHead { law_id: law("L2"), shard, shards: 10_000 }, &[])
+                }));
+                body.laws[1].shards = 10_000;
+                body.laws[1].registered = 0;
+                body.roll.rows = 6;
+            }),
+            "not numbered 1 to 10000 for the law L2",
+        ),
     ];
     for (error, expected) in cases {
         assert!(error.to_string().contains(expected), "{error}");

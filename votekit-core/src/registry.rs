@@ -209,7 +209,7 @@ impl Electorate {
             None => Standing::Unknown,
             Some(state) if state & REVOKED != 0 => Standing::Revoked,
             Some(state) if state & ACCEPTED == 0 => Standing::First,
-            Some(state) => Standing::Again { attempt: (state & ATTEMPTS) + 1 },
+            Some(state) => Standing::Again { attempt: ((state & ATTEMPTS) + 1).min(ATTEMPTS) },
         }
     }
 

@@ -90,3 +90,14 @@ fn unsorted_keys_are_refused() {
     keys.swap(0, 1);
     assert_eq!(KeyList::new(keys).unwrap_err(), ElectorateError::Order { position: 1 });
 }
+
+#[test]
+fn attempts_stop_at_their_limit_in_looking_up_as_in_counting() {
+    let mut electorate = Electorate::default();
+    electorate.add_roll(Arc::new(KeyList::new(sorted([1])).expect("sorted"))).expect("few");
+    electorate.states[0] = ACCEPTED | (ATTEMPTS - 2);
+    for attempt in [ATTEMPTS_MAX - 1, ATTEMPTS_MAX, ATTEMPTS_MAX] {
+        assert_eq!(electorate.look_up(&key(1)), Standing::Again { attempt });
+        assert_eq!(electorate.attempt(&key(1)), Standing::Again { attempt });
+    }
+}

@@ -70,6 +70,12 @@ fn numbers_beyond_their_range_are_refused() {
             ShardHead::decode(format, &zero),
             Err(ShardError::Number { shard: 0, shards: 2 })
         );
+        for shard in [1, 10_000] {
+            let shards = 10_000;
+            let too_many = head(shard, shards).encode(format, &[]);
+            let refused = ShardHead::decode(format, &too_many);
+            assert_eq!(refused, Err(ShardError::Number { shard, shards }));
+        }
     }
     let json = String::from_utf8(head(1, 1).encode(ShardFormat::Json, &[])).expect("ASCII");
     let many = json.replace("\"count\":0", "\"count\":1000001");

@@ -5,6 +5,7 @@ use std::fmt;
 
 /// One thing that is wrong: where, which rule, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Failure {
     /// The file, by its name in the bundle.
     pub file: String,
@@ -133,13 +134,13 @@ rules! {
     State "state" "an election is drafted, opened, closing, closed, certified, in this order and once each; only a draft is amended; after that it can be annulled, and purged at the end"
     Definition "definition" "the definition keeps its own rules"
     Amendment "amendment" "an amendment keeps the law, whether it binds, and the ballot key"
-    Window "window" "the poll opens not before it was planned, closes after it opens, not after it was planned, and before only with a reason"
+    Window "window" "the poll opens not before it was planned, closes after it opens, at most 5 minutes after the closing is recorded, not after it was planned, and before only with a reason"
     Registered "registered" "registered = loaded + added - revoked, and no more votes are accepted"
     ZeroReport "zero-report" "at the opening the box is empty"
     Binding "binding" "a binding election has a pepper and access codes of 8 characters in every roll, and shows results after the close unless that is waived"
     RollChain "roll-chain" "one roll comes first and can be replaced in a draft only; each supplement names the manifest before it; none comes once the poll is closing"
     RollCounts "roll-counts" "a roll leaf counts what its manifest counts for this law"
-    Manifest "manifest" "each manifest that the log names is there, with that SHA-256"
+    Manifest "manifest" "each manifest that the log names is there, with that SHA-256, and keeps the rules of its form"
     Electorate "electorate" "each accepted or duplicate hash was registered and not revoked, in the shards given"
     NodeAdmission "node-admission" "a node is admitted once, under the id of a usable key, before its first batch and before the closing"
     NodeRetirement "node-retirement" "a retired epoch ends where the log has come with it, not below what its node had confirmed"
@@ -164,4 +165,5 @@ rules! {
     TotalsSum "totals-sum" "totals add up to the votes accepted so far"
     CloseReport "close-report" "the close accounts for every envelope"
     Certified "certified" "the certified digest is that of results.json"
+    Receipt "receipt" "the leaf of the receipt stands in its place"
 }

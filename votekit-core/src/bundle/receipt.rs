@@ -9,6 +9,7 @@ use crate::log::proof::Proof;
 
 /// What came of looking for a receipt in a bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReceiptInBundle {
     /// What does not agree; empty if the bundle holds what the receipt promised.
     pub failures: Failures,
@@ -46,7 +47,7 @@ pub fn find_receipt(source: &dyn Source, receipt: &Proof) -> io::Result<ReceiptI
             found.failures.add(
                 file::LEAVES,
                 line,
-                Rule::Leaf,
+                Rule::Receipt,
                 format_args!("another leaf stands where the receipt's should"),
             );
         }

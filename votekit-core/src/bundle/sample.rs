@@ -267,8 +267,18 @@ impl Sample {
     /// When there is no such leaf.
     #[must_use]
     pub fn receipt(&self, index: usize) -> Proof {
-        let hashes: Vec<TreeHash> = self.leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
-        let checkpoint = authority_keys(11).checkpoint(&self.leaves);
+        self.receipt_at(index, self.leaves.len())
+    }
+
+    /// The receipt of the leaf at an index, from the checkpoint of the first `size` leaves.
+    ///
+    /// # Panics
+    /// When there are fewer leaves, or none at that index.
+    #[must_use]
+    pub fn receipt_at(&self, index: usize, size: usize) -> Proof {
+        let leaves = &self.leaves[..size];
+        let hashes: Vec<TreeHash> = leaves.iter().map(|leaf| leaf_hash(leaf)).collect();
+        let checkpoint = authority_keys(11).checkpoint(leaves);
         Proof::new(&self.leaves[index], index as u64, path(&hashes, index), checkpoint)
     }
 

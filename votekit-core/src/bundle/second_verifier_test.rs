@@ -88,6 +88,15 @@ fn the_second_verifier_agrees_on_a_policy_whose_cosigner_is_of_another_base() {
 }
 
 #[test]
+fn the_second_verifier_agrees_on_a_pinned_policy_that_is_none() {
+    let bundle = Sample::certified().bundle();
+    for pinned in [b"".as_slice(), b"no policy\n"] {
+        let cases = vec![("good".to_owned(), bundle.clone(), Some(Rule::PolicyForm))];
+        agree_under(cases, pinned, &[], &Compared::All);
+    }
+}
+
+#[test]
 fn the_second_verifier_agrees_on_electors() {
     let sample = Sample::certified();
     let mut cases: Vec<Case> =
@@ -221,12 +230,6 @@ fn replaced_roll(sample: &Sample) -> Vec<Vec<u8>> {
     })
 }
 
-/// Leaves out the last block: the digest that it certifies is that of the unchanged log.
-fn uncertify(leaves: &mut Vec<Leaf>) {
-    let certified = |leaf: &Leaf| matches!(leaf, Leaf::Election(ElectionEvent::Certified { .. }));
-    leaves.truncate(find(leaves, certified));
-}
-
 fn waived_twice(sample: &Sample) -> Vec<Vec<u8>> {
     edited(sample, |leaves| {
         uncertify(leaves);
@@ -257,13 +260,13 @@ fn closed_unplanned() -> Vec<Vec<u8>> {
     making.sample.leaves
 }
 
-/// The closing lies after the minute in which it is decided.
+/// The closing lies after the minute in which it is recorded, by as much as is allowed.
 fn closed_early() -> Vec<Vec<u8>> {
     let mut making = Making::open(sample::definition(ResultsPolicy::AfterVote, 1));
     making.vote(&[batch(0, 1, true, &[(1, 0, 0, 0)]), batch(1, 1, false, &[(2, 1, 1, 2)])]);
     let closes = UnixMinutes(CLOSES.0 - 60);
     let reason = Some("Panne de courant".to_owned());
-    making.act(Act::Closing { closes, reason }, CLOSES.0 - 120);
+    making.act(Act::Closing { closes, reason }, closes.0 - 5);
     making.act(Act::Retire { node: sample::node_key(1).node_id(), epoch: Epoch(1) }, CLOSES.0);
     making.close();
     making.certify();
@@ -361,6 +364,11 @@ fn bundle_of(leaves: &[Vec<u8>]) -> MemorySource {
 
 /// Verifies each bundle with both verifiers, under the same policy and with the same shards.
 fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &Compared) {
+    agree_under(cases, policy.as_bytes(), shards, compared);
+}
+
+/// As [`agree`], under any bytes that are pinned.
+fn agree_under(cases: Vec<Case>, pinned: &[u8], shards: &[MemorySource], compared: &Compared) {
     let label = format!("agree-{:?}", std::thread::current().id());
     let folder = Scratch::new(&label);
     let mut arguments = vec![PathBuf::from("--batch"), folder.0.join("bundles")];
@@ -373,7 +381,7 @@ fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &
         arguments.extend([PathBuf::from("--shards"), shards]);
     }
     let file = folder.0.join("policy");
-    fs::write(&file, policy.as_bytes()).expect("written");
+    fs::write(&file, pinned).expect("written");
     arguments.extend([PathBuf::from("--policy"), file]);
     let arguments: Vec<&Path> = arguments.iter().map(PathBuf::as_path).collect();
     let output = run("verify.py", &arguments);
@@ -384,7 +392,7 @@ fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &
     let mut differences = Vec::new();
     for (name, bundle, rule) in &cases {
         let sources = shards.iter().map(|files| files as &dyn Source).collect();
-        let pin = Some(Pin::Policy(policy.as_bytes().to_vec()));
+        let pin = Some(Pin::Policy(pinned.to_vec()));
         let options = Options { pin, shards: sources, ..Options::default() };
         let first = verify(bundle, &options).expect("memory reads");
         let first: BTreeSet<&str> = rules(&first).into_iter().map(Rule::name).collect();

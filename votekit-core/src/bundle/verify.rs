@@ -42,7 +42,8 @@ pub struct Options<'a> {
     /// Folders with a manifest and its shards or change files, for checking that every hash was
     /// registered. Empty to leave that out.
     pub shards: Vec<&'a dyn Source>,
-    /// Threads to use, from 1; another one hashes in any case.
+    /// Threads to use, the calling one among them. With 0 or 1 none is started, for targets that
+    /// have none.
     pub threads: usize,
 }
 
@@ -55,6 +56,7 @@ impl Default for Options<'_> {
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Verification {
     /// What is put to the vote, if the log says so.
     pub definition: Option<Definition>,
@@ -95,6 +97,7 @@ impl Verification {
 /// A file that was listed cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {file}: {source}")]
+#[non_exhaustive]
 pub struct ReadError {
     /// The file; empty when the files cannot be listed.
     pub file: String,

@@ -1,7 +1,9 @@
 //! Long because the forgeries are one table, with a test that every rule is in it.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -17,7 +19,8 @@ use crate::election::ResultsPolicy;
 use crate::envelope::EnvelopeDigest;
 use crate::id::{Epoch, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
-use crate::log::leaf::{ElectionEvent, Leaf, NodeEvent};
+use crate::log::leaf::{BlockLeaf, ElectionEvent, Leaf, NodeEvent};
+use crate::manifest::{Manifest, ManifestBody};
 
 fn pinned() -> Options<'static> {
     Options {
@@ -52,6 +55,26 @@ fn the_sample_is_proven_by_policy_and_by_fingerprint() {
 }
 
 #[test]
+fn threads_change_nothing_that_is_found() {
+    let sample = Sample::certified();
+    let unsigned = edited(&sample, |leaves| {
+        for leaf in leaves {
+            if let Leaf::Batch(batch) = leaf {
+                batch.signature = BatchSignature::from_bytes([1; 64]);
+            }
+        }
+    });
+    for leaves in [&sample.leaves, &unsigned] {
+        let bundle = sample.bundle_of(leaves, &authority_keys(11));
+        let with_threads =
+            |threads| verify(&bundle, &Options { threads, ..pinned() }).expect("memory reads");
+        for threads in [0, 1, 3] {
+            assert_eq!(with_threads(threads), with_threads(2), "{threads} threads");
+        }
+    }
+}
+
+#[test]
 fn without_a_pin_it_is_consistent_and_no_more() {
     let sample = Sample::certified();
     for authority in [authority_keys(11), authority_keys(21)] {
@@ -71,6 +94,20 @@ fn a_bundle_signed_anew_under_another_policy_fails() {
     let verification =
         verify(&other, &Options { pin, ..Options::default() }).expect("memory reads");
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyPinned]));
+}
+
+#[test]
+fn a_pinned_policy_that_does_not_parse_is_not_replaced_by_the_bundles() {
+    let bundle = Sample::certified().bundle();
+    let pin = Some(Pin::Policy(b"no policy\n".to_vec()));
+    let verification = verify(&bundle, &Options { pin, ..Options::default() }).expect("memory");
+    assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyForm, Rule::PolicyPinned]));
+    let form = verification.failures.list().iter().find(|found| found.rule == Rule::PolicyForm);
+    let form = form.expect("a failure");
+    assert!(form.found.starts_with("the policy that was pinned is none: "), "{form}");
+    // Nothing was verified under the bundle's policy.
+    assert!(!verification.authenticated && verification.cosigned_by.is_empty());
+    assert_eq!(verification.origin, None);
 }
 
 /// Every byte of every file, each changed in two ways: the file is named. The work is shared by two
@@ -125,16 +162,25 @@ fn no_file_can_be_cut_lengthened_removed_or_added() {
 fn a_log_is_a_bundle_at_the_end_of_each_block() {
     let sample = Sample::certified();
     let mut states = BTreeSet::new();
+    let mut while_open = 0;
     for (place, leaf) in sample.parsed().iter().enumerate() {
         if matches!(leaf, Leaf::Block(_)) {
             let bundle = sample.bundle_of(&sample.leaves[..=place], &authority_keys(11));
             let verification = check(&bundle);
             assert_eq!(verification.failures.list(), [], "after leaf {place}");
             assert_eq!(verification.results.is_some(), bundle.contains_key(file::RESULTS_JSON));
+            if let Some(results) = bundle.get(file::RESULTS_JSON) {
+                // A planned closing is not one: `closed` is null until the `closing` leaf.
+                let results: serde_json::Value = serde_json::from_slice(results).expect("JSON");
+                let is_closing = verification.state >= Some(State::Closing);
+                assert_eq!(!results["closed"].is_null(), is_closing, "after leaf {place}");
+                while_open += usize::from(!is_closing);
+            }
             states.insert(verification.state);
         }
     }
     assert_eq!(states.len(), 5);
+    assert!(while_open > 0, "some bundle of an open poll has results");
 }
 
 #[test]
@@ -212,10 +258,17 @@ macro_rules! is {
 
 macro_rules! change {
     ($leaves:ident, $wanted:expr, $pattern:pat => $change:expr) => {{
-        let place = find($leaves, $wanted);
+        let place = find(&$leaves[..], $wanted);
         let $pattern = &mut $leaves[place] else { panic!("another kind of leaf") };
         $change
     }};
+}
+
+fn unplan_the_closing(leaves: &mut [Leaf]) {
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+        Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.closes = None);
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+        Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = None);
 }
 
 type Forgery = (&'static str, Rule, fn(&mut Vec<Leaf>));
@@ -359,6 +412,23 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
             Leaf::Election(ElectionEvent::Closing { closes, .. }) => *closes = UnixMinutes(OPENS.0 - 1));
     }),
+    ("a close later than was planned", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { closes, .. }) => closes.0 += 1);
+    }),
+    ("a close recorded 6 minutes before it", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { at, closes, .. }) => at.0 = closes.0 - 6);
+    }),
+    ("a close in a month, where none was planned", Rule::Window, |leaves| {
+        unplan_the_closing(leaves);
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
+            Leaf::Election(ElectionEvent::Closing { closes, .. }) => closes.0 += 43_200);
+    }),
+    ("an opening that was decided after it", Rule::Window, |leaves| {
+        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+            Leaf::Election(ElectionEvent::Open { at, opens, .. }) => at.0 = opens.0 + 1);
+    }),
     ("a close before votes that were taken", Rule::EntryTime, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
             Leaf::Election(ElectionEvent::Closing { closes, .. }) => *closes = UnixMinutes(OPENS.0 + 30));
@@ -379,6 +449,10 @@ const FORGERIES: &[Forgery] = &[
         leaves.remove(place);
     }),
     ("a log without a draft first", Rule::State, |leaves| leaves.swap(0, 1)),
+    ("an opening before the draft", Rule::State, |leaves| {
+        let opening = find(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })));
+        leaves.swap(0, opening);
+    }),
     ("a ballot of one choice", Rule::Definition, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
             Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.choices.truncate(1));
@@ -414,6 +488,11 @@ const FORGERIES: &[Forgery] = &[
         let Leaf::Roll(mut roll) = leaves[root].clone() else { panic!("a roll") };
         roll.replaces = Some(roll.manifest);
         leaves.insert(place, Leaf::Roll(roll));
+    }),
+    ("a supplement once the poll is closing", Rule::RollChain, |leaves| {
+        let supplement = leaves.remove(find(leaves, is_supplement));
+        let closing = find(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })));
+        leaves.insert(closing + 1, supplement);
     }),
     ("an accepted vote told as a replay", Rule::Replay, |leaves| {
         let place = find(leaves, is_accepted);
@@ -571,10 +650,7 @@ const FORGERIES: &[Forgery] = &[
         leaves.retain(|leaf| !matches!(leaf, Leaf::Roll(_)));
     }),
     ("a reason where no closing was planned", Rule::Window, |leaves| {
-        change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
-            Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.closes = None);
-        change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
-            Leaf::Election(ElectionEvent::Open { closes, .. }) => *closes = None);
+        unplan_the_closing(leaves);
         change!(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })),
             Leaf::Election(ElectionEvent::Closing { reason, .. }) => *reason = Some("none".to_owned()));
     }),
@@ -607,6 +683,18 @@ const FORGERIES: &[Forgery] = &[
     }),
 ];
 
+/// What the failure of a forgery says, where several faults break one rule, or the words have been
+/// wrong before.
+const WORDINGS: &[(&str, &str)] = &[
+    ("a log without a draft first", "does not begin with the draft"),
+    ("an opening before the draft", "'open' after 'no state'"),
+    ("a close later than was planned", "later than was planned"),
+    ("a close recorded 6 minutes before it", "more than 5 minutes after"),
+    ("a close in a month, where none was planned", "more than 5 minutes after"),
+    ("an opening that was decided after it", "before that was decided"),
+    ("a supplement once the poll is closing", "a supplement after the closing"),
+];
+
 /// The result as of the close is what the log says at that block, whatever follows.
 #[test]
 fn nothing_after_the_close_changes_the_results() {
@@ -633,13 +721,160 @@ fn forgeries_signed_with_the_right_keys_are_caught_by_their_rule() {
         let leaves = edited(&sample, edit);
         let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
         assert!(verification.authenticated, "{name}");
-        assert!(rules(&verification).contains(rule), "{name}: {:?}", verification.failures.list());
+        let failures = verification.failures.list();
+        assert!(rules(&verification).contains(rule), "{name}: {failures:?}");
+        for (_, wording) in WORDINGS.iter().filter(|(of, _)| of == name) {
+            let says = |failure: &Failure| failure.rule == *rule && failure.found.contains(wording);
+            assert!(failures.iter().any(says), "{name}, '{wording}': {failures:?}");
+        }
+        // Citizens read these: no value as Rust prints it, and no state called nothing.
+        for Failure { found, .. } in failures {
+            let is_debug = ["{ ", "Report", "ChangesApplied", "nothing'"];
+            assert!(!is_debug.iter().any(|text| found.contains(text)), "{name}: {found}");
+        }
         assert!(
             !rules(&verification).contains(&Rule::Root)
                 && !rules(&verification).contains(&Rule::Checkpoint),
             "{name}"
         );
     }
+}
+
+#[test]
+fn every_wording_is_of_a_forgery() {
+    for (name, _) in WORDINGS {
+        assert!(FORGERIES.iter().any(|(forgery, ..)| forgery == name), "{name}");
+    }
+}
+
+/// What no node of this toolkit writes, and section 6 allows.
+#[test]
+fn what_section_6_allows_is_proven() {
+    let sample = Sample::certified();
+    let of_its_block_leaf_alone = edited(&sample, |leaves| {
+        let Some(Leaf::Block(block)) = leaves.last().cloned() else { panic!("a block") };
+        leaves.push(Leaf::Block(BlockLeaf { height: block.height + 1, ..block }));
+    });
+    let retired_before_its_first_batch = edited(&sample, |leaves| {
+        uncertify(leaves);
+        retire_before_the_closing(leaves, retired(0, 2));
+    });
+    for leaves in [of_its_block_leaf_alone, retired_before_its_first_batch] {
+        let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
+        assert_eq!(verification.failures.list(), []);
+        assert!(verification.is_proven());
+    }
+}
+
+#[test]
+fn a_retirement_of_a_stranger_or_of_an_ended_epoch_fails() {
+    let sample = Sample::certified();
+    let check_retired = |edit: &dyn Fn(&mut Vec<Leaf>), says: &str| {
+        let leaves = edited(&sample, |leaves| {
+            uncertify(leaves);
+            edit(leaves);
+        });
+        let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
+        let failures = verification.failures.list();
+        let is_it =
+            |found: &Failure| found.rule == Rule::NodeRetirement && found.found.contains(says);
+        assert!(failures.iter().any(is_it), "{says}: {failures:?}");
+    };
+    check_retired(&|leaves| retire_before_the_closing(leaves, retired(9, 1)), "never admitted");
+    let twice = |leaves: &mut Vec<Leaf>| {
+        retire_before_the_closing(leaves, retired(0, 2));
+        retire_before_the_closing(leaves, retired(0, 2));
+    };
+    check_retired(&twice, "has ended already");
+}
+
+/// The retirement of an epoch in which a node of the sample published nothing.
+fn retired(node: u8, epoch: u32) -> Leaf {
+    let (through, confirmed) = (Sequence(0), Sequence(0));
+    let node = sample::node_key(node).node_id();
+    Leaf::Node(NodeEvent::Retired { node, epoch: Epoch(epoch), through, confirmed })
+}
+
+fn retire_before_the_closing(leaves: &mut Vec<Leaf>, retired: Leaf) {
+    let closing = find(leaves, is!(Leaf::Election(ElectionEvent::Closing { .. })));
+    leaves.insert(closing, retired);
+}
+
+/// Leaves out the last block: the digest that it certifies is that of the unchanged log.
+fn uncertify(leaves: &mut Vec<Leaf>) {
+    let certified = |leaf: &Leaf| matches!(leaf, Leaf::Election(ElectionEvent::Certified { .. }));
+    leaves.truncate(find(leaves, certified));
+}
+
+type BodyEdit = fn(&mut ManifestBody);
+
+#[test]
+fn a_binding_poll_wants_a_pepper_and_long_codes_in_every_roll() {
+    let same: BodyEdit = |_| {};
+    let short: BodyEdit = |body| body.roll.code_length_min = 4;
+    let unkeyed: BodyEdit = |body| (body.scheme, body.pepper) = (HashScheme::Sha256, None);
+    let (in_draft, while_open) = (true, false);
+    for (name, roll, supplement, place, says) in [
+        ("long codes", same, same, while_open, None),
+        ("long codes, a supplement in the draft", same, same, in_draft, None),
+        ("a short code in the roll", short, same, while_open, Some("has 4 characters")),
+        ("a short code in the draft", same, short, in_draft, Some("has 4 characters")),
+        ("a short code while open", same, short, while_open, Some("has 4 characters")),
+        ("no pepper", unkeyed, unkeyed, while_open, Some("without a pepper")),
+    ] {
+        let (sample, leaves) = binding(roll, supplement, place);
+        // The opening judges what is there by then, a later supplement is judged where it stands.
+        let late = (name == "a short code while open").then(|| find(&leaves, is_supplement));
+        let line = late
+            .unwrap_or_else(|| find(&leaves, is!(Leaf::Election(ElectionEvent::Open { .. }))))
+            as u64
+            + 1;
+        let leaves: Vec<Vec<u8>> = leaves.iter().map(Leaf::to_bytes).collect();
+        let verification = check(&sample.bundle_of(&leaves, &authority_keys(11)));
+        let mut failures = verification.failures.list().iter();
+        let found = failures.find(|failure| failure.rule == Rule::Binding);
+        match (found, says) {
+            (None, None) => {}
+            (Some(failure), Some(says)) => {
+                assert!(failure.found.contains(says), "{name}: {failure}");
+                assert_eq!(failure.line, Some(line), "{name}: {failure}");
+            }
+            (found, _) => panic!("{name}: {found:?}"),
+        }
+    }
+}
+
+/// The sample as a binding election, its results waived, with other manifests.
+fn binding(roll: BodyEdit, supplement: BodyEdit, in_draft: bool) -> (Sample, Vec<Leaf>) {
+    let mut sample = Sample::certified();
+    let mut leaves = sample.parsed();
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Draft { .. })),
+        Leaf::Election(ElectionEvent::Draft { definition, .. }) => definition.binding = true);
+    change!(leaves, is!(Leaf::Election(ElectionEvent::Open { .. })),
+        Leaf::Election(ElectionEvent::Open { waivers, .. }) => waivers.push("results".to_owned()));
+    let remade = |folder: &mut MemorySource, edit: BodyEdit, parent: Option<Digest>| {
+        let manifest = Manifest::parse(&folder[Manifest::FILE_NAME]).expect("own manifest");
+        let mut body = ManifestBody { parent, ..manifest.body().clone() };
+        edit(&mut body);
+        let scheme = body.scheme;
+        let bytes = Manifest::new(body).expect("its counts agree").encode();
+        let digest = Digest::of(&bytes);
+        folder.insert(Manifest::FILE_NAME.to_owned(), bytes);
+        (digest, scheme)
+    };
+    let (root, root_scheme) = remade(&mut sample.roll, roll, None);
+    let (last, last_scheme) = remade(&mut sample.supplement, supplement, Some(root));
+    let place = find(&leaves, is!(Leaf::Roll(_)));
+    let Leaf::Roll(roll) = &mut leaves[place] else { panic!("a roll") };
+    (roll.manifest, roll.scheme) = (root, root_scheme);
+    let place_of_supplement = find(&leaves, is_supplement);
+    let Leaf::Roll(roll) = &mut leaves[place_of_supplement] else { panic!("a roll") };
+    (roll.manifest, roll.scheme, roll.parent) = (last, last_scheme, Some(root));
+    if in_draft {
+        let supplement = leaves.remove(place_of_supplement);
+        leaves.insert(place + 1, supplement);
+    }
+    (sample, leaves)
 }
 
 #[test]
@@ -687,7 +922,7 @@ impl Source for WithIrregular {
         Ok(vec![("manifests/link".to_owned(), "a symbolic link")])
     }
 
-    fn open(&self, name: &str) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+    fn open(&self, name: &str) -> std::io::Result<Box<dyn Read + '_>> {
         self.0.open(name)
     }
 }
@@ -701,31 +936,71 @@ fn links_and_empty_folders_are_refused() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::FileKind]));
 }
 
-/// A source whose leaves go on without an end, as `/dev/zero` does.
-struct WithEndlessLeaves(MemorySource);
+/// A source with a file that goes on without an end, as `/dev/zero` does.
+struct WithEndless {
+    files: MemorySource,
+    endless: &'static str,
+    /// Bytes read of that file.
+    read: Cell<u64>,
+}
 
-impl Source for WithEndlessLeaves {
-    fn names(&self) -> std::io::Result<Vec<String>> {
-        self.0.names()
+impl WithEndless {
+    fn new(endless: &'static str) -> Self {
+        Self { files: Sample::certified().bundle(), endless, read: Cell::new(0) }
     }
 
-    fn open(&self, name: &str) -> std::io::Result<Box<dyn std::io::Read + '_>> {
-        if name == file::LEAVES {
-            let log = self.0[name].as_slice();
-            return Ok(Box::new(std::io::Read::chain(log, std::io::repeat(b'0'))));
+    /// The failures of rule `file-size`.
+    fn check(&self) -> Vec<Failure> {
+        let verification = verify(self, &pinned()).expect("memory reads");
+        assert!(!verification.is_proven());
+        let failures = verification.failures.list().iter();
+        failures.filter(|failure| failure.rule == Rule::FileSize).cloned().collect()
+    }
+}
+
+impl Source for WithEndless {
+    fn names(&self) -> std::io::Result<Vec<String>> {
+        self.files.names()
+    }
+
+    fn open(&self, name: &str) -> std::io::Result<Box<dyn Read + '_>> {
+        if name == self.endless {
+            let endless = self.files[name].as_slice().chain(std::io::repeat(b'0'));
+            return Ok(Box::new(Counted { reader: endless, read: &self.read }));
         }
-        self.0.open(name)
+        self.files.open(name)
+    }
+}
+
+/// Counts what is read.
+struct Counted<'a, R> {
+    reader: R,
+    read: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        self.read.set(self.read.get() + length as u64);
+        Ok(length)
     }
 }
 
 #[test]
 fn leaves_are_not_read_beyond_what_the_checkpoint_can_hold() {
-    let source = WithEndlessLeaves(Sample::certified().bundle());
-    let verification = verify(&source, &pinned()).expect("memory reads");
-    let failures = verification.failures.list();
-    let is_size = |failure: &&Failure| failure.rule == Rule::FileSize;
-    assert_eq!(failures.iter().filter(is_size).count(), 1, "{failures:?}");
-    assert!(!verification.is_proven());
+    let source = WithEndless::new(file::LEAVES);
+    let failures = source.check();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert!(source.read.get() <= 65_536 * Sample::certified().leaves.len() as u64 + 1);
+}
+
+#[test]
+fn a_small_file_is_not_read_beyond_its_limit() {
+    let source = WithEndless::new(file::README);
+    let failures = source.check();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    assert_eq!(failures[0].file, file::README);
+    assert!(source.read.get() <= 67_108_864 + 1, "{}", source.read.get());
 }
 
 #[test]
@@ -749,7 +1024,9 @@ fn every_rule_is_broken_by_some_test() {
         Rule::CosignatureTime,
         // By `links_and_empty_folders_are_refused`, over a source that reports them.
         Rule::FileKind,
-        // By `leaves_are_not_read_beyond_what_the_checkpoint_can_hold`.
+        // By `a_receipt_is_found_in_its_bundle_only`.
+        Rule::Receipt,
+        // By `leaves_are_not_read_beyond_what_the_checkpoint_can_hold` and the test after it.
         Rule::FileSize,
     ];
     let forged: BTreeSet<Rule> =
@@ -796,10 +1073,15 @@ fn a_receipt_is_found_in_its_bundle_only() {
         place as u64
     );
     assert!(find_receipt(&bundle, &receipt).expect("memory reads").failures.is_empty());
+    // A node signs a checkpoint of a whole block; the format allows any size.
+    let inside = sample.receipt_at(place, place + 1);
+    inside.verify_strict(&sample.leaves[place], &policy).expect("a good proof");
+    assert!(find_receipt(&bundle, &inside).expect("memory reads").failures.is_empty());
     let leaves = edited(&sample, |leaves| entry(&mut leaves[place]).minute.0 += 1);
     let other = sample.bundle_of(&leaves, &authority_keys(11));
     let found = find_receipt(&other, &receipt).expect("memory reads").failures;
     assert_eq!(found.list()[0].line, Some(place as u64 + 1));
+    assert_eq!(found.list()[0].rule, Rule::Receipt);
     let cut = sample.bundle_of(&sample.leaves[..place], &authority_keys(11));
     assert!(!find_receipt(&cut, &receipt).expect("memory reads").failures.is_empty());
 }

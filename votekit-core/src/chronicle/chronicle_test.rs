@@ -256,6 +256,18 @@ fn a_close_waits_for_open_epochs() {
 }
 
 #[test]
+fn a_closing_far_ahead_is_refused() {
+    let (mut chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
+    let mut record = |closes: u64| {
+        let act = Act::Closing { closes: minute(closes), reason: None };
+        chronicle.record(&[act], &maker(195)).map(|_| ())
+    };
+    let (closes, at) = (minute(201), minute(195));
+    assert_eq!(record(201), Err(ChronicleError::FarClosing { closes, at }));
+    assert_eq!(record(200), Ok(()));
+}
+
+#[test]
 fn strangers_and_forgers_are_refused() {
     let (chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
     let good = batch(1, false, &[(1, 1, 0)]);
@@ -296,6 +308,19 @@ fn acts_out_of_order_are_refused() {
     assert!(matches!(
         chronicle.record(&[Act::Load(again)], &maker(2)),
         Err(ChronicleError::State { state: State::Open, .. })
+    ));
+    let supplement = Act::Load(RollLoad {
+        manifest: Digest::from_bytes([9; 32]),
+        parent: chronicle.last_manifest(),
+        replaces: None,
+        scheme: HashScheme::Sha256,
+        content: RollContent::Supplement(Arc::default()),
+    });
+    let closing = Act::Closing { closes: minute(200), reason: None };
+    chronicle.record(&[supplement.clone(), closing], &maker(199)).expect("open");
+    assert!(matches!(
+        chronicle.record(&[supplement], &maker(199)),
+        Err(ChronicleError::State { state: State::Closing, .. })
     ));
 }
 

@@ -110,6 +110,12 @@ fn csv_reads_back_and_runs_no_formula() {
     let mut results = results(&["oui", "non"], &[5, 3]);
     results.definition.choices[0].fr = "=HYPERLINK(\"x\"), oui".to_owned();
     results.definition.choices[1].en = "-1+1".to_owned();
+    // No definition holds control characters; the exporter does not rely on that.
+    for (id, label) in [("lf", "\n=1"), ("tab", "\t=1"), ("cr", "\r=1")] {
+        let (fr, en) = (label.to_owned(), "plain".to_owned());
+        results.definition.choices.push(Choice { id: id.parse().expect("choice id"), fr, en });
+        results.counts.choices.push(0);
+    }
     let bytes = to_csv(&results);
     assert!(bytes.ends_with(b"\r\n"));
     let rows: Vec<Vec<String>> = ::csv::Reader::from_reader(bytes.as_slice())
@@ -118,7 +124,14 @@ fn csv_reads_back_and_runs_no_formula() {
         .collect();
     assert_eq!(rows[0], ["L2025-001", "choice", "oui", "'=HYPERLINK(\"x\"), oui", "Yes", "5"]);
     assert_eq!(rows[1][4], "'-1+1");
-    assert_eq!(rows[2][5], "1");
+    for (row, label) in rows[2..5].iter().zip(["'\n=1", "'\t=1", "'\r=1"]) {
+        assert_eq!(row[3], label);
+    }
+    assert_eq!(rows[5][5], "1");
     assert_eq!(rows.last().map(|row| row[5].as_str()), Some("33.33"));
-    assert!(rows.iter().flatten().all(|field| !field.starts_with(['=', '+', '-', '@'])));
+    assert!(
+        rows.iter()
+            .flatten()
+            .all(|field| !field.starts_with(['=', '+', '-', '@', '\n', '\t', '\r']))
+    );
 }

@@ -152,6 +152,22 @@ fn other_forms_of_the_same_leaf_are_refused() {
     }
 }
 
+/// JSON escapes the control characters up to U+001F alone.
+#[test]
+fn later_controls_stand_as_they_are() {
+    let at = UnixMinutes(29_383_333);
+    let leaf =
+        Leaf::Election(ElectionEvent::Draft { at, definition: definition("a\u{7f}b\u{85}c") });
+    let text = String::from_utf8(leaf.to_bytes()).expect("JSON is UTF-8");
+    assert!(text.contains("\"a\u{7f}b\u{85}c\""), "{text}");
+    assert_eq!(Leaf::parse(text.as_bytes()), Ok(leaf));
+    for (raw, escaped) in [("\u{7f}", r"\u007f"), ("\u{85}", r"\u0085")] {
+        let other = text.replace(raw, escaped);
+        let refused = Leaf::parse(other.as_bytes());
+        assert!(matches!(refused, Err(LeafError::NotCanonical { .. })), "{other}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_changed_byte_never_reads_as_the_same_leaf(
@@ -195,6 +211,7 @@ fn integers_out_of_range_are_refused() {
         (r#""height":4"#, r#""height":0"#.to_owned(), "height"),
         (r#""height":4"#, format!(r#""height":{large}"#), "height"),
         (r#""term":1"#, r#""term":0"#.to_owned(), "term"),
+        (r#""term":1"#, format!(r#""term":{large}"#), "term"),
     ] {
         let block = r#"{"leaf":"block","height":4,"term":1,"leader":"a","sealed_at":29383333}"#;
         assert_eq!(leaf(&block.replace(good, &bad)), Err(LeafError::Range { field }));
@@ -205,6 +222,14 @@ fn integers_out_of_range_are_refused() {
         assert!(matches!(leaf(&text), Err(LeafError::Syntax { .. })));
     }
     let one_of_each = one_of_each();
+    let entries = one_of_each.iter().filter(|leaf| matches!(leaf, Leaf::Entry(_)));
+    for entry in entries.map(|leaf| String::from_utf8(leaf.to_bytes()).expect("JSON is UTF-8")) {
+        assert_eq!(leaf(&entry), Ok(()));
+        for minute in ["15778079", "4223371680", "18446744073709551615", "18446744073709551616"] {
+            let other = entry.replace(r#""minute":29383333"#, &format!(r#""minute":{minute}"#));
+            assert!(matches!(leaf(&other), Err(LeafError::Syntax { .. })), "{other}");
+        }
+    }
     let batch = one_of_each
         .iter()
         .find_map(|leaf| match leaf {

@@ -14,7 +14,7 @@ use crate::epochs::Epochs;
 use crate::id::{Digest, LawId, NodeId};
 use crate::log::leaf::{BatchLeaf, NodeEvent};
 
-/// Signatures that are verified together, by several threads.
+/// Signatures that are verified together, by several threads if there shall be any.
 const SIGNATURES_AT_ONCE: usize = 2048;
 
 /// Which nodes are admitted, how far each epoch has come, and the batch under way.
@@ -47,7 +47,7 @@ struct Unverified {
 
 impl Batches {
     pub(super) fn with_threads(threads: usize) -> Self {
-        Self { threads: threads.max(1), ..Self::default() }
+        Self { threads, ..Self::default() }
     }
 
     pub(super) fn take_node(
@@ -209,17 +209,7 @@ impl Batches {
     /// Verifies the signatures of the batches read so far.
     pub(super) fn verify_signatures(&mut self, failures: &mut Failures) {
         let unverified = std::mem::take(&mut self.unverified);
-        let part = unverified.len().div_ceil(self.threads.max(1)).max(1);
-        let is_bad = |one: &&Unverified| !one.leaf.is_signed_by(&one.law_id, &one.key);
-        let bad: Vec<&Unverified> = std::thread::scope(|scope| {
-            let parts: Vec<_> = unverified
-                .chunks(part)
-                .map(|part| scope.spawn(move || part.iter().filter(is_bad).collect::<Vec<_>>()))
-                .collect();
-            let joined = parts.into_iter().map(|part| part.join());
-            joined.flat_map(|part| part.expect("verifying a signature does not panic")).collect()
-        });
-        for one in bad {
+        for one in find_bad(&unverified, self.threads) {
             failures.add(
                 file::LEAVES,
                 Some(one.line),
@@ -228,4 +218,21 @@ impl Batches {
             );
         }
     }
+}
+
+/// Those whose signature is not their node's, in order. With 0 or 1 threads none is started.
+fn find_bad(unverified: &[Unverified], threads: usize) -> Vec<&Unverified> {
+    let is_bad = |one: &&Unverified| !one.leaf.is_signed_by(&one.law_id, &one.key);
+    if threads <= 1 {
+        return unverified.iter().filter(is_bad).collect();
+    }
+    let part = unverified.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let parts: Vec<_> = unverified
+            .chunks(part)
+            .map(|part| scope.spawn(move || part.iter().filter(is_bad).collect::<Vec<_>>()))
+            .collect();
+        let joined = parts.into_iter().map(|part| part.join());
+        joined.flat_map(|part| part.expect("verifying a signature does not panic")).collect()
+    })
 }

@@ -129,3 +129,27 @@ impl Entries {
 fn tag(hash: &[u8; 32]) -> &[u8; 16] {
     hash.first_chunk().expect("32 bytes begin with 16")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Failures;
+    use crate::credential::CredentialHash;
+
+    /// No log can be that long: the table is set instead.
+    #[test]
+    fn attempts_stop_at_their_limit() {
+        let hash = CredentialHash::from_bytes([7; 32]);
+        let mut entries = Entries::with_capacity(1, 0);
+        let mut failures = Failures::default();
+        let mut line = Line { failures: &mut failures, number: 1 };
+        *entries.attempts.entry(tag(hash.as_bytes()), 1).value = ATTEMPTS_MAX - 2;
+        for attempt in [ATTEMPTS_MAX - 1, ATTEMPTS_MAX, ATTEMPTS_MAX] {
+            entries.check_attempt(&Decision::Duplicate { hash, attempt }, &mut line);
+        }
+        assert_eq!(line.failures.list(), []);
+        let attempt = ATTEMPTS_MAX - 1;
+        entries.check_attempt(&Decision::Duplicate { hash, attempt }, &mut line);
+        assert_eq!(line.failures.counts()[&Rule::DuplicateAttempt], 1);
+    }
+}

@@ -147,8 +147,8 @@ impl Bundle<'_> {
         self.rows.insert(name.to_owned(), IndexRow { file: name.to_owned(), size, sha256 });
     }
 
-    /// The policy to verify with (the pinned one if its bytes are there), and whether the bundle's
-    /// own is the pinned one.
+    /// The policy to verify with (the pinned one if its bytes are given, or none if they are no
+    /// policy), and whether the bundle's own is the pinned one.
     fn check_policy(&mut self, bytes: Option<&[u8]>, pin: Option<&Pin>) -> (Option<Policy>, bool) {
         let authenticated = match (pin, bytes) {
             (None, _) | (_, None) => false,
@@ -166,11 +166,18 @@ impl Bundle<'_> {
         if let Some(Err(error)) = &own {
             self.fail(file::POLICY, Rule::PolicyForm, format_args!("{error}"));
         }
-        let pinned = match pin {
-            Some(Pin::Policy(pinned)) => Policy::parse(pinned).ok(),
-            _ => None,
+        let used = match pin {
+            // Never the bundle's own in its place: the maker of the bundle chose that one.
+            Some(Pin::Policy(pinned)) => {
+                let refused = |error| {
+                    let what = format_args!("the policy that was pinned is none: {error}");
+                    self.fail(file::POLICY, Rule::PolicyForm, what);
+                };
+                Policy::parse(pinned).map_err(refused).ok()
+            }
+            _ => own.and_then(Result::ok),
         };
-        (pinned.or(own.and_then(Result::ok)), authenticated)
+        (used, authenticated)
     }
 
     /// Every manifest in the folder that reads. Which of them belong there the log will tell.

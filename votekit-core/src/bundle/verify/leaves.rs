@@ -41,13 +41,39 @@ pub(super) struct Ending {
 /// Reads all lines and hands each to `take` in order, with a function that gives the root up to and
 /// including it (only at the end of blocks).
 ///
-/// Main thread: reading, SHA-256 of the file, `take`. Other threads: leaf hashes and parsing.
+/// Calling thread: reading, SHA-256 of the file, `take`. Other threads, if there shall be any: leaf
+/// hashes and parsing.
 pub(super) fn read(
     reader: &mut dyn Read,
     threads: usize,
     mut take: impl FnMut(&Item, &dyn Fn() -> TreeHash),
 ) -> io::Result<Ending> {
-    let workers = threads.saturating_sub(1).max(1);
+    let mut chunks = Chunks::new(reader);
+    let mut merge = Merge::default();
+    match threads.saturating_sub(1) {
+        // Some targets have no threads, as wasm32-unknown-unknown: none is started.
+        0 => {
+            for place in 0.. {
+                let Some(chunk) = chunks.next()? else { break };
+                merge.take(place, Hashed::of(&chunk), &mut take);
+            }
+        }
+        workers => read_with_workers(&mut chunks, &mut merge, workers, &mut take)?,
+    }
+    Ok(Ending {
+        size: chunks.size,
+        digest: chunks.digest(),
+        root: merge.root.root(),
+        fault: chunks.fault,
+    })
+}
+
+fn read_with_workers(
+    chunks: &mut Chunks<'_>,
+    merge: &mut Merge,
+    workers: usize,
+    take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash),
+) -> io::Result<()> {
     let in_flight_max = 4 * workers;
     let (jobs, job_queue) = mpsc::sync_channel::<(u64, Vec<u8>)>(in_flight_max);
     let (results, result_queue) = mpsc::channel::<(u64, Hashed)>();
@@ -58,8 +84,6 @@ pub(super) fn read(
             scope.spawn(move || work(job_queue, &results));
         }
         drop(results);
-        let mut chunks = Chunks::new(reader);
-        let mut merge = Merge::default();
         // Dropped when reading ends or fails: then the workers end too.
         let jobs = jobs;
         let (mut sent, mut taken, mut at_end) = (0, 0, false);
@@ -78,15 +102,10 @@ pub(super) fn read(
                 let (place, hashed) = result_queue
                     .recv()
                     .map_err(|_| io::Error::other("a hashing thread has died"))?;
-                taken += merge.take(place, hashed, &mut take);
+                taken += merge.take(place, hashed, take);
             }
         }
-        Ok(Ending {
-            size: chunks.size,
-            digest: chunks.digest(),
-            root: merge.root.root(),
-            fault: chunks.fault,
-        })
+        Ok(())
     })
 }
 

@@ -7,7 +7,7 @@ use super::leaves::Item;
 use super::rolls::Rolls;
 use super::totals::TotalsCheck;
 use crate::bundle::{Account, Failures, Rule, file};
-use crate::chronicle::REASON_LENGTH_MAX;
+use crate::chronicle::{CLOSING_AHEAD_MINUTES_MAX, REASON_LENGTH_MAX, is_too_far_ahead};
 use crate::decision::Outcome;
 use crate::election::{Definition, ResultsPolicy, State, Window, check_text};
 use crate::envelope::EnvelopeDigest;
@@ -296,8 +296,8 @@ impl<'a> Log<'a> {
                 }
                 self.check_binding(waivers, line);
             }
-            ElectionEvent::Closing { closes, reason, .. } => {
-                self.take_closing(*closes, reason.as_deref(), line);
+            ElectionEvent::Closing { at, closes, reason } => {
+                self.take_closing(*at, *closes, reason.as_deref(), line);
             }
             ElectionEvent::Closed { registered, report, .. } => {
                 self.closes = true;
@@ -354,11 +354,26 @@ impl<'a> Log<'a> {
         }
     }
 
-    fn take_closing(&mut self, closes: UnixMinutes, reason: Option<&str>, line: &mut Line<'_>) {
+    fn take_closing(
+        &mut self,
+        at: UnixMinutes,
+        closes: UnixMinutes,
+        reason: Option<&str>,
+        line: &mut Line<'_>,
+    ) {
         if self.window.opens.is_some_and(|opens| closes <= opens) {
             line.fail(
                 Rule::Window,
                 format_args!("the poll closes at {closes}, no later than it opens"),
+            );
+        }
+        if is_too_far_ahead(closes, at) {
+            line.fail(
+                Rule::Window,
+                format_args!(
+                    "the poll closes at {closes}, more than {CLOSING_AHEAD_MINUTES_MAX} minutes \
+                     after the closing was recorded at {at}"
+                ),
             );
         }
         let planned = self.window.closes;

@@ -113,10 +113,11 @@ fn changes(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<C
     let mut all = Changes::default();
     for row in manifest.body().changes.iter().filter(|row| row.law_id == *law_id) {
         let bytes = read(source, &row.file).map_err(|error| error.to_string())?;
-        let changes = manifest.read_changes(row, &bytes).map_err(|error| error.to_string())?;
-        all.add.extend_from_slice(changes.add());
-        all.revoke.extend_from_slice(changes.revoke());
-        all.replace.extend_from_slice(changes.replace());
+        let file = manifest.read_changes(row, &bytes).map_err(|error| error.to_string())?;
+        let Changes { add, revoke, replace } = Changes::from(&file);
+        all.add.extend(add);
+        all.revoke.extend(revoke);
+        all.replace.extend(replace);
     }
     Ok(all)
 }
