@@ -160,6 +160,20 @@ fn damage_is_told_with_its_file() {
     }
 }
 
+/// One damaged line breaks many rules; the reader is not led to take each for a fault.
+#[test]
+fn failures_that_may_follow_from_a_damaged_line_are_marked_once() {
+    let folder = copy();
+    let file = folder.path().join("leaves.jsonl");
+    let log = fs::read_to_string(&file).expect("there");
+    fs::write(&file, log.replacen("{\"leaf\"", "{\"leef\"", 1)).expect("written");
+    let bundle = folder.path().to_str().expect("text");
+    let output = votekit(&["verify", "bundle", bundle, "--policy", &path("bundle.policy")]);
+    assert_eq!(output.status.code(), Some(5));
+    let sentence = "what follows may follow from this";
+    assert_eq!(stdout(&output).matches(sentence).count(), 1, "{}", stdout(&output));
+}
+
 #[test]
 fn files_too_many_and_too_few_are_told() {
     let folder = copy();
@@ -247,17 +261,14 @@ fn a_receipt_of_another_log_is_not_in_the_bundle() {
     fs::write(&file, log.replacen("\"decision\":\"accepted\"", "\"decision\":\"rejected\"", 1))
         .expect("written");
     let bundle = folder.path().to_str().expect("text");
-    let output = votekit(&[
-        "verify",
-        "receipt",
-        &path("receipt.txt"),
-        "--policy",
-        &path("bundle.policy"),
-        "--bundle",
-        bundle,
-    ]);
+    let (receipt, policy) = (path("receipt.txt"), path("bundle.policy"));
+    let arguments = ["verify", "receipt", &receipt, "--policy", &policy, "--bundle", bundle];
+    let output = votekit(&arguments);
     assert_eq!(output.status.code(), Some(5));
     assert!(stderr(&output).contains("leaves.jsonl, line "), "{}", stderr(&output));
+    let output = votekit(&[["--json"].as_slice(), &arguments].concat());
+    let error: Value = serde_json::from_str(&stderr(&output)).expect("JSON");
+    assert_eq!(error["error"]["details"]["rule"], "receipt", "{error}");
 }
 
 #[test]

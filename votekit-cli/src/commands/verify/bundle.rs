@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::thread;
 
 use serde_json::{Value, json};
-use votekit_core::bundle::Source;
 use votekit_core::bundle::verify::{Options, Verification, verify};
+use votekit_core::bundle::{Failure, Rule, Source};
 use votekit_core::export::json::Document;
 
 use super::{PIN_HINT, Trust};
@@ -195,10 +195,17 @@ impl Report<'_> {
             return Ok(());
         }
         writeln!(out, "failures:")?;
-        for failure in failures.list() {
-            writeln!(out, "  {}", plain(&failure.to_string()))?;
-        }
+        // A line that does not read, or leaves that nobody signed, break rules that the rest keeps.
+        let is_cause =
+            |failure: &Failure| matches!(failure.rule, Rule::Leaf | Rule::Root | Rule::Checkpoint);
+        let cause = failures.list().iter().position(is_cause);
         let listed = failures.list().len() as u64;
+        for (place, failure) in failures.list().iter().enumerate() {
+            writeln!(out, "  {}", plain(&failure.to_string()))?;
+            if cause == Some(place) && failures.total() > place as u64 + 1 {
+                writeln!(out, "    what follows may follow from this")?;
+            }
+        }
         match failures.total().checked_sub(listed) {
             Some(more @ 1..) => writeln!(out, "  … and {more} more"),
             _ => Ok(()),
