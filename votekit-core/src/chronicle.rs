@@ -186,7 +186,7 @@ pub enum ChronicleError {
     },
     /// The closing lies too far after the time at which it is recorded.
     #[error(
-        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at})"
+        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at}): did the clock run ahead?"
     )]
     FarClosing {
         /// When it would close.
