@@ -9,6 +9,7 @@
 //! embedded` those tests are left out, by name and aloud; a test never skips itself.
 
 mod conformance;
+mod findings;
 mod independence;
 mod offline;
 mod report;
@@ -95,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         report.check("servers: to the end", || rig.end());
     }
     report.check("checker: no code of votekit", independence::check_tree);
+    report.check("findings: their tests exist", || findings::check(project::root()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {
         report.check("chaos on services", || chaos::run(&chaos::Arguments::short_on_services()));
