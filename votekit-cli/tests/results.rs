@@ -54,6 +54,10 @@ fn the_votes_that_results_hold_back_are_named() {
         assert!(shown.succeeds().ends_with(said), "{}", shown.stdout);
         assert!(shown.stdout.contains(&format!("  {:<24} {:>10}\n", "oui", 2)), "{}", shown.stdout);
     }
+    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let verified = desk.run(&["verify", "bundle", "bundle", "--policy", "bundle/policy"]);
+    let said = "2  in all, turnout 55.55 %\n           5  accepted, the latest of them held back\n";
+    assert!(verified.succeeds().contains(said), "{}", verified.stdout);
     node.stop();
 }
 

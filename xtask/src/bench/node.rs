@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -279,7 +280,9 @@ pub(crate) fn number_after(text: &str, label: &str) -> Result<u64> {
 pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     for file in project::files_below(from)? {
         let target = to.join(&file);
-        fs::create_dir_all(target.parent().context("a file has a folder")?)?;
+        let folder = target.parent().context("a file has a folder")?;
+        // A node takes keys from a private folder only.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         fs::copy(from.join(&file), target)?;
     }
     project::succeed(Command::new("sync").arg("-f").arg(to))

@@ -27,11 +27,12 @@ const SOURCE_FOLDERS: [&str; 9] = [
 ];
 
 /// Test files of the command line that mirror no verb, each with its reason.
-const OTHER_TESTS: [(&str, &str); 12] = [
+const OTHER_TESTS: [(&str, &str); 13] = [
     ("addresses", "gives every verb an address of a service that is none"),
     ("crash", "kills nodes, whatever verb they were serving"),
     ("data_folder", "gives every verb a folder that is not a data folder, and rolls that clash"),
     ("damage", "flips bits in data folders, whatever verb reads them"),
+    ("hostile_node", "answers with text that drives terminals"),
     ("hashgen_supplement", "checks supplements against the rolls that they build on"),
     ("interruption", "interrupts verbs that make files"),
     ("memory", "searches the memory of running nodes"),

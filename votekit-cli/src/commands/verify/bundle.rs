@@ -186,7 +186,16 @@ impl Report<'_> {
             results.counts.total(),
             turnout / 100,
             turnout % 100
-        )
+        )?;
+        // Before the close the latest votes are held back from the results, and turnout moves.
+        if results.counts.total() < results.report.accepted {
+            writeln!(
+                out,
+                "{:>12}  accepted, the latest of them held back",
+                results.report.accepted
+            )?;
+        }
+        Ok(())
     }
 
     fn write_failures(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
