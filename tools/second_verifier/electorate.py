@@ -49,6 +49,7 @@ class Electorate:
             if fits:
                 self._registered.remove(key)
                 self._revoked.add(key)
+            return fits
 
         def add(key):
             if key not in self._registered:
@@ -57,8 +58,9 @@ class Electorate:
                 counts["added"] += 1
 
         for old, new in content["replace"]:
-            revoke(bytes.fromhex(old))
-            # Revoked now, or by an earlier supplement.
+            if revoke(bytes.fromhex(old)):
+                add(bytes.fromhex(new))
+        for old, new in content["readmit"]:
             if bytes.fromhex(old) in self._revoked:
                 add(bytes.fromhex(new))
         for key in content["revoke"]:

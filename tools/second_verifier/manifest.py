@@ -118,13 +118,18 @@ def _read_shard(data, row, shards):
     return keys if whole == data and len(keys) == row["count"] else None
 
 
+def _is_pair(value):
+    return list_of(hexadecimal(32))(value) and len(value) == 2
+
+
 CHANGES = table(
     format=one_of("votekit-changes/1"),
     law_id=law_id,
     add=list_of(hexadecimal(32)),
     revoke=list_of(hexadecimal(32)),
-    replace=list_of(lambda pair: list_of(hexadecimal(32))(pair) and len(pair) == 2),
+    replace=list_of(_is_pair),
 )
+READMIT = list_of(_is_pair)
 
 
 def _ascends(keys):
@@ -133,16 +138,24 @@ def _ascends(keys):
 
 def _read_changes(data, row, law):
     changes = read_json(data, lambda value: compact(value) + b"\n")
-    if changes is None or not CHANGES(changes) or changes["law_id"] != row["law_id"]:
+    if not isinstance(changes, dict):
+        return None
+    # The one key that is left out when its list is empty.
+    readmit = changes.pop("readmit", None)
+    if readmit is not None and not (READMIT(readmit) and readmit):
+        return None
+    readmit = readmit or []
+    if not CHANGES(changes) or changes["law_id"] != row["law_id"]:
         return None
     add, revoke, replace = (changes[key] for key in ("add", "revoke", "replace"))
-    keys = add + revoke + [key for pair in replace for key in pair]
+    keys = add + revoke + [key for pair in replace + readmit for key in pair]
     good = (
         _ascends(add) and _ascends(revoke) and _ascends([pair[0] for pair in replace])
-        and len(set(keys)) == len(keys) == row["count"]
-        and len(add) + len(replace) == law["registered"]
+        and _ascends([pair[0] for pair in readmit])
+        and len(set(keys)) == len(keys) == row["count"] + len(readmit)
+        and len(add) + len(replace) + len(readmit) == law["registered"]
         and len(revoke) + len(replace) == law["revoked"])
-    return changes if good else None
+    return {**changes, "readmit": readmit} if good else None
 
 
 def read_folder(manifest, law_id, folder):

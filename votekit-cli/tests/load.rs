@@ -252,6 +252,61 @@ fn a_supplement_reports_what_it_changed_and_what_was_refused() {
     );
 }
 
+/// The node refused the revocation of a code that was used. A supplement that gives its elector
+/// another one adds nothing; an elector whose code was revoked indeed gets the new one.
+#[test]
+fn a_new_code_after_a_refused_revocation_gives_no_second_vote() {
+    let (desk, electors) = poll::opened(3);
+    let node = Node::serve(&desk);
+    let office = ["--node", &node.admin, "--data", "node"];
+    let cast = |elector: &poll::Elector, code: &str| {
+        let elector = poll::Elector { nas: elector.nas.clone(), code: code.to_owned() };
+        desk.write("votes.csv", poll::votes([(&elector, "oui")]));
+        desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout
+    };
+    assert!(cast(&electors[0], &electors[0].code).contains("accepted"));
+    let rows = |codes: [&str; 2]| {
+        let row = |place: usize| format!("{},{},{LAW}\n", electors[place].nas, codes[place]);
+        format!("nas,code,law_id\n{}{}", row(0), row(1))
+    };
+    desk.write("lost.csv", rows([&electors[0].code, &electors[1].code]));
+    desk.write("new.csv", rows(["NEWCODE0", "NEWCODE1"]));
+    let hashgen = |more: &[&str]| {
+        let fixed = ["hashgen", "--roll", "roll.csv", "--pepper-file", "referendum.pepper"];
+        desk.run(&[&fixed[..], more].concat()).succeeds();
+    };
+    hashgen(&["--supplement-of", "hashes", "--revoke", "lost.csv", "--out", "s1"]);
+    let first = desk.run(&[&["load", "s1"][..], &office].concat());
+    assert!(first.succeeds().contains("1 revoked, 1 refused"), "{}", first.stdout);
+    let prior = ["--supplement-of", "s1", "--prior-revoke", "lost.csv"];
+    hashgen(&[&prior[..], &["--add", "new.csv", "--out", "s2"]].concat());
+    let second = desk.run(&[&["load", "s2"][..], &office].concat());
+    assert!(
+        second.succeeds().contains("1 added, 0 replaced, 0 revoked, 1 refused"),
+        "{}",
+        second.stdout
+    );
+    assert!(cast(&electors[0], "NEWCODE0").contains("invalid"));
+    assert!(cast(&electors[1], "NEWCODE1").contains("accepted"));
+    node.stop();
+    desk.run(&["election", "close", LAW, "--yes", "--data", "node"]).succeeds();
+    desk.run(&["recount", "--data", "node"]).succeeds();
+    desk.run(&["export", "bundle", "bundle", "--data", "node"]).succeeds();
+    let trust = ["--policy", "bundle/policy"];
+    let shards = ["--shards", "hashes", "--shards", "s1", "--shards", "s2"];
+    desk.run(&[&["verify", "bundle", "bundle"][..], &trust, &shards].concat()).succeeds();
+    let second_verifier =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/second_verifier/verify.py");
+    let output = std::process::Command::new("python3")
+        .arg(second_verifier)
+        .args([&["bundle"][..], &trust, &shards].concat())
+        .current_dir(desk.path("."))
+        .output()
+        .expect("python3");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("VERIFIED"), "{said}");
+}
+
 /// A log with a supplement of short codes in a binding poll would fail every verifier.
 #[test]
 fn a_binding_poll_that_is_open_takes_no_supplement_with_short_codes() {

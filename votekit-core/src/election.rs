@@ -1,4 +1,6 @@
 //! Elections: what is put to the vote, how, and where it stands.
+//!
+//! Long because each rule of a definition stands beside its error and its test.
 
 use std::fmt;
 use std::ops::RangeInclusive;

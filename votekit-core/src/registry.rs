@@ -49,6 +49,9 @@ pub struct Changes {
     pub revoke: Vec<RegistryKey>,
     /// Keys to revoke, each with the key that replaces it: both or neither.
     pub replace: Vec<(RegistryKey, RegistryKey)>,
+    /// Pairs of a key that an earlier supplement revoked and one to add: added only if the first
+    /// is revoked, since a revocation is refused once the key was used.
+    pub readmit: Vec<(RegistryKey, RegistryKey)>,
 }
 
 impl From<&crate::shard::Changes> for Changes {
@@ -58,6 +61,7 @@ impl From<&crate::shard::Changes> for Changes {
             add: file.add().to_vec(),
             revoke: file.revoke().to_vec(),
             replace: file.replace().to_vec(),
+            readmit: file.readmit().to_vec(),
         }
     }
 }
@@ -132,10 +136,9 @@ impl Electorate {
     }
 
     /// Applies a supplement: in the order replacements, revocations, additions. A spent credential
-    /// cannot be revoked, and its replacement is then not added; nor is the replacement of a key
-    /// that is not registered. The replacement of a key that was revoked before is added, although
-    /// there is nothing to revoke. A key that is registered already is not added twice; a revoked
-    /// one that is added again comes back.
+    /// cannot be revoked, and its replacement is then not added; nor is a readmission whose earlier
+    /// key is not revoked. A key that is registered already is not added twice; a revoked one that
+    /// is added again comes back.
     pub fn apply(&mut self, changes: &Changes) -> ChangesApplied {
         let mut applied = ChangesApplied::default();
         let mut additions = Vec::with_capacity(changes.add.len() + changes.replace.len());
@@ -145,9 +148,6 @@ impl Electorate {
                 additions.push(*new);
             } else {
                 applied.refused += 1;
-                if self.is_revoked(old) {
-                    additions.push(*new);
-                }
             }
         }
         for old in &changes.revoke {
@@ -157,6 +157,8 @@ impl Electorate {
                 applied.refused += 1;
             }
         }
+        let readmitted = changes.readmit.iter().filter(|(old, _)| self.is_revoked(old));
+        additions.extend(readmitted.map(|(_, new)| new));
         additions.extend_from_slice(&changes.add);
         additions.sort_unstable();
         additions.dedup();

@@ -72,13 +72,13 @@ fn a_spent_credential_is_not_replaced() {
     assert_eq!(electorate.look_up(&key(12)), Standing::First);
     assert_eq!(electorate.look_up(&key(2)), Standing::Revoked);
     assert_eq!(electorate.registered(), 2);
-    // A key that was revoked before is replaced without being revoked again; one that was used, or
-    // was never registered, is not.
+    // An elector whose key was revoked before gets another; not where it was used, or was never
+    // registered.
     let changes = Changes {
-        replace: vec![(key(1), key(21)), (key(2), key(22)), (key(77), key(23))],
+        readmit: vec![(key(1), key(21)), (key(2), key(22)), (key(77), key(23))],
         ..Changes::default()
     };
-    assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 0, refused: 3 });
+    assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 0, refused: 0 });
     assert_eq!(electorate.look_up(&key(22)), Standing::First);
     assert_eq!(electorate.look_up(&key(21)), Standing::Unknown);
     assert_eq!(electorate.look_up(&key(23)), Standing::Unknown);

@@ -202,3 +202,22 @@ proptest! {
         prop_assert_eq!(Changes::decode(&changes.encode()), Ok(changes));
     }
 }
+
+#[test]
+fn readmissions_are_pairs_of_their_own_and_are_left_out_when_there_are_none() {
+    let law = "L1".parse().expect("a law id");
+    let changes = Changes::new(law, vec![key(1)], vec![], vec![]).expect("disjoint");
+    assert!(!String::from_utf8_lossy(&changes.encode()).contains("readmit"));
+    let changes = changes.with_readmissions(vec![(key(2), key(3))]).expect("disjoint");
+    assert_eq!((changes.added_count(), changes.revoked_count()), (2, 0));
+    let bytes = changes.encode();
+    assert_eq!(Changes::decode(&bytes).as_ref(), Ok(&changes));
+    let text = String::from_utf8(bytes).expect("JSON");
+    assert!(text.contains(r#""replace":[],"readmit":[[""#), "{text}");
+    let empty = text.split_once(r#","readmit""#).expect("a list").0.to_owned();
+    assert_eq!(
+        Changes::decode(format!("{empty},\"readmit\":[]}}\n").as_bytes()),
+        Err(ChangesError::NotCanonical)
+    );
+    assert_eq!(changes.with_readmissions(vec![(key(1), key(3))]), Err(ChangesError::Repeated));
+}

@@ -263,6 +263,8 @@ fn follows(law_id: &LawId, manifest: &Manifest, row: &[Digest]) -> Result<(), Ad
 fn electors(content: &RollContent) -> u64 {
     match content {
         RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
+        RollContent::Supplement(changes) => {
+            (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
+        }
     }
 }

@@ -22,7 +22,7 @@ pub struct SupplementReport {
     /// Revocations refused because the credential had been used. A replacement that belonged to one
     /// was not added either.
     pub refused: u64,
-    /// Revocations of what is not registered, or was revoked before and gets no new credential.
+    /// Revocations of what is not registered, or was revoked before.
     pub unknown: u64,
 }
 
@@ -32,7 +32,7 @@ impl SupplementReport {
     pub(crate) fn planned(content: &RollContent) -> Option<Self> {
         let RollContent::Supplement(changes) = content else { return None };
         Some(Self {
-            added: changes.add.len() as u64,
+            added: (changes.add.len() + changes.readmit.len()) as u64,
             replaced: changes.replace.len() as u64,
             revoked: changes.revoke.len() as u64,
             ..Self::default()
@@ -54,18 +54,17 @@ impl LiveBefore {
     /// Looks the credentials of a supplement up before it takes effect.
     pub(crate) fn new(changes: &Changes, electorate: &Electorate) -> Self {
         let live = |key: &&RegistryKey| is_live(electorate, key);
-        let (readmitted, replaced): (Vec<_>, Vec<_>) =
-            changes.replace.iter().partition(|(old, _)| electorate.is_revoked(old));
-        let added = changes.add.iter().chain(readmitted.iter().map(|(_, new)| new));
+        let added = changes.add.iter().chain(changes.readmit.iter().map(|(_, new)| new));
+        // Of an elector who has voted with the earlier code, the new one is refused.
+        let used: Vec<_> =
+            changes.readmit.iter().map(|(old, _)| old).filter(live).copied().collect();
         let revoke: Vec<_> = changes.revoke.iter().filter(live).copied().collect();
-        let replace: Vec<_> = replaced.iter().map(|(old, _)| old).filter(live).copied().collect();
-        let named = changes.revoke.len() + replaced.len();
-        Self {
-            add: added.filter(|key| !live(key)).copied().collect(),
-            unknown: (named - revoke.len() - replace.len()) as u64,
-            revoke,
-            replace,
-        }
+        let replaced = changes.replace.iter().map(|(old, _)| old);
+        let mut replace: Vec<_> = replaced.filter(live).copied().collect();
+        let named = changes.revoke.len() + changes.replace.len();
+        let unknown = (named - revoke.len() - replace.len()) as u64;
+        replace.extend(used);
+        Self { add: added.filter(|key| !live(key)).copied().collect(), unknown, revoke, replace }
     }
 
     /// Compares with how the credentials stand after it. Votes that were cast in between are no
@@ -112,6 +111,7 @@ mod tests {
             add: vec![key(10), key(6)],
             revoke: vec![key(1), key(2), key(20)],
             replace: vec![(key(3), key(11)), (key(4), key(12)), (key(21), key(13))],
+            readmit: vec![],
         };
         let before = LiveBefore::new(&changes, &electorate);
         electorate.apply(&changes);
@@ -124,15 +124,17 @@ mod tests {
         electorate.apply(&changes);
         assert_eq!(
             before.compare(&electorate),
-            SupplementReport { refused: 2, unknown: 3, ..SupplementReport::default() }
+            SupplementReport { refused: 2, unknown: 4, ..SupplementReport::default() }
         );
         // A new code for an elector whose code was revoked before is an addition.
-        let readmit = Changes { replace: vec![(key(1), key(14))], ..Changes::default() };
+        // Where it was used, the new one is refused.
+        let readmit =
+            Changes { readmit: vec![(key(1), key(14)), (key(2), key(15))], ..Changes::default() };
         let before = LiveBefore::new(&readmit, &electorate);
         electorate.apply(&readmit);
         assert_eq!(
             before.compare(&electorate),
-            SupplementReport { added: 1, ..SupplementReport::default() }
+            SupplementReport { added: 1, refused: 1, ..SupplementReport::default() }
         );
     }
 }

@@ -10,8 +10,8 @@ use votekit_node::engine::conformance::{
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::Odds;
 
-const REGISTRY_CASES: usize = 19;
-const REGISTRY_CASES_RETRY_SAFE: usize = 18;
+const REGISTRY_CASES: usize = 20;
+const REGISTRY_CASES_RETRY_SAFE: usize = 19;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
 const LEDGER_CASES: usize = 42;

@@ -26,8 +26,8 @@ use votekit_node::engine::{
     EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, Roles, RollOrigin,
 };
 
-const REGISTRY_CASES: usize = 19;
-const REGISTRY_CASES_RETRY_SAFE: usize = 18;
+const REGISTRY_CASES: usize = 20;
+const REGISTRY_CASES_RETRY_SAFE: usize = 19;
 
 /// The address of one node of a cluster of three masters and three replicas.
 fn cluster() -> String {
@@ -504,8 +504,12 @@ async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
     assert_eq!(registry.check_settings(500).await.expect("looked at"), []);
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded again");
-    let changes =
-        Changes { revoke: vec![key(2)], replace: vec![(key(3), key(1003))], add: vec![key(1001)] };
+    let changes = Changes {
+        revoke: vec![key(2)],
+        replace: vec![(key(3), key(1003))],
+        add: vec![key(1001)],
+        ..Changes::default()
+    };
     registry.apply(&law(), &changes).await.expect("applied");
     assert_eq!(
         registry.mark(&law(), &[mark(1, 1), mark(1, 2)]).await.expect("marked")[1],

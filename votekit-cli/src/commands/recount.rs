@@ -96,6 +96,7 @@ pub(crate) fn rows(content: &RollContent) -> RollRows {
             add: all(&changes.add),
             revoke: all(&changes.revoke),
             replace: changes.replace.iter().map(|(old, new)| (short(old), short(new))).collect(),
+            readmit: changes.readmit.iter().map(|(old, new)| (short(old), short(new))).collect(),
         },
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum RollRows {
         revoke: Vec<Key>,
         /// Keys revoked, each with the one added in its place.
         replace: Vec<(Key, Key)>,
+        /// Keys revoked before, each with the one added if it was.
+        readmit: Vec<(Key, Key)>,
     },
 }
 
@@ -81,13 +83,20 @@ impl Rolls {
         }
         let mut standings = Standings { root: self.root, changes: HashMap::new() };
         for (line, supplement) in self.supplements {
-            let RollRows::Supplement { add, revoke, replace } = supplement else { continue };
+            let RollRows::Supplement { add, revoke, replace, readmit } = supplement else {
+                continue;
+            };
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
+            let is_revoked =
+                |standings: &Standings, old: &Key| standings.latest(old) == Standing::Revoked;
+            additions.extend(
+                readmit.iter().filter(|(old, _)| is_revoked(&standings, old)).map(|(_, new)| *new),
+            );
             for (old, new) in replace {
-                standings.revoke(line, old, &used);
-                if standings.latest(&old) == Standing::Revoked {
-                    additions.push(new);
+                if !is_revoked(&standings, &old) {
+                    standings.revoke(line, old, &used);
+                    additions.extend(is_revoked(&standings, &old).then_some(new));
                 }
             }
             for old in revoke {

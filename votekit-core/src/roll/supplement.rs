@@ -266,12 +266,13 @@ impl Comparison<'_> {
                 replace.push((old, new));
             }
         }
+        let mut readmit = Vec::new();
         for (nas, pair) in std::mem::take(&mut self.readmitted) {
             added.remove(&nas);
-            replace.push(pair);
+            readmit.push(pair);
         }
         let keys = |rest: BTreeMap<u32, Row>| rest.into_values().map(|(key, _)| key).collect();
-        Changes::new(law_id, keys(added), keys(revoked), replace)
+        Changes::new(law_id, keys(added), keys(revoked), replace)?.with_readmissions(readmit)
     }
 
     fn check_revocation(&mut self, law_id: &LawId, nas: u32, (key, line): &Row) {

@@ -26,6 +26,9 @@ struct Body {
     add: Vec<RegistryKey>,
     revoke: Vec<RegistryKey>,
     replace: Vec<(RegistryKey, RegistryKey)>,
+    /// Left out when it is empty, as it nearly always is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    readmit: Vec<(RegistryKey, RegistryKey)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +55,7 @@ pub enum ChangesError {
     /// A list is not ascending.
     #[error("the list '{list}' is out of order")]
     Order {
-        /// `add`, `revoke` or `replace`.
+        /// `add`, `revoke`, `replace` or `readmit`.
         list: &'static str,
     },
     /// A key stands twice.
@@ -74,9 +77,26 @@ impl Changes {
         add.sort_unstable();
         revoke.sort_unstable();
         replace.sort_unstable();
-        let changes = Self(Body { format: Format::Changes1, law_id, add, revoke, replace });
+        let readmit = Vec::new();
+        let changes =
+            Self(Body { format: Format::Changes1, law_id, add, revoke, replace, readmit });
         changes.check_disjoint()?;
         Ok(changes)
+    }
+
+    /// The same with pairs (revoked before, added): credentials of electors whose earlier one an
+    /// earlier supplement revoked.
+    ///
+    /// # Errors
+    /// [`ChangesError::Repeated`].
+    pub fn with_readmissions(
+        mut self,
+        mut readmit: Vec<(RegistryKey, RegistryKey)>,
+    ) -> Result<Self, ChangesError> {
+        readmit.sort_unstable();
+        self.0.readmit = readmit;
+        self.check_disjoint()?;
+        Ok(self)
     }
 
     /// The law.
@@ -103,10 +123,16 @@ impl Changes {
         &self.0.replace
     }
 
-    /// Keys added, replacements included.
+    /// Pairs (revoked before, added): the second is added only if the first was revoked indeed.
+    #[must_use]
+    pub fn readmit(&self) -> &[(RegistryKey, RegistryKey)] {
+        &self.0.readmit
+    }
+
+    /// Keys added, replacements and readmissions included.
     #[must_use]
     pub fn added_count(&self) -> u64 {
-        (self.0.add.len() + self.0.replace.len()) as u64
+        (self.0.add.len() + self.0.replace.len() + self.0.readmit.len()) as u64
     }
 
     /// Keys revoked, replaced ones included.
@@ -141,11 +167,12 @@ impl Changes {
         if changes.encode() != bytes {
             return Err(ChangesError::NotCanonical);
         }
-        let Body { add, revoke, replace, .. } = &changes.0;
+        let Body { add, revoke, replace, readmit, .. } = &changes.0;
         for (list, ascending) in [
             ("add", add.is_sorted()),
             ("revoke", revoke.is_sorted()),
             ("replace", replace.is_sorted()),
+            ("readmit", readmit.is_sorted()),
         ] {
             if !ascending {
                 return Err(ChangesError::Order { list });
@@ -156,8 +183,8 @@ impl Changes {
     }
 
     fn check_disjoint(&self) -> Result<(), ChangesError> {
-        let Body { add, revoke, replace, .. } = &self.0;
-        let pairs = replace.iter().flat_map(|(revoked, added)| [revoked, added]);
+        let Body { add, revoke, replace, readmit, .. } = &self.0;
+        let pairs = replace.iter().chain(readmit).flat_map(|(revoked, added)| [revoked, added]);
         let mut all: Vec<&RegistryKey> = add.iter().chain(revoke).chain(pairs).collect();
         all.sort_unstable();
         if all.windows(2).any(|pair| pair[0] == pair[1]) {

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -109,9 +110,16 @@ impl Drop for Server {
     }
 }
 
+/// A port below those that the system gives to outgoing connections: one of these could take it
+/// while the server is down.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 6_000) as u16;
+    let free = (0..6_000).find_map(|_| {
+        let port = 25_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 6_000;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    free.expect("a free port")
 }
 
 fn speaks(port: u16) -> bool {

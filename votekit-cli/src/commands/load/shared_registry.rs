@@ -88,7 +88,9 @@ async fn load(
 fn electors(content: &RollContent) -> u64 {
     match content {
         RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => (changes.add.len() + changes.replace.len()) as u64,
+        RollContent::Supplement(changes) => {
+            (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
+        }
     }
 }
 

@@ -114,10 +114,11 @@ fn changes(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<C
     for row in manifest.body().changes.iter().filter(|row| row.law_id == *law_id) {
         let bytes = read(source, &row.file).map_err(|error| error.to_string())?;
         let file = manifest.read_changes(row, &bytes).map_err(|error| error.to_string())?;
-        let Changes { add, revoke, replace } = Changes::from(&file);
+        let Changes { add, revoke, replace, readmit } = Changes::from(&file);
         all.add.extend(add);
         all.revoke.extend(revoke);
         all.replace.extend(replace);
+        all.readmit.extend(readmit);
     }
     Ok(all)
 }

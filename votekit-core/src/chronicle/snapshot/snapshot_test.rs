@@ -39,6 +39,7 @@ fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
         add: vec![key(33), key(31)],
         revoke: vec![key(3), key(4)],
         replace: vec![(key(5), key(32))],
+        readmit: vec![],
     };
     let content = RollContent::Supplement(Arc::new(changes));
     let manifest = Digest::from_bytes([9; 32]);

@@ -24,7 +24,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_supplement_adds_revokes_and_replaces),
     case!(applying_a_supplement_again_changes_nothing),
     case!(a_spent_credential_is_neither_revoked_nor_replaced),
-    case!(a_credential_revoked_before_is_replaced),
+    case!(an_elector_is_readmitted_once_revoked),
     case!(a_revoked_credential_comes_back_when_it_is_added),
     case!(an_election_restored_as_a_whole_stands_as_it_was_told),
     case!(of_many_requests_at_once_exactly_one_is_first),
@@ -187,6 +187,7 @@ async fn a_supplement_adds_revokes_and_replaces(place: &dyn Place) -> Outcome {
         add: vec![key(10), key(1)],
         revoke: vec![key(2), key(77)],
         replace: vec![(key(3), key(30))],
+        readmit: vec![],
     };
     registry.apply(&law("L1"), &changes).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 5, "registered: 5, 2 added, 2 revoked");
@@ -205,8 +206,12 @@ async fn a_supplement_adds_revokes_and_replaces(place: &dyn Place) -> Outcome {
 async fn applying_a_supplement_again_changes_nothing(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
-    let changes =
-        Changes { add: vec![key(10)], revoke: vec![key(2)], replace: vec![(key(3), key(30))] };
+    let changes = Changes {
+        add: vec![key(10)],
+        revoke: vec![key(2)],
+        replace: vec![(key(3), key(30))],
+        ..Changes::default()
+    };
     registry.apply(&law("L1"), &changes).await?;
     expect(&*registry, "L1", &[mark(10, 1), mark(30, 2)], &[Accepted, Accepted], "once applied")
         .await?;
@@ -238,14 +243,14 @@ async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn Place) -
     .await
 }
 
-async fn a_credential_revoked_before_is_replaced(place: &dyn Place) -> Outcome {
+async fn an_elector_is_readmitted_once_revoked(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(2, 2)], &[Accepted], "spent").await?;
     let revoke = Changes { revoke: vec![key(1), key(2)], ..Changes::default() };
     registry.apply(&law("L1"), &revoke).await?;
     let changes = Changes {
-        replace: vec![(key(1), key(10)), (key(2), key(20)), (key(77), key(30))],
+        readmit: vec![(key(1), key(10)), (key(2), key(20)), (key(77), key(30))],
         ..Changes::default()
     };
     registry.apply(&law("L1"), &changes).await?;

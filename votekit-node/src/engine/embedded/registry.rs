@@ -166,8 +166,12 @@ impl Credentials {
     fn apply(&mut self, changes: &Changes) {
         let mut additions = changes.add.clone();
         for (old, new) in &changes.replace {
-            let was_revoked = self.find(old).is_some_and(|word| *word == FirstUse::REVOKED);
-            if was_revoked || self.revoke(old) {
+            if self.revoke(old) {
+                additions.push(*new);
+            }
+        }
+        for (old, new) in &changes.readmit {
+            if self.find(old).is_some_and(|word| *word == FirstUse::REVOKED) {
                 additions.push(*new);
             }
         }

@@ -39,6 +39,9 @@ impl RedisRegistry {
         }
         let buckets = inner.names.buckets(law_id, meta.bits);
         inner.refuse_gone(law_id, &buckets).await?;
+        for part in changes.readmit.chunks(AT_ONCE) {
+            inner.readmit(&buckets, part).await?;
+        }
         for part in changes.replace.chunks(AT_ONCE) {
             inner.replace_unused(&buckets, part).await?;
         }
@@ -63,26 +66,40 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    /// Replaces the credentials that are unused, and adds what replaces one that was revoked
-    /// before.
-    async fn replace_unused(
+    /// Adds the credentials whose earlier one is revoked.
+    async fn readmit(
         &self,
         buckets: &Buckets,
         part: &[(RegistryKey, RegistryKey)],
     ) -> Result<(), EngineError> {
+        let (_, new) = self.pairs_of_use(buckets, part, FirstUse::REVOKED).await?;
+        self.add(buckets, &new).await.map(drop)
+    }
+
+    /// The pairs whose first credential has this use.
+    async fn pairs_of_use(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+        wanted: FirstUse,
+    ) -> Result<(Vec<RegistryKey>, Vec<RegistryKey>), EngineError> {
         let asked: Vec<Keyed> = part
             .iter()
             .map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old)))
             .collect();
         let uses = self.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
-        let of_use = |wanted: FirstUse| {
-            let wanted = Value::BulkString(stored(wanted).to_string().into_bytes());
-            let pairs = part.iter().zip(&uses).filter(move |(_, used)| **used == wanted);
-            pairs.map(|(pair, _)| *pair).unzip()
-        };
-        let (_, new): (Vec<RegistryKey>, Vec<RegistryKey>) = of_use(FirstUse::REVOKED);
-        self.add(buckets, &new).await?;
-        let (old, new): (Vec<RegistryKey>, Vec<RegistryKey>) = of_use(FirstUse::UNUSED);
+        let wanted = Value::BulkString(stored(wanted).to_string().into_bytes());
+        let pairs = part.iter().zip(&uses).filter(|(_, used)| **used == wanted);
+        Ok(pairs.map(|(pair, _)| *pair).unzip())
+    }
+
+    /// Replaces the credentials that are unused.
+    async fn replace_unused(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+    ) -> Result<(), EngineError> {
+        let (old, new) = self.pairs_of_use(buckets, part, FirstUse::UNUSED).await?;
         let added = self.add(buckets, &new).await?;
         let revoked = self.shift(buckets, &old, UNUSED, REVOKED).await?;
         // Spent between the question and the revocation: its replacement goes again, unless it too
