@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -19,6 +20,8 @@ const SHARDS: usize = 64;
 /// The requests on their way, in parts that are locked on their own.
 pub(crate) struct Pending {
     shards: Vec<Mutex<Shard>>,
+    /// How often requests of each part were removed because they were decided.
+    removals: Vec<AtomicU64>,
 }
 
 type Shard = HashMap<RequestId, Waiting, BuildHasherDefault<RequestHasher>>;
@@ -62,9 +65,28 @@ pub(crate) enum Known {
     Storing(oneshot::Receiver<Stored>),
 }
 
+/// What became of registering a request.
+pub(crate) enum Issue {
+    /// It is registered: its batch is to be published.
+    Registered,
+    /// It is on its way already, or is stored.
+    Known(Known),
+    /// Requests were decided since the log was searched. This count belongs to the next search.
+    SearchAgain { removals: u64 },
+}
+
 impl Pending {
     pub(crate) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            removals: (0..SHARDS).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    /// A count of removals of decided requests, read before the log is searched for this one. While
+    /// it stands still, a request that the log did not know has not been decided.
+    pub(crate) fn removals(&self, request: &RequestId) -> u64 {
+        self.removals[shard_of(request)].load(Ordering::Acquire)
     }
 
     /// Whether a request is on its way. Changes nothing.
@@ -72,19 +94,32 @@ impl Pending {
         self.shard(request).get_mut(request).map_or(Known::No, Waiting::join)
     }
 
-    /// Registers a request before its batch is published, unless it is on its way. Then the turn of
-    /// this copy is dropped.
-    pub(crate) fn issue(&self, request: RequestId, turn: Option<Turn>) -> Known {
+    /// Registers a request before its batch is published, unless it is on its way, or may have been
+    /// decided: `removals` is the count as of the search of the log, `None` for a request that
+    /// nobody else can have sent. The turn is taken where the request is registered.
+    pub(crate) fn issue(
+        &self,
+        request: RequestId,
+        turn: &mut Option<Turn>,
+        removals: Option<u64>,
+    ) -> Issue {
         let mut shard = self.shard(&request);
-        let waiting = shard.entry(request).or_default();
-        let known = waiting.join();
-        if matches!(known, Known::No) {
-            waiting.copies += 1;
-            waiting.issued.get_or_insert_with(Instant::now);
-            waiting.progress = Progress::Storing(Vec::new());
-            waiting.turn = waiting.turn.take().or(turn);
+        if !shard.contains_key(&request) {
+            let now = self.removals(&request);
+            if removals.is_some_and(|removals| removals != now) {
+                return Issue::SearchAgain { removals: now };
+            }
         }
-        known
+        let waiting = shard.entry(request).or_default();
+        match waiting.join() {
+            Known::No => {}
+            known => return Issue::Known(known),
+        }
+        waiting.copies += 1;
+        waiting.issued.get_or_insert_with(Instant::now);
+        waiting.progress = Progress::Storing(Vec::new());
+        waiting.turn = waiting.turn.take().or_else(|| turn.take());
+        Issue::Registered
     }
 
     /// Records what became of the storing of a copy, and answers those who sent the same request
@@ -131,19 +166,29 @@ impl Pending {
     /// Removes a request that is decided, and wakes those who wait for it. Gives when this node
     /// issued it, if it did.
     pub(crate) fn resolve(&self, request: &RequestId) -> Option<Instant> {
-        let waiting = self.shard(request).remove(request)?;
+        let waiting = self.remove(request)?;
         let issued = waiting.issued;
         waiting.resolve();
         issued
     }
 
+    fn remove(&self, request: &RequestId) -> Option<Waiting> {
+        let mut shard = self.shard(request);
+        // Before the removal: one that finds the request gone finds it counted.
+        self.removals[shard_of(request)].fetch_add(1, Ordering::Release);
+        shard.remove(request)
+    }
+
     /// Removes all requests that are decided, and wakes those who wait for them.
     pub(crate) fn resolve_where(&self, is_decided: impl Fn(&RequestId) -> bool) {
-        for shard in &self.shards {
-            let decided: Vec<Waiting> = lock(shard)
+        for (shard, removals) in self.shards.iter().zip(&self.removals) {
+            let mut shard = lock(shard);
+            removals.fetch_add(1, Ordering::Release);
+            let decided: Vec<Waiting> = shard
                 .extract_if(|request, _| is_decided(request))
                 .map(|(_, waiting)| waiting)
                 .collect();
+            drop(shard);
             decided.into_iter().for_each(Waiting::resolve);
         }
     }
@@ -168,8 +213,12 @@ impl Pending {
     }
 
     fn shard(&self, request: &RequestId) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[usize::from(request.as_bytes()[15]) % SHARDS])
+        lock(&self.shards[shard_of(request)])
     }
+}
+
+fn shard_of(request: &RequestId) -> usize {
+    usize::from(request.as_bytes()[15]) % SHARDS
 }
 
 impl Waiting {
@@ -243,14 +292,16 @@ mod tests {
     async fn a_request_sent_again_shares_the_outcome_of_the_first() {
         let pending = Pending::new();
         assert!(matches!(pending.known(&request(1)), Known::No));
-        assert!(matches!(pending.issue(request(1), None), Known::No));
+        assert!(matches!(pending.issue(request(1), &mut None, None), Issue::Registered));
         let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
-        let Known::Storing(third) = pending.issue(request(1), None) else { panic!("not joined") };
+        let Issue::Known(Known::Storing(third)) = pending.issue(request(1), &mut None, None) else {
+            panic!("not joined")
+        };
         pending.record_stored(&request(1), &Ok(()));
         for joined in [second, third] {
             assert!(joined.await.expect("answered").is_ok());
         }
-        assert!(matches!(pending.issue(request(1), None), Known::Stored));
+        assert!(matches!(pending.issue(request(1), &mut None, None), Issue::Known(Known::Stored)));
         assert_eq!(pending.len(), 1);
         pending.resolve(&request(1));
         assert_eq!(pending.len(), 0);
@@ -259,19 +310,41 @@ mod tests {
     #[tokio::test]
     async fn what_was_not_stored_is_taken_back_and_an_unknown_outcome_is_sent_again() {
         let pending = Pending::new();
-        pending.issue(request(1), None);
+        pending.issue(request(1), &mut None, None);
         let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
         pending.record_stored(&request(1), &Err(IntakeError::Finished));
         assert!(matches!(second.await, Ok(Err(IntakeError::Finished))));
         assert_eq!((pending.len(), pending.expected(&request(1))), (0, None));
         // A copy whose outcome is unknown stays, beside one that is known not to be stored.
-        pending.issue(request(2), None);
+        pending.issue(request(2), &mut None, None);
         pending.record_stored(&request(2), &Err(IntakeError::OutcomeUnknown));
-        assert!(matches!(pending.issue(request(2), None), Known::No));
+        assert!(matches!(pending.issue(request(2), &mut None, None), Issue::Registered));
         pending.record_stored(&request(2), &Err(IntakeError::Finished));
         assert_eq!((pending.len(), pending.expected(&request(2))), (1, Some(None)));
         // What another node issued is durable.
         pending.adopt(request(3));
         assert!(matches!(pending.known(&request(3)), Known::Stored));
+    }
+
+    #[test]
+    fn a_request_decided_since_the_log_was_searched_is_not_registered() {
+        let pending = Pending::new();
+        let searched = pending.removals(&request(1));
+        pending.issue(request(1), &mut None, Some(searched));
+        pending.record_stored(&request(1), &Ok(()));
+        pending.resolve(&request(1));
+        let Issue::SearchAgain { removals } = pending.issue(request(1), &mut None, Some(searched))
+        else {
+            panic!("registered without a search")
+        };
+        assert_eq!(pending.len(), 0);
+        // The search found nothing: another request of the same part was decided.
+        assert!(matches!(pending.issue(request(1), &mut None, Some(removals)), Issue::Registered));
+        // One that is under way is joined, whatever was decided.
+        pending.resolve(&request(65));
+        assert!(matches!(
+            pending.issue(request(1), &mut None, Some(removals)),
+            Issue::Known(Known::Storing(_))
+        ));
     }
 }

@@ -17,7 +17,7 @@ use crate::election_cell::ElectionCell;
 use crate::engine::{EngineError, Mark};
 use crate::intake::{IntakeError, Submission};
 use crate::metrics;
-use crate::pending::{Known, Stored};
+use crate::pending::{Issue, Known, Stored};
 use crate::random::random_request_id;
 use crate::throttle::{Origin, Turn};
 
@@ -55,7 +55,8 @@ impl Node {
             }
         })?;
         // Searched before the turn, so that nothing is waited for while it lasts; told after it.
-        let is_decided = idempotency_key.is_some() && self.is_decided(&cell, &mark).await;
+        let mut removals = idempotency_key.map(|_| self.shared.pending.removals(&request));
+        let is_decided = removals.is_some() && self.is_decided(&cell, &mark).await;
         let turn = match origin {
             Some(origin) => Some(self.turn(origin).await?),
             None => None,
@@ -71,7 +72,7 @@ impl Node {
                 return outcome(&cell, request, stored.await);
             }
         }
-        let unjudged = match turn {
+        let mut unjudged = match turn {
             Some(turn) if pass.is_probe() => {
                 self.shared.admission.admit_unseen(Instant::now())?;
                 Some(turn)
@@ -83,13 +84,22 @@ impl Node {
             }
             None => None,
         };
-        match self.shared.pending.issue(request, unjudged) {
-            Known::No => {}
-            // The same request came in between.
-            Known::Stored => return Ok(request),
-            Known::Storing(stored) => {
-                drop(place);
-                return outcome(&cell, request, stored.await);
+        loop {
+            match self.shared.pending.issue(request, &mut unjudged, removals) {
+                Issue::Registered => break,
+                // Nothing is registered while the log is searched again.
+                Issue::SearchAgain { removals: now } => {
+                    removals = Some(now);
+                    if self.is_decided(&cell, &mark).await {
+                        return Ok(request);
+                    }
+                }
+                // The same request came in between.
+                Issue::Known(Known::Storing(stored)) => {
+                    drop((unjudged, place));
+                    return outcome(&cell, request, stored.await);
+                }
+                Issue::Known(_) => return Ok(request),
             }
         }
         let (reply, stored) = oneshot::channel();
