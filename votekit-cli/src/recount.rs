@@ -108,7 +108,7 @@ pub(crate) trait Evidence {
 
     /// The rows for this election of the roll or supplement whose manifest has a digest, or none if
     /// they are not at hand.
-    fn roll(&self, law_id: &str, manifest: &[u8; 32]) -> io::Result<Option<RollRows>>;
+    fn roll(&self, manifest: &[u8; 32]) -> io::Result<Option<RollRows>>;
 }
 
 /// Counts again: `leaves` is the log, a leaf a line.
@@ -207,7 +207,7 @@ impl<'a> Counting<'a> {
                 self.definition = Some(definition);
             }
             Line::Roll { manifest, is_root, is_keyed } => {
-                let rows = evidence.roll(&self.found.law_id, &manifest)?;
+                let rows = evidence.roll(&manifest)?;
                 let line = u32::try_from(number).unwrap_or(u32::MAX);
                 self.rolls.load(line, is_root, is_keyed, rows);
             }

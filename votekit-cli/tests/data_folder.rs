@@ -196,8 +196,8 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     node.stop();
 }
 
-/// Until the poll opens the roll can be replaced: the log names both, and only who is on the new one
-/// votes.
+/// Until the poll opens the roll can be replaced: the log names both, and only electors of the new
+/// one vote.
 #[test]
 fn the_roll_of_a_draft_is_replaced() {
     let (desk, electors) = poll::drafted(30, &["--blank"]);

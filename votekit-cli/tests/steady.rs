@@ -221,8 +221,8 @@ fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
     desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
 }
 
-/// Administration has a thread of its own: votes go on while a roll is loaded, and a second load is
-/// told to wait.
+/// Administration runs on its own thread: nodes accept votes while a roll is loaded, and refuse a
+/// second load.
 #[test]
 fn votes_go_on_while_a_roll_is_loaded() {
     let (desk, electors) = poll::opened(40);

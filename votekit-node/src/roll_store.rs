@@ -319,26 +319,43 @@ pub(crate) fn manifests(folder: &DataFolder) -> Result<Vec<Manifest>, RollError>
     Ok(ordered)
 }
 
-/// The kept rolls of one law that no other has replaced, each after its parent.
-///
-/// # Errors
-/// [`RollError`] when a manifest or a note does not read.
-pub(crate) fn in_effect(folder: &DataFolder, law_id: &LawId) -> Result<Vec<Manifest>, RollError> {
-    let mut of_law = manifests(folder)?;
-    of_law.retain(|manifest| manifest.law(law_id).is_some());
-    let mut gone = Vec::new();
-    for manifest in &of_law {
-        gone.extend(replaced_by(folder, &manifest.digest())?);
+/// Every kept roll, with the rolls that it replaces.
+pub(crate) struct KeptRolls(Vec<(Manifest, Vec<Digest>)>);
+
+impl KeptRolls {
+    /// Reads every kept manifest and its note.
+    ///
+    /// # Errors
+    /// [`RollError`] when one does not read.
+    pub(crate) fn read(folder: &DataFolder) -> Result<Self, RollError> {
+        let with_note = |manifest: Manifest| {
+            let replaces = replaced_by(folder, &manifest.digest())?;
+            Ok((manifest, replaces))
+        };
+        manifests(folder)?.into_iter().map(with_note).collect::<Result<_, _>>().map(Self)
     }
-    of_law.retain(|manifest| {
-        let is_gone = gone.contains(&manifest.digest())
-            || manifest.body().parent.is_some_and(|parent| gone.contains(&parent));
-        if is_gone {
-            gone.push(manifest.digest());
+
+    /// Whether a roll is kept.
+    pub(crate) fn contains(&self, digest: &Digest) -> bool {
+        self.0.iter().any(|(manifest, _)| manifest.digest() == *digest)
+    }
+
+    /// The rolls of a law that no other roll of it replaces, each after its parent.
+    pub(crate) fn in_effect(&self, law_id: &LawId) -> Vec<&Manifest> {
+        let of_law = self.0.iter().filter(|(manifest, _)| manifest.law(law_id).is_some());
+        let mut gone: Vec<Digest> =
+            of_law.clone().flat_map(|(_, replaces)| replaces).copied().collect();
+        let mut in_effect = Vec::new();
+        for (manifest, _) in of_law {
+            let follows_gone = manifest.body().parent.is_some_and(|parent| gone.contains(&parent));
+            if follows_gone || gone.contains(&manifest.digest()) {
+                gone.push(manifest.digest());
+            } else {
+                in_effect.push(manifest);
+            }
         }
-        !is_gone
-    });
-    Ok(of_law)
+        in_effect
+    }
 }
 
 /// The name of the note, in a roll's folder, of the rolls that it replaces: a digest a line.

@@ -18,7 +18,7 @@ use crate::engine::{EngineError, RollOrigin};
 use crate::node::{AdminError, Node};
 use crate::recovery::{add_to_registry, known_electors};
 use crate::retry::until_definite;
-use crate::roll_store::{self, RollView};
+use crate::roll_store::{self, KeptRolls, RollView};
 
 /// A kept roll that was read and can take effect in an election.
 pub(crate) struct PreparedRoll {
@@ -83,20 +83,19 @@ impl Node {
             let rule = "a supplement replaces no roll: load it without".to_owned();
             return Err(AdminError::Field { field: "replace", rule });
         }
-        let kept = self.on_files(|folder| Ok(roll_store::manifests(folder)?)).await?;
-        if !replace && kept.iter().any(|kept| kept.digest() == digest) {
+        let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;
+        if !replace && kept.contains(&digest) {
             return Ok(Vec::new());
         }
         let mut replaced = Vec::new();
         for row in &manifest.body().laws {
-            let law = row.law_id.clone();
-            let of_law = self.on_files(move |folder| Ok(roll_store::in_effect(folder, &law)?));
-            let of_law = of_law.await?;
+            let of_law = kept.in_effect(&row.law_id);
             self.check_law(row, manifest, &of_law, replace).await?;
             if replace {
                 // Their supplements go with them.
                 let rolls = of_law.iter().filter(|manifest| !manifest.is_supplement());
-                replaced.extend(rolls.map(Manifest::digest).filter(|other| *other != digest));
+                let digests = rolls.map(|manifest| manifest.digest());
+                replaced.extend(digests.filter(|other| *other != digest));
             }
         }
         Ok(replaced)
@@ -108,11 +107,12 @@ impl Node {
         &self,
         row: &LawRow,
         manifest: &Manifest,
-        of_law: &[Manifest],
+        of_law: &[&Manifest],
         replace: bool,
     ) -> Result<(), AdminError> {
         let mut state = State::Draft;
-        let mut row_of_rolls: Vec<Digest> = of_law.iter().map(Manifest::digest).collect();
+        let mut row_of_rolls: Vec<Digest> =
+            of_law.iter().map(|manifest| manifest.digest()).collect();
         if let Some(cell) = self.shared.election(&row.law_id) {
             let committed = cell.committed();
             state = committed.state();
@@ -159,15 +159,14 @@ impl Node {
     ) -> Result<Vec<PreparedRoll>, AdminError> {
         let mut row_of_rolls = Vec::new();
         let mut prepared: Vec<PreparedRoll> = Vec::new();
-        let law = law_id.clone();
-        let kept = self.on_files(move |folder| Ok(roll_store::in_effect(folder, &law)?)).await?;
-        for manifest in kept {
-            follows(law_id, &manifest, &row_of_rolls)?;
+        let kept = self.on_files(|folder| Ok(KeptRolls::read(folder)?)).await?;
+        for manifest in kept.in_effect(law_id) {
+            follows(law_id, manifest, &row_of_rolls)?;
             if prepared.first().is_some_and(|roll| roll.load.scheme != manifest.body().scheme) {
                 return Err(ChronicleError::Scheme.into());
             }
             row_of_rolls.push(manifest.digest());
-            prepared.extend(self.prepare_roll(law_id, &manifest).await?);
+            prepared.extend(self.prepare_roll(law_id, manifest).await?);
         }
         Ok(prepared)
     }

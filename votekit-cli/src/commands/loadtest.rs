@@ -67,9 +67,9 @@ pub(crate) struct Args {
     idempotency_keys: bool,
 
     /// Fail when a measurement reaches a limit: METRIC, one of > >= < <=, LIMIT. With --rate the
-    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to the answer: 250ms, 1.5s, 900us) and
-    /// rate (votes a second that got 202). With and without: errors (votes that got no 202, as a
-    /// count or in percent). Give it again for further ones: --fail-if 'p99>250ms' --fail-if
+    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to the answer: 250ms, 1.5s,
+    /// 900us) and rate (votes taken a second). With and without: errors (votes that were not taken,
+    /// as a count or in percent). Give it again for further ones: --fail-if 'p99>250ms' --fail-if
     /// 'errors>0.1%'
     #[arg(long = "fail-if", value_name = "THRESHOLD")]
     fail_if: Vec<Threshold>,

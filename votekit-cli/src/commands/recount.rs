@@ -73,7 +73,7 @@ impl Evidence for Stored<'_> {
         Ok(batch.map(|batch| batch.as_bytes().to_vec()))
     }
 
-    fn roll(&self, _: &str, manifest: &[u8; 32]) -> io::Result<Option<RollRows>> {
+    fn roll(&self, manifest: &[u8; 32]) -> io::Result<Option<RollRows>> {
         let digest = Digest::from_bytes(*manifest);
         let content = match self.given.get(&digest) {
             Some(given) => given.clone(),
@@ -170,7 +170,7 @@ impl fmt::Display for Report {
             if recount.rolls_checked {
                 "every vote was looked up in the rolls that the log names"
             } else {
-                "NOT checked: whether votes decided as unknown or revoked were; give the rolls with --shards"
+                "NOT checked: votes decided as unknown or revoked; give the rolls with --shards"
             }
         )?;
         match (&recount.published, recount.differences.is_empty()) {

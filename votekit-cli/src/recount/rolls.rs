@@ -88,15 +88,12 @@ impl Rolls {
             };
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
-            let is_revoked =
-                |standings: &Standings, old: &Key| standings.latest(old) == Standing::Revoked;
-            additions.extend(
-                readmit.iter().filter(|(old, _)| is_revoked(&standings, old)).map(|(_, new)| *new),
-            );
+            let readmitted =
+                readmit.iter().filter(|(old, _)| standings.latest(old) == Standing::Revoked);
+            additions.extend(readmitted.map(|(_, new)| *new));
             for (old, new) in replace {
-                if !is_revoked(&standings, &old) {
-                    standings.revoke(line, old, &used);
-                    additions.extend(is_revoked(&standings, &old).then_some(new));
+                if standings.revoke(line, old, &used) {
+                    additions.push(new);
                 }
             }
             for old in revoke {
@@ -145,10 +142,12 @@ impl Standings {
         self.at(key, u32::MAX)
     }
 
-    /// Revokes a live credential that has not been used.
-    fn revoke(&mut self, line: u32, key: Key, used: &impl Fn(&Key) -> bool) {
-        if self.latest(&key) == Standing::Live && !used(&key) {
+    /// Revokes a live credential that has not been used, and reports whether it did.
+    fn revoke(&mut self, line: u32, key: Key, used: &impl Fn(&Key) -> bool) -> bool {
+        let may = self.latest(&key) == Standing::Live && !used(&key);
+        if may {
             self.changes.entry(key).or_default().push((line, Standing::Revoked));
         }
+        may
     }
 }

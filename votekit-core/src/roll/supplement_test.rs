@@ -204,8 +204,8 @@ fn apply_chain(
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
-    /// Whatever officials hand in and whoever votes meanwhile: no elector has two codes that a node
-    /// takes, and none has two votes.
+    /// For any sequence of supplements and votes: no elector has two live codes or two accepted
+    /// votes.
     #[test]
     fn no_chain_of_supplements_gives_an_elector_two_codes(
         steps in prop::collection::vec((changes(), changes(), changes()), 1..8),
@@ -213,8 +213,9 @@ proptest! {
         let (mut electorate, mut voted) = apply_chain(steps, |_, _, _| {});
         for elector in 0..6_u32 {
             let standings = (0..4_u8).map(|code| electorate.look_up(&key_of(elector, code)));
-            let live = standings.filter(|of| matches!(of, Standing::First | Standing::Again { .. }));
-            prop_assert!(live.count() <= 1, "elector {elector}");
+            let is_live =
+                |of: &Standing| matches!(of, Standing::First | Standing::Again { .. });
+            prop_assert!(standings.filter(is_live).count() <= 1, "elector {elector}");
             for code in 0..4_u8 {
                 if electorate.attempt(&key_of(elector, code)) == Standing::First {
                     voted.push(elector);
@@ -225,7 +226,7 @@ proptest! {
         }
     }
 
-    /// While nobody votes, a node carries out exactly what was meant.
+    /// Without votes in between, every change of a supplement takes effect.
     #[test]
     fn a_supplement_takes_effect_whole_while_nobody_votes(
         supplements in prop::collection::vec((changes(), changes()), 1..6),

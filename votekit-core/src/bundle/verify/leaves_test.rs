@@ -54,7 +54,11 @@ fn lines(leaves: &[Leaf]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
     #[test]
-    fn chunks_and_threads_change_nothing(count in 0_u64..13_000, block_every in 2_u64..3000, threads in 0_usize..5) {
+    fn chunks_and_threads_change_nothing(
+        count in 0_u64..13_000,
+        block_every in 2_u64..3000,
+        threads in 0_usize..5,
+    ) {
         let leaves: Vec<Leaf> = (0..count).map(|number| leaf(number, block_every)).collect();
         let bytes = lines(&leaves);
         let mut simple = RootHasher::new();
