@@ -169,11 +169,19 @@ fn bad_headers_are_told_apart() {
         header_error(b"nas,code,law_id,NAS\n"),
         RollError::HeaderTwice { field: Field::Nas, .. }
     ));
+    for header in [
+        // A row stands in the header; no line of it is one; there is none.
+        &b"nas,code,law_id,\"note\n123456789,ABC123,L1,a\n"[..],
+        b"nas,code,law_id,\"note\n123\r456789,ABC123,L1,a\n",
+        b"nas,code,law_id,\"note\n",
+    ] {
+        assert!(matches!(header_error(header), RollError::HeaderRunsOn { line: 1 }));
+    }
     let without = header_error(b"123456789,ABC123,L1\n");
     assert!(!without.to_string().contains("123456789"), "{without}");
 }
 
-/// What W3 of public reports asks for: the cause, not always a missing column.
+/// The cause is named, which is not always a missing column.
 #[test]
 fn a_header_that_cannot_be_read_names_the_cause() {
     let long = [b"nas,code,law_id\r".as_slice(), &b"123456789,ABC123,L1\r".repeat(60_000)].concat();

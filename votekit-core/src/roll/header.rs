@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::fault::{Field, HeaderCause, RollError};
+use super::fault::{Field, HeaderCause, RollError, RowRule};
 use super::invisible;
 use super::row::{RawRecord, Rows};
 use super::table::Table;
@@ -35,9 +35,11 @@ impl RollHeader {
         let mut found: [Option<usize>; REQUIRED_MAX] = [None; REQUIRED_MAX];
         let mut twice = None;
         let mut columns = 0;
+        let mut is_unclosed = false;
         let mut names = Vec::new();
         let record = rows.next_record(|place, field| {
             columns = place + 1;
+            is_unclosed |= field.fault == Some(RowRule::QuoteUnclosed);
             names.push(field.bytes);
             let index = table.required().iter().position(|column| is_name(*column, field.bytes));
             twice = twice.or(index.filter(|index| found[*index].replace(place).is_some()));
@@ -58,7 +60,8 @@ impl RollHeader {
             })?;
         }
         let header = Self { table, places, columns };
-        if memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
+        // An unclosed quotation mark has taken in the whole file, whatever its rows look like.
+        if is_unclosed || memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
             return Err(RollError::HeaderRunsOn { line });
         }
         Ok(Some(header))

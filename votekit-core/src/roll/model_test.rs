@@ -203,17 +203,20 @@ proptest! {
         for (number, note) in notes.iter().enumerate() {
             text += &row(note, [&format!("12345678{number}"), "ABCD1234", "L1"]);
         }
-        let mut bytes = text.into_bytes();
+        let text = text.into_bytes();
+        let mut bytes = text.clone();
         for (place, stray) in &strays {
             bytes.insert(place.index(bytes.len() + 1), *stray);
         }
+        // Both of them behind the rows are a record of their own, a blank one.
+        let records = notes.len() + usize::from(strays.len() == 2 && bytes.starts_with(&text));
         let mut good = 0;
         if let Ok(faults) =
             read_table(bytes.as_slice(), Table::Roll, &RollRules::default(), |_| good += 1)
         {
             let loses_place = faults.iter().any(|fault| fault.rule.loses_place());
             prop_assert!(
-                loses_place || good + faults.len() == notes.len(),
+                loses_place || good + faults.len() == records,
                 "{} {good} {faults:?}", String::from_utf8_lossy(&bytes)
             );
         }

@@ -37,7 +37,7 @@ pub struct RawRow<'a> {
 pub(super) struct RawField<'a> {
     pub(super) bytes: &'a [u8],
     quoted: bool,
-    fault: Option<RowRule>,
+    pub(super) fault: Option<RowRule>,
     last: bool,
 }
 
