@@ -223,6 +223,10 @@ fn the_roll_of_a_draft_is_replaced() {
     let loaded = desk.run(&replace);
     assert!(loaded.succeeds().contains("10 electors"), "{}", loaded.stdout);
     desk.run(&replace).succeeds();
+    // Back to the first roll, and again to the right one.
+    let back = desk.run(&[&["load", "hashes", "--replace"][..], &office].concat());
+    assert!(back.succeeds().contains("30 electors"), "{}", back.stdout);
+    assert!(desk.run(&replace).succeeds().contains("10 electors"));
     // The log needs the first one as well.
     desk.run(&[&["roll", "discard", &first][..], &office].concat()).fails(3, &["is in use"]);
     // An election that is created later has the new roll alone.

@@ -94,6 +94,19 @@ pub enum RollContent {
     Supplement(Arc<Changes>),
 }
 
+impl RollContent {
+    /// The most credentials that it can add.
+    #[must_use]
+    pub fn electors(&self) -> u64 {
+        match self {
+            Self::Roll(keys) => keys.len() as u64,
+            Self::Supplement(changes) => {
+                (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
+            }
+        }
+    }
+}
+
 /// Something an official or an operator does, to be recorded in a block of its own.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

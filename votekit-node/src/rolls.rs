@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use votekit_core::chronicle::{Act, ChronicleError, RollContent, RollLoad};
+use votekit_core::chronicle::{Act, ChronicleError, RollLoad};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::{Definition, State};
 use votekit_core::id::{Digest, LawId};
@@ -199,7 +199,7 @@ impl Node {
             None => None,
         };
         if replaces.is_none() {
-            let electors = electors(&content);
+            let electors = content.electors();
             let prepare = || self.shared.registry.prepare(law_id, &origin, electors);
             until_definite("the registry", prepare).await?;
         }
@@ -255,15 +255,5 @@ fn follows(law_id: &LawId, manifest: &Manifest, row: &[Digest]) -> Result<(), Ad
             Err(AdminError::NotLatest { law_id: law_id.clone(), parent, last: *last })
         }
         (Some(parent), _) => Err(roll_store::RollError::NoParent { parent }.into()),
-    }
-}
-
-/// Credentials that are added.
-fn electors(content: &RollContent) -> u64 {
-    match content {
-        RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => {
-            (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
-        }
     }
 }

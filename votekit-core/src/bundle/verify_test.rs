@@ -104,7 +104,7 @@ fn a_pinned_policy_that_does_not_parse_is_not_replaced_by_the_bundles() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::PolicyForm, Rule::PolicyPinned]));
     let form = verification.failures.list().iter().find(|found| found.rule == Rule::PolicyForm);
     let form = form.expect("a failure");
-    assert!(form.found.starts_with("the policy that was pinned is none: "), "{form}");
+    assert!(form.found.starts_with("the pinned policy does not parse: "), "{form}");
     // Nothing was verified under the bundle's policy.
     assert!(!verification.authenticated && verification.cosigned_by.is_empty());
     assert_eq!(verification.origin, None);

@@ -29,10 +29,10 @@ pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), Comma
         let mut new = 0;
         for (law_id, content) in &roll.contents {
             let meta = registry.meta(law_id).await?;
-            registry.check_load(law_id, &origin, electors(content)).await?;
+            registry.check_load(law_id, &origin, content.electors()).await?;
             refuse_other(&roll.manifest, law_id, meta.as_ref())?;
             if !meta.as_ref().is_some_and(|meta| is_loaded(meta, &origin)) {
-                new += electors(content);
+                new += content.electors();
             }
             before.push(meta);
         }
@@ -62,7 +62,7 @@ async fn load(
         };
         let (keys, outcome, registered) = match (content, counted) {
             (content, Some(survey)) => {
-                (electors(content), LoadOutcome::Unchanged, survey.registered())
+                (content.electors(), LoadOutcome::Unchanged, survey.registered())
             }
             (RollContent::Roll(keys), None) => {
                 let bar = progress::count("loading", Some(keys.len() as u64));
@@ -75,7 +75,7 @@ async fn load(
             (RollContent::Supplement(changes), None) => {
                 let registered =
                     registry.load_supplement(law_id, &Arc::clone(changes), Some(origin)).await?;
-                (electors(content), LoadOutcome::Loaded, registered)
+                (content.electors(), LoadOutcome::Loaded, registered)
             }
         };
         // A registry gives hints: what a supplement changes is counted where it is decided.
@@ -83,15 +83,6 @@ async fn load(
         laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered, changes });
     }
     Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
-}
-
-fn electors(content: &RollContent) -> u64 {
-    match content {
-        RollContent::Roll(keys) => keys.len() as u64,
-        RollContent::Supplement(changes) => {
-            (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
-        }
-    }
 }
 
 /// A registry takes one roll, and its supplements.

@@ -204,7 +204,7 @@ impl Report<'_> {
             return Ok(());
         }
         writeln!(out, "failures:")?;
-        // A malformed line or an unsigned root makes later rules fail, although the leaves keep them.
+        // A malformed line or an unsigned root makes later rules fail as well.
         let is_cause =
             |failure: &Failure| matches!(failure.rule, Rule::Leaf | Rule::Root | Rule::Checkpoint);
         let cause = failures.list().iter().position(is_cause);

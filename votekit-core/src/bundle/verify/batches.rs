@@ -14,7 +14,7 @@ use crate::epochs::Epochs;
 use crate::id::{Digest, LawId, NodeId};
 use crate::log::leaf::{BatchLeaf, NodeEvent};
 
-/// Signatures that are verified together, by several threads if there shall be any.
+/// Signatures that are verified together, on as many threads as the caller allows.
 const SIGNATURES_AT_ONCE: usize = 2048;
 
 /// Which nodes are admitted, how far each epoch has come, and the batch under way.

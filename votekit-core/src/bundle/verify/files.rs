@@ -170,7 +170,7 @@ impl Bundle<'_> {
             // Never the bundle's own in its place: the maker of the bundle chose that one.
             Some(Pin::Policy(pinned)) => {
                 let refused = |error| {
-                    let what = format_args!("the policy that was pinned is none: {error}");
+                    let what = format_args!("the pinned policy does not parse: {error}");
                     self.fail(file::POLICY, Rule::PolicyForm, what);
                 };
                 Policy::parse(pinned).map_err(refused).ok()
