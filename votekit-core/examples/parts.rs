@@ -15,14 +15,14 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
-use votekit_core::chronicle::{Act, BlockMaker, Chronicle, RollContent, RollLoad};
 use votekit_core::credential::{CredentialHash, CredentialHasher, HashScheme, RegistryKey};
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy};
+use votekit_core::election_log::{Act, BlockMaker, Chronicle, RollContent, RollLoad};
+use votekit_core::electorate::KeyList;
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{BatchNumber, Digest, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
-use votekit_core::registry::KeyList;
 
 /// Votes in a batch and batches in a block, about as a node under full load makes them.
 /// When everything happens.

@@ -14,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{SealedEnvelope, VerifiedBatch};
 use crate::credential::{CredentialHash, HashScheme};
 use crate::election::{Timing, Window};
+use crate::electorate::{Electorate, Standing};
 use crate::envelope::EnvelopeDigest;
 use crate::epochs::{BatchPlace, Epochs, OrderError};
 use crate::id::{LawId, RequestId};
 use crate::instant::UnixMinutes;
-use crate::registry::{Electorate, Standing};
 use crate::request_index::{FirstDecision, RequestIndex, Subject};
 
 /// What became of a request.

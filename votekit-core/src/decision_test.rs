@@ -7,11 +7,11 @@ use super::*;
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey};
 use crate::credential::RegistryKey;
+use crate::electorate::{Changes, KeyList};
 use crate::envelope::Envelope;
 use crate::fixed_rng::FixedRng;
 use crate::id::{BatchNumber, Epoch, RequestId, Sequence};
 use crate::reconcile::Report;
-use crate::registry::{Changes, KeyList};
 
 /// The minute that the times of these tests count from.
 const START: u64 = 29_400_000;

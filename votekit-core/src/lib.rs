@@ -15,7 +15,7 @@
 //! ```
 //!
 //! An integrator who decides votes reads a [`batch::Batch`], verifies it for one election and one
-//! node, and hands the [`batch::VerifiedBatch`] to a [`chronicle::Chronicle`], which writes the log.
+//! node, and hands the [`batch::VerifiedBatch`] to a [`election_log::Chronicle`], which writes the log.
 //!
 //! The formats are specified byte by byte in `docs/formats.md`.
 
@@ -33,10 +33,10 @@ pub mod batch;
 pub mod election;
 pub mod envelope;
 
-pub mod chronicle;
 pub mod decision;
+pub mod election_log;
+pub mod electorate;
 pub mod epochs;
-pub mod registry;
 pub mod request_index;
 
 pub mod commitment;

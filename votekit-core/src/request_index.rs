@@ -8,8 +8,8 @@
 use std::fmt;
 
 use crate::credential::CredentialHash;
+use crate::electorate::Elector;
 use crate::id::RequestId;
-use crate::registry::Elector;
 
 /// A decided request, as the list holds it.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use votekit_core::chronicle::RollContent;
+use votekit_core::election_log::RollContent;
 use votekit_core::id::RequestId;
 use votekit_node::CheckedRoll;
 use votekit_node::engine::services::registry::RedisRegistry;

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::chronicle::{
-    Act, BlockMaker, Chronicle, ChronicleError, REASON_LENGTH_MAX, RollContent,
-};
 use votekit_core::credential::HashScheme;
 use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, check_text,
+};
+use votekit_core::election_log::{
+    Act, BlockMaker, Chronicle, ChronicleError, REASON_LENGTH_MAX, RollContent,
 };
 use votekit_core::envelope::FieldError;
 use votekit_core::export;

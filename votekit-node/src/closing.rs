@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
-use votekit_core::chronicle::{Act, ChronicleError};
 use votekit_core::election::State;
+use votekit_core::election_log::{Act, ChronicleError};
 use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 

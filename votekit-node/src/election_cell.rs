@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
-use votekit_core::chronicle::{Block, Chronicle};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
+use votekit_core::election_log::{Block, Chronicle};
 use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixMinutes, UnixSeconds};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
-use votekit_core::chronicle::{Evidence, ReplaySource, RollContent, leaves_of_block};
 use votekit_core::election::State;
+use votekit_core::election_log::{Evidence, ReplaySource, RollContent, leaves_of_block};
 use votekit_core::id::{BatchNumber, Digest};
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
@@ -188,7 +188,7 @@ async fn until_read(
     shared: &Arc<crate::node::Shared>,
     law_id: &votekit_core::id::LawId,
     known: Position,
-) -> Result<(votekit_core::chronicle::Chronicle, Head), crate::node::NodeError> {
+) -> Result<(votekit_core::election_log::Chronicle, Head), crate::node::NodeError> {
     let mut backoff = crate::retry::Backoff::new();
     loop {
         match read_again(shared, law_id, known).await {

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use votekit_core::batch::{Batch, VerifiedBatch};
-use votekit_core::chronicle::Chronicle;
 use votekit_core::election::State;
+use votekit_core::election_log::Chronicle;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 
 use crate::engine::{Staged, StagingId};

@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use votekit_core::chronicle::RollContent;
 use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::decision::{Decision, Entry};
+use votekit_core::election_log::RollContent;
+use votekit_core::electorate::{Elector, Electorate};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::leaf::Leaf;
-use votekit_core::registry::{Elector, Electorate};
 
 use crate::archive::Archive;
 use crate::engine::{EngineError, FirstUse, KnownElectors, RollOrigin};
@@ -124,7 +124,7 @@ impl Reader<'_> {
         for Elector(elector) in self.electorate.revoked() {
             self.uses[elector as usize] = FirstUse::REVOKED;
         }
-        let known = |(Elector(first), keys): (Elector, &Arc<votekit_core::registry::KeyList>)| {
+        let known = |(Elector(first), keys): (Elector, &Arc<votekit_core::electorate::KeyList>)| {
             let first = first as usize;
             KnownElectors {
                 keys: Arc::clone(keys),

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
-use votekit_core::chronicle::Chronicle;
 use votekit_core::election::State;
+use votekit_core::election_log::Chronicle;
 use votekit_core::id::LawId;
 use votekit_core::instant::UnixMillis;
 

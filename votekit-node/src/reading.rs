@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use votekit_core::chronicle::leaves_of_block;
 use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::election_log::leaves_of_block;
 use votekit_core::envelope::VoterToken;
 use votekit_core::id::{Digest, LawId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;

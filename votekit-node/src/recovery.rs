@@ -12,13 +12,15 @@ use std::time::Instant;
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
-use votekit_core::chronicle::{self, Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::State;
+use votekit_core::election_log::{
+    self, Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block,
+};
+use votekit_core::electorate::Elector;
 use votekit_core::id::{BatchNumber, Epoch, LawId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
-use votekit_core::registry::Elector;
 
 use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets, Position};
 use crate::engine::{
@@ -418,10 +420,10 @@ impl ReplaySource for Source<'_> {
         self.rolls?.content_if_whole(&event.manifest)
     }
 
-    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<chronicle::Evidence> {
+    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<election_log::Evidence> {
         let batch = self.batches.remove(&leaf.number())?;
         *self.bytes -= batch.as_bytes().len();
         let choices = batch.open(self.ballot_key.as_ref()?);
-        Some(chronicle::Evidence { batch, choices })
+        Some(election_log::Evidence { batch, choices })
     }
 }

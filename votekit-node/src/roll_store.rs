@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::chronicle::RollContent;
 use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError};
+use votekit_core::election_log::RollContent;
+use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
-use votekit_core::registry::{Changes, KeyList};
 
 use crate::data_folder::{DataFolder, FolderError, sync_folder, write_whole};
 use crate::regular_file::{self, ReadError};

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use votekit_core::chronicle::{Act, ChronicleError, RollLoad};
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::{Definition, State};
+use votekit_core::election_log::{Act, ChronicleError, RollLoad};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::manifest::{LawRow, Manifest};
 

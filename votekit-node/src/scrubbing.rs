@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use votekit_core::chronicle::{Scrub, ScrubError};
 use votekit_core::election::State;
+use votekit_core::election_log::{Scrub, ScrubError};
 use votekit_core::id::RequestId;
 
 use crate::election_cell::ElectionCell;

@@ -2,7 +2,7 @@
 //! election.
 //!
 //! Part of the log's truth: what is decided here is decided once, by
-//! [`Chronicle`](votekit_core::chronicle::Chronicle), and is told to anyone only when the ledger
+//! [`Chronicle`](votekit_core::election_log::Chronicle), and is told to anyone only when the ledger
 //! has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
 //!
 //! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::VerifiedBatch;
-use votekit_core::chronicle::{Act, Block, BlockMaker, Sealed};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
+use votekit_core::election_log::{Act, Block, BlockMaker, Sealed};
 use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
 
@@ -243,7 +243,7 @@ impl Sealer {
         &mut self,
         maker: BlockMaker,
         not_after: Option<UnixMillis>,
-        make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::chronicle::ChronicleError>
+        make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::election_log::ChronicleError>
         + Send
         + 'static,
     ) -> Result<(), AdminError> {

@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use votekit_core::chronicle::snapshot::{SEGMENT_REQUESTS, encode_segment};
 use votekit_core::election::State;
+use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
 use votekit_core::id::{Digest, LawId};
 
 use crate::data_folder::{FolderError, make_private_folder, write_whole};

@@ -6,9 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::chronicle::RollContent;
 use votekit_core::credential::RegistryKey;
-use votekit_core::registry::{Changes, Electorate, Standing};
+use votekit_core::election_log::RollContent;
+use votekit_core::electorate::{Changes, Electorate, Standing};
 
 /// What a supplement changed in one election, or will change when the election is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -92,7 +92,7 @@ fn is_live(electorate: &Electorate, key: &RegistryKey) -> bool {
 mod tests {
     use std::sync::Arc;
 
-    use votekit_core::registry::KeyList;
+    use votekit_core::electorate::KeyList;
 
     use super::*;
 

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use support::{LAW, Place, create_request, law, vote, write_supplement};
-use votekit_core::chronicle::snapshot::SEGMENT_REQUESTS;
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::ResultsPolicy;
+use votekit_core::election_log::snapshot::SEGMENT_REQUESTS;
 use votekit_core::id::{Digest, LawId, RequestId};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;

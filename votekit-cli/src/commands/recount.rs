@@ -6,9 +6,9 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_core::chronicle::RollContent;
 use votekit_core::credential::RegistryKey;
 use votekit_core::election::State;
+use votekit_core::election_log::RollContent;
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, Sequence};
 use votekit_node::archive::Archive;
 use votekit_node::engine::EngineError;

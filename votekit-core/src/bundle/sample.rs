@@ -9,13 +9,14 @@ use std::sync::Arc;
 use super::{MemorySource, Writer, file};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::batch::{Batch, BatchHeader, NodeKey, VerifiedBatch};
-use crate::chronicle::{
-    Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block,
-};
 use crate::credential::{
     Credential, CredentialHash, CredentialHasher, HashScheme, Pepper, RegistryKey,
 };
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
+use crate::election_log::{
+    Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block,
+};
+use crate::electorate;
 use crate::envelope::Envelope;
 use crate::export::json::certified_digest;
 use crate::fixed_rng::FixedRng;
@@ -28,7 +29,6 @@ use crate::log::note::{KeyName, SigningKey};
 use crate::log::policy::{Authority, Policy};
 use crate::log::proof::Proof;
 use crate::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
-use crate::registry;
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
 /// When the sample's poll opens: 2025-11-21T04:40:00Z.
@@ -336,7 +336,9 @@ impl Making {
             parent: None,
             replaces: None,
             scheme: HashScheme::HmacSha256,
-            content: RollContent::Roll(Arc::new(registry::KeyList::new(keys).expect("ascending"))),
+            content: RollContent::Roll(Arc::new(
+                electorate::KeyList::new(keys).expect("ascending"),
+            )),
         };
         let mut acts = vec![Act::Load(load)];
         acts.extend([0, 1].map(|node| Act::Admit(node_key(node).public_key())));
@@ -387,7 +389,7 @@ impl Making {
             parent: Some(self.manifest),
             replaces: None,
             scheme: HashScheme::HmacSha256,
-            content: RollContent::Supplement(Arc::new(registry::Changes::from(&changes))),
+            content: RollContent::Supplement(Arc::new(electorate::Changes::from(&changes))),
         };
         self.act(Act::Load(load), OPENS.0 + 60);
     }

@@ -7,8 +7,8 @@ use std::process::{Command, Output};
 
 use super::*;
 use crate::bundle::sample::{AuthorityKeys, Making, batch};
-use crate::chronicle::Act;
 use crate::election::Definition;
+use crate::election_log::Act;
 use crate::instant::UnixSeconds;
 use crate::log::checkpoint::Cosigner;
 use crate::log::leaf::BlockLeaf;

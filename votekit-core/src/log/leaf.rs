@@ -16,12 +16,12 @@ use crate::commitment::Commitment;
 use crate::credential::{CredentialHash, HashScheme};
 use crate::decision::{Decision, Entry, InvalidReason, Outcome, Replay};
 use crate::election::Definition;
+use crate::electorate::ATTEMPTS_MAX;
 use crate::envelope::EnvelopeDigest;
 use crate::epochs::BatchPlace;
 use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
-use crate::registry::ATTEMPTS_MAX;
 use crate::tally::Totals;
 
 /// One leaf of an election's log.

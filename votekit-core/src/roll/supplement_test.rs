@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::credential::{Credential, CredentialHasher, Pepper};
-use crate::registry::{self, Electorate, KeyList, Standing};
+use crate::electorate::{self, Electorate, KeyList, Standing};
 
 fn gathered(rows: &str) -> GatheredRoll {
     let text = format!("nas,code,law_id\n{rows}");
@@ -172,7 +172,7 @@ fn key_of(elector: u32, code: u8) -> crate::credential::RegistryKey {
 /// three electors. Calls `check` with each change file that was applied.
 fn apply_chain(
     steps: Vec<(Rows, Rows, Rows)>,
-    mut check: impl FnMut(&HashedSupplement, &crate::shard::Changes, registry::ChangesApplied),
+    mut check: impl FnMut(&HashedSupplement, &crate::shard::Changes, electorate::ChangesApplied),
 ) -> (Electorate, Vec<u32>) {
     let roll = "000000111,CODE0X,L1\n000000112,CODE0X,L1\n000000113,CODE1X,L1\n";
     let keys = gathered(roll).finish(&Sequential).laws[0].to_vec();
@@ -192,7 +192,7 @@ fn apply_chain(
         let made = supplement(roll, &earlier, &add, &revoke);
         if made.contradictions.is_empty() {
             for file in &made.changes {
-                let applied = electorate.apply(&registry::Changes::from(file));
+                let applied = electorate.apply(&electorate::Changes::from(file));
                 check(&made, file, applied);
             }
             accepted.push((add, revoke));

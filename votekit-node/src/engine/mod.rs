@@ -29,11 +29,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::credential::{HashScheme, RegistryKey};
+use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::FullTile;
 use votekit_core::manifest::{Manifest, PepperMarks};
-use votekit_core::registry::{Changes, KeyList};
 
 /// Why an engine did not do what it was asked. Each variant says whether the write may have
 /// happened.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::http::header::RETRY_AFTER;
 use proptest::prelude::*;
 use votekit_core::credential::{Credential, CredentialHasher};
-use votekit_core::registry::KeyList;
+use votekit_core::electorate::KeyList;
 
 use super::*;
 use crate::admission::Admission;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use votekit_core::chronicle::ChronicleError;
 use votekit_core::election::{Definition, State};
+use votekit_core::election_log::ChronicleError;
 use votekit_core::envelope::FieldError;
 use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;

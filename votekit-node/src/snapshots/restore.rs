@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use votekit_core::ballot::BallotSecretKey;
-use votekit_core::chronicle::snapshot::{Head, SEGMENT_REQUESTS, SnapshotError, decode_segment};
-use votekit_core::chronicle::{Chronicle, RollContent};
+use votekit_core::election_log::snapshot::{Head, SEGMENT_REQUESTS, SnapshotError, decode_segment};
+use votekit_core::election_log::{Chronicle, RollContent};
 use votekit_core::id::{Digest, LawId};
 use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use votekit_core::chronicle::RollContent;
+use votekit_core::election_log::RollContent;
 use votekit_core::id::LawId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;

@@ -6,8 +6,8 @@ use crate::bundle::Rule;
 use crate::bundle::table::Table;
 use crate::decision::{Decision, Entry, InvalidReason, Outcome};
 use crate::election::{Timing, Window};
+use crate::electorate::ATTEMPTS_MAX;
 use crate::instant::UnixMinutes;
-use crate::registry::ATTEMPTS_MAX;
 
 /// Who has voted and which requests are decided.
 ///

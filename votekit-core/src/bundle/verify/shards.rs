@@ -10,10 +10,10 @@ use super::log::Line;
 use crate::bundle::{Rule, Source};
 use crate::credential::{HashScheme, RegistryKey};
 use crate::decision::{Decision, Entry};
+use crate::electorate::{Changes, ChangesApplied, Electorate, KeyList, Standing};
 use crate::id::{Digest, LawId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
-use crate::registry::{Changes, ChangesApplied, Electorate, KeyList, Standing};
 
 /// The shards given, by manifest, and the electorate as far as the log has loaded it.
 pub(super) struct Shards<'a> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use votekit_core::registry::Changes;
+use votekit_core::electorate::Changes;
 
 use super::samples::{key, law, mark, request, roll};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};

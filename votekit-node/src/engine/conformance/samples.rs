@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, RegistryKey};
+use votekit_core::electorate::KeyList;
 use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
-use votekit_core::registry::KeyList;
 
 use super::CaseError;
 use crate::engine::{

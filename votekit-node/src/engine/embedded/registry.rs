@@ -9,8 +9,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use async_trait::async_trait;
 use votekit_core::credential::RegistryKey;
+use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::LawId;
-use votekit_core::registry::{Changes, KeyList};
 
 use crate::engine::{
     EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, RollOrigin,

@@ -31,8 +31,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis::Value;
 use tokio::time::Instant;
+use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::LawId;
-use votekit_core::registry::{Changes, KeyList};
 
 use self::layout::Names;
 pub use self::loading::Progress;

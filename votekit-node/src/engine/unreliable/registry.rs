@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::LawId;
-use votekit_core::registry::{Changes, KeyList};
 
 use super::{Persistent, Unreliable, persist};
 use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry, RollOrigin};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use votekit_core::chronicle::leaves_of_block;
+use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::Epoch;
 use votekit_core::instant::UnixMillis;
 use votekit_core::log::tile::encode_hashes;

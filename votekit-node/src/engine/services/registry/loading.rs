@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
+use votekit_core::electorate::KeyList;
 use votekit_core::id::LawId;
-use votekit_core::registry::KeyList;
 
 use super::layout::{Buckets, Credentials, Cut};
 use super::meta::{LawMeta, part_is_gone};

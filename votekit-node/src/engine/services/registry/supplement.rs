@@ -7,8 +7,8 @@
 
 use redis::Value;
 use votekit_core::credential::RegistryKey;
+use votekit_core::electorate::Changes;
 use votekit_core::id::LawId;
-use votekit_core::registry::Changes;
 
 use super::layout::{Buckets, field, stored};
 use super::scripts::SCRIPTS;

@@ -22,6 +22,7 @@ use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
 use crate::decision::Fold;
 use crate::election::{Definition, DefinitionError, ResultsPolicy, State, Window, check_text};
+use crate::electorate::{Changes, Electorate, ElectorateError, KeyList};
 use crate::epochs::{EpochProgress, OrderError};
 use crate::id::{Digest, Epoch, NodeId};
 use crate::instant::UnixMinutes;
@@ -31,7 +32,6 @@ use crate::log::leaf::{
 };
 use crate::log::merkle::TreeBuilder;
 use crate::reconcile::{Imbalance, Report};
-use crate::registry::{Changes, Electorate, ElectorateError, KeyList};
 use crate::request_index::requests_expected;
 use crate::results::Results;
 use crate::tally::{self, Counts, Tally, Totals};
@@ -908,5 +908,5 @@ pub(crate) fn batch_leaf(batch: &VerifiedBatch) -> BatchLeaf {
 }
 
 #[cfg(test)]
-#[path = "chronicle/chronicle_test.rs"]
+#[path = "election_log/election_log_test.rs"]
 mod tests;

@@ -7,9 +7,9 @@ use super::super::{Act, RollLoad, Scrub, ScrubError};
 use super::*;
 use crate::credential::{CredentialHash, RegistryKey};
 use crate::election::ResultsPolicy;
+use crate::electorate::{Changes, Elector};
 use crate::fixed_rng::FixedRng;
 use crate::id::RequestId;
-use crate::registry::{Changes, Elector};
 use crate::request_index::{FirstDecision, Subject};
 
 fn law() -> LawId {

@@ -19,12 +19,12 @@ use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
 use crate::decision::Fold;
 use crate::election::{Definition, State, Window};
+use crate::electorate::{Electorate, Standing};
 use crate::epochs::{EpochProgress, Epochs};
 use crate::id::{Digest, Epoch, LawId, NodeId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::log::merkle::{TreeBuilder, TreeHash};
 use crate::reconcile::Report;
-use crate::registry::{Electorate, Standing};
 use crate::request_index::{
     Decided, DecidedList, DecidedListError, RequestIndex, requests_expected,
 };

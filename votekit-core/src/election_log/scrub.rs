@@ -14,11 +14,11 @@ use crate::batch::{NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
 use crate::decision::{Decision, Entry, InvalidReason, Outcome, decide_envelope};
 use crate::election::Window;
+use crate::electorate::Electorate;
 use crate::epochs::Epochs;
 use crate::id::{BatchNumber, LawId, NodeId, RequestId};
 use crate::log::leaf::{BatchLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
 use crate::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
-use crate::registry::Electorate;
 use crate::request_index::{FirstDecision, Subject};
 use crate::tally::Counts;
 

@@ -343,5 +343,5 @@ fn leading(key: &RegistryKey, shift: u32) -> usize {
 }
 
 #[cfg(test)]
-#[path = "registry_test.rs"]
+#[path = "electorate_test.rs"]
 mod tests;
