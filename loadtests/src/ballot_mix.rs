@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::error::LoadError;
 use crate::roll_source::RollSource;
@@ -230,7 +230,7 @@ impl BallotMix {
 
     /// The laws that are voted on.
     #[must_use]
-    pub fn laws(&self) -> &[LawId] {
+    pub fn laws(&self) -> &[ElectionId] {
         self.roll.laws()
     }
 

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_core::roll::{RollError, RollRules, Table, TableRow, read_table};
 use zeroize::Zeroize;
 
@@ -27,7 +27,7 @@ pub struct RollSource {
     code_ends: Vec<u32>,
     /// Each row's place in `laws`.
     law_places: Vec<u16>,
-    laws: Vec<LawId>,
+    laws: Vec<ElectionId>,
     /// Row numbers in the file, kept only when laws were left out.
     row_numbers: Option<Vec<u32>>,
 }
@@ -56,7 +56,7 @@ impl RollSource {
     ///
     /// # Errors
     /// [`LoadError`]; every bad row is in it, and none is left out.
-    pub fn open(path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
+    pub fn open(path: &Path, laws: &[ElectionId]) -> Result<Self, LoadError> {
         let file =
             File::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
         Self::read(file, path, laws)
@@ -66,7 +66,7 @@ impl RollSource {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn read(reader: impl Read, path: &Path, laws: &[LawId]) -> Result<Self, LoadError> {
+    pub fn read(reader: impl Read, path: &Path, laws: &[ElectionId]) -> Result<Self, LoadError> {
         let path = || path.to_owned();
         let rules = RollRules { laws: laws.iter().cloned().collect(), ..RollRules::default() };
         let mut builder = Builder::new(!laws.is_empty());
@@ -103,7 +103,7 @@ impl RollSource {
 
     /// The laws met, in the order of the file.
     #[must_use]
-    pub fn laws(&self) -> &[LawId] {
+    pub fn laws(&self) -> &[ElectionId] {
         &self.laws
     }
 
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8], laws: &[&str]) -> Result<RollSource, LoadError> {
-        let laws: Vec<LawId> = laws.iter().map(|law| law.parse().expect("law")).collect();
+        let laws: Vec<ElectionId> = laws.iter().map(|law| law.parse().expect("law")).collect();
         RollSource::read(text, Path::new("roll.csv"), &laws)
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use reqwest::Method;
 use votekit_core::bundle::{WriteError, Writer};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::tile::{self, TILE_WIDTH, TilePath};
 use votekit_node::archive::Archive;
@@ -30,13 +30,13 @@ pub(crate) struct LogArgs {
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
-    election: Option<LawId>,
+    election: Option<ElectionId>,
 }
 
 /// A log to be read, of one election.
 pub(crate) struct LogSource {
     /// The election.
-    pub(crate) law_id: LawId,
+    pub(crate) law_id: ElectionId,
     kind: Kind,
 }
 
@@ -138,7 +138,10 @@ impl LogSource {
 }
 
 /// The election meant in a data folder.
-pub(crate) fn choose(archive: &Archive, wanted: Option<&LawId>) -> Result<LawId, CommandError> {
+pub(crate) fn choose(
+    archive: &Archive,
+    wanted: Option<&ElectionId>,
+) -> Result<ElectionId, CommandError> {
     let elections = archive.elections()?;
     match wanted {
         Some(wanted) if elections.contains(wanted) => Ok(wanted.clone()),
@@ -148,7 +151,7 @@ pub(crate) fn choose(archive: &Archive, wanted: Option<&LawId>) -> Result<LawId,
     }
 }
 
-fn only(mut elections: Vec<LawId>) -> Result<LawId, CommandError> {
+fn only(mut elections: Vec<ElectionId>) -> Result<ElectionId, CommandError> {
     match elections.len() {
         1 => Ok(elections.remove(0)),
         0 => Err(CommandError::bad_input("there is no election yet")
@@ -158,8 +161,8 @@ fn only(mut elections: Vec<LawId>) -> Result<LawId, CommandError> {
     }
 }
 
-fn names(elections: &[LawId]) -> String {
-    elections.iter().map(LawId::as_str).collect::<Vec<_>>().join(", ")
+fn names(elections: &[ElectionId]) -> String {
+    elections.iter().map(ElectionId::as_str).collect::<Vec<_>>().join(", ")
 }
 
 async fn get(client: &Client, path: &str) -> Result<Vec<u8>, CommandError> {

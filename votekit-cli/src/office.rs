@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::batch::NodePublicKey;
-use votekit_core::id::{Digest, LawId, NodeId};
+use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
@@ -111,7 +111,7 @@ impl Office {
 
     pub(crate) async fn open_poll(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: OpenElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
@@ -122,7 +122,7 @@ impl Office {
 
     pub(crate) async fn close_poll(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: CloseElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
@@ -133,7 +133,7 @@ impl Office {
 
     pub(crate) async fn amend(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: AmendElection,
     ) -> Result<CreatedElection, CommandError> {
         match self {
@@ -147,7 +147,7 @@ impl Office {
 
     pub(crate) async fn annul(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: AnnulElection,
     ) -> Result<ElectionView, CommandError> {
         match self {
@@ -156,14 +156,14 @@ impl Office {
         }
     }
 
-    pub(crate) async fn certify(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
         match self {
             Self::Running(client) => act(client, law_id, "certify", None::<&()>).await,
             Self::Here(node) => node.certify(law_id).await.map_err(CommandError::from),
         }
     }
 
-    pub(crate) async fn purge(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn purge(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
         match self {
             Self::Running(client) => act(client, law_id, "purge", None::<&()>).await,
             Self::Here(node) => {
@@ -176,7 +176,7 @@ impl Office {
 
     pub(crate) async fn admit_node(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         key: NodePublicKey,
     ) -> Result<ElectionView, CommandError> {
         #[derive(Serialize)]
@@ -193,7 +193,7 @@ impl Office {
 
     pub(crate) async fn retire_node(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         id: NodeId,
     ) -> Result<ElectionView, CommandError> {
         match self {
@@ -250,7 +250,7 @@ impl Office {
 
 async fn act<A: Serialize>(
     client: &Client,
-    law_id: &LawId,
+    law_id: &ElectionId,
     verb: &str,
     body: Option<&A>,
 ) -> Result<ElectionView, CommandError> {

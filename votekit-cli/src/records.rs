@@ -2,7 +2,7 @@
 //! written and no lock is taken.
 
 use reqwest::Method;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::archive::Archive;
 use votekit_node::node::AdminError;
 use votekit_node::{ElectionView, NodeView, RollView};
@@ -42,7 +42,7 @@ impl Records {
         }
     }
 
-    pub(crate) async fn election(&self, law_id: &LawId) -> Result<ElectionView, CommandError> {
+    pub(crate) async fn election(&self, law_id: &ElectionId) -> Result<ElectionView, CommandError> {
         match self {
             Self::Running(client) => {
                 let path = format!("/api/v1/admin/elections/{law_id}");
@@ -52,7 +52,7 @@ impl Records {
         }
     }
 
-    pub(crate) async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, CommandError> {
+    pub(crate) async fn nodes(&self, law_id: &ElectionId) -> Result<Vec<NodeView>, CommandError> {
         match self {
             Self::Running(client) => {
                 let path = format!("/api/v1/admin/elections/{law_id}/nodes");
@@ -72,6 +72,6 @@ impl Records {
     }
 }
 
-fn unknown(law_id: &LawId) -> CommandError {
+fn unknown(law_id: &ElectionId) -> CommandError {
     AdminError::UnknownElection { law_id: law_id.clone() }.into()
 }

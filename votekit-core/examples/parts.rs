@@ -17,7 +17,7 @@ use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, CredentialHasher, HashScheme, RegistryKey};
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy};
-use votekit_core::election_log::{Act, BlockMaker, Chronicle, RollContent, RollLoad};
+use votekit_core::election_log::{BlockMaker, ElectionLog, LogEvent, RollContent, RollLoad};
 use votekit_core::electorate::KeyList;
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{BatchNumber, Digest, Epoch, RequestId, Sequence};
@@ -148,7 +148,7 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         ballot_key: ballot.public_key(),
     };
     let maker = BlockMaker { term: 1, leader: "authority-1".to_owned(), at: MINUTE };
-    let (mut chronicle, _) = Chronicle::begin(definition, &maker);
+    let (mut log, _) = ElectionLog::begin(definition, &maker);
     let load = RollLoad {
         manifest: Digest::of(b"manifest"),
         parent: None,
@@ -156,28 +156,30 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         scheme: HashScheme::Sha256,
         content: RollContent::Roll(Arc::clone(&keys)),
     };
-    chronicle.record(
-        &[Act::Load(load), Act::Admit(public), Act::Open { opens: MINUTE, waivers: vec![] }],
+    log.record(
+        &[
+            LogEvent::Load(load),
+            LogEvent::Admit(public),
+            LogEvent::Open { opens: MINUTE, waivers: vec![] },
+        ],
         &maker,
     )?;
     let parsed = batches
         .iter()
-        .map(|bytes| Ok(chronicle.verify_batch(&Arc::new(Batch::parse(bytes.clone())?))?))
+        .map(|bytes| Ok(log.verify_batch(&Arc::new(Batch::parse(bytes.clone())?))?))
         .collect::<Result<Vec<_>, Box<dyn std::error::Error>>>()?;
     let find =
         time(VOTES, |elector| keys.find(&HashScheme::Sha256.registry_key(&envelope(elector).hash)));
     let (mut leaves, mut refused) = (0, 0);
     let began = Instant::now();
     for block in parsed.chunks(BATCHES as usize) {
-        let made = chronicle.seal(block, ballot, &maker)?;
+        let made = log.seal(block, ballot, &maker)?;
         leaves += u64::from(made.block.leaf_count);
         refused += made.refused.len();
     }
     let seal = began.elapsed().as_secs_f64() * 1e6 / VOTES as f64;
-    if refused > 0 || chronicle.report().accepted != VOTES {
-        return Err(
-            format!("{} of {VOTES} votes were accepted", chronicle.report().accepted).into()
-        );
+    if refused > 0 || log.report().accepted != VOTES {
+        return Err(format!("{} of {VOTES} votes were accepted", log.report().accepted).into());
     }
     tell(
         "decide and make blocks (with the opening)",

@@ -16,7 +16,7 @@ use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{DefaultIsZeroes, Zeroizing};
 
-use crate::id::{LawId, hex_bytes};
+use crate::id::{ElectionId, hex_bytes};
 
 type Suite = X25519HkdfSha256;
 
@@ -121,7 +121,7 @@ impl BallotSecretKey {
     #[must_use]
     pub fn open(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         encapsulated: &[u8; 32],
         associated: &[u8],
         sealed: &[u8],
@@ -144,7 +144,7 @@ impl BallotSecretKey {
     #[must_use]
     pub(crate) fn open_sums(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         associated: &[u8],
         sealed: &[u8],
     ) -> Option<Zeroizing<Vec<u8>>> {
@@ -173,7 +173,7 @@ impl BallotPublicKey {
     /// [`SealError::Key`] when the public key is a point of small order.
     pub(crate) fn seal_sums(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         associated: &[u8],
         plain: &[u8],
         rng: &mut impl CryptoRng,
@@ -213,7 +213,7 @@ impl Sealing {
     /// [`SealError::Key`] when the public key is a point of small order.
     pub fn start(
         key: &BallotPublicKey,
-        law_id: &LawId,
+        law_id: &ElectionId,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, SealError> {
         let key =
@@ -255,10 +255,10 @@ impl fmt::Debug for Sealing {
     }
 }
 
-fn info(law_id: &LawId) -> Vec<u8> {
+fn info(law_id: &ElectionId) -> Vec<u8> {
     [b"votekit-ballot/1\n", law_id.as_str().as_bytes()].concat()
 }
 
-fn info_of_sums(law_id: &LawId) -> Vec<u8> {
+fn info_of_sums(law_id: &ElectionId) -> Vec<u8> {
     [b"votekit-snapshot-sums/1\n", law_id.as_str().as_bytes()].concat()
 }

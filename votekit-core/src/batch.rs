@@ -20,7 +20,7 @@ use crate::ballot::{
 };
 use crate::credential::CredentialHash;
 use crate::envelope::{Envelope, EnvelopeDigest};
-use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence, hex_bytes};
+use crate::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence, hex_bytes};
 use crate::instant::UnixMinutes;
 
 const MAGIC: &[u8; 8] = b"VKBATCH1";
@@ -87,7 +87,7 @@ impl fmt::Debug for NodeKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchHeader {
     /// The election.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// What makes this batch unique in it.
     pub number: BatchNumber,
     /// Every sequence of this epoch up to here is known durable; 0 for none.
@@ -135,9 +135,9 @@ pub enum BatchError {
         /// The batch.
         number: BatchNumber,
         /// The election that was expected.
-        expected: LawId,
+        expected: ElectionId,
         /// The election that the batch names.
-        found: LawId,
+        found: ElectionId,
     },
     /// A minute is out of range, or lies before the minute of an earlier envelope.
     #[error("envelope {place}: its minute is out of range, or before that of an earlier envelope")]
@@ -266,7 +266,7 @@ impl Batch {
     /// key, [`BatchError::Signature`] for a bad signature.
     pub fn verify(
         self: &Arc<Self>,
-        law_id: &LawId,
+        law_id: &ElectionId,
         key: &NodePublicKey,
     ) -> Result<VerifiedBatch, BatchError> {
         let number = self.header.number;

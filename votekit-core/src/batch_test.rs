@@ -16,7 +16,7 @@ fn keys() -> (BallotSecretKey, NodeKey) {
     (BallotSecretKey::from_seed(&[1; 32]), NodeKey::from_seed(&[2; 32]))
 }
 
-fn law_id() -> LawId {
+fn law_id() -> ElectionId {
     "L2025-001".parse().expect("law id")
 }
 
@@ -87,7 +87,7 @@ fn another_nodes_key_is_told_apart() {
 #[test]
 fn a_batch_of_another_election_is_not_verified() {
     let batch = seal(&[envelope(1, 0)], false);
-    let other: LawId = "L2".parse().expect("law id");
+    let other: ElectionId = "L2".parse().expect("law id");
     let refused = batch.verify(&other, &keys().1.public_key()).expect_err("another election");
     assert!(matches!(refused, BatchError::Law { expected, .. } if expected == other));
 }

@@ -14,7 +14,7 @@ use curve25519_dalek::traits::Identity;
 use sha2::{Digest, Sha512};
 
 use crate::ballot::BallotSecretKey;
-use crate::id::{LawId, hex_bytes};
+use crate::id::{ElectionId, hex_bytes};
 
 /// The second base, of which nobody knows the logarithm to the first: derived from a text.
 static SECOND_BASE: LazyLock<RistrettoBasepointTable> = LazyLock::new(|| {
@@ -37,7 +37,7 @@ impl Blinding {
     /// The blinding of choice `choice` in block `height`, derived from the ballot key, so that
     /// nothing is stored.
     #[must_use]
-    pub fn derive(key: &BallotSecretKey, law_id: &LawId, height: u64, choice: u16) -> Self {
+    pub fn derive(key: &BallotSecretKey, law_id: &ElectionId, height: u64, choice: u16) -> Self {
         let law = law_id.as_str().as_bytes();
         let uniform: [u8; 64] = Sha512::new()
             .chain_update(b"votekit-blinding/1\n")

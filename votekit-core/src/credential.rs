@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::id::{IdError, LawId, hex_bytes};
+use crate::id::{ElectionId, IdError, hex_bytes};
 
 hex_bytes! {
     /// H: the hash of one credential. It enters the log when its vote is accepted or a duplicate.
@@ -262,7 +262,7 @@ pub struct Credential {
     /// The secret from the letter.
     pub code: AccessCode,
     /// On what.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
 }
 
 impl Credential {
@@ -273,7 +273,7 @@ impl Credential {
     pub fn parse(nas: &[u8], code: &[u8], law_id: &[u8]) -> Result<Self, CredentialError> {
         let nas = Nas::parse(nas)?;
         let code = AccessCode::parse(code)?;
-        LawId::check(law_id)?;
+        ElectionId::check(law_id)?;
         let law_id = std::str::from_utf8(law_id).unwrap_or_default().parse()?;
         Ok(Self { nas, code, law_id })
     }
@@ -386,7 +386,7 @@ pub struct CredentialHasher {
 }
 
 /// The longest hashed message in bytes: 9 digits, 32 characters, 50 characters and two bars.
-const MESSAGE_LENGTH_MAX: usize = 9 + 1 + 32 + 1 + LawId::LENGTH_MAX;
+const MESSAGE_LENGTH_MAX: usize = 9 + 1 + 32 + 1 + ElectionId::LENGTH_MAX;
 
 impl CredentialHasher {
     /// Plain SHA-256.
@@ -418,7 +418,7 @@ impl CredentialHasher {
 
     /// H of a credential given in parts.
     #[must_use]
-    pub fn hash_parts(&self, nas: &Nas, code: &AccessCode, law_id: &LawId) -> CredentialHash {
+    pub fn hash_parts(&self, nas: &Nas, code: &AccessCode, law_id: &ElectionId) -> CredentialHash {
         let mut message = Zeroizing::new([0; MESSAGE_LENGTH_MAX]);
         let mut length = 0;
         for part in
@@ -437,7 +437,7 @@ impl CredentialHasher {
 
     /// T of a credential given in parts: what goes into shards.
     #[must_use]
-    pub fn registry_key(&self, nas: &Nas, code: &AccessCode, law_id: &LawId) -> RegistryKey {
+    pub fn registry_key(&self, nas: &Nas, code: &AccessCode, law_id: &ElectionId) -> RegistryKey {
         self.scheme().registry_key(&self.hash_parts(nas, code, law_id))
     }
 }

@@ -1,6 +1,6 @@
 //! What counts: the rules, and the state they are applied to.
 //!
-//! [`Fold::decide`] is a pure function of (batch, roll, window, fold of the log so far): every
+//! [`DecisionState::decide`] is a pure function of (batch, roll, window, state of the log so far): every
 //! authority that has the same log and the same batch makes the same leaves. The registry of an
 //! engine only gives hints.
 //!
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{SealedEnvelope, VerifiedBatch};
 use crate::credential::{CredentialHash, HashScheme};
 use crate::election::{Timing, Window};
-use crate::electorate::{Electorate, Standing};
+use crate::electorate::{CredentialStatus, Electorate};
 use crate::envelope::EnvelopeDigest;
 use crate::epochs::{BatchPlace, Epochs, OrderError};
-use crate::id::{LawId, RequestId};
+use crate::id::{ElectionId, RequestId};
 use crate::instant::UnixMinutes;
 use crate::request_index::{FirstDecision, RequestIndex, Subject};
 
@@ -147,16 +147,16 @@ impl Outcome {
 /// The state of an election that follows from its log alone: which requests are decided and which
 /// batches are in.
 #[derive(Debug)]
-pub struct Fold {
-    law_id: LawId,
+pub struct DecisionState {
+    law_id: ElectionId,
     requests: RequestIndex,
     epochs: Epochs,
 }
 
-impl Fold {
+impl DecisionState {
     /// The fold of an empty log, with room for so many requests.
     #[must_use]
-    pub fn new(law_id: LawId, requests: usize) -> Self {
+    pub fn new(law_id: ElectionId, requests: usize) -> Self {
         let requests = RequestIndex::with_capacity(requests);
         Self { law_id, requests, epochs: Epochs::default() }
     }
@@ -208,7 +208,7 @@ impl Fold {
         let subject = match &entry.decision {
             Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
                 electorate.find(&scheme.registry_key(hash)).map_or(Subject::Unknown, |elector| {
-                    electorate.attempt_by(elector);
+                    electorate.record_attempt(elector);
                     Subject::Elector(elector)
                 })
             }
@@ -242,7 +242,7 @@ impl Fold {
     }
 
     /// The fold of a snapshot.
-    pub(crate) fn restore(law_id: LawId, requests: RequestIndex, epochs: Epochs) -> Self {
+    pub(crate) fn restore(law_id: ElectionId, requests: RequestIndex, epochs: Epochs) -> Self {
         Self { law_id, requests, epochs }
     }
 }
@@ -288,11 +288,13 @@ pub(crate) fn decide_envelope(
         return invalid(InvalidReason::Unknown);
     };
     let subject = Some(Subject::Elector(elector));
-    match electorate.attempt_by(elector) {
-        Standing::Unknown => invalid(InvalidReason::Unknown),
-        Standing::Revoked => invalid(InvalidReason::Revoked),
-        Standing::First => decided(Decision::Accepted { hash }, subject),
-        Standing::Again { attempt } => decided(Decision::Duplicate { hash, attempt }, subject),
+    match electorate.record_attempt(elector) {
+        CredentialStatus::Unknown => invalid(InvalidReason::Unknown),
+        CredentialStatus::Revoked => invalid(InvalidReason::Revoked),
+        CredentialStatus::First => decided(Decision::Accepted { hash }, subject),
+        CredentialStatus::Again { attempt } => {
+            decided(Decision::Duplicate { hash, attempt }, subject)
+        }
     }
 }
 

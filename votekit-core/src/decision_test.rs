@@ -45,7 +45,7 @@ fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> VerifiedBatch {
     let node = NodeKey::from_seed(&[2; 32]);
     let number =
         BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-    let law_id: LawId = "L1".parse().expect("law id");
+    let law_id: ElectionId = "L1".parse().expect("law id");
     let header = BatchHeader {
         law_id: law_id.clone(),
         number,
@@ -57,17 +57,21 @@ fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> VerifiedBatch {
     Arc::new(sealed.expect("sealed")).verify(&law_id, &node.public_key()).expect("own signature")
 }
 
-fn fold() -> Fold {
-    Fold::new("L1".parse().expect("law id"), 0)
+fn decisions() -> DecisionState {
+    DecisionState::new("L1".parse().expect("law id"), 0)
 }
 
-fn decide(fold: &mut Fold, electorate: &mut Electorate, batch: &VerifiedBatch) -> Vec<Outcome> {
-    fold.decide(batch, electorate, SCHEME, &WINDOW, 0).expect("the next batch")
+fn decide(
+    decisions: &mut DecisionState,
+    electorate: &mut Electorate,
+    batch: &VerifiedBatch,
+) -> Vec<Outcome> {
+    decisions.decide(batch, electorate, SCHEME, &WINDOW, 0).expect("the next batch")
 }
 
 #[test]
 fn every_rule_in_its_order() {
-    let (mut fold, mut electorate) = (fold(), electorate());
+    let (mut decisions, mut electorate) = (decisions(), electorate());
     let batch = batch(
         1,
         false,
@@ -84,7 +88,7 @@ fn every_rule_in_its_order() {
             envelope(6, 2, 200),
         ],
     );
-    let outcomes = decide(&mut fold, &mut electorate, &batch);
+    let outcomes = decide(&mut decisions, &mut electorate, &batch);
     for (outcome, envelope) in outcomes.iter().zip(batch.envelopes()) {
         assert!(outcome.names(&envelope));
     }
@@ -112,8 +116,8 @@ fn every_rule_in_its_order() {
 
 #[test]
 fn a_batch_of_another_election_is_not_decided() {
-    let mut fold = Fold::new("L2".parse().expect("law id"), 0);
-    let refused = fold.decide(
+    let mut decisions = DecisionState::new("L2".parse().expect("law id"), 0);
+    let refused = decisions.decide(
         &batch(1, false, &[envelope(1, 1, 150)]),
         &mut electorate(),
         SCHEME,
@@ -121,14 +125,14 @@ fn a_batch_of_another_election_is_not_decided() {
         0,
     );
     assert!(matches!(refused, Err(OrderError::Law { .. })));
-    assert!(fold.requests().is_empty());
+    assert!(decisions.requests().is_empty());
 }
 
 #[test]
 fn numbers_must_follow() {
-    let (mut fold, mut electorate) = (fold(), electorate());
+    let (mut decisions, mut electorate) = (decisions(), electorate());
     let mut attempt = |batch: &VerifiedBatch| {
-        fold.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len())
+        decisions.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len())
     };
     assert!(matches!(
         attempt(&batch(2, false, &[])),
@@ -148,8 +152,8 @@ proptest! {
     /// Invariants 2, 3 and 4, and that the state read back from the log is the state that wrote it.
     #[test]
     fn decisions_keep_the_invariants(batches in batches()) {
-        let (mut replayed_fold, mut replayed_electorate) = (fold(), electorate());
-        let (mut fold, mut electorate_now) = (fold(), electorate());
+        let (mut replayed_fold, mut replayed_electorate) = (decisions(), electorate());
+        let (mut decisions, mut electorate_now) = (decisions(), electorate());
         let mut decided: BTreeMap<RequestId, CredentialHash> = BTreeMap::new();
         let mut minute = 85;
         let mut accepted = BTreeSet::new();
@@ -161,7 +165,7 @@ proptest! {
             minute += 20;
             envelopes.iter_mut().for_each(|envelope| envelope.received.0 += u64::from(sequence == 3));
             let batch = batch(sequence, false, &envelopes);
-            let outcomes = decide(&mut fold, &mut electorate_now, &batch);
+            let outcomes = decide(&mut decisions, &mut electorate_now, &batch);
             prop_assert_eq!(outcomes.len(), envelopes.len());
             for (envelope, outcome) in batch.envelopes().zip(&outcomes) {
                 prop_assert!(outcome.names(&envelope));
@@ -193,7 +197,7 @@ proptest! {
         prop_assert_eq!(report.received, report.accepted + report.duplicate + report.invalid + report.replayed);
         prop_assert_eq!(report.accepted, electorate_now.voted());
         prop_assert_eq!(replayed_electorate.voted(), electorate_now.voted());
-        prop_assert_eq!(replayed_fold.requests().len(), fold.requests().len());
+        prop_assert_eq!(replayed_fold.requests().len(), decisions.requests().len());
         for elector in 0..25 {
             let key = SCHEME.registry_key(&hash(elector));
             prop_assert_eq!(replayed_electorate.look_up(&key), electorate_now.look_up(&key));

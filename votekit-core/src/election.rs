@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::ballot::{BallotPublicKey, ChoiceIndex};
-use crate::id::LawId;
+use crate::id::ElectionId;
 use crate::instant::UnixMinutes;
 
 /// The id of the blank vote.
@@ -157,7 +157,7 @@ impl ResultsPolicy {
 #[serde(deny_unknown_fields)]
 pub struct Definition {
     /// The law, and so the id of the election.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Its title.
     pub title: Bilingual,
     /// What it is about; may be empty.

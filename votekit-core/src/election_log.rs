@@ -1,11 +1,11 @@
 //! The state of one election, as its log tells it, and the making of the next block.
 //!
-//! A [`Chronicle`] is moved in two ways that must agree: by making blocks ([`Chronicle::record`],
-//! [`Chronicle::seal`], [`Chronicle::close`]) and by reading them back ([`Chronicle::replay`]), the
-//! whole log or what came after a [`snapshot`]. Making a block is a pure function of the chronicle,
+//! A [`ElectionLog`] is moved in two ways that must agree: by making blocks ([`ElectionLog::record`],
+//! [`ElectionLog::seal`], [`ElectionLog::close`]) and by reading them back ([`ElectionLog::replay`]), the
+//! whole log or what came after a [`snapshot`]. Making a block is a pure function of the log,
 //! the batches and the times handed in: every authority that has the same log makes the same bytes.
 //!
-//! Long because the acts that move a chronicle and the questions it answers share its private
+//! Long because the acts that move a log and the questions it answers share its private
 //! state; blocks, replay, snapshots and scrubbing have files of their own.
 
 mod block;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::ballot::BallotSecretKey;
 use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
-use crate::decision::Fold;
+use crate::decision::DecisionState;
 use crate::election::{Definition, DefinitionError, ResultsPolicy, State, Window, check_text};
 use crate::electorate::{Changes, Electorate, ElectorateError, KeyList};
 use crate::epochs::{EpochProgress, OrderError};
@@ -110,7 +110,7 @@ impl RollContent {
 /// Something an official or an operator does, to be recorded in a block of its own.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum Act {
+pub enum LogEvent {
     /// The definition of a draft is replaced.
     Amend {
         /// The whole new definition: same law, binding and ballot key.
@@ -160,7 +160,7 @@ pub enum Act {
 /// Why an act or a batch does not fit the state of the election.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ChronicleError {
+pub enum ElectionLogError {
     /// The act is not possible in this state.
     #[error(
         "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified, annulled"
@@ -315,7 +315,7 @@ pub enum ChronicleError {
 
 /// The state of one election as its log tells it.
 #[derive(Debug)]
-pub struct Chronicle {
+pub struct ElectionLog {
     definition: Definition,
     state: State,
     window: Window,
@@ -329,7 +329,7 @@ pub struct Chronicle {
     decided_before: Vec<usize>,
     electorate: Electorate,
     nodes: BTreeMap<NodeId, NodePublicKey>,
-    fold: Fold,
+    decisions: DecisionState,
     report: Report,
     tally: Tally,
     /// The sums last opened, or under the other policies the sums that may be shown.
@@ -348,15 +348,15 @@ pub struct Chronicle {
     choices: Option<Vec<u16>>,
 }
 
-impl Chronicle {
+impl ElectionLog {
     /// Starts the log of an election: block 1, with the draft.
     #[must_use]
     pub fn begin(definition: Definition, maker: &BlockMaker) -> (Self, Block) {
-        let mut chronicle = Self::draft(definition.clone());
-        let mut block = BlockBuilder::new(chronicle.tree.size());
+        let mut log = Self::draft(definition.clone());
+        let mut block = BlockBuilder::new(log.tree.size());
         block.push(&Leaf::Election(ElectionEvent::Draft { at: maker.at, definition }));
-        let block = chronicle.finish(block, maker);
-        (chronicle, block)
+        let block = log.finish(block, maker);
+        (log, block)
     }
 
     fn draft(definition: Definition) -> Self {
@@ -372,7 +372,7 @@ impl Chronicle {
             decided_before: Vec::new(),
             electorate: Electorate::default(),
             nodes: BTreeMap::new(),
-            fold: Fold::new(definition.law_id.clone(), 0),
+            decisions: DecisionState::new(definition.law_id.clone(), 0),
             report: Report::default(),
             published: tally.clone(),
             candidate: None,
@@ -390,12 +390,16 @@ impl Chronicle {
     /// Records acts in one block.
     ///
     /// # Errors
-    /// [`ChronicleError`] when one does not fit. Then the chronicle may hold part of the acts and
+    /// [`ElectionLogError`] when one does not fit. Then the log may hold part of the acts and
     /// must be read back from the log.
-    pub fn record(&mut self, acts: &[Act], maker: &BlockMaker) -> Result<Block, ChronicleError> {
+    pub fn record(
+        &mut self,
+        acts: &[LogEvent],
+        maker: &BlockMaker,
+    ) -> Result<Block, ElectionLogError> {
         let mut block = BlockBuilder::new(self.tree.size());
         for act in acts {
-            let leaf = self.apply_act(act, self.event_time(maker))?;
+            let leaf = self.apply_event(act, self.event_time(maker))?;
             block.push(&leaf);
         }
         Ok(self.finish(block, maker))
@@ -404,10 +408,10 @@ impl Chronicle {
     /// Verifies a batch for this election: right law, admitted node, good signature.
     ///
     /// # Errors
-    /// [`ChronicleError`] with the first rule it breaks.
-    pub fn verify_batch(&self, batch: &Arc<Batch>) -> Result<VerifiedBatch, ChronicleError> {
+    /// [`ElectionLogError`] with the first rule it breaks.
+    pub fn verify_batch(&self, batch: &Arc<Batch>) -> Result<VerifiedBatch, ElectionLogError> {
         let node = batch.number().node;
-        let key = self.nodes.get(&node).ok_or(ChronicleError::NotAdmitted { node })?;
+        let key = self.nodes.get(&node).ok_or(ElectionLogError::NotAdmitted { node })?;
         Ok(batch.verify(&self.definition.law_id, key)?)
     }
 
@@ -415,23 +419,23 @@ impl Chronicle {
     /// are not are left out and returned with the reason.
     ///
     /// # Errors
-    /// [`ChronicleError::State`] before the opening and after the close.
+    /// [`ElectionLogError::State`] before the opening and after the close.
     pub fn seal(
         &mut self,
         batches: &[VerifiedBatch],
         ballot_key: &BallotSecretKey,
         maker: &BlockMaker,
-    ) -> Result<Sealed, ChronicleError> {
+    ) -> Result<Sealed, ElectionLogError> {
         if !matches!(self.state, State::Open | State::Closing) {
-            return Err(ChronicleError::State { state: self.state, wanted: "voted on" });
+            return Err(ElectionLogError::State { state: self.state, wanted: "voted on" });
         }
-        let scheme = self.scheme.ok_or(ChronicleError::NoRoll)?;
+        let scheme = self.scheme.ok_or(ElectionLogError::NoRoll)?;
         let mut block = BlockBuilder::new(self.tree.size());
         let mut counts = Counts::zero(self.definition.choices.len());
         let mut refused = Vec::new();
         for batch in batches {
             let first = block.next_leaf() + 1;
-            match self.fold.decide(batch, &mut self.electorate, scheme, &self.window, first) {
+            match self.decisions.decide(batch, &mut self.electorate, scheme, &self.window, first) {
                 Ok(outcomes) => {
                     block.push(&Leaf::Batch(batch_leaf(batch)));
                     for (outcome, choice) in outcomes.into_iter().zip(batch.open(ballot_key)) {
@@ -458,17 +462,17 @@ impl Chronicle {
     /// Closes the election: reconciles, opens the totals, records both.
     ///
     /// # Errors
-    /// [`ChronicleError`] while an epoch is open or an account does not add up; nothing has changed
+    /// [`ElectionLogError`] while an epoch is open or an account does not add up; nothing has changed
     /// then.
-    pub fn close(&mut self, maker: &BlockMaker) -> Result<Block, ChronicleError> {
+    pub fn close(&mut self, maker: &BlockMaker) -> Result<Block, ElectionLogError> {
         if self.state != State::Closing {
-            return Err(ChronicleError::State { state: self.state, wanted: "closed" });
+            return Err(ElectionLogError::State { state: self.state, wanted: "closed" });
         }
-        if let Some((node, epoch)) = self.fold.epochs().open().next() {
-            return Err(ChronicleError::OpenEpoch { node, epoch: epoch.0 });
+        if let Some((node, epoch)) = self.decisions.epochs().open().next() {
+            return Err(ElectionLogError::OpenEpoch { node, epoch: epoch.0 });
         }
-        if let Some((node, epoch)) = self.fold.epochs().missing().next() {
-            return Err(ChronicleError::MissingEpoch { node, epoch: epoch.0 });
+        if let Some((node, epoch)) = self.decisions.epochs().missing().next() {
+            return Err(ElectionLogError::MissingEpoch { node, epoch: epoch.0 });
         }
         self.report.reconcile(self.tally.counts(), self.electorate.registered())?;
         let mut block = BlockBuilder::new(self.tree.size());
@@ -489,35 +493,35 @@ impl Chronicle {
         maker.at.max(self.updated_at)
     }
 
-    fn apply_act(&mut self, act: &Act, at: UnixMinutes) -> Result<Leaf, ChronicleError> {
+    fn apply_event(&mut self, act: &LogEvent, at: UnixMinutes) -> Result<Leaf, ElectionLogError> {
         match act {
-            Act::Amend { definition } => self.amend(definition, at).map(Leaf::Election),
-            Act::Load(load) => self.load(load).map(Leaf::Roll),
-            Act::Admit(key) => self.admit(key).map(Leaf::Node),
-            Act::Retire { node, epoch } => self.retire(*node, *epoch).map(Leaf::Node),
-            Act::Open { opens, waivers } => self.open(*opens, waivers, at).map(Leaf::Election),
-            Act::Closing { closes, reason } => {
+            LogEvent::Amend { definition } => self.amend(definition, at).map(Leaf::Election),
+            LogEvent::Load(load) => self.load(load).map(Leaf::Roll),
+            LogEvent::Admit(key) => self.admit(key).map(Leaf::Node),
+            LogEvent::Retire { node, epoch } => self.retire(*node, *epoch).map(Leaf::Node),
+            LogEvent::Open { opens, waivers } => self.open(*opens, waivers, at).map(Leaf::Election),
+            LogEvent::Closing { closes, reason } => {
                 self.begin_close(*closes, reason.as_deref(), at).map(Leaf::Election)
             }
-            Act::Certify { results } => {
+            LogEvent::Certify { results } => {
                 self.expect_state(State::Closed, "certified")?;
                 self.state = State::Certified;
                 Ok(Leaf::Election(ElectionEvent::Certified { at, results: *results }))
             }
-            Act::Annul { reason } => {
+            LogEvent::Annul { reason } => {
                 check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
                 if !matches!(self.state, State::Closed | State::Certified) {
-                    return Err(ChronicleError::State { state: self.state, wanted: "annulled" });
+                    return Err(ElectionLogError::State { state: self.state, wanted: "annulled" });
                 }
                 self.state = State::Annulled;
                 Ok(Leaf::Election(ElectionEvent::Annulled { at, reason: reason.clone() }))
             }
-            Act::Purge => {
+            LogEvent::Purge => {
                 if !matches!(self.state, State::Certified | State::Annulled) {
-                    return Err(ChronicleError::State { state: self.state, wanted: "purged" });
+                    return Err(ElectionLogError::State { state: self.state, wanted: "purged" });
                 }
                 if self.purged {
-                    return Err(ChronicleError::Purged);
+                    return Err(ElectionLogError::Purged);
                 }
                 self.purged = true;
                 Ok(Leaf::Election(ElectionEvent::Purged { at }))
@@ -529,7 +533,7 @@ impl Chronicle {
         &mut self,
         definition: &Definition,
         at: UnixMinutes,
-    ) -> Result<ElectionEvent, ChronicleError> {
+    ) -> Result<ElectionEvent, ElectionLogError> {
         self.expect_state(State::Draft, "amended")?;
         definition.check()?;
         for (what, kept) in [
@@ -538,7 +542,7 @@ impl Chronicle {
             ("the ballot key", definition.ballot_key == self.definition.ballot_key),
         ] {
             if !kept {
-                return Err(ChronicleError::Amendment { what });
+                return Err(ElectionLogError::Amendment { what });
             }
         }
         self.replace_definition(definition.clone());
@@ -552,29 +556,30 @@ impl Chronicle {
         self.definition = definition;
     }
 
-    fn admit(&mut self, key: &NodePublicKey) -> Result<NodeEvent, ChronicleError> {
+    fn admit(&mut self, key: &NodePublicKey) -> Result<NodeEvent, ElectionLogError> {
         let node = key.node_id();
         if !key.is_usable() {
-            return Err(ChronicleError::NodeKey { node });
+            return Err(ElectionLogError::NodeKey { node });
         }
         if !matches!(self.state, State::Draft | State::Open) {
-            return Err(ChronicleError::State { state: self.state, wanted: "given a node" });
+            return Err(ElectionLogError::State { state: self.state, wanted: "given a node" });
         }
         self.nodes.insert(node, *key);
         Ok(NodeEvent::Admitted { node, key: *key })
     }
 
-    fn retire(&mut self, node: NodeId, epoch: Epoch) -> Result<NodeEvent, ChronicleError> {
+    fn retire(&mut self, node: NodeId, epoch: Epoch) -> Result<NodeEvent, ElectionLogError> {
         if !self.nodes.contains_key(&node) {
-            return Err(ChronicleError::NotAdmitted { node });
+            return Err(ElectionLogError::NotAdmitted { node });
         }
         if !matches!(self.state, State::Open | State::Closing) {
-            return Err(ChronicleError::State { state: self.state, wanted: "freed of a node" });
+            return Err(ElectionLogError::State { state: self.state, wanted: "freed of a node" });
         }
-        if self.fold.epochs().progress(node, epoch).ended {
-            return Err(ChronicleError::EpochEnded { node, epoch: epoch.0 });
+        if self.decisions.epochs().progress(node, epoch).ended {
+            return Err(ElectionLogError::EpochEnded { node, epoch: epoch.0 });
         }
-        let EpochProgress { through, confirmed, .. } = self.fold.epochs_mut().retire(node, epoch);
+        let EpochProgress { through, confirmed, .. } =
+            self.decisions.epochs_mut().retire(node, epoch);
         Ok(NodeEvent::Retired { node, epoch, through, confirmed })
     }
 
@@ -583,18 +588,18 @@ impl Chronicle {
         opens: UnixMinutes,
         waivers: &[String],
         at: UnixMinutes,
-    ) -> Result<ElectionEvent, ChronicleError> {
+    ) -> Result<ElectionEvent, ElectionLogError> {
         self.expect_state(State::Draft, "opened")?;
         if self.scheme.is_none() {
-            return Err(ChronicleError::NoRoll);
+            return Err(ElectionLogError::NoRoll);
         }
         if let Some(planned) = self.definition.opens.filter(|planned| opens < *planned) {
-            return Err(ChronicleError::Early { opens, planned });
+            return Err(ElectionLogError::Early { opens, planned });
         }
         // A clock that stepped back opens no poll before the last block.
         let opens = opens.max(at);
         if let Some(closes) = self.window.closes.filter(|closes| *closes <= opens) {
-            return Err(ChronicleError::Times { opens, closes });
+            return Err(ElectionLogError::Times { opens, closes });
         }
         self.open_at(opens);
         Ok(ElectionEvent::Open {
@@ -612,20 +617,20 @@ impl Chronicle {
         closes: UnixMinutes,
         reason: Option<&str>,
         at: UnixMinutes,
-    ) -> Result<ElectionEvent, ChronicleError> {
+    ) -> Result<ElectionEvent, ElectionLogError> {
         self.expect_state(State::Open, "closed")?;
         let planned = self.window.closes;
         let closes = planned.map_or(closes, |planned| planned.min(closes));
         if let Some(opens) = self.window.opens.filter(|opens| closes <= *opens) {
-            return Err(ChronicleError::Times { opens, closes });
+            return Err(ElectionLogError::Times { opens, closes });
         }
         if is_too_far_ahead(closes, at) {
-            return Err(ChronicleError::FarClosing { closes, at });
+            return Err(ElectionLogError::FarClosing { closes, at });
         }
         let early = planned.filter(|planned| closes < *planned);
         let reason = match (early, reason) {
             (None, _) => None,
-            (Some(planned), None) => return Err(ChronicleError::EarlyReason { closes, planned }),
+            (Some(planned), None) => return Err(ElectionLogError::EarlyReason { closes, planned }),
             (Some(_), Some(reason)) => {
                 check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
                 Some(reason.to_owned())
@@ -635,12 +640,12 @@ impl Chronicle {
         Ok(ElectionEvent::Closing { at, closes, reason })
     }
 
-    fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ChronicleError> {
+    fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ElectionLogError> {
         let wanted = "given a roll";
         match &load.content {
             RollContent::Roll(_) => self.expect_state(State::Draft, wanted)?,
             RollContent::Supplement(_) if !matches!(self.state, State::Draft | State::Open) => {
-                return Err(ChronicleError::State { state: self.state, wanted });
+                return Err(ElectionLogError::State { state: self.state, wanted });
             }
             RollContent::Supplement(_) => {}
         }
@@ -657,9 +662,9 @@ impl Chronicle {
         match &load.content {
             RollContent::Roll(keys) => {
                 match (load.replaces, self.manifests.first()) {
-                    (None, Some(_)) => return Err(ChronicleError::SecondRoll),
+                    (None, Some(_)) => return Err(ElectionLogError::SecondRoll),
                     (replaces, root) if replaces != root.copied() => {
-                        return Err(ChronicleError::Replaces);
+                        return Err(ElectionLogError::Replaces);
                     }
                     _ => {}
                 }
@@ -668,19 +673,19 @@ impl Chronicle {
                 self.electorate = electorate;
                 self.replaced.append(&mut self.manifests);
                 self.decided_before.clear();
-                self.fold.reserve(requests_expected(keys.len()));
+                self.decisions.reserve(requests_expected(keys.len()));
                 event.loaded = keys.len() as u64;
             }
             RollContent::Supplement(changes) => {
                 if load.replaces.is_some() {
-                    return Err(ChronicleError::Replaces);
+                    return Err(ElectionLogError::Replaces);
                 }
                 if load.parent != self.last_manifest() {
-                    let parent = load.parent.ok_or(ChronicleError::NoRoll)?;
-                    return Err(ChronicleError::Parent { parent });
+                    let parent = load.parent.ok_or(ElectionLogError::NoRoll)?;
+                    return Err(ElectionLogError::Parent { parent });
                 }
                 if self.scheme != Some(load.scheme) {
-                    return Err(ChronicleError::Scheme);
+                    return Err(ElectionLogError::Scheme);
                 }
                 let applied = self.electorate.apply(changes);
                 (event.added, event.revoked, event.refused) =
@@ -689,15 +694,15 @@ impl Chronicle {
         }
         self.scheme = Some(load.scheme);
         self.manifests.push(load.manifest);
-        self.decided_before.push(self.fold.requests().len());
+        self.decided_before.push(self.decisions.requests().len());
         Ok(event)
     }
 
-    fn expect_state(&self, expected: State, wanted: &'static str) -> Result<(), ChronicleError> {
+    fn expect_state(&self, expected: State, wanted: &'static str) -> Result<(), ElectionLogError> {
         if self.state == expected {
             Ok(())
         } else {
-            Err(ChronicleError::State { state: self.state, wanted })
+            Err(ElectionLogError::State { state: self.state, wanted })
         }
     }
 
@@ -764,7 +769,7 @@ impl Chronicle {
 }
 
 /// What is known of an election at this size of its log.
-impl Chronicle {
+impl ElectionLog {
     /// What is put to the vote.
     #[must_use]
     pub fn definition(&self) -> &Definition {
@@ -832,8 +837,8 @@ impl Chronicle {
 
     /// Which requests are decided and which batches are in.
     #[must_use]
-    pub fn fold(&self) -> &Fold {
-        &self.fold
+    pub fn decisions(&self) -> &DecisionState {
+        &self.decisions
     }
 
     /// What was received and what became of it.

@@ -21,7 +21,7 @@ const ELECTORS_MAX: usize = (1 << 31) - 1;
 
 /// How a credential stands when it makes an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum CredentialStatus {
     /// No roll holds it.
     Unknown,
     /// It was revoked.
@@ -180,18 +180,18 @@ impl Electorate {
     }
 
     /// Makes an attempt: marks a first one as accepted, counts a further one.
-    pub fn attempt(&mut self, key: &RegistryKey) -> Standing {
-        self.find(key).map_or(Standing::Unknown, |elector| self.attempt_by(elector))
+    pub fn attempt(&mut self, key: &RegistryKey) -> CredentialStatus {
+        self.find(key).map_or(CredentialStatus::Unknown, |elector| self.record_attempt(elector))
     }
 
     /// Makes an attempt for an elector that was found, or is kept from before. One that there is
     /// not is unknown.
-    pub fn attempt_by(&mut self, elector: Elector) -> Standing {
+    pub fn record_attempt(&mut self, elector: Elector) -> CredentialStatus {
         let Some(state) = self.states.get_mut(elector.0 as usize) else {
-            return Standing::Unknown;
+            return CredentialStatus::Unknown;
         };
         if *state & REVOKED != 0 {
-            return Standing::Revoked;
+            return CredentialStatus::Revoked;
         }
         if *state & ATTEMPTS < ATTEMPTS {
             *state += 1;
@@ -199,26 +199,28 @@ impl Electorate {
         if *state & ACCEPTED == 0 {
             *state |= ACCEPTED;
             self.voted += 1;
-            return Standing::First;
+            return CredentialStatus::First;
         }
-        Standing::Again { attempt: *state & ATTEMPTS }
+        CredentialStatus::Again { attempt: *state & ATTEMPTS }
     }
 
     /// How the credential would stand if it made an attempt now. Changes nothing.
     #[must_use]
-    pub fn look_up(&self, key: &RegistryKey) -> Standing {
+    pub fn look_up(&self, key: &RegistryKey) -> CredentialStatus {
         match self.find(key).map(|elector| self.states[elector.0 as usize]) {
-            None => Standing::Unknown,
-            Some(state) if state & REVOKED != 0 => Standing::Revoked,
-            Some(state) if state & ACCEPTED == 0 => Standing::First,
-            Some(state) => Standing::Again { attempt: ((state & ATTEMPTS) + 1).min(ATTEMPTS) },
+            None => CredentialStatus::Unknown,
+            Some(state) if state & REVOKED != 0 => CredentialStatus::Revoked,
+            Some(state) if state & ACCEPTED == 0 => CredentialStatus::First,
+            Some(state) => {
+                CredentialStatus::Again { attempt: ((state & ATTEMPTS) + 1).min(ATTEMPTS) }
+            }
         }
     }
 
     /// Whether a key was registered and is revoked.
     #[must_use]
     pub fn is_revoked(&self, key: &RegistryKey) -> bool {
-        self.look_up(key) == Standing::Revoked
+        self.look_up(key) == CredentialStatus::Revoked
     }
 
     /// The elector with a key, registered or revoked.

@@ -33,11 +33,11 @@ proptest! {
             let target = key(value);
             if kind < 2 {
                 let expected = match model.get_mut(&target) {
-                    None => Standing::Unknown,
-                    Some((_, true)) => Standing::Revoked,
+                    None => CredentialStatus::Unknown,
+                    Some((_, true)) => CredentialStatus::Revoked,
                     Some((attempts, _)) => {
                         *attempts += 1;
-                        if *attempts == 1 { Standing::First } else { Standing::Again { attempt: *attempts } }
+                        if *attempts == 1 { CredentialStatus::First } else { CredentialStatus::Again { attempt: *attempts } }
                     }
                 };
                 prop_assert_eq!(electorate.look_up(&target), expected);
@@ -64,13 +64,13 @@ proptest! {
 fn a_spent_credential_is_not_replaced() {
     let mut electorate = Electorate::default();
     electorate.add_roll(Arc::new(KeyList::new(sorted([1, 2])).expect("sorted"))).expect("few");
-    assert_eq!(electorate.attempt(&key(1)), Standing::First);
+    assert_eq!(electorate.attempt(&key(1)), CredentialStatus::First);
     let changes =
         Changes { replace: vec![(key(1), key(11)), (key(2), key(12))], ..Changes::default() };
     assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 1, refused: 1 });
-    assert_eq!(electorate.look_up(&key(11)), Standing::Unknown);
-    assert_eq!(electorate.look_up(&key(12)), Standing::First);
-    assert_eq!(electorate.look_up(&key(2)), Standing::Revoked);
+    assert_eq!(electorate.look_up(&key(11)), CredentialStatus::Unknown);
+    assert_eq!(electorate.look_up(&key(12)), CredentialStatus::First);
+    assert_eq!(electorate.look_up(&key(2)), CredentialStatus::Revoked);
     assert_eq!(electorate.registered(), 2);
     // An elector whose key was revoked before gets another; not where it was used, or was never
     // registered.
@@ -79,9 +79,9 @@ fn a_spent_credential_is_not_replaced() {
         ..Changes::default()
     };
     assert_eq!(electorate.apply(&changes), ChangesApplied { added: 1, revoked: 0, refused: 0 });
-    assert_eq!(electorate.look_up(&key(22)), Standing::First);
-    assert_eq!(electorate.look_up(&key(21)), Standing::Unknown);
-    assert_eq!(electorate.look_up(&key(23)), Standing::Unknown);
+    assert_eq!(electorate.look_up(&key(22)), CredentialStatus::First);
+    assert_eq!(electorate.look_up(&key(21)), CredentialStatus::Unknown);
+    assert_eq!(electorate.look_up(&key(23)), CredentialStatus::Unknown);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn attempts_stop_at_their_limit_in_looking_up_as_in_counting() {
     electorate.add_roll(Arc::new(KeyList::new(sorted([1])).expect("sorted"))).expect("few");
     electorate.states[0] = ACCEPTED | (ATTEMPTS - 2);
     for attempt in [ATTEMPTS_MAX - 1, ATTEMPTS_MAX, ATTEMPTS_MAX] {
-        assert_eq!(electorate.look_up(&key(1)), Standing::Again { attempt });
-        assert_eq!(electorate.attempt(&key(1)), Standing::Again { attempt });
+        assert_eq!(electorate.look_up(&key(1)), CredentialStatus::Again { attempt });
+        assert_eq!(electorate.attempt(&key(1)), CredentialStatus::Again { attempt });
     }
 }

@@ -13,7 +13,7 @@ use self::vote_body::{Fields, Text};
 use crate::ballot::ChoiceIndex;
 use crate::credential::{AccessCode, Credential, CredentialHash, Nas};
 use crate::election::ChoiceId;
-use crate::id::{LawId, RequestId, hex_bytes};
+use crate::id::{ElectionId, RequestId, hex_bytes};
 use crate::instant::UnixMinutes;
 
 /// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only
@@ -104,7 +104,7 @@ impl VoteRequest {
             vote_body::read(body).map_err(|error| vec![error])?;
         let nas = checked(nas, |text| Nas::parse(text.as_bytes()), "nas");
         let code = checked(code, |text| AccessCode::parse(text.as_bytes()), "code");
-        let law_id = checked(law_id, str::parse::<LawId>, "law_id");
+        let law_id = checked(law_id, str::parse::<ElectionId>, "law_id");
         let choice = checked(vote, str::parse::<ChoiceId>, "vote");
         match (nas, code, law_id, choice) {
             (Ok(nas), Ok(code), Ok(law_id), Ok(choice)) if others.is_empty() => {

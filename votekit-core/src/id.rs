@@ -42,17 +42,17 @@ pub enum IdError {
 /// The law (or office) put to the vote, and so the id of its election: 1 to 50 of `A-Za-z0-9._-`.
 ///
 /// ```
-/// use votekit_core::id::LawId;
-/// let law: LawId = "L2025-001".parse()?;
+/// use votekit_core::id::ElectionId;
+/// let law: ElectionId = "L2025-001".parse()?;
 /// assert_eq!(law.as_str(), "L2025-001");
-/// assert!("L2025 001".parse::<LawId>().is_err());
+/// assert!("L2025 001".parse::<ElectionId>().is_err());
 /// # Ok::<(), votekit_core::id::IdError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct LawId(String);
+pub struct ElectionId(String);
 
-impl LawId {
+impl ElectionId {
     /// The longest law id, in bytes.
     pub const LENGTH_MAX: usize = 50;
 
@@ -84,7 +84,7 @@ const fn is_law_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-impl FromStr for LawId {
+impl FromStr for ElectionId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
@@ -93,7 +93,7 @@ impl FromStr for LawId {
     }
 }
 
-impl TryFrom<String> for LawId {
+impl TryFrom<String> for ElectionId {
     type Error = IdError;
 
     fn try_from(text: String) -> Result<Self, IdError> {
@@ -102,19 +102,19 @@ impl TryFrom<String> for LawId {
     }
 }
 
-impl From<LawId> for String {
-    fn from(law: LawId) -> Self {
+impl From<ElectionId> for String {
+    fn from(law: ElectionId) -> Self {
         law.0
     }
 }
 
-impl fmt::Display for LawId {
+impl fmt::Display for ElectionId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
 }
 
-impl fmt::Debug for LawId {
+impl fmt::Debug for ElectionId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)
     }
@@ -281,11 +281,11 @@ mod tests {
 
     #[test]
     fn law_ids_name_the_broken_rule() {
-        assert_eq!("".parse::<LawId>(), Err(IdError::LawLength { length: 0 }));
-        assert_eq!("x".repeat(51).parse::<LawId>(), Err(IdError::LawLength { length: 51 }));
-        assert_eq!("ab/c".parse::<LawId>(), Err(IdError::LawCharacter { position: 3 }));
-        assert_eq!("..".parse::<LawId>(), Err(IdError::LawDots));
-        assert!("x".repeat(50).parse::<LawId>().is_ok());
+        assert_eq!("".parse::<ElectionId>(), Err(IdError::LawLength { length: 0 }));
+        assert_eq!("x".repeat(51).parse::<ElectionId>(), Err(IdError::LawLength { length: 51 }));
+        assert_eq!("ab/c".parse::<ElectionId>(), Err(IdError::LawCharacter { position: 3 }));
+        assert_eq!("..".parse::<ElectionId>(), Err(IdError::LawDots));
+        assert!("x".repeat(50).parse::<ElectionId>().is_ok());
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! An integrator who decides votes reads a [`batch::Batch`], verifies it for one election and one
-//! node, and hands the [`batch::VerifiedBatch`] to a [`election_log::Chronicle`], which writes the log.
+//! node, and hands the [`batch::VerifiedBatch`] to a [`election_log::ElectionLog`], which writes the log.
 //!
 //! The formats are specified byte by byte in `docs/formats.md`.
 

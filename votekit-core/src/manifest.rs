@@ -13,7 +13,7 @@ pub use error::ManifestError;
 use serde::{Deserialize, Serialize};
 
 use crate::credential::{CredentialHasher, HashScheme, Pepper, PepperId, RegistryKey};
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
 /// The content of a `manifest.json`. Built by [`Manifest::new`] or [`Manifest::parse`], which check
@@ -114,7 +114,7 @@ impl RollFacts {
 #[serde(deny_unknown_fields)]
 pub struct LawRow {
     /// The law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Keys in its shards; in a supplement, keys added.
     pub registered: u64,
     /// Its shards; 0 in a supplement.
@@ -130,7 +130,7 @@ pub struct FileRow {
     /// Its name, without any folder.
     pub file: String,
     /// Its law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Its number, from 1.
     pub shard: u32,
     /// Its keys; of a change file, those added and those revoked.
@@ -213,7 +213,7 @@ impl Manifest {
 
     /// The row of a law.
     #[must_use]
-    pub fn law(&self, law_id: &LawId) -> Option<&LawRow> {
+    pub fn law(&self, law_id: &ElectionId) -> Option<&LawRow> {
         self.0.laws.iter().find(|row| row.law_id == *law_id)
     }
 

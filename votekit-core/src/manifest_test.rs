@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn law(text: &str) -> LawId {
+fn law(text: &str) -> ElectionId {
     text.parse().expect("a law id")
 }
 

@@ -1,7 +1,7 @@
 //! The result of an election, ready to be written in any format.
 
 use crate::election::{Definition, State};
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::tally::Counts;
@@ -34,7 +34,7 @@ pub struct Results {
 impl Results {
     /// The law, and so the election.
     #[must_use]
-    pub fn law_id(&self) -> &LawId {
+    pub fn law_id(&self) -> &ElectionId {
         &self.definition.law_id
     }
 

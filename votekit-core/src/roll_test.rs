@@ -100,7 +100,10 @@ fn faults_tell_line_field_and_rule_and_never_the_value() {
     );
     let long = format!("nas,code,law_id\n123456789,ABC123,{}\n", "L".repeat(51));
     let rule = CredentialError::Law(IdError::LawLength { length: 51 }).into();
-    assert_eq!(hash(long.as_bytes()).faults, [RowFault { line: 2, field: Field::LawId, rule }]);
+    assert_eq!(
+        hash(long.as_bytes()).faults,
+        [RowFault { line: 2, field: Field::ElectionId, rule }]
+    );
 }
 
 #[test]
@@ -163,7 +166,12 @@ fn bad_headers_are_told_apart() {
     assert!(matches!(header_error(b"\n\r\n\n"), RollError::Empty { .. }));
     assert!(matches!(
         header_error(b"\nnas,code\n"),
-        RollError::HeaderMissing { line: 2, field: Field::LawId, cause: HeaderCause::Unnamed, .. }
+        RollError::HeaderMissing {
+            line: 2,
+            field: Field::ElectionId,
+            cause: HeaderCause::Unnamed,
+            ..
+        }
     ));
     assert!(matches!(
         header_error(b"nas,code,law_id,NAS\n"),

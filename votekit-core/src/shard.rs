@@ -13,7 +13,7 @@ pub use changes::{Changes, ChangesError};
 pub use encoder::ShardEncoder;
 
 use crate::credential::RegistryKey;
-use crate::id::{IdError, LawId};
+use crate::id::{ElectionId, IdError};
 
 /// How the keys of a shard are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,7 +48,7 @@ impl ShardFormat {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardHead {
     /// The law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// The place of this shard, from 1.
     pub shard: u32,
     /// Shards of this law.
@@ -155,7 +155,7 @@ impl ShardHead {
     }
 
     fn checked(law_id: &[u8], shard: u32, shards: u32, count: u32) -> Result<Self, ShardError> {
-        LawId::check(law_id)?;
+        ElectionId::check(law_id)?;
         let law_id = std::str::from_utf8(law_id).unwrap_or_default().parse()?;
         if shard == 0 || shard > shards || shards as usize > Self::SHARDS_MAX {
             return Err(ShardError::Number { shard, shards });

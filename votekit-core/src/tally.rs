@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
 use crate::commitment::{Blinding, Commitment};
 use crate::decision::{Decision, Entry};
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// Votes by choice, in the definition's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub struct Totals {
 pub fn commit(
     counts: &Counts,
     key: &BallotSecretKey,
-    law_id: &LawId,
+    law_id: &ElectionId,
     height: u64,
 ) -> Vec<Commitment> {
     let commitments = counts.in_order().into_iter().zip(0_u16..).map(|(value, choice)| {
@@ -116,7 +116,7 @@ impl Tally {
         &mut self,
         counts: &Counts,
         key: &BallotSecretKey,
-        law_id: &LawId,
+        law_id: &ElectionId,
         height: u64,
     ) {
         self.counts.add(counts);
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn an_opening_matches_the_commitments_of_all_blocks() {
         let key = BallotSecretKey::from_seed(&[3; 32]);
-        let law_id: LawId = "L1".parse().expect("law id");
+        let law_id: ElectionId = "L1".parse().expect("law id");
         let mut tally = Tally::new(2);
         let mut sum = CommitmentSum::new(3);
         for height in 2..6 {

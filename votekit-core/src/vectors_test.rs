@@ -19,7 +19,7 @@ use crate::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
 use crate::envelope::{Envelope, RequestKey};
 use crate::export::{csv::to_csv, json::certified_digest, json::to_json, nist::to_nist};
 use crate::fixed_rng::FixedRng;
-use crate::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use crate::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::log::leaf::{ElectionEvent, Leaf};
 use crate::log::note::{Note, SigningKey};
@@ -32,7 +32,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/vectors")
 }
 
-fn law_id() -> LawId {
+fn law_id() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 

@@ -16,7 +16,7 @@ use votekit_core::ballot::ChoiceIndex;
 use votekit_core::batch::{Batch, BatchHeader};
 use votekit_core::credential::{CredentialHash, HashScheme, RegistryKey};
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Digest, LawId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, RollFacts};
 use votekit_core::shard::{ShardFormat, ShardHead};
@@ -99,7 +99,7 @@ async fn start(data: &Path) -> Outcome<Node> {
 /// Stages the votes of some electors, as a node in an epoch of its own.
 async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
     let folder = DataFolder::open(data, None)?;
-    let (node_key, law_id) = (folder.node_key()?, LAW.parse::<LawId>()?);
+    let (node_key, law_id) = (folder.node_key()?, LAW.parse::<ElectionId>()?);
     let ballot_key =
         folder.ballot_key(&law_id)?.ok_or("an election has a ballot key")?.public_key();
     let engine = EmbeddedEngine::open(data)?;
@@ -146,7 +146,7 @@ fn write_roll(folder: &Path, electors: u64) -> Outcome {
     let mut keys: Vec<RegistryKey> =
         (0..electors).map(|elector| RegistryKey::from_bytes(*hash(elector).as_bytes())).collect();
     keys.sort_unstable();
-    let law_id: LawId = LAW.parse()?;
+    let law_id: ElectionId = LAW.parse()?;
     let shards = u32::try_from(keys.chunks(ShardHead::KEYS_MAX).len())?;
     let mut rows = Vec::new();
     for (shard, keys) in (1..).zip(keys.chunks(ShardHead::KEYS_MAX)) {

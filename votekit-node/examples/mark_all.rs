@@ -14,7 +14,7 @@ use votekit_core::id::RequestId;
 use votekit_node::CheckedRoll;
 use votekit_node::engine::services::registry::RedisRegistry;
 use votekit_node::engine::services::url::{Service, ServiceAddress};
-use votekit_node::engine::{Expectation, Mark, Registry};
+use votekit_node::engine::{Hint, Mark, Registry};
 
 const UNDER_WAY: usize = 2;
 
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             tasks.spawn(async move {
                 let told = registry.mark(&law_id, &marks).await.expect("the registry answers");
                 assert!(
-                    told.iter().all(|told| *told == Expectation::Accepted),
+                    told.iter().all(|told| *told == Hint::Accepted),
                     "a vote was not expected to be accepted"
                 );
             });

@@ -13,7 +13,7 @@ use std::time::Instant;
 use ledger_samples::{Log, batch_of};
 use votekit_node::engine::services::ledger::PostgresLedger;
 use votekit_node::engine::services::url::{Service, ServiceAddress};
-use votekit_node::engine::{Labels, Ledger};
+use votekit_node::engine::{Hints, Ledger};
 
 const CALLERS: u8 = 64;
 const BATCHES_EACH: u64 = 40;
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let ledger = Arc::clone(&ledger);
         tasks.spawn(async move {
             for batch in batches {
-                ledger.stage(&batch, &Labels::new()).await.expect("staged");
+                ledger.stage(&batch, &Hints::new()).await.expect("staged");
             }
         });
     }

@@ -17,16 +17,16 @@ use votekit_core::election::{
     BLANK, Bilingual, Choice, ChoiceId, ChoiceIdError, Definition, ResultsPolicy, State, check_text,
 };
 use votekit_core::election_log::{
-    Act, BlockMaker, Chronicle, ChronicleError, REASON_LENGTH_MAX, RollContent,
+    BlockMaker, ElectionLog, ElectionLogError, LogEvent, REASON_LENGTH_MAX, RollContent,
 };
 use votekit_core::envelope::FieldError;
 use votekit_core::export;
-use votekit_core::id::{Digest, LawId, NodeId};
+use votekit_core::id::{Digest, ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
-use crate::election_cell::{CheckpointSigner, Committed, ElectionCell, ElectionSecrets};
+use crate::election_handle::{CheckpointSigner, Committed, ElectionHandle, ElectionSecrets};
 use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
 use crate::recovery::Recovered;
@@ -397,7 +397,7 @@ impl Node {
     /// [`AdminError`].
     pub async fn amend(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: AmendElection,
     ) -> Result<CreatedElection, AdminError> {
         let cell = self.cell(law_id)?;
@@ -410,7 +410,7 @@ impl Node {
         let definition = request.apply(before.clone())?;
         check_closing(&definition, self.now())?;
         if definition != before {
-            self.record(&cell, vec![Act::Amend { definition: Box::new(definition) }]).await?;
+            self.record(&cell, vec![LogEvent::Amend { definition: Box::new(definition) }]).await?;
         }
         let warnings = self.warnings(&cell).await?;
         Ok(CreatedElection { election: ElectionView::of(&cell), warnings })
@@ -423,7 +423,7 @@ impl Node {
         secrets: ElectionSecrets,
         term: u64,
         now: UnixMillis,
-    ) -> Result<Arc<ElectionCell>, AdminError> {
+    ) -> Result<Arc<ElectionHandle>, AdminError> {
         let law_id = definition.law_id.clone();
         let (law, binding) = (law_id.clone(), definition.binding);
         let (signer, node) = self
@@ -434,7 +434,7 @@ impl Node {
             .await?;
         let leader = signer.authority.as_str().to_owned();
         let maker = BlockMaker { term, leader, at: now.minutes() };
-        let (chronicle, block) = Chronicle::begin(definition, &maker);
+        let (log, block) = ElectionLog::begin(definition, &maker);
         let checkpoint = signer
             .sign(&block, now.seconds())
             .map_err(|error| AdminError::Setup(Box::new(error.into())))?;
@@ -461,7 +461,7 @@ impl Node {
             not_after: None,
         };
         self.shared.ledger.commit(&Arc::new(commit)).await?;
-        let committed = Committed::of(&chronicle, node, checkpoint, sealed_through);
+        let committed = Committed::of(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(&self.shared, &law_id, None);
         let recovered = Recovered {
             committed,
@@ -473,11 +473,11 @@ impl Node {
             snapshots,
             scrub: None,
         };
-        Ok(self.add_election(chronicle, recovered)?)
+        Ok(self.add_election(log, recovered)?)
     }
 
     /// What officials should know of a new election before they open it.
-    async fn warnings(&self, cell: &ElectionCell) -> Result<Vec<String>, AdminError> {
+    async fn warnings(&self, cell: &ElectionHandle) -> Result<Vec<String>, AdminError> {
         let committed = cell.committed();
         let definition = &committed.results.definition;
         let mut warnings = Vec::new();
@@ -510,7 +510,7 @@ impl Node {
     /// [`AdminError`].
     pub async fn open(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: OpenElection,
     ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
@@ -520,8 +520,8 @@ impl Node {
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
-            if cell.chronicle().await.scheme().is_none() {
-                return Err(ChronicleError::NoRoll.into());
+            if cell.log().await.scheme().is_none() {
+                return Err(ElectionLogError::NoRoll.into());
             }
             let missing = self.missing_for_binding(&cell, &request.waivers).await?;
             if !missing.is_empty() {
@@ -534,7 +534,7 @@ impl Node {
         let opens = planned.map_or(now, |planned| planned.max(now));
         let mut waivers = request.waivers;
         waivers.dedup();
-        let mut acts = vec![Act::Open { opens, waivers }];
+        let mut acts = vec![LogEvent::Open { opens, waivers }];
         // Nodes with a name in this folder belong to whoever holds it; others are admitted one by
         // one.
         let mut keys = self
@@ -546,13 +546,13 @@ impl Node {
             .await?;
         keys.sort_unstable();
         keys.dedup();
-        let chronicle = cell.chronicle().await;
+        let log = cell.log().await;
         acts.extend(
             keys.into_iter()
-                .filter(|key| chronicle.node_key(key.node_id()).is_none())
-                .map(Act::Admit),
+                .filter(|key| log.node_key(key.node_id()).is_none())
+                .map(LogEvent::Admit),
         );
-        drop(chronicle);
+        drop(log);
         self.record(&cell, acts).await?;
         Ok(ElectionView::of(&cell))
     }
@@ -561,12 +561,12 @@ impl Node {
     /// one.
     async fn missing_for_binding(
         &self,
-        cell: &ElectionCell,
+        cell: &ElectionHandle,
         waivers: &[String],
     ) -> Result<Vec<String>, AdminError> {
         let mut missing = Vec::new();
-        let chronicle = cell.chronicle().await;
-        if chronicle.scheme().is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
+        let log = cell.log().await;
+        if log.scheme().is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
             missing.push(
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
@@ -597,8 +597,8 @@ impl Node {
                 DataFolder::DEFAULT_BASE
             ));
         }
-        let digests: Vec<Digest> = chronicle.manifests().to_vec();
-        drop(chronicle);
+        let digests: Vec<Digest> = log.manifests().to_vec();
+        drop(log);
         let rolls = self
             .on_files(move |folder| {
                 let read =
@@ -624,7 +624,7 @@ impl Node {
     /// # Errors
     /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
     /// then stays `closing` and nothing is lost.
-    pub async fn close(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+    pub async fn close(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
         self.close_with(law_id, CloseElection::default()).await
     }
 
@@ -634,7 +634,7 @@ impl Node {
     /// As [`Node::close`].
     pub async fn close_with(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: CloseElection,
     ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
@@ -662,7 +662,7 @@ impl Node {
     /// [`AdminError`].
     pub async fn admit_node(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         key: NodePublicKey,
     ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
@@ -671,8 +671,8 @@ impl Node {
         if state >= State::Closing {
             return Err(AdminError::State { state, wanted: "given a node" });
         }
-        if cell.chronicle().await.node_key(key.node_id()).is_none() {
-            self.record(&cell, vec![Act::Admit(key)]).await?;
+        if cell.log().await.node_key(key.node_id()).is_none() {
+            self.record(&cell, vec![LogEvent::Admit(key)]).await?;
         }
         Ok(ElectionView::of(&cell))
     }
@@ -681,24 +681,24 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn nodes(&self, law_id: &LawId) -> Result<Vec<NodeView>, AdminError> {
+    pub async fn nodes(&self, law_id: &ElectionId) -> Result<Vec<NodeView>, AdminError> {
         let cell = self.cell(law_id)?;
         let leases = self.shared.ledger.leases(law_id).await?;
         let epochs = self.shared.ledger.epochs(law_id).await?;
         let names = self.on_files(|folder| Ok(folder.named_nodes()?)).await?;
         let alone = !self.shared.is_shared;
-        let chronicle = cell.chronicle().await;
-        let nodes = chronicle.nodes().map(|(node, key)| NodeView {
+        let log = cell.log().await;
+        let nodes = log.nodes().map(|(node, key)| NodeView {
             node: node.to_string(),
             public_key: key.to_string(),
             name: names.iter().find(|(_, named)| named == key).map(|(name, _)| name.to_string()),
             answering: leases.iter().any(|lease| lease.node == node)
-                || (alone && chronicle.state() == State::Open),
+                || (alone && log.state() == State::Open),
             epochs: epochs
                 .iter()
                 .filter(|(owner, _)| *owner == node)
                 .map(|(_, epoch)| {
-                    let progress = chronicle.fold().epochs().progress(node, *epoch);
+                    let progress = log.decisions().epochs().progress(node, *epoch);
                     EpochView { epoch: epoch.0, sealed: progress.through.0, ended: progress.ended }
                 })
                 .collect(),
@@ -714,7 +714,7 @@ impl Node {
     /// [`AdminError`]; what it could not do is done when it is asked again.
     pub async fn retire_node(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
     ) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
@@ -727,7 +727,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn certify(&self, law_id: &LawId) -> Result<ElectionView, AdminError> {
+    pub async fn certify(&self, law_id: &ElectionId) -> Result<ElectionView, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let committed = cell.committed();
@@ -735,7 +735,7 @@ impl Node {
             return Err(AdminError::State { state: committed.state(), wanted: "certified" });
         }
         let results = export::json::certified_digest(&committed.results);
-        self.record(&cell, vec![Act::Certify { results }]).await?;
+        self.record(&cell, vec![LogEvent::Certify { results }]).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -745,13 +745,13 @@ impl Node {
     /// [`AdminError`].
     pub async fn annul(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         request: AnnulElection,
     ) -> Result<ElectionView, AdminError> {
         check_reason(&request.reason)?;
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
-        self.record(&cell, vec![Act::Annul { reason: request.reason }]).await?;
+        self.record(&cell, vec![LogEvent::Annul { reason: request.reason }]).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -833,7 +833,7 @@ impl Node {
                 Some(cell) => {
                     let before = match content {
                         Some(RollContent::Supplement(changes)) => {
-                            Some(LiveBefore::new(changes, cell.chronicle().await.electorate()))
+                            Some(LiveBefore::new(changes, cell.log().await.electorate()))
                         }
                         _ => None,
                     };
@@ -842,7 +842,7 @@ impl Node {
                         None => LoadOutcome::Unchanged,
                     };
                     let changes = match before.filter(|_| outcome == LoadOutcome::Loaded) {
-                        Some(before) => Some(before.compare(cell.chronicle().await.electorate())),
+                        Some(before) => Some(before.compare(cell.log().await.electorate())),
                         None => None,
                     };
                     (outcome, cell.committed().results.registered, changes)
@@ -865,7 +865,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`].
-    pub async fn purge(&self, law_id: &LawId) -> Result<u64, AdminError> {
+    pub async fn purge(&self, law_id: &ElectionId) -> Result<u64, AdminError> {
         let cell = self.cell(law_id)?;
         let _busy = self.busy(&cell)?;
         let state = cell.committed().state();
@@ -876,8 +876,8 @@ impl Node {
             return Err(self.not_leading());
         }
         // The log says so first: evidence that is gone without a word in the log is damage.
-        if !cell.chronicle().await.is_purged() {
-            self.record(&cell, vec![Act::Purge]).await?;
+        if !cell.log().await.is_purged() {
+            self.record(&cell, vec![LogEvent::Purge]).await?;
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;
         let law = law_id.clone();
@@ -886,7 +886,7 @@ impl Node {
         Ok(batches)
     }
 
-    fn cell(&self, law_id: &LawId) -> Result<Arc<ElectionCell>, AdminError> {
+    fn cell(&self, law_id: &ElectionId) -> Result<Arc<ElectionHandle>, AdminError> {
         self.shared
             .election(law_id)
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
@@ -895,7 +895,7 @@ impl Node {
     /// One administrative call at a time on an election, and none on one that is halted here.
     fn busy(
         &self,
-        cell: &Arc<ElectionCell>,
+        cell: &Arc<ElectionHandle>,
     ) -> Result<tokio::sync::OwnedMutexGuard<()>, AdminError> {
         if let Some(reason) = cell.halted() {
             return Err(halted(cell, reason));
@@ -906,8 +906,8 @@ impl Node {
 
     pub(crate) async fn record(
         &self,
-        cell: &ElectionCell,
-        acts: Vec<Act>,
+        cell: &ElectionHandle,
+        acts: Vec<LogEvent>,
     ) -> Result<(), AdminError> {
         self.ask_sealer(cell, |reply| SealerCommand::Record(acts, reply)).await
     }
@@ -916,7 +916,7 @@ impl Node {
     /// meanwhile may have done it.
     async fn ask_sealer(
         &self,
-        cell: &ElectionCell,
+        cell: &ElectionHandle,
         command: impl FnOnce(oneshot::Sender<Result<(), AdminError>>) -> SealerCommand,
     ) -> Result<(), AdminError> {
         let (reply, done) = oneshot::channel();
@@ -972,7 +972,7 @@ impl Node {
     }
 }
 
-fn halted(cell: &ElectionCell, reason: &str) -> AdminError {
+fn halted(cell: &ElectionHandle, reason: &str) -> AdminError {
     AdminError::Halted { law_id: cell.law_id().clone(), reason: reason.to_owned() }
 }
 

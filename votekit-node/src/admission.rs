@@ -16,16 +16,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use votekit_core::credential::RegistryKey;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::config::Config;
-use crate::engine::{Expectation, Mark, Registry};
+use crate::engine::{Hint, Mark, Registry};
 use crate::metrics;
 use crate::node::SubmitError;
 use crate::rate_limit::{KeyedRateLimit, RateLimit};
 use crate::throttle::{Throttle, Turn};
 
-/// The admission of one process. Shared by all tasks.
+/// The admission of one process. NodeContext by all tasks.
 #[derive(Debug)]
 pub(crate) struct Admission {
     votes: RateLimit,
@@ -83,23 +83,23 @@ impl Admission {
         turn: Turn,
         throttle: &Throttle,
         registry: &dyn Registry,
-        (law_id, mark): (&LawId, &Mark),
+        (law_id, mark): (&ElectionId, &Mark),
         now: Instant,
     ) -> Result<Option<Turn>, SubmitError> {
         // Before the credential is looked at: else a spent second would answer a guesser who does
         // not vote whether a credential is good.
         self.check_rate(now)?;
-        let unjudged = match registry.glance(law_id, mark) {
+        let unjudged = match registry.peek(law_id, mark) {
             None => Some(turn),
-            Some(Expectation::Accepted) => None,
-            Some(Expectation::Duplicate { .. }) => {
+            Some(Hint::Accepted) => None,
+            Some(Hint::Duplicate { .. }) => {
                 self.duplicates.take(&mark.key).map_err(|retry_after| {
                     metrics::vote_refused(metrics::Refusal::Duplicates);
                     SubmitError::TooManyDuplicates { retry_after }
                 })?;
                 None
             }
-            Some(Expectation::Unknown | Expectation::Revoked) => {
+            Some(Hint::Unknown | Hint::Revoked) => {
                 let origin = turn.origin();
                 turn.wrong();
                 throttle.store_wrong(&origin, now).map_err(|retry_after| {

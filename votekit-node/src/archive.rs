@@ -9,12 +9,12 @@ use votekit_core::batch::Batch;
 use votekit_core::bundle::Account;
 use votekit_core::election::State;
 use votekit_core::election_log::{RollContent, leaves_of_block};
-use votekit_core::id::{BatchNumber, Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::empty_root;
 
 use crate::data_folder::{Belonging, DataFolder};
-use crate::election_cell::CheckpointSigner;
+use crate::election_handle::CheckpointSigner;
 use crate::engine::embedded::Snapshot;
 #[cfg(feature = "services")]
 use crate::engine::services::{ledger::PostgresSnapshot, url::ServiceAddress};
@@ -90,7 +90,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         ask!(self.source, elections())
     }
 
@@ -98,7 +98,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         ask!(self.source, head(law_id))
     }
 
@@ -108,7 +108,7 @@ impl Archive {
     /// [`EngineError`], or what `each` fails with.
     pub fn for_each_leaf<E: From<EngineError>>(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut height = 1;
@@ -126,7 +126,7 @@ impl Archive {
 
     /// The log as lines, a leaf a line, as in the `leaves.jsonl` of a bundle.
     #[must_use]
-    pub fn lines<'a>(&'a self, law_id: &'a LawId) -> BufReader<Lines<'a>> {
+    pub fn lines<'a>(&'a self, law_id: &'a ElectionId) -> BufReader<Lines<'a>> {
         BufReader::with_capacity(
             1 << 20,
             Lines { archive: self, law_id, height: 1, bytes: Vec::new(), read: 0 },
@@ -137,7 +137,11 @@ impl Archive {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
+    pub fn batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Batch>, EngineError> {
         ask!(self.source, batch(law_id, number))
     }
 
@@ -153,13 +157,13 @@ impl Archive {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         ask!(self.source, review_notes(law_id))
     }
 
     fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -170,7 +174,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn policy(&self, law_id: &LawId) -> Result<Vec<u8>, NodeError> {
+    pub fn policy(&self, law_id: &ElectionId) -> Result<Vec<u8>, NodeError> {
         let damaged = || cut_short(law_id, 1);
         let blocks = self.blocks(law_id, 1, 1)?;
         let first = blocks
@@ -189,7 +193,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`NodeError`] when there is no such election, or its log does not read.
-    pub fn state(&self, law_id: &LawId) -> Result<State, NodeError> {
+    pub fn state(&self, law_id: &ElectionId) -> Result<State, NodeError> {
         let mut state = None;
         self.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
             // Of the leaves of a log these are few: the others need not be parsed.
@@ -210,7 +214,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`NodeError`] when its log does not read.
-    pub fn election(&self, law_id: &LawId) -> Result<Option<ElectionView>, NodeError> {
+    pub fn election(&self, law_id: &ElectionId) -> Result<Option<ElectionView>, NodeError> {
         match LogStanding::read(self, law_id)? {
             None => Ok(None),
             Some(standing) => {
@@ -226,7 +230,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`NodeError`] when its log does not read.
-    pub fn nodes(&self, law_id: &LawId) -> Result<Option<Vec<NodeView>>, NodeError> {
+    pub fn nodes(&self, law_id: &ElectionId) -> Result<Option<Vec<NodeView>>, NodeError> {
         let names = self.folder.named_nodes()?;
         Ok(LogStanding::read(self, law_id)?.map(|standing| standing.node_views(&names)))
     }
@@ -253,7 +257,7 @@ impl Archive {
     pub fn roll(
         &self,
         manifest: &Digest,
-        law_id: &LawId,
+        law_id: &ElectionId,
     ) -> Result<Option<RollContent>, NodeError> {
         if !self.folder.rolls()?.contains(manifest) {
             return Ok(None);
@@ -265,7 +269,7 @@ impl Archive {
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn ballot_key(&self, law_id: &LawId) -> Result<Option<BallotSecretKey>, NodeError> {
+    pub fn ballot_key(&self, law_id: &ElectionId) -> Result<Option<BallotSecretKey>, NodeError> {
         Ok(self.folder.ballot_key(law_id)?)
     }
 }
@@ -274,7 +278,7 @@ impl Archive {
 #[derive(Debug)]
 pub struct Lines<'a> {
     archive: &'a Archive,
-    law_id: &'a LawId,
+    law_id: &'a ElectionId,
     height: u64,
     bytes: Vec<u8>,
     read: usize,
@@ -309,7 +313,7 @@ impl Lines<'_> {
     }
 }
 
-fn cut_short(law_id: &LawId, height: u64) -> EngineError {
+fn cut_short(law_id: &ElectionId, height: u64) -> EngineError {
     EngineError::Corrupt {
         engine: "ledger",
         reason: format!("block {height} of {law_id} does not read"),

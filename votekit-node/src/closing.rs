@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use votekit_core::election::State;
-use votekit_core::election_log::{Act, ChronicleError};
+use votekit_core::election_log::{ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 
@@ -33,7 +33,7 @@ impl Sealer {
         match self.state() {
             State::Open => {
                 let (closes, not_after) = self.closing_time().await?;
-                self.record_in_time(vec![Act::Closing { closes, reason }], not_after).await?;
+                self.record_in_time(vec![LogEvent::Closing { closes, reason }], not_after).await?;
             }
             State::Closing => {}
             state => return Err(AdminError::State { state, wanted: "closed" }),
@@ -98,7 +98,7 @@ impl Sealer {
         }
         let maker = self.maker()?;
         let making = maker.clone();
-        self.act(maker, None, move |cell| cell.chronicle_mut().close(&making)).await
+        self.act(maker, None, move |cell| cell.log_mut().close(&making)).await
     }
 
     /// Nobody answers voters any more; everything that was answered is in the log; every epoch in
@@ -115,9 +115,9 @@ impl Sealer {
         for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
             self.check_sealed(node, epoch).await?;
         }
-        let open = self.cell.chronicle().await.fold().epochs().open().next();
+        let open = self.cell.log().await.decisions().epochs().open().next();
         let Some((node, epoch)) = open else { return Ok(()) };
-        let key = self.cell.chronicle().await.node_key(node).cloned();
+        let key = self.cell.log().await.node_key(node).cloned();
         let named = self.shared.folder.named_nodes()?;
         let name = named
             .iter()
@@ -128,15 +128,15 @@ impl Sealer {
 
     /// Retirements of the epochs that were given out and in which nothing was published: their node
     /// ended before its first batch. The log then accounts for every epoch.
-    async fn void_epochs(&self) -> Result<Vec<Act>, AdminError> {
+    async fn void_epochs(&self) -> Result<Vec<LogEvent>, AdminError> {
         let law_id = self.cell.law_id();
         let mut void = Vec::new();
         for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
             let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?;
-            let chronicle = self.cell.chronicle().await;
-            let ended = chronicle.fold().epochs().progress(node, epoch).ended;
-            if staged.is_none() && !ended && chronicle.node_key(node).is_some() {
-                void.push(Act::Retire { node, epoch });
+            let log = self.cell.log().await;
+            let ended = log.decisions().epochs().progress(node, epoch).ended;
+            if staged.is_none() && !ended && log.node_key(node).is_some() {
+                void.push(LogEvent::Retire { node, epoch });
             }
         }
         Ok(void)
@@ -149,7 +149,7 @@ impl Sealer {
             .staged_through(self.cell.law_id(), node, epoch)
             .await?
             .unwrap_or(Sequence(0));
-        let progress = self.cell.chronicle().await.fold().epochs().progress(node, epoch);
+        let progress = self.cell.log().await.decisions().epochs().progress(node, epoch);
         // What came after the retirement is void.
         if staged == progress.through || (progress.ended && staged > progress.through) {
             return Ok(());
@@ -163,8 +163,8 @@ impl Sealer {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
         }
-        if self.cell.chronicle().await.node_key(node).is_none() {
-            return Err(ChronicleError::NotAdmitted { node }.into());
+        if self.cell.log().await.node_key(node).is_none() {
+            return Err(ElectionLogError::NotAdmitted { node }.into());
         }
         if node == self.node {
             return Err(AdminError::Field {
@@ -177,9 +177,9 @@ impl Sealer {
         // another epoch, in which its voters are answered.
         let mut epochs: BTreeSet<Epoch> = self
             .cell
-            .chronicle()
+            .log()
             .await
-            .fold()
+            .decisions()
             .epochs()
             .open()
             .filter(|(owner, _)| *owner == node)
@@ -208,8 +208,8 @@ impl Sealer {
         let mut acts = Vec::new();
         for epoch in epochs {
             self.check_sealed(node, epoch).await?;
-            if !self.cell.chronicle().await.fold().epochs().progress(node, epoch).ended {
-                acts.push(Act::Retire { node, epoch });
+            if !self.cell.log().await.decisions().epochs().progress(node, epoch).ended {
+                acts.push(LogEvent::Retire { node, epoch });
             }
         }
         if acts.is_empty() { Ok(()) } else { self.record(acts).await }

@@ -35,7 +35,7 @@ use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::{NodeKey, NodePublicKey};
 use votekit_core::credential::{Pepper, PepperId};
 use votekit_core::envelope::RequestKey;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::KeyName;
 use zeroize::Zeroizing;
 
@@ -326,7 +326,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn request_key(&self, law_id: &LawId) -> Result<Option<RequestKey>, FolderError> {
+    pub fn request_key(&self, law_id: &ElectionId) -> Result<Option<RequestKey>, FolderError> {
         Ok(read_secret(&self.election_key("request", law_id))?
             .map(|bytes| RequestKey::from_bytes(*bytes)))
     }
@@ -335,7 +335,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn make_request_key(&self, law_id: &LawId) -> Result<RequestKey, FolderError> {
+    pub fn make_request_key(&self, law_id: &ElectionId) -> Result<RequestKey, FolderError> {
         let path = self.election_key("request", law_id);
         if let Some(key) = self.request_key(law_id)? {
             sync_folder(&path).map_err(FolderError::io(&path))?;
@@ -358,7 +358,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn ballot_key(&self, law_id: &LawId) -> Result<Option<BallotSecretKey>, FolderError> {
+    pub fn ballot_key(&self, law_id: &ElectionId) -> Result<Option<BallotSecretKey>, FolderError> {
         let path = self.election_key("ballot", law_id);
         Ok(read_secret(&path)?.map(|bytes| BallotSecretKey::from_bytes(*bytes)))
     }
@@ -367,7 +367,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn make_ballot_key(&self, law_id: &LawId) -> Result<BallotSecretKey, FolderError> {
+    pub fn make_ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey, FolderError> {
         let path = self.election_key("ballot", law_id);
         if let Some(key) = self.ballot_key(law_id)? {
             sync_folder(&path).map_err(FolderError::io(&path))?;
@@ -384,7 +384,7 @@ impl DataFolder {
     ///
     /// # Errors
     /// [`FolderError`].
-    pub fn destroy_election_keys(&self, law_id: &LawId) -> Result<(), FolderError> {
+    pub fn destroy_election_keys(&self, law_id: &ElectionId) -> Result<(), FolderError> {
         ["ballot", "request"]
             .iter()
             .try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
@@ -393,7 +393,7 @@ impl DataFolder {
     /// Whether the ballot key of an election is here. It is destroyed by whichever node is told to
     /// purge.
     #[must_use]
-    pub fn has_ballot_key(&self, law_id: &LawId) -> bool {
+    pub fn has_ballot_key(&self, law_id: &ElectionId) -> bool {
         self.election_key("ballot", law_id).exists()
     }
 
@@ -454,7 +454,7 @@ impl DataFolder {
 
     /// Where the snapshots of an election are kept.
     #[must_use]
-    pub fn snapshot_path(&self, law_id: &LawId) -> PathBuf {
+    pub fn snapshot_path(&self, law_id: &ElectionId) -> PathBuf {
         self.own.as_ref().unwrap_or(&self.path).join("snapshots").join(law_id.as_str())
     }
 
@@ -476,7 +476,7 @@ impl DataFolder {
         Ok(rolls)
     }
 
-    fn election_key(&self, kind: &str, law_id: &LawId) -> PathBuf {
+    fn election_key(&self, kind: &str, law_id: &ElectionId) -> PathBuf {
         self.path.join("keys").join(kind).join(law_id.as_str())
     }
 

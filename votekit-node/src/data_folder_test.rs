@@ -109,7 +109,7 @@ fn a_ballot_key_can_be_destroyed() {
 #[test]
 fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
     let temporary = folder();
-    let law_id: LawId = "L1".parse().expect("law id");
+    let law_id: ElectionId = "L1".parse().expect("law id");
     let data = DataFolder::open(temporary.path(), None).expect("new");
     data.make_ballot_key(&law_id).expect("made");
     let path = data.election_key("ballot", &law_id);
@@ -225,7 +225,7 @@ fn no_symbolic_link_is_followed_when_writing() {
     drop(DataFolder::open(path, None).expect("made"));
     untouched();
     // Where a key is written, and where one that was put aside is destroyed.
-    let law_id: LawId = "L1".parse().expect("law id");
+    let law_id: ElectionId = "L1".parse().expect("law id");
     let data = DataFolder::open(path, None).expect("opened");
     symlink(&victim, super::temporary(&data.election_key("ballot", &law_id))).expect("planted");
     data.make_ballot_key(&law_id).expect("made");

@@ -8,9 +8,9 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::EngineError;
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::random::SystemRandom;
 use crate::retry::until_definite;
 
@@ -20,8 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Ends the epochs that earlier lives of this node were given, as a task. The epoch of this life
 /// may be open meanwhile: voters do not wait. They are fenced already.
 pub(crate) async fn run(
-    shared: Arc<Shared>,
-    cell: Arc<ElectionCell>,
+    shared: Arc<NodeContext>,
+    cell: Arc<ElectionHandle>,
     node_key: NodeKey,
     epochs: Vec<Epoch>,
 ) {
@@ -33,8 +33,8 @@ pub(crate) async fn run(
 }
 
 async fn end(
-    shared: &Shared,
-    cell: &ElectionCell,
+    shared: &NodeContext,
+    cell: &ElectionHandle,
     node_key: &NodeKey,
     epoch: Epoch,
 ) -> Result<(), EngineError> {
@@ -56,7 +56,7 @@ async fn end(
     .await?;
     let Some(through) = staged else { return Ok(()) };
     loop {
-        let progress = cell.chronicle().await.fold().epochs().progress(node, epoch);
+        let progress = cell.log().await.decisions().epochs().progress(node, epoch);
         if progress.ended || cell.committed().state() >= State::Closed {
             return Ok(());
         }

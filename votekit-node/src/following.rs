@@ -13,13 +13,13 @@ use votekit_core::election_log::{Evidence, ReplaySource, RollContent, leaves_of_
 use votekit_core::id::{BatchNumber, Digest};
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
-use crate::election_cell::{Committed, ElectionCell, Position};
+use crate::election_handle::{Committed, ElectionHandle, Position};
 use crate::engine::{EngineError, Head, Staged, StoredBlock};
-use crate::inbox::Inbox;
 use crate::intake::Submission;
 use crate::recovery::{READ_AT_ONCE, check_head, is_decided, read_again};
 use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
+use crate::seal_queue::SealQueue;
 use crate::sealing::{Sealer, corrupt};
 use crate::validation;
 
@@ -65,9 +65,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// Reads what is staged and not in the inbox yet.
+    /// Reads what is staged and not in the seal_queue yet.
     pub(crate) async fn read_inbox(&mut self, limit: usize) -> Result<(), EngineError> {
-        if self.inbox.has_room() {
+        if self.seal_queue.has_room() {
             self.read_inbox_on(limit).await?;
         }
         Ok(())
@@ -75,18 +75,18 @@ impl Sealer {
 
     /// Says whether there was anything.
     pub(crate) async fn read_inbox_on(&mut self, limit: usize) -> Result<bool, EngineError> {
-        let (law_id, after) = (self.cell.law_id(), self.inbox.read_through());
+        let (law_id, after) = (self.cell.law_id(), self.seal_queue.read_through());
         let staged =
             until_definite("reading staging", || self.shared.ledger.staged(law_id, after, limit))
                 .await?;
         if self.shared.is_shared || self.cell.staged_before(after) {
-            let chronicle = self.cell.chronicle().await;
+            let log = self.cell.log().await;
             staged.iter().for_each(|staged| {
-                self.take_note(staged, is_decided(&chronicle, &staged.batch.number()))
+                self.take_note(staged, is_decided(&log, &staged.batch.number()))
             });
         }
         let any = !staged.is_empty();
-        self.inbox.put(staged);
+        self.seal_queue.put(staged);
         Ok(any)
     }
 
@@ -105,7 +105,7 @@ impl Sealer {
     async fn come_up_to(&mut self, head: Head) -> Result<(), EngineError> {
         let law_id = self.cell.law_id().clone();
         loop {
-            let from = self.cell.chronicle().await.height() + 1;
+            let from = self.cell.log().await.height() + 1;
             if from > head.height {
                 break;
             }
@@ -122,17 +122,17 @@ impl Sealer {
                 self.read_block(block).await?;
             }
         }
-        let chronicle = self.cell.chronicle().await;
+        let log = self.cell.log().await;
         self.cell
             .signer
             .policy
             .verify_strict(&head.checkpoint)
             .map_err(|_| corrupt("alarm: the checkpoint is not by this authority"))?;
-        check_head(&chronicle, &head.checkpoint, head.size)
+        check_head(&log, &head.checkpoint, head.size)
             .map_err(|rule| corrupt(&format!("alarm: {law_id} has forked: {rule}")))?;
-        let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
-        let manifest = chronicle.last_manifest();
-        drop(chronicle);
+        let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
+        let manifest = log.last_manifest();
+        drop(log);
         if let Some(manifest) = manifest
             && self.cell.hasher_changes(&manifest)
         {
@@ -146,18 +146,19 @@ impl Sealer {
     async fn read_block(&mut self, block: StoredBlock) -> Result<(), EngineError> {
         let batches = batches_of(&block);
         // What a block holds was staged before it.
-        while batches.iter().any(|number| self.inbox.batch(number).is_none())
+        while batches.iter().any(|number| self.seal_queue.batch(number).is_none())
             && self.read_inbox_on(READ_AT_ONCE).await?
         {}
         let shared = Arc::clone(&self.shared);
-        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(crate::engine::StagingId(0)));
-        let (inbox, read) = self
+        let mut seal_queue =
+            std::mem::replace(&mut self.seal_queue, SealQueue::new(crate::engine::StagingId(0)));
+        let (seal_queue, read) = self
             .blocking(move |cell| {
-                let read = replay(&shared, cell, &mut inbox, &block);
-                (inbox, read)
+                let read = replay(&shared, cell, &mut seal_queue, &block);
+                (seal_queue, read)
             })
             .await?;
-        self.inbox = inbox;
+        self.seal_queue = seal_queue;
         for batch in read? {
             for envelope in batch.envelopes() {
                 self.shared.pending.resolve(&envelope.request);
@@ -171,24 +172,24 @@ impl Sealer {
         let law_id = self.cell.law_id().clone();
         let known = self.cell.committed().position();
         let read = until_read(&self.shared, &law_id, known).await;
-        let (chronicle, head) = read.map_err(|error| corrupt(&error.to_string()))?;
-        let committed = Committed::of(&chronicle, self.node, head.checkpoint, head.sealed_through);
-        self.inbox = Inbox::new(committed.sealed_through);
+        let (log, head) = read.map_err(|error| corrupt(&error.to_string()))?;
+        let committed = Committed::of(&log, self.node, head.checkpoint, head.sealed_through);
+        self.seal_queue = SealQueue::new(committed.sealed_through);
         // What others decided meanwhile is not on its way any more.
         self.shared
             .pending
-            .resolve_where(|request| chronicle.fold().requests().get(request).is_some());
-        self.blocking(move |cell| *cell.chronicle_mut() = chronicle).await?;
+            .resolve_where(|request| log.decisions().requests().get(request).is_some());
+        self.blocking(move |cell| *cell.log_mut() = log).await?;
         self.set_committed(committed);
         Ok(())
     }
 }
 
 async fn until_read(
-    shared: &Arc<crate::node::Shared>,
-    law_id: &votekit_core::id::LawId,
+    shared: &Arc<crate::node::NodeContext>,
+    law_id: &votekit_core::id::ElectionId,
     known: Position,
-) -> Result<(votekit_core::election_log::Chronicle, Head), crate::node::NodeError> {
+) -> Result<(votekit_core::election_log::ElectionLog, Head), crate::node::NodeError> {
     let mut backoff = crate::retry::Backoff::new();
     loop {
         match read_again(shared, law_id, known).await {
@@ -212,20 +213,20 @@ fn batches_of(block: &StoredBlock) -> Vec<BatchNumber> {
         .collect()
 }
 
-/// Reads a block back into the chronicle, and gives its batches.
+/// Reads a block back into the log, and gives its batches.
 fn replay(
-    shared: &crate::node::Shared,
-    cell: &ElectionCell,
-    inbox: &mut Inbox,
+    shared: &crate::node::NodeContext,
+    cell: &ElectionHandle,
+    seal_queue: &mut SealQueue,
     block: &StoredBlock,
 ) -> Result<Vec<Arc<Batch>>, EngineError> {
     let ballot_key = cell.ballot_key();
     let rolls = Rolls::new(&shared.folder, cell.law_id());
     let mut source =
-        Source { inbox, ballot_key: ballot_key.clone(), rolls: &rolls, batches: Vec::new() };
+        Source { seal_queue, ballot_key: ballot_key.clone(), rolls: &rolls, batches: Vec::new() };
     // Without its key nothing can be counted; what was opened is then all there is.
     let key = ballot_key.unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
-    let replayed = cell.chronicle_mut().replay_next(&block.leaves, &key, &mut source);
+    let replayed = cell.log_mut().replay_next(&block.leaves, &key, &mut source);
     let batches = source.batches;
     match (replayed, rolls.failure()) {
         (Ok(()), _) => Ok(batches),
@@ -239,7 +240,7 @@ fn replay(
 }
 
 struct Source<'a> {
-    inbox: &'a mut Inbox,
+    seal_queue: &'a mut SealQueue,
     ballot_key: Option<BallotSecretKey>,
     rolls: &'a Rolls<'a>,
     batches: Vec<Arc<Batch>>,
@@ -252,7 +253,7 @@ impl ReplaySource for Source<'_> {
     }
 
     fn evidence(&mut self, leaf: &BatchLeaf) -> Option<Evidence> {
-        let batch = self.inbox.take(&leaf.number())?;
+        let batch = self.seal_queue.take(&leaf.number())?;
         let choices = self.ballot_key.as_ref().map(|key| batch.open(key));
         self.batches.push(Arc::clone(&batch));
         Some(Evidence { batch, choices: choices? })

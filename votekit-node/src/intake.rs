@@ -14,12 +14,12 @@ use votekit_core::id::{BatchNumber, Epoch, Sequence};
 use votekit_core::instant::UnixMinutes;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::{Conflict, EngineError, NoLease};
 use crate::lease;
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::pending::Stored;
 use crate::random::SystemRandom;
 use crate::retry::Backoff;
@@ -56,8 +56,8 @@ pub(crate) enum IntakeError {
 
 /// The intake of one election, as a task.
 pub(crate) struct Intake {
-    shared: Arc<Shared>,
-    cell: Arc<ElectionCell>,
+    shared: Arc<NodeContext>,
+    cell: Arc<ElectionHandle>,
     node_key: NodeKey,
     /// Set with the first batch, and anew when it was fenced.
     epoch: Option<Epoch>,
@@ -81,7 +81,11 @@ fn forget(envelopes: &mut Vec<Envelope>) {
 }
 
 impl Intake {
-    pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node_key: NodeKey) -> Self {
+    pub(crate) fn new(
+        shared: Arc<NodeContext>,
+        cell: Arc<ElectionHandle>,
+        node_key: NodeKey,
+    ) -> Self {
         Self {
             shared,
             cell,

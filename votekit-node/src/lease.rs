@@ -8,9 +8,9 @@ use votekit_core::id::{Epoch, NodeId};
 use votekit_core::instant::UnixMillis;
 
 use crate::clock;
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::EngineError;
-use crate::node::Shared;
+use crate::node::NodeContext;
 
 /// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger
 /// that is away.
@@ -51,8 +51,8 @@ impl Lease {
 
 /// Asks for the lease of an epoch, or for more of it.
 pub(crate) async fn hold(
-    shared: &Shared,
-    cell: &ElectionCell,
+    shared: &NodeContext,
+    cell: &ElectionHandle,
     node: NodeId,
     epoch: Epoch,
 ) -> Result<Lease, EngineError> {
@@ -74,7 +74,7 @@ pub(crate) async fn hold(
 }
 
 /// Renews the lease of the epoch in use before it runs out, as a task.
-pub(crate) async fn keep(shared: Arc<Shared>, cell: Arc<ElectionCell>, node: NodeId) {
+pub(crate) async fn keep(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         let Some(lease) = cell.lease() else { continue };

@@ -10,7 +10,7 @@ use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Elector, Electorate};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::leaf::Leaf;
 
 use crate::archive::Archive;
@@ -36,7 +36,7 @@ impl LogElectors {
     ///
     /// # Errors
     /// [`NodeError`] when the log or a kept roll does not read.
-    pub fn read(archive: &Archive, law_id: &LawId) -> Result<Self, NodeError> {
+    pub fn read(archive: &Archive, law_id: &ElectionId) -> Result<Self, NodeError> {
         let mut reader = Reader {
             archive,
             law_id,
@@ -65,7 +65,7 @@ impl LogElectors {
 
 struct Reader<'a> {
     archive: &'a Archive,
-    law_id: &'a LawId,
+    law_id: &'a ElectionId,
     electorate: Electorate,
     /// By elector.
     uses: Vec<FirstUse>,
@@ -115,7 +115,7 @@ impl Reader<'_> {
         let found = self.electorate.find(&scheme.registry_key(hash));
         let Elector(elector) = found
             .ok_or_else(|| self.damaged("a vote was accepted whose credential is on no roll"))?;
-        self.electorate.attempt_by(Elector(elector));
+        self.electorate.record_attempt(Elector(elector));
         self.uses[elector as usize] = FirstUse::by(&entry.request);
         Ok(())
     }

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use votekit_core::batch::NodePublicKey;
 use votekit_core::bundle::Account;
 use votekit_core::election::{Definition, State};
-use votekit_core::id::{Digest, Epoch, LawId, NodeId};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::leaf::{ElectionEvent, Leaf, NodeEvent};
 use votekit_core::log::merkle::empty_root;
 
 use crate::archive::Archive;
-use crate::election_cell::CheckpointSigner;
+use crate::election_handle::CheckpointSigner;
 use crate::engine::EngineError;
 use crate::node::NodeError;
 use crate::node_name::NodeName;
-use crate::view::{ElectionView, EpochView, NodeView, Standing};
+use crate::view::{CredentialStatus, ElectionView, EpochView, NodeView};
 
 /// What the leaves of one log come to.
 pub(crate) struct LogStanding {
@@ -30,7 +30,7 @@ pub(crate) struct LogStanding {
 
 impl LogStanding {
     /// Reads a log from its first leaf. `None` when there is no such election.
-    pub(crate) fn read(archive: &Archive, law_id: &LawId) -> Result<Option<Self>, NodeError> {
+    pub(crate) fn read(archive: &Archive, law_id: &ElectionId) -> Result<Option<Self>, NodeError> {
         if archive.head(law_id)?.is_none() {
             return Ok(None);
         }
@@ -107,7 +107,7 @@ impl LogStanding {
     }
 
     pub(crate) fn election_view(&self, signer: &CheckpointSigner) -> ElectionView {
-        let standing = Standing {
+        let standing = CredentialStatus {
             state: self.account.state().unwrap_or(State::Draft),
             opens: self.opens,
             closes: self.closes,

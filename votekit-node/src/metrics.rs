@@ -257,7 +257,7 @@ impl RouteMeter {
 pub(crate) struct Reading {
     /// The name, one of those described in [`describe`].
     pub(crate) name: &'static str,
-    /// Labels and their values.
+    /// Hints and their values.
     pub(crate) labels: Vec<(&'static str, String)>,
     /// The value now.
     pub(crate) value: f64,

@@ -18,21 +18,21 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
 use votekit_core::election::State;
-use votekit_core::election_log::Chronicle;
-use votekit_core::id::LawId;
+use votekit_core::election_log::ElectionLog;
+use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
 
 use crate::admission::Admission;
 use crate::clock;
 use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
-use crate::election_cell::{CellParts, ElectionCell};
+use crate::election_handle::{ElectionHandle, ElectionHandleParts};
 use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Ledger, Registry, Roles, RollOrigin};
+use crate::engine::{BallotBox, EngineError, Engines, Ledger, Registry, RollOrigin};
 use crate::epoch_end;
 use crate::essential;
 use crate::intake::{Intake, Submission};
-use crate::leadership::{self, Lead};
+use crate::leader_lease::{self, LeaderLease};
 use crate::lease;
 use crate::memory::overwriting_stack;
 use crate::node_name::NodeName;
@@ -49,7 +49,7 @@ use crate::watch;
 pub use error::{AdminError, NodeError, SubmitError};
 
 /// What the tasks of a node share.
-pub(crate) struct Shared {
+pub(crate) struct NodeContext {
     pub(crate) config: Config,
     pub(crate) folder: DataFolder,
     pub(crate) registry: Arc<dyn Registry>,
@@ -58,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) pending: Pending,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) admission: Admission,
-    elections: RwLock<BTreeMap<LawId, Arc<ElectionCell>>>,
-    pub(crate) lead: Lead,
+    elections: RwLock<BTreeMap<ElectionId, Arc<ElectionHandle>>>,
+    pub(crate) lead: LeaderLease,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,
     /// Held while an election is created, or taken up.
@@ -90,13 +90,13 @@ enum Owner {
     /// The node.
     Node,
     /// One election.
-    Election(Arc<ElectionCell>),
+    Election(Arc<ElectionHandle>),
 }
 
 /// How often a node asks for elections that other nodes created.
 const LOOK_FOR_ELECTIONS_EVERY: Duration = Duration::from_millis(500);
 
-impl Shared {
+impl NodeContext {
     /// Whether this node has a role.
     pub(crate) fn has(&self, role: Role) -> bool {
         self.config.roles.contains(&role)
@@ -113,11 +113,11 @@ impl Shared {
         UnixMillis(clock::now().0.saturating_add_signed(offset))
     }
 
-    pub(crate) fn election(&self, law_id: &LawId) -> Option<Arc<ElectionCell>> {
+    pub(crate) fn election(&self, law_id: &ElectionId) -> Option<Arc<ElectionHandle>> {
         self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
     }
 
-    pub(crate) fn elections(&self) -> Vec<Arc<ElectionCell>> {
+    pub(crate) fn elections(&self) -> Vec<Arc<ElectionHandle>> {
         self.elections.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
@@ -148,7 +148,7 @@ impl Shared {
 
     /// Notes a failure of one election. What every election depends on stops the node; anything
     /// else halts that election on this node, and no other.
-    pub(crate) fn fail_election(&self, cell: &ElectionCell, error: &EngineError) {
+    pub(crate) fn fail_election(&self, cell: &ElectionHandle, error: &EngineError) {
         match error {
             EngineError::Fatal { .. } | EngineError::Panicked { .. } => self.fail(error),
             error => halt(cell, &error.to_string()),
@@ -186,7 +186,7 @@ impl Shared {
 
 /// Halts an election on this node: no vote is taken for it and nothing of it is sealed here until
 /// the node is started again. What was answered is durable.
-fn halt(cell: &ElectionCell, reason: &str) {
+fn halt(cell: &ElectionHandle, reason: &str) {
     if cell.halt(reason) {
         tracing::error!(law_id = %cell.law_id(), reason, "alarm: an election is halted on this node");
     }
@@ -197,7 +197,7 @@ async fn open_services(
     registry: &str,
     ballot_box: &str,
     ledger: &str,
-) -> Result<(Roles, String), NodeError> {
+) -> Result<(Engines, String), NodeError> {
     use crate::engine::services;
     let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
     Ok(services::open(&addresses).await?)
@@ -208,14 +208,14 @@ async fn open_services(
     _registry: &str,
     _ballot_box: &str,
     _ledger: &str,
-) -> Result<(Roles, String), NodeError> {
+) -> Result<(Engines, String), NodeError> {
     Err(NodeError::NoServices)
 }
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
 pub struct Node {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<NodeContext>,
 }
 
 impl fmt::Debug for Node {
@@ -246,7 +246,7 @@ impl Node {
             reason: error.to_string(),
         })??;
         let EmbeddedEngine { registry, ballot_box, ledger } = engine;
-        Self::start_on(folder, config, Roles { registry, ballot_box, ledger }).await
+        Self::start_on(folder, config, Engines { registry, ballot_box, ledger }).await
     }
 
     /// Starts a node on any engines.
@@ -256,12 +256,12 @@ impl Node {
     pub async fn start_on(
         folder: DataFolder,
         config: Config,
-        engine: Roles,
+        engine: Engines,
     ) -> Result<Self, NodeError> {
         let mut life = [0; 4];
         getrandom::fill(&mut life)?;
-        let shared = Arc::new(Shared {
-            lead: Lead::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
+        let shared = Arc::new(NodeContext {
+            lead: LeaderLease::new(config.name.as_ref().map_or("node", NodeName::as_str), life),
             is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(&config.throttle),
             admission: Admission::new(&config),
@@ -283,7 +283,7 @@ impl Node {
         let node = Self { shared };
         node.shared.check_roles()?;
         if !node.shared.is_shared {
-            leadership::take_for_ever(&node.shared).await?;
+            leader_lease::take_for_ever(&node.shared).await?;
         }
         node.take_up_elections(true).await?;
         if node.shared.has(Role::Validate) {
@@ -293,8 +293,8 @@ impl Node {
             node.shared.spawn(Owner::Node, staging::run(Arc::clone(&node.shared)));
             if node.shared.is_shared {
                 // Whoever is told that this node runs may want it to lead.
-                leadership::ask(&node.shared).await;
-                node.shared.spawn(Owner::Node, leadership::run(Arc::clone(&node.shared)));
+                leader_lease::ask(&node.shared).await;
+                node.shared.spawn(Owner::Node, leader_lease::run(Arc::clone(&node.shared)));
             }
         }
         if node.shared.is_shared {
@@ -318,11 +318,11 @@ impl Node {
         let _creating = self.shared.creating.lock().await;
         for law_id in self.shared.ledger.elections().await? {
             if self.shared.election(&law_id).is_none() {
-                let (chronicle, parts) = crate::recovery::read_back(&self.shared, &law_id).await?;
+                let (log, parts) = crate::recovery::read_back(&self.shared, &law_id).await?;
                 if starting {
-                    self.check_registry(&law_id, &chronicle).await?;
+                    self.check_registry(&law_id, &log).await?;
                 }
-                self.add_election(chronicle, parts)?;
+                self.add_election(log, parts)?;
             }
         }
         Ok(())
@@ -330,9 +330,12 @@ impl Node {
 
     /// Refuses a registry that was loaded under another pepper: every voter would be unknown to it.
     /// Whatever else is wrong with it, votes are decided without.
-    async fn check_registry(&self, law_id: &LawId, chronicle: &Chronicle) -> Result<(), NodeError> {
-        let Some(digest) = chronicle.last_manifest().filter(|_| chronicle.state() < State::Closed)
-        else {
+    async fn check_registry(
+        &self,
+        law_id: &ElectionId,
+        log: &ElectionLog,
+    ) -> Result<(), NodeError> {
+        let Some(digest) = log.last_manifest().filter(|_| log.state() < State::Closed) else {
             return Ok(());
         };
         let origin = RollOrigin::of(&roll_store::manifest(&self.shared.folder, &digest)?);
@@ -362,14 +365,14 @@ impl Node {
     /// Sets up the cell of an election and starts its tasks.
     pub(crate) fn add_election(
         &self,
-        chronicle: Chronicle,
+        log: ElectionLog,
         recovered: crate::recovery::Recovered,
-    ) -> Result<Arc<ElectionCell>, NodeError> {
+    ) -> Result<Arc<ElectionHandle>, NodeError> {
         let node_key = self.shared.folder.node_key()?;
         let (intake, submissions) = mpsc::channel(self.shared.config.queue_votes_max);
         let (sealer, commands) = mpsc::channel(16);
-        let cell = Arc::new(ElectionCell::new(CellParts {
-            chronicle,
+        let cell = Arc::new(ElectionHandle::new(ElectionHandleParts {
+            log,
             committed: recovered.committed,
             secrets: recovered.secrets,
             signer: recovered.signer,
@@ -487,7 +490,7 @@ impl Node {
 
     /// Why an election is halted on this node, if it is.
     #[must_use]
-    pub fn halted(&self, law_id: &LawId) -> Option<String> {
+    pub fn halted(&self, law_id: &ElectionId) -> Option<String> {
         self.shared.election(law_id)?.halted().map(str::to_owned)
     }
 
@@ -510,7 +513,7 @@ impl Node {
 
     /// Panics in a task of the node, or of one of its elections, for tests of what that ends.
     #[cfg(feature = "test-support")]
-    pub fn panic_in_task(&self, law_id: Option<&LawId>) {
+    pub fn panic_in_task(&self, law_id: Option<&ElectionId>) {
         let cell = law_id.and_then(|law_id| self.shared.election(law_id));
         let owner = cell.map_or(Owner::Node, Owner::Election);
         self.shared.spawn(owner, async { panic!("a test panics") });
@@ -537,7 +540,7 @@ impl Node {
         let until = tokio::time::Instant::now() + time;
         self.hurry();
         if self.failure().is_none() {
-            let mut waiting: BTreeSet<LawId> = BTreeSet::new();
+            let mut waiting: BTreeSet<ElectionId> = BTreeSet::new();
             let mut finishing = tokio::task::JoinSet::new();
             for cell in self.shared.elections() {
                 if cell.halted().is_none() {
@@ -558,7 +561,7 @@ impl Node {
                 }
             }
             if self.shared.is_shared {
-                leadership::resign(&self.shared).await;
+                leader_lease::resign(&self.shared).await;
             }
         }
         tracing::info!(failed = self.failure().is_some(), "the node has stopped");
@@ -586,7 +589,7 @@ const STOP_NEWS_INTERVAL: Duration = Duration::from_secs(5);
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
 /// Publishes and seals what one election has taken, as far as the time allows.
-async fn finish(cell: &Arc<ElectionCell>, until: tokio::time::Instant) {
+async fn finish(cell: &Arc<ElectionHandle>, until: tokio::time::Instant) {
     let law_id = cell.law_id();
     let ended = async {
         let (reply, finished) = oneshot::channel();

@@ -11,7 +11,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
 
-use crate::engine::Expectation;
+use crate::engine::Hint;
 use crate::intake::IntakeError;
 use crate::throttle::Turn;
 
@@ -35,7 +35,7 @@ struct Waiting {
     issued: Option<Instant>,
     /// How far the latest copy has come.
     progress: Progress,
-    expected: Option<Expectation>,
+    expected: Option<Hint>,
     /// Kept until the label says whether the credential was right.
     turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
@@ -156,7 +156,7 @@ impl Pending {
     }
 
     /// Records what to expect, and gives back the turn that waits for it, once.
-    pub(crate) fn label(&self, request: &RequestId, expected: Expectation) -> Option<Turn> {
+    pub(crate) fn label(&self, request: &RequestId, expected: Hint) -> Option<Turn> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
         waiting.expected = Some(expected);
@@ -194,7 +194,7 @@ impl Pending {
     }
 
     /// What is known of a request: `None` when it is not on its way.
-    pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Expectation>> {
+    pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Hint>> {
         self.shard(request).get(request).map(|waiting| waiting.expected)
     }
 

@@ -14,7 +14,7 @@ use votekit_core::decision::Decision;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::envelope::VoterToken;
-use votekit_core::id::{Digest, LawId, RequestId};
+use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::Leaf;
 use votekit_core::log::merkle::{ProveError, TileReader, TreeHash, prove_inclusion};
@@ -23,9 +23,9 @@ use votekit_core::log::tile::{self, TILE_WIDTH, Tile};
 use votekit_core::results::Results;
 
 use crate::config::Role;
-use crate::election_cell::{Committed, ElectionCell};
-use crate::engine::{EngineError, Expectation};
-use crate::node::{Node, Shared};
+use crate::election_handle::{Committed, ElectionHandle};
+use crate::engine::{EngineError, Hint};
+use crate::node::{Node, NodeContext};
 use crate::view::ElectionView;
 use crate::watch;
 
@@ -35,7 +35,7 @@ pub enum VoteStatus {
     /// Issued and not yet recorded.
     Pending {
         /// What to expect, once the registry has been asked.
-        expected: Option<Expectation>,
+        expected: Option<Hint>,
     },
     /// Recorded in the log.
     Decided(Decision),
@@ -118,7 +118,7 @@ pub struct Gauges {
 #[derive(Debug, Clone)]
 pub struct ElectionGauges {
     /// The election.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Votes waiting for their batch.
     pub queue_depth: u64,
     /// Height of the last block.
@@ -223,14 +223,14 @@ impl Node {
 
     /// One election.
     #[must_use]
-    pub fn election(&self, law_id: &LawId) -> Option<ElectionView> {
+    pub fn election(&self, law_id: &ElectionId) -> Option<ElectionView> {
         self.shared.election(law_id).map(|cell| ElectionView::of(&cell))
     }
 
     /// The token that a voter is given with the answer under `after_vote`: request ids alone are
     /// public in the log. `None` under other policies.
     #[must_use]
-    pub fn voter_token(&self, law_id: &LawId, request: &RequestId) -> Option<VoterToken> {
+    pub fn voter_token(&self, law_id: &ElectionId, request: &RequestId) -> Option<VoterToken> {
         let cell = self.shared.election(law_id)?;
         (cell.committed().results.definition.results == ResultsPolicy::AfterVote)
             .then(|| cell.voter_token(request))
@@ -244,7 +244,7 @@ impl Node {
     /// [`ResultsError`].
     pub async fn results(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         voter: Option<(RequestId, VoterToken)>,
     ) -> Result<Results, ResultsError> {
         let cell = self.shared.election(law_id).ok_or(ResultsError::UnknownElection)?;
@@ -256,7 +256,7 @@ impl Node {
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
                     if cell.voter_token(&request) == Some(token)
-                        && cell.chronicle().await.fold().requests().contains(&request) =>
+                        && cell.log().await.decisions().requests().contains(&request) =>
                 {
                     matches!(
                         self.status(request).await?,
@@ -276,13 +276,13 @@ impl Node {
 
     /// The signed checkpoint of an election's log.
     #[must_use]
-    pub fn checkpoint(&self, law_id: &LawId) -> Option<Vec<u8>> {
+    pub fn checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         self.shared.election(law_id).map(|cell| cell.committed().checkpoint.clone())
     }
 
     /// The policy of an election.
     #[must_use]
-    pub fn policy(&self, law_id: &LawId) -> Option<Vec<u8>> {
+    pub fn policy(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         self.shared.election(law_id).map(|cell| cell.signer.policy.as_bytes().to_vec())
     }
 
@@ -292,11 +292,11 @@ impl Node {
     /// [`EngineError`].
     pub async fn manifest(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, EngineError> {
         match self.shared.election(law_id) {
-            Some(cell) if cell.chronicle().await.named_manifests().any(|named| named == digest) => {
+            Some(cell) if cell.log().await.named_manifests().any(|named| named == digest) => {
                 self.shared.ledger.manifest(digest).await
             }
             _ => Ok(None),
@@ -307,7 +307,11 @@ impl Node {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn tile(&self, law_id: &LawId, tile: Tile) -> Result<Option<Vec<u8>>, EngineError> {
+    pub async fn tile(
+        &self,
+        law_id: &ElectionId,
+        tile: Tile,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
         let committed = cell.committed();
         match Tile::in_tree(committed.size(), tile.level(), tile.index()) {
@@ -325,7 +329,7 @@ impl Node {
     /// [`EngineError`].
     pub async fn entry_bundle(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         tile: Tile,
     ) -> Result<Option<Vec<u8>>, EngineError> {
         let Some(cell) = self.shared.election(law_id) else { return Ok(None) };
@@ -342,13 +346,13 @@ impl Node {
 
     /// The state of this node and of what it depends on.
     pub async fn health(&self) -> Health {
-        let Shared { ledger, ballot_box, registry, .. } = &*self.shared;
+        let NodeContext { ledger, ballot_box, registry, .. } = &*self.shared;
         let (ledger, ballot_box, registry) =
             tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
         let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
         let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
         let elections = self.shared.elections();
-        let is_open = |cell: &&Arc<ElectionCell>| cell.committed().state() == State::Open;
+        let is_open = |cell: &&Arc<ElectionHandle>| cell.committed().state() == State::Open;
         let mut open = elections.iter().filter(is_open).peekable();
         // One election that is halted keeps no voter of another one out.
         let all_halted = open.peek().is_some() && open.all(|cell| cell.halted().is_some());
@@ -383,7 +387,7 @@ impl Node {
     /// Why a node that is there to take votes would take none, if an open election does not admit
     /// it.
     fn not_admitted(&self) -> Option<String> {
-        let lacking = |cell: &Arc<ElectionCell>| {
+        let lacking = |cell: &Arc<ElectionHandle>| {
             let committed = cell.committed();
             committed.state() == State::Open && !committed.admits_this_node
         };
@@ -426,9 +430,9 @@ impl Node {
         }
     }
 
-    async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionCell>, u64)> {
+    async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionHandle>, u64)> {
         for cell in self.shared.elections() {
-            let index = cell.chronicle().await.fold().requests().get(request);
+            let index = cell.log().await.decisions().requests().get(request);
             if let Some(index) = index {
                 return Some((cell, index));
             }
@@ -436,7 +440,7 @@ impl Node {
         None
     }
 
-    async fn leaf(&self, cell: &ElectionCell, index: u64) -> Result<Vec<u8>, EngineError> {
+    async fn leaf(&self, cell: &ElectionHandle, index: u64) -> Result<Vec<u8>, EngineError> {
         let bytes = self
             .shared
             .ledger
@@ -451,7 +455,7 @@ impl Node {
     /// once a level at the most.
     async fn inclusion_path(
         &self,
-        cell: &ElectionCell,
+        cell: &ElectionHandle,
         committed: &Committed,
         index: u64,
     ) -> Result<Vec<TreeHash>, EngineError> {
@@ -480,7 +484,7 @@ impl Node {
 
     async fn tile_hashes(
         &self,
-        cell: &ElectionCell,
+        cell: &ElectionHandle,
         committed: &Committed,
         tile: Tile,
     ) -> Result<Option<Vec<TreeHash>>, EngineError> {
@@ -521,7 +525,7 @@ impl TileReader for Fetched<'_> {
     }
 }
 
-fn damaged(cell: &ElectionCell, index: u64) -> EngineError {
+fn damaged(cell: &ElectionHandle, index: u64) -> EngineError {
     corrupt(format!("leaf {index} of {} cannot be read back", cell.law_id()))
 }
 

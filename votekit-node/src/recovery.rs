@@ -15,20 +15,20 @@ use votekit_core::batch::Batch;
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::State;
 use votekit_core::election_log::{
-    self, Chronicle, ReplaySource, RollContent, Scrub, leaves_of_block,
+    self, ElectionLog, ReplaySource, RollContent, Scrub, leaves_of_block,
 };
 use votekit_core::electorate::Elector;
-use votekit_core::id::{BatchNumber, Epoch, LawId};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
 
-use crate::election_cell::{CheckpointSigner, Committed, ElectionSecrets, Position};
+use crate::election_handle::{CheckpointSigner, Committed, ElectionSecrets, Position};
 use crate::engine::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
 use crate::memory::stack_used;
 use crate::metrics;
-use crate::node::{NodeError, Shared};
+use crate::node::{NodeContext, NodeError};
 use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
 use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
@@ -36,7 +36,7 @@ use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
 /// Blocks, and batches of evidence, read at once; the ledger gives fewer when they are large.
 pub(crate) const READ_AT_ONCE: usize = 256;
 
-/// What an election's cell is made of besides its chronicle.
+/// What an election's cell is made of besides its log.
 pub(crate) struct Recovered {
     pub(crate) committed: Committed,
     pub(crate) secrets: Option<ElectionSecrets>,
@@ -53,51 +53,57 @@ pub(crate) struct Recovered {
 
 /// Reads the log of an election back.
 pub(crate) async fn read_back(
-    shared: &Arc<Shared>,
-    law_id: &LawId,
-) -> Result<(Chronicle, Recovered), NodeError> {
+    shared: &Arc<NodeContext>,
+    law_id: &ElectionId,
+) -> Result<(ElectionLog, Recovered), NodeError> {
     let began = Instant::now();
     let ledger = &*shared.ledger;
     let head = ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&shared.folder, law_id);
-    let log =
-        Log { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls, known: None };
-    let (chronicle, written) = log.read().await?;
-    if ballot_key.is_none() && chronicle.state() < State::Certified {
+    let stored = StoredLog {
+        shared,
+        law_id,
+        head: &head,
+        ballot_key: ballot_key.clone(),
+        rolls,
+        known: None,
+    };
+    let (log, written) = stored.read().await?;
+    if ballot_key.is_none() && log.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
-    if chronicle.evidence_missing() && chronicle.state() < State::Certified {
+    if log.evidence_missing() && log.state() < State::Certified {
         return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
-    let signer = log.signer(&chronicle)?;
+    let signer = stored.signer(&log)?;
     if !shared.registry.is_shared() {
-        shared.registry.restore_all(law_id, known_electors(&chronicle), None).await?;
+        shared.registry.restore_all(law_id, known_electors(&log), None).await?;
     }
-    let hasher = chronicle
+    let hasher = log
         .last_manifest()
         .map(|manifest| roll_store::hasher(&shared.folder, &manifest))
         .transpose()?;
     let node = shared.folder.node_key()?.node_id();
-    let scrub = written.is_some().then(|| Scrub::new(&chronicle));
+    let scrub = written.is_some().then(|| Scrub::new(&log));
     let from_snapshot = written.as_ref().map_or(0, Written::size);
     tracing::info!(
         %law_id, size = head.size, from_snapshot, milliseconds = began.elapsed().as_millis(), "an election has been read back"
     );
     let snapshots = Snapshots::new(shared, law_id, written);
-    let committed = Committed::of(&chronicle, node, head.checkpoint, head.sealed_through);
-    let staged_at_start = reissue(shared, &chronicle, law_id, head.sealed_through).await?;
+    let committed = Committed::of(&log, node, head.checkpoint, head.sealed_through);
+    let staged_at_start = reissue(shared, &log, law_id, head.sealed_through).await?;
     let epochs = ledger.epochs(law_id).await?;
     let own = epochs.into_iter().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch);
     let earlier_epochs: Vec<Epoch> =
-        own.filter(|epoch| !chronicle.fold().epochs().progress(node, *epoch).ended).collect();
-    if !earlier_epochs.is_empty() && chronicle.state() < State::Closed {
+        own.filter(|epoch| !log.decisions().epochs().progress(node, *epoch).ended).collect();
+    if !earlier_epochs.is_empty() && log.state() < State::Closed {
         // Whoever still publishes in them, on a copy of the folder, begins another.
         ledger.fence(law_id, node).await?;
     }
     Ok((
-        chronicle,
+        log,
         Recovered {
             committed,
             secrets,
@@ -111,14 +117,14 @@ pub(crate) async fn read_back(
     ))
 }
 
-fn damaged(law_id: &LawId, rule: &'static str) -> NodeError {
+fn damaged(law_id: &ElectionId, rule: &'static str) -> NodeError {
     NodeError::Checkpoint { law_id: law_id.clone(), rule }
 }
 
 /// The stored log of one election, while it is read back.
-struct Log<'a> {
-    shared: &'a Shared,
-    law_id: &'a LawId,
+struct StoredLog<'a> {
+    shared: &'a NodeContext,
+    law_id: &'a ElectionId,
     head: &'a Head,
     ballot_key: Option<BallotSecretKey>,
     rolls: Rolls<'a>,
@@ -126,14 +132,14 @@ struct Log<'a> {
     known: Option<Position>,
 }
 
-impl Log<'_> {
-    /// The chronicle at the head, and the snapshot it was taken from, if it was.
-    async fn read(&self) -> Result<(Chronicle, Option<Written>), NodeError> {
+impl StoredLog<'_> {
+    /// The log at the head, and the snapshot it was taken from, if it was.
+    async fn read(&self) -> Result<(ElectionLog, Option<Written>), NodeError> {
         let may_be_of_another = match self.restore() {
             Ok(None) => false,
-            Ok(Some(Restored { chronicle, sealed_through, written })) => {
-                match self.read_on(Some(chronicle), sealed_through).await {
-                    Ok(chronicle) => return Ok((chronicle, Some(written))),
+            Ok(Some(Restored { log, sealed_through, written })) => {
+                match self.read_on(Some(log), sealed_through).await {
+                    Ok(log) => return Ok((log, Some(written))),
                     Err(error @ (NodeError::Log { .. } | NodeError::Checkpoint { .. })) => {
                         self.refuse(&error);
                         true
@@ -149,14 +155,14 @@ impl Log<'_> {
                 matches!(refused, Refused::Roll(_))
             }
         };
-        let chronicle = self.read_on(None, StagingId(0)).await?;
+        let log = self.read_on(None, StagingId(0)).await?;
         if may_be_of_another {
             return Err(self.forked(
                 "the log is whole, and does not go on from the snapshot, which is whole too"
                     .to_owned(),
             ));
         }
-        Ok((chronicle, None))
+        Ok((log, None))
     }
 
     fn forked(&self, rule: String) -> NodeError {
@@ -177,13 +183,13 @@ impl Log<'_> {
         tracing::error!(law_id = %self.law_id, %error, "alarm: a snapshot is not used; the whole log is read back instead");
     }
 
-    /// Reads the blocks after a chronicle, or all of them, and holds what comes out against the
+    /// Reads the blocks after a log, or all of them, and holds what comes out against the
     /// signed checkpoint.
     async fn read_on(
         &self,
-        from: Option<Chronicle>,
+        from: Option<ElectionLog>,
         sealed_through: StagingId,
-    ) -> Result<Chronicle, NodeError> {
+    ) -> Result<ElectionLog, NodeError> {
         let Self { shared, law_id, head, ballot_key, rolls, known } = self;
         if known.is_some_and(|known| head.height < known.height) {
             return Err(self.forked("the log is shorter than this node has seen it".to_owned()));
@@ -191,8 +197,8 @@ impl Log<'_> {
         let mut evidence = Evidence::new((*law_id).clone(), sealed_through);
         // Without its key nothing can be counted; what was opened is then all there is.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
-        let mut height = from.as_ref().map_or(0, Chronicle::height) + 1;
-        let mut chronicle = from;
+        let mut height = from.as_ref().map_or(0, ElectionLog::height) + 1;
+        let mut log = from;
         while height <= head.height {
             // Another node may be sealing: what comes after this head is followed later.
             let limit =
@@ -205,13 +211,12 @@ impl Log<'_> {
                 if block.height != height {
                     return Err(damaged(law_id, "blocks are missing"));
                 }
-                let decided = |number: &BatchNumber| {
-                    chronicle.as_ref().is_some_and(|chronicle| is_decided(chronicle, number))
-                };
+                let decided =
+                    |number: &BatchNumber| log.as_ref().is_some_and(|log| is_decided(log, number));
                 evidence.read_for(&*shared.ledger, &block, decided).await?;
                 let mut source = evidence.source(ballot_key.clone(), Some(rolls));
                 let replayed =
-                    Chronicle::replay(chronicle.take(), &block.leaves, &replay_key, &mut source);
+                    ElectionLog::replay(log.take(), &block.leaves, &replay_key, &mut source);
                 let replayed = replayed.map_err(|error| match rolls.failure() {
                     Some(roll) => NodeError::Roll(roll),
                     None => NodeError::Log { law_id: (*law_id).clone(), error },
@@ -223,31 +228,30 @@ impl Log<'_> {
                         self.forked("the log is another than this node has seen".to_owned())
                     );
                 }
-                chronicle = Some(replayed);
+                log = Some(replayed);
                 height += 1;
             }
         }
-        let mut chronicle = chronicle.ok_or_else(|| damaged(law_id, "it has no block"))?;
-        chronicle.finish_replay();
-        let signer = self.signer(&chronicle)?;
+        let mut log = log.ok_or_else(|| damaged(law_id, "it has no block"))?;
+        log.finish_replay();
+        let signer = self.signer(&log)?;
         let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
-        check_head(&chronicle, &head.checkpoint, head.size)
-            .map_err(|rule| damaged(law_id, rule))?;
-        Ok(chronicle)
+        check_head(&log, &head.checkpoint, head.size).map_err(|rule| damaged(law_id, rule))?;
+        Ok(log)
     }
 
-    fn signer(&self, chronicle: &Chronicle) -> Result<CheckpointSigner, NodeError> {
-        CheckpointSigner::new(&self.shared.folder, self.law_id, chronicle.definition().binding)
+    fn signer(&self, log: &ElectionLog) -> Result<CheckpointSigner, NodeError> {
+        CheckpointSigner::new(&self.shared.folder, self.law_id, log.definition().binding)
     }
 }
 
 /// Requests that were answered and not yet sealed are on their way again. Gives the last place in
 /// staging.
 async fn reissue(
-    shared: &Shared,
-    chronicle: &Chronicle,
-    law_id: &LawId,
+    shared: &NodeContext,
+    log: &ElectionLog,
+    law_id: &ElectionId,
     sealed_through: StagingId,
 ) -> Result<StagingId, EngineError> {
     let mut after = sealed_through;
@@ -255,8 +259,7 @@ async fn reissue(
         let staged = shared.ledger.staged(law_id, after, READ_AT_ONCE).await?;
         let Some(Staged { id, .. }) = staged.last() else { return Ok(after) };
         after = *id;
-        let undecided =
-            staged.iter().filter(|staged| !is_decided(chronicle, &staged.batch.number()));
+        let undecided = staged.iter().filter(|staged| !is_decided(log, &staged.batch.number()));
         for envelope in undecided.flat_map(|staged| staged.batch.envelopes()) {
             shared.pending.adopt(envelope.request);
         }
@@ -265,49 +268,49 @@ async fn reissue(
 
 /// Reads the log of an election once more: the state at its head, whatever is in memory.
 pub(crate) async fn read_again(
-    shared: &Arc<Shared>,
-    law_id: &LawId,
+    shared: &Arc<NodeContext>,
+    law_id: &ElectionId,
     known: Position,
-) -> Result<(Chronicle, Head), NodeError> {
+) -> Result<(ElectionLog, Head), NodeError> {
     let head =
         shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
     let ballot_key =
         ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
     let rolls = Rolls::new(&shared.folder, law_id);
-    let log = Log { shared, law_id, head: &head, ballot_key, rolls, known: Some(known) };
-    let (chronicle, _) = log.read().await?;
-    if chronicle.evidence_missing() && chronicle.state() < State::Certified {
+    let stored = StoredLog { shared, law_id, head: &head, ballot_key, rolls, known: Some(known) };
+    let (log, _) = stored.read().await?;
+    if log.evidence_missing() && log.state() < State::Certified {
         return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
     }
-    Ok((chronicle, head))
+    Ok((log, head))
 }
 
 /// Whether the log has decided a batch, or what bears its number.
-pub(crate) fn is_decided(chronicle: &Chronicle, number: &BatchNumber) -> bool {
-    number.sequence <= chronicle.fold().epochs().progress(number.node, number.epoch).through
+pub(crate) fn is_decided(log: &ElectionLog, number: &BatchNumber) -> bool {
+    number.sequence <= log.decisions().epochs().progress(number.node, number.epoch).through
 }
 
 pub(crate) fn check_head(
-    chronicle: &Chronicle,
+    log: &ElectionLog,
     checkpoint: &[u8],
     size: u64,
 ) -> Result<(), &'static str> {
     let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
-    if chronicle.tree().size() != size || signed.unverified().size() != size {
+    if log.tree().size() != size || signed.unverified().size() != size {
         return Err("the number of leaves differs");
     }
-    if chronicle.tree().root() != signed.unverified().root() {
+    if log.tree().root() != signed.unverified().root() {
         return Err("the root differs");
     }
     Ok(())
 }
 
 /// The electors as the log tells them, for the registry.
-pub(crate) fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
-    let electorate = chronicle.electorate();
+pub(crate) fn known_electors(log: &ElectionLog) -> Vec<KnownElectors> {
+    let electorate = log.electorate();
     let count = electorate.lists().map(|(_, keys)| keys.len()).sum();
     let mut uses = vec![FirstUse::UNUSED; count];
-    for decided in chronicle.fold().requests().decided() {
+    for decided in log.decisions().requests().decided() {
         if let Some(Elector(elector)) = decided.elector()
             && uses[elector as usize] == FirstUse::UNUSED
         {
@@ -332,8 +335,8 @@ pub(crate) fn known_electors(chronicle: &Chronicle) -> Vec<KnownElectors> {
 
 /// Adds what a roll or a supplement brings to the registry.
 pub(crate) async fn add_to_registry(
-    shared: &Shared,
-    law_id: &LawId,
+    shared: &NodeContext,
+    law_id: &ElectionId,
     content: &RollContent,
 ) -> Result<(), EngineError> {
     match content {
@@ -348,7 +351,7 @@ const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Batches read from the ledger in step with the blocks.
 pub(crate) struct Evidence {
-    law_id: LawId,
+    law_id: ElectionId,
     after: StagingId,
     ended: bool,
     batches: HashMap<BatchNumber, Arc<Batch>>,
@@ -357,7 +360,7 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     /// Those after a place in staging.
-    pub(crate) fn new(law_id: LawId, after: StagingId) -> Self {
+    pub(crate) fn new(law_id: ElectionId, after: StagingId) -> Self {
         Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError};
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::note::{Note, NoteError, VerifierKey};
 use votekit_core::manifest::{FileRow, Manifest, ManifestError};
 
@@ -117,7 +117,7 @@ pub struct CheckedRoll {
     /// Its manifest.
     pub manifest: Manifest,
     /// By election, in the manifest's order.
-    pub contents: Vec<(LawId, RollContent)>,
+    pub contents: Vec<(ElectionId, RollContent)>,
 }
 
 impl CheckedRoll {
@@ -341,7 +341,7 @@ impl KeptRolls {
     }
 
     /// The rolls of a law that no other roll of it replaces, each after its parent.
-    pub(crate) fn in_effect(&self, law_id: &LawId) -> Vec<&Manifest> {
+    pub(crate) fn in_effect(&self, law_id: &ElectionId) -> Vec<&Manifest> {
         let of_law = self.0.iter().filter(|(manifest, _)| manifest.law(law_id).is_some());
         let mut gone: Vec<Digest> =
             of_law.clone().flat_map(|(_, replaces)| replaces).copied().collect();
@@ -415,11 +415,11 @@ fn replaced_by(folder: &DataFolder, digest: &Digest) -> Result<Vec<Digest>, Roll
 /// [`RollError`] when a manifest does not read.
 pub(crate) fn list(
     folder: &DataFolder,
-    used: &[(LawId, Vec<Digest>)],
+    used: &[(ElectionId, Vec<Digest>)],
 ) -> Result<Vec<RollView>, RollError> {
     let view = |manifest: &Manifest| {
         let (digest, body) = (manifest.digest(), manifest.body());
-        let is_used = |law_id: &LawId| {
+        let is_used = |law_id: &ElectionId| {
             used.iter().any(|(used, manifests)| used == law_id && manifests.contains(&digest))
         };
         RollView {
@@ -457,7 +457,7 @@ pub(crate) fn manifest(folder: &DataFolder, digest: &Digest) -> Result<Manifest,
 pub(crate) fn content(
     folder: &DataFolder,
     digest: &Digest,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Option<RollContent>, RollError> {
     let path = folder.roll_path(digest);
     content_of(&path, &read_manifest(&path)?, law_id)
@@ -468,7 +468,10 @@ pub(crate) fn content(
 ///
 /// # Errors
 /// [`RollError`] with the file and the rule.
-pub fn read_roll(path: &Path, law_id: &LawId) -> Result<(Digest, Option<RollContent>), RollError> {
+pub fn read_roll(
+    path: &Path,
+    law_id: &ElectionId,
+) -> Result<(Digest, Option<RollContent>), RollError> {
     let manifest = read_manifest(path)?;
     Ok((manifest.digest(), content_of(path, &manifest, law_id)?))
 }
@@ -476,7 +479,7 @@ pub fn read_roll(path: &Path, law_id: &LawId) -> Result<(Digest, Option<RollCont
 fn content_of(
     path: &Path,
     manifest: &Manifest,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Option<RollContent>, RollError> {
     let body = manifest.body();
     if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
@@ -513,14 +516,14 @@ fn content_of(
 /// The kept rolls of one election, each read once however often it is asked for.
 pub(crate) struct Rolls<'a> {
     folder: &'a DataFolder,
-    law_id: &'a LawId,
+    law_id: &'a ElectionId,
     read: Mutex<HashMap<Digest, Option<RollContent>>>,
     failure: Mutex<Option<RollError>>,
 }
 
 impl<'a> Rolls<'a> {
     /// None is read yet.
-    pub(crate) fn new(folder: &'a DataFolder, law_id: &'a LawId) -> Self {
+    pub(crate) fn new(folder: &'a DataFolder, law_id: &'a ElectionId) -> Self {
         Self { folder, law_id, read: Mutex::default(), failure: Mutex::default() }
     }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{Act, ChronicleError, RollLoad};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::election_log::{ElectionLogError, LogEvent, RollLoad};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::{LawRow, Manifest};
 
 use crate::administration::LoadOutcome;
 use crate::data_folder::DataFolder;
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::{EngineError, RollOrigin};
 use crate::node::{AdminError, Node};
 use crate::recovery::{add_to_registry, known_electors};
@@ -35,7 +35,7 @@ impl Node {
     pub async fn rolls(&self) -> Result<Vec<RollView>, AdminError> {
         let mut used = Vec::new();
         for cell in self.shared.elections() {
-            let manifests = cell.chronicle().await.named_manifests().copied().collect();
+            let manifests = cell.log().await.named_manifests().copied().collect();
             used.push((cell.law_id().clone(), manifests));
         }
         self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
@@ -127,9 +127,9 @@ impl Node {
                 let law_id = row.law_id.clone();
                 return Err(AdminError::ShortCodes { law_id, length });
             }
-            let chronicle = cell.chronicle().await;
-            if chronicle.last_manifest().is_some() {
-                row_of_rolls = chronicle.manifests().to_vec();
+            let log = cell.log().await;
+            if log.last_manifest().is_some() {
+                row_of_rolls = log.manifests().to_vec();
             }
         }
         if !replace {
@@ -142,9 +142,9 @@ impl Node {
     }
 
     /// The first election whose log names a manifest.
-    pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<LawId> {
+    pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<ElectionId> {
         for cell in self.shared.elections() {
-            if cell.chronicle().await.named_manifests().any(|named| named == manifest) {
+            if cell.log().await.named_manifests().any(|named| named == manifest) {
                 return Some(cell.law_id().clone());
             }
         }
@@ -155,7 +155,7 @@ impl Node {
     /// take effect.
     pub(crate) async fn prepare_rolls(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
     ) -> Result<Vec<PreparedRoll>, AdminError> {
         let mut row_of_rolls = Vec::new();
         let mut prepared: Vec<PreparedRoll> = Vec::new();
@@ -163,7 +163,7 @@ impl Node {
         for manifest in kept.in_effect(law_id) {
             follows(law_id, manifest, &row_of_rolls)?;
             if prepared.first().is_some_and(|roll| roll.load.scheme != manifest.body().scheme) {
-                return Err(ChronicleError::Scheme.into());
+                return Err(ElectionLogError::Scheme.into());
             }
             row_of_rolls.push(manifest.digest());
             prepared.extend(self.prepare_roll(law_id, manifest).await?);
@@ -175,12 +175,12 @@ impl Node {
     /// election, or has taken effect.
     pub(crate) async fn prepare_roll(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         manifest: &Manifest,
     ) -> Result<Option<PreparedRoll>, AdminError> {
         let digest = manifest.digest();
         if let Some(cell) = self.shared.election(law_id)
-            && cell.chronicle().await.has_manifest(&digest)
+            && cell.log().await.has_manifest(&digest)
         {
             return Ok(None);
         }
@@ -195,7 +195,7 @@ impl Node {
         // hint, and asked again until it has it.
         let origin = RollOrigin::of(manifest);
         let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
-            Some(cell) => cell.chronicle().await.manifests().first().copied(),
+            Some(cell) => cell.log().await.manifests().first().copied(),
             None => None,
         };
         if replaces.is_none() {
@@ -216,17 +216,17 @@ impl Node {
     /// Lets a roll take effect in an election.
     pub(crate) async fn take_effect(
         &self,
-        cell: &ElectionCell,
+        cell: &ElectionHandle,
         roll: PreparedRoll,
     ) -> Result<LoadOutcome, AdminError> {
         let PreparedRoll { load, hasher, origin } = roll;
         let digest = load.manifest;
         let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
-        self.record(cell, vec![Act::Load(load)]).await?;
+        self.record(cell, vec![LogEvent::Load(load)]).await?;
         cell.set_hasher(digest, hasher);
         let change = async || {
             if is_replacement {
-                let electors = known_electors(&*cell.chronicle().await);
+                let electors = known_electors(&*cell.log().await);
                 let law_id = cell.law_id();
                 return self.shared.registry.restore_all(law_id, electors, Some(&origin)).await;
             }
@@ -246,7 +246,7 @@ impl Node {
 }
 
 /// Checks that a roll is the first of a law's row of rolls, or a supplement to the last of it.
-fn follows(law_id: &LawId, manifest: &Manifest, row: &[Digest]) -> Result<(), AdminError> {
+fn follows(law_id: &ElectionId, manifest: &Manifest, row: &[Digest]) -> Result<(), AdminError> {
     match (manifest.body().parent, row.last()) {
         (None, None) => Ok(()),
         (None, Some(_)) => Err(AdminError::SecondRoll { law_id: law_id.clone(), kept: row[0] }),

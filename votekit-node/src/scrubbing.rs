@@ -12,11 +12,11 @@ use votekit_core::election::State;
 use votekit_core::election_log::{Scrub, ScrubError};
 use votekit_core::id::RequestId;
 
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::{EngineError, StagingId, StoredBlock};
 use crate::memory::with_overwritten_stack;
 use crate::metrics;
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::recovery::{Evidence, READ_AT_ONCE};
 use crate::retry::until_definite;
 use crate::roll_store::Rolls;
@@ -28,7 +28,7 @@ const REST: u32 = 3;
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads the log of an election again, as a task. When something is wrong the node stops.
-pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scrub) {
+pub(crate) async fn run(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, scrub: Scrub) {
     let began = Instant::now();
     match read_all(&shared, &cell, scrub).await {
         Ok(leaves) => {
@@ -46,8 +46,8 @@ pub(crate) async fn run(shared: Arc<Shared>, cell: Arc<ElectionCell>, scrub: Scr
 }
 
 async fn read_all(
-    shared: &Arc<Shared>,
-    cell: &Arc<ElectionCell>,
+    shared: &Arc<NodeContext>,
+    cell: &Arc<ElectionHandle>,
     mut scrub: Scrub,
 ) -> Result<u64, String> {
     let told = |error: EngineError| error.to_string();
@@ -88,8 +88,8 @@ async fn read_all(
 
 /// Reads one block, if it is the next: what was sealed since the start was read when it was made.
 fn read_block(
-    shared: &Shared,
-    cell: &ElectionCell,
+    shared: &NodeContext,
+    cell: &ElectionHandle,
     scrub: &mut Scrub,
     evidence: &mut Evidence,
     block: &StoredBlock,
@@ -97,10 +97,10 @@ fn read_block(
     if scrub.next_height() != Some(block.height) {
         return Ok(());
     }
-    // The chronicle is locked for one batch at a time.
+    // The log is locked for one batch at a time.
     let find_first = |requests: &[RequestId]| {
-        let chronicle = cell.chronicle_blocking();
-        let index = chronicle.fold().requests();
+        let log = cell.log_blocking();
+        let index = log.decisions().requests();
         requests.iter().map(|request| index.find_first(request)).collect()
     };
     let ballot_key = cell.ballot_key();

@@ -2,7 +2,7 @@
 //! election.
 //!
 //! Part of the log's truth: what is decided here is decided once, by
-//! [`Chronicle`](votekit_core::election_log::Chronicle), and is told to anyone only when the ledger
+//! [`ElectionLog`](votekit_core::election_log::ElectionLog), and is told to anyone only when the ledger
 //! has it. A commit whose outcome is unknown is repeated with the same bytes until it is known.
 //!
 //! Of several nodes on one ledger one leads and seals; the others follow the log (`following`). A
@@ -16,18 +16,18 @@ use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::VerifiedBatch;
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
-use votekit_core::election_log::{Act, Block, BlockMaker, Sealed};
+use votekit_core::election_log::{Block, BlockMaker, LogEvent, Sealed};
 use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
 
-use crate::election_cell::{Committed, ElectionCell};
+use crate::election_handle::{Committed, ElectionHandle};
 use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
-use crate::inbox::Inbox;
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
-use crate::node::{AdminError, Shared};
+use crate::node::{AdminError, NodeContext};
 use crate::recovery::READ_AT_ONCE;
 use crate::retry::{is_passing, until_definite};
+use crate::seal_queue::SealQueue;
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;
@@ -46,7 +46,7 @@ const CLOSE_AGAIN_EVERY: Duration = Duration::from_secs(2);
 /// What the administration asks of a sealer.
 pub(crate) enum SealerCommand {
     /// Records acts in one block.
-    Record(Vec<Act>, oneshot::Sender<Result<(), AdminError>>),
+    Record(Vec<LogEvent>, oneshot::Sender<Result<(), AdminError>>),
     /// Closes the election, from whatever point an earlier close has reached.
     Close { reason: Option<String>, reply: oneshot::Sender<Result<(), AdminError>> },
     /// Ends every epoch of a node that is gone for good.
@@ -57,11 +57,11 @@ pub(crate) enum SealerCommand {
 
 /// The sealer of one election, as a task.
 pub(crate) struct Sealer {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) cell: Arc<ElectionCell>,
+    pub(crate) shared: Arc<NodeContext>,
+    pub(crate) cell: Arc<ElectionHandle>,
     /// This node's id.
     pub(crate) node: NodeId,
-    pub(crate) inbox: Inbox,
+    pub(crate) seal_queue: SealQueue,
     /// No block of votes is made before this moment.
     next_block: Instant,
 }
@@ -74,9 +74,9 @@ enum Next {
 }
 
 impl Sealer {
-    pub(crate) fn new(shared: Arc<Shared>, cell: Arc<ElectionCell>, node: NodeId) -> Self {
-        let inbox = Inbox::new(cell.committed().sealed_through);
-        Self { shared, cell, node, inbox, next_block: Instant::now() }
+    pub(crate) fn new(shared: Arc<NodeContext>, cell: Arc<ElectionHandle>, node: NodeId) -> Self {
+        let seal_queue = SealQueue::new(cell.committed().sealed_through);
+        Self { shared, cell, node, seal_queue, next_block: Instant::now() }
     }
 
     /// Runs until it is told to stop or fails for good.
@@ -222,19 +222,19 @@ impl Sealer {
         })
     }
 
-    pub(crate) async fn record(&mut self, acts: Vec<Act>) -> Result<(), AdminError> {
+    pub(crate) async fn record(&mut self, acts: Vec<LogEvent>) -> Result<(), AdminError> {
         self.record_in_time(acts, None).await
     }
 
     /// Records acts, unless the ledger comes to it only after a time by its own clock.
     pub(crate) async fn record_in_time(
         &mut self,
-        acts: Vec<Act>,
+        acts: Vec<LogEvent>,
         not_after: Option<UnixMillis>,
     ) -> Result<(), AdminError> {
         let maker = self.maker()?;
         let making = maker.clone();
-        self.act(maker, not_after, move |cell| cell.chronicle_mut().record(&acts, &making)).await
+        self.act(maker, not_after, move |cell| cell.log_mut().record(&acts, &making)).await
     }
 
     /// Makes a block of what an official asked for, and commits it. When that fails for good the
@@ -243,7 +243,9 @@ impl Sealer {
         &mut self,
         maker: BlockMaker,
         not_after: Option<UnixMillis>,
-        make: impl FnOnce(&ElectionCell) -> Result<Block, votekit_core::election_log::ChronicleError>
+        make: impl FnOnce(
+            &ElectionHandle,
+        ) -> Result<Block, votekit_core::election_log::ElectionLogError>
         + Send
         + 'static,
     ) -> Result<(), AdminError> {
@@ -289,9 +291,10 @@ impl Sealer {
         self.read_inbox(BLOCK_BATCHES_MAX).await?;
         loop {
             let sealed = self.seal_from_inbox().await?;
-            // What is in the inbox waits for something that is not, and may have been staged after
+            // What is in the seal_queue waits for something that is not, and may have been staged after
             // all of it.
-            if sealed > 0 || self.inbox.has_room() || !self.read_inbox_on(READ_AT_ONCE).await? {
+            if sealed > 0 || self.seal_queue.has_room() || !self.read_inbox_on(READ_AT_ONCE).await?
+            {
                 return Ok(sealed);
             }
         }
@@ -302,27 +305,27 @@ impl Sealer {
         // now seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
         let now = self.shared.now().0;
-        let mut inbox = std::mem::replace(&mut self.inbox, Inbox::new(StagingId(0)));
+        let mut seal_queue = std::mem::replace(&mut self.seal_queue, SealQueue::new(StagingId(0)));
         let making = maker.clone();
-        let (inbox, made) = self
+        let (seal_queue, made) = self
             .blocking(move |cell| {
-                let made = make_block(cell, &mut inbox, now, &making);
-                (inbox, made)
+                let made = make_block(cell, &mut seal_queue, now, &making);
+                (seal_queue, made)
             })
             .await?;
-        self.inbox = inbox;
+        self.seal_queue = seal_queue;
         let Some(MadeBlock { block, batches }) = made? else { return Ok(0) };
         let entries = block.entries.clone();
-        self.commit(block, self.inbox.sealed_through(), &maker, None).await?;
+        self.commit(block, self.seal_queue.sealed_through(), &maker, None).await?;
         self.announce(&batches, &entries);
         Ok(batches.len())
     }
 
-    /// Works on the chronicle on a thread that may block: a block under load takes milliseconds,
+    /// Works on the log on a thread that may block: a block under load takes milliseconds,
     /// and voters are waiting on the others.
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&ElectionCell) -> T + Send + 'static,
+        work: impl FnOnce(&ElectionHandle) -> T + Send + 'static,
     ) -> Result<T, EngineError> {
         let cell = Arc::clone(&self.cell);
         let work = tokio::task::spawn_blocking(move || with_overwritten_stack(|| work(&cell)));
@@ -343,7 +346,7 @@ impl Sealer {
             .signer
             .sign(&block, self.shared.now().seconds())
             .map_err(|error| corrupt(&error.to_string()))?;
-        let takes_votes = self.cell.chronicle().await.state() == State::Open;
+        let takes_votes = self.cell.log().await.state() == State::Open;
         let head = Head {
             size: block.size_after(),
             height: block.height,
@@ -368,7 +371,7 @@ impl Sealer {
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
         drop(open);
         let committed =
-            Committed::of(&*self.cell.chronicle().await, self.node, checkpoint, sealed_through);
+            Committed::of(&*self.cell.log().await, self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
@@ -446,23 +449,23 @@ struct MadeBlock {
 
 /// Makes the next block of staged batches; `None` when none of them can be sealed now.
 fn make_block(
-    cell: &ElectionCell,
-    inbox: &mut Inbox,
+    cell: &ElectionHandle,
+    seal_queue: &mut SealQueue,
     now_millis: u64,
     maker: &BlockMaker,
 ) -> Result<Option<MadeBlock>, EngineError> {
     let Some(ballot_key) = cell.ballot_key() else {
         return Err(corrupt("the ballot key of an open election is not in the data folder"));
     };
-    let mut chronicle = cell.chronicle_mut();
-    let batches = inbox.next_block(&chronicle, now_millis, BLOCK_BATCHES_MAX);
+    let mut log = cell.log_mut();
+    let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
     if batches.is_empty() {
         return Ok(None);
     }
-    let made = chronicle.seal(&batches, &ballot_key, maker);
+    let made = log.seal(&batches, &ballot_key, maker);
     let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
     for (batch, error) in &refused {
-        // What cannot follow stayed in the inbox: this cannot be.
+        // What cannot follow stayed in the seal_queue: this cannot be.
         tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
     }
     Ok(Some(MadeBlock { block, batches }))

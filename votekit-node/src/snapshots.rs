@@ -19,12 +19,12 @@ use std::time::{Duration, Instant};
 
 use votekit_core::election::State;
 use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 
 use crate::data_folder::{FolderError, make_private_folder, write_whole};
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::metrics;
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::random::SystemRandom;
 
 pub(crate) use restore::{Refused, Restored, restore};
@@ -80,7 +80,7 @@ enum WriteError {
 
 impl Snapshots {
     /// Those of an election. `written` tells what is on disk, if it is of use.
-    pub(crate) fn new(shared: &Shared, law_id: &LawId, written: Option<Written>) -> Self {
+    pub(crate) fn new(shared: &NodeContext, law_id: &ElectionId, written: Option<Written>) -> Self {
         Self {
             folder: shared.folder.snapshot_path(law_id),
             leaves: shared.config.snapshot_leaves,
@@ -89,7 +89,7 @@ impl Snapshots {
     }
 
     /// Whether the log has grown enough since the last one, or has come to its end.
-    fn is_due(&self, cell: &ElectionCell) -> bool {
+    fn is_due(&self, cell: &ElectionHandle) -> bool {
         let committed = cell.committed();
         let Ok(written) = self.written.try_lock() else { return false };
         let grown = committed.size().saturating_sub(written.size);
@@ -98,12 +98,12 @@ impl Snapshots {
     }
 
     /// Writes what is new. Blocks.
-    fn write(&self, cell: &ElectionCell) -> Result<(), WriteError> {
+    fn write(&self, cell: &ElectionHandle) -> Result<(), WriteError> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        // First the place in staging, then the chronicle, which may be ahead of it: at worst a
+        // First the place in staging, then the log, which may be ahead of it: at worst a
         // restart reads a few batches too many.
         let sealed_through = cell.committed().sealed_through;
-        let snapshot = cell.chronicle_blocking().snapshot();
+        let snapshot = cell.log_blocking().snapshot();
         if snapshot.size() == written.size {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Snapshots {
         }
         make_private_folder(&self.folder)?;
         let copy =
-            |from: usize, to: usize| cell.chronicle_blocking().fold().requests().copy(from..to);
+            |from: usize, to: usize| cell.log_blocking().decisions().requests().copy(from..to);
         while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
             let number = written.segments.len();
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);
@@ -142,7 +142,7 @@ impl fmt::Debug for Snapshots {
 }
 
 /// Writes snapshots of an election as they fall due, as a task.
-pub(crate) async fn keep_writing(cell: Arc<ElectionCell>) {
+pub(crate) async fn keep_writing(cell: Arc<ElectionHandle>) {
     if cell.snapshots.leaves == 0 {
         return;
     }
@@ -155,7 +155,7 @@ pub(crate) async fn keep_writing(cell: Arc<ElectionCell>) {
 }
 
 /// Writes the snapshot that the next start will find. Nothing may be sealed any more.
-pub(crate) async fn write_last(cell: &Arc<ElectionCell>) {
+pub(crate) async fn write_last(cell: &Arc<ElectionHandle>) {
     if cell.snapshots.leaves > 0 {
         write(cell).await;
     }
@@ -163,7 +163,7 @@ pub(crate) async fn write_last(cell: &Arc<ElectionCell>) {
 
 /// A snapshot that cannot be written costs time at the next start, and nothing else. Tells whether
 /// it was.
-async fn write(cell: &Arc<ElectionCell>) -> bool {
+async fn write(cell: &Arc<ElectionHandle>) -> bool {
     let writing = Arc::clone(cell);
     let written = tokio::task::spawn_blocking(move || {
         writing.snapshots.write(&writing).map_err(|error| error.to_string())

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::engine::{EngineError, Labelled};
+use crate::engine::{EngineError, ValidatedBatch};
 use crate::metrics::{self, Step};
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::retry::until_definite;
 use crate::validation;
 
@@ -14,7 +14,7 @@ const AT_ONCE: usize = 64;
 
 /// Takes validated batches for as long as the node lives. With the ledger away it waits; nothing is
 /// put back in a loop.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut staging = tokio::task::JoinSet::new();
     loop {
         let labelled = tokio::select! {
@@ -37,7 +37,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> {
+async fn stage(shared: &NodeContext, labelled: &ValidatedBatch) -> Result<(), EngineError> {
     let batch = &labelled.batch;
     // Whoever can write to the queues could put something between validation and here, and take a
     // number that is somebody's.
@@ -62,7 +62,11 @@ async fn stage(shared: &Shared, labelled: &Labelled) -> Result<(), EngineError> 
 }
 
 /// Votes were answered for, perhaps: what is not staged is kept for officials to look at.
-async fn reject(shared: &Shared, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+async fn reject(
+    shared: &NodeContext,
+    labelled: &ValidatedBatch,
+    reason: &str,
+) -> Result<(), EngineError> {
     tracing::error!(batch = %labelled.batch.number(), reason, "alarm: a batch is not staged");
     metrics::batch(Step::Refused);
     until_definite("staging", || shared.ballot_box.reject(labelled, reason)).await

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::credential::RegistryKey;
 use votekit_core::election_log::RollContent;
-use votekit_core::electorate::{Changes, Electorate, Standing};
+use votekit_core::electorate::{Changes, CredentialStatus, Electorate};
 
 /// What a supplement changed in one election, or will change when the election is created.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -85,7 +85,7 @@ impl LiveBefore {
 
 /// Registered and not revoked, whether it has been used or not.
 fn is_live(electorate: &Electorate, key: &RegistryKey) -> bool {
-    matches!(electorate.look_up(key), Standing::First | Standing::Again { .. })
+    matches!(electorate.look_up(key), CredentialStatus::First | CredentialStatus::Again { .. })
 }
 
 #[cfg(test)]

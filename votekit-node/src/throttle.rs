@@ -83,7 +83,7 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// The throttle of one process. Shared by all tasks.
+/// The throttle of one process. NodeContext by all tasks.
 pub struct Throttle {
     enabled: bool,
     key: DigestKey,

@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::id::{ElectionId, RequestId};
 
-use crate::election_cell::ElectionCell;
-use crate::engine::{Delivery, EngineError, Expectation, Labels, Mark};
+use crate::election_handle::ElectionHandle;
+use crate::engine::{Delivery, EngineError, Hint, Hints, Mark};
 use crate::metrics::{self, Step};
-use crate::node::Shared;
+use crate::node::NodeContext;
 use crate::retry::{is_passing, until_definite};
 use crate::sealing::LOOK_EVERY;
 
@@ -27,7 +27,7 @@ const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 
 /// Takes deliveries for as long as the node lives. With the ballot box away it waits; nothing is
 /// put back in a loop.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut validating = JoinSet::new();
     loop {
         let delivery = tokio::select! {
@@ -52,7 +52,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     }
 }
 
-async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineError> {
+async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), EngineError> {
     let batch = &delivery.batch;
     let cell = match check(shared, batch).await? {
         Ok(cell) => cell,
@@ -69,9 +69,9 @@ async fn validate(shared: &Shared, delivery: &Delivery) -> Result<(), EngineErro
 /// that nobody here knows is kept until somebody does: this node may have been given another ledger
 /// than the rest, and whoever acknowledges a batch answers for its votes.
 pub(crate) async fn check(
-    shared: &Shared,
+    shared: &NodeContext,
     batch: &Arc<Batch>,
-) -> Result<Result<Arc<ElectionCell>, String>, EngineError> {
+) -> Result<Result<Arc<ElectionHandle>, String>, EngineError> {
     let checked = check_now(shared, batch).await;
     if checked.is_ok() || !shared.is_shared {
         return Ok(checked);
@@ -93,17 +93,20 @@ pub(crate) async fn check(
     }
 }
 
-async fn check_now(shared: &Shared, batch: &Arc<Batch>) -> Result<Arc<ElectionCell>, String> {
+async fn check_now(
+    shared: &NodeContext,
+    batch: &Arc<Batch>,
+) -> Result<Arc<ElectionHandle>, String> {
     let cell = shared
         .election(&batch.header().law_id)
         .ok_or("it is of an election that this node does not know")?;
-    let checked = cell.chronicle().await.verify_batch(batch);
+    let checked = cell.log().await.verify_batch(batch);
     checked.map(|_| cell).map_err(|error| error.to_string())
 }
 
 /// Waits until this node has read the log of an election up to its present head, if there is such a
 /// log.
-async fn catch_up(shared: &Shared, law_id: &LawId) -> Result<(), EngineError> {
+async fn catch_up(shared: &NodeContext, law_id: &ElectionId) -> Result<(), EngineError> {
     let Some(head) = until_definite("validation", || shared.ledger.head(law_id)).await? else {
         return Ok(());
     };
@@ -113,7 +116,11 @@ async fn catch_up(shared: &Shared, law_id: &LawId) -> Result<(), EngineError> {
     Ok(())
 }
 
-async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<(), EngineError> {
+async fn refuse(
+    shared: &NodeContext,
+    delivery: &Delivery,
+    reason: &str,
+) -> Result<(), EngineError> {
     tracing::error!(batch = %delivery.batch.number(), reason, "alarm: a batch is refused");
     metrics::batch(Step::Refused);
     until_definite("validation", || shared.ballot_box.refuse(delivery, reason)).await
@@ -121,8 +128,8 @@ async fn refuse(shared: &Shared, delivery: &Delivery, reason: &str) -> Result<()
 
 /// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
 /// is wrong with the registry, the batch goes on.
-async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
-    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Labels::new() };
+async fn label(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
+    let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch
         .envelopes()
         .map(|envelope| Mark {
@@ -134,11 +141,11 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
         Ok(labels) => labels,
         Err(error) if is_passing(&error) => {
             tracing::warn!(batch = %batch.number(), %error, "a batch goes on without labels");
-            return Labels::new();
+            return Hints::new();
         }
         Err(error) => {
             tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without labels");
-            return Labels::new();
+            return Hints::new();
         }
     };
     metrics::batch(Step::Marked);
@@ -147,11 +154,11 @@ async fn label(shared: &Shared, cell: &ElectionCell, batch: &Batch) -> Labels {
 }
 
 /// Tells voters and throttle what to expect of requests that are on their way here.
-pub(crate) fn tell(shared: &Shared, labels: impl Iterator<Item = (RequestId, Expectation)>) {
+pub(crate) fn tell(shared: &NodeContext, labels: impl Iterator<Item = (RequestId, Hint)>) {
     for (request, expected) in labels {
         let turn = shared.pending.label(&request, expected);
         if let Some(turn) = turn
-            && matches!(expected, Expectation::Unknown | Expectation::Revoked)
+            && matches!(expected, Hint::Unknown | Hint::Revoked)
         {
             turn.wrong();
         }

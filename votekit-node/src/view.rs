@@ -6,7 +6,7 @@ use votekit_core::election::{Bilingual, Choice, Definition, State};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::reconcile::Report;
 
-use crate::election_cell::{CheckpointSigner, ElectionCell};
+use crate::election_handle::{CheckpointSigner, ElectionHandle};
 
 /// A text in both languages.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -94,7 +94,7 @@ pub struct ElectionView {
 }
 
 /// Where an election stands, whoever tells: a node, or the log alone.
-pub(crate) struct Standing {
+pub(crate) struct CredentialStatus {
     pub(crate) state: State,
     pub(crate) opens: Option<UnixMinutes>,
     pub(crate) closes: Option<UnixMinutes>,
@@ -104,9 +104,9 @@ pub(crate) struct Standing {
 }
 
 impl ElectionView {
-    pub(crate) fn of(cell: &ElectionCell) -> Self {
+    pub(crate) fn of(cell: &ElectionHandle) -> Self {
         let committed = cell.committed();
-        let standing = Standing {
+        let standing = CredentialStatus {
             state: committed.state(),
             opens: committed.opens,
             closes: committed.closes,
@@ -119,7 +119,7 @@ impl ElectionView {
 
     pub(crate) fn new(
         definition: &Definition,
-        standing: &Standing,
+        standing: &CredentialStatus,
         signer: &CheckpointSigner,
     ) -> Self {
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use votekit_core::election::State;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::clock::Stepped;
 use crate::config::Role;
-use crate::node::Shared;
+use crate::node::NodeContext;
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Observed {
 }
 
 /// Looks for as long as the node lives.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut alarmed = false;
     let mut measuring: Option<JoinHandle<()>> = None;
     for tick in (0..SPACE_TICKS).cycle() {
@@ -75,7 +75,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Writes something that changes nothing. The engine remembers what came of it.
-pub(crate) async fn observe_writes(shared: &Shared) {
+pub(crate) async fn observe_writes(shared: &NodeContext) {
     let probed = tokio::time::timeout(PROBE_TIME, shared.ledger.probe()).await;
     if let Ok(Err(error)) = probed {
         tracing::debug!(%error, "the ledger does not store what is written");
@@ -83,7 +83,7 @@ pub(crate) async fn observe_writes(shared: &Shared) {
 }
 
 /// Says whether the alarm is raised.
-fn observe_clock(shared: &Shared, alarmed: bool) -> bool {
+fn observe_clock(shared: &NodeContext, alarmed: bool) -> bool {
     let wall = shared.now();
     let mut behind = 0;
     for cell in shared.elections() {
@@ -111,7 +111,7 @@ fn observe_clock(shared: &Shared, alarmed: bool) -> bool {
 }
 
 /// The open election whose votes are refused since the clock went back, if this node takes votes.
-pub(crate) fn stepped(shared: &Shared) -> Option<(LawId, Stepped)> {
+pub(crate) fn stepped(shared: &NodeContext) -> Option<(ElectionId, Stepped)> {
     if !shared.has(Role::Ingest) {
         return None;
     }

@@ -12,7 +12,7 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::Roles;
+use votekit_node::engine::Engines;
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::unreliable::{Odds, Unreliable};
 use votekit_node::node::{AdminError, Node, SubmitError};
@@ -24,7 +24,7 @@ async fn start(place: &Place, seed: u64) -> Node {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let odds = Odds::BAD_DAY;
-    let roles = Roles {
+    let roles = Engines {
         registry: Arc::new(Unreliable::new(engine.registry, seed, odds)),
         ballot_box: Arc::new(Unreliable::new(engine.ballot_box, seed + 1, odds)),
         ledger: Arc::new(Unreliable::new(engine.ledger, seed + 2, odds)),
@@ -127,7 +127,7 @@ async fn while_nothing_is_stored_no_credential_is_looked_at() {
         outcome_unknown_percent: 0,
         acknowledgement_lost_percent: 0,
     };
-    let roles = Roles {
+    let roles = Engines {
         registry: engine.registry,
         ballot_box: Arc::new(Unreliable::new(engine.ballot_box, 1, full)),
         ledger: engine.ledger,

@@ -13,13 +13,13 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::Decision;
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_node::engine::unreliable::{Odds, Unreliable};
-use votekit_node::engine::{Ledger, Roles};
+use votekit_node::engine::{Engines, Ledger};
 use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::node_name::NodeName;
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
@@ -32,17 +32,17 @@ const NO_FAULTS: Odds = Odds {
 };
 
 /// One engine that several nodes use.
-fn engine(folder: &Path, odds: Odds) -> Roles {
+fn engine(folder: &Path, odds: Odds) -> Engines {
     engine_and_ledger(folder, odds).0
 }
 
 /// And its ledger, to be put back.
-fn engine_and_ledger(folder: &Path, odds: Odds) -> (Roles, Arc<Unreliable<EmbeddedLedger>>) {
+fn engine_and_ledger(folder: &Path, odds: Odds) -> (Engines, Arc<Unreliable<EmbeddedLedger>>) {
     let engine = EmbeddedEngine::open(folder).expect("the engine opens");
     let ledger = Arc::new(Unreliable::new(engine.ledger, 6, odds).shared());
     let ballot_box = Arc::new(Unreliable::new(engine.ballot_box, 5, odds));
     (
-        Roles {
+        Engines {
             registry: engine.registry,
             ballot_box,
             ledger: Arc::clone(&ledger) as Arc<dyn Ledger>,
@@ -51,7 +51,7 @@ fn engine_and_ledger(folder: &Path, odds: Odds) -> (Roles, Arc<Unreliable<Embedd
     )
 }
 
-async fn start(place: &Place, engine: &Roles, name: &str, roles: &[Role]) -> Node {
+async fn start(place: &Place, engine: &Engines, name: &str, roles: &[Role]) -> Node {
     let name: NodeName = name.parse().expect("a name");
     loop {
         let folder =
@@ -407,7 +407,7 @@ fn batch(
 }
 
 fn batch_for(
-    law_id: LawId,
+    law_id: ElectionId,
     seed: &[u8; 32],
     epoch: u32,
     sequence: u64,
@@ -439,7 +439,7 @@ async fn a_batch_of_an_election_that_nobody_knows_is_kept() {
     let place = Place::new(10);
     let engine = engine(&place.path("engine"), NO_FAULTS);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
-    let strange: LawId = "L-of-another-ledger".parse().expect("a law id");
+    let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
     let kept = Arc::new(batch_for(strange.clone(), &[9; 32], 1, 1, &key));
     engine.ballot_box.publish(&kept).await.expect("published");
     let node = start(&place, &engine, "all-1", &Role::ALL).await;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use tempfile::TempDir;
 use votekit_node::engine::EngineError;
-use votekit_node::engine::Roles;
+use votekit_node::engine::Engines;
 use votekit_node::engine::conformance::{
     Place, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
 };
@@ -30,9 +30,9 @@ impl Folder {
 
 #[async_trait]
 impl Place for Folder {
-    async fn open(&self) -> Result<Roles, EngineError> {
+    async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let roles = Roles {
+        let roles = Engines {
             registry: engine.registry,
             ballot_box: engine.ballot_box,
             ledger: engine.ledger,

@@ -10,7 +10,7 @@ use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::CredentialHash;
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_node::engine::embedded::EmbeddedEngine;
@@ -18,7 +18,7 @@ use votekit_node::engine::{
     BallotBox, BlockCommit, Conflict, EngineError, Head, Ledger, StagingId, StoredBlock,
 };
 
-fn law() -> LawId {
+fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 

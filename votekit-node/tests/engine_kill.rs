@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::{ballot, credential, envelope, instant};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::{Ledger, StagingId};
@@ -19,7 +19,7 @@ const FOLDER: &str = "VOTEKIT_TEST_KILL_FOLDER";
 const ROUNDS: u64 = 6;
 const WRITERS: u8 = 4;
 
-fn law() -> LawId {
+fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 

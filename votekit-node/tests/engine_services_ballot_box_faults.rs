@@ -22,7 +22,7 @@ use rabbitmq::{Corner, address, batch_of, broker};
 use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
 use votekit_node::engine::services::ballot_box::dead_letters::{DeadContent, DeadLetters};
 use votekit_node::engine::services::url::ServiceAddress;
-use votekit_node::engine::{BallotBox, EngineError, Labels};
+use votekit_node::engine::{BallotBox, EngineError, Hints};
 
 /// Opens what cannot be opened: the reason and the hint.
 async fn misconfigured(address: &ServiceAddress) -> (String, String) {
@@ -154,7 +154,7 @@ async fn pass_on(ballot_box: &Arc<RabbitMqBallotBox>, expected: &BTreeSet<String
             delivery = ballot_box.receive() => match delivery {
                 Ok(delivery) => {
                     // A batch whose forwarding fails stays with the broker, and comes again.
-                    while ballot_box.forward(&delivery, &Labels::new()).await.is_err() {
+                    while ballot_box.forward(&delivery, &Hints::new()).await.is_err() {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                     }
                 }
@@ -224,7 +224,7 @@ async fn what_is_rejected_is_kept_whole_and_noted() {
     let batch = batch_of(1, 2);
     ballot_box.publish(&batch).await.expect("published");
     let delivery = ballot_box.receive().await.expect("delivered");
-    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    ballot_box.forward(&delivery, &Hints::new()).await.expect("forwarded");
     let labelled = ballot_box.collect().await.expect("collected");
     ballot_box.reject(&labelled, "its number is another one's").await.expect("rejected");
     let (_connection, channel) = corner.channel().await;
@@ -494,7 +494,7 @@ async fn validators_that_cannot_share_queues_out_keep_what_they_hold() {
     let delivery = ballot_box.receive().await.expect("delivered");
     let again = tokio::time::timeout(Duration::from_secs(3), ballot_box.receive()).await;
     assert!(again.is_err(), "the session ended: {again:?}");
-    ballot_box.forward(&delivery, &Labels::new()).await.expect("forwarded");
+    ballot_box.forward(&delivery, &Hints::new()).await.expect("forwarded");
     assert_eq!(ballot_box.collect().await.expect("collected").batch, delivery.batch);
     channel
         .queue_delete(name.into(), lapin::options::QueueDeleteOptions::default())
@@ -563,7 +563,7 @@ async fn flow(ballot_box: &Arc<RabbitMqBallotBox>, batches: u64) {
             while let Ok(one) = left.try_acquire() {
                 one.forget();
                 let delivery = forwarding.receive().await.expect("received");
-                forwarding.forward(&delivery, &Labels::new()).await.expect("forwarded");
+                forwarding.forward(&delivery, &Hints::new()).await.expect("forwarded");
             }
         });
     }

@@ -10,7 +10,7 @@ use votekit_node::engine::conformance::{Place, Which, ledger_cases, report_cases
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::ledger::PostgresLedger;
 use votekit_node::engine::unreliable::Odds;
-use votekit_node::engine::{EngineError, Roles};
+use votekit_node::engine::{EngineError, Engines};
 
 const LEDGER_CASES: usize = 42;
 const LEDGER_CASES_RETRY_SAFE: usize = 40;
@@ -40,10 +40,10 @@ impl Drop for Schema {
 
 #[async_trait]
 impl Place for Schema {
-    async fn open(&self) -> Result<Roles, EngineError> {
+    async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let ledger = std::sync::Arc::new(PostgresLedger::open(&address(&self.name)).await?);
-        let roles = Roles { registry: engine.registry, ballot_box: engine.ballot_box, ledger };
+        let roles = Engines { registry: engine.registry, ballot_box: engine.ballot_box, ledger };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,

@@ -11,7 +11,7 @@ use postgres_support::{
 };
 use votekit_node::engine::services::ledger::{PostgresLedger, PostgresSnapshot};
 use votekit_node::engine::services::url::ServiceAddress;
-use votekit_node::engine::{EngineError, Labels, Ledger, StagingId};
+use votekit_node::engine::{EngineError, Hints, Ledger, StagingId};
 
 mod ledger_samples;
 
@@ -131,7 +131,7 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
     // The version before the views: it is brought up to date, and what it holds stays.
     run(&format!("DELETE FROM {schema}.schema_version WHERE version = 3"));
     let ledger = PostgresLedger::open(&nothing).await.expect("as before");
-    ledger.stage(&batch(1, 1), &Labels::new()).await.expect("staged");
+    ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     run(&format!(
         "DELETE FROM {schema}.schema_version WHERE version = 2; DROP VIEW {schema}.vote_results, {schema}.vote_audit, {schema}.duplicate_attempts;
          DROP FUNCTION {schema}.leaves_of_run"
@@ -157,7 +157,7 @@ async fn what_was_changed_in_the_tables_is_told_as_damage() {
     for leaf_count in [300, 20] {
         ledger.commit(&log.block(leaf_count)).await.expect("committed");
     }
-    ledger.stage(&batch(1, 1), &Labels::new()).await.expect("staged");
+    ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
     let read = async || {
         ledger.head(&law()).await?;
         ledger.blocks(&law(), 1, 10).await?;
@@ -229,7 +229,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
                 let batch = batch(by, sequence);
                 // Until the answer is definite, as a node does.
                 loop {
-                    match ledger.stage(&batch, &Labels::new()).await {
+                    match ledger.stage(&batch, &Hints::new()).await {
                         Ok(place) => break confirmed.push((place, batch.digest())),
                         Err(
                             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. },

@@ -141,7 +141,7 @@ async fn a_snapshot_shows_one_moment_from_within_a_runtime_too() {
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     let mut log = Log::new();
     let batch = ledger_samples::batch(1, 1);
-    ledger.stage(&batch, &votekit_node::engine::Labels::new()).await.expect("staged");
+    ledger.stage(&batch, &votekit_node::engine::Hints::new()).await.expect("staged");
     let first = log.block(300);
     ledger.commit(&first).await.expect("committed");
     let snapshot = PostgresSnapshot::open(&address(&schema)).expect("a snapshot");

@@ -16,14 +16,14 @@ use redis::cluster_async::ClusterConnection;
 use tempfile::TempDir;
 use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::{Digest, LawId, RequestId};
+use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_node::engine::conformance::{Place, Which, registry_cases, report_cases};
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::registry::{Difference, RedisRegistry};
 use votekit_node::engine::services::url::{Service, ServiceAddress};
 use votekit_node::engine::unreliable::Odds;
 use votekit_node::engine::{
-    EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, Roles, RollOrigin,
+    EngineError, Engines, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin,
 };
 
 const REGISTRY_CASES: usize = 20;
@@ -70,10 +70,10 @@ impl OnRedis {
 
 #[async_trait]
 impl Place for OnRedis {
-    async fn open(&self) -> Result<Roles, EngineError> {
+    async fn open(&self) -> Result<Engines, EngineError> {
         let engine = EmbeddedEngine::open(self.folder.path())?;
         let registry = Arc::new(RedisRegistry::open(&address(&self.url)).await?);
-        let roles = Roles { registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
+        let roles = Engines { registry, ballot_box: engine.ballot_box, ledger: engine.ledger };
         Ok(match self.bad_day {
             Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
             None => roles,
@@ -199,10 +199,7 @@ async fn a_server_that_was_away_is_found_again() {
     let mut server = OneServer::start();
     let registry = server.open().await;
     registry.add_roll(&law(), &roll(1..=10)).await.expect("loaded");
-    assert_eq!(
-        registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"),
-        [Expectation::Accepted]
-    );
+    assert_eq!(registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"), [Hint::Accepted]);
     server.kill();
     let failed = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away");
     assert!(
@@ -227,11 +224,11 @@ async fn a_server_that_was_away_is_found_again() {
             Err(error) => panic!("{error}"),
         }
     };
-    assert_eq!(told, [Expectation::Duplicate { attempt: 2 }, Expectation::Accepted]);
+    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted]);
     registry.ping().await.expect("it is back");
 }
 
-fn law() -> LawId {
+fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 
@@ -275,12 +272,9 @@ async fn marks_that_a_failover_forgot_make_labels_optimistic() {
     let mut redis = redis().await;
     let before: Vec<u8> =
         redis::cmd("DUMP").arg(&bucket).query_async(&mut redis).await.expect("the bucket is there");
-    assert_eq!(
-        registry.mark(&law(), &[mark(7, 1)]).await.expect("marked"),
-        [Expectation::Accepted]
-    );
+    assert_eq!(registry.mark(&law(), &[mark(7, 1)]).await.expect("marked"), [Hint::Accepted]);
     let again = registry.mark(&law(), &[mark(7, 2)]).await.expect("marked");
-    assert_eq!(again, [Expectation::Duplicate { attempt: 2 }]);
+    assert_eq!(again, [Hint::Duplicate { attempt: 2 }]);
     // The replica that took over had not heard of the marks.
     let restored = redis::cmd("RESTORE")
         .arg(&bucket)
@@ -292,7 +286,7 @@ async fn marks_that_a_failover_forgot_make_labels_optimistic() {
     restored.expect("the bucket as it was");
     assert_eq!(
         registry.mark(&law(), &[mark(7, 3)]).await.expect("marked"),
-        [Expectation::Accepted],
+        [Hint::Accepted],
         "optimistic, not unknown"
     );
     let used = FirstUse::by(&mark(7, 1).request);
@@ -348,7 +342,7 @@ async fn a_bucket_that_is_gone_is_not_told_as_electors_that_are_unknown() {
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     assert_eq!(
         registry.mark(&law(), &[mark(7, 2), mark(9_999, 1)]).await.expect("marked"),
-        [Expectation::Duplicate { attempt: 2 }, Expectation::Unknown]
+        [Hint::Duplicate { attempt: 2 }, Hint::Unknown]
     );
     assert_eq!(registry.survey(&law()).await.expect("counted").registered(), 500);
 }
@@ -469,10 +463,7 @@ async fn a_server_without_room_is_told_before_and_while_it_is_loaded() {
     let (reason, hint) = misconfigured(Err(refused));
     assert!(reason.contains("OOM") && hint.contains("maxmemory"), "{reason} {hint}");
     set("0").await;
-    assert_eq!(
-        registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"),
-        [Expectation::Accepted]
-    );
+    assert_eq!(registry.mark(&law(), &[mark(1, 1)]).await.expect("marked"), [Hint::Accepted]);
 }
 
 /// The line of docs/operations.md that gives a user every right that is needed, and none that is
@@ -513,7 +504,7 @@ async fn the_rights_that_the_manual_names_are_enough_and_fewer_are_told() {
     registry.apply(&law(), &changes).await.expect("applied");
     assert_eq!(
         registry.mark(&law(), &[mark(1, 1), mark(1, 2)]).await.expect("marked")[1],
-        Expectation::Duplicate { attempt: 2 }
+        Hint::Duplicate { attempt: 2 }
     );
     registry.compare(&law(), &[(key(4), FirstUse::UNUSED)]).await.expect("compared");
     registry.survey(&law()).await.expect("counted");
@@ -600,11 +591,7 @@ async fn a_roll_that_is_not_loaded_to_its_end_is_told_as_such_and_loaded_on() {
     other.add_roll(&law(), &roll(1..=500)).await.expect("loaded on");
     assert_eq!(other.registered(&law()).await.expect("read"), 500);
     let told = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");
-    assert_eq!(
-        told,
-        [Expectation::Duplicate { attempt: 2 }, Expectation::Accepted],
-        "nothing is unspent"
-    );
+    assert_eq!(told, [Hint::Duplicate { attempt: 2 }, Hint::Accepted], "nothing is unspent");
 }
 
 #[tokio::test]
@@ -616,9 +603,9 @@ async fn attempts_without_end_fill_no_memory() {
     let told = registry.mark(&law(), &marks).await.expect("marked");
     for (expectation, attempt) in told.iter().zip(1_u32..) {
         let expected = if attempt == 1 {
-            Expectation::Accepted
+            Hint::Accepted
         } else {
-            Expectation::Duplicate { attempt: attempt.min(1002) }
+            Hint::Duplicate { attempt: attempt.min(1002) }
         };
         assert_eq!(*expectation, expected, "attempt {attempt}");
     }
@@ -634,10 +621,7 @@ async fn a_batch_is_marked_after_the_servers_forgot_the_scripts() {
     registry.add_roll(&law(), &roll(1..=500)).await.expect("loaded");
     redis::cmd("SCRIPT").arg("FLUSH").query_async::<()>(&mut redis().await).await.expect("flushed");
     let marks: Vec<Mark> = (1..=500).map(|number| mark(number, number)).collect();
-    assert_eq!(
-        registry.mark(&law(), &marks).await.expect("marked"),
-        vec![Expectation::Accepted; 500]
-    );
+    assert_eq!(registry.mark(&law(), &marks).await.expect("marked"), vec![Hint::Accepted; 500]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::registry::RedisRegistry;
 use votekit_node::engine::services::url::{Service, ServiceAddress};
-use votekit_node::engine::{EngineError, Roles, RollOrigin};
+use votekit_node::engine::{EngineError, Engines, RollOrigin};
 use votekit_node::node::{AdminError, Node, NodeError};
 
 fn cluster() -> String {
@@ -41,7 +41,7 @@ async fn registry() -> (RedisRegistry, String) {
 async fn start(place: &Place, registry: &RedisRegistry) -> Result<Node, NodeError> {
     let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-    let roles = Roles {
+    let roles = Engines {
         registry: Arc::new(registry.clone()),
         ballot_box: engine.ballot_box,
         ledger: engine.ledger,

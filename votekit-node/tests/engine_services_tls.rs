@@ -24,7 +24,7 @@ use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
 use votekit_node::engine::services::ledger::PostgresLedger;
 use votekit_node::engine::services::registry::RedisRegistry;
 use votekit_node::engine::services::url::{Service, ServiceAddress};
-use votekit_node::engine::{BallotBox, EngineError, Expectation, Labels, Ledger, Mark, Registry};
+use votekit_node::engine::{BallotBox, EngineError, Hint, Hints, Ledger, Mark, Registry};
 
 /// Asserts that an opening failed as an operator's mistake, in one line, with these parts.
 fn refused<T>(opened: Result<T, EngineError>, told: &str, hinted: &str) {
@@ -61,7 +61,7 @@ async fn postgresql_is_believed_as_sslmode_says() {
     let ledger = PostgresLedger::open(&at("127.0.0.1", &format!("sslmode=verify-full&{trusted}")))
         .await
         .expect("believed");
-    ledger.stage(&ledger_samples::batch(1, 1), &Labels::default()).await.expect("staged");
+    ledger.stage(&ledger_samples::batch(1, 1), &Hints::default()).await.expect("staged");
     for (host, parameters) in [
         ("127.0.0.1", "sslmode=prefer".to_owned()),
         ("127.0.0.1", "sslmode=require".to_owned()),
@@ -155,7 +155,7 @@ async fn redis_is_believed(as_cluster: bool) {
         .expect("loaded");
     let mark = |number: u8| Mark { key: key(number), request: RequestId::from_bytes([number; 16]) };
     let told = registry.mark(&law, &[mark(1), mark(99)]).await.expect("marked");
-    assert_eq!(told, [Expectation::Accepted, Expectation::Unknown]);
+    assert_eq!(told, [Hint::Accepted, Hint::Unknown]);
 
     refused(RedisRegistry::open(&at("127.0.0.1", &strange)).await, "certificate", "ca_file");
     refused(RedisRegistry::open(&at("127.0.0.1", "")).await, "certificate", "ca_file");

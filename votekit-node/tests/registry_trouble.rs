@@ -9,13 +9,11 @@ use async_trait::async_trait;
 use support::{Place, create_request, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::{
-    EngineError, Expectation, KnownElectors, Mark, Registry, Roles, RollOrigin,
-};
+use votekit_node::engine::{EngineError, Engines, Hint, KnownElectors, Mark, Registry, RollOrigin};
 use votekit_node::node::Node;
 use votekit_node::{OpenElection, VoteStatus};
 
@@ -24,28 +22,28 @@ struct Failing(fn() -> EngineError);
 
 #[async_trait]
 impl Registry for Failing {
-    async fn add_roll(&self, _: &LawId, _: &Arc<KeyList>) -> Result<(), EngineError> {
+    async fn add_roll(&self, _: &ElectionId, _: &Arc<KeyList>) -> Result<(), EngineError> {
         Ok(())
     }
 
-    async fn apply(&self, _: &LawId, _: &Changes) -> Result<(), EngineError> {
+    async fn apply(&self, _: &ElectionId, _: &Changes) -> Result<(), EngineError> {
         Ok(())
     }
 
-    async fn mark(&self, _: &LawId, _: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+    async fn mark(&self, _: &ElectionId, _: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         Err(self.0())
     }
 
     async fn restore_all(
         &self,
-        _: &LawId,
+        _: &ElectionId,
         _: Vec<KnownElectors>,
         _: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
         Ok(())
     }
 
-    async fn registered(&self, _: &LawId) -> Result<u64, EngineError> {
+    async fn registered(&self, _: &ElectionId) -> Result<u64, EngineError> {
         Err(self.0())
     }
 
@@ -72,7 +70,7 @@ async fn a_registry_that_fails_stops_nobody() {
         let place = Place::new(3);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
         let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
-        let roles = Roles {
+        let roles = Engines {
             registry: Arc::new(Failing(error)),
             ballot_box: engine.ballot_box,
             ledger: engine.ledger,

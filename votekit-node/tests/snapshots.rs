@@ -11,7 +11,7 @@ use support::{LAW, Place, create_request, law, vote, write_supplement};
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::election::ResultsPolicy;
 use votekit_core::election_log::snapshot::SEGMENT_REQUESTS;
-use votekit_core::id::{Digest, LawId, RequestId};
+use votekit_core::id::{Digest, ElectionId, RequestId};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::node::Node;
@@ -185,7 +185,8 @@ async fn each_election_has_its_own() {
     fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
     let node = start(&place, config()).await;
     assert_eq!(told(&node, &requests).await, before);
-    let other = node.election(&"L2025-002".parse::<LawId>().expect("a law id")).expect("there");
+    let other =
+        node.election(&"L2025-002".parse::<ElectionId>().expect("a law id")).expect("there");
     assert_eq!((other.state.as_str(), other.accepted), ("draft", 0));
     node.shutdown().await;
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Epoch, LawId, Sequence};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
 use crate::archive_source::LedgerArgs;
 use crate::context::Context;
@@ -45,7 +45,7 @@ struct ShowArgs {
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID", requires = "data")]
-    election: Option<LawId>,
+    election: Option<ElectionId>,
 
     /// Write the batch as it is stored to this file
     #[arg(short, long, value_name = "FILE", requires = "data")]

@@ -5,7 +5,7 @@ mod one;
 
 use std::path::PathBuf;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::client::Client;
 use crate::context::Context;
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
     /// The law to vote on; asked for when left out
     #[arg(long, value_name = "LAW_ID", conflicts_with = "from")]
-    law: Option<LawId>,
+    law: Option<ElectionId>,
 
     /// Where to write the receipt of the one vote, for `votekit verify receipt`
     #[arg(long, value_name = "FILE", conflicts_with = "from")]

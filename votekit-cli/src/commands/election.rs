@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use votekit_core::election::ResultsPolicy;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::Config;
@@ -76,7 +76,7 @@ Examples:
       --opens 2026-11-21T08:00:00-05:00 --closes 2026-11-22T08:00:00-05:00 --data node/")]
 struct CreateArgs {
     /// The law put to the vote, which becomes the id of the election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// The title in French
     #[arg(long, value_name = "TEXT")]
@@ -136,7 +136,7 @@ struct CreateArgs {
 #[derive(Debug, clap::Args)]
 struct OpenArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// Waive a rule of a binding election by name; written in the log. 'results' lets results show
     /// before the close
@@ -157,7 +157,7 @@ struct OpenArgs {
 #[derive(Debug, clap::Args)]
 struct CloseArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// Close before the planned end, and why; the public log keeps the reason
     #[arg(long, value_name = "REASON")]
@@ -173,7 +173,7 @@ struct CloseArgs {
 #[derive(Debug, clap::Args)]
 struct OneArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     #[command(flatten)]
     office: OfficeArgs,
@@ -189,7 +189,7 @@ Example:
   votekit election amend L2025-001 --title-en 'Water Act' --closes 2036-11-22T20:00:00-05:00 --data node/")]
 struct AmendArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// The title in French
     #[arg(long, value_name = "TEXT")]
@@ -235,7 +235,7 @@ struct AmendArgs {
 #[derive(Debug, clap::Args)]
 struct AnnulArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// Why; the public log keeps it
     #[arg(long, value_name = "TEXT")]
@@ -251,7 +251,7 @@ struct AnnulArgs {
 #[derive(Debug, clap::Args)]
 struct StepArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     #[command(flatten)]
     yes: YesArgs,
@@ -464,7 +464,7 @@ fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandErro
 /// Shows what a step will do to which election, and asks; with `--yes` goes on at once.
 fn confirm(
     step: &str,
-    law_id: &LawId,
+    law_id: &ElectionId,
     yes: YesArgs,
     office: &OfficeArgs,
     context: &Context,

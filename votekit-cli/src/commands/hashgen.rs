@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use votekit_core::credential::{CredentialHasher, HashScheme, Pepper};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
 use votekit_core::roll::{HashedRoll, RollRules, RollWarning, RuleCount, count_by_rule};
 use votekit_core::shard::{ShardFormat, ShardHead};
@@ -95,7 +95,7 @@ pub(crate) struct Args {
 
     /// Hash only the rows of this law; give it again for further laws
     #[arg(long = "law", value_name = "ID", conflicts_with = "supplement_of")]
-    laws: Vec<LawId>,
+    laws: Vec<ElectionId>,
 
     /// Refuse a NAS whose last digit does not fit the others, and one of nine zeros
     #[arg(long)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::Method;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_loadtests::ballot_mix::{BallotKind, BallotMix, MixOptions, WeightedChoice};
 use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
 use votekit_loadtests::hostile::HostilePlan;
@@ -93,7 +93,7 @@ pub(crate) struct Args {
 struct MixArgs {
     /// Vote on this law only; give it again for further laws [default: all of the roll]
     #[arg(long = "law", value_name = "ID")]
-    laws: Vec<LawId>,
+    laws: Vec<ElectionId>,
 
     /// A choice, perhaps with a weight, such as oui=55; give it again for further choices
     #[arg(long = "choice", value_name = "ID[=WEIGHT]", default_values = ["oui", "non"])]
@@ -267,7 +267,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
     let roll = RollSource::open(&args.roll, &args.mix.laws).map_err(failed)?;
     let mix = Arc::new(BallotMix::new(roll, args.mix.options()).map_err(failed)?);
-    let before = Standing::of(&args.nodes[0], &mix);
+    let before = CredentialStatus::of(&args.nodes[0], &mix);
     before.warn(context);
     let (laws, first) = (Arc::clone(&mix), args.nodes[0].clone());
     let ran = match (args.open_loop.rate, args.open_loop.duration) {
@@ -276,7 +276,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
         _ => run_users(&args, &nodes, mix, context),
     }?;
-    before.warn_of_used_roll(&Standing::of(&first, &laws), ran.duplicates, context);
+    before.warn_of_used_roll(&CredentialStatus::of(&first, &laws), ran.duplicates, context);
     ran.outcome
 }
 
@@ -314,12 +314,12 @@ impl Ran {
 /// How many votes the elections of a roll hold, by the node's own word. Nothing when it does not
 /// say: a load test goes on without.
 #[derive(Default)]
-struct Standing {
+struct CredentialStatus {
     accepted: u64,
     duplicate: u64,
 }
 
-impl Standing {
+impl CredentialStatus {
     fn of(node: &str, mix: &BallotMix) -> Self {
         let ask = async {
             let client = Client::new(node)?;

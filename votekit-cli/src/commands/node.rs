@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::NodeView;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
@@ -46,7 +46,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct OneArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     #[command(flatten)]
     office: OfficeArgs,
@@ -62,7 +62,7 @@ struct KeysArgs {
 #[derive(Debug, clap::Args)]
 struct NodeArgs {
     /// The election
-    law_id: LawId,
+    law_id: ElectionId,
 
     /// The node: its name in the data folder, its id, or to admit it its public key
     #[arg(id = "which", value_name = "NODE")]

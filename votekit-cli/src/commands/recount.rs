@@ -9,7 +9,7 @@ use serde::Serialize;
 use votekit_core::credential::RegistryKey;
 use votekit_core::election::State;
 use votekit_core::election_log::RollContent;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, Sequence};
 use votekit_node::archive::Archive;
 use votekit_node::engine::EngineError;
 use votekit_node::read_roll;
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
-    election: Option<LawId>,
+    election: Option<ElectionId>,
 
     /// A folder with a manifest and its shards or change file, to take in place of the data
     /// folder's own; once for the roll and each supplement
@@ -52,7 +52,7 @@ pub(crate) struct Args {
 /// What the data folder, and the folders of rolls given beside it, hold.
 struct Stored<'a> {
     archive: &'a Archive,
-    law_id: &'a LawId,
+    law_id: &'a ElectionId,
     /// Rolls given in place of those of the data folder.
     given: BTreeMap<Digest, Option<RollContent>>,
 }
@@ -138,7 +138,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 /// A count while the poll is open would tell what nobody may know yet, and after each vote what that
 /// vote chose.
-fn refuse_before_the_close(archive: &Archive, law_id: &LawId) -> Result<(), CommandError> {
+fn refuse_before_the_close(archive: &Archive, law_id: &ElectionId) -> Result<(), CommandError> {
     let state = archive.state(law_id)?;
     if state >= State::Closed {
         return Ok(());

@@ -5,7 +5,7 @@ mod rebuild;
 
 use std::path::{Path, PathBuf};
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::archive::Archive;
 
 use crate::archive_source::LedgerArgs;
@@ -53,7 +53,7 @@ struct Where {
 
     /// Only this election; give it again for further ones
     #[arg(long = "election", value_name = "LAW_ID")]
-    elections: Vec<LawId>,
+    elections: Vec<ElectionId>,
 }
 
 impl Where {
@@ -62,12 +62,12 @@ impl Where {
         self.ledger.open(data)
     }
 
-    fn is_meant(&self, law_id: &LawId) -> bool {
+    fn is_meant(&self, law_id: &ElectionId) -> bool {
         self.elections.is_empty() || self.elections.contains(law_id)
     }
 
     /// An election that was named and is not there is a slip of the pen.
-    fn refuse_absent(&self, there: &[LawId], place: &str) -> Result<(), CommandError> {
+    fn refuse_absent(&self, there: &[ElectionId], place: &str) -> Result<(), CommandError> {
         match self.elections.iter().find(|law_id| !there.contains(law_id)) {
             Some(law_id) => {
                 Err(CommandError::bad_input(format!("there is no election {law_id} in {place}")))

@@ -10,7 +10,7 @@ mod show;
 
 use std::path::PathBuf;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::archive::Archive;
 
 use crate::archive_source::LedgerArgs;
@@ -48,11 +48,11 @@ struct SourceArgs {
 
     /// The election; can be left out when there is only one
     #[arg(long, value_name = "LAW_ID")]
-    election: Option<LawId>,
+    election: Option<ElectionId>,
 }
 
 impl SourceArgs {
-    fn open(&self) -> Result<(Archive, LawId), CommandError> {
+    fn open(&self) -> Result<(Archive, ElectionId), CommandError> {
         let archive = self.ledger.open(&self.data)?;
         let law_id = choose(&archive, self.election.as_ref())?;
         Ok((archive, law_id))

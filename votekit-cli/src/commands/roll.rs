@@ -6,7 +6,7 @@ mod kept;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
@@ -47,7 +47,7 @@ struct SampleArgs {
 
     /// A law they vote on; give it again for further laws
     #[arg(long = "law", value_name = "ID", required = true)]
-    laws: Vec<LawId>,
+    laws: Vec<ElectionId>,
 
     /// Another number makes another roll
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -100,7 +100,7 @@ fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn repeated(laws: &[LawId]) -> Option<&LawId> {
+fn repeated(laws: &[ElectionId]) -> Option<&ElectionId> {
     laws.iter().enumerate().find(|(place, law)| laws[..*place].contains(law)).map(|(_, law)| law)
 }
 

@@ -6,7 +6,7 @@
 
 use super::Difference;
 use super::line::LogDecision;
-use super::rolls::{Key, Rolls, Standing, Standings};
+use super::rolls::{CredentialStatus, Key, Rolls, Standings};
 
 /// One envelope, and what the log decided on it.
 struct Decided {
@@ -103,8 +103,8 @@ fn check_credential(
         let expected = match (count, attempt.decision, standing) {
             (_, LogDecision::Early | LogDecision::Late, _)
             | (0, LogDecision::Unknown | LogDecision::Revoked, None) => continue,
-            (0, _, Some(Standing::Unknown)) => LogDecision::Unknown,
-            (0, _, Some(Standing::Revoked)) => LogDecision::Revoked,
+            (0, _, Some(CredentialStatus::Unknown)) => LogDecision::Unknown,
+            (0, _, Some(CredentialStatus::Revoked)) => LogDecision::Revoked,
             (0, ..) => LogDecision::Accepted,
             (count, ..) => LogDecision::Duplicate { attempt: (count + 1).min(ATTEMPTS_MAX) },
         };

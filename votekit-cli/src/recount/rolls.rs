@@ -88,8 +88,9 @@ impl Rolls {
             };
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
-            let readmitted =
-                readmit.iter().filter(|(old, _)| standings.latest(old) == Standing::Revoked);
+            let readmitted = readmit
+                .iter()
+                .filter(|(old, _)| standings.latest(old) == CredentialStatus::Revoked);
             additions.extend(readmitted.map(|(_, new)| *new));
             for (old, new) in replace {
                 if standings.revoke(line, old, &used) {
@@ -100,8 +101,8 @@ impl Rolls {
                 standings.revoke(line, old, &used);
             }
             for new in additions {
-                if standings.latest(&new) != Standing::Live {
-                    standings.changes.entry(new).or_default().push((line, Standing::Live));
+                if standings.latest(&new) != CredentialStatus::Live {
+                    standings.changes.entry(new).or_default().push((line, CredentialStatus::Live));
                 }
             }
         }
@@ -111,7 +112,7 @@ impl Rolls {
 
 /// How a credential stands in the electorate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CredentialStatus {
     /// Never registered.
     Unknown,
     Live,
@@ -122,31 +123,31 @@ pub(super) enum Standing {
 pub(super) struct Standings {
     root: Vec<Key>,
     /// Lines at which a credential changed, ascending.
-    changes: HashMap<Key, Vec<(u32, Standing)>>,
+    changes: HashMap<Key, Vec<(u32, CredentialStatus)>>,
 }
 
 impl Standings {
     /// How a credential stands at a line.
-    pub(super) fn at(&self, key: &Key, line: u32) -> Standing {
+    pub(super) fn at(&self, key: &Key, line: u32) -> CredentialStatus {
         let changes = self.changes.get(key).into_iter().flatten();
         changes.take_while(|(changed, _)| *changed < line).last().map_or_else(
             || match self.root.binary_search(key) {
-                Ok(_) => Standing::Live,
-                Err(_) => Standing::Unknown,
+                Ok(_) => CredentialStatus::Live,
+                Err(_) => CredentialStatus::Unknown,
             },
             |(_, standing)| *standing,
         )
     }
 
-    fn latest(&self, key: &Key) -> Standing {
+    fn latest(&self, key: &Key) -> CredentialStatus {
         self.at(key, u32::MAX)
     }
 
     /// Revokes a live credential that has not been used, and reports whether it did.
     fn revoke(&mut self, line: u32, key: Key, used: &impl Fn(&Key) -> bool) -> bool {
-        let may = self.latest(&key) == Standing::Live && !used(&key);
+        let may = self.latest(&key) == CredentialStatus::Live && !used(&key);
         if may {
-            self.changes.entry(key).or_default().push((line, Standing::Revoked));
+            self.changes.entry(key).or_default().push((line, CredentialStatus::Revoked));
         }
         may
     }

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 
 /// `index.json`, rows sorted by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     /// The election.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Every file but the index itself.
     pub files: Vec<IndexRow>,
 }
@@ -54,7 +54,7 @@ enum Format {
 #[derive(Serialize)]
 struct Written<'a> {
     format: Format,
-    law_id: &'a LawId,
+    law_id: &'a ElectionId,
     files: &'a [IndexRow],
 }
 
@@ -63,7 +63,7 @@ struct Written<'a> {
 struct Read {
     #[serde(rename = "format")]
     _format: Format,
-    law_id: LawId,
+    law_id: ElectionId,
     files: Vec<IndexRow>,
 }
 

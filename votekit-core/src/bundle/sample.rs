@@ -14,13 +14,13 @@ use crate::credential::{
 };
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
 use crate::election_log::{
-    Act, Block, BlockMaker, Chronicle, RollContent, RollLoad, Sealed, leaves_of_block,
+    Block, BlockMaker, ElectionLog, LogEvent, RollContent, RollLoad, Sealed, leaves_of_block,
 };
 use crate::electorate;
 use crate::envelope::Envelope;
 use crate::export::json::certified_digest;
 use crate::fixed_rng::FixedRng;
-use crate::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use crate::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use crate::instant::{UnixMinutes, UnixSeconds};
 use crate::log::checkpoint::{Checkpoint, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of};
 use crate::log::leaf::Leaf;
@@ -78,7 +78,7 @@ pub fn node_key(node: u8) -> NodeKey {
 /// # Panics
 /// Never: the id is well formed.
 #[must_use]
-pub fn law_id() -> LawId {
+pub fn law_id() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 
@@ -229,7 +229,7 @@ impl Sample {
         let late =
             [(10, 5, 67, 0), (11, 20, 67, 0), (12, 21, 67, 1), (1, 9, 68, 0), (13, 6, 1440, 1)];
         making.vote(&[batch(1, 2, false, &late)]);
-        making.act(Act::Closing { closes: CLOSES, reason: None }, CLOSES.0);
+        making.act(LogEvent::Closing { closes: CLOSES, reason: None }, CLOSES.0);
         making.vote(&[batch(0, 3, true, &[(14, 7, 1439, 0)]), batch(1, 3, true, &[])]);
         making.close();
         making.certify();
@@ -312,7 +312,7 @@ fn path(hashes: &[TreeHash], index: usize) -> Vec<TreeHash> {
 pub struct Making {
     /// What has been made.
     pub sample: Sample,
-    chronicle: Chronicle,
+    log: ElectionLog,
     time: u64,
     manifest: Digest,
 }
@@ -324,12 +324,12 @@ impl Making {
     /// Never: every act follows from the one before.
     #[must_use]
     pub fn open(definition: Definition) -> Self {
-        let (chronicle, first) = Chronicle::begin(definition, &maker(OPENS.0 - 60));
+        let (log, first) = ElectionLog::begin(definition, &maker(OPENS.0 - 60));
         let (roll, keys) = roll_folder();
         let supplement = supplement_folder(Digest::of(&roll[Manifest::FILE_NAME]));
         let manifest = Digest::of(&roll[Manifest::FILE_NAME]);
         let sample = Sample { leaves: Vec::new(), batches: Vec::new(), roll, supplement };
-        let mut making = Self { sample, chronicle, time: OPENS.0 - 50, manifest };
+        let mut making = Self { sample, log, time: OPENS.0 - 50, manifest };
         making.push(&first);
         let load = RollLoad {
             manifest,
@@ -340,11 +340,10 @@ impl Making {
                 electorate::KeyList::new(keys).expect("ascending"),
             )),
         };
-        let mut acts = vec![Act::Load(load)];
-        acts.extend([0, 1].map(|node| Act::Admit(node_key(node).public_key())));
-        acts.push(Act::Open { opens: OPENS, waivers: Vec::new() });
-        let block =
-            making.chronicle.record(&acts, &maker(making.time)).expect("a draft with a roll");
+        let mut acts = vec![LogEvent::Load(load)];
+        acts.extend([0, 1].map(|node| LogEvent::Admit(node_key(node).public_key())));
+        acts.push(LogEvent::Open { opens: OPENS, waivers: Vec::new() });
+        let block = making.log.record(&acts, &maker(making.time)).expect("a draft with a roll");
         making.push(&block);
         making.time = OPENS.0 + 1;
         making
@@ -357,10 +356,10 @@ impl Making {
     pub fn vote(&mut self, batches: &[Arc<Batch>]) {
         let verified: Vec<VerifiedBatch> = batches
             .iter()
-            .map(|batch| self.chronicle.verify_batch(batch).expect("an admitted node"))
+            .map(|batch| self.log.verify_batch(batch).expect("an admitted node"))
             .collect();
         let Sealed { block, refused } =
-            self.chronicle.seal(&verified, &ballot_key(), &maker(self.time)).expect("open");
+            self.log.seal(&verified, &ballot_key(), &maker(self.time)).expect("open");
         assert_eq!(refused.len(), 0, "every batch follows");
         self.sample.batches.extend_from_slice(batches);
         self.push(&block);
@@ -370,9 +369,9 @@ impl Making {
     ///
     /// # Panics
     /// When it does not fit.
-    pub fn act(&mut self, act: Act, time: u64) {
+    pub fn act(&mut self, act: LogEvent, time: u64) {
         self.time = self.time.max(time);
-        let block = self.chronicle.record(&[act], &maker(self.time)).expect("the act fits");
+        let block = self.log.record(&[act], &maker(self.time)).expect("the act fits");
         self.push(&block);
     }
 
@@ -391,7 +390,7 @@ impl Making {
             scheme: HashScheme::HmacSha256,
             content: RollContent::Supplement(Arc::new(electorate::Changes::from(&changes))),
         };
-        self.act(Act::Load(load), OPENS.0 + 60);
+        self.act(LogEvent::Load(load), OPENS.0 + 60);
     }
 
     /// Closes the election, ten minutes after the poll.
@@ -400,7 +399,7 @@ impl Making {
     /// When it cannot be closed.
     pub fn close(&mut self) {
         self.time = CLOSES.0 + 10;
-        let block = self.chronicle.close(&maker(self.time)).expect("everything is accounted for");
+        let block = self.log.close(&maker(self.time)).expect("everything is accounted for");
         self.push(&block);
     }
 
@@ -409,8 +408,8 @@ impl Making {
     /// # Panics
     /// Before the close.
     pub fn certify(&mut self) {
-        let results = certified_digest(&self.chronicle.results());
-        self.act(Act::Certify { results }, CLOSES.0 + 60);
+        let results = certified_digest(&self.log.results());
+        self.act(LogEvent::Certify { results }, CLOSES.0 + 60);
     }
 
     fn push(&mut self, block: &Block) {

@@ -8,7 +8,7 @@ use sha2::block_api::compress256;
 use zeroize::Zeroizing;
 
 use super::{CredentialHasher, RegistryKey};
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
 const INITIAL: State = [
@@ -67,7 +67,7 @@ impl<'h> KeyBatch<'h> {
     }
 
     /// Sets the law of what is pushed from now on.
-    pub(crate) fn set_law(&mut self, law_id: &LawId) {
+    pub(crate) fn set_law(&mut self, law_id: &ElectionId) {
         let law = law_id.as_str().as_bytes();
         self.ending = [0; 64];
         self.ending[0] = b'|';
@@ -166,7 +166,7 @@ mod tests {
                 let mut batch = KeyBatch::new(&hasher);
                 let (mut expected, mut found) = (Vec::new(), Vec::new());
                 for (nas, code, law) in &rows {
-                    let Ok(law_id) = law.parse::<LawId>() else { continue };
+                    let Ok(law_id) = law.parse::<ElectionId>() else { continue };
                     let nas_bytes = nas.as_bytes().try_into().expect("9 digits");
                     let nas = Nas::parse(nas.as_bytes()).expect("9 digits");
                     let code = AccessCode::parse(code.as_bytes()).expect("letters and digits");

@@ -106,8 +106,8 @@ impl ReplaySource for Stored {
     }
 }
 
-pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, Stored) {
-    let (mut chronicle, first) = Chronicle::begin(definition(results, publish_every), &maker(90));
+pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (ElectionLog, Stored) {
+    let (mut log, first) = ElectionLog::begin(definition(results, publish_every), &maker(90));
     let load = RollLoad {
         manifest: Digest::from_bytes([7; 32]),
         parent: None,
@@ -116,40 +116,38 @@ pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (Chronicle, 
         content: roll(),
     };
     let acts = [
-        Act::Load(load),
-        Act::Admit(keys().node.public_key()),
-        Act::Open { opens: minute(100), waivers: vec![] },
+        LogEvent::Load(load),
+        LogEvent::Admit(keys().node.public_key()),
+        LogEvent::Open { opens: minute(100), waivers: vec![] },
     ];
-    let second = chronicle.record(&acts, &maker(100)).expect("a draft with a roll opens");
-    (chronicle, Stored { blocks: vec![first, second], ..Stored::default() })
+    let second = log.record(&acts, &maker(100)).expect("a draft with a roll opens");
+    (log, Stored { blocks: vec![first, second], ..Stored::default() })
 }
 
-pub(super) fn seal(chronicle: &mut Chronicle, stored: &mut Stored, batches: &[Arc<Batch>]) {
+pub(super) fn seal(log: &mut ElectionLog, stored: &mut Stored, batches: &[Arc<Batch>]) {
     let mut verified = Vec::new();
     for batch in batches {
-        verified.push(chronicle.verify_batch(batch).expect("an admitted node's batch"));
+        verified.push(log.verify_batch(batch).expect("an admitted node's batch"));
         stored.batches.insert(batch.number(), Arc::clone(batch));
     }
-    let Sealed { block, refused } =
-        chronicle.seal(&verified, &keys().ballot, &maker(160)).expect("open");
+    let Sealed { block, refused } = log.seal(&verified, &keys().ballot, &maker(160)).expect("open");
     assert_eq!(refused, []);
     stored.blocks.push(block);
 }
 
-pub(super) fn close(chronicle: &mut Chronicle, stored: &mut Stored) {
-    let act = Act::Closing { closes: minute(200), reason: None };
-    stored.blocks.push(chronicle.record(&[act], &maker(199)).expect("open"));
-    stored.blocks.push(chronicle.close(&maker(201)).expect("reconciled"));
+pub(super) fn close(log: &mut ElectionLog, stored: &mut Stored) {
+    let act = LogEvent::Closing { closes: minute(200), reason: None };
+    stored.blocks.push(log.record(&[act], &maker(199)).expect("open"));
+    stored.blocks.push(log.close(&maker(201)).expect("reconciled"));
 }
 
-fn read_back(stored: &mut Stored) -> Chronicle {
+fn read_back(stored: &mut Stored) -> ElectionLog {
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-    let mut chronicle = None;
+    let mut log = None;
     for leaves in blocks {
-        chronicle =
-            Some(Chronicle::replay(chronicle, &leaves, &keys().ballot, stored).expect("own log"));
+        log = Some(ElectionLog::replay(log, &leaves, &keys().ballot, stored).expect("own log"));
     }
-    chronicle.expect("a log has a block")
+    log.expect("a log has a block")
 }
 
 fn leaves(stored: &Stored) -> Vec<Leaf> {
@@ -176,29 +174,29 @@ proptest! {
         policy in prop::sample::select(vec![ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose]),
         closing: bool,
     ) {
-        let (mut chronicle, mut stored) = opened(policy, every);
+        let (mut log, mut stored) = opened(policy, every);
         for (sequence, votes) in (1..).zip(&votes) {
-            seal(&mut chronicle, &mut stored, &[batch(sequence, false, votes)]);
+            seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
         }
         if closing {
-            seal(&mut chronicle, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
-            close(&mut chronicle, &mut stored);
-            prop_assert_eq!(chronicle.results().counts.total(), chronicle.report().accepted);
+            seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
+            close(&mut log, &mut stored);
+            prop_assert_eq!(log.results().counts.total(), log.report().accepted);
         }
         let back = read_back(&mut stored);
-        prop_assert_eq!(back.results(), chronicle.results());
-        prop_assert_eq!(back.tree().root(), chronicle.tree().root());
-        prop_assert_eq!(back.fold().requests().len(), chronicle.fold().requests().len());
+        prop_assert_eq!(back.results(), log.results());
+        prop_assert_eq!(back.tree().root(), log.tree().root());
+        prop_assert_eq!(back.decisions().requests().len(), log.decisions().requests().len());
         check_openings(&leaves(&stored), policy, every);
         if closing {
             // The log says so, as a node does before it destroys anything.
             let digest = Digest::from_bytes([5; 32]);
-            let acts = [Act::Certify { results: digest }, Act::Purge];
-            stored.blocks.push(chronicle.record(&acts, &maker(202)).expect("closed"));
+            let acts = [LogEvent::Certify { results: digest }, LogEvent::Purge];
+            stored.blocks.push(log.record(&acts, &maker(202)).expect("closed"));
             stored.purged = true;
             let purged = read_back(&mut stored);
             prop_assert_eq!(purged.evidence_missing(), !votes.is_empty() || closing);
-            prop_assert_eq!(purged.results(), chronicle.results());
+            prop_assert_eq!(purged.results(), log.results());
         }
     }
 }
@@ -245,59 +243,58 @@ fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
 
 #[test]
 fn a_close_waits_for_open_epochs() {
-    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
-    seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0)])]);
-    chronicle
-        .record(&[Act::Closing { closes: minute(200), reason: None }], &maker(199))
+    let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut log, &mut stored, &[batch(1, false, &[(1, 1, 0)])]);
+    log.record(&[LogEvent::Closing { closes: minute(200), reason: None }], &maker(199))
         .expect("open");
-    assert!(matches!(chronicle.close(&maker(201)), Err(ChronicleError::OpenEpoch { .. })));
-    seal(&mut chronicle, &mut stored, &[batch(2, true, &[])]);
-    assert!(chronicle.close(&maker(201)).is_ok());
+    assert!(matches!(log.close(&maker(201)), Err(ElectionLogError::OpenEpoch { .. })));
+    seal(&mut log, &mut stored, &[batch(2, true, &[])]);
+    assert!(log.close(&maker(201)).is_ok());
 }
 
 #[test]
 fn a_closing_far_ahead_is_refused() {
-    let (mut chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
+    let (mut log, _) = opened(ResultsPolicy::AfterClose, 1);
     let mut record = |closes: u64| {
-        let act = Act::Closing { closes: minute(closes), reason: None };
-        chronicle.record(&[act], &maker(195)).map(|_| ())
+        let act = LogEvent::Closing { closes: minute(closes), reason: None };
+        log.record(&[act], &maker(195)).map(|_| ())
     };
     let (closes, at) = (minute(201), minute(195));
-    assert_eq!(record(201), Err(ChronicleError::FarClosing { closes, at }));
+    assert_eq!(record(201), Err(ElectionLogError::FarClosing { closes, at }));
     assert_eq!(record(200), Ok(()));
 }
 
 #[test]
 fn strangers_and_forgers_are_refused() {
-    let (chronicle, _) = opened(ResultsPolicy::AfterClose, 1);
+    let (log, _) = opened(ResultsPolicy::AfterClose, 1);
     let good = batch(1, false, &[(1, 1, 0)]);
-    assert!(chronicle.verify_batch(&good).is_ok());
+    assert!(log.verify_batch(&good).is_ok());
     let mut bytes = good.as_bytes().to_vec();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     let forged = Arc::new(Batch::parse(bytes).expect("reads"));
     assert!(matches!(
-        chronicle.verify_batch(&forged),
-        Err(ChronicleError::Batch(BatchError::Signature { .. }))
+        log.verify_batch(&forged),
+        Err(ElectionLogError::Batch(BatchError::Signature { .. }))
     ));
-    let (draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
-    assert!(matches!(draft.verify_batch(&good), Err(ChronicleError::NotAdmitted { .. })));
+    let (draft, _) = ElectionLog::begin(definition(ResultsPolicy::Live, 1), &maker(1));
+    assert!(matches!(draft.verify_batch(&good), Err(ElectionLogError::NotAdmitted { .. })));
 }
 
 #[test]
 fn acts_out_of_order_are_refused() {
-    let (mut draft, _) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
-    let open = Act::Open { opens: minute(100), waivers: vec![] };
+    let (mut draft, _) = ElectionLog::begin(definition(ResultsPolicy::Live, 1), &maker(1));
+    let open = LogEvent::Open { opens: minute(100), waivers: vec![] };
     assert_eq!(
         draft.record(std::slice::from_ref(&open), &maker(2)).unwrap_err(),
-        ChronicleError::NoRoll
+        ElectionLogError::NoRoll
     );
-    let (mut chronicle, _) = opened(ResultsPolicy::Live, 1);
+    let (mut log, _) = opened(ResultsPolicy::Live, 1);
     assert!(matches!(
-        chronicle.record(&[open], &maker(2)),
-        Err(ChronicleError::State { state: State::Open, .. })
+        log.record(&[open], &maker(2)),
+        Err(ElectionLogError::State { state: State::Open, .. })
     ));
-    assert!(matches!(chronicle.close(&maker(2)), Err(ChronicleError::State { .. })));
+    assert!(matches!(log.close(&maker(2)), Err(ElectionLogError::State { .. })));
     let again = RollLoad {
         manifest: Digest::from_bytes([8; 32]),
         parent: None,
@@ -306,30 +303,30 @@ fn acts_out_of_order_are_refused() {
         content: roll(),
     };
     assert!(matches!(
-        chronicle.record(&[Act::Load(again)], &maker(2)),
-        Err(ChronicleError::State { state: State::Open, .. })
+        log.record(&[LogEvent::Load(again)], &maker(2)),
+        Err(ElectionLogError::State { state: State::Open, .. })
     ));
-    let supplement = Act::Load(RollLoad {
+    let supplement = LogEvent::Load(RollLoad {
         manifest: Digest::from_bytes([9; 32]),
-        parent: chronicle.last_manifest(),
+        parent: log.last_manifest(),
         replaces: None,
         scheme: HashScheme::Sha256,
         content: RollContent::Supplement(Arc::default()),
     });
-    let closing = Act::Closing { closes: minute(200), reason: None };
-    chronicle.record(&[supplement.clone(), closing], &maker(199)).expect("open");
+    let closing = LogEvent::Closing { closes: minute(200), reason: None };
+    log.record(&[supplement.clone(), closing], &maker(199)).expect("open");
     assert!(matches!(
-        chronicle.record(&[supplement], &maker(199)),
-        Err(ChronicleError::State { state: State::Closing, .. })
+        log.record(&[supplement], &maker(199)),
+        Err(ElectionLogError::State { state: State::Closing, .. })
     ));
 }
 
 #[test]
 fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
-    let (mut chronicle, first) = Chronicle::begin(definition(ResultsPolicy::Live, 1), &maker(1));
+    let (mut log, first) = ElectionLog::begin(definition(ResultsPolicy::Live, 1), &maker(1));
     let load = |manifest: u8, replaces: Option<u8>, keys: std::ops::Range<u8>| {
         let keys = keys.map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
-        Act::Load(RollLoad {
+        LogEvent::Load(RollLoad {
             manifest: Digest::from_bytes([manifest; 32]),
             parent: None,
             replaces: replaces.map(|manifest| Digest::from_bytes([manifest; 32])),
@@ -338,21 +335,21 @@ fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
         })
     };
     let mut stored = Stored { blocks: vec![first], ..Stored::default() };
-    let mut record = |chronicle: &mut Chronicle, act: Act| {
-        chronicle.record(&[act], &maker(2)).map(|block| stored.blocks.push(block))
+    let mut record = |log: &mut ElectionLog, act: LogEvent| {
+        log.record(&[act], &maker(2)).map(|block| stored.blocks.push(block))
     };
-    record(&mut chronicle, load(7, None, 0..10)).expect("the first roll");
-    assert_eq!(record(&mut chronicle, load(8, None, 0..30)), Err(ChronicleError::SecondRoll));
-    assert_eq!(record(&mut chronicle, load(8, Some(6), 0..30)), Err(ChronicleError::Replaces));
-    record(&mut chronicle, load(8, Some(7), 0..30)).expect("names the roll that it replaces");
-    assert_eq!(chronicle.electorate().registered(), 30);
-    assert_eq!(chronicle.manifests(), [Digest::from_bytes([8; 32])]);
+    record(&mut log, load(7, None, 0..10)).expect("the first roll");
+    assert_eq!(record(&mut log, load(8, None, 0..30)), Err(ElectionLogError::SecondRoll));
+    assert_eq!(record(&mut log, load(8, Some(6), 0..30)), Err(ElectionLogError::Replaces));
+    record(&mut log, load(8, Some(7), 0..30)).expect("names the roll that it replaces");
+    assert_eq!(log.electorate().registered(), 30);
+    assert_eq!(log.manifests(), [Digest::from_bytes([8; 32])]);
 
     let amended = |change: &dyn Fn(&mut Definition)| {
         let mut definition = definition(ResultsPolicy::AfterClose, 1);
         definition.choices.push(Choice::with_customary_labels("blanc".parse().expect("id")));
         change(&mut definition);
-        Act::Amend { definition: Box::new(definition) }
+        LogEvent::Amend { definition: Box::new(definition) }
     };
     for (what, change) in [
         (
@@ -363,59 +360,62 @@ fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
         ("whether the election is binding", &|d| d.binding = true),
         ("the ballot key", &|d| d.ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key()),
     ] {
-        let refused = record(&mut chronicle, amended(change)).expect_err(what);
-        assert_eq!(refused, ChronicleError::Amendment { what });
+        let refused = record(&mut log, amended(change)).expect_err(what);
+        assert_eq!(refused, ElectionLogError::Amendment { what });
     }
-    let refused = record(&mut chronicle, amended(&|d| d.title.fr = " ".to_owned()));
-    assert!(matches!(refused, Err(ChronicleError::Definition(_))));
-    record(&mut chronicle, amended(&|d| d.closes = Some(minute(200)))).expect("a good amendment");
-    assert_eq!(chronicle.results().counts.choices.len(), 3);
-    let acts =
-        [Act::Admit(keys().node.public_key()), Act::Open { opens: minute(100), waivers: vec![] }];
-    stored.blocks.push(chronicle.record(&acts, &maker(100)).expect("opens"));
-    let late = chronicle.record(&[amended(&|_| {})], &maker(101));
-    assert!(matches!(late, Err(ChronicleError::State { state: State::Open, .. })));
-    seal(&mut chronicle, &mut stored, &[batch(1, true, &[(1, 25, 2)])]);
+    let refused = record(&mut log, amended(&|d| d.title.fr = " ".to_owned()));
+    assert!(matches!(refused, Err(ElectionLogError::Definition(_))));
+    record(&mut log, amended(&|d| d.closes = Some(minute(200)))).expect("a good amendment");
+    assert_eq!(log.results().counts.choices.len(), 3);
+    let acts = [
+        LogEvent::Admit(keys().node.public_key()),
+        LogEvent::Open { opens: minute(100), waivers: vec![] },
+    ];
+    stored.blocks.push(log.record(&acts, &maker(100)).expect("opens"));
+    let late = log.record(&[amended(&|_| {})], &maker(101));
+    assert!(matches!(late, Err(ElectionLogError::State { state: State::Open, .. })));
+    seal(&mut log, &mut stored, &[batch(1, true, &[(1, 25, 2)])]);
 
-    let early = Act::Closing { closes: minute(150), reason: None };
+    let early = LogEvent::Closing { closes: minute(150), reason: None };
     let planned = minute(200);
     assert_eq!(
-        chronicle.record(&[early], &maker(149)).unwrap_err(),
-        ChronicleError::EarlyReason { closes: minute(150), planned }
+        log.record(&[early], &maker(149)).unwrap_err(),
+        ElectionLogError::EarlyReason { closes: minute(150), planned }
     );
     let reason = Some("a fire alarm".to_owned());
-    let early = Act::Closing { closes: minute(160), reason };
-    stored.blocks.push(chronicle.record(&[early], &maker(159)).expect("a reason"));
-    stored.blocks.push(chronicle.close(&maker(161)).expect("reconciled"));
+    let early = LogEvent::Closing { closes: minute(160), reason };
+    stored.blocks.push(log.record(&[early], &maker(159)).expect("a reason"));
+    stored.blocks.push(log.close(&maker(161)).expect("reconciled"));
     let replaced = stored.content(&Digest::from_bytes([8; 32]));
     let ten = (0..10).map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
     let ten = RollContent::Roll(Arc::new(KeyList::new(ten).expect("ascending")));
     stored.supplements.insert(Digest::from_bytes([7; 32]), ten);
     stored.supplements.insert(Digest::from_bytes([8; 32]), replaced);
     let back = read_back(&mut stored);
-    assert_eq!(back.results(), chronicle.results());
-    assert_eq!(back.tree().root(), chronicle.tree().root());
+    assert_eq!(back.results(), log.results());
+    assert_eq!(back.tree().root(), log.tree().root());
 }
 
 #[test]
 fn after_the_certification_only_annulment_and_purge_follow() {
-    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
-    seal(&mut chronicle, &mut stored, &[batch(1, true, &[(1, 1, 0)])]);
-    close(&mut chronicle, &mut stored);
-    let mut record = |act: Act| chronicle.record(&[act], &maker(210)).map(|_| ());
-    assert!(matches!(record(Act::Purge), Err(ChronicleError::State { .. })));
-    record(Act::Certify { results: Digest::from_bytes([5; 32]) }).expect("closed");
+    let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut log, &mut stored, &[batch(1, true, &[(1, 1, 0)])]);
+    close(&mut log, &mut stored);
+    let mut record = |act: LogEvent| log.record(&[act], &maker(210)).map(|_| ());
+    assert!(matches!(record(LogEvent::Purge), Err(ElectionLogError::State { .. })));
+    record(LogEvent::Certify { results: Digest::from_bytes([5; 32]) }).expect("closed");
     for act in [
-        Act::Admit(keys().node.public_key()),
-        Act::Retire { node: keys().node.node_id(), epoch: Epoch(2) },
-        Act::Closing { closes: minute(300), reason: None },
-        Act::Annul { reason: "\u{202e}".to_owned() },
+        LogEvent::Admit(keys().node.public_key()),
+        LogEvent::Retire { node: keys().node.node_id(), epoch: Epoch(2) },
+        LogEvent::Closing { closes: minute(300), reason: None },
+        LogEvent::Annul { reason: "\u{202e}".to_owned() },
     ] {
         assert!(record(act).is_err());
     }
-    record(Act::Annul { reason: "the court's order of 3 December".to_owned() }).expect("certified");
-    record(Act::Purge).expect("annulled");
-    assert_eq!(record(Act::Purge), Err(ChronicleError::Purged));
+    record(LogEvent::Annul { reason: "the court's order of 3 December".to_owned() })
+        .expect("certified");
+    record(LogEvent::Purge).expect("annulled");
+    assert_eq!(record(LogEvent::Purge), Err(ElectionLogError::Purged));
 }
 
 /// The evidence of a log whose leaves a sealer has edited: replay and scrub name the rule.
@@ -423,13 +423,13 @@ fn after_the_certification_only_annulment_and_purge_follow() {
 fn a_log_that_differs_from_its_evidence_is_refused() {
     use crate::decision::{Decision, Entry, Replay};
     let made = || {
-        let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+        let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
         let votes = [(1, 1, 0), (2, 2, 1), (1, 1, 0), (3, 60, 0)];
-        seal(&mut chronicle, &mut stored, &[batch(1, true, &votes)]);
-        (chronicle, stored)
+        seal(&mut log, &mut stored, &[batch(1, true, &votes)]);
+        (log, stored)
     };
     let edited = |edit: &dyn Fn(&mut Vec<Leaf>)| {
-        let (chronicle, mut stored) = made();
+        let (log, mut stored) = made();
         let block = stored.blocks.last_mut().expect("a block");
         let mut leaves: Vec<Leaf> = leaves_of_block(&block.leaves)
             .map(|leaf| Leaf::parse(leaf.expect("whole")).expect("canonical"))
@@ -441,7 +441,7 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
         let (mut replayed, mut found) = (None, None);
         for leaves in &blocks {
-            match Chronicle::replay(replayed, leaves, &keys().ballot, &mut stored) {
+            match ElectionLog::replay(replayed, leaves, &keys().ballot, &mut stored) {
                 Ok(next) => replayed = Some(next),
                 Err(error) => {
                     found = Some(error);
@@ -449,8 +449,8 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
                 }
             }
         }
-        let mut scrub = Scrub::new(&chronicle);
-        let index = chronicle.fold().requests();
+        let mut scrub = Scrub::new(&log);
+        let index = log.decisions().requests();
         let find_first =
             |requests: &[RequestId]| requests.iter().map(|one| index.find_first(one)).collect();
         let scrubbed = blocks
@@ -507,17 +507,17 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
 /// A faulty ingest node gives one id to two requests.
 #[test]
 fn one_id_with_another_credential_is_a_clash_and_with_another_choice_a_fault() {
-    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
-    seal(&mut chronicle, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 50, 0)])]);
-    seal(&mut chronicle, &mut stored, &[batch(2, false, &[(1, 2, 0), (2, 51, 0), (2, 50, 0)])]);
-    let report = chronicle.report();
+    let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut log, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 50, 0)])]);
+    seal(&mut log, &mut stored, &[batch(2, false, &[(1, 2, 0), (2, 51, 0), (2, 50, 0)])]);
+    let report = log.report();
     assert_eq!((report.accepted, report.invalid, report.replayed), (1, 3, 1));
     let back = read_back(&mut stored);
-    assert_eq!(back.report(), chronicle.report());
-    seal(&mut chronicle, &mut stored, &[batch(3, true, &[(1, 1, 1)])]);
+    assert_eq!(back.report(), log.report());
+    seal(&mut log, &mut stored, &[batch(3, true, &[(1, 1, 1)])]);
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-    let replayed = blocks.iter().try_fold(None, |chronicle, leaves| {
-        Chronicle::replay(chronicle, leaves, &keys().ballot, &mut stored).map(Some)
+    let replayed = blocks.iter().try_fold(None, |log, leaves| {
+        ElectionLog::replay(log, leaves, &keys().ballot, &mut stored).map(Some)
     });
     let error = replayed.expect_err("another choice").to_string();
     assert!(error.contains("repeats a request with another choice"), "{error}");

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{ChronicleError, batch_leaf};
+use super::{ElectionLogError, batch_leaf};
 use crate::ballot::ChoiceIndex;
 use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
 use crate::decision::Outcome;
 use crate::epochs::OrderError;
-use crate::id::LawId;
+use crate::id::ElectionId;
 use crate::log::leaf::BatchLeaf;
 use crate::request_index::RequestIndex;
 
@@ -69,7 +69,7 @@ pub enum EvidenceFault {
 pub(super) fn verify(
     leaf: &BatchLeaf,
     evidence: &Evidence,
-    law_id: &LawId,
+    law_id: &ElectionId,
     key: Option<&NodePublicKey>,
 ) -> Result<VerifiedBatch, EvidenceFault> {
     let key = key.ok_or(EvidenceFault::NotAdmitted)?;
@@ -184,6 +184,6 @@ pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usi
     requests.find_first(request).map(|first| first.place)
 }
 
-pub(super) fn at(index: u64) -> impl Fn(EvidenceFault) -> ChronicleError {
-    move |fault| ChronicleError::Evidence { index, fault }
+pub(super) fn at(index: u64) -> impl Fn(EvidenceFault) -> ElectionLogError {
+    move |fault| ElectionLogError::Evidence { index, fault }
 }

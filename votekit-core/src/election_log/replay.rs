@@ -6,7 +6,7 @@
 use super::evidence::{
     self, DecidedChoices, Evidence, EvidenceFault, ExpectedLeaves, at, place_of,
 };
-use super::{Act, Chronicle, ChronicleError, RollContent, RollLoad, leaves_of_block};
+use super::{ElectionLog, ElectionLogError, LogEvent, RollContent, RollLoad, leaves_of_block};
 use crate::ballot::BallotSecretKey;
 use crate::decision::Outcome;
 use crate::election::State;
@@ -38,74 +38,75 @@ impl OpenBlock {
     }
 }
 
-impl Chronicle {
-    /// Reads one stored block back. The first block of a log makes the chronicle: pass `None` then.
+impl ElectionLog {
+    /// Reads one stored block back. Pass `None` for the first block of a log.
     ///
     /// # Errors
-    /// [`ChronicleError::Leaf`] or [`ChronicleError::Contradiction`] for a damaged log; the
-    /// chronicle is of no use then.
+    /// [`ElectionLogError::Leaf`] or [`ElectionLogError::Contradiction`] for a damaged log; the
+    /// log is of no use then.
     pub fn replay(
-        chronicle: Option<Self>,
+        log: Option<Self>,
         leaves: &[u8],
         ballot_key: &BallotSecretKey,
         source: &mut dyn ReplaySource,
-    ) -> Result<Self, ChronicleError> {
-        let mut chronicle = chronicle;
-        Self::replay_into(&mut chronicle, leaves, ballot_key, source)?;
-        chronicle.ok_or(ChronicleError::Contradiction { index: 0, rule: "a block is not empty" })
+    ) -> Result<Self, ElectionLogError> {
+        let mut log = log;
+        Self::replay_into(&mut log, leaves, ballot_key, source)?;
+        log.ok_or(ElectionLogError::Contradiction { index: 0, rule: "a block is not empty" })
     }
 
     /// Reads on by one stored block.
     ///
     /// # Errors
-    /// As [`Chronicle::replay`]; the chronicle is of no use then.
+    /// As [`ElectionLog::replay`]; the log is of no use then.
     pub fn replay_next(
         &mut self,
         leaves: &[u8],
         ballot_key: &BallotSecretKey,
         source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
+    ) -> Result<(), ElectionLogError> {
         let draft = Self::draft(self.definition.clone());
-        let mut chronicle = Some(std::mem::replace(self, draft));
-        let replayed = Self::replay_into(&mut chronicle, leaves, ballot_key, source);
-        *self = chronicle.expect("what there was is still there");
+        let mut log = Some(std::mem::replace(self, draft));
+        let replayed = Self::replay_into(&mut log, leaves, ballot_key, source);
+        *self = log.expect("what there was is still there");
         replayed
     }
 
     fn replay_into(
-        chronicle: &mut Option<Self>,
+        log: &mut Option<Self>,
         leaves: &[u8],
         ballot_key: &BallotSecretKey,
         source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
+    ) -> Result<(), ElectionLogError> {
         let mut open = None;
         let mut full_tiles = Vec::new();
         for bytes in leaves_of_block(leaves) {
-            let index = chronicle.as_ref().map_or(0, |chronicle| chronicle.tree.size());
-            let bytes = bytes.ok_or(ChronicleError::Contradiction {
+            let index = log.as_ref().map_or(0, |log| log.tree.size());
+            let bytes = bytes.ok_or(ElectionLogError::Contradiction {
                 index,
                 rule: "the block's bytes end within a leaf",
             })?;
-            let leaf = Leaf::parse(bytes).map_err(|error| ChronicleError::Leaf { index, error })?;
-            let chronicle = match (&mut *chronicle, &leaf) {
-                (Some(chronicle), _) => chronicle,
+            let leaf =
+                Leaf::parse(bytes).map_err(|error| ElectionLogError::Leaf { index, error })?;
+            let log = match (&mut *log, &leaf) {
+                (Some(log), _) => log,
                 (none, Leaf::Election(ElectionEvent::Draft { definition, .. })) => {
                     let mut draft = Self::draft(definition.clone());
                     draft.choices = Some(Vec::new());
                     none.insert(draft)
                 }
                 (None, _) => {
-                    return Err(ChronicleError::Contradiction {
+                    return Err(ElectionLogError::Contradiction {
                         index,
                         rule: "a log starts with the draft",
                     });
                 }
             };
-            let choices = chronicle.definition.choices.len();
+            let choices = log.definition.choices.len();
             let open = open
                 .get_or_insert_with(|| OpenBlock { counts: Counts::zero(choices), expected: None });
-            chronicle.replay_leaf(&leaf, index, open, ballot_key, source)?;
-            chronicle.tree.append(leaf_hash(bytes), &mut full_tiles);
+            log.replay_leaf(&leaf, index, open, ballot_key, source)?;
+            log.tree.append(leaf_hash(bytes), &mut full_tiles);
         }
         Ok(())
     }
@@ -117,8 +118,8 @@ impl Chronicle {
         open: &mut OpenBlock,
         ballot_key: &BallotSecretKey,
         source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
-        let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+    ) -> Result<(), ElectionLogError> {
+        let contradiction = |rule| ElectionLogError::Contradiction { index, rule };
         if !matches!(leaf, Leaf::Entry(_) | Leaf::Replay(_)) {
             open.end_batch().map_err(at(index))?;
         }
@@ -126,10 +127,10 @@ impl Chronicle {
             Leaf::Election(event) => self.replay_event(event, open),
             Leaf::Roll(event) => self.replay_roll(event, index, source)?,
             Leaf::Node(NodeEvent::Admitted { key, .. }) => {
-                self.apply_act(&Act::Admit(*key), self.updated_at)?;
+                self.apply_event(&LogEvent::Admit(*key), self.updated_at)?;
             }
             Leaf::Node(NodeEvent::Retired { node, epoch, .. }) => {
-                self.fold.epochs_mut().retire(*node, *epoch);
+                self.decisions.epochs_mut().retire(*node, *epoch);
             }
             Leaf::Batch(batch) => self.replay_batch(batch, index, open, source)?,
             Leaf::Entry(entry) => self.replay_outcome(&Outcome::Decided(*entry), index, open)?,
@@ -164,13 +165,13 @@ impl Chronicle {
         index: u64,
         open: &mut OpenBlock,
         source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
-        let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+    ) -> Result<(), ElectionLogError> {
+        let contradiction = |rule| ElectionLogError::Contradiction { index, rule };
         let scheme = self.scheme.ok_or(contradiction("batches follow a roll"))?;
         let Some(evidence) = source.evidence(leaf) else {
             self.evidence_missing = true;
             self.choices = None;
-            self.fold.epochs_mut().take_batch(&leaf.place(), None)?;
+            self.decisions.epochs_mut().take_batch(&leaf.place(), None)?;
             open.expected = Some((*leaf, ExpectedLeaves::of_count(leaf)));
             return Ok(());
         };
@@ -178,7 +179,7 @@ impl Chronicle {
         let batch =
             evidence::verify(leaf, &evidence, &self.definition.law_id, key).map_err(at(index))?;
         let outcomes = self
-            .fold
+            .decisions
             .decide(&batch, &mut self.electorate, scheme, &self.window, index + 1)
             .map_err(|error| at(index)(error.into()))?;
         let expected = ExpectedLeaves::of_evidence(batch, outcomes, evidence.choices);
@@ -191,15 +192,15 @@ impl Chronicle {
         outcome: &Outcome,
         index: u64,
         open: &mut OpenBlock,
-    ) -> Result<(), ChronicleError> {
-        let contradiction = |rule| ChronicleError::Contradiction { index, rule };
+    ) -> Result<(), ElectionLogError> {
+        let contradiction = |rule| ElectionLogError::Contradiction { index, rule };
         let (leaf, expected) =
             open.expected.as_mut().ok_or(contradiction("an entry belongs to a batch"))?;
         let choice = expected.take(outcome).map_err(at(index))?;
         if expected.is_known() {
             if let Some(choices) = self.choices.take() {
                 let mut choices = DecidedChoices(choices);
-                let place = place_of(self.fold.requests(), outcome);
+                let place = place_of(self.decisions.requests(), outcome);
                 if !choices.take(outcome, choice, place) {
                     let place = expected.last_place();
                     return Err(at(index)(EvidenceFault::ReplayedChoice { place }));
@@ -208,8 +209,8 @@ impl Chronicle {
             }
         } else if let Outcome::Decided(entry) = outcome {
             let scheme = self.scheme.ok_or(contradiction("batches follow a roll"))?;
-            self.fold.epochs_mut().take_minute(leaf.number(), entry.minute);
-            self.fold.apply_entry(entry, &mut self.electorate, scheme, index);
+            self.decisions.epochs_mut().take_minute(leaf.number(), entry.minute);
+            self.decisions.apply_entry(entry, &mut self.electorate, scheme, index);
         }
         self.report.count(outcome.entry());
         open.counts.count(outcome.entry(), choice);
@@ -242,8 +243,8 @@ impl Chronicle {
         event: &RollEvent,
         index: u64,
         source: &mut dyn ReplaySource,
-    ) -> Result<(), ChronicleError> {
-        let content: RollContent = source.roll(event).ok_or(ChronicleError::Contradiction {
+    ) -> Result<(), ElectionLogError> {
+        let content: RollContent = source.roll(event).ok_or(ElectionLogError::Contradiction {
             index,
             rule: "the shards of the roll are at hand",
         })?;
@@ -258,7 +259,7 @@ impl Chronicle {
         if replayed == *event {
             Ok(())
         } else {
-            Err(ChronicleError::Contradiction {
+            Err(ElectionLogError::Contradiction {
                 index,
                 rule: "the shards at hand are those that were loaded",
             })

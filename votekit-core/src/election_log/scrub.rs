@@ -1,30 +1,30 @@
-//! Reading a whole log again, beside the chronicle that was restored from a snapshot of it:
+//! Reading a whole log again, beside the log that was restored from a snapshot of it:
 //! everything in the snapshot must follow from the leaves and the evidence.
 //!
 //! Every batch is decided again with an electorate of its own (4 bytes an elector beside the shared
-//! keys). Which requests are decided is asked of the chronicle, 2 bytes a request are kept for
+//! keys). Which requests are decided is asked of the log, 2 bytes a request are kept for
 //! their choices.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::evidence::{self, DecidedChoices, EvidenceFault, ExpectedLeaves};
-use super::{Chronicle, ReplaySource, RollContent, leaves_of_block};
+use super::{ElectionLog, ReplaySource, RollContent, leaves_of_block};
 use crate::batch::{NodePublicKey, VerifiedBatch};
 use crate::credential::HashScheme;
 use crate::decision::{Decision, Entry, InvalidReason, Outcome, decide_envelope};
 use crate::election::Window;
 use crate::electorate::Electorate;
 use crate::epochs::Epochs;
-use crate::id::{BatchNumber, LawId, NodeId, RequestId};
+use crate::id::{BatchNumber, ElectionId, NodeId, RequestId};
 use crate::log::leaf::{BatchLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent};
 use crate::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
 use crate::request_index::{FirstDecision, Subject};
 use crate::tally::Counts;
 
-/// A log that is being read again up to the size that a chronicle had.
+/// A log that is read again, up to the size it had at the start.
 pub struct Scrub {
-    law_id: LawId,
+    law_id: ElectionId,
     electorate: Electorate,
     scheme: Option<HashScheme>,
     window: Window,
@@ -48,7 +48,7 @@ struct OpenBatch {
     taken: usize,
 }
 
-/// Looks up where the chronicle decided requests first, in the order asked.
+/// Looks up where the log decided requests first, in the order asked.
 pub type FindFirst<'a> = dyn Fn(&[RequestId]) -> Vec<Option<FirstDecision>> + 'a;
 
 /// What must come out.
@@ -107,18 +107,18 @@ pub enum ScrubError {
 }
 
 impl Scrub {
-    /// Begins to read the log of a chronicle again, up to where it is now.
+    /// Begins to read a log again, up to its present size.
     #[must_use]
-    pub fn new(chronicle: &Chronicle) -> Self {
+    pub fn new(log: &ElectionLog) -> Self {
         let expected = Expected {
-            size: chronicle.tree.size(),
-            height: chronicle.height,
-            root: chronicle.tree.root(),
-            decided: chronicle.fold.requests().len(),
-            counts: chronicle.tally.counts().clone(),
+            size: log.tree.size(),
+            height: log.height,
+            root: log.tree.root(),
+            decided: log.decisions.requests().len(),
+            counts: log.tally.counts().clone(),
         };
         Self {
-            law_id: chronicle.definition.law_id.clone(),
+            law_id: log.definition.law_id.clone(),
             electorate: Electorate::default(),
             scheme: None,
             window: Window { opens: None, closes: None },
@@ -147,7 +147,7 @@ impl Scrub {
         self.tree.size()
     }
 
-    /// Reads the next block. `find_first` asks the chronicle; `purged` says whether evidence may be
+    /// Reads the next block. `find_first` asks the log; `purged` says whether evidence may be
     /// gone.
     ///
     /// # Errors
@@ -277,7 +277,7 @@ impl Scrub {
             .zip(index + 1..)
             .zip(&firsts)
             .map(|((envelope, leaf), first)| {
-                // The chronicle knows later decisions too.
+                // The log knows later decisions too.
                 let earlier = first.as_ref().filter(|first| first.leaf < leaf);
                 let electorate = &mut self.electorate;
                 decide_envelope(&envelope, earlier, electorate, scheme, &self.window).0
@@ -321,7 +321,7 @@ impl Scrub {
         Ok(())
     }
 
-    /// The chronicle must know the request with this entry; once the evidence is gone the
+    /// The log must know the request with this entry; once the evidence is gone the
     /// electorate is all that there is to compare with.
     fn take_entry(
         &mut self,
@@ -352,7 +352,7 @@ impl Scrub {
         Ok(())
     }
 
-    /// Compares what was read with what the chronicle had.
+    /// Compares what was read with what the log had.
     ///
     /// # Errors
     /// [`ScrubError::Whole`].

@@ -1,4 +1,4 @@
-//! Snapshots: a chronicle as bytes, so that a restart reads back only what the log gained since.
+//! Snapshots: a log as bytes, so that a restart reads back only what the log gained since.
 //!
 //! A snapshot is a cache. Everything in it follows from the log and the evidence, and whoever
 //! restores one holds the root against the signed checkpoint. It has two parts. The decided
@@ -13,15 +13,15 @@ mod bytes;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Chronicle, RollContent};
+use super::{ElectionLog, RollContent};
 use crate::ballot::{BallotSecretKey, SealError};
 use crate::batch::NodePublicKey;
 use crate::credential::HashScheme;
-use crate::decision::Fold;
+use crate::decision::DecisionState;
 use crate::election::{Definition, State, Window};
-use crate::electorate::{Electorate, Standing};
+use crate::electorate::{CredentialStatus, Electorate};
 use crate::epochs::{EpochProgress, Epochs};
-use crate::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use crate::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::log::merkle::{TreeBuilder, TreeHash};
 use crate::reconcile::Report;
@@ -32,7 +32,7 @@ use crate::tally::{Tally, Totals};
 
 pub use bytes::{SEGMENT_REQUESTS, decode_segment, encode_segment};
 
-/// Everything of a chronicle but its decided requests and its electors: kilobytes.
+/// Everything of a log but its decided requests and its electors: kilobytes.
 #[derive(Debug)]
 pub struct Snapshot {
     state: SmallState,
@@ -153,7 +153,7 @@ struct EpochState {
     ended: bool,
 }
 
-/// The sums of a chronicle, opened at the heights they run to.
+/// The sums of a log, opened at the heights they run to.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sums {
@@ -162,15 +162,15 @@ struct Sums {
     candidate: Option<Totals>,
 }
 
-impl Chronicle {
-    /// What a snapshot needs of this chronicle besides its decided requests. Quick: taken while
+impl ElectionLog {
+    /// What a snapshot needs of this log besides its decided requests. Quick: taken while
     /// nobody may change it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let open = |tally: &Tally| tally.open(tally.height());
         let loads = self.manifests.iter().zip(&self.decided_before);
         let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
-        let epochs = self.fold.epochs().iter().map(|(node, epoch, progress)| {
+        let epochs = self.decisions.epochs().iter().map(|(node, epoch, progress)| {
             let EpochProgress { through, confirmed, minute, ended } = progress;
             EpochState { node, epoch, through, confirmed, minute: minute.0, ended }
         });
@@ -190,7 +190,7 @@ impl Chronicle {
             nodes: self.nodes.values().copied().collect(),
             epochs: epochs.collect(),
             report: self.report,
-            decided: self.fold.requests().len(),
+            decided: self.decisions.requests().len(),
             size: self.tree.size(),
             root: self.tree.root(),
             edge: edge.collect(),
@@ -209,7 +209,7 @@ impl Chronicle {
         }
     }
 
-    /// The chronicle that a snapshot was taken of. `requests` are all decided requests in their
+    /// The log that a snapshot was taken of. `requests` are all decided requests in their
     /// order; `rolls` gives what a manifest brought. The ballot key is needed while the sums are
     /// sealed: until the close.
     ///
@@ -259,7 +259,11 @@ impl Chronicle {
             decided_before: state.loads.iter().map(|load| load.after).collect(),
             electorate,
             nodes: state.nodes.iter().map(|key| (key.node_id(), *key)).collect(),
-            fold: Fold::restore(state.definition.law_id.clone(), requests, Epochs::restore(epochs)),
+            decisions: DecisionState::restore(
+                state.definition.law_id.clone(),
+                requests,
+                Epochs::restore(epochs),
+            ),
             report: state.report,
             candidate: sums.candidate.as_ref().map(tally_of).transpose()?,
             tally: whole,
@@ -332,7 +336,7 @@ impl Head {
     ///
     /// # Errors
     /// [`SnapshotError`] unless it is one of that election, as it was written.
-    pub fn decode(bytes: &[u8], law_id: &LawId) -> Result<Self, SnapshotError> {
+    pub fn decode(bytes: &[u8], law_id: &ElectionId) -> Result<Self, SnapshotError> {
         let bytes::Head { state: text, sums, rest } = bytes::decode_head(bytes, law_id)?;
         let mut state: SmallState = parse("the state", text)?;
         let (sealed_through, segments) =
@@ -448,10 +452,10 @@ fn attempts(
             report.invalid += 1;
             continue;
         };
-        match electorate.attempt_by(elector) {
-            Standing::First => report.accepted += 1,
-            Standing::Again { .. } => report.duplicate += 1,
-            Standing::Unknown | Standing::Revoked => {
+        match electorate.record_attempt(elector) {
+            CredentialStatus::First => report.accepted += 1,
+            CredentialStatus::Again { .. } => report.duplicate += 1,
+            CredentialStatus::Unknown | CredentialStatus::Revoked => {
                 return Err(contradiction("who votes is registered"));
             }
         }

@@ -15,7 +15,7 @@ use super::note::{
     KeyError, KeyKind, KeyName, Note, NoteError, Signature, SigningKey, VerifierKey, check_text,
     cosigned_message, debug_secret,
 };
-use crate::id::LawId;
+use crate::id::ElectionId;
 use crate::instant::UnixSeconds;
 
 /// Why bytes are no checkpoint, or why one was not signed. Lines count from 1.
@@ -72,7 +72,7 @@ pub enum CheckpointRule {
 ///
 /// # Errors
 /// None in practice: a base and a law id are made of characters that a key name may hold.
-pub fn origin_of(base: &KeyName, law: &LawId, binding: bool) -> Result<KeyName, KeyError> {
+pub fn origin_of(base: &KeyName, law: &ElectionId, binding: bool) -> Result<KeyName, KeyError> {
     let middle = if binding { "" } else { "test/" };
     format!("{base}/{middle}{}", law.as_str()).parse()
 }

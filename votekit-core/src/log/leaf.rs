@@ -19,7 +19,7 @@ use crate::election::Definition;
 use crate::electorate::ATTEMPTS_MAX;
 use crate::envelope::EnvelopeDigest;
 use crate::epochs::BatchPlace;
-use crate::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use crate::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::tally::Totals;
@@ -226,7 +226,7 @@ impl BatchLeaf {
 
     /// Whether the signature is by this node key, over what the leaf shows.
     #[must_use]
-    pub fn is_signed_by(&self, law_id: &LawId, key: &NodePublicKey) -> bool {
+    pub fn is_signed_by(&self, law_id: &ElectionId, key: &NodePublicKey) -> bool {
         let header = BatchHeader {
             law_id: law_id.clone(),
             number: self.number(),

@@ -5,7 +5,7 @@ use time::macros::format_description;
 
 use super::{FileRow, LawRow, ManifestBody, ManifestError};
 use crate::credential::{AccessCode, HashScheme};
-use crate::id::LawId;
+use crate::id::ElectionId;
 use crate::log::leaf::Leaf;
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
@@ -111,6 +111,6 @@ fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {
     }
 }
 
-fn law_count(law_id: &LawId, stated: u64, found: u64) -> ManifestError {
+fn law_count(law_id: &ElectionId, stated: u64, found: u64) -> ManifestError {
     ManifestError::LawCount { law_id: law_id.clone(), stated, found }
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a manifest, or with a file held against it.
 
 use crate::credential::PepperId;
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 use crate::shard::{ChangesError, ShardError};
 
 /// Why a manifest, or a file it lists, is refused.
@@ -41,13 +41,13 @@ pub enum ManifestError {
     #[error("the manifest lists the law {law_id} twice or out of order")]
     LawOrder {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// Shards are missing, repeated, out of order, or of an unknown law.
     #[error("the manifest's shards are not numbered 1 to {shards} for the law {law_id}")]
     ShardNumbers {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// Shards its row states.
         shards: u32,
     },
@@ -67,7 +67,7 @@ pub enum ManifestError {
     #[error("the manifest states {stated} keys for the law {law_id}, its files add up to {found}")]
     LawCount {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// Total of the law's row.
         stated: u64,
         /// Sum over its files.

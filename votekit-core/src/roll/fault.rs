@@ -17,7 +17,7 @@ pub enum Field {
     /// The access code.
     Code,
     /// The law.
-    LawId,
+    ElectionId,
     /// The choice, in a file of votes.
     Vote,
     /// Another column, by its place from 1; or, as 0, the row as a whole.
@@ -26,9 +26,9 @@ pub enum Field {
 
 impl Field {
     /// The columns every roll has.
-    pub const REQUIRED: [Self; 3] = [Self::Nas, Self::Code, Self::LawId];
+    pub const REQUIRED: [Self; 3] = [Self::Nas, Self::Code, Self::ElectionId];
     /// The columns every file of votes has.
-    pub const REQUIRED_OF_VOTES: [Self; 4] = [Self::Nas, Self::Code, Self::LawId, Self::Vote];
+    pub const REQUIRED_OF_VOTES: [Self; 4] = [Self::Nas, Self::Code, Self::ElectionId, Self::Vote];
     /// The row as a whole.
     pub const ROW: Self = Self::Column(0);
 
@@ -37,7 +37,7 @@ impl Field {
         match self {
             Self::Nas => "nas",
             Self::Code => "code",
-            Self::LawId => "law_id",
+            Self::ElectionId => "law_id",
             Self::Vote => "vote",
             Self::Column(_) => "",
         }

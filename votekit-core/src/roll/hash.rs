@@ -11,7 +11,7 @@ use super::plain_row::{PlainRow, plain_row};
 use super::row::{RawRow, Rows, is_clean};
 use super::run::{Columns, Elector, Run};
 use crate::credential::{AccessCode, CredentialError, CredentialHasher, KeyBatch, Nas};
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// What is asked of rows besides being well formed.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub struct RollRules {
     pub check_digit: bool,
     /// Only these laws are hashed; empty for all. Rows of other laws are counted and otherwise
     /// ignored.
-    pub laws: BTreeSet<LawId>,
+    pub laws: BTreeSet<ElectionId>,
 }
 
 /// How the rows of one roll are parsed, checked and hashed. Threads share it.
@@ -54,7 +54,7 @@ pub struct HashedChunk {
 /// What the rows of one chunk came to.
 #[derive(Default)]
 pub(super) struct ChunkTally {
-    pub(super) laws: Vec<(LawId, Run, CodeLengths)>,
+    pub(super) laws: Vec<(ElectionId, Run, CodeLengths)>,
     /// The bad rows.
     pub(super) faults: Vec<RowFault>,
     /// Good rows of the laws asked for.
@@ -165,8 +165,8 @@ impl ChunkRows<'_, '_> {
             None => Some(self.laws.last),
             Some(law) => self.laws.find(law).map_err(|error| RowFault {
                 line,
-                field: Field::LawId,
-                rule: field_rule(Field::LawId, law, error),
+                field: Field::ElectionId,
+                rule: field_rule(Field::ElectionId, law, error),
             })?,
         };
         let Some(place) = place else {
@@ -185,7 +185,7 @@ impl ChunkRows<'_, '_> {
         let [nas, code, law] = row.fields(header, clean)?;
         // The law first: a fault in a row of a law that was not asked for does not count.
         let place =
-            self.laws.find(law).map_err(|error| bad_field(row, Field::LawId, law, error))?;
+            self.laws.find(law).map_err(|error| bad_field(row, Field::ElectionId, law, error))?;
         let Some(place) = place else {
             self.tally.ignored += 1;
             return Ok(());
@@ -299,8 +299,8 @@ pub(super) fn number_of(nas: &Nas) -> u32 {
 }
 
 /// A law id from the bytes of a field.
-pub(super) fn law_id(text: &[u8]) -> Result<LawId, CredentialError> {
-    LawId::check(text)?;
+pub(super) fn law_id(text: &[u8]) -> Result<ElectionId, CredentialError> {
+    ElectionId::check(text)?;
     Ok(std::str::from_utf8(text).unwrap_or_default().parse()?)
 }
 
@@ -309,7 +309,7 @@ pub(super) fn law_id(text: &[u8]) -> Result<LawId, CredentialError> {
 struct LawLookup<'a> {
     rules: &'a RollRules,
     /// The laws that are asked for and were met, in the order of their places.
-    admitted: Vec<LawId>,
+    admitted: Vec<ElectionId>,
     /// `None` for a law that is not asked for.
     places: HashMap<Vec<u8>, Option<usize>>,
     last: usize,

@@ -10,13 +10,13 @@ use super::law_keys::LawKeys;
 use super::repetition::{Repeated, Threads, repeated_rows};
 use super::run::Run;
 use crate::credential::RegistryKey;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// The same NAS and law with two codes: only the authority knows which one is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// The law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// The line that came first.
     pub first_line: u64,
     /// The line with another code.
@@ -45,8 +45,8 @@ impl std::fmt::Debug for RollHashes<'_> {
 /// All rows of a roll, each by itself checked and hashed, and not yet compared with one another.
 #[derive(Default)]
 pub struct GatheredRoll {
-    pub(super) laws: BTreeMap<LawId, Vec<Run>>,
-    code_lengths: BTreeMap<LawId, CodeLengths>,
+    pub(super) laws: BTreeMap<ElectionId, Vec<Run>>,
+    code_lengths: BTreeMap<ElectionId, CodeLengths>,
     faults: Vec<RowFault>,
     rows: u64,
     ignored: u64,
@@ -76,7 +76,7 @@ pub struct HashedRoll {
     /// Characters of the shortest access code among the good rows; 0 when there is none.
     pub code_length_min: u32,
     /// The lengths of the access codes of each law.
-    pub code_lengths: BTreeMap<LawId, CodeLengths>,
+    pub code_lengths: BTreeMap<ElectionId, CodeLengths>,
 }
 
 impl HashedRoll {
@@ -152,7 +152,7 @@ impl GatheredRoll {
 
     /// The lengths of the access codes of each law.
     #[must_use]
-    pub fn code_lengths(&self) -> &BTreeMap<LawId, CodeLengths> {
+    pub fn code_lengths(&self) -> &BTreeMap<ElectionId, CodeLengths> {
         &self.code_lengths
     }
 
@@ -164,7 +164,7 @@ impl GatheredRoll {
 
     /// How many distinct credentials each law has.
     #[must_use]
-    pub fn registered(&self, threads: &impl Threads) -> BTreeMap<LawId, u64> {
+    pub fn registered(&self, threads: &impl Threads) -> BTreeMap<ElectionId, u64> {
         let distinct = |runs: &Vec<Run>| {
             let rows: usize = runs.iter().map(|run| run.keys.len()).sum();
             let repeated = repeated_rows(runs, threads);
@@ -210,7 +210,7 @@ impl GatheredRoll {
 
 impl HashedRoll {
     /// Separates exact duplicates from conflicts. Gives the keys of the duplicates.
-    fn note_repetitions(&mut self, law_id: &LawId, repeated: &[Repeated]) -> Vec<RegistryKey> {
+    fn note_repetitions(&mut self, law_id: &ElectionId, repeated: &[Repeated]) -> Vec<RegistryKey> {
         let mut surplus = Vec::new();
         for group in repeated.chunk_by(|one, next| one.nas == next.nas) {
             let first_line = u64::from(group[0].line);

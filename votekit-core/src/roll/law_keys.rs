@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::prefix::{Gather, PREFIXES, Spread, count_below};
 use crate::credential::RegistryKey;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// Keys that are sorted together: what they take twice over fits the second cache of a core.
 const SORTED_AT_ONCE: usize = 1 << 13;
@@ -16,7 +16,7 @@ const KEYS_PER_SLOT: usize = 4;
 /// One law's registry keys, distinct. They lie in the order of their leading bits in many runs, and
 /// are sorted as they are handed out.
 pub struct LawKeys {
-    law_id: LawId,
+    law_id: ElectionId,
     runs: Vec<Vec<RegistryKey>>,
     /// Keys that stand in the runs once too often, ascending; as many times as they are too many.
     surplus: Vec<RegistryKey>,
@@ -25,7 +25,7 @@ pub struct LawKeys {
 
 impl LawKeys {
     pub(super) fn new(
-        law_id: LawId,
+        law_id: ElectionId,
         runs: Vec<Vec<RegistryKey>>,
         mut surplus: Vec<RegistryKey>,
     ) -> Self {
@@ -36,7 +36,7 @@ impl LawKeys {
 
     /// The law.
     #[must_use]
-    pub fn law_id(&self) -> &LawId {
+    pub fn law_id(&self) -> &ElectionId {
         &self.law_id
     }
 

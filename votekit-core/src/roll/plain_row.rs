@@ -5,7 +5,7 @@
 //! [`Rows`](super::Rows), which reads every form and tells what is wrong; on a plain row both see
 //! the same.
 
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// A plain row: all of it well formed.
 pub(super) struct PlainRow<'a> {
@@ -117,7 +117,7 @@ fn code(bytes: &[u8]) -> Option<PlainCode> {
 fn law_length(bytes: &[u8]) -> Option<usize> {
     let length = bytes
         .iter()
-        .take(LawId::LENGTH_MAX + 1)
+        .take(ElectionId::LENGTH_MAX + 1)
         .position(|byte| ends_law(byte) || *byte == b',')?;
     (length > 0).then_some(length)
 }

@@ -7,7 +7,7 @@ use super::fault::{Field, RowFault, RowRule};
 use super::header::{REQUIRED_MAX, RollHeader};
 use super::table::Table;
 use crate::credential::{AccessCode, Nas};
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// The records of a chunk, one after the other. Empty lines are skipped.
 #[derive(Clone)]
@@ -371,7 +371,9 @@ fn is_whole_row(line: &[u8], header: &RollHeader) -> bool {
         let row = Rows::new(line, 1).next_row(header);
         let fields = row.map_or([None; REQUIRED_MAX], |row| row.fields);
         let [Some(nas), Some(code), Some(law_id), _] = fields else { return false };
-        Nas::parse(nas).is_ok() && AccessCode::parse(code).is_ok() && LawId::check(law_id).is_ok()
+        Nas::parse(nas).is_ok()
+            && AccessCode::parse(code).is_ok()
+            && ElectionId::check(law_id).is_ok()
     };
     let unquoted = || line.iter().copied().filter(|byte| *byte != b'"').collect::<Vec<u8>>();
     is_good(line) || is_good(&Zeroizing::new(unquoted()))

@@ -10,7 +10,7 @@ use super::row::{RawRow, Rows, is_clean};
 use super::table::Table;
 use crate::credential::{AccessCode, Credential, CredentialError, Nas};
 use crate::election::ChoiceId;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// One row of a roll, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,8 +92,8 @@ fn checked<'t>(
     clean: bool,
 ) -> Result<Option<TableRow<'t>>, RowFault> {
     let [nas, code, law_id] = row.fields(header, clean)?;
-    LawId::check(law_id)
-        .map_err(|error| bad_field(row, Field::LawId, law_id, CredentialError::Law(error)))?;
+    ElectionId::check(law_id)
+        .map_err(|error| bad_field(row, Field::ElectionId, law_id, CredentialError::Law(error)))?;
     let law_id = text(law_id);
     if !rules.laws.is_empty() && !rules.laws.iter().any(|law| law.as_str() == law_id) {
         return Ok(None);

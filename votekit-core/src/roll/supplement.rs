@@ -10,7 +10,7 @@ use super::hashes::{GatheredRoll, HashedRoll};
 use super::repetition::Sequential;
 use super::run::Run;
 use crate::credential::RegistryKey;
-use crate::id::LawId;
+use crate::id::ElectionId;
 use crate::shard::{Changes, ChangesError};
 
 /// A row of one of the files that were read before: the roll is file 0, and then the earlier
@@ -28,7 +28,7 @@ pub struct RowPlace {
 /// Made from the roll, then brought up to date with each earlier supplement.
 #[derive(Default)]
 pub struct LiveCredentials {
-    laws: BTreeMap<LawId, HashMap<u32, History>>,
+    laws: BTreeMap<ElectionId, HashMap<u32, History>>,
     /// Files read so far.
     files: usize,
 }
@@ -73,7 +73,7 @@ pub struct Contradiction {
     /// Its line.
     pub line: u64,
     /// Its law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// What it contradicts.
     pub rule: ContradictionRule,
 }
@@ -134,7 +134,7 @@ pub struct Readmission {
     /// The line of the addition.
     pub line: u64,
     /// Its law.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// Where the old code was revoked.
     pub revoked: RowPlace,
 }
@@ -143,7 +143,7 @@ impl LiveCredentials {
     /// The credentials of a roll, of the electors whom one of `named` names.
     #[must_use]
     pub fn of_roll(roll: &GatheredRoll, named: &[&GatheredRoll]) -> Self {
-        let mut laws: BTreeMap<LawId, HashMap<u32, History>> = BTreeMap::new();
+        let mut laws: BTreeMap<ElectionId, HashMap<u32, History>> = BTreeMap::new();
         for (law_id, runs) in &roll.laws {
             let numbers: HashSet<u32> = named
                 .iter()
@@ -188,7 +188,7 @@ impl LiveCredentials {
         }
     }
 
-    fn history(&self, law_id: &LawId, nas: u32) -> Option<&History> {
+    fn history(&self, law_id: &ElectionId, nas: u32) -> Option<&History> {
         self.laws.get(law_id)?.get(&nas)
     }
 }
@@ -209,7 +209,8 @@ pub fn hash_supplement(
     add: GatheredRoll,
     revoke: GatheredRoll,
 ) -> Result<HashedSupplement, ChangesError> {
-    let law_ids: BTreeSet<LawId> = add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
+    let law_ids: BTreeSet<ElectionId> =
+        add.laws.keys().chain(revoke.laws.keys()).cloned().collect();
     let mut comparison = Comparison {
         live,
         contradictions: Vec::new(),
@@ -242,7 +243,7 @@ impl Comparison<'_> {
     /// Compares the rows of one law, and makes its change file.
     fn compare(
         &mut self,
-        law_id: LawId,
+        law_id: ElectionId,
         add: &GatheredRoll,
         revoke: &GatheredRoll,
     ) -> Result<Changes, ChangesError> {
@@ -275,7 +276,7 @@ impl Comparison<'_> {
         Changes::new(law_id, keys(added), keys(revoked), replace)?.with_readmissions(readmit)
     }
 
-    fn check_revocation(&mut self, law_id: &LawId, nas: u32, (key, line): &Row) {
+    fn check_revocation(&mut self, law_id: &ElectionId, nas: u32, (key, line): &Row) {
         let history = self.live.history(law_id, nas);
         let rule = match history {
             Some(history) if history.live.iter().any(|(live, _)| live == key) => return,
@@ -298,7 +299,7 @@ impl Comparison<'_> {
 
     fn check_addition(
         &mut self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         nas: u32,
         (key, line): &Row,
         revocation: Option<&Row>,
@@ -331,7 +332,13 @@ impl Comparison<'_> {
         }
     }
 
-    fn contradict(&mut self, file: ChangeFile, line: u64, law_id: &LawId, rule: ContradictionRule) {
+    fn contradict(
+        &mut self,
+        file: ChangeFile,
+        line: u64,
+        law_id: &ElectionId,
+        rule: ContradictionRule,
+    ) {
         self.contradictions.push(Contradiction { file, line, law_id: law_id.clone(), rule });
     }
 }

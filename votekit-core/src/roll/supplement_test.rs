@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::credential::{Credential, CredentialHasher, Pepper};
-use crate::electorate::{self, Electorate, KeyList, Standing};
+use crate::electorate::{self, CredentialStatus, Electorate, KeyList};
 
 fn gathered(rows: &str) -> GatheredRoll {
     let text = format!("nas,code,law_id\n{rows}");
@@ -182,7 +182,7 @@ fn apply_chain(
     let mut voted = Vec::new();
     for (votes, add, revoke) in steps {
         for (elector, code) in votes {
-            if electorate.attempt(&key_of(elector, code)) == Standing::First {
+            if electorate.attempt(&key_of(elector, code)) == CredentialStatus::First {
                 voted.push(elector);
             }
         }
@@ -214,10 +214,10 @@ proptest! {
         for elector in 0..6_u32 {
             let standings = (0..4_u8).map(|code| electorate.look_up(&key_of(elector, code)));
             let is_live =
-                |of: &Standing| matches!(of, Standing::First | Standing::Again { .. });
+                |of: &CredentialStatus| matches!(of, CredentialStatus::First | CredentialStatus::Again { .. });
             prop_assert!(standings.filter(is_live).count() <= 1, "elector {elector}");
             for code in 0..4_u8 {
-                if electorate.attempt(&key_of(elector, code)) == Standing::First {
+                if electorate.attempt(&key_of(elector, code)) == CredentialStatus::First {
                     voted.push(elector);
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::code_lengths::{CodeLengths, ShortCodes};
 use super::hashes::HashedRoll;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// Something that does not stop a roll, and that an official should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,16 +14,16 @@ pub enum RollWarning {
     /// Some codes of a law are shorter than the others.
     ShortCodes {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// How many, where, and how long the others are.
         short: ShortCodes,
     },
     /// Two law ids differ in capitals only.
     LawCase {
         /// One id, with its electors.
-        one: (LawId, u64),
+        one: (ElectionId, u64),
         /// The other.
-        other: (LawId, u64),
+        other: (ElectionId, u64),
     },
 }
 
@@ -66,8 +66,8 @@ impl fmt::Display for RollWarning {
 }
 
 /// Law ids that differ in capitals only, among laws with their electors in ascending order.
-fn laws_alike(laws: &[(LawId, u64)]) -> Vec<RollWarning> {
-    let mut by_lower_case: BTreeMap<String, &(LawId, u64)> = BTreeMap::new();
+fn laws_alike(laws: &[(ElectionId, u64)]) -> Vec<RollWarning> {
+    let mut by_lower_case: BTreeMap<String, &(ElectionId, u64)> = BTreeMap::new();
     let mut warnings = Vec::new();
     for law in laws {
         match by_lower_case.entry(law.0.as_str().to_ascii_lowercase()) {
@@ -84,11 +84,11 @@ fn laws_alike(laws: &[(LawId, u64)]) -> Vec<RollWarning> {
 /// Codes that are shorter than others of their law, here or in another file.
 #[must_use]
 pub fn short_codes(
-    lengths: &BTreeMap<LawId, CodeLengths>,
-    others: &BTreeMap<LawId, CodeLengths>,
+    lengths: &BTreeMap<ElectionId, CodeLengths>,
+    others: &BTreeMap<ElectionId, CodeLengths>,
 ) -> Vec<RollWarning> {
     let none = CodeLengths::default();
-    let short = |(law_id, lengths): (&LawId, &CodeLengths)| {
+    let short = |(law_id, lengths): (&ElectionId, &CodeLengths)| {
         let short = lengths.shorter_than_usual(others.get(law_id).unwrap_or(&none))?;
         Some(RollWarning::ShortCodes { law_id: law_id.clone(), short })
     };

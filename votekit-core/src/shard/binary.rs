@@ -2,7 +2,7 @@
 
 use super::{ShardError, ShardHead};
 use crate::credential::RegistryKey;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 const MAGIC: &[u8; 8] = b"VKSHARD1";
 /// Bytes before the law id.
@@ -38,7 +38,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), Shar
         |at: usize| u32::from_be_bytes([fixed[at], fixed[at + 1], fixed[at + 2], fixed[at + 3]]);
     let (shard, shards, count) = (number(8), number(12), number(16));
     let length = usize::from(fixed[20]);
-    if length > LawId::LENGTH_MAX {
+    if length > ElectionId::LENGTH_MAX {
         return Err(ShardError::Malformed { offset: 20 });
     }
     let (law_id, body) = rest.split_at_checked(length).ok_or(short)?;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::credential::RegistryKey;
-use crate::id::LawId;
+use crate::id::ElectionId;
 
 /// What a supplement changes for one law. Every list is ascending, and no key stands twice
 /// anywhere.
@@ -22,7 +22,7 @@ pub struct Changes(Body);
 #[serde(deny_unknown_fields)]
 struct Body {
     format: Format,
-    law_id: LawId,
+    law_id: ElectionId,
     add: Vec<RegistryKey>,
     revoke: Vec<RegistryKey>,
     replace: Vec<(RegistryKey, RegistryKey)>,
@@ -69,7 +69,7 @@ impl Changes {
     /// # Errors
     /// [`ChangesError::Repeated`].
     pub fn new(
-        law_id: LawId,
+        law_id: ElectionId,
         mut add: Vec<RegistryKey>,
         mut revoke: Vec<RegistryKey>,
         mut replace: Vec<(RegistryKey, RegistryKey)>,
@@ -101,7 +101,7 @@ impl Changes {
 
     /// The law.
     #[must_use]
-    pub fn law_id(&self) -> &LawId {
+    pub fn law_id(&self) -> &ElectionId {
         &self.0.law_id
     }
 
@@ -143,7 +143,7 @@ impl Changes {
 
     /// `<law_id>.changes.json`.
     #[must_use]
-    pub fn file_name(law_id: &LawId) -> String {
+    pub fn file_name(law_id: &ElectionId) -> String {
         format!("{law_id}.changes.json")
     }
 

@@ -4,7 +4,7 @@
 //! An engine's test hands in a way to make a [`Place`], runs the three suites and asserts that each
 //! case held, and how many there were ([`report_cases`]). [`Which::RetrySafe`] leaves out the cases
 //! that count calls, so that the rest can be run over an engine that fails at random
-//! ([`Roles::unreliable`]).
+//! ([`Engines::unreliable`]).
 
 mod ballot_box;
 mod ledger;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::unreliable::{Odds, Persistent, Unreliable};
-use super::{EngineError, Roles};
+use super::{EngineError, Engines};
 
 /// The storage of one case: fresh when it is made, the same each time it is opened.
 #[async_trait]
@@ -30,10 +30,10 @@ pub trait Place: Send + Sync {
     ///
     /// # Errors
     /// As the engine.
-    async fn open(&self) -> Result<Roles, EngineError>;
+    async fn open(&self) -> Result<Engines, EngineError>;
 }
 
-impl Roles {
+impl Engines {
     /// The same roles behind faults, and behind callers that try again: what a node makes of a bad
     /// day.
     #[must_use]

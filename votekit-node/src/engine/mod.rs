@@ -30,7 +30,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 use votekit_core::credential::{HashScheme, RegistryKey};
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::FullTile;
 use votekit_core::manifest::{Manifest, PepperMarks};
@@ -109,7 +109,7 @@ pub enum Conflict {
     )]
     BatchNumber {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The number in question.
         number: BatchNumber,
         /// The digest that is stored.
@@ -121,7 +121,7 @@ pub enum Conflict {
     #[error("the log of {law_id} has {found} leaves, the block expects {expected}")]
     Head {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The size that the block builds on.
         expected: u64,
         /// The size found.
@@ -131,7 +131,7 @@ pub enum Conflict {
     #[error("the log of {law_id} is in term {found}, the block is of term {offered}")]
     Term {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The block's term.
         offered: u64,
         /// The term found.
@@ -141,13 +141,13 @@ pub enum Conflict {
     #[error("a block of {law_id} came to the ledger too late, and is not stored: ask again")]
     Late {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// No lease is given: the election takes no votes any more, or the epoch was fenced.
     #[error("node {node} is given no lease for epoch {epoch} of {law_id}: {reason}", epoch = epoch.0)]
     NoLease {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The node.
         node: NodeId,
         /// The epoch.
@@ -159,7 +159,7 @@ pub enum Conflict {
     #[error("a write to {law_id} breaks a rule of the ledger: {rule}")]
     Malformed {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The rule that is broken.
         rule: &'static str,
     },
@@ -181,7 +181,7 @@ pub enum NoLease {
 
 /// The three roles of one engine.
 #[derive(Clone)]
-pub struct Roles {
+pub struct Engines {
     /// The registry.
     pub registry: Arc<dyn Registry>,
     /// The ballot box.
@@ -265,7 +265,7 @@ pub struct KnownElectors {
 
 /// What to expect of an envelope, as far as the registry knows. The log decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expectation {
+pub enum Hint {
     /// The credential came for the first time, or again with the request that came first.
     Accepted,
     /// Another request came first.
@@ -289,7 +289,11 @@ pub trait Registry: Send + Sync + 'static {
     /// starts holds its log's last roll against the registry. One that outlives its process refuses
     /// another hashing than its own as [`EngineError::Misconfigured`], since it would call every
     /// voter unknown.
-    async fn check_origin(&self, _law_id: &LawId, _origin: &RollOrigin) -> Result<(), EngineError> {
+    async fn check_origin(
+        &self,
+        _law_id: &ElectionId,
+        _origin: &RollOrigin,
+    ) -> Result<(), EngineError> {
         Ok(())
     }
 
@@ -298,7 +302,7 @@ pub trait Registry: Send + Sync + 'static {
     /// [`EngineError::Misconfigured`], with nothing changed.
     async fn prepare(
         &self,
-        _law_id: &LawId,
+        _law_id: &ElectionId,
         _origin: &RollOrigin,
         _electors: u64,
     ) -> Result<(), EngineError> {
@@ -308,25 +312,25 @@ pub trait Registry: Send + Sync + 'static {
     /// Adds the credentials of a roll, unspent. Adding again changes nothing and never unspends: a
     /// registry that outlives its process and has lost part of an election refuses, since nobody
     /// but the log knows who of those has voted.
-    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
+    async fn add_roll(&self, law_id: &ElectionId, keys: &Arc<KeyList>) -> Result<(), EngineError>;
 
     /// Applies a supplement. The spent ones among `changes.revoke` and `changes.replace` stay;
     /// applying again changes nothing.
-    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError>;
+    async fn apply(&self, law_id: &ElectionId, changes: &Changes) -> Result<(), EngineError>;
 
     /// Marks each envelope, in order, and says what to expect of it.
-    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError>;
+    async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError>;
 
     /// What to expect of an envelope, marking nothing: for load shedding, before anything is
     /// stored. An engine that cannot tell without I/O says `None`. The answer must be true as of
     /// some moment during the call; the number of a duplicate's attempt is not looked at.
-    fn glance(&self, _law_id: &LawId, _mark: &Mark) -> Option<Expectation> {
+    fn peek(&self, _law_id: &ElectionId, _mark: &Mark) -> Option<Hint> {
         None
     }
 
     /// Whether it is certain that no envelope with the credential of `mark` was ever marked;
     /// `false` where that cannot be said without I/O. Spares most votes a search of the log.
-    fn surely_unused(&self, _law_id: &LawId, _mark: &Mark) -> bool {
+    fn surely_unused(&self, _law_id: &ElectionId, _mark: &Mark) -> bool {
         false
     }
 
@@ -336,13 +340,13 @@ pub trait Registry: Send + Sync + 'static {
     /// is replaced: `origin` is then where the new one comes from.
     async fn restore_all(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         electors: Vec<KnownElectors>,
         origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError>;
 
     /// Credentials registered for an election: added, less revoked.
-    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError>;
+    async fn registered(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 
     /// Whether the registry outlives the process that uses it, and is shared by several: then no
     /// start restores it ([`Registry::restore_all`]).
@@ -365,15 +369,15 @@ pub struct Delivery {
 
 /// What to expect of each envelope of a batch, in order; empty when the registry could not be
 /// asked.
-pub type Labels = Vec<Expectation>;
+pub type Hints = Vec<Hint>;
 
 /// A validated batch on its way to staging.
 #[derive(Debug, Clone)]
-pub struct Labelled {
+pub struct ValidatedBatch {
     /// The batch.
     pub batch: Arc<Batch>,
     /// What to expect of its envelopes.
-    pub labels: Labels,
+    pub labels: Hints,
     /// Names it to [`BallotBox::acknowledge`] and [`BallotBox::reject`].
     pub tag: u64,
 }
@@ -396,21 +400,21 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Passes a delivery on with its labels, and lets go of it once it is durable there. Safe to
     /// repeat. Envelopes that are not expected to be accepted are told to outside auditors, without
     /// the choice, where the engine has a way to them.
-    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError>;
+    async fn forward(&self, delivery: &Delivery, labels: &Hints) -> Result<(), EngineError>;
 
     /// Lets go of a delivery that is forged or belongs to no election. Safe to repeat.
     async fn refuse(&self, delivery: &Delivery, reason: &str) -> Result<(), EngineError>;
 
     /// Waits for the next validated batch. Waiting no longer loses nothing.
-    async fn collect(&self) -> Result<Labelled, EngineError>;
+    async fn collect(&self) -> Result<ValidatedBatch, EngineError>;
 
     /// Lets go of a validated batch that is staged. Safe to repeat.
-    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError>;
+    async fn acknowledge(&self, labelled: &ValidatedBatch) -> Result<(), EngineError>;
 
     /// Lets go of a validated batch that cannot be staged, once it is kept, whole, where officials
     /// can look at it. Safe to repeat. A node answered for what is in it: nothing that came this
     /// far is thrown away.
-    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError>;
+    async fn reject(&self, labelled: &ValidatedBatch, reason: &str) -> Result<(), EngineError>;
 
     /// Waits until every batch whose publication was confirmed before this call is staged, refused
     /// or rejected. Others must be receiving, forwarding, collecting and acknowledging meanwhile.
@@ -435,7 +439,7 @@ pub struct Staged {
     pub batch: Arc<Batch>,
     /// The labels it was first staged with. Empty when there were none, or when the engine keeps
     /// none.
-    pub labels: Labels,
+    pub labels: Hints,
 }
 
 /// Where the log of an election stands.
@@ -514,7 +518,7 @@ pub struct StoredBlock {
 #[derive(Debug, Clone)]
 pub struct BlockCommit {
     /// The election.
-    pub law_id: LawId,
+    pub law_id: ElectionId,
     /// The block.
     pub block: StoredBlock,
     /// Tiles of hashes that this block filled.
@@ -548,17 +552,18 @@ impl ReviewNote {
 #[async_trait]
 pub trait Ledger: Send + Sync + 'static {
     /// The elections that have a log, in the order of their creation.
-    async fn elections(&self) -> Result<Vec<LawId>, EngineError>;
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
 
     /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
-    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError>;
+    async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
+    -> Result<Epoch, EngineError>;
 
     /// Gives a node the right to answer voters for so long from now, if the head takes votes and
     /// the epoch is not fenced; an election without a head gives none. Asking again extends it.
     /// Refused as [`Conflict::NoLease`].
     async fn hold_lease(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
         length: Duration,
@@ -566,11 +571,11 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The leases of an election that have not run out. Once a head that takes no votes is
     /// committed, there are none after the longest of them.
-    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError>;
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError>;
 
     /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to
     /// its end.
-    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError>;
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError>;
 
     /// Makes a holder the leader of all elections for so long from now, unless another one's lease
     /// lasts. Asking again extends it. Once a new term has begun, commits of lower terms are a
@@ -585,19 +590,19 @@ pub trait Ledger: Send + Sync + 'static {
     async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
     /// Every epoch given out for an election.
-    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
 
     /// Stages a batch with its labels. Staging the same batch again gives the same place and writes
     /// nothing; another batch under the same number is a [`Conflict::BatchNumber`]. Whoever has
     /// read all places up to one never finds a lower one later.
-    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError>;
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Hints) -> Result<StagingId, EngineError>;
 
     /// Batches of an election after a place in staging, in order: those not yet sealed, or, from
     /// place 0, all the evidence. At least one if there is any, at most `limit`, and fewer when
     /// they are large.
     async fn staged(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError>;
@@ -605,7 +610,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// The highest sequence staged for an epoch; `None` when it has no batch.
     async fn staged_through(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
@@ -617,13 +622,13 @@ pub trait Ledger: Send + Sync + 'static {
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Where the log stands; `None` for an election without one.
-    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError>;
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError>;
 
     /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer
     /// when they are large.
     async fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError>;
@@ -633,7 +638,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// are.
     async fn leaves(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError>;
@@ -641,7 +646,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// A full tile of hashes: 256 times 32 bytes.
     async fn tile(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError>;
@@ -653,15 +658,19 @@ pub trait Ledger: Send + Sync + 'static {
     async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// Keeps a remark on a request. The same remark again is kept once.
-    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError>;
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError>;
 
     /// The remarks on an election's requests, in the order in which they were made.
-    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError>;
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 
     /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The
     /// log stays. A late copy of a purged batch gets its old place and is not stored again. Returns
     /// how many batches were destroyed by this call.
-    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError>;
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 
     /// Whether other processes use the same ledger: then one of them leads, and answering voters
     /// takes a lease.

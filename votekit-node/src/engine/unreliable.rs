@@ -14,7 +14,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::{EngineError, Head};
 
@@ -52,7 +52,7 @@ pub struct Unreliable<T: ?Sized> {
     plan: Mutex<Plan>,
     odds: Odds,
     shared: bool,
-    put_back: Mutex<Option<(LawId, Head)>>,
+    put_back: Mutex<Option<(ElectionId, Head)>>,
     inner: Arc<T>,
 }
 
@@ -91,7 +91,7 @@ impl<T: ?Sized> Unreliable<T> {
     }
 
     /// From now on a log ends with this head, as if the server had been restored from a backup.
-    pub fn put_back(&self, law_id: LawId, head: Head) {
+    pub fn put_back(&self, law_id: ElectionId, head: Head) {
         *self.put_back.lock().unwrap_or_else(PoisonError::into_inner) = Some((law_id, head));
     }
 

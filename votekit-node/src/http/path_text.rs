@@ -3,7 +3,7 @@
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::problem::Problem;
 
@@ -20,6 +20,6 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathTex
 }
 
 /// A law id from a path. What is none names no election.
-pub(super) fn law_id(text: &str) -> Result<LawId, Problem> {
+pub(super) fn law_id(text: &str) -> Result<ElectionId, Problem> {
     text.parse().map_err(|_| Problem::UnknownElection)
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn waits_are_told_in_whole_seconds_rounded_up() {
 fn an_uncertain_outcome_is_called_unknown() {
     let engine = "SQLite";
     let reason = String::new;
-    let law_id: LawId = "L1".parse().expect("a law id");
+    let law_id: ElectionId = "L1".parse().expect("a law id");
     let head = Conflict::Head { law_id: law_id.clone(), expected: 1, found: 2 };
     let term = Conflict::Term { law_id: law_id.clone(), offered: 1, found: 2 };
     for uncertain in [
@@ -168,7 +168,7 @@ fn engines_reasons_reach_administrators_only() {
     assert!(!json(error().into()).contains("ledger.db"));
     assert!(!json(Problem::not_taken(SubmitError::Unavailable(error()))).contains("ledger.db"));
     assert!(json(AdminError::Engine(error()).into()).contains("ledger.db"));
-    let law_id: LawId = "L1".parse().expect("a law id");
+    let law_id: ElectionId = "L1".parse().expect("a law id");
     // A command that may have been carried out is never called one that was not.
     let unknown = json(AdminError::OutcomeUnknown.into());
     assert!(unknown.contains(r#""code":"outcome-unknown""#) && !unknown.contains("nothing"));

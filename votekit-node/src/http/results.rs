@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use votekit_core::envelope::VoterToken;
 use votekit_core::export::json::Document;
-use votekit_core::id::{LawId, RequestId};
+use votekit_core::id::{ElectionId, RequestId};
 
 use super::Api;
 use super::path_text::{PathText, law_id};
@@ -182,7 +182,7 @@ pub(crate) async fn all_results(
     #[derive(Serialize)]
     struct All<'a> {
         results: Vec<Document<'a>>,
-        withheld: Vec<LawId>,
+        withheld: Vec<ElectionId>,
     }
     let (mut shown, mut withheld) = (Vec::new(), Vec::new());
     for election in api.node.elections() {

@@ -16,7 +16,7 @@ use super::Api;
 use super::path_text::PathText;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
-use crate::engine::Expectation;
+use crate::engine::Hint;
 use crate::reading::VoteStatus;
 
 /// What became of a vote.
@@ -53,10 +53,10 @@ impl VoteStatusDocument {
             VoteStatus::Pending { expected: None } => blank,
             VoteStatus::Pending { expected: Some(expected) } => {
                 let (expected, attempt_count) = match expected {
-                    Expectation::Accepted => ("accepted", None),
-                    Expectation::Duplicate { attempt } => ("duplicate", Some(attempt)),
-                    Expectation::Revoked => ("revoked", None),
-                    Expectation::Unknown => ("unknown", None),
+                    Hint::Accepted => ("accepted", None),
+                    Hint::Duplicate { attempt } => ("duplicate", Some(attempt)),
+                    Hint::Revoked => ("revoked", None),
+                    Hint::Unknown => ("unknown", None),
                 };
                 Self { expected: Some(expected), attempt_count, ..blank }
             }
@@ -139,11 +139,11 @@ mod tests {
         let cases = [
             (pending(None), r#"{"request_id":"ID","status":"pending"}"#),
             (
-                pending(Some(Expectation::Revoked)),
+                pending(Some(Hint::Revoked)),
                 r#"{"request_id":"ID","status":"pending","expected":"revoked"}"#,
             ),
             (
-                pending(Some(Expectation::Duplicate { attempt: 2 })),
+                pending(Some(Hint::Duplicate { attempt: 2 })),
                 r#"{"request_id":"ID","status":"pending","expected":"duplicate","attempt_count":2}"#,
             ),
             (decided(Decision::Accepted { hash }), r#"{"request_id":"ID","status":"accepted"}"#),

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::ChronicleError;
+use votekit_core::election_log::ElectionLogError;
 use votekit_core::envelope::FieldError;
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::CheckpointError;
 use votekit_core::log::note::KeyError;
@@ -33,16 +33,16 @@ pub enum NodeError {
     #[error("the log of {law_id} is damaged: {error}")]
     Log {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// What is wrong, where.
-        error: ChronicleError,
+        error: ElectionLogError,
     },
     /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of
     /// this node.
     #[error("the log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// What differs.
         rule: &'static str,
     },
@@ -51,7 +51,7 @@ pub enum NodeError {
     #[error("an older ledger was put back under the log of {law_id}: {rule}")]
     Forked {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// What proves it.
         rule: String,
     },
@@ -61,7 +61,7 @@ pub enum NodeError {
     )]
     BallotKey {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// A name in the data folder cannot name a key.
     #[error(transparent)]
@@ -101,13 +101,13 @@ pub enum AdminError {
     #[error("there is no election {law_id}")]
     UnknownElection {
         /// The id that was given.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// The election exists already.
     #[error("there is an election {law_id} already")]
     Exists {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// Not in this state.
     #[error(
@@ -135,7 +135,7 @@ pub enum AdminError {
     },
     /// The log refuses.
     #[error(transparent)]
-    Refused(#[from] ChronicleError),
+    Refused(#[from] ElectionLogError),
     /// A binding election lacks what binding elections need.
     #[error("a binding election cannot open: {missing}", missing = missing.join("; "))]
     NotSafe {
@@ -163,7 +163,7 @@ pub enum AdminError {
     )]
     SecondRoll {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The roll that is kept.
         kept: Digest,
     },
@@ -174,7 +174,7 @@ pub enum AdminError {
     )]
     ShortCodes {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// Characters of the shortest code.
         length: u32,
     },
@@ -184,7 +184,7 @@ pub enum AdminError {
     )]
     NotLatest {
         /// The law.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The parent it names.
         parent: Digest,
         /// What it would have to follow.
@@ -220,7 +220,7 @@ pub enum AdminError {
     )]
     CreatedWithoutRoll {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// What failed.
         source: Box<AdminError>,
     },
@@ -230,7 +230,7 @@ pub enum AdminError {
     )]
     EarlyClose {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// The planned end.
         closes: UnixMinutes,
     },
@@ -268,13 +268,13 @@ pub enum AdminError {
     #[error("another administrative call on {law_id} is under way")]
     Busy {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
     },
     /// A fault halted the election on this node. Nothing was changed.
     #[error("{law_id} is halted on this node ({reason}): start the node again")]
     Halted {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// What happened.
         reason: String,
     },

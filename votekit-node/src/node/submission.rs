@@ -10,10 +10,10 @@ use votekit_core::id::RequestId;
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 use zeroize::Zeroizing;
 
-use super::{Node, Shared, SubmitError, halted_here};
+use super::{Node, NodeContext, SubmitError, halted_here};
 use crate::clock::Stepped;
 use crate::config::Role;
-use crate::election_cell::ElectionCell;
+use crate::election_handle::ElectionHandle;
 use crate::engine::{EngineError, Mark};
 use crate::intake::{IntakeError, Submission};
 use crate::metrics;
@@ -78,7 +78,7 @@ impl Node {
                 Some(turn)
             }
             Some(turn) => {
-                let Shared { admission, throttle, registry, .. } = &*self.shared;
+                let NodeContext { admission, throttle, registry, .. } = &*self.shared;
                 let about = (cell.law_id(), &mark);
                 admission.admit(turn, throttle, &**registry, about, Instant::now())?
             }
@@ -114,7 +114,7 @@ impl Node {
         &self,
         vote: &VoteRequest,
         wall: UnixMillis,
-    ) -> Result<(Arc<ElectionCell>, UnixMinutes), SubmitError> {
+    ) -> Result<(Arc<ElectionHandle>, UnixMinutes), SubmitError> {
         let unavailable = |engine, reason: &str| {
             let reason = reason.to_owned();
             Err(SubmitError::Unavailable(EngineError::Unavailable { engine, reason }))
@@ -164,7 +164,7 @@ impl Node {
 
     /// Whether the log has decided a request. Its search waits while a block is made: spared to
     /// those who vote for the first time.
-    async fn is_decided(&self, cell: &ElectionCell, mark: &Mark) -> bool {
+    async fn is_decided(&self, cell: &ElectionHandle, mark: &Mark) -> bool {
         !self.shared.registry.surely_unused(cell.law_id(), mark)
             && cell.has_decided(&mark.request).await
     }
@@ -172,7 +172,7 @@ impl Node {
 
 /// The envelope of a vote, and how the registry knows it.
 fn envelope(
-    cell: &ElectionCell,
+    cell: &ElectionHandle,
     vote: &VoteRequest,
     idempotency_key: Option<&[u8]>,
     received: UnixMinutes,
@@ -200,7 +200,7 @@ fn envelope(
     Ok((Box::new(envelope), mark))
 }
 
-fn not_open(cell: &ElectionCell, early: bool) -> SubmitError {
+fn not_open(cell: &ElectionHandle, early: bool) -> SubmitError {
     let committed = cell.committed();
     SubmitError::NotOpen {
         early,
@@ -212,7 +212,7 @@ fn not_open(cell: &ElectionCell, early: bool) -> SubmitError {
 
 /// What the voter of a request is answered.
 fn outcome(
-    cell: &ElectionCell,
+    cell: &ElectionHandle,
     request: RequestId,
     stored: Result<Stored, oneshot::error::RecvError>,
 ) -> Result<RequestId, SubmitError> {

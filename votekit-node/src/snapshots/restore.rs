@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::election_log::snapshot::{Head, SEGMENT_REQUESTS, SnapshotError, decode_segment};
-use votekit_core::election_log::{Chronicle, RollContent};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::election_log::{ElectionLog, RollContent};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
 
 use super::{HEAD, Written, segment_path};
 use crate::engine::{self, StagingId};
 use crate::roll_store::{RollError, Rolls};
 
-/// A chronicle taken from a snapshot.
+/// A log taken from a snapshot.
 pub(crate) struct Restored {
-    pub(crate) chronicle: Chronicle,
+    pub(crate) log: ElectionLog,
     pub(crate) sealed_through: StagingId,
     pub(crate) written: Written,
 }
@@ -35,10 +35,10 @@ pub(crate) enum Refused {
     Roll(#[from] RollError),
 }
 
-/// The chronicle that the snapshot in a folder tells; `None` when there is none. Blocks.
+/// The log that the snapshot in a folder tells; `None` when there is none. Blocks.
 pub(crate) fn restore(
     folder: &Path,
-    law_id: &LawId,
+    law_id: &ElectionId,
     head: &engine::Head,
     ballot_key: Option<&BallotSecretKey>,
     rolls: &Rolls<'_>,
@@ -72,15 +72,14 @@ pub(crate) fn restore(
         contents[place].clone()
     };
     let (size, sealed_through) = (found.size(), StagingId(found.sealed_through));
-    let chronicle =
-        Chronicle::restore(found, requests, ballot_key, &mut content).map_err(damaged)?;
-    Ok(Some(Restored { chronicle, sealed_through, written: Written { size, segments } }))
+    let log = ElectionLog::restore(found, requests, ballot_key, &mut content).map_err(damaged)?;
+    Ok(Some(Restored { log, sealed_through, written: Written { size, segments } }))
 }
 
 /// The decided requests of all segments and those after them, indexed.
 fn read_requests(
     folder: &Path,
-    law_id: &LawId,
+    law_id: &ElectionId,
     segments: &[Digest],
     rest: &DecidedList,
     room: usize,

@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_core::{ballot, credential, envelope, instant};
 use votekit_node::engine::{BlockCommit, Head, StagingId, StoredBlock};
 
-pub(crate) fn law() -> LawId {
+pub(crate) fn law() -> ElectionId {
     "L2025-001".parse().expect("a law id")
 }
 

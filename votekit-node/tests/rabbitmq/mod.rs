@@ -24,7 +24,7 @@ use votekit_node::engine::embedded::EmbeddedEngine;
 use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
 use votekit_node::engine::services::url::{Service, ServiceAddress};
 use votekit_node::engine::unreliable::Odds;
-use votekit_node::engine::{EngineError, Roles};
+use votekit_node::engine::{EngineError, Engines};
 
 /// Validation queues of a corner.
 pub(crate) const QUEUES: usize = 2;
@@ -173,10 +173,10 @@ impl Drop for Corner {
 
 #[async_trait]
 impl Place for Corner {
-    async fn open(&self) -> Result<Roles, EngineError> {
+    async fn open(&self) -> Result<Engines, EngineError> {
         let ballot_box = Arc::new(RabbitMqBallotBox::open(&self.address()).await?);
         let engine = EmbeddedEngine::open(self.folder.path())?;
-        let roles = Roles { registry: engine.registry, ballot_box, ledger: engine.ledger };
+        let roles = Engines { registry: engine.registry, ballot_box, ledger: engine.ledger };
         Ok(match self.bad_day {
             Some((seed, odds)) => roles.unreliable(seed, odds),
             None => roles,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use votekit_core::credential::{Credential, CredentialHasher, HashScheme, Pepper};
 use votekit_core::envelope::VoteRequest;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMarks, RollFacts};
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
 use votekit_node::config::Config;
@@ -16,7 +16,7 @@ use votekit_node::{CreateElection, OpenElection};
 
 pub(crate) const LAW: &str = "L2025-001";
 
-pub(crate) fn law() -> LawId {
+pub(crate) fn law() -> ElectionId {
     LAW.parse().expect("a law id")
 }
 

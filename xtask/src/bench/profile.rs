@@ -129,7 +129,7 @@ const PARTS: [Part; 12] = [
             "registry",
             "Registry",
             "decision",
-            "chronicle",
+            "log",
             "KeyList",
             "request_index",
             "leaf::",

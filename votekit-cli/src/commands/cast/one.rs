@@ -7,7 +7,7 @@ use std::path::Path;
 use reqwest::Method;
 use serde::Serialize;
 use votekit_core::credential::{AccessCode, Nas};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_node::ElectionView;
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ struct Report(VoteAnswer);
 
 pub(super) async fn run(
     client: &Client,
-    law: Option<LawId>,
+    law: Option<ElectionId>,
     receipt: Option<&Path>,
     wait_seconds: u64,
     context: &Context,
@@ -36,9 +36,8 @@ pub(super) async fn run(
     }
     let law = match law {
         Some(law) => law.to_string(),
-        None => {
-            ask("Law", Shown::Yes, |law| law.parse::<LawId>().map(drop).map_err(wrong))?.to_string()
-        }
+        None => ask("Law", Shown::Yes, |law| law.parse::<ElectionId>().map(drop).map_err(wrong))?
+            .to_string(),
     };
     let election: ElectionView =
         client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;

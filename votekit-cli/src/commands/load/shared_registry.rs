@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use votekit_core::election_log::RollContent;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::engine::services::registry::{
@@ -88,7 +88,7 @@ async fn load(
 /// A registry takes one roll, and its supplements.
 fn refuse_other(
     manifest: &Manifest,
-    law_id: &LawId,
+    law_id: &ElectionId,
     meta: Option<&LawMeta>,
 ) -> Result<(), CommandError> {
     let digest = manifest.digest();

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 use votekit_core::credential::RegistryKey;
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 use votekit_node::archive::Archive;
 use votekit_node::engine::FirstUse;
 use votekit_node::engine::services::registry::{Difference, LawMeta, RedisRegistry, Survey};
@@ -99,7 +99,7 @@ async fn check(
     args: &Args,
     registry: &RedisRegistry,
     archive: Option<&Archive>,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Checked, CommandError> {
     let log = match archive {
         Some(archive) if archive.head(law_id)?.is_some() => {
@@ -132,7 +132,7 @@ fn sample(log: &LogElectors, at_most: usize) -> Vec<(RegistryKey, FirstUse)> {
 }
 
 impl Checked {
-    fn not_loaded(law_id: &LawId, log: Option<&LogElectors>) -> Self {
+    fn not_loaded(law_id: &ElectionId, log: Option<&LogElectors>) -> Self {
         let wanted = log.is_some_and(|log| !log.origins.is_empty());
         let text = format!("{law_id}: no roll is loaded to its end");
         let (faults, remarks) =
@@ -150,7 +150,7 @@ impl Checked {
         }
     }
 
-    fn counted(law_id: &LawId, meta: &LawMeta, survey: &Survey) -> Self {
+    fn counted(law_id: &ElectionId, meta: &LawMeta, survey: &Survey) -> Self {
         let mut faults = Vec::new();
         if survey.buckets_missing > 0 {
             faults.push(format!(

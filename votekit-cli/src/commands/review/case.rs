@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use votekit_core::credential::CredentialHash;
 use votekit_core::decision::{Decision, Entry};
-use votekit_core::id::{BatchNumber, LawId, RequestId};
+use votekit_core::id::{BatchNumber, ElectionId, RequestId};
 use votekit_core::log::leaf::Leaf;
 use votekit_node::archive::Archive;
 use votekit_node::engine::ReviewNote;
@@ -88,7 +88,7 @@ impl Filter {
     pub(super) fn cases(
         &self,
         archive: &Archive,
-        law_id: &LawId,
+        law_id: &ElectionId,
     ) -> Result<Vec<Case>, CommandError> {
         let remarks = remarks(archive, law_id)?;
         let mut cases = Vec::new();
@@ -107,7 +107,7 @@ impl Filter {
 /// One decided request, with its remarks; `None` when the log does not know it.
 pub(super) fn find(
     archive: &Archive,
-    law_id: &LawId,
+    law_id: &ElectionId,
     request: RequestId,
 ) -> Result<Option<Case>, CommandError> {
     let mut found = None;
@@ -123,7 +123,7 @@ pub(super) fn find(
 }
 
 /// That no request of this id was decided.
-pub(super) fn unknown(law_id: &LawId, request: RequestId) -> CommandError {
+pub(super) fn unknown(law_id: &ElectionId, request: RequestId) -> CommandError {
     CommandError::bad_input(format!("the log of {law_id} has no request {}", request.to_hex()))
         .hint("`votekit review list` shows those that did not count")
 }
@@ -131,7 +131,7 @@ pub(super) fn unknown(law_id: &LawId, request: RequestId) -> CommandError {
 /// Hands over each decided request, without its remarks, in the order of the log.
 pub(super) fn for_each_case(
     archive: &Archive,
-    law_id: &LawId,
+    law_id: &ElectionId,
     mut each: impl FnMut(&Entry, Case),
 ) -> Result<(), CommandError> {
     let mut leaf_index = 0;
@@ -178,7 +178,7 @@ fn case(entry: &Entry, batch: Option<BatchNumber>, leaf_index: u64) -> Case {
 
 fn remarks(
     archive: &Archive,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<HashMap<RequestId, Vec<Remark>>, CommandError> {
     let mut remarks: HashMap<RequestId, Vec<Remark>> = HashMap::new();
     for ReviewNote { request, at, by, text } in archive.review_notes(law_id)? {

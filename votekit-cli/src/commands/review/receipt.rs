@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::merkle::{RootHasher, TreeHash, leaf_hash, verify_inclusion};
 use votekit_core::log::proof::Proof;
@@ -19,7 +19,11 @@ pub(super) struct Receipt {
 }
 
 /// Makes the proof of a leaf, and checks it against the checkpoint.
-pub(super) fn make(archive: &Archive, law_id: &LawId, index: u64) -> Result<Receipt, CommandError> {
+pub(super) fn make(
+    archive: &Archive,
+    law_id: &ElectionId,
+    index: u64,
+) -> Result<Receipt, CommandError> {
     let damaged = |rule: String| {
         CommandError::verification_failed(format!("the log of {law_id} is damaged: {rule}"))
     };

@@ -11,7 +11,7 @@ use crate::decision::Outcome;
 use crate::election::State;
 use crate::envelope::EnvelopeDigest;
 use crate::epochs::Epochs;
-use crate::id::{Digest, LawId, NodeId};
+use crate::id::{Digest, ElectionId, NodeId};
 use crate::log::leaf::{BatchLeaf, NodeEvent};
 
 /// Signatures that are verified together, on as many threads as the caller allows.
@@ -42,7 +42,7 @@ struct Unverified {
     line: u64,
     leaf: BatchLeaf,
     key: NodePublicKey,
-    law_id: LawId,
+    law_id: ElectionId,
 }
 
 impl Batches {
@@ -109,7 +109,7 @@ impl Batches {
     pub(super) fn take_batch(
         &mut self,
         batch: &BatchLeaf,
-        law_id: Option<&LawId>,
+        law_id: Option<&ElectionId>,
         state: Option<State>,
         line: &mut Line<'_>,
     ) {

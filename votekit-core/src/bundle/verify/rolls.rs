@@ -9,13 +9,13 @@ use crate::bundle::Rule;
 use crate::credential::HashScheme;
 use crate::decision::Entry;
 use crate::election::{Definition, State};
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
 
 /// The rolls of the log so far.
 pub(super) struct Rolls<'a> {
-    law_id: Option<LawId>,
+    law_id: Option<ElectionId>,
     /// The manifests of the bundle, those that read.
     manifests: BTreeMap<Digest, Manifest>,
     shards: Option<Shards<'a>>,
@@ -40,7 +40,7 @@ impl<'a> Rolls<'a> {
         }
     }
 
-    pub(super) fn set_law(&mut self, law_id: LawId) {
+    pub(super) fn set_law(&mut self, law_id: ElectionId) {
         self.law_id.get_or_insert(law_id);
     }
 
@@ -100,7 +100,7 @@ impl<'a> Rolls<'a> {
 fn check_manifest(
     roll: &RollEvent,
     manifest: &Manifest,
-    law_id: Option<&LawId>,
+    law_id: Option<&ElectionId>,
     line: &mut Line<'_>,
 ) {
     let body = manifest.body();

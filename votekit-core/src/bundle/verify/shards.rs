@@ -10,8 +10,8 @@ use super::log::Line;
 use crate::bundle::{Rule, Source};
 use crate::credential::{HashScheme, RegistryKey};
 use crate::decision::{Decision, Entry};
-use crate::electorate::{Changes, ChangesApplied, Electorate, KeyList, Standing};
-use crate::id::{Digest, LawId};
+use crate::electorate::{Changes, ChangesApplied, CredentialStatus, Electorate, KeyList};
+use crate::id::{Digest, ElectionId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
 
@@ -42,7 +42,7 @@ impl<'a> Shards<'a> {
     }
 
     /// Loads what a roll leaf names.
-    pub(super) fn load(&mut self, roll: &RollEvent, law_id: &LawId, line: &mut Line<'_>) {
+    pub(super) fn load(&mut self, roll: &RollEvent, law_id: &ElectionId, line: &mut Line<'_>) {
         if roll.parent.is_none() {
             (self.electorate, self.complete) = (Electorate::default(), true);
         }
@@ -78,8 +78,10 @@ impl<'a> Shards<'a> {
     /// Makes an entry's attempt again.
     pub(super) fn check(&mut self, entry: &Entry, scheme: HashScheme, line: &mut Line<'_>) {
         let (hash, expected) = match &entry.decision {
-            Decision::Accepted { hash } => (hash, Standing::First),
-            Decision::Duplicate { hash, attempt } => (hash, Standing::Again { attempt: *attempt }),
+            Decision::Accepted { hash } => (hash, CredentialStatus::First),
+            Decision::Duplicate { hash, attempt } => {
+                (hash, CredentialStatus::Again { attempt: *attempt })
+            }
             Decision::Invalid { .. } => return,
         };
         if !self.complete {
@@ -87,10 +89,10 @@ impl<'a> Shards<'a> {
         }
         let found = match self.electorate.attempt(&scheme.registry_key(hash)) {
             standing if standing == expected => return,
-            Standing::Unknown => "is not registered".to_owned(),
-            Standing::Revoked => "was revoked".to_owned(),
-            Standing::First => "had not voted before".to_owned(),
-            Standing::Again { attempt } => format!("makes its attempt {attempt}"),
+            CredentialStatus::Unknown => "is not registered".to_owned(),
+            CredentialStatus::Revoked => "was revoked".to_owned(),
+            CredentialStatus::First => "had not voted before".to_owned(),
+            CredentialStatus::Again { attempt } => format!("makes its attempt {attempt}"),
         };
         line.fail(Rule::Electorate, format_args!("{hash} {found}"));
     }
@@ -99,7 +101,7 @@ impl<'a> Shards<'a> {
 fn keys(
     manifest: &Manifest,
     source: &dyn Source,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<RegistryKey>, String> {
     let mut keys = Vec::new();
     for row in manifest.body().shards.iter().filter(|row| row.law_id == *law_id) {
@@ -109,7 +111,11 @@ fn keys(
     Ok(keys)
 }
 
-fn changes(manifest: &Manifest, source: &dyn Source, law_id: &LawId) -> Result<Changes, String> {
+fn changes(
+    manifest: &Manifest,
+    source: &dyn Source,
+    law_id: &ElectionId,
+) -> Result<Changes, String> {
     let mut all = Changes::default();
     for row in manifest.body().changes.iter().filter(|row| row.law_id == *law_id) {
         let bytes = read(source, &row.file).map_err(|error| error.to_string())?;

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::SnapshotError;
 use crate::credential::CredentialHash;
-use crate::id::{Digest, LawId};
+use crate::id::{Digest, ElectionId};
 use crate::request_index::{Decided, DecidedList};
 
 /// Decided requests in one segment: 768 KiB.
@@ -29,10 +29,11 @@ const HEAD: &[u8; 8] = b"VKSNAP02";
 /// # Panics
 /// With another number of requests than [`SEGMENT_REQUESTS`], and above 2^32 segments.
 #[must_use]
-pub fn encode_segment(law_id: &LawId, number: usize, list: &DecidedList) -> Vec<u8> {
+pub fn encode_segment(law_id: &ElectionId, number: usize, list: &DecidedList) -> Vec<u8> {
     assert_eq!(list.decided.len(), SEGMENT_REQUESTS, "a segment is full");
-    let mut bytes =
-        Vec::with_capacity(8 + 1 + LawId::LENGTH_MAX + 12 + list.decided.len() * Decided::LENGTH);
+    let mut bytes = Vec::with_capacity(
+        8 + 1 + ElectionId::LENGTH_MAX + 12 + list.decided.len() * Decided::LENGTH,
+    );
     write_start(&mut bytes, SEGMENT, law_id);
     write_number(&mut bytes, number);
     write_list(&mut bytes, list);
@@ -48,7 +49,7 @@ pub fn encode_segment(law_id: &LawId, number: usize, list: &DecidedList) -> Vec<
 /// When `out` has another length.
 pub fn decode_segment(
     bytes: &[u8],
-    law_id: &LawId,
+    law_id: &ElectionId,
     number: usize,
     digest: &Digest,
     out: &mut [Decided],
@@ -87,7 +88,7 @@ pub(super) struct Head<'a> {
 }
 
 pub(super) fn encode_head(
-    law_id: &LawId,
+    law_id: &ElectionId,
     state: &[u8],
     sums: &[u8],
     rest: &DecidedList,
@@ -105,7 +106,10 @@ pub(super) fn encode_head(
     bytes
 }
 
-pub(super) fn decode_head<'a>(bytes: &'a [u8], law_id: &LawId) -> Result<Head<'a>, SnapshotError> {
+pub(super) fn decode_head<'a>(
+    bytes: &'a [u8],
+    law_id: &ElectionId,
+) -> Result<Head<'a>, SnapshotError> {
     // What a newer or another program wrote is told as that, before its digest is asked for.
     Reader { bytes, offset: 0 }.start(HEAD, law_id)?;
     let cut = SnapshotError::Malformed { offset: bytes.len(), rule: "the file ends with a digest" };
@@ -126,7 +130,7 @@ pub(super) fn decode_head<'a>(bytes: &'a [u8], law_id: &LawId) -> Result<Head<'a
     Ok(Head { state, sums, rest })
 }
 
-fn write_start(bytes: &mut Vec<u8>, magic: &[u8; 8], law_id: &LawId) {
+fn write_start(bytes: &mut Vec<u8>, magic: &[u8; 8], law_id: &ElectionId) {
     let law_id = law_id.as_str().as_bytes();
     bytes.extend_from_slice(magic);
     bytes.push(u8::try_from(law_id.len()).expect("a law id has at most 50 bytes"));
@@ -157,7 +161,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn start(&mut self, magic: &[u8; 8], law_id: &LawId) -> Result<(), SnapshotError> {
+    fn start(&mut self, magic: &[u8; 8], law_id: &ElectionId) -> Result<(), SnapshotError> {
         if self.slice(magic.len())? != magic {
             return Err(SnapshotError::Malformed {
                 offset: 0,

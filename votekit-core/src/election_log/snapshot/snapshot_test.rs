@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::tests::{Stored, batch, close, keys, maker, opened, seal, votes};
-use super::super::{Act, RollLoad, Scrub, ScrubError};
+use super::super::{LogEvent, RollLoad, Scrub, ScrubError};
 use super::*;
 use crate::credential::{CredentialHash, RegistryKey};
 use crate::election::ResultsPolicy;
@@ -12,28 +12,28 @@ use crate::fixed_rng::FixedRng;
 use crate::id::RequestId;
 use crate::request_index::{FirstDecision, Subject};
 
-fn law() -> LawId {
+fn law() -> ElectionId {
     "L1".parse().expect("law id")
 }
 
-fn encoded(chronicle: &Chronicle) -> Vec<u8> {
-    let requests = chronicle.fold().requests();
+fn encoded(log: &ElectionLog) -> Vec<u8> {
+    let requests = log.decisions().requests();
     let list = requests.copy(0..requests.len());
-    chronicle.snapshot().encode(&[], &list, 17, &mut FixedRng::new(5)).expect("a good key")
+    log.snapshot().encode(&[], &list, 17, &mut FixedRng::new(5)).expect("a good key")
 }
 
 fn restored(
     bytes: &[u8],
     stored: &Stored,
     key: Option<&BallotSecretKey>,
-) -> Result<Chronicle, SnapshotError> {
+) -> Result<ElectionLog, SnapshotError> {
     let mut head = Head::decode(bytes, &law())?;
     let requests = RequestIndex::from_list(std::mem::take(&mut head.rest), head.room())?;
-    Chronicle::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
+    ElectionLog::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
 }
 
 /// Revokes some who have not voted yet, gives one a new credential and adds others.
-fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
+fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
     let key = |value| RegistryKey::from_bytes([value; 32]);
     let changes = Changes {
         add: vec![key(33), key(31)],
@@ -46,35 +46,35 @@ fn supplement(chronicle: &mut Chronicle, stored: &mut Stored) {
     stored.supplements.insert(manifest, content.clone());
     let load = RollLoad {
         manifest,
-        parent: chronicle.last_manifest(),
+        parent: log.last_manifest(),
         replaces: None,
         scheme: HashScheme::Sha256,
         content,
     };
     stored
         .blocks
-        .push(chronicle.record(&[Act::Load(load)], &maker(150)).expect("a poll takes supplements"));
+        .push(log.record(&[LogEvent::Load(load)], &maker(150)).expect("a poll takes supplements"));
 }
 
-/// Everything that can be asked of a chronicle.
-fn told(chronicle: &Chronicle) -> (impl PartialEq + std::fmt::Debug, String) {
+/// Everything that can be asked of a log.
+fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
     let standings: Vec<_> = (0..60)
-        .map(|value| chronicle.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
+        .map(|value| log.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
         .collect();
     let public = (
-        chronicle.results(),
-        chronicle.fold().requests().decided().to_vec(),
-        chronicle.fold().epochs().iter().collect::<Vec<_>>(),
+        log.results(),
+        log.decisions().requests().decided().to_vec(),
+        log.decisions().epochs().iter().collect::<Vec<_>>(),
         standings,
-        (chronicle.electorate().registered(), chronicle.electorate().voted()),
+        (log.electorate().registered(), log.electorate().voted()),
         (
-            chronicle.named_manifests().copied().collect::<Vec<_>>(),
-            chronicle.height(),
-            *chronicle.window(),
-            chronicle.scheme(),
+            log.named_manifests().copied().collect::<Vec<_>>(),
+            log.height(),
+            *log.window(),
+            log.scheme(),
         ),
     );
-    let private = format!("{:?} {:?} {:?}", chronicle.tally, chronicle.published, chronicle.nodes);
+    let private = format!("{:?} {:?} {:?}", log.tally, log.published, log.nodes);
     (public, private)
 }
 
@@ -90,20 +90,20 @@ proptest! {
         closing: bool,
         late in 0_usize..8,
     ) {
-        let (mut chronicle, mut stored) = opened(policy, every);
-        let mut snapshots = vec![encoded(&chronicle)];
+        let (mut log, mut stored) = opened(policy, every);
+        let mut snapshots = vec![encoded(&log)];
         for (sequence, votes) in (1..).zip(&votes) {
             if sequence == late as u64 {
-                supplement(&mut chronicle, &mut stored);
-                snapshots.push(encoded(&chronicle));
+                supplement(&mut log, &mut stored);
+                snapshots.push(encoded(&log));
             }
-            seal(&mut chronicle, &mut stored, &[batch(sequence, false, votes)]);
-            snapshots.push(encoded(&chronicle));
+            seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
+            snapshots.push(encoded(&log));
         }
         if closing {
-            seal(&mut chronicle, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
-            close(&mut chronicle, &mut stored);
-            snapshots.push(encoded(&chronicle));
+            seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
+            close(&mut log, &mut stored);
+            snapshots.push(encoded(&log));
         }
         let key = keys().ballot;
         for bytes in &snapshots {
@@ -111,23 +111,19 @@ proptest! {
             prop_assert_eq!(Head::decode(bytes, &law()).expect("reads").sealed_through, 17);
             let tail: Vec<_> = stored.blocks.iter().skip(back.height() as usize).map(|block| block.leaves.clone()).collect();
             for leaves in tail {
-                back = Chronicle::replay(Some(back), &leaves, &key, &mut stored).expect("own log");
+                back = ElectionLog::replay(Some(back), &leaves, &key, &mut stored).expect("own log");
             }
-            prop_assert!(told(&back) == told(&chronicle), "{:?}", told(&back));
-            prop_assert_eq!(back.tree().root(), chronicle.tree().root());
+            prop_assert!(told(&back) == told(&log), "{:?}", told(&back));
+            prop_assert_eq!(back.tree().root(), log.tree().root());
         }
     }
 }
 
-fn small() -> (Chronicle, Stored, Vec<u8>) {
-    let (mut chronicle, mut stored) = opened(ResultsPolicy::AfterClose, 1);
-    seal(
-        &mut chronicle,
-        &mut stored,
-        &[batch(1, false, &[(1, 1, 0), (2, 2, 1), (3, 1, 1), (4, 77, 0)])],
-    );
-    let bytes = encoded(&chronicle);
-    (chronicle, stored, bytes)
+fn small() -> (ElectionLog, Stored, Vec<u8>) {
+    let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut log, &mut stored, &[batch(1, false, &[(1, 1, 0), (2, 2, 1), (3, 1, 1), (4, 77, 0)])]);
+    let bytes = encoded(&log);
+    (log, stored, bytes)
 }
 
 #[test]
@@ -201,30 +197,30 @@ fn no_byte_of_a_segment_can_change() {
 
 #[test]
 fn before_the_close_no_count_stands_in_clear() {
-    let (mut chronicle, mut stored, bytes) = small();
-    let plain = json(&chronicle.snapshot().sums);
+    let (mut log, mut stored, bytes) = small();
+    let plain = json(&log.snapshot().sums);
     let holds = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     assert!(!holds(&bytes, &plain[..30]));
     assert_eq!(restored(&bytes, &stored, None).expect_err("sealed"), SnapshotError::Sums);
     let other = BallotSecretKey::from_seed(&[4; 32]);
     assert_eq!(restored(&bytes, &stored, Some(&other)).expect_err("sealed"), SnapshotError::Sums);
-    seal(&mut chronicle, &mut stored, &[batch(2, true, &[])]);
-    close(&mut chronicle, &mut stored);
-    let closed = restored(&encoded(&chronicle), &stored, None).expect("everything is public now");
-    assert_eq!(closed.results(), chronicle.results());
+    seal(&mut log, &mut stored, &[batch(2, true, &[])]);
+    close(&mut log, &mut stored);
+    let closed = restored(&encoded(&log), &stored, None).expect("everything is public now");
+    assert_eq!(closed.results(), log.results());
 }
 
 #[test]
 fn parts_that_do_not_fit_are_refused() {
-    let (chronicle, stored, bytes) = small();
+    let (log, stored, bytes) = small();
     let key = keys().ballot;
     let refused = |change: &dyn Fn(&mut Head, &mut DecidedList)| {
         let mut head = Head::decode(&bytes, &law()).expect("reads");
-        let requests = chronicle.fold().requests();
+        let requests = log.decisions().requests();
         let mut list = requests.copy(0..requests.len());
         change(&mut head, &mut list);
         let requests = RequestIndex::from_list(list, 0)?;
-        Chronicle::restore(head, requests, Some(&key), &mut |manifest| {
+        ElectionLog::restore(head, requests, Some(&key), &mut |manifest| {
             Some(stored.content(manifest))
         })
         .map(|_| ())
@@ -263,7 +259,7 @@ fn parts_that_do_not_fit_are_refused() {
     ));
     let head = Head::decode(&bytes, &law()).expect("reads");
     let requests = RequestIndex::from_list(head.rest.clone(), 0).expect("each once");
-    let error = Chronicle::restore(head, requests, Some(&key), &mut |_| None)
+    let error = ElectionLog::restore(head, requests, Some(&key), &mut |_| None)
         .expect_err("without its roll");
     assert!(matches!(error, SnapshotError::Roll { .. }));
 }
@@ -275,16 +271,16 @@ fn changed(decided: Decided, offset: usize, number: u32) -> Decided {
     Decided::from_bytes(&bytes)
 }
 
-/// Reads the whole log again beside a chronicle; `find` is what the node knows of a request.
+/// Reads the whole log again beside a log; `find` is what the node knows of a request.
 fn scrubbed(
-    chronicle: &Chronicle,
+    log: &ElectionLog,
     stored: &mut Stored,
     purged: bool,
     find: impl Fn(Option<FirstDecision>) -> Option<FirstDecision>,
 ) -> Result<(), ScrubError> {
-    let mut scrub = Scrub::new(chronicle);
+    let mut scrub = Scrub::new(log);
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-    let index = chronicle.fold().requests();
+    let index = log.decisions().requests();
     let find_first = |requests: &[RequestId]| {
         requests.iter().map(|request| find(index.find_first(request))).collect()
     };
@@ -296,7 +292,7 @@ fn scrubbed(
 
 #[test]
 fn a_log_read_again_is_compared_with_the_snapshot() {
-    let (chronicle, mut stored, bytes) = small();
+    let (log, mut stored, bytes) = small();
     let key = keys().ballot;
     let same = |first| first;
     let mut back = restored(&bytes, &stored, Some(&key)).expect("whole");
@@ -304,17 +300,15 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
 
     // The log grows meanwhile: what comes later is not read.
     seal(&mut back, &mut stored, &[batch(2, false, &[(9, 9, 0)])]);
-    assert_eq!(scrubbed(&chronicle, &mut stored, false, same), Ok(()));
+    assert_eq!(scrubbed(&log, &mut stored, false, same), Ok(()));
 
     let contradicts = |scrubbed: Result<(), ScrubError>| {
         assert!(matches!(scrubbed, Err(ScrubError::Contradiction { .. })), "{scrubbed:?}");
     };
-    contradicts(scrubbed(&chronicle, &mut stored, false, |first| {
+    contradicts(scrubbed(&log, &mut stored, false, |first| {
         first.map(|first| FirstDecision { subject: Subject::Elector(Elector(7)), ..first })
     }));
-    contradicts(scrubbed(&chronicle, &mut stored, false, |first| {
-        first.filter(|first| first.place < 3)
-    }));
+    contradicts(scrubbed(&log, &mut stored, false, |first| first.filter(|first| first.place < 3)));
 
     let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
     sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) })
@@ -330,14 +324,11 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     stored.blocks[2].leaves[sealed_at] ^= 1;
     let rule = "they have the root that is signed";
     assert!(
-        matches!(scrubbed(&chronicle, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
+        matches!(scrubbed(&log, &mut stored, false, same), Err(ScrubError::Whole { rule: found, .. }) if found == rule)
     );
     stored.blocks[2].leaves = leaves;
 
     stored.purged = true;
-    assert!(matches!(
-        scrubbed(&chronicle, &mut stored, false, same),
-        Err(ScrubError::Evidence { .. })
-    ));
-    assert_eq!(scrubbed(&chronicle, &mut stored, true, same), Ok(()));
+    assert!(matches!(scrubbed(&log, &mut stored, false, same), Err(ScrubError::Evidence { .. })));
+    assert_eq!(scrubbed(&log, &mut stored, true, same), Ok(()));
 }

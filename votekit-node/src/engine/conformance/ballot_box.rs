@@ -7,8 +7,8 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, Epoch};
 
 use super::samples::{batch, batches, law, next, next_labelled};
-use super::{Case, CaseError, Outcome, Place, Roles, case, ensure, ensure_eq, exact_case};
-use crate::engine::{BallotBox, EngineError, Expectation, Labels, StagingId};
+use super::{Case, CaseError, Engines, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use crate::engine::{BallotBox, EngineError, Hint, Hints, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(what_is_published_is_delivered_unchanged),
@@ -33,7 +33,7 @@ pub(super) const CASES: &[Case] = &[
 
 /// Receives and forwards until every one of these batches was delivered, then collects, stages and
 /// acknowledges until every one was collected.
-async fn take_all(roles: &Roles, expected: &[Arc<Batch>]) -> Outcome {
+async fn take_all(roles: &Engines, expected: &[Arc<Batch>]) -> Outcome {
     let missing = || -> BTreeMap<Digest, &Arc<Batch>> {
         expected.iter().map(|batch| (batch.digest(), batch)).collect()
     };
@@ -49,7 +49,7 @@ async fn take_all(roles: &Roles, expected: &[Arc<Batch>]) -> Outcome {
                     "{batch:?} was delivered with other bytes"
                 );
             }
-            roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+            roles.ballot_box.forward(&delivery, &Hints::new()).await?;
         }
         let labelled = next_labelled(&*roles.ballot_box).await?;
         if let Some(batch) = uncollected.remove(&labelled.batch.digest()) {
@@ -176,7 +176,7 @@ async fn forwarding_and_acknowledging_again_is_safe(place: &dyn Place) -> Outcom
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
     let delivery = next(&*roles.ballot_box).await?;
     for _ in 0..3 {
-        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
     }
     let labelled = next_labelled(&*roles.ballot_box).await?;
     roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
@@ -239,15 +239,15 @@ async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
 async fn labels_travel_with_their_batch(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
     let labels = vec![
-        Expectation::Accepted,
-        Expectation::Duplicate { attempt: 2 },
-        Expectation::Duplicate { attempt: u32::MAX },
-        Expectation::Revoked,
-        Expectation::Unknown,
+        Hint::Accepted,
+        Hint::Duplicate { attempt: 2 },
+        Hint::Duplicate { attempt: u32::MAX },
+        Hint::Revoked,
+        Hint::Unknown,
     ];
     let labelled = batch(&law("L1"), 1, Epoch(1), 1, 5, 0);
     let without = batch(&law("L1"), 1, Epoch(1), 2, 5, 0);
-    for (batch, labels) in [(labelled, labels), (without, Labels::new())] {
+    for (batch, labels) in [(labelled, labels), (without, Hints::new())] {
         roles.ballot_box.publish(&batch).await?;
         pass(&roles, &batch, &labels).await?;
         let collected = loop {
@@ -264,11 +264,11 @@ async fn labels_travel_with_their_batch(place: &dyn Place) -> Outcome {
 }
 
 /// Receives and forwards until a batch was delivered.
-async fn pass(roles: &Roles, batch: &Arc<Batch>, labels: &Labels) -> Outcome {
+async fn pass(roles: &Engines, batch: &Arc<Batch>, labels: &Hints) -> Outcome {
     loop {
         let delivery = next(&*roles.ballot_box).await?;
         let found = delivery.batch == *batch;
-        let none = Labels::new();
+        let none = Hints::new();
         roles.ballot_box.forward(&delivery, if found { labels } else { &none }).await?;
         if found {
             return Ok(());
@@ -285,7 +285,7 @@ async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_resta
     for batch in &batches {
         let delivery = next(&*roles.ballot_box).await?;
         ensure!(batches.contains(&delivery.batch), "{batch:?} or its like was expected");
-        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
     }
     // One was collected, none acknowledged.
     let collected = next_labelled(&*roles.ballot_box).await?;
@@ -295,7 +295,7 @@ async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_resta
     while !uncollected.is_empty() {
         // An engine may ask for validation once more.
         tokio::select! {
-            delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Labels::new()).await?,
+            delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Hints::new()).await?,
             labelled = next_labelled(&*roles.ballot_box) => {
                 let labelled = labelled?;
                 uncollected.remove(&labelled.batch.digest());
@@ -319,7 +319,7 @@ async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
     for _ in 0..2 {
         let delivery = next(&*roles.ballot_box).await?;
         ensure!(delivery.batch != batches[0], "a batch that was refused came again");
-        roles.ballot_box.forward(&delivery, &Labels::new()).await?;
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
     }
     for _ in 0..2 {
         let labelled = next_labelled(&*roles.ballot_box).await?;
@@ -333,14 +333,14 @@ async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
     let roles = place.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
-    pass(&roles, &batches[0], &Labels::new()).await?;
+    pass(&roles, &batches[0], &Hints::new()).await?;
     let labelled = next_labelled(&*roles.ballot_box).await?;
     for _ in 0..3 {
         roles.ballot_box.reject(&labelled, "a sample").await?;
     }
     // Nor does it hold up what comes behind it, nor settling.
     publish_all(&*roles.ballot_box, &batches[1..]).await?;
-    pass(&roles, &batches[1], &Labels::new()).await?;
+    pass(&roles, &batches[1], &Hints::new()).await?;
     let labelled = next_labelled(&*roles.ballot_box).await?;
     ensure!(labelled.batch == batches[1], "a batch that was rejected was collected again");
     roles.ledger.stage(&labelled.batch, &labelled.labels).await?;
@@ -350,13 +350,13 @@ async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
 }
 
 /// Validates and stages for as long as the case runs. Ends with the set it is in.
-fn work(roles: &Roles) -> tokio::task::JoinSet<Outcome> {
+fn work(roles: &Engines) -> tokio::task::JoinSet<Outcome> {
     let mut working = tokio::task::JoinSet::new();
     let validating = roles.clone();
     working.spawn(async move {
         loop {
             let delivery = next(&*validating.ballot_box).await?;
-            validating.ballot_box.forward(&delivery, &Labels::new()).await?;
+            validating.ballot_box.forward(&delivery, &Hints::new()).await?;
         }
     });
     let staging = roles.clone();
@@ -371,7 +371,7 @@ fn work(roles: &Roles) -> tokio::task::JoinSet<Outcome> {
 }
 
 /// Settles, asking again as often as it is said that it may be asked again.
-async fn settle(roles: &Roles) -> Outcome {
+async fn settle(roles: &Engines) -> Outcome {
     for _ in 0..100 {
         match roles.ballot_box.settle().await {
             Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {

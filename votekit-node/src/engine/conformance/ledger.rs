@@ -6,7 +6,7 @@ mod staging;
 
 use super::samples::{SampleLog, batches, law, node};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
-use crate::engine::{Conflict, EngineError, Labels, StagingId};
+use crate::engine::{Conflict, EngineError, Hints, StagingId};
 use leases::{
     a_block_of_a_deposed_leader_is_refused, a_fenced_epoch_is_given_no_lease, a_lead_runs_out,
     a_reader_never_misses_a_batch, leases_are_given_and_extended, leases_run_out,
@@ -117,7 +117,7 @@ async fn the_engine_answers_a_ping(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     ledger.ping().await?;
     for batch in batches(&law("L1"), 3) {
-        ledger.stage(&batch, &Labels::new()).await?;
+        ledger.stage(&batch, &Hints::new()).await?;
     }
     SampleLog::new(&law("L1")).grow(&*ledger, 1).await?;
     Ok(ledger.ping().await?)

@@ -6,8 +6,8 @@ use votekit_core::electorate::Changes;
 
 use super::samples::{key, law, mark, request, roll};
 use super::{Case, CaseError, Outcome, Place, case, ensure, ensure_eq, exact_case};
-use crate::engine::Expectation::{Accepted, Duplicate, Revoked, Unknown};
-use crate::engine::{EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry};
+use crate::engine::Hint::{Accepted, Duplicate, Revoked, Unknown};
+use crate::engine::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry};
 
 pub(super) const CASES: &[Case] = &[
     exact_case!(without_a_roll_every_credential_is_unknown_or_nothing_is_told),
@@ -36,7 +36,7 @@ async fn expect(
     registry: &dyn Registry,
     law_id: &str,
     marks: &[Mark],
-    expected: &[Expectation],
+    expected: &[Hint],
     what: &str,
 ) -> Outcome {
     ensure_eq!(registry.mark(&law(law_id), marks).await?, expected, what);
@@ -331,7 +331,7 @@ async fn one_request_marked_by_many_at_once_counts_once(place: &dyn Place) -> Ou
     expect(&*registry, "L1", &[mark(1, 3)], &[Duplicate { attempt: 3 }], "one more").await
 }
 
-/// An engine need not tell anything by a glance; what it tells must be true.
+/// An engine need not tell anything by a peek; what it tells must be true.
 async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> Outcome {
     let registry = place.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
@@ -346,12 +346,12 @@ async fn a_glance_marks_nothing_and_what_it_tells_is_true(place: &dyn Place) -> 
         ("L2", mark(1, 1), Unknown),
     ] {
         for _ in 0..2 {
-            let told = registry.glance(&law(law_id), &number).map(|told| match told {
+            let told = registry.peek(&law(law_id), &number).map(|told| match told {
                 // How many came before is not asked for.
                 Duplicate { .. } => Duplicate { attempt: 2 },
                 told => told,
             });
-            ensure!(told.is_none_or(|told| told == expected), "a glance at {number:?} of {law_id}");
+            ensure!(told.is_none_or(|told| told == expected), "a peek at {number:?} of {law_id}");
         }
     }
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")

@@ -10,20 +10,20 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, RegistryKey};
 use votekit_core::electorate::KeyList;
 use votekit_core::envelope::Envelope;
-use votekit_core::id::{BatchNumber, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 
 use super::CaseError;
 use crate::engine::{
-    BallotBox, BlockCommit, Delivery, Head, Labelled, Ledger, Mark, StagingId, StoredBlock,
+    BallotBox, BlockCommit, Delivery, Head, Ledger, Mark, StagingId, StoredBlock, ValidatedBatch,
 };
 
 /// How long a delivery may take before a case gives up: not a claim about speed, only an end to
 /// waiting.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) fn law(text: &str) -> LawId {
+pub(super) fn law(text: &str) -> ElectionId {
     text.parse().expect("sample law ids are well formed")
 }
 
@@ -37,7 +37,7 @@ pub(super) fn node(node: u8) -> NodeId {
 
 /// A batch of `count` envelopes by a node, all of which follow from `salt`.
 pub(super) fn batch(
-    law_id: &LawId,
+    law_id: &ElectionId,
     by: u8,
     epoch: Epoch,
     sequence: u64,
@@ -71,14 +71,14 @@ pub(super) fn batch(
 }
 
 /// The first batches of node 1 in epoch 1, each of two envelopes.
-pub(super) fn batches(law_id: &LawId, count: u64) -> Vec<Arc<Batch>> {
+pub(super) fn batches(law_id: &ElectionId, count: u64) -> Vec<Arc<Batch>> {
     (1..=count).map(|sequence| batch(law_id, 1, Epoch(1), sequence, 2, 0)).collect()
 }
 
 /// A log that grows by blocks of made-up leaves.
 #[derive(Clone)]
 pub(super) struct SampleLog {
-    law_id: LawId,
+    law_id: ElectionId,
     tree: TreeBuilder,
     height: u64,
     pub(super) term: u64,
@@ -86,7 +86,7 @@ pub(super) struct SampleLog {
 }
 
 impl SampleLog {
-    pub(super) fn new(law_id: &LawId) -> Self {
+    pub(super) fn new(law_id: &ElectionId) -> Self {
         Self {
             law_id: law_id.clone(),
             tree: TreeBuilder::new(),
@@ -170,7 +170,7 @@ pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseErr
 }
 
 /// The next validated batch.
-pub(super) async fn next_labelled(ballot_box: &dyn BallotBox) -> Result<Labelled, CaseError> {
+pub(super) async fn next_labelled(ballot_box: &dyn BallotBox) -> Result<ValidatedBatch, CaseError> {
     match tokio::time::timeout(PATIENCE, ballot_box.collect()).await {
         Ok(labelled) => Ok(labelled?),
         Err(_) => Err(CaseError::Missing { what: "a validated batch" }),

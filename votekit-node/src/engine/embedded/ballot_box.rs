@@ -12,7 +12,7 @@ use votekit_core::batch::Batch;
 use super::EmbeddedLedger;
 use super::fault::{ENGINE, unavailable};
 use super::tail::Backlog;
-use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels, Ledger, StagingId};
+use crate::engine::{BallotBox, Delivery, EngineError, Hints, Ledger, StagingId, ValidatedBatch};
 
 /// Batches published and not acknowledged; whoever publishes one more waits.
 const UNACKNOWLEDGED_MAX: usize = 1024;
@@ -30,8 +30,8 @@ pub struct EmbeddedBallotBox {
     published: mpsc::UnboundedSender<Published>,
     incoming: AsyncMutex<Incoming>,
     /// Unbounded in itself: the capacity bounds it.
-    forwarded: mpsc::UnboundedSender<Labelled>,
-    labelled: AsyncMutex<mpsc::UnboundedReceiver<Labelled>>,
+    forwarded: mpsc::UnboundedSender<ValidatedBatch>,
+    labelled: AsyncMutex<mpsc::UnboundedReceiver<ValidatedBatch>>,
     deliveries: Mutex<Deliveries>,
 }
 
@@ -102,7 +102,7 @@ impl BallotBox for EmbeddedBallotBox {
                 permit = capacity.acquire_owned() => permit.expect("the semaphore is never closed"),
                 failure = ledger.failed() => return Err(failure),
             };
-            ledger.stage(&batch, &Labels::new()).await?;
+            ledger.stage(&batch, &Hints::new()).await?;
             // Nobody receives any more: the batch is durable, and delivered when the ledger is next
             // opened.
             let _ = published.send((batch, permit));
@@ -129,8 +129,8 @@ impl BallotBox for EmbeddedBallotBox {
         }
     }
 
-    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
-        let labelled = Labelled {
+    async fn forward(&self, delivery: &Delivery, labels: &Hints) -> Result<(), EngineError> {
+        let labelled = ValidatedBatch {
             batch: Arc::clone(&delivery.batch),
             labels: labels.clone(),
             tag: delivery.tag,
@@ -145,7 +145,7 @@ impl BallotBox for EmbeddedBallotBox {
         Ok(())
     }
 
-    async fn collect(&self) -> Result<Labelled, EngineError> {
+    async fn collect(&self) -> Result<ValidatedBatch, EngineError> {
         tokio::select! {
             biased;
             failure = self.ledger.failed() => Err(failure),
@@ -155,13 +155,13 @@ impl BallotBox for EmbeddedBallotBox {
         }
     }
 
-    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+    async fn acknowledge(&self, labelled: &ValidatedBatch) -> Result<(), EngineError> {
         self.deliveries().unacknowledged.remove(&labelled.tag);
         Ok(())
     }
 
     /// What is published is staged: it is kept there.
-    async fn reject(&self, labelled: &Labelled, _reason: &str) -> Result<(), EngineError> {
+    async fn reject(&self, labelled: &ValidatedBatch, _reason: &str) -> Result<(), EngineError> {
         self.acknowledge(labelled).await
     }
 

@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 
 use super::fault::{Fault, corrupt};
 use crate::engine::stored_log::{head_digest, holds_leaves};
@@ -23,30 +23,30 @@ pub(super) fn number(row: &Row<'_>, place: usize) -> Result<u64, Fault> {
 
 /// The integer that stands for an election in the other tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct ElectionId(pub(super) i64);
+pub(super) struct ElectionRow(pub(super) i64);
 
 pub(super) fn find_election(
     connection: &Connection,
-    law_id: &LawId,
-) -> Result<Option<ElectionId>, Fault> {
+    law_id: &ElectionId,
+) -> Result<Option<ElectionRow>, Fault> {
     let mut statement = connection.prepare_cached("SELECT id FROM election WHERE law_id = ?1")?;
-    Ok(statement.query_row([law_id.as_str()], |row| row.get(0)).optional()?.map(ElectionId))
+    Ok(statement.query_row([law_id.as_str()], |row| row.get(0)).optional()?.map(ElectionRow))
 }
 
 pub(super) fn find_or_create_election(
     connection: &Connection,
-    law_id: &LawId,
-) -> Result<ElectionId, Fault> {
+    law_id: &ElectionId,
+) -> Result<ElectionRow, Fault> {
     if let Some(election) = find_election(connection, law_id)? {
         return Ok(election);
     }
     connection
         .prepare_cached("INSERT INTO election (law_id) VALUES (?1)")?
         .execute([law_id.as_str()])?;
-    Ok(ElectionId(connection.last_insert_rowid()))
+    Ok(ElectionRow(connection.last_insert_rowid()))
 }
 
-pub(super) fn law_id(text: &str) -> Result<LawId, Fault> {
+pub(super) fn law_id(text: &str) -> Result<ElectionId, Fault> {
     text.parse().map_err(|error| corrupt(format!("table election: {error}")).into())
 }
 
@@ -96,7 +96,7 @@ pub(super) fn leaf_run(row: &Row<'_>) -> Result<LeafRun, Fault> {
 
 /// Reads `id, digest, bytes, node, epoch, sequence` of a batch that is not purged, and checks that
 /// the batch is the one that was stored.
-pub(super) fn batch(row: &Row<'_>, law: &LawId) -> Result<(StagingId, Batch), Fault> {
+pub(super) fn batch(row: &Row<'_>, law: &ElectionId) -> Result<(StagingId, Batch), Fault> {
     let id = number(row, 0)?;
     let stored: [u8; 32] = row.get(1)?;
     let damage =

@@ -3,7 +3,7 @@
 
 use rusqlite::{ErrorCode, ffi};
 use tokio::sync::watch;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::engine::{Conflict, EngineError};
 
@@ -63,7 +63,7 @@ pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
 }
 
-pub(super) fn malformed(law_id: &LawId, rule: &'static str) -> EngineError {
+pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
     Conflict::Malformed { law_id: law_id.clone(), rule }.into()
 }
 

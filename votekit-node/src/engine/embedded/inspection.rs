@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use rusqlite::Connection;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
-use super::columns::{self, ElectionId, number};
+use super::columns::{self, ElectionRow, number};
 use super::fault::{Fault, corrupt};
 use super::queries::{self, collect};
 use super::tail::Tail;
@@ -19,7 +19,7 @@ pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
     let last_staged = single_number(connection, "SELECT coalesce(max(id), 0) FROM batch")?;
     let mut statement = connection.prepare("SELECT id, law_id FROM election ORDER BY id")?;
     let elections = collect(statement.query([])?, |row| {
-        Ok((ElectionId(row.get(0)?), columns::law_id(&row.get::<_, String>(1)?)?))
+        Ok((ElectionRow(row.get(0)?), columns::law_id(&row.get::<_, String>(1)?)?))
     })?;
     for (election, law_id) in elections {
         let head = queries::head(connection, election)?;
@@ -45,8 +45,8 @@ pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
 
 fn check_blocks(
     connection: &Connection,
-    election: ElectionId,
-    law_id: &LawId,
+    election: ElectionRow,
+    law_id: &ElectionId,
     head: Option<&Head>,
 ) -> Result<(), Fault> {
     let (height, size) = head.map_or((0, 0), |head| (head.height, head.size));
@@ -83,8 +83,8 @@ fn check_blocks(
 /// The runs of leaves follow one another, without a gap, up to the head.
 fn check_leaves(
     connection: &Connection,
-    election: ElectionId,
-    law_id: &LawId,
+    election: ElectionRow,
+    law_id: &ElectionId,
     head: Option<&Head>,
 ) -> Result<(), Fault> {
     let size = head.map_or(0, |head| head.size);
@@ -113,8 +113,8 @@ fn check_leaves(
 
 fn check_tiles(
     connection: &Connection,
-    election: ElectionId,
-    law_id: &LawId,
+    election: ElectionRow,
+    law_id: &ElectionId,
     head: Option<&Head>,
 ) -> Result<(), Fault> {
     let size = head.map_or(0, |head| head.size);
@@ -141,8 +141,8 @@ fn check_tiles(
 
 fn load_unsealed(
     connection: &Connection,
-    election: ElectionId,
-    law_id: &LawId,
+    election: ElectionRow,
+    law_id: &ElectionId,
     tail: &Tail,
 ) -> Result<(), Fault> {
     let mut statement = connection.prepare_cached(
@@ -163,6 +163,6 @@ fn single_number(connection: &Connection, sql: &str) -> Result<u64, Fault> {
     number(rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?, 0)
 }
 
-fn damage(law_id: &LawId, what: String) -> Fault {
+fn damage(law_id: &ElectionId, what: String) -> Fault {
     corrupt(format!("{law_id}: {what}")).into()
 }

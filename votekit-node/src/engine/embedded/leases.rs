@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use votekit_core::id::{Epoch, LawId, NodeId};
+use votekit_core::id::{ElectionId, Epoch, NodeId};
 
 use crate::engine::{Leadership, Lease};
 
-type Key = (LawId, NodeId, Epoch);
+type Key = (ElectionId, NodeId, Epoch);
 
 /// The leases of one process.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ impl Leases {
     }
 
     /// Those of an election that last.
-    pub(super) fn of(&self, law_id: &LawId) -> Vec<Lease> {
+    pub(super) fn of(&self, law_id: &ElectionId) -> Vec<Lease> {
         let now = Instant::now();
         let mut state = self.lock();
         state.until.retain(|_, until| *until > now);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::checkpointer::Checkpointer;
@@ -23,7 +23,7 @@ use super::{inspection, queries, schema};
 use crate::clock;
 use crate::data_folder::NO_FOLLOW;
 use crate::engine::{
-    BlockCommit, Conflict, EngineError, Head, Labels, Leadership, Lease, Ledger, NoLease,
+    BlockCommit, Conflict, EngineError, Head, Hints, Leadership, Lease, Ledger, NoLease,
     ReviewNote, Staged, StagingId, StoredBlock,
 };
 
@@ -101,17 +101,21 @@ impl EmbeddedLedger {
 
 #[async_trait]
 impl Ledger for EmbeddedLedger {
-    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.read(queries::elections).await
     }
 
-    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
         self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
     }
 
     async fn hold_lease(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
         length: Duration,
@@ -133,12 +137,12 @@ impl Ledger for EmbeddedLedger {
         if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
     }
 
-    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
         self.poison.check()?;
         Ok(self.leases.of(law_id))
     }
 
-    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         for (_, epoch) in self.epochs(law_id).await?.into_iter().filter(|(owner, _)| *owner == node)
         {
             self.leases.fence((law_id.clone(), node, epoch));
@@ -156,11 +160,15 @@ impl Ledger for EmbeddedLedger {
         Ok(())
     }
 
-    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
         self.writer.write(AddReviewNote { law_id: law_id.clone(), note: note.clone() }).await
     }
 
-    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::review_notes(connection, &law_id)).await
     }
@@ -170,18 +178,18 @@ impl Ledger for EmbeddedLedger {
         Ok(clock::now())
     }
 
-    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
         let law_id = law_id.clone();
         self.read(move |connection| queries::epochs(connection, &law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>, _labels: &Labels) -> Result<StagingId, EngineError> {
+    async fn stage(&self, batch: &Arc<Batch>, _labels: &Hints) -> Result<StagingId, EngineError> {
         Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
     }
 
     async fn staged(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
@@ -195,13 +203,13 @@ impl Ledger for EmbeddedLedger {
             .await?;
         Ok(batches
             .into_iter()
-            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), labels: Labels::new() })
+            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), labels: Hints::new() })
             .collect())
     }
 
     async fn staged_through(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
@@ -214,14 +222,14 @@ impl Ledger for EmbeddedLedger {
         self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
     }
 
-    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         self.poison.check()?;
         Ok(self.tail.head(law_id))
     }
 
     async fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -231,7 +239,7 @@ impl Ledger for EmbeddedLedger {
 
     async fn leaves(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -241,7 +249,7 @@ impl Ledger for EmbeddedLedger {
 
     async fn tile(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -258,7 +266,7 @@ impl Ledger for EmbeddedLedger {
         self.read(move |connection| queries::manifest(connection, &digest)).await
     }
 
-    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {
             match self.writer.write(PurgePart { law_id: law_id.clone() }).await? {

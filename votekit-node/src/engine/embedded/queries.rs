@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixSeconds;
 
-use super::columns::{self, ElectionId, find_election};
+use super::columns::{self, ElectionRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::engine::stored_log::part_of_run;
 use crate::engine::{Head, ReviewNote, StagingId, StoredBlock};
@@ -18,7 +18,7 @@ const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
 const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
 const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
 
-pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
+pub(super) fn elections(connection: &Connection) -> Result<Vec<ElectionId>, Fault> {
     let mut statement = connection.prepare_cached(
         "SELECT law_id FROM head JOIN election ON id = election ORDER BY created",
     )?;
@@ -27,7 +27,7 @@ pub(super) fn elections(connection: &Connection) -> Result<Vec<LawId>, Fault> {
 
 pub(super) fn epochs(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<(NodeId, Epoch)>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
     let mut statement = connection
@@ -40,7 +40,7 @@ pub(super) fn epochs(
 /// Batches that are not purged, after a place, in order.
 pub(super) fn batches(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     after: StagingId,
     limit: usize,
 ) -> Result<Vec<(StagingId, Batch)>, Fault> {
@@ -59,7 +59,7 @@ pub(super) fn batches(
 /// One batch that is not purged, by its number.
 pub(super) fn batch(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     number: BatchNumber,
 ) -> Result<Option<Batch>, Fault> {
     let (Some(election), Some(sequence)) =
@@ -80,7 +80,7 @@ pub(super) fn batch(
 
 pub(super) fn staged_through(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     node: NodeId,
     epoch: Epoch,
 ) -> Result<Option<Sequence>, Fault> {
@@ -95,7 +95,7 @@ pub(super) fn staged_through(
         .transpose()
 }
 
-pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Option<Head>, Fault> {
+pub(super) fn head(connection: &Connection, election: ElectionRow) -> Result<Option<Head>, Fault> {
     connection
         .prepare_cached(
             "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
@@ -108,7 +108,7 @@ pub(super) fn head(connection: &Connection, election: ElectionId) -> Result<Opti
 
 pub(super) fn block(
     connection: &Connection,
-    election: ElectionId,
+    election: ElectionRow,
     height: i64,
 ) -> Result<Option<StoredBlock>, Fault> {
     connection
@@ -121,7 +121,7 @@ pub(super) fn block(
 
 pub(super) fn blocks(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     from_height: u64,
     limit: usize,
 ) -> Result<Vec<StoredBlock>, Fault> {
@@ -140,7 +140,7 @@ pub(super) fn blocks(
 /// Reads `height, first_leaf, leaf_count`, and the leaves.
 fn whole_block(
     connection: &Connection,
-    election: ElectionId,
+    election: ElectionRow,
     row: &Row<'_>,
 ) -> Result<StoredBlock, Fault> {
     let (height, first_leaf, leaf_count) =
@@ -154,7 +154,7 @@ fn whole_block(
 /// So many leaves from an index on, each behind its length.
 pub(super) fn leaves(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     first: u64,
     count: u32,
 ) -> Result<Option<Vec<u8>>, Fault> {
@@ -165,7 +165,7 @@ pub(super) fn leaves(
 /// `None` when the runs do not reach so far.
 fn leaf_range(
     connection: &Connection,
-    election: ElectionId,
+    election: ElectionRow,
     first: u64,
     count: u32,
 ) -> Result<Option<Vec<u8>>, Fault> {
@@ -194,7 +194,7 @@ fn leaf_range(
 
 pub(super) fn tile(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
     level: u8,
     index: u64,
 ) -> Result<Option<Vec<u8>>, Fault> {
@@ -274,7 +274,7 @@ fn limit_column(limit: usize) -> i64 {
 
 pub(super) fn review_notes(
     connection: &Connection,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<ReviewNote>, Fault> {
     let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
     let mut statement = connection.prepare_cached(

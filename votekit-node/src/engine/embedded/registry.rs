@@ -10,11 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use async_trait::async_trait;
 use votekit_core::credential::RegistryKey;
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
-use crate::engine::{
-    EngineError, Expectation, FirstUse, KnownElectors, Mark, Registry, RollOrigin,
-};
+use crate::engine::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};
 
 const ENGINE: &str = "the embedded registry";
 
@@ -25,7 +23,7 @@ const DUPLICATES_MAX: usize = 1000;
 /// The registry of one process.
 #[derive(Default)]
 pub struct EmbeddedRegistry {
-    elections: RwLock<HashMap<LawId, Arc<RwLock<Credentials>>>>,
+    elections: RwLock<HashMap<ElectionId, Arc<RwLock<Credentials>>>>,
 }
 
 /// The credentials of one election.
@@ -51,11 +49,11 @@ impl EmbeddedRegistry {
         Self::default()
     }
 
-    fn find(&self, law_id: &LawId) -> Option<Arc<RwLock<Credentials>>> {
+    fn find(&self, law_id: &ElectionId) -> Option<Arc<RwLock<Credentials>>> {
         self.elections.read().unwrap_or_else(PoisonError::into_inner).get(law_id).map(Arc::clone)
     }
 
-    fn find_or_create(&self, law_id: &LawId) -> Arc<RwLock<Credentials>> {
+    fn find_or_create(&self, law_id: &ElectionId) -> Arc<RwLock<Credentials>> {
         let mut elections = self.elections.write().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(elections.entry(law_id.clone()).or_default())
     }
@@ -63,7 +61,7 @@ impl EmbeddedRegistry {
     /// Changes an election on a thread that may block: a roll may have millions of keys.
     async fn change(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         change: impl FnOnce(&mut Credentials) + Send + 'static,
     ) -> Result<(), EngineError> {
         let credentials = self.find_or_create(law_id);
@@ -75,38 +73,38 @@ impl EmbeddedRegistry {
 
 #[async_trait]
 impl Registry for EmbeddedRegistry {
-    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
+    async fn add_roll(&self, law_id: &ElectionId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
         let keys = Arc::clone(keys);
         self.change(law_id, move |credentials| credentials.add_roll(keys)).await
     }
 
-    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
+    async fn apply(&self, law_id: &ElectionId, changes: &Changes) -> Result<(), EngineError> {
         let changes = changes.clone();
         self.change(law_id, move |credentials| credentials.apply(&changes)).await
     }
 
-    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+    async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         let Some(credentials) = self.find(law_id) else {
-            return Ok(vec![Expectation::Unknown; marks.len()]);
+            return Ok(vec![Hint::Unknown; marks.len()]);
         };
         let mut credentials = lock(&credentials);
         Ok(marks.iter().map(|mark| credentials.mark(mark)).collect())
     }
 
     /// Waits while a batch is marked or a supplement applied: a millisecond or so.
-    fn glance(&self, law_id: &LawId, mark: &Mark) -> Option<Expectation> {
-        let Some(credentials) = self.find(law_id) else { return Some(Expectation::Unknown) };
+    fn peek(&self, law_id: &ElectionId, mark: &Mark) -> Option<Hint> {
+        let Some(credentials) = self.find(law_id) else { return Some(Hint::Unknown) };
         let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
         Some(match credentials.look_up(&mark.key) {
-            None => Expectation::Unknown,
-            Some(FirstUse::REVOKED) => Expectation::Revoked,
-            Some(FirstUse::UNUSED) => Expectation::Accepted,
-            Some(first) if first == FirstUse::by(&mark.request) => Expectation::Accepted,
-            Some(_) => Expectation::Duplicate { attempt: 2 },
+            None => Hint::Unknown,
+            Some(FirstUse::REVOKED) => Hint::Revoked,
+            Some(FirstUse::UNUSED) => Hint::Accepted,
+            Some(first) if first == FirstUse::by(&mark.request) => Hint::Accepted,
+            Some(_) => Hint::Duplicate { attempt: 2 },
         })
     }
 
-    fn surely_unused(&self, law_id: &LawId, mark: &Mark) -> bool {
+    fn surely_unused(&self, law_id: &ElectionId, mark: &Mark) -> bool {
         self.find(law_id).is_some_and(|credentials| {
             let credentials = credentials.read().unwrap_or_else(PoisonError::into_inner);
             credentials.look_up(&mark.key) == Some(FirstUse::UNUSED)
@@ -115,14 +113,14 @@ impl Registry for EmbeddedRegistry {
 
     async fn restore_all(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         electors: Vec<KnownElectors>,
         _origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
         self.change(law_id, move |credentials| *credentials = Credentials::of(electors)).await
     }
 
-    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn registered(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         Ok(self.find(law_id).map_or(0, |credentials| lock(&credentials).registered))
     }
 
@@ -191,16 +189,16 @@ impl Credentials {
         self.push_sorted(additions);
     }
 
-    fn mark(&mut self, mark: &Mark) -> Expectation {
+    fn mark(&mut self, mark: &Mark) -> Hint {
         let tag = FirstUse::by(&mark.request);
         match self.find(&mark.key) {
-            None => return Expectation::Unknown,
-            Some(word) if *word == FirstUse::REVOKED => return Expectation::Revoked,
+            None => return Hint::Unknown,
+            Some(word) if *word == FirstUse::REVOKED => return Hint::Revoked,
             Some(word) if *word == FirstUse::UNUSED => {
                 *word = tag;
-                return Expectation::Accepted;
+                return Hint::Accepted;
             }
-            Some(word) if *word == tag => return Expectation::Accepted,
+            Some(word) if *word == tag => return Hint::Accepted,
             Some(_) => {}
         }
         let duplicates = self.duplicates.entry(mark.key).or_default();
@@ -212,7 +210,7 @@ impl Credentials {
                 }
                 duplicates.len()
             });
-        Expectation::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
+        Hint::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
     }
 
     fn revoke(&mut self, key: &RegistryKey) -> bool {
@@ -291,8 +289,8 @@ mod tests {
         let last = u32::try_from(DUPLICATES_MAX).expect("small") + 2;
         for attempt in 1..=last + 10 {
             let expected = match attempt {
-                1 => Expectation::Accepted,
-                attempt => Expectation::Duplicate { attempt: attempt.min(last) },
+                1 => Hint::Accepted,
+                attempt => Hint::Duplicate { attempt: attempt.min(last) },
             };
             assert_eq!(credentials.mark(&Mark { key, request: request(attempt) }), expected);
         }

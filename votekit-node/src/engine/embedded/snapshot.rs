@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use super::columns::find_election;
 use super::fault::Fault;
@@ -37,7 +37,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         Ok(queries::elections(&self.connection)?)
     }
 
@@ -45,7 +45,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let head = || match find_election(&self.connection, law_id)? {
             Some(election) => queries::head(&self.connection, election),
             None => Ok(None),
@@ -59,7 +59,7 @@ impl Snapshot {
     /// [`EngineError`].
     pub fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -70,7 +70,11 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
+    pub fn batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Batch>, EngineError> {
         Ok(queries::batch(&self.connection, law_id, number)?)
     }
 
@@ -86,7 +90,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         Ok(queries::review_notes(&self.connection, law_id)?)
     }
 }

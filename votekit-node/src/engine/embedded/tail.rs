@@ -9,9 +9,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use votekit_core::batch::Batch;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
-use crate::engine::{Head, Labels, Staged, StagingId};
+use crate::engine::{Head, Hints, Staged, StagingId};
 
 /// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the
 /// disk until it has caught up.
@@ -25,7 +25,7 @@ pub(super) struct Tail {
 
 #[derive(Default)]
 struct Tails {
-    elections: HashMap<LawId, ElectionTail>,
+    elections: HashMap<ElectionId, ElectionTail>,
     bytes: usize,
 }
 
@@ -41,7 +41,7 @@ struct ElectionTail {
 /// Staged batches of an election that were not sealed when the ledger was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Backlog {
-    pub(super) law_id: LawId,
+    pub(super) law_id: ElectionId,
     pub(super) after: StagingId,
     pub(super) through: StagingId,
 }
@@ -69,7 +69,7 @@ impl Tail {
     }
 
     /// Moves a head, and lets go of what it seals.
-    pub(super) fn advance(&self, law_id: &LawId, head: Head) {
+    pub(super) fn advance(&self, law_id: &ElectionId, head: Head) {
         let mut tails = self.lock();
         let tail = tails.elections.entry(law_id.clone()).or_default();
         let unsealed = tail.unsealed.split_off(&StagingId(head.sealed_through.0.saturating_add(1)));
@@ -81,7 +81,7 @@ impl Tail {
     }
 
     /// Lets go of every batch of an election.
-    pub(super) fn purge(&self, law_id: &LawId) {
+    pub(super) fn purge(&self, law_id: &ElectionId) {
         let mut tails = self.lock();
         if let Some(tail) = tails.elections.get_mut(law_id) {
             let purged = std::mem::take(&mut tail.unsealed);
@@ -90,7 +90,7 @@ impl Tail {
         }
     }
 
-    pub(super) fn head(&self, law_id: &LawId) -> Option<Head> {
+    pub(super) fn head(&self, law_id: &ElectionId) -> Option<Head> {
         self.lock().elections.get(law_id).and_then(|tail| tail.head.clone())
     }
 
@@ -108,7 +108,7 @@ impl Tail {
     /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
     pub(super) fn unsealed(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Option<Vec<Staged>> {
@@ -122,7 +122,7 @@ impl Tail {
             .unsealed
             .range(range)
             .take(limit)
-            .map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch), labels: Labels::new() })
+            .map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch), labels: Hints::new() })
             .collect();
         let complete =
             found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
@@ -181,7 +181,7 @@ mod tests {
 
     impl rand_core::TryCryptoRng for Ones {}
 
-    fn law_id() -> LawId {
+    fn law_id() -> ElectionId {
         "L1".parse().expect("a law id")
     }
 

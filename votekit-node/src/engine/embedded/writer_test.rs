@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::*;
 use crate::engine::embedded::schema;
@@ -18,7 +18,7 @@ impl Write for Insert {
 
     fn apply(&self, connection: &Connection) -> Result<i64, Fault> {
         if self.number % 2 == 1 {
-            let law_id: LawId = "L1".parse().expect("a law id");
+            let law_id: ElectionId = "L1".parse().expect("a law id");
             return Err(fault::malformed(&law_id, "numbers are even").into());
         }
         connection.execute(

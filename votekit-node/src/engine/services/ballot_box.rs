@@ -38,7 +38,7 @@ use self::opening::IfAbsent;
 use self::publisher::{Destination, Outbox};
 use self::stage::{Stage, Step};
 use super::url::ServiceAddress;
-use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
+use crate::engine::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
 
 /// A ballot box in a broker. Several processes may use one at the same time.
 pub struct RabbitMqBallotBox {
@@ -85,7 +85,7 @@ impl BallotBox for RabbitMqBallotBox {
         Ok(Delivery { batch, tag })
     }
 
-    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+    async fn forward(&self, delivery: &Delivery, labels: &Hints) -> Result<(), EngineError> {
         if !self.validation.holds(delivery.tag) {
             return Ok(());
         }
@@ -116,17 +116,17 @@ impl BallotBox for RabbitMqBallotBox {
         Ok(())
     }
 
-    async fn collect(&self) -> Result<Labelled, EngineError> {
+    async fn collect(&self) -> Result<ValidatedBatch, EngineError> {
         let (batch, labels, tag) = self.aggregation.next().await?;
-        Ok(Labelled { batch, labels, tag })
+        Ok(ValidatedBatch { batch, labels, tag })
     }
 
-    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+    async fn acknowledge(&self, labelled: &ValidatedBatch) -> Result<(), EngineError> {
         self.aggregation.let_go(labelled.tag).await;
         Ok(())
     }
 
-    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+    async fn reject(&self, labelled: &ValidatedBatch, reason: &str) -> Result<(), EngineError> {
         if !self.aggregation.holds(labelled.tag) {
             return Ok(());
         }

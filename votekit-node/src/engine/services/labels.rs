@@ -1,9 +1,9 @@
-//! Labels as bytes, in a message and in the ledger: a byte each, and 4 more for the attempt of a
+//! Hints as bytes, in a message and in the ledger: a byte each, and 4 more for the attempt of a
 //! duplicate.
 //!
 //! The bytes are specified in `docs/formats.md`.
 
-use crate::engine::{Expectation, Labels};
+use crate::engine::{Hint, Hints};
 
 const ACCEPTED: u8 = 0;
 const UNKNOWN: u8 = 1;
@@ -14,14 +14,14 @@ const DUPLICATE: u8 = 3;
 const ATTEMPT_MIN: u32 = 2;
 
 /// Their bytes, one label after the other.
-pub(super) fn encode(labels: &Labels) -> Vec<u8> {
+pub(super) fn encode(labels: &Hints) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(labels.len());
     for label in labels {
         match label {
-            Expectation::Accepted => bytes.push(ACCEPTED),
-            Expectation::Unknown => bytes.push(UNKNOWN),
-            Expectation::Revoked => bytes.push(REVOKED),
-            Expectation::Duplicate { attempt } => {
+            Hint::Accepted => bytes.push(ACCEPTED),
+            Hint::Unknown => bytes.push(UNKNOWN),
+            Hint::Revoked => bytes.push(REVOKED),
+            Hint::Duplicate { attempt } => {
                 bytes.push(DUPLICATE);
                 bytes.extend_from_slice(&attempt.to_be_bytes());
             }
@@ -31,8 +31,8 @@ pub(super) fn encode(labels: &Labels) -> Vec<u8> {
 }
 
 /// Reads all labels that there are, or says which rule is broken.
-pub(super) fn decode(mut bytes: &[u8]) -> Result<Labels, String> {
-    let mut labels = Labels::new();
+pub(super) fn decode(mut bytes: &[u8]) -> Result<Hints, String> {
+    let mut labels = Hints::new();
     while !bytes.is_empty() {
         labels.push(take(&mut bytes)?);
     }
@@ -40,13 +40,13 @@ pub(super) fn decode(mut bytes: &[u8]) -> Result<Labels, String> {
 }
 
 /// Takes one label off the front of bytes, or says which rule is broken.
-pub(super) fn take(bytes: &mut &[u8]) -> Result<Expectation, String> {
+pub(super) fn take(bytes: &mut &[u8]) -> Result<Hint, String> {
     Ok(match take_bytes::<1>(bytes)? {
-        [ACCEPTED] => Expectation::Accepted,
-        [UNKNOWN] => Expectation::Unknown,
-        [REVOKED] => Expectation::Revoked,
+        [ACCEPTED] => Hint::Accepted,
+        [UNKNOWN] => Hint::Unknown,
+        [REVOKED] => Hint::Revoked,
         [DUPLICATE] => match u32::from_be_bytes(take_bytes(bytes)?) {
-            attempt @ ATTEMPT_MIN.. => Expectation::Duplicate { attempt },
+            attempt @ ATTEMPT_MIN.. => Hint::Duplicate { attempt },
             attempt => return Err(format!("a label says that a duplicate is attempt {attempt}")),
         },
         [other] => return Err(format!("there is no label {other}")),
@@ -66,17 +66,17 @@ mod tests {
     #[test]
     fn labels_are_read_as_they_were_written() {
         let labels = vec![
-            Expectation::Accepted,
-            Expectation::Duplicate { attempt: 2 },
-            Expectation::Unknown,
-            Expectation::Duplicate { attempt: u32::MAX },
-            Expectation::Revoked,
+            Hint::Accepted,
+            Hint::Duplicate { attempt: 2 },
+            Hint::Unknown,
+            Hint::Duplicate { attempt: u32::MAX },
+            Hint::Revoked,
         ];
         let bytes = encode(&labels);
         // As docs/formats.md has them: a ledger and a queue hold what other versions wrote.
         assert_eq!(bytes, [0, 3, 0, 0, 0, 2, 1, 3, 0xff, 0xff, 0xff, 0xff, 2]);
         assert_eq!(decode(&bytes), Ok(labels));
-        assert_eq!(decode(&[]), Ok(Labels::new()));
+        assert_eq!(decode(&[]), Ok(Hints::new()));
         for (bytes, told) in
             [(&bytes[..3], "ends among"), (&[4], "no label 4"), (&[3, 0, 0, 0, 1], "attempt 1")]
         {

@@ -24,14 +24,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 pub use snapshot::PostgresSnapshot;
 
 use super::url::ServiceAddress;
 use crate::engine::{
-    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged,
+    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
     StagingId, StoredBlock,
 };
 use connections::Connections;
@@ -76,17 +76,21 @@ impl PostgresLedger {
 
 #[async_trait]
 impl Ledger for PostgresLedger {
-    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         queries::elections(&mut self.connections.session().await?).await
     }
 
-    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
         writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
     }
 
     async fn hold_lease(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
         length: Duration,
@@ -95,11 +99,11 @@ impl Ledger for PostgresLedger {
             .await
     }
 
-    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
         queries::leases(&mut self.connections.session().await?, law_id).await
     }
 
-    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         writes::fence(&mut self.connections.session().await?, law_id, node).await
     }
 
@@ -115,17 +119,17 @@ impl Ledger for PostgresLedger {
         queries::clock(&mut self.connections.session().await?).await
     }
 
-    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
         queries::epochs(&mut self.connections.session().await?, law_id).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Hints) -> Result<StagingId, EngineError> {
         self.stager.stage(batch, labels).await
     }
 
     async fn staged(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
@@ -134,7 +138,7 @@ impl Ledger for PostgresLedger {
 
     async fn staged_through(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
@@ -146,13 +150,13 @@ impl Ledger for PostgresLedger {
         prepared.write(&mut self.connections.session().await?).await
     }
 
-    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         queries::head(&mut self.connections.session().await?, law_id).await
     }
 
     async fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -161,7 +165,7 @@ impl Ledger for PostgresLedger {
 
     async fn leaves(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -170,7 +174,7 @@ impl Ledger for PostgresLedger {
 
     async fn tile(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -185,18 +189,22 @@ impl Ledger for PostgresLedger {
         queries::manifest(&mut self.connections.session().await?, digest).await
     }
 
-    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
         writes::add_review_note(&mut self.connections.session().await?, law_id, note).await
     }
 
-    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         queries::review_notes(&mut self.connections.session().await?, law_id).await
     }
 
     /// The bytes are gone from the table, and their space is written over as others need it; the
     /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
     /// once is that its ballot key is destroyed.
-    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {
             match writes::purge_part(&mut self.connections.session().await?, law_id).await? {

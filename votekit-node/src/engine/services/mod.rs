@@ -15,7 +15,7 @@ pub mod url;
 
 use std::sync::Arc;
 
-use super::{EngineError, Roles};
+use super::{EngineError, Engines};
 use ballot_box::RabbitMqBallotBox;
 use ledger::PostgresLedger;
 use registry::RedisRegistry;
@@ -60,10 +60,10 @@ pub async fn check(addresses: &ServiceAddresses) -> Vec<EngineError> {
 ///
 /// # Errors
 /// [`EngineError::Misconfigured`] with what is to be mended.
-pub async fn open(addresses: &ServiceAddresses) -> Result<(Roles, String), EngineError> {
+pub async fn open(addresses: &ServiceAddresses) -> Result<(Engines, String), EngineError> {
     let ledger = Arc::new(PostgresLedger::open(&addresses.ledger).await?);
     let installation = ledger.installation().await?;
     let ballot_box = Arc::new(RabbitMqBallotBox::open(&addresses.ballot_box).await?);
     let registry = Arc::new(RedisRegistry::open(&addresses.registry).await?);
-    Ok((Roles { registry, ballot_box, ledger }, installation))
+    Ok((Engines { registry, ballot_box, ledger }, installation))
 }

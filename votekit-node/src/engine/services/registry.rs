@@ -32,7 +32,7 @@ use async_trait::async_trait;
 use redis::Value;
 use tokio::time::Instant;
 use votekit_core::electorate::{Changes, KeyList};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use self::layout::Names;
 pub use self::loading::Progress;
@@ -42,7 +42,7 @@ pub use self::settings::{Finding, Severity, refuse as refuse_settings};
 pub use self::survey::{Difference, Survey};
 use super::url::ServiceAddress;
 pub use crate::engine::RollOrigin;
-use crate::engine::{EngineError, Expectation, KnownElectors, Mark, Registry};
+use crate::engine::{EngineError, Hint, KnownElectors, Mark, Registry};
 
 const ENGINE: &str = "the registry on Redis";
 const DEFAULT_PREFIX: &str = "votekit";
@@ -62,9 +62,9 @@ struct Inner {
     server: Server,
     names: Names,
     /// What was read of elections that are loaded, and when.
-    known: Mutex<HashMap<LawId, (Instant, LawMeta)>>,
+    known: Mutex<HashMap<ElectionId, (Instant, LawMeta)>>,
     /// Where credentials come from that are added next: see [`Registry::prepare`].
-    prepared: Mutex<HashMap<LawId, RollOrigin>>,
+    prepared: Mutex<HashMap<ElectionId, RollOrigin>>,
     /// Whether marking has failed, and has not been seen to work again.
     away: AtomicBool,
 }
@@ -146,7 +146,7 @@ impl RedisRegistry {
     /// there, and when Redis has lost part of what was loaded.
     pub async fn check_load(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         origin: &RollOrigin,
         electors: u64,
     ) -> Result<(), EngineError> {
@@ -161,20 +161,24 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    fn prepared(&self, law_id: &LawId) -> Option<RollOrigin> {
+    fn prepared(&self, law_id: &ElectionId) -> Option<RollOrigin> {
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(law_id).cloned()
     }
 }
 
 #[async_trait]
 impl Registry for RedisRegistry {
-    async fn check_origin(&self, law_id: &LawId, origin: &RollOrigin) -> Result<(), EngineError> {
+    async fn check_origin(
+        &self,
+        law_id: &ElectionId,
+        origin: &RollOrigin,
+    ) -> Result<(), EngineError> {
         self.meta(law_id).await?.map_or(Ok(()), |meta| meta.refuse_other_scheme(law_id, origin))
     }
 
     async fn prepare(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         origin: &RollOrigin,
         electors: u64,
     ) -> Result<(), EngineError> {
@@ -188,29 +192,29 @@ impl Registry for RedisRegistry {
         Ok(())
     }
 
-    async fn add_roll(&self, law_id: &LawId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
+    async fn add_roll(&self, law_id: &ElectionId, keys: &Arc<KeyList>) -> Result<(), EngineError> {
         self.load_roll(law_id, keys, self.inner.prepared(law_id).as_ref(), &|_| {}).await.map(drop)
     }
 
-    async fn apply(&self, law_id: &LawId, changes: &Changes) -> Result<(), EngineError> {
+    async fn apply(&self, law_id: &ElectionId, changes: &Changes) -> Result<(), EngineError> {
         self.load_supplement(law_id, changes, self.inner.prepared(law_id).as_ref()).await.map(drop)
     }
 
-    async fn mark(&self, law_id: &LawId, marks: &[Mark]) -> Result<Vec<Expectation>, EngineError> {
+    async fn mark(&self, law_id: &ElectionId, marks: &[Mark]) -> Result<Vec<Hint>, EngineError> {
         self.inner.mark_all(law_id, marks).await
     }
 
     /// The log's word in place of the registry's: bucket by bucket, while votes are being marked.
     async fn restore_all(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         electors: Vec<KnownElectors>,
         origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
         self.rebuild(law_id, &electors, origin.map(std::slice::from_ref), &|_| {}).await
     }
 
-    async fn registered(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn registered(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         Ok(self.meta(law_id).await?.map_or(0, |meta| meta.registered))
     }
 

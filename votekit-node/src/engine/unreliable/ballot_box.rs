@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use votekit_core::batch::Batch;
 
 use super::{Persistent, Unreliable, persist};
-use crate::engine::{BallotBox, Delivery, EngineError, Labelled, Labels};
+use crate::engine::{BallotBox, Delivery, EngineError, Hints, ValidatedBatch};
 
 #[async_trait]
 impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
@@ -18,7 +18,7 @@ impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
         self.read(self.inner.receive()).await
     }
 
-    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+    async fn forward(&self, delivery: &Delivery, labels: &Hints) -> Result<(), EngineError> {
         self.write(self.inner.forward(delivery, labels)).await
     }
 
@@ -26,18 +26,18 @@ impl<T: BallotBox + ?Sized> BallotBox for Unreliable<T> {
         self.write(self.inner.refuse(delivery, reason)).await
     }
 
-    async fn collect(&self) -> Result<Labelled, EngineError> {
+    async fn collect(&self) -> Result<ValidatedBatch, EngineError> {
         self.read(self.inner.collect()).await
     }
 
-    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+    async fn acknowledge(&self, labelled: &ValidatedBatch) -> Result<(), EngineError> {
         if self.loses_acknowledgement() {
             return Ok(());
         }
         self.write(self.inner.acknowledge(labelled)).await
     }
 
-    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+    async fn reject(&self, labelled: &ValidatedBatch, reason: &str) -> Result<(), EngineError> {
         self.write(self.inner.reject(labelled, reason)).await
     }
 
@@ -60,7 +60,7 @@ impl<T: BallotBox> BallotBox for Persistent<T> {
         persist(|| self.inner.receive()).await
     }
 
-    async fn forward(&self, delivery: &Delivery, labels: &Labels) -> Result<(), EngineError> {
+    async fn forward(&self, delivery: &Delivery, labels: &Hints) -> Result<(), EngineError> {
         persist(|| self.inner.forward(delivery, labels)).await
     }
 
@@ -68,15 +68,15 @@ impl<T: BallotBox> BallotBox for Persistent<T> {
         persist(|| self.inner.refuse(delivery, reason)).await
     }
 
-    async fn collect(&self) -> Result<Labelled, EngineError> {
+    async fn collect(&self) -> Result<ValidatedBatch, EngineError> {
         persist(|| self.inner.collect()).await
     }
 
-    async fn acknowledge(&self, labelled: &Labelled) -> Result<(), EngineError> {
+    async fn acknowledge(&self, labelled: &ValidatedBatch) -> Result<(), EngineError> {
         persist(|| self.inner.acknowledge(labelled)).await
     }
 
-    async fn reject(&self, labelled: &Labelled, reason: &str) -> Result<(), EngineError> {
+    async fn reject(&self, labelled: &ValidatedBatch, reason: &str) -> Result<(), EngineError> {
         persist(|| self.inner.reject(labelled, reason)).await
     }
 

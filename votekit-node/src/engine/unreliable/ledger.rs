@@ -5,22 +5,26 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::engine::{
-    BlockCommit, EngineError, Head, Labels, Leadership, Lease, Ledger, ReviewNote, Staged,
+    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
     StagingId, StoredBlock,
 };
 
 #[async_trait]
 impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
-    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.read(self.inner.elections()).await
     }
 
-    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
         self.write(self.inner.allocate_epoch(law_id, node)).await
     }
 
@@ -28,17 +32,17 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.read(self.inner.clock()).await
     }
 
-    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
         self.read(self.inner.epochs(law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Hints) -> Result<StagingId, EngineError> {
         self.write(self.inner.stage(batch, labels)).await
     }
 
     async fn staged(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
@@ -47,7 +51,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
     async fn staged_through(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
@@ -58,7 +62,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.commit(commit)).await
     }
 
-    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match put_back {
             Some((of, head)) if of == *law_id => Ok(Some(head)),
@@ -68,7 +72,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
     async fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -77,7 +81,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
     async fn leaves(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -86,7 +90,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
     async fn tile(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -101,13 +105,13 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.read(self.inner.manifest(digest)).await
     }
 
-    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         self.write(self.inner.purge_evidence(law_id)).await
     }
 
     async fn hold_lease(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
         length: Duration,
@@ -115,11 +119,11 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.hold_lease(law_id, node, epoch, length)).await
     }
 
-    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
         self.read(self.inner.leases(law_id)).await
     }
 
-    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         self.write(self.inner.fence(law_id, node)).await
     }
 
@@ -131,11 +135,15 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         self.write(self.inner.resign(holder)).await
     }
 
-    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
         self.write(self.inner.add_review_note(law_id, note)).await
     }
 
-    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         self.read(self.inner.review_notes(law_id)).await
     }
 
@@ -154,11 +162,15 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 
 #[async_trait]
 impl<T: Ledger> Ledger for Persistent<T> {
-    async fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         persist(|| self.inner.elections()).await
     }
 
-    async fn allocate_epoch(&self, law_id: &LawId, node: NodeId) -> Result<Epoch, EngineError> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
         persist(|| self.inner.allocate_epoch(law_id, node)).await
     }
 
@@ -166,17 +178,17 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.clock()).await
     }
 
-    async fn epochs(&self, law_id: &LawId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
         persist(|| self.inner.epochs(law_id)).await
     }
 
-    async fn stage(&self, batch: &Arc<Batch>, labels: &Labels) -> Result<StagingId, EngineError> {
+    async fn stage(&self, batch: &Arc<Batch>, labels: &Hints) -> Result<StagingId, EngineError> {
         persist(|| self.inner.stage(batch, labels)).await
     }
 
     async fn staged(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         after: StagingId,
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError> {
@@ -185,7 +197,7 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn staged_through(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
@@ -196,13 +208,13 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.commit(commit)).await
     }
 
-    async fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         persist(|| self.inner.head(law_id)).await
     }
 
     async fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -211,7 +223,7 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn leaves(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         first: u64,
         count: u32,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -220,7 +232,7 @@ impl<T: Ledger> Ledger for Persistent<T> {
 
     async fn tile(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -235,13 +247,13 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.manifest(digest)).await
     }
 
-    async fn purge_evidence(&self, law_id: &LawId) -> Result<u64, EngineError> {
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         persist(|| self.inner.purge_evidence(law_id)).await
     }
 
     async fn hold_lease(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         node: NodeId,
         epoch: Epoch,
         length: Duration,
@@ -249,11 +261,11 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.hold_lease(law_id, node, epoch, length)).await
     }
 
-    async fn leases(&self, law_id: &LawId) -> Result<Vec<Lease>, EngineError> {
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
         persist(|| self.inner.leases(law_id)).await
     }
 
-    async fn fence(&self, law_id: &LawId, node: NodeId) -> Result<(), EngineError> {
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         persist(|| self.inner.fence(law_id, node)).await
     }
 
@@ -265,11 +277,15 @@ impl<T: Ledger> Ledger for Persistent<T> {
         persist(|| self.inner.resign(holder)).await
     }
 
-    async fn add_review_note(&self, law_id: &LawId, note: &ReviewNote) -> Result<(), EngineError> {
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
         persist(|| self.inner.add_review_note(law_id, note)).await
     }
 
-    async fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         persist(|| self.inner.review_notes(law_id)).await
     }
 

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use votekit_core::id::{Epoch, LawId};
+use votekit_core::id::{ElectionId, Epoch};
 use votekit_core::instant::UnixSeconds;
 
 use super::super::samples::{SampleLog, batch, law, node, request};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
 use crate::engine::{
-    BlockCommit, Conflict, EngineError, Labels, Leadership, Lease, Ledger, NoLease, ReviewNote,
+    BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
     StagingId,
 };
 
@@ -34,7 +34,7 @@ fn no_lease(expected: NoLease) -> impl Fn(&Conflict) -> bool {
 /// Ends a case unless exactly these nodes hold leases in these epochs.
 async fn expect_leases(
     ledger: &dyn Ledger,
-    law_id: &LawId,
+    law_id: &ElectionId,
     expected: &[(u8, Epoch)],
     what: &str,
 ) -> Result<Vec<Lease>, CaseError> {
@@ -182,8 +182,8 @@ pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
 }
 
 /// The term of whoever leads; ends a case when it follows.
-fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
-    match leadership {
+fn term_of(leader_lease: &Leadership) -> Result<u64, CaseError> {
+    match leader_lease {
         Leadership::Leading { term } => Ok(*term),
         following => {
             Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") })
@@ -347,7 +347,7 @@ pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -
         let law_id = law_id.clone();
         tasks.spawn(async move {
             for sequence in 1..=BATCHES {
-                ledger.stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Labels::new()).await?;
+                ledger.stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Hints::new()).await?;
             }
             Ok::<_, EngineError>(())
         });
@@ -380,7 +380,7 @@ pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(
 ) -> Outcome {
     let first = place.open().await?.ledger;
     let law_id = law("L1");
-    first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Labels::new()).await?;
+    first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     let second = match place.open().await {
         Err(EngineError::Unavailable { .. }) => return Ok(()),
         opened => opened?.ledger,
@@ -399,7 +399,7 @@ pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(
             for sequence in 2..=20 {
                 places.push(
                     ledger
-                        .stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Labels::new())
+                        .stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Hints::new())
                         .await?,
                 );
             }

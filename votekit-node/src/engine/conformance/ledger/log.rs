@@ -10,7 +10,7 @@ use votekit_core::log::tile::encode_hashes;
 use super::super::samples::{SampleLog, batch, law};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
-use crate::engine::{BlockCommit, Conflict, Labels, Ledger, StagingId};
+use crate::engine::{BlockCommit, Conflict, Hints, Ledger, StagingId};
 
 /// Ends a case unless the ledger holds exactly these blocks and the head after them.
 async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &str) -> Outcome {
@@ -41,7 +41,7 @@ async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &st
 pub(in super::super) async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
     let ledger = place.open().await?.ledger;
     // Staging alone makes no log.
-    ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Labels::new()).await?;
+    ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     ensure_eq!(ledger.elections().await?, [], "elections before a block");
     for law_id in ["L2", "L1", "L3"] {
         SampleLog::new(&law(law_id)).grow(&*ledger, 1).await?;
@@ -160,7 +160,7 @@ pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(
     let ledger = place.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     log.sealed_through =
-        ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Labels::new()).await?;
+        ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     let mut commits = vec![log.grow(&*ledger, 300).await?];
     let good = log.clone().block(300, "leaf");
     type Spoil = fn(&mut BlockCommit);

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use votekit_core::batch::Batch;
-use votekit_core::id::{Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
 
 use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
 use super::expect_conflict;
-use crate::engine::{Conflict, Labels, Ledger, Staged, StagingId};
+use crate::engine::{Conflict, Hints, Ledger, Staged, StagingId};
 
 /// Stages batches one after the other.
 async fn stage_all(
@@ -18,7 +18,7 @@ async fn stage_all(
 ) -> Result<Vec<StagingId>, CaseError> {
     let mut ids = Vec::new();
     for batch in batches {
-        ids.push(ledger.stage(batch, &Labels::new()).await?);
+        ids.push(ledger.stage(batch, &Hints::new()).await?);
     }
     Ok(ids)
 }
@@ -26,7 +26,7 @@ async fn stage_all(
 /// Ends a case unless exactly these batches are read after a place.
 async fn expect_staged(
     ledger: &dyn Ledger,
-    law_id: &LawId,
+    law_id: &ElectionId,
     after: StagingId,
     expected: &[Arc<Batch>],
     what: &str,
@@ -46,7 +46,7 @@ pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outc
         for law_id in ["L1", "L2"] {
             ids.push(
                 ledger
-                    .stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Labels::new())
+                    .stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Hints::new())
                     .await?,
             );
         }
@@ -92,10 +92,10 @@ pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome 
     let mut tasks = tokio::task::JoinSet::new();
     for batch in calls {
         let ledger = Arc::clone(&ledger);
-        tasks.spawn(async move { ledger.stage(&batch, &Labels::new()).await });
+        tasks.spawn(async move { ledger.stage(&batch, &Hints::new()).await });
     }
     expect_conflict(
-        ledger.stage(&other, &Labels::new()).await,
+        ledger.stage(&other, &Hints::new()).await,
         |conflict| *conflict == expected,
         "another batch under a number",
     )?;
@@ -124,7 +124,7 @@ pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn P
             for epoch in 1..=2 {
                 ids.insert(
                     ledger
-                        .stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Labels::new())
+                        .stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Hints::new())
                         .await?,
                 );
             }
@@ -187,7 +187,7 @@ pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
             let mut places = Vec::new();
             for sequence in 1..=20 {
                 let batch = batch(&law("L1"), task / 2, Epoch(1), sequence, 1, 0);
-                places.push((batch.number(), ledger.stage(&batch, &Labels::new()).await?));
+                places.push((batch.number(), ledger.stage(&batch, &Hints::new()).await?));
             }
             Ok::<_, CaseError>(places)
         });
@@ -212,7 +212,7 @@ pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) 
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
-        ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0), &Labels::new()).await?;
+        ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0), &Hints::new()).await?;
     }
     for (by, epoch, expected) in [(1, 1, Some(3)), (1, 2, Some(1)), (1, 3, None), (2, 1, None)] {
         let found = ledger.staged_through(&law_id, node(by), Epoch(epoch)).await?;
@@ -241,7 +241,7 @@ pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place)
             .await?;
     }
     let late = batch(&law_id, 1, Epoch(1), 11, 1, 0);
-    let late_id = ledger.stage(&late, &Labels::new()).await?;
+    let late_id = ledger.stage(&late, &Hints::new()).await?;
     ensure!(late_id > log.sealed_through, "a batch that comes after a block is not in it");
     expect_staged(&*ledger, &law_id, log.sealed_through, std::slice::from_ref(&late), "unsealed")
         .await?;
@@ -337,11 +337,11 @@ pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
     let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
     let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
     expect_conflict(
-        ledger.stage(&other, &Labels::new()).await,
+        ledger.stage(&other, &Hints::new()).await,
         same_number,
         "another batch under a purged one's number",
     )?;
-    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Labels::new()).await?;
+    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Hints::new()).await?;
     ensure!(later > ids[9], "a place was given twice: {later:?}");
     Ok(())
 }

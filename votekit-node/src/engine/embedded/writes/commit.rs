@@ -8,7 +8,7 @@ use votekit_core::log::tile::encode_hashes;
 
 use crate::clock;
 use crate::engine::embedded::columns::{
-    ElectionId, column, find_election, find_or_create_election,
+    ElectionRow, column, find_election, find_or_create_election,
 };
 use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::queries;
@@ -82,7 +82,7 @@ impl Commit {
     fn is_head(
         &self,
         connection: &Connection,
-        election: ElectionId,
+        election: ElectionRow,
         head: &Head,
     ) -> Result<bool, Fault> {
         Ok(*head == self.commit.head
@@ -125,7 +125,7 @@ impl Commit {
         Ok(())
     }
 
-    fn insert_block(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+    fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
         let block = &self.commit.block;
         connection
             .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, ?4)")?
@@ -146,7 +146,7 @@ impl Commit {
         Ok(())
     }
 
-    fn insert_tiles(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+    fn insert_tiles(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
         let mut statement = connection.prepare_cached(
             "INSERT INTO tile (election, level, idx, digest, hashes) VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
@@ -165,7 +165,7 @@ impl Commit {
         Ok(())
     }
 
-    fn move_head(&self, connection: &Connection, election: ElectionId) -> Result<(), Fault> {
+    fn move_head(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
         let Columns { size, height, term, sealed_through, .. } = self.columns;
         connection
             .prepare_cached(

@@ -1,14 +1,14 @@
 //! Giving out an epoch.
 
 use rusqlite::Connection;
-use votekit_core::id::{Epoch, LawId, NodeId};
+use votekit_core::id::{ElectionId, Epoch, NodeId};
 
 use crate::engine::embedded::columns::find_or_create_election;
 use crate::engine::embedded::fault::{Fault, unavailable};
 use crate::engine::embedded::writer::Write;
 
 pub(in crate::engine::embedded) struct AllocateEpoch {
-    pub(in crate::engine::embedded) law_id: LawId,
+    pub(in crate::engine::embedded) law_id: ElectionId,
     pub(in crate::engine::embedded) node: NodeId,
 }
 

@@ -1,7 +1,7 @@
 //! Destroying evidence, a part at a time so that other elections go on being written.
 
 use rusqlite::Connection;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::engine::embedded::columns::find_election;
 use crate::engine::embedded::fault::Fault;
@@ -12,7 +12,7 @@ use crate::engine::embedded::writer::Write;
 const BATCHES_MAX: u32 = 256;
 
 pub(in crate::engine::embedded) struct PurgePart {
-    pub(in crate::engine::embedded) law_id: LawId,
+    pub(in crate::engine::embedded) law_id: ElectionId,
 }
 
 impl Write for PurgePart {

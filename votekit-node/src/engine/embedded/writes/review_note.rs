@@ -1,7 +1,7 @@
 //! Keeping a reviewer's remark.
 
 use rusqlite::Connection;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::engine::ReviewNote;
 use crate::engine::embedded::columns::{column, find_or_create_election};
@@ -9,7 +9,7 @@ use crate::engine::embedded::fault::{Fault, malformed};
 use crate::engine::embedded::writer::Write;
 
 pub(in crate::engine::embedded) struct AddReviewNote {
-    pub(in crate::engine::embedded) law_id: LawId,
+    pub(in crate::engine::embedded) law_id: ElectionId,
     pub(in crate::engine::embedded) note: ReviewNote,
 }
 

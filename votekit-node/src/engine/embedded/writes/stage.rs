@@ -7,7 +7,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::Digest;
 
 use crate::engine::embedded::columns::{
-    ElectionId, column, find_election, find_or_create_election,
+    ElectionRow, column, find_election, find_or_create_election,
 };
 use crate::engine::embedded::fault::{Fault, corrupt, malformed};
 use crate::engine::embedded::tail::Tail;
@@ -72,7 +72,7 @@ impl Stage {
     fn find(
         &self,
         connection: &Connection,
-        election: ElectionId,
+        election: ElectionRow,
         sequence: i64,
     ) -> Result<Option<(StagingId, Digest)>, Fault> {
         let number = self.batch.number();

@@ -5,7 +5,7 @@ use lapin::BasicProperties;
 use lapin::message::Delivery as Message;
 use lapin::types::{AMQPValue, FieldTable};
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use votekit_core::instant::UnixSeconds;
 
 use super::link::Link;
@@ -49,7 +49,7 @@ pub enum DeadContent {
     /// A batch: its votes are undecided.
     Batch {
         /// The election.
-        law_id: LawId,
+        law_id: ElectionId,
         /// Its number.
         number: BatchNumber,
         /// Envelopes in it.

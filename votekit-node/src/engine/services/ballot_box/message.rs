@@ -8,7 +8,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use votekit_core::batch::Batch;
 
 use super::topology::table;
-use crate::engine::Labels;
+use crate::engine::Hints;
 use crate::engine::services::labels;
 
 /// The type of a message that is a batch.
@@ -66,7 +66,7 @@ pub(super) fn is_of(properties: &BasicProperties, kind: &str) -> bool {
 }
 
 /// A batch behind its labels.
-pub(super) fn write_labelled(batch: &Batch, labels: &Labels) -> Vec<u8> {
+pub(super) fn write_labelled(batch: &Batch, labels: &Hints) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + labels.len() + batch.as_bytes().len());
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&u32::try_from(labels.len()).unwrap_or(u32::MAX).to_be_bytes());
@@ -76,14 +76,14 @@ pub(super) fn write_labelled(batch: &Batch, labels: &Labels) -> Vec<u8> {
 }
 
 /// Reads a batch behind its labels, or says which rule is broken.
-pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Labels), String> {
+pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
     let (count, mut rest) = rest.split_first_chunk().ok_or("it ends before the labels")?;
     let count = u32::from_be_bytes(*count) as usize;
     if count > Batch::COUNT_MAX {
         return Err(format!("{count} labels are announced"));
     }
-    let mut labels = Labels::with_capacity(count);
+    let mut labels = Hints::with_capacity(count);
     for _ in 0..count {
         labels.push(labels::take(&mut rest)?);
     }

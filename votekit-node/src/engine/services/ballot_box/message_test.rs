@@ -6,7 +6,7 @@ use votekit_core::id::{BatchNumber, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 
 use super::*;
-use crate::engine::Expectation;
+use crate::engine::Hint;
 use crate::engine::services::ballot_box::review;
 use crate::random::SystemRandom;
 
@@ -32,13 +32,13 @@ fn batch(count: u8) -> Batch {
 fn labels_travel_and_only_their_own_form_is_read() {
     let batch = batch(5);
     let labels = vec![
-        Expectation::Accepted,
-        Expectation::Unknown,
-        Expectation::Revoked,
-        Expectation::Duplicate { attempt: 2 },
-        Expectation::Duplicate { attempt: u32::MAX },
+        Hint::Accepted,
+        Hint::Unknown,
+        Hint::Revoked,
+        Hint::Duplicate { attempt: 2 },
+        Hint::Duplicate { attempt: u32::MAX },
     ];
-    for labels in [labels, Labels::new()] {
+    for labels in [labels, Hints::new()] {
         let bytes = write_labelled(&batch, &labels);
         let (read, read_labels) = read_labelled(&bytes).expect("what was written reads");
         assert_eq!((&read, &read_labels), (&batch, &labels));
@@ -72,12 +72,11 @@ fn labels_that_say_nothing_are_refused() {
 fn the_golden_messages_are_reproduced() {
     let bytes = include_str!("../../../../../fixtures/vectors/batch.hex").trim_end();
     let batch = read_batch(&const_hex::decode(bytes).expect("hexadecimal")).expect("a batch");
-    let labels =
-        vec![Expectation::Accepted, Expectation::Unknown, Expectation::Duplicate { attempt: 2 }];
+    let labels = vec![Hint::Accepted, Hint::Unknown, Hint::Duplicate { attempt: 2 }];
     let labelled = include_str!("../../../../../fixtures/vectors/queue/labelled.hex");
     assert_eq!(const_hex::encode(write_labelled(&batch, &labels)), labelled.trim_end());
     let unlabelled = include_str!("../../../../../fixtures/vectors/queue/unlabelled.hex");
-    assert_eq!(const_hex::encode(write_labelled(&batch, &Labels::new())), unlabelled.trim_end());
+    assert_eq!(const_hex::encode(write_labelled(&batch, &Hints::new())), unlabelled.trim_end());
     let (_, note) = review::unexpected(&batch, &labels).expect("two are not expected");
     let golden = include_bytes!("../../../../../fixtures/vectors/queue/review.json");
     assert_eq!(note, golden);

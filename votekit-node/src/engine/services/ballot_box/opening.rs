@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::link::{OPENING_MAX, connect};
 use super::settings::Settings;
-use super::topology::{Standing, declare, survey};
+use super::topology::{CredentialStatus, declare, survey};
 use super::trouble::{explain, misconfigured, too_late};
 use crate::engine::EngineError;
 use crate::engine::services::url::ServiceAddress;
@@ -32,9 +32,9 @@ pub(super) async fn open(
         let connection = connect(&settings).await?;
         let standing = survey(&connection, &settings.names).await?;
         let wanted = match standing {
-            Standing::Whole => true,
-            Standing::Absent => if_absent == IfAbsent::Make,
-            Standing::TooMany(_) | Standing::TooFew(_) => false,
+            CredentialStatus::Whole => true,
+            CredentialStatus::Absent => if_absent == IfAbsent::Make,
+            CredentialStatus::TooMany(_) | CredentialStatus::TooFew(_) => false,
         };
         if wanted {
             declare(&connection, &settings.names).await?;
@@ -47,20 +47,20 @@ pub(super) async fn open(
         .map_err(|error| explain(&settings, &error))?;
     let queues = settings.names.validation.len();
     match standing {
-        Standing::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
+        CredentialStatus::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
             format!(
                 "{address}: no ballot box of this prefix is there: {} is missing",
                 settings.names.dead_letters
             ),
             "give the address that the nodes have, with its virtual host, ?prefix= and ?queues=",
         )),
-        Standing::TooMany(queue) => Err(misconfigured(
+        CredentialStatus::TooMany(queue) => Err(misconfigured(
             format!(
                 "{address}: there are more than {queues} validation queues, the next one is {queue}"
             ),
             "give every process the same ?queues=N, or delete that queue once it is empty",
         )),
-        Standing::TooFew(queue) => Err(misconfigured(
+        CredentialStatus::TooFew(queue) => Err(misconfigured(
             format!(
                 "{address}: there are fewer than {queues} validation queues, {queue} is missing: nobody would read what is put there"
             ),
@@ -69,6 +69,6 @@ pub(super) async fn open(
                 settings.names.dead_letters
             ),
         )),
-        Standing::Whole | Standing::Absent => Ok((settings, connection)),
+        CredentialStatus::Whole | CredentialStatus::Absent => Ok((settings, connection)),
     }
 }

@@ -7,7 +7,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::Digest;
 
 use super::message::{REVIEW, persistent};
-use crate::engine::{Expectation, Labels};
+use crate::engine::{Hint, Hints};
 
 /// A note about one batch, as JSON.
 #[derive(Debug, Serialize)]
@@ -40,16 +40,16 @@ struct NotedEnvelope {
 }
 
 /// The note on the envelopes that are not expected to be accepted, if there are any.
-pub(super) fn unexpected(batch: &Batch, labels: &Labels) -> Option<(BasicProperties, Vec<u8>)> {
+pub(super) fn unexpected(batch: &Batch, labels: &Hints) -> Option<(BasicProperties, Vec<u8>)> {
     let envelopes: Vec<NotedEnvelope> = batch
         .envelopes()
         .zip(labels)
         .filter_map(|(envelope, label)| {
             let (expected, attempt) = match label {
-                Expectation::Accepted => return None,
-                Expectation::Duplicate { attempt } => ("duplicate", Some(*attempt)),
-                Expectation::Revoked => ("revoked", None),
-                Expectation::Unknown => ("unknown", None),
+                Hint::Accepted => return None,
+                Hint::Duplicate { attempt } => ("duplicate", Some(*attempt)),
+                Hint::Revoked => ("revoked", None),
+                Hint::Unknown => ("unknown", None),
             };
             let received = envelope.received.start().0;
             Some(NotedEnvelope {

@@ -34,7 +34,7 @@ use super::review;
 use super::spread;
 use super::topology::Names;
 use super::track::{Track, acknowledge};
-use crate::engine::{EngineError, Labels};
+use crate::engine::{EngineError, Hints};
 use crate::essential;
 use crate::retry::until_definite;
 
@@ -71,9 +71,9 @@ impl Step {
         }
     }
 
-    fn read(self, bytes: &[u8]) -> Result<(Batch, Labels), String> {
+    fn read(self, bytes: &[u8]) -> Result<(Batch, Hints), String> {
         match self {
-            Self::Validation => Ok((read_batch(bytes)?, Labels::new())),
+            Self::Validation => Ok((read_batch(bytes)?, Hints::new())),
             Self::Aggregation => read_labelled(bytes),
         }
     }
@@ -82,7 +82,7 @@ impl Step {
 /// A message that was taken and read.
 struct Incoming {
     batch: Arc<Batch>,
-    labels: Labels,
+    labels: Hints,
     receipt: Receipt,
 }
 
@@ -127,7 +127,7 @@ impl Stage {
     }
 
     /// Waits for the next message.
-    pub(super) async fn next(&self) -> Result<(Arc<Batch>, Labels, u64), EngineError> {
+    pub(super) async fn next(&self) -> Result<(Arc<Batch>, Hints, u64), EngineError> {
         let (link, _) = self.running.get_or_init(|| self.start());
         let view = link.view();
         let mut incoming = self.incoming.lock().await;

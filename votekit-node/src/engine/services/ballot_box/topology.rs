@@ -152,7 +152,7 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
 
 /// The validation queues of a broker, held against those that somebody was told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CredentialStatus {
     /// Nobody has declared any, or not come to the end of it.
     Absent,
     /// As many as there should be.
@@ -164,19 +164,22 @@ pub(super) enum Standing {
 }
 
 /// Looks which validation queues there are, and declares none.
-pub(super) async fn survey(connection: &Connection, names: &Names) -> lapin::Result<Standing> {
+pub(super) async fn survey(
+    connection: &Connection,
+    names: &Names,
+) -> lapin::Result<CredentialStatus> {
     if !is_missing(connection, &names.beyond).await? {
-        return Ok(Standing::TooMany(names.beyond.clone()));
+        return Ok(CredentialStatus::TooMany(names.beyond.clone()));
     }
     if is_missing(connection, &names.dead_letters).await? {
-        return Ok(Standing::Absent);
+        return Ok(CredentialStatus::Absent);
     }
     for queue in &names.validation {
         if is_missing(connection, queue).await? {
-            return Ok(Standing::TooFew(queue.clone()));
+            return Ok(CredentialStatus::TooFew(queue.clone()));
         }
     }
-    Ok(Standing::Whole)
+    Ok(CredentialStatus::Whole)
 }
 
 async fn is_missing(connection: &Connection, queue: &ShortString) -> lapin::Result<bool> {

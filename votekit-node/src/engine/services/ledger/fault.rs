@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, Severity};
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::engine::{Conflict, EngineError};
 
@@ -34,7 +34,7 @@ pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) 
     EngineError::Misconfigured { engine: ENGINE, reason: reason.into(), hint: hint.into() }
 }
 
-pub(super) fn malformed(law_id: &LawId, rule: &'static str) -> EngineError {
+pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
     Conflict::Malformed { law_id: law_id.clone(), rule }.into()
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, RequestId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
@@ -19,14 +19,14 @@ const BYTES_AT_ONCE: i64 = 8 << 20;
 /// Rows looked at in one read at the most.
 const ROWS_AT_ONCE: usize = 4096;
 
-pub(super) async fn elections(session: &mut Session) -> Result<Vec<LawId>, EngineError> {
+pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
     let sql = "SELECT law_id FROM head JOIN election ON id = election ORDER BY created";
     session.read(sql, &[]).await?.iter().map(rows::law_id).collect()
 }
 
 pub(super) async fn epochs(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
     let sql = "SELECT node, epoch FROM epoch JOIN election ON id = election WHERE law_id = $1 ORDER BY node, epoch";
     let rows = session.read(sql, &[&law_id.as_str()]).await?;
@@ -39,7 +39,7 @@ pub(super) async fn epochs(
 
 pub(super) async fn leases(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<Lease>, EngineError> {
     let sql = "SELECT node, epoch, seconds FROM (
         SELECT node, epoch, extract(epoch FROM lease_until - clock_timestamp())::double precision AS seconds
@@ -79,7 +79,7 @@ pub(super) fn seconds(seconds: f64) -> Duration {
 /// Batches that are not purged, after a place, in order.
 pub(super) async fn staged(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     after: StagingId,
     limit: usize,
 ) -> Result<Vec<Staged>, EngineError> {
@@ -99,7 +99,7 @@ pub(super) async fn staged(
 /// One batch that is not purged, by its number.
 pub(super) async fn batch(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     batch: BatchNumber,
 ) -> Result<Option<Batch>, EngineError> {
     let Some(sequence) = column(batch.sequence.0) else { return Ok(None) };
@@ -122,7 +122,7 @@ pub(super) async fn batch(
 
 pub(super) async fn staged_through(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     node: NodeId,
     epoch: Epoch,
 ) -> Result<Option<Sequence>, EngineError> {
@@ -137,7 +137,7 @@ pub(super) async fn staged_through(
 
 pub(super) async fn head(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Option<Head>, EngineError> {
     let sql = "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head
         JOIN election ON id = election WHERE law_id = $1";
@@ -146,7 +146,7 @@ pub(super) async fn head(
 
 pub(super) async fn blocks(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     from_height: u64,
     limit: usize,
 ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -197,7 +197,7 @@ fn block_without_leaves(row: &tokio_postgres::Row) -> Result<StoredBlock, Engine
 /// reach so far.
 async fn runs(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     start: u64,
     end: u64,
 ) -> Result<Vec<LeafRun>, EngineError> {
@@ -213,7 +213,7 @@ async fn runs(
 /// far.
 pub(super) async fn leaves(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     first: u64,
     count: u32,
 ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -247,7 +247,7 @@ pub(super) async fn leaves(
 
 pub(super) async fn tile(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     level: u8,
     index: u64,
 ) -> Result<Option<Vec<u8>>, EngineError> {
@@ -283,7 +283,7 @@ pub(super) async fn manifest(
 
 pub(super) async fn review_notes(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
 ) -> Result<Vec<ReviewNote>, EngineError> {
     let sql = "SELECT request, at, by, text FROM review_note JOIN election ON election.id = election WHERE law_id = $1
         ORDER BY review_note.id";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, Epoch, LawId, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 
 use super::fault::corrupt;
 use crate::engine::services::labels;
@@ -40,7 +40,7 @@ pub(super) fn fixed_bytes<const LENGTH: usize>(
         .map_err(|_| corrupt(format!("column {name} holds {} bytes, not {LENGTH}", bytes.len())))
 }
 
-pub(super) fn law_id(row: &Row) -> Result<LawId, EngineError> {
+pub(super) fn law_id(row: &Row) -> Result<ElectionId, EngineError> {
     value::<&str>(row, "law_id")?
         .parse()
         .map_err(|error| corrupt(format!("table election: {error}")))
@@ -91,7 +91,7 @@ pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
 }
 
 /// Reads a batch that is not purged, and checks that it is the one that was stored.
-pub(super) fn staged(row: &Row, law: &LawId) -> Result<Staged, EngineError> {
+pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
     let id = number(row, "id")?;
     let damage = |what: String| corrupt(format!("table batch: batch {id} of {law}: {what}"));
     let batch = Batch::parse(value(row, "bytes")?).map_err(|error| damage(error.to_string()))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use votekit_core::batch::Batch;
-use votekit_core::id::{BatchNumber, Digest, LawId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use super::connections::{Session, Way, silent};
 use super::fault::unavailable;
@@ -68,7 +68,7 @@ impl PostgresSnapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn elections(&self) -> Result<Vec<LawId>, EngineError> {
+    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.ask(|session| Box::pin(queries::elections(session)))
     }
 
@@ -76,7 +76,7 @@ impl PostgresSnapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn head(&self, law_id: &LawId) -> Result<Option<Head>, EngineError> {
+    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let law_id = law_id.clone();
         self.ask(|session| Box::pin(async move { queries::head(session, &law_id).await }))
     }
@@ -87,7 +87,7 @@ impl PostgresSnapshot {
     /// [`EngineError`].
     pub fn blocks(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
@@ -101,7 +101,11 @@ impl PostgresSnapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn batch(&self, law_id: &LawId, number: BatchNumber) -> Result<Option<Batch>, EngineError> {
+    pub fn batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Batch>, EngineError> {
         let law_id = law_id.clone();
         self.ask(move |session| {
             Box::pin(async move { queries::batch(session, &law_id, number).await })
@@ -121,7 +125,7 @@ impl PostgresSnapshot {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub fn review_notes(&self, law_id: &LawId) -> Result<Vec<ReviewNote>, EngineError> {
+    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         let law_id = law_id.clone();
         self.ask(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
     }

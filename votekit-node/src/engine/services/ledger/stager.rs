@@ -11,7 +11,7 @@ use super::connections::Connections;
 use super::fault::{corrupt, malformed, unavailable};
 use super::rows::{column, value};
 use crate::engine::services::labels;
-use crate::engine::{Conflict, EngineError, Labels, StagingId};
+use crate::engine::{Conflict, EngineError, Hints, StagingId};
 use crate::essential;
 
 /// Batches that wait; whoever comes next waits to be queued.
@@ -47,7 +47,7 @@ impl Stager {
     pub(super) async fn stage(
         &self,
         batch: &Arc<Batch>,
-        labels: &Labels,
+        labels: &Hints,
     ) -> Result<StagingId, EngineError> {
         let rule = || malformed(&batch.header().law_id, "a sequence is at most 2^63 - 1");
         let sequence = column(batch.number().sequence.0).ok_or_else(rule)?;

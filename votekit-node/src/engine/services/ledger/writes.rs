@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use votekit_core::id::{Digest, Epoch, LawId, NodeId};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::log::tile::encode_hashes;
 
 use super::connections::Session;
@@ -143,7 +143,7 @@ pub(super) async fn probe(session: &mut Session) -> Result<(), EngineError> {
 
 pub(super) async fn allocate_epoch(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     node: NodeId,
 ) -> Result<Epoch, EngineError> {
     let sql = "SELECT allocate_epoch($1, $2) AS epoch";
@@ -154,7 +154,7 @@ pub(super) async fn allocate_epoch(
 
 pub(super) async fn hold_lease(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     node: NodeId,
     epoch: Epoch,
     length: Duration,
@@ -183,7 +183,7 @@ pub(super) async fn hold_lease(
 
 pub(super) async fn fence(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     node: NodeId,
 ) -> Result<(), EngineError> {
     let sql = "WITH fenced AS (
@@ -210,7 +210,7 @@ pub(super) async fn lead(
 /// The name stays: when the same holder comes back before anybody else, its term goes on.
 pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
     let sql = "WITH resigned AS (
-        UPDATE leadership SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
+        UPDATE leader_lease SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
     ) SELECT count(*) AS resigned FROM resigned";
     session.write(sql, &[&holder]).await.map(|_| ())
 }
@@ -228,7 +228,7 @@ pub(super) async fn put_manifest(
 
 pub(super) async fn add_review_note(
     session: &mut Session,
-    law_id: &LawId,
+    law_id: &ElectionId,
     note: &ReviewNote,
 ) -> Result<(), EngineError> {
     if let Some(rule) = note.broken_rule() {
@@ -264,7 +264,10 @@ fn note_digest(note: &ReviewNote) -> [u8; 32] {
 }
 
 /// Destroys some of the evidence; 0 when none is left.
-pub(super) async fn purge_part(session: &mut Session, law_id: &LawId) -> Result<u64, EngineError> {
+pub(super) async fn purge_part(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<u64, EngineError> {
     let sql = "WITH purged AS (
         UPDATE batch SET bytes = NULL, labels = NULL WHERE id IN (
             SELECT id FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1) AND bytes IS NOT NULL ORDER BY id LIMIT $2

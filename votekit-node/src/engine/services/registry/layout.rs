@@ -20,7 +20,7 @@
 use std::ops::Range;
 
 use votekit_core::credential::RegistryKey;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use crate::engine::FirstUse;
 
@@ -68,11 +68,11 @@ impl Names {
         format!("{}:laws", self.prefix)
     }
 
-    pub(super) fn meta(&self, law_id: &LawId) -> String {
+    pub(super) fn meta(&self, law_id: &ElectionId) -> String {
         format!("{}:{{{law_id}}}", self.prefix)
     }
 
-    pub(super) fn buckets(&self, law_id: &LawId, bits: u32) -> Buckets {
+    pub(super) fn buckets(&self, law_id: &ElectionId, bits: u32) -> Buckets {
         Buckets { head: format!("{}:{{{law_id}:{bits}:", self.prefix), bits }
     }
 }
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn keys_that_ascend_are_cut_into_all_buckets() {
-        let law_id: LawId = "L1".parse().expect("a law id");
+        let law_id: ElectionId = "L1".parse().expect("a law id");
         let buckets = Names::new("test").expect("a prefix").buckets(&law_id, 6);
         let keys: Vec<RegistryKey> = [0, 3, 4, 255].map(key).to_vec();
         let uses = [FirstUse::UNUSED, FirstUse::REVOKED, FirstUse(7), FirstUse(u32::MAX - 1)];

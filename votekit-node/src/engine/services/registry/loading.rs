@@ -12,7 +12,7 @@ use std::sync::Arc;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use redis::Value;
 use votekit_core::electorate::KeyList;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::layout::{Buckets, Credentials, Cut};
 use super::meta::{LawMeta, part_is_gone};
@@ -39,7 +39,7 @@ impl RedisRegistry {
     /// there, and when Redis has lost part of what was loaded.
     pub async fn load_roll(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         keys: &Arc<KeyList>,
         origin: Option<&RollOrigin>,
         progress: &Progress<'_>,
@@ -94,7 +94,7 @@ impl RedisRegistry {
     /// [`EngineError`]: doing it again is safe.
     pub async fn rebuild(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         electors: &[KnownElectors],
         origins: Option<&[RollOrigin]>,
         progress: &Progress<'_>,
@@ -159,7 +159,7 @@ impl Inner {
     /// Writes every bucket, some hundreds in each pipeline.
     async fn write_all(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         buckets: &Buckets,
         lists: Vec<Credentials<'_>>,
         write: Write,
@@ -185,7 +185,7 @@ impl Inner {
     /// Writes some buckets; tells how many credentials that were.
     async fn write_part(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         buckets: &Buckets,
         part: Vec<Cut<'_>>,
         write: Write,
@@ -267,7 +267,7 @@ impl Inner {
     /// Refuses what a load must not go on with, before anything is written.
     pub(super) async fn check_load(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         origin: Option<&RollOrigin>,
         electors: u64,
     ) -> Result<(), EngineError> {
@@ -292,7 +292,7 @@ impl Inner {
     /// Refuses an election that was loaded and of which Redis lost part.
     pub(super) async fn refuse_gone(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         buckets: &Buckets,
     ) -> Result<(), EngineError> {
         match self.count_fields(buckets).await? {
@@ -331,7 +331,7 @@ impl Inner {
     }
 
     /// Lets go of what is known about an election.
-    pub(super) fn forget(&self, law_id: &LawId) {
+    pub(super) fn forget(&self, law_id: &ElectionId) {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(law_id);
     }
 }
@@ -343,7 +343,7 @@ enum Missing {
     Refuse,
 }
 
-fn refuse_fewer(law_id: &LawId, found: u64, wanted: u64) -> Result<(), EngineError> {
+fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), EngineError> {
     if found >= wanted {
         return Ok(());
     }

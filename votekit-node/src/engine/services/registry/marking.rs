@@ -8,14 +8,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use redis::Value;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::layout::{field, stored};
 use super::meta::LawMeta;
 use super::scripts::SCRIPTS;
 use super::server::{Effect, Keyed, unexpected};
 use super::{ENGINE, Inner};
-use crate::engine::{EngineError, Expectation, FirstUse, Mark};
+use crate::engine::{EngineError, FirstUse, Hint, Mark};
 use crate::essential;
 use crate::retry::{Backoff, is_passing};
 
@@ -25,9 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 impl Inner {
     pub(super) async fn mark_all(
         self: &Arc<Self>,
-        law_id: &LawId,
+        law_id: &ElectionId,
         marks: &[Mark],
-    ) -> Result<Vec<Expectation>, EngineError> {
+    ) -> Result<Vec<Hint>, EngineError> {
         if self.away.load(Ordering::Relaxed) {
             return Err(EngineError::Unavailable {
                 engine: ENGINE,
@@ -49,10 +49,10 @@ impl Inner {
     /// `None` when a bucket is not there.
     async fn try_mark(
         self: &Arc<Self>,
-        law_id: &LawId,
+        law_id: &ElectionId,
         meta: &LawMeta,
         marks: &[Mark],
-    ) -> Result<Option<Vec<Expectation>>, EngineError> {
+    ) -> Result<Option<Vec<Hint>>, EngineError> {
         let buckets = self.names.buckets(law_id, meta.bits);
         let commands: Vec<Keyed> = marks
             .iter()
@@ -96,15 +96,15 @@ impl Inner {
     }
 }
 
-fn expectation(answer: &Value) -> Result<Option<Expectation>, EngineError> {
+fn expectation(answer: &Value) -> Result<Option<Hint>, EngineError> {
     Ok(Some(match answer {
-        Value::Int(0) => Expectation::Unknown,
-        Value::Int(1) => Expectation::Accepted,
-        Value::Int(-1) => Expectation::Revoked,
+        Value::Int(0) => Hint::Unknown,
+        Value::Int(1) => Hint::Accepted,
+        Value::Int(-1) => Hint::Revoked,
         Value::Int(-2) => return Ok(None),
-        Value::Int(attempt) => Expectation::Duplicate {
-            attempt: u32::try_from(*attempt).map_err(|_| unexpected(answer))?,
-        },
+        Value::Int(attempt) => {
+            Hint::Duplicate { attempt: u32::try_from(*attempt).map_err(|_| unexpected(answer))? }
+        }
         other => return Err(unexpected(other)),
     }))
 }

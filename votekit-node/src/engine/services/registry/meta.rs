@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::Value;
 use tokio::time::{Duration, Instant};
-use votekit_core::id::{Digest, LawId};
+use votekit_core::id::{Digest, ElectionId};
 
 use super::layout::{Buckets, VERSION};
 use super::server::{Effect, Keyed};
@@ -36,7 +36,7 @@ impl LawMeta {
     /// else.
     pub(super) fn refuse_other(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         origin: &RollOrigin,
     ) -> Result<(), EngineError> {
         self.refuse_other_scheme(law_id, origin)?;
@@ -57,7 +57,7 @@ impl LawMeta {
 
     pub(super) fn refuse_other_scheme(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         origin: &RollOrigin,
     ) -> Result<(), EngineError> {
         match &self.scheme {
@@ -81,7 +81,7 @@ impl RedisRegistry {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn meta(&self, law_id: &LawId) -> Result<Option<LawMeta>, EngineError> {
+    pub async fn meta(&self, law_id: &ElectionId) -> Result<Option<LawMeta>, EngineError> {
         self.inner.read_meta(law_id).await
     }
 
@@ -89,7 +89,7 @@ impl RedisRegistry {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn laws(&self) -> Result<Vec<LawId>, EngineError> {
+    pub async fn laws(&self) -> Result<Vec<ElectionId>, EngineError> {
         let names = self
             .inner
             .server
@@ -97,7 +97,7 @@ impl RedisRegistry {
             .await?;
         let names: Vec<String> =
             redis::from_redis_value(names).map_err(|error| damaged(&error.to_string()))?;
-        let mut laws: Vec<LawId> = names
+        let mut laws: Vec<ElectionId> = names
             .iter()
             .map(|name| name.parse().map_err(|_| damaged("the list of elections")))
             .collect::<Result<_, _>>()?;
@@ -108,7 +108,10 @@ impl RedisRegistry {
 
 impl Inner {
     /// What is known of an election that is loaded, a second old at the most.
-    pub(super) async fn loaded(self: &Arc<Self>, law_id: &LawId) -> Result<LawMeta, EngineError> {
+    pub(super) async fn loaded(
+        self: &Arc<Self>,
+        law_id: &ElectionId,
+    ) -> Result<LawMeta, EngineError> {
         let known = self
             .known
             .lock()
@@ -126,7 +129,7 @@ impl Inner {
     /// The same, read anew.
     pub(super) async fn loaded_now(
         self: &Arc<Self>,
-        law_id: &LawId,
+        law_id: &ElectionId,
     ) -> Result<LawMeta, EngineError> {
         let began = Instant::now();
         // That a roll is not loaded is no failure of the server's: only one that does not answer is
@@ -145,7 +148,10 @@ impl Inner {
         }
     }
 
-    pub(super) async fn read_meta(&self, law_id: &LawId) -> Result<Option<LawMeta>, EngineError> {
+    pub(super) async fn read_meta(
+        &self,
+        law_id: &ElectionId,
+    ) -> Result<Option<LawMeta>, EngineError> {
         let fields = self
             .server
             .one(Keyed::of("HGETALL", &self.names.meta(law_id)), Effect::Reads, QUESTION_PATIENCE)
@@ -157,7 +163,7 @@ impl Inner {
     /// what is.
     pub(super) async fn begin(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         electors: u64,
         origin: Option<&RollOrigin>,
     ) -> Result<LawMeta, EngineError> {
@@ -183,7 +189,7 @@ impl Inner {
     /// Says that an election is loaded, and from what.
     pub(super) async fn finish(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         meta: &LawMeta,
         origin: Option<&RollOrigin>,
     ) -> Result<(), EngineError> {
@@ -203,7 +209,7 @@ impl Inner {
     }
 }
 
-fn read(law_id: &LawId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
+fn read(law_id: &ElectionId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
     let fields: std::collections::HashMap<String, String> =
         redis::from_redis_value(fields).map_err(|error| damaged(&error.to_string()))?;
     if fields.is_empty() {
@@ -227,7 +233,7 @@ fn read(law_id: &LawId, fields: Value) -> Result<Option<LawMeta>, EngineError> {
     parsed().map(Some).ok_or_else(|| damaged(&format!("what is said about {law_id} does not read")))
 }
 
-fn not_loaded(law_id: &LawId, begun: bool) -> EngineError {
+fn not_loaded(law_id: &ElectionId, begun: bool) -> EngineError {
     let reason = if begun {
         format!(
             "the roll of {law_id} is not loaded to its end: run `votekit load --registry` again"
@@ -241,7 +247,7 @@ fn not_loaded(law_id: &LawId, begun: bool) -> EngineError {
 }
 
 /// Nobody but the log knows who has voted of the electors that are gone.
-pub(super) fn part_is_gone(law_id: &LawId, what: &str) -> EngineError {
+pub(super) fn part_is_gone(law_id: &ElectionId, what: &str) -> EngineError {
     EngineError::Misconfigured {
         engine: ENGINE,
         reason: format!("{what} of {law_id} is gone: loading again would count who has voted as unused"),

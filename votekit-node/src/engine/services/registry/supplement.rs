@@ -8,7 +8,7 @@
 use redis::Value;
 use votekit_core::credential::RegistryKey;
 use votekit_core::electorate::Changes;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::layout::{Buckets, field, stored};
 use super::scripts::SCRIPTS;
@@ -28,7 +28,7 @@ impl RedisRegistry {
     /// [`EngineError`]: what was applied stays, and applying again goes on.
     pub async fn load_supplement(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         changes: &Changes,
         origin: Option<&RollOrigin>,
     ) -> Result<u64, EngineError> {

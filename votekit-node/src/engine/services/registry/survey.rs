@@ -4,7 +4,7 @@ use std::fmt;
 
 use redis::Value;
 use votekit_core::credential::RegistryKey;
-use votekit_core::id::LawId;
+use votekit_core::id::ElectionId;
 
 use super::layout::{Buckets, field, stored};
 use super::scripts::SCRIPTS;
@@ -75,7 +75,7 @@ impl RedisRegistry {
     ///
     /// # Errors
     /// [`EngineError`], among others when nothing of it is loaded to its end.
-    pub async fn survey(&self, law_id: &LawId) -> Result<Survey, EngineError> {
+    pub async fn survey(&self, law_id: &ElectionId) -> Result<Survey, EngineError> {
         let meta = self.inner.loaded_now(law_id).await?;
         self.inner.count(&self.inner.names.buckets(law_id, meta.bits)).await
     }
@@ -87,7 +87,7 @@ impl RedisRegistry {
     /// [`EngineError`].
     pub async fn compare(
         &self,
-        law_id: &LawId,
+        law_id: &ElectionId,
         credentials: &[(RegistryKey, FirstUse)],
     ) -> Result<Vec<Option<Difference>>, EngineError> {
         let meta = self.inner.loaded_now(law_id).await?;

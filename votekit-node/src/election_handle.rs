@@ -1,4 +1,4 @@
-//! One election on this node: its chronicle, its keys, what of it is durable, and the ways to its
+//! One election on this node: its log, its keys, what of it is durable, and the ways to its
 //! tasks.
 
 use std::fmt;
@@ -9,9 +9,9 @@ use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGua
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{Block, Chronicle};
+use votekit_core::election_log::{Block, ElectionLog};
 use votekit_core::envelope::{RequestKey, VoterToken};
-use votekit_core::id::{Digest, Epoch, LawId, NodeId, RequestId};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::log::checkpoint::{
     Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
@@ -33,13 +33,13 @@ use crate::snapshots::Snapshots;
 use crate::write_gate::WriteGate;
 
 /// One election on this node.
-pub(crate) struct ElectionCell {
+pub(crate) struct ElectionHandle {
     pub(crate) definition: Definition,
     /// `None` once the evidence has been destroyed.
     secrets: RwLock<Option<ElectionSecrets>>,
     pub(crate) signer: CheckpointSigner,
     /// Runs ahead of what is durable by at most the block in the making.
-    chronicle: AsyncRwLock<Chronicle>,
+    log: AsyncRwLock<ElectionLog>,
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
@@ -73,14 +73,17 @@ pub(crate) struct ElectionSecrets {
 
 impl ElectionSecrets {
     /// Those of an election that exists; `None` once they have been destroyed.
-    pub(crate) fn read(folder: &DataFolder, law_id: &LawId) -> Result<Option<Self>, NodeError> {
+    pub(crate) fn read(
+        folder: &DataFolder,
+        law_id: &ElectionId,
+    ) -> Result<Option<Self>, NodeError> {
         stack_used();
         let keys = folder.ballot_key(law_id)?.zip(folder.request_key(law_id)?);
         Ok(keys.map(|(ballot_key, request_key)| Self { ballot_key, request_key }))
     }
 
     /// Those of a new election.
-    pub(crate) fn make(folder: &DataFolder, law_id: &LawId) -> Result<Self, FolderError> {
+    pub(crate) fn make(folder: &DataFolder, law_id: &ElectionId) -> Result<Self, FolderError> {
         stack_used();
         Ok(Self {
             ballot_key: folder.make_ballot_key(law_id)?,
@@ -98,12 +101,8 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    pub(crate) fn of(chronicle: &Chronicle) -> Self {
-        Self {
-            size: chronicle.tree().size(),
-            height: chronicle.height(),
-            root: chronicle.tree().root(),
-        }
+    pub(crate) fn of(log: &ElectionLog) -> Self {
+        Self { size: log.tree().size(), height: log.height(), root: log.tree().root() }
     }
 }
 
@@ -124,20 +123,20 @@ pub(crate) struct Committed {
 
 impl Committed {
     pub(crate) fn of(
-        chronicle: &Chronicle,
+        log: &ElectionLog,
         node: NodeId,
         checkpoint: Vec<u8>,
         sealed_through: StagingId,
     ) -> Self {
         Self {
-            results: chronicle.results(),
-            height: chronicle.height(),
-            tree: chronicle.tree().clone(),
+            results: log.results(),
+            height: log.height(),
+            tree: log.tree().clone(),
             checkpoint,
             sealed_through,
-            closes: chronicle.window().closes,
-            opens: chronicle.window().opens.or(chronicle.definition().opens),
-            admits_this_node: chronicle.node_key(node).is_some(),
+            closes: log.window().closes,
+            opens: log.window().opens.or(log.definition().opens),
+            admits_this_node: log.node_key(node).is_some(),
         }
     }
 
@@ -171,8 +170,8 @@ impl Committed {
 }
 
 /// Everything a cell is made of.
-pub(crate) struct CellParts {
-    pub(crate) chronicle: Chronicle,
+pub(crate) struct ElectionHandleParts {
+    pub(crate) log: ElectionLog,
     pub(crate) committed: Committed,
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: CheckpointSigner,
@@ -183,14 +182,14 @@ pub(crate) struct CellParts {
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
 }
 
-impl ElectionCell {
-    pub(crate) fn new(parts: CellParts) -> Self {
+impl ElectionHandle {
+    pub(crate) fn new(parts: ElectionHandleParts) -> Self {
         let floor = parts.committed.results.updated_at.start().millis().0;
         Self {
-            definition: parts.chronicle.definition().clone(),
+            definition: parts.log.definition().clone(),
             secrets: RwLock::new(parts.secrets),
             signer: parts.signer,
-            chronicle: AsyncRwLock::new(parts.chronicle),
+            log: AsyncRwLock::new(parts.log),
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
@@ -208,7 +207,7 @@ impl ElectionCell {
         }
     }
 
-    pub(crate) fn law_id(&self) -> &LawId {
+    pub(crate) fn law_id(&self) -> &ElectionId {
         &self.definition.law_id
     }
 
@@ -251,18 +250,18 @@ impl ElectionCell {
     }
 
     /// Waits while a block is made, some milliseconds under load, without holding up a thread.
-    pub(crate) async fn chronicle(&self) -> RwLockReadGuard<'_, Chronicle> {
-        self.chronicle.read().await
+    pub(crate) async fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
+        self.log.read().await
     }
 
-    /// As [`ElectionCell::chronicle`], on a thread that may block.
-    pub(crate) fn chronicle_blocking(&self) -> RwLockReadGuard<'_, Chronicle> {
-        self.chronicle.blocking_read()
+    /// As [`ElectionHandle::log`], on a thread that may block.
+    pub(crate) fn log_blocking(&self) -> RwLockReadGuard<'_, ElectionLog> {
+        self.log.blocking_read()
     }
 
     /// For the sealer alone, on a thread that may block.
-    pub(crate) fn chronicle_mut(&self) -> RwLockWriteGuard<'_, Chronicle> {
-        self.chronicle.blocking_write()
+    pub(crate) fn log_mut(&self) -> RwLockWriteGuard<'_, ElectionLog> {
+        self.log.blocking_write()
     }
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
@@ -285,7 +284,7 @@ impl ElectionCell {
 
     /// Whether a request is decided in the log.
     pub(crate) async fn has_decided(&self, request: &RequestId) -> bool {
-        self.chronicle().await.fold().requests().contains(request)
+        self.log().await.decisions().requests().contains(request)
     }
 
     /// The token that shows that its holder sent a request.
@@ -354,9 +353,9 @@ impl ElectionCell {
     }
 }
 
-impl fmt::Debug for ElectionCell {
+impl fmt::Debug for ElectionHandle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "ElectionCell({})", self.law_id())
+        write!(formatter, "ElectionHandle({})", self.law_id())
     }
 }
 
@@ -372,7 +371,7 @@ pub(crate) struct CheckpointSigner {
 impl CheckpointSigner {
     pub(crate) fn new(
         folder: &DataFolder,
-        law_id: &LawId,
+        law_id: &ElectionId,
         binding: bool,
     ) -> Result<Self, NodeError> {
         let (base, authority) = (folder.base()?, folder.authority()?);

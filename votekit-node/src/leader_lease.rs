@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Leadership;
 use crate::metrics;
-use crate::node::Shared;
+use crate::node::NodeContext;
 
 /// How long a leader that is gone is waited for. Two seconds let a new one seal within three.
 const LEASE: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// This node's part in leading.
 #[derive(Debug)]
-pub(crate) struct Lead {
+pub(crate) struct LeaderLease {
     /// The node's name, and a number that tells this life of it from others.
     holder: String,
     state: Mutex<State>,
@@ -35,7 +35,7 @@ struct State {
     leader: Option<String>,
 }
 
-impl Lead {
+impl LeaderLease {
     /// Nobody leads yet. `life` tells this process from others of its name.
     pub(crate) fn new(name: &str, life: [u8; 4]) -> Self {
         let mut holder = format!("{name}/");
@@ -89,7 +89,7 @@ impl Lead {
 }
 
 /// Takes the lead of a ledger that belongs to this process.
-pub(crate) async fn take_for_ever(shared: &Shared) -> Result<(), crate::engine::EngineError> {
+pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), crate::engine::EngineError> {
     let lead = &shared.lead;
     let answer = shared.ledger.lead(&lead.holder, FOR_EVER).await?;
     lead.note(Instant::now(), FOR_EVER, answer);
@@ -97,7 +97,7 @@ pub(crate) async fn take_for_ever(shared: &Shared) -> Result<(), crate::engine::
 }
 
 /// Asks for the lead, and renews it, for as long as the node lives.
-pub(crate) async fn run(shared: Arc<Shared>) {
+pub(crate) async fn run(shared: Arc<NodeContext>) {
     loop {
         tokio::time::sleep(RENEW_EVERY).await;
         ask(&shared).await;
@@ -105,7 +105,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 /// Asks for the lead, or for more of it.
-pub(crate) async fn ask(shared: &Shared) {
+pub(crate) async fn ask(shared: &NodeContext) {
     let lead = &shared.lead;
     let asked = Instant::now();
     match tokio::time::timeout(LEASE, shared.ledger.lead(&lead.holder, LEASE)).await {
@@ -117,7 +117,7 @@ pub(crate) async fn ask(shared: &Shared) {
 }
 
 /// Gives the lead back, so that nobody waits for this node.
-pub(crate) async fn resign(shared: &Shared) {
+pub(crate) async fn resign(shared: &NodeContext) {
     let lead = &shared.lead;
     lead.lost();
     let resigned = tokio::time::timeout(LEASE, shared.ledger.resign(&lead.holder)).await;

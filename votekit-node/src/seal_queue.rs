@@ -1,9 +1,9 @@
-//! The inbox of a sealer: batches that are staged and not in the log, read once, in the order in
+//! The seal queue: batches that are staged and not in the log, read once, in the order in
 //! which they were staged.
 //!
 //! Batches of one node may be staged in another order than they were made in, since they travel
 //! through several queues. Each waits here for its predecessor; others are not held up. A leader
-//! takes the next block out of the inbox; whoever follows finds the evidence of the leader's block
+//! takes the next block out of the seal_queue; whoever follows finds the evidence of the leader's block
 //! in it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use votekit_core::batch::{Batch, VerifiedBatch};
 use votekit_core::election::State;
-use votekit_core::election_log::Chronicle;
+use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 
 use crate::engine::{Staged, StagingId};
@@ -30,7 +30,7 @@ const BYTES_MAX: usize = 64 << 20;
 
 /// Batches that are staged and not in the log.
 #[derive(Debug)]
-pub(crate) struct Inbox {
+pub(crate) struct SealQueue {
     read_through: StagingId,
     waiting: BTreeMap<StagingId, Waiting>,
     places: HashMap<BatchNumber, StagingId>,
@@ -59,7 +59,7 @@ enum Turn {
     Later,
 }
 
-impl Inbox {
+impl SealQueue {
     /// Reads from a place on.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Inbox {
         self.bytes < BYTES_MAX
     }
 
-    /// Puts in what was read after [`Inbox::read_through`].
+    /// Puts in what was read after [`SealQueue::read_through`].
     pub(crate) fn put(&mut self, staged: Vec<Staged>) {
         for Staged { id, batch, .. } in staged {
             self.read_through = id;
@@ -113,7 +113,7 @@ impl Inbox {
     /// already. What has to wait stays.
     pub(crate) fn next_block(
         &mut self,
-        chronicle: &Chronicle,
+        log: &ElectionLog,
         now_millis: u64,
         most: usize,
     ) -> Vec<VerifiedBatch> {
@@ -126,7 +126,7 @@ impl Inbox {
                 break;
             }
             let number = waiting.batch.number();
-            match turn(waiting, chronicle, &mut expected, now_millis) {
+            match turn(waiting, log, &mut expected, now_millis) {
                 Turn::Later => {}
                 Turn::AfterOther(batch) => {
                     early.insert(number, (*id, batch));
@@ -163,17 +163,17 @@ impl Inbox {
 
 fn turn(
     waiting: &mut Waiting,
-    chronicle: &Chronicle,
+    log: &ElectionLog,
     expected: &mut BTreeMap<(NodeId, Epoch), Sequence>,
     now_millis: u64,
 ) -> Turn {
     let Waiting { batch, since, told } = waiting;
     let number = batch.number();
-    let progress = chronicle.fold().epochs().progress(number.node, number.epoch);
+    let progress = log.decisions().epochs().progress(number.node, number.epoch);
     if number.sequence <= progress.through {
         return Turn::Sealed;
     }
-    let verified = match chronicle.verify_batch(batch) {
+    let verified = match log.verify_batch(batch) {
         Ok(verified) => verified,
         Err(error) => {
             tracing::error!(batch = %number, %error, "alarm: a staged batch is refused");
@@ -196,7 +196,7 @@ fn turn(
     // Once the poll is closing, such a stamp is late, whatever the time is. Minutes never decrease
     // in a batch.
     let latest = batch.envelopes().next_back().map_or(0, |envelope| envelope.received.0);
-    if chronicle.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
+    if log.state() == State::Open && latest * 60_000 > now_millis + FUTURE_MILLIS_MAX {
         if !*told {
             *told = true;
             tracing::error!(batch = %number, "alarm: sealing waits: a stamp lies in the future, a clock was set back");
