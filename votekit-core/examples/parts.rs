@@ -17,7 +17,9 @@ use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, CredentialHasher, HashScheme, RegistryKey};
 use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy};
-use votekit_core::election_log::{BlockMaker, ElectionLog, LogEvent, RollContent, RollLoad};
+use votekit_core::election_log::{
+    BlockContent, BlockMaker, ElectionLog, LogEvent, RollContent, RollLoad,
+};
 use votekit_core::electorate::KeyList;
 use votekit_core::envelope::{Envelope, VoteRequest};
 use votekit_core::id::{BatchNumber, Digest, Epoch, RequestId, Sequence};
@@ -156,14 +158,12 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
         scheme: HashScheme::Sha256,
         content: RollContent::Roll(Arc::clone(&keys)),
     };
-    log.record(
-        &[
-            LogEvent::Load(load),
-            LogEvent::Admit(public),
-            LogEvent::Open { opens: MINUTE, waivers: vec![] },
-        ],
-        &maker,
-    )?;
+    let events = [
+        LogEvent::Load(load),
+        LogEvent::Admit(public),
+        LogEvent::Open { opens: MINUTE, waivers: vec![] },
+    ];
+    log.apply(log.propose(&BlockContent::Events(&events), &maker)?.effect);
     let parsed = batches
         .iter()
         .map(|bytes| Ok(log.verify_batch(&Arc::new(Batch::parse(bytes.clone())?))?))
@@ -173,9 +173,11 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     let (mut leaves, mut refused) = (0, 0);
     let began = Instant::now();
     for block in parsed.chunks(BATCHES as usize) {
-        let made = log.seal(block, ballot, &maker)?;
+        let content = BlockContent::Batches { batches: block, ballot_key: ballot };
+        let made = log.propose(&content, &maker)?;
         leaves += u64::from(made.block.leaf_count);
         refused += made.refused.len();
+        log.apply(made.effect);
     }
     let seal = began.elapsed().as_secs_f64() * 1e6 / VOTES as f64;
     if refused > 0 || log.report().accepted != VOTES {

@@ -9,17 +9,19 @@
 //! roll holds is `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate,
 //! with its attempt counted; what remains is accepted.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{SealedEnvelope, VerifiedBatch};
-use crate::credential::{CredentialHash, HashScheme};
+use crate::credential::{CredentialHash, HashScheme, RegistryKey};
 use crate::election::{Timing, Window};
-use crate::electorate::{CredentialStatus, Electorate};
+use crate::electorate::{CredentialStatus, Elector, Electorate, PendingAttempts};
 use crate::envelope::EnvelopeDigest;
-use crate::epochs::{BatchPlace, Epochs, OrderError};
-use crate::id::{ElectionId, RequestId};
+use crate::epochs::{BatchPlace, EpochProgress, Epochs, OrderError};
+use crate::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId};
 use crate::instant::UnixMinutes;
-use crate::request_index::{FirstDecision, RequestIndex, Subject};
+use crate::request_index::{FirstDecision, RequestIndex, Subject, requests_expected};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,33 +146,60 @@ impl Outcome {
     }
 }
 
-/// The state of an election that follows from its log alone: which requests are decided and which
-/// batches are in.
+/// What decisions depend on: the electorate, the decided requests, and how far each epoch has come.
+///
+/// [`DecisionState::decide`] changes nothing: what a batch changes is collected in
+/// [`PendingDecisions`], and takes effect with [`DecisionState::apply`] once the block is durable.
 #[derive(Debug)]
 pub struct DecisionState {
     law_id: ElectionId,
+    electorate: Electorate,
     requests: RequestIndex,
     epochs: Epochs,
 }
 
+/// Decisions that are made and not applied yet: those of one block.
+#[derive(Debug, Default)]
+pub struct PendingDecisions {
+    /// The electorate after a roll or a supplement, in place of the present one.
+    electorate: Option<Electorate>,
+    attempts: PendingAttempts,
+    /// New requests in the order of the log, each with the index of its entry.
+    requests: Vec<(RequestId, u64, Subject)>,
+    /// The place of each in that list.
+    places: HashMap<RequestId, usize>,
+    epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
+}
+
 impl DecisionState {
-    /// The fold of an empty log, with room for so many requests.
+    /// The state of an empty log.
     #[must_use]
-    pub fn new(law_id: ElectionId, requests: usize) -> Self {
-        let requests = RequestIndex::with_capacity(requests);
-        Self { law_id, requests, epochs: Epochs::default() }
+    pub fn new(law_id: ElectionId, electorate: Electorate) -> Self {
+        let room = usize::try_from(electorate.registered()).map_or(0, requests_expected);
+        let requests = RequestIndex::with_capacity(room);
+        Self { law_id, electorate, requests, epochs: Epochs::default() }
     }
 
-    /// Decides every envelope of a batch, in order, and moves the fold: an outcome an envelope.
+    /// The state of a snapshot.
+    pub(crate) fn restore(
+        law_id: ElectionId,
+        electorate: Electorate,
+        requests: RequestIndex,
+        epochs: Epochs,
+    ) -> Self {
+        Self { law_id, electorate, requests, epochs }
+    }
+
+    /// Decides every envelope of a batch, in order, after what is pending: one outcome an envelope.
     /// `first_leaf` is the index in the log of the first one's leaf.
     ///
     /// # Errors
     /// [`OrderError`] when the batch is not the next of its epoch, or belongs to another election;
-    /// nothing has changed then.
+    /// then nothing is added to `pending`.
     pub fn decide(
-        &mut self,
+        &self,
+        pending: &mut PendingDecisions,
         batch: &VerifiedBatch,
-        electorate: &mut Electorate,
         scheme: HashScheme,
         window: &Window,
         first_leaf: u64,
@@ -180,42 +209,126 @@ impl DecisionState {
             return Err(OrderError::Law { number });
         }
         let first_minute = batch.envelopes().next().map(|envelope| envelope.received);
-        self.epochs.take_batch(&place(batch), first_minute)?;
+        self.take_batch(pending, &place(batch), first_minute)?;
         if let Some(last) = batch.envelopes().next_back() {
-            self.epochs.take_minute(number, last.received);
+            self.take_minute(pending, number, last.received);
         }
         let outcomes = batch.envelopes().zip(first_leaf..).map(|(envelope, leaf)| {
-            let first = self.requests.find_first(&envelope.request);
+            let first = self.find_first(pending, &envelope.request);
+            let PendingDecisions { electorate, attempts, .. } = &mut *pending;
+            let electorate = electorate.as_ref().unwrap_or(&self.electorate);
+            let mut attempts = AttemptsBeside { electorate, attempts };
             let (outcome, subject) =
-                decide_envelope(&envelope, first.as_ref(), electorate, scheme, window);
+                decide_envelope(&envelope, first.as_ref(), &mut attempts, scheme, window);
             if let Some(subject) = subject {
-                self.requests.insert(envelope.request, leaf, subject);
+                pending.push(envelope.request, leaf, subject);
             }
             outcome
         });
         Ok(outcomes.collect())
     }
 
-    /// Applies an entry read back from the log, where it stands at `index`, without its envelope:
-    /// once evidence has been purged.
-    pub(crate) fn apply_entry(
-        &mut self,
+    /// Takes an entry as the log states it, without its envelope: once evidence has been purged.
+    pub(crate) fn take_entry(
+        &self,
+        pending: &mut PendingDecisions,
         entry: &Entry,
-        electorate: &mut Electorate,
         scheme: HashScheme,
-        index: u64,
+        leaf: u64,
     ) {
         let subject = match &entry.decision {
             Decision::Accepted { hash } | Decision::Duplicate { hash, .. } => {
+                let PendingDecisions { electorate, attempts, .. } = &mut *pending;
+                let electorate = electorate.as_ref().unwrap_or(&self.electorate);
                 electorate.find(&scheme.registry_key(hash)).map_or(Subject::Unknown, |elector| {
-                    electorate.record_attempt(elector);
+                    attempts.record_attempt(electorate, elector);
                     Subject::Elector(elector)
                 })
             }
             Decision::Invalid { reason: InvalidReason::Clash, .. } => return,
             Decision::Invalid { .. } => Subject::Unknown,
         };
-        self.requests.insert(entry.request, index, subject);
+        if self.find_first(pending, &entry.request).is_none() {
+            pending.push(entry.request, leaf, subject);
+        }
+    }
+
+    /// Takes the next batch of an epoch.
+    pub(crate) fn take_batch(
+        &self,
+        pending: &mut PendingDecisions,
+        batch: &BatchPlace,
+        first_minute: Option<UnixMinutes>,
+    ) -> Result<(), OrderError> {
+        let BatchNumber { node, epoch, .. } = batch.number;
+        let progress = self.progress(pending, node, epoch).after_batch(batch, first_minute)?;
+        pending.epochs.insert((node, epoch), progress);
+        Ok(())
+    }
+
+    /// Records the minute of an envelope of the last batch taken.
+    pub(crate) fn take_minute(
+        &self,
+        pending: &mut PendingDecisions,
+        number: BatchNumber,
+        minute: UnixMinutes,
+    ) {
+        let progress = self.progress(pending, number.node, number.epoch).after_minute(minute);
+        pending.epochs.insert((number.node, number.epoch), progress);
+    }
+
+    /// Ends an epoch of a node that was retired.
+    pub(crate) fn retire(
+        &self,
+        pending: &mut PendingDecisions,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> EpochProgress {
+        let progress = self.progress(pending, node, epoch).retired();
+        pending.epochs.insert((node, epoch), progress);
+        progress
+    }
+
+    /// How far an epoch has come once what is pending is applied.
+    pub(crate) fn progress(
+        &self,
+        pending: &PendingDecisions,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> EpochProgress {
+        let applied = || self.epochs.progress(node, epoch);
+        pending.epochs.get(&(node, epoch)).copied().unwrap_or_else(applied)
+    }
+
+    fn find_first(&self, pending: &PendingDecisions, request: &RequestId) -> Option<FirstDecision> {
+        self.requests.find_first(request).or_else(|| {
+            let place = *pending.places.get(request)?;
+            let (_, leaf, subject) = pending.requests[place];
+            Some(FirstDecision { place: self.requests.len() + place, leaf, subject })
+        })
+    }
+
+    /// Applies decisions that were made from this very state.
+    pub fn apply(&mut self, pending: PendingDecisions) {
+        if let Some(electorate) = pending.electorate {
+            self.electorate = electorate;
+            // A table with room for every elector never moves while votes come in.
+            let room = usize::try_from(self.electorate.registered()).map_or(0, requests_expected);
+            self.requests.reserve_when_empty(room);
+        }
+        self.electorate.apply_attempts(&pending.attempts);
+        for (request, leaf, subject) in pending.requests {
+            self.requests.insert(request, leaf, subject);
+        }
+        for ((node, epoch), progress) in pending.epochs {
+            self.epochs.set(node, epoch, progress);
+        }
+    }
+
+    /// Who may vote and who has.
+    #[must_use]
+    pub fn electorate(&self) -> &Electorate {
+        &self.electorate
     }
 
     /// How far the log has come with each epoch.
@@ -224,26 +337,68 @@ impl DecisionState {
         &self.epochs
     }
 
-    pub(crate) fn epochs_mut(&mut self) -> &mut Epochs {
-        &mut self.epochs
-    }
-
     /// The decided requests, each with the index of its entry in the log.
     #[must_use]
     pub fn requests(&self) -> &RequestIndex {
         &self.requests
     }
+}
 
-    /// Makes room for so many requests in an empty fold.
-    pub(crate) fn reserve(&mut self, requests: usize) {
-        if self.requests.is_empty() {
-            self.requests = RequestIndex::with_capacity(requests);
-        }
+impl PendingDecisions {
+    /// Puts another electorate in place of the present one: a roll or a supplement took effect.
+    pub(crate) fn set_electorate(&mut self, electorate: Electorate) {
+        debug_assert!(self.attempts.is_empty(), "a block has events or votes, never both");
+        self.electorate = Some(electorate);
     }
 
-    /// The fold of a snapshot.
-    pub(crate) fn restore(law_id: ElectionId, requests: RequestIndex, epochs: Epochs) -> Self {
-        Self { law_id, requests, epochs }
+    /// The electorate after a roll or a supplement, if one is pending.
+    pub(crate) fn electorate(&self) -> Option<&Electorate> {
+        self.electorate.as_ref()
+    }
+
+    /// New requests among the decisions.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn push(&mut self, request: RequestId, leaf: u64, subject: Subject) {
+        self.places.insert(request, self.requests.len());
+        self.requests.push((request, leaf, subject));
+    }
+}
+
+/// An electorate as the rules see it: it finds an elector and records an attempt.
+pub(crate) trait AttemptRecorder {
+    /// The elector with a key, registered or revoked.
+    fn find(&self, key: &RegistryKey) -> Option<Elector>;
+
+    /// Makes an attempt for an elector.
+    fn record_attempt(&mut self, elector: Elector) -> CredentialStatus;
+}
+
+impl AttemptRecorder for Electorate {
+    fn find(&self, key: &RegistryKey) -> Option<Elector> {
+        Self::find(self, key)
+    }
+
+    fn record_attempt(&mut self, elector: Elector) -> CredentialStatus {
+        Self::record_attempt(self, elector)
+    }
+}
+
+/// An electorate that stays as it is, with the attempts made beside it.
+struct AttemptsBeside<'a> {
+    electorate: &'a Electorate,
+    attempts: &'a mut PendingAttempts,
+}
+
+impl AttemptRecorder for AttemptsBeside<'_> {
+    fn find(&self, key: &RegistryKey) -> Option<Elector> {
+        self.electorate.find(key)
+    }
+
+    fn record_attempt(&mut self, elector: Elector) -> CredentialStatus {
+        self.attempts.record_attempt(self.electorate, elector)
     }
 }
 
@@ -252,7 +407,7 @@ impl DecisionState {
 pub(crate) fn decide_envelope(
     envelope: &SealedEnvelope,
     first: Option<&FirstDecision>,
-    electorate: &mut Electorate,
+    electorate: &mut impl AttemptRecorder,
     scheme: HashScheme,
     window: &Window,
 ) -> (Outcome, Option<Subject>) {

@@ -58,20 +58,22 @@ fn batch(sequence: u64, last: bool, envelopes: &[Envelope]) -> VerifiedBatch {
 }
 
 fn decisions() -> DecisionState {
-    DecisionState::new("L1".parse().expect("law id"), 0)
+    DecisionState::new("L1".parse().expect("law id"), electorate())
 }
 
 fn decide(
     decisions: &mut DecisionState,
-    electorate: &mut Electorate,
     batch: &VerifiedBatch,
-) -> Vec<Outcome> {
-    decisions.decide(batch, electorate, SCHEME, &WINDOW, 0).expect("the next batch")
+) -> Result<Vec<Outcome>, OrderError> {
+    let mut pending = PendingDecisions::default();
+    let outcomes = decisions.decide(&mut pending, batch, SCHEME, &WINDOW, 0)?;
+    decisions.apply(pending);
+    Ok(outcomes)
 }
 
 #[test]
 fn every_rule_in_its_order() {
-    let (mut decisions, mut electorate) = (decisions(), electorate());
+    let mut decisions = decisions();
     let batch = batch(
         1,
         false,
@@ -88,7 +90,7 @@ fn every_rule_in_its_order() {
             envelope(6, 2, 200),
         ],
     );
-    let outcomes = decide(&mut decisions, &mut electorate, &batch);
+    let outcomes = decide(&mut decisions, &batch).expect("the next batch");
     for (outcome, envelope) in outcomes.iter().zip(batch.envelopes()) {
         assert!(outcome.names(&envelope));
     }
@@ -116,24 +118,17 @@ fn every_rule_in_its_order() {
 
 #[test]
 fn a_batch_of_another_election_is_not_decided() {
-    let mut decisions = DecisionState::new("L2".parse().expect("law id"), 0);
-    let refused = decisions.decide(
-        &batch(1, false, &[envelope(1, 1, 150)]),
-        &mut electorate(),
-        SCHEME,
-        &WINDOW,
-        0,
-    );
+    let mut decisions = DecisionState::new("L2".parse().expect("law id"), electorate());
+    let refused = decide(&mut decisions, &batch(1, false, &[envelope(1, 1, 150)]));
     assert!(matches!(refused, Err(OrderError::Law { .. })));
     assert!(decisions.requests().is_empty());
 }
 
 #[test]
 fn numbers_must_follow() {
-    let (mut decisions, mut electorate) = (decisions(), electorate());
-    let mut attempt = |batch: &VerifiedBatch| {
-        decisions.decide(batch, &mut electorate, SCHEME, &WINDOW, 0).map(|entries| entries.len())
-    };
+    let mut decisions = decisions();
+    let mut attempt =
+        |batch: &VerifiedBatch| decide(&mut decisions, batch).map(|outcomes| outcomes.len());
     assert!(matches!(
         attempt(&batch(2, false, &[])),
         Err(OrderError::Gap { expected: Sequence(1), .. })
@@ -152,8 +147,11 @@ proptest! {
     /// Invariants 2, 3 and 4, and that the state read back from the log is the state that wrote it.
     #[test]
     fn decisions_keep_the_invariants(batches in batches()) {
-        let (mut replayed_fold, mut replayed_electorate) = (decisions(), electorate());
-        let (mut decisions, mut electorate_now) = (decisions(), electorate());
+        let mut replayed = decisions();
+        let mut replay = PendingDecisions::default();
+        // All batches of the election in one block, against a block for each.
+        let (one_block, mut whole) = (decisions(), PendingDecisions::default());
+        let mut decisions = decisions();
         let mut decided: BTreeMap<RequestId, CredentialHash> = BTreeMap::new();
         let mut minute = 85;
         let mut accepted = BTreeSet::new();
@@ -165,7 +163,9 @@ proptest! {
             minute += 20;
             envelopes.iter_mut().for_each(|envelope| envelope.received.0 += u64::from(sequence == 3));
             let batch = batch(sequence, false, &envelopes);
-            let outcomes = decide(&mut decisions, &mut electorate_now, &batch);
+            let outcomes = decide(&mut decisions, &batch).expect("the next batch");
+            let in_one_block = one_block.decide(&mut whole, &batch, SCHEME, &WINDOW, 0);
+            prop_assert_eq!(in_one_block.as_ref(), Ok(&outcomes));
             prop_assert_eq!(outcomes.len(), envelopes.len());
             for (envelope, outcome) in batch.envelopes().zip(&outcomes) {
                 prop_assert!(outcome.names(&envelope));
@@ -179,7 +179,7 @@ proptest! {
                 let is_clash =
                     matches!(entry.decision, Decision::Invalid { reason: InvalidReason::Clash, .. });
                 prop_assert_eq!(is_clash, first.is_some());
-                replayed_fold.apply_entry(entry, &mut replayed_electorate, SCHEME, 0);
+                replayed.take_entry(&mut replay, entry, SCHEME, 0);
                 match entry.decision {
                     Decision::Accepted { hash } => {
                         prop_assert!(accepted.insert(hash), "accepted twice");
@@ -195,12 +195,21 @@ proptest! {
             }
         }
         prop_assert_eq!(report.received, report.accepted + report.duplicate + report.invalid + report.replayed);
-        prop_assert_eq!(report.accepted, electorate_now.voted());
-        prop_assert_eq!(replayed_electorate.voted(), electorate_now.voted());
-        prop_assert_eq!(replayed_fold.requests().len(), decisions.requests().len());
+        prop_assert_eq!(report.accepted, decisions.electorate().voted());
+        // Nothing changes before the decisions are applied.
+        prop_assert!(one_block.requests().is_empty() && one_block.electorate().voted() == 0);
+        prop_assert_eq!(one_block.epochs().iter().count(), 0);
+        let mut one_block = one_block;
+        one_block.apply(whole);
+        replayed.apply(replay);
+        prop_assert_eq!(one_block.requests().decided(), decisions.requests().decided());
+        prop_assert!(one_block.epochs().iter().eq(decisions.epochs().iter()));
+        prop_assert_eq!(replayed.requests().len(), decisions.requests().len());
         for elector in 0..25 {
             let key = SCHEME.registry_key(&hash(elector));
-            prop_assert_eq!(replayed_electorate.look_up(&key), electorate_now.look_up(&key));
+            let status = decisions.electorate().look_up(&key);
+            prop_assert_eq!(one_block.electorate().look_up(&key), status);
+            prop_assert_eq!(replayed.electorate().look_up(&key), status);
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The electorate in memory: the sorted registry keys of one election, and a word of 32 bits an
 //! elector.
 //!
-//! Used by whoever decides. Keys stay sorted as shards hold them; a small table over their leading
-//! bits finds one in a step or two. 36 bytes an elector.
+//! Keys stay sorted as shards hold them; a small table over their leading bits finds one in a step
+//! or two. 36 bytes an elector.
+//!
+//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, beside an electorate
+//! that stays as it is.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,7 +89,9 @@ impl fmt::Display for ChangesApplied {
 }
 
 /// The registered credentials of one election and how each stands.
-#[derive(Default)]
+///
+/// Cloning shares the keys and copies the words: 4 bytes an elector.
+#[derive(Clone, Default)]
 pub struct Electorate {
     segments: Vec<(u32, Arc<KeyList>)>,
     states: Vec<u32>,
@@ -184,24 +190,24 @@ impl Electorate {
         self.find(key).map_or(CredentialStatus::Unknown, |elector| self.record_attempt(elector))
     }
 
-    /// Makes an attempt for an elector that was found, or is kept from before. One that there is
-    /// not is unknown.
+    /// Makes an attempt for an elector that was found, or is kept from before. An elector out of
+    /// range is unknown.
     pub fn record_attempt(&mut self, elector: Elector) -> CredentialStatus {
         let Some(state) = self.states.get_mut(elector.0 as usize) else {
             return CredentialStatus::Unknown;
         };
-        if *state & REVOKED != 0 {
-            return CredentialStatus::Revoked;
+        let status;
+        (status, *state) = attempt(*state);
+        self.voted += u64::from(status == CredentialStatus::First);
+        status
+    }
+
+    /// Applies attempts that were recorded beside this electorate.
+    pub fn apply_attempts(&mut self, pending: &PendingAttempts) {
+        for (elector, word) in &pending.words {
+            self.states[elector.0 as usize] = *word;
         }
-        if *state & ATTEMPTS < ATTEMPTS {
-            *state += 1;
-        }
-        if *state & ACCEPTED == 0 {
-            *state |= ACCEPTED;
-            self.voted += 1;
-            return CredentialStatus::First;
-        }
-        CredentialStatus::Again { attempt: *state & ATTEMPTS }
+        self.voted += pending.voted;
     }
 
     /// How the credential would stand if it made an attempt now. Changes nothing.
@@ -277,6 +283,51 @@ impl Electorate {
 impl fmt::Debug for Electorate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Electorate({} registered, {} voted)", self.registered, self.voted)
+    }
+}
+
+/// Makes an attempt on an elector's word. Returns how the credential stood, and the new word.
+fn attempt(word: u32) -> (CredentialStatus, u32) {
+    if word & REVOKED != 0 {
+        return (CredentialStatus::Revoked, word);
+    }
+    // The count stops at its maximum: it must not run into the flags above it.
+    let counted = if word & ATTEMPTS < ATTEMPTS { word + 1 } else { word };
+    if word & ACCEPTED == 0 {
+        return (CredentialStatus::First, counted | ACCEPTED);
+    }
+    (CredentialStatus::Again { attempt: counted & ATTEMPTS }, counted)
+}
+
+/// Attempts that are not applied to their electorate yet.
+#[derive(Debug, Default)]
+pub struct PendingAttempts {
+    /// The new word of each elector that made one.
+    words: HashMap<Elector, u32>,
+    voted: u64,
+}
+
+impl PendingAttempts {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Makes an attempt as [`Electorate::record_attempt`] does, and leaves the electorate as it is.
+    pub fn record_attempt(
+        &mut self,
+        electorate: &Electorate,
+        elector: Elector,
+    ) -> CredentialStatus {
+        let Some(applied) = electorate.states.get(elector.0 as usize) else {
+            return CredentialStatus::Unknown;
+        };
+        let word = self.words.entry(elector).or_insert(*applied);
+        let status;
+        (status, *word) = attempt(*word);
+        self.voted += u64::from(status == CredentialStatus::First);
+        status
     }
 }
 

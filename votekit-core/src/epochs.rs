@@ -70,6 +70,48 @@ impl EpochProgress {
     /// Nothing is in the log.
     pub const NONE: Self =
         Self { through: Sequence(0), confirmed: Sequence(0), minute: UnixMinutes(0), ended: false };
+
+    /// The progress after the next batch. `first_minute` is that of its first envelope.
+    ///
+    /// # Errors
+    /// The first rule that the batch breaks.
+    pub fn after_batch(
+        self,
+        batch: &BatchPlace,
+        first_minute: Option<UnixMinutes>,
+    ) -> Result<Self, OrderError> {
+        let BatchPlace { number, confirmed, last } = *batch;
+        if number.sequence <= self.through {
+            return Err(OrderError::Sealed { number });
+        }
+        if self.ended {
+            return Err(OrderError::Ended { number });
+        }
+        let expected = self.through.next();
+        if number.sequence != expected {
+            return Err(OrderError::Gap { number, expected });
+        }
+        if confirmed < self.confirmed || confirmed >= number.sequence {
+            return Err(OrderError::Confirmed { number });
+        }
+        if first_minute.is_some_and(|minute| minute < self.minute) {
+            return Err(OrderError::Minute { number });
+        }
+        Ok(Self { through: number.sequence, confirmed, ended: last, ..self })
+    }
+
+    /// The progress after an envelope with this minute.
+    #[must_use]
+    pub fn after_minute(self, minute: UnixMinutes) -> Self {
+        Self { minute: self.minute.max(minute), ..self }
+    }
+
+    /// The progress of an epoch that is ended from outside: numbers above what the log holds are
+    /// void.
+    #[must_use]
+    pub fn retired(self) -> Self {
+        Self { ended: true, ..self }
+    }
 }
 
 /// What the log says of a batch's place.
@@ -103,24 +145,7 @@ impl Epochs {
         first_minute: Option<UnixMinutes>,
     ) -> Result<(), OrderError> {
         let number = batch.number;
-        let progress = self.progress(number.node, number.epoch);
-        if number.sequence <= progress.through {
-            return Err(OrderError::Sealed { number });
-        }
-        if progress.ended {
-            return Err(OrderError::Ended { number });
-        }
-        let expected = progress.through.next();
-        if number.sequence != expected {
-            return Err(OrderError::Gap { number, expected });
-        }
-        if batch.confirmed < progress.confirmed || batch.confirmed >= number.sequence {
-            return Err(OrderError::Confirmed { number });
-        }
-        if first_minute.is_some_and(|minute| minute < progress.minute) {
-            return Err(OrderError::Minute { number });
-        }
-        Ok(())
+        self.progress(number.node, number.epoch).after_batch(batch, first_minute).map(|_| ())
     }
 
     /// Takes the next batch.
@@ -132,25 +157,23 @@ impl Epochs {
         batch: &BatchPlace,
         first_minute: Option<UnixMinutes>,
     ) -> Result<(), OrderError> {
-        self.check_next(batch, first_minute)?;
-        let BatchPlace { number, confirmed, last } = *batch;
-        let progress = self.progress_mut(number);
-        *progress = EpochProgress { through: number.sequence, confirmed, ended: last, ..*progress };
+        let BatchNumber { node, epoch, .. } = batch.number;
+        let progress = self.progress(node, epoch).after_batch(batch, first_minute)?;
+        self.set(node, epoch, progress);
         Ok(())
     }
 
     /// Records the minute of an envelope of the last batch taken. Says whether it follows.
     pub fn take_minute(&mut self, number: BatchNumber, minute: UnixMinutes) -> bool {
-        let progress = self.progress_mut(number);
-        let follows = minute >= progress.minute;
-        progress.minute = progress.minute.max(minute);
-        follows
+        let progress = self.progress(number.node, number.epoch);
+        self.set(number.node, number.epoch, progress.after_minute(minute));
+        minute >= progress.minute
     }
 
     /// Ends an epoch that will not end by itself: its numbers above what the log holds are void.
     pub fn retire(&mut self, node: NodeId, epoch: Epoch) -> EpochProgress {
-        let progress = EpochProgress { ended: true, ..self.progress(node, epoch) };
-        self.0.insert((node, epoch), progress);
+        let progress = self.progress(node, epoch).retired();
+        self.set(node, epoch, progress);
         progress
     }
 
@@ -160,8 +183,9 @@ impl Epochs {
         self.0.get(&(node, epoch)).copied().unwrap_or(EpochProgress::NONE)
     }
 
-    fn progress_mut(&mut self, number: BatchNumber) -> &mut EpochProgress {
-        self.0.entry((number.node, number.epoch)).or_insert(EpochProgress::NONE)
+    /// Sets how far the log has come with an epoch.
+    pub(crate) fn set(&mut self, node: NodeId, epoch: Epoch, progress: EpochProgress) {
+        self.0.insert((node, epoch), progress);
     }
 
     /// The epochs that the log knows and that have not ended.

@@ -167,6 +167,13 @@ impl RequestIndex {
         Self { decided, invalid: Vec::new(), slots: vec![0; 1 << bits], bits }
     }
 
+    /// Makes room for so many requests in an empty index.
+    pub(crate) fn reserve_when_empty(&mut self, requests: usize) {
+        if self.is_empty() && bits_for(requests) > self.bits {
+            *self = Self::with_capacity(requests);
+        }
+    }
+
     /// The index of these requests in their order, with room for `room` of them in all.
     ///
     /// # Errors

@@ -20,8 +20,7 @@ use votekit_core::election_log::{
     BlockMaker, ElectionLog, ElectionLogError, LogEvent, REASON_LENGTH_MAX, RollContent,
 };
 use votekit_core::envelope::FieldError;
-use votekit_core::export;
-use votekit_core::id::{Digest, ElectionId, NodeId};
+use votekit_core::id::{ElectionId, NodeId};
 use votekit_core::instant::{TimeError, UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::manifest::Manifest;
 
@@ -520,7 +519,7 @@ impl Node {
             return Err(AdminError::Field { field: "waivers", rule });
         }
         if cell.definition.binding {
-            if cell.log().await.scheme().is_none() {
+            if cell.log().scheme().is_none() {
                 return Err(ElectionLogError::NoRoll.into());
             }
             let missing = self.missing_for_binding(&cell, &request.waivers).await?;
@@ -546,13 +545,8 @@ impl Node {
             .await?;
         keys.sort_unstable();
         keys.dedup();
-        let log = cell.log().await;
-        acts.extend(
-            keys.into_iter()
-                .filter(|key| log.node_key(key.node_id()).is_none())
-                .map(LogEvent::Admit),
-        );
-        drop(log);
+        keys.retain(|key| cell.log().node_key(key.node_id()).is_none());
+        acts.extend(keys.into_iter().map(LogEvent::Admit));
         self.record(&cell, acts).await?;
         Ok(ElectionView::of(&cell))
     }
@@ -565,8 +559,11 @@ impl Node {
         waivers: &[String],
     ) -> Result<Vec<String>, AdminError> {
         let mut missing = Vec::new();
-        let log = cell.log().await;
-        if log.scheme().is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
+        let (scheme, digests) = {
+            let log = cell.log();
+            (log.scheme(), log.manifests().to_vec())
+        };
+        if scheme.is_some_and(|scheme| scheme != HashScheme::HmacSha256) {
             missing.push(
                 "its roll must be hashed under a pepper (votekit hashgen --pepper-file)".to_owned(),
             );
@@ -597,8 +594,6 @@ impl Node {
                 DataFolder::DEFAULT_BASE
             ));
         }
-        let digests: Vec<Digest> = log.manifests().to_vec();
-        drop(log);
         let rolls = self
             .on_files(move |folder| {
                 let read =
@@ -671,7 +666,7 @@ impl Node {
         if state >= State::Closing {
             return Err(AdminError::State { state, wanted: "given a node" });
         }
-        if cell.log().await.node_key(key.node_id()).is_none() {
+        if cell.log().node_key(key.node_id()).is_none() {
             self.record(&cell, vec![LogEvent::Admit(key)]).await?;
         }
         Ok(ElectionView::of(&cell))
@@ -687,7 +682,7 @@ impl Node {
         let epochs = self.shared.ledger.epochs(law_id).await?;
         let names = self.on_files(|folder| Ok(folder.named_nodes()?)).await?;
         let alone = !self.shared.is_shared;
-        let log = cell.log().await;
+        let log = cell.log();
         let nodes = log.nodes().map(|(node, key)| NodeView {
             node: node.to_string(),
             public_key: key.to_string(),
@@ -734,8 +729,7 @@ impl Node {
         if committed.state() != State::Closed {
             return Err(AdminError::State { state: committed.state(), wanted: "certified" });
         }
-        let results = export::json::certified_digest(&committed.results);
-        self.record(&cell, vec![LogEvent::Certify { results }]).await?;
+        self.record(&cell, vec![LogEvent::Certify]).await?;
         Ok(ElectionView::of(&cell))
     }
 
@@ -833,7 +827,7 @@ impl Node {
                 Some(cell) => {
                     let before = match content {
                         Some(RollContent::Supplement(changes)) => {
-                            Some(LiveBefore::new(changes, cell.log().await.electorate()))
+                            Some(LiveBefore::new(changes, cell.log().electorate()))
                         }
                         _ => None,
                     };
@@ -841,10 +835,9 @@ impl Node {
                         Some(roll) => self.take_effect(&cell, roll).await?,
                         None => LoadOutcome::Unchanged,
                     };
-                    let changes = match before.filter(|_| outcome == LoadOutcome::Loaded) {
-                        Some(before) => Some(before.compare(cell.log().await.electorate())),
-                        None => None,
-                    };
+                    let changes = before
+                        .filter(|_| outcome == LoadOutcome::Loaded)
+                        .map(|before| before.compare(cell.log().electorate()));
                     (outcome, cell.committed().results.registered, changes)
                 }
             };
@@ -876,7 +869,7 @@ impl Node {
             return Err(self.not_leading());
         }
         // The log says so first: evidence that is gone without a word in the log is damage.
-        if !cell.log().await.is_purged() {
+        if !cell.log().is_purged() {
             self.record(&cell, vec![LogEvent::Purge]).await?;
         }
         let batches = self.shared.ledger.purge_evidence(law_id).await?;

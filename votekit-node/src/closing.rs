@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use votekit_core::election::State;
-use votekit_core::election_log::{ElectionLogError, LogEvent};
+use votekit_core::election_log::{BlockContent, ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 
@@ -96,9 +96,7 @@ impl Sealer {
         if !void.is_empty() {
             self.record(void).await?;
         }
-        let maker = self.maker()?;
-        let making = maker.clone();
-        self.act(maker, None, move |cell| cell.log_mut().close(&making)).await
+        self.record_block(None, |log, maker| log.propose(&BlockContent::Close, maker)).await
     }
 
     /// Nobody answers voters any more; everything that was answered is in the log; every epoch in
@@ -115,9 +113,9 @@ impl Sealer {
         for (node, epoch) in self.shared.ledger.epochs(&law_id).await? {
             self.check_sealed(node, epoch).await?;
         }
-        let open = self.cell.log().await.decisions().epochs().open().next();
+        let open = self.cell.log().decisions().epochs().open().next();
         let Some((node, epoch)) = open else { return Ok(()) };
-        let key = self.cell.log().await.node_key(node).cloned();
+        let key = self.cell.log().node_key(node).cloned();
         let named = self.shared.folder.named_nodes()?;
         let name = named
             .iter()
@@ -133,7 +131,7 @@ impl Sealer {
         let mut void = Vec::new();
         for (node, epoch) in self.shared.ledger.epochs(law_id).await? {
             let staged = self.shared.ledger.staged_through(law_id, node, epoch).await?;
-            let log = self.cell.log().await;
+            let log = self.cell.log();
             let ended = log.decisions().epochs().progress(node, epoch).ended;
             if staged.is_none() && !ended && log.node_key(node).is_some() {
                 void.push(LogEvent::Retire { node, epoch });
@@ -149,7 +147,7 @@ impl Sealer {
             .staged_through(self.cell.law_id(), node, epoch)
             .await?
             .unwrap_or(Sequence(0));
-        let progress = self.cell.log().await.decisions().epochs().progress(node, epoch);
+        let progress = self.cell.log().decisions().epochs().progress(node, epoch);
         // What came after the retirement is void.
         if staged == progress.through || (progress.ended && staged > progress.through) {
             return Ok(());
@@ -163,7 +161,7 @@ impl Sealer {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: "freed of a node" });
         }
-        if self.cell.log().await.node_key(node).is_none() {
+        if self.cell.log().node_key(node).is_none() {
             return Err(ElectionLogError::NotAdmitted { node }.into());
         }
         if node == self.node {
@@ -178,7 +176,6 @@ impl Sealer {
         let mut epochs: BTreeSet<Epoch> = self
             .cell
             .log()
-            .await
             .decisions()
             .epochs()
             .open()
@@ -208,7 +205,7 @@ impl Sealer {
         let mut acts = Vec::new();
         for epoch in epochs {
             self.check_sealed(node, epoch).await?;
-            if !self.cell.log().await.decisions().epochs().progress(node, epoch).ended {
+            if !self.cell.log().decisions().epochs().progress(node, epoch).ended {
                 acts.push(LogEvent::Retire { node, epoch });
             }
         }

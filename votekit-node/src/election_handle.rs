@@ -3,20 +3,20 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use tokio::sync::{Notify, RwLock as AsyncRwLock, RwLockReadGuard, RwLockWriteGuard, mpsc};
+use tokio::sync::{Notify, mpsc};
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::credential::{CredentialHash, CredentialHasher};
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::{Block, ElectionLog};
+use votekit_core::election_log::{Block, Effect, ElectionLog};
 use votekit_core::envelope::{RequestKey, VoterToken};
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixMinutes, UnixSeconds};
 use votekit_core::log::checkpoint::{
     Checkpoint, CheckpointError, Cosigner, SignedCheckpoint, cosigner_name_of, origin_of,
 };
-use votekit_core::log::merkle::{TreeBuilder, TreeHash};
+use votekit_core::log::merkle::TreeBuilder;
 use votekit_core::log::note::{KeyName, SigningKey};
 use votekit_core::log::policy::{Authority, Policy};
 use votekit_core::results::Results;
@@ -38,8 +38,9 @@ pub(crate) struct ElectionHandle {
     /// `None` once the evidence has been destroyed.
     secrets: RwLock<Option<ElectionSecrets>>,
     pub(crate) signer: CheckpointSigner,
-    /// Runs ahead of what is durable by at most the block in the making.
-    log: AsyncRwLock<ElectionLog>,
+    /// Holds durable blocks only. Locked for writing while a block is applied, never across an
+    /// await and never while a block is made.
+    log: RwLock<ElectionLog>,
     committed: RwLock<Arc<Committed>>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
@@ -92,20 +93,6 @@ impl ElectionSecrets {
     }
 }
 
-/// A place in a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) size: u64,
-    pub(crate) height: u64,
-    pub(crate) root: TreeHash,
-}
-
-impl Position {
-    pub(crate) fn of(log: &ElectionLog) -> Self {
-        Self { size: log.tree().size(), height: log.height(), root: log.tree().root() }
-    }
-}
-
 /// What of an election is durable: everything that is told to anyone.
 #[derive(Debug)]
 pub(crate) struct Committed {
@@ -142,11 +129,6 @@ impl Committed {
 
     pub(crate) fn state(&self) -> State {
         self.results.state
-    }
-
-    /// How far the log has come, as was told.
-    pub(crate) fn position(&self) -> Position {
-        Position { size: self.tree.size(), height: self.height, root: self.tree.root() }
     }
 
     /// Fails with a rule unless a head can be one of the same log, here or further on: what was
@@ -189,7 +171,7 @@ impl ElectionHandle {
             definition: parts.log.definition().clone(),
             secrets: RwLock::new(parts.secrets),
             signer: parts.signer,
-            log: AsyncRwLock::new(parts.log),
+            log: RwLock::new(parts.log),
             committed: RwLock::new(Arc::new(parts.committed)),
             hasher: RwLock::new(parts.hasher.map(|hasher| (None, hasher))),
             intake: parts.intake,
@@ -249,19 +231,14 @@ impl ElectionHandle {
         *self.committed.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(committed);
     }
 
-    /// Waits while a block is made, some milliseconds under load, without holding up a thread.
-    pub(crate) async fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
-        self.log.read().await
+    /// The log. Readers wait for each other and for a block to be applied, never for one to be made.
+    pub(crate) fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
+        self.log.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As [`ElectionHandle::log`], on a thread that may block.
-    pub(crate) fn log_blocking(&self) -> RwLockReadGuard<'_, ElectionLog> {
-        self.log.blocking_read()
-    }
-
-    /// For the sealer alone, on a thread that may block.
-    pub(crate) fn log_mut(&self) -> RwLockWriteGuard<'_, ElectionLog> {
-        self.log.blocking_write()
+    /// Applies a block that is durable.
+    pub(crate) fn apply(&self, effect: Effect) {
+        self.log.write().unwrap_or_else(PoisonError::into_inner).apply(effect);
     }
 
     pub(crate) fn ballot_key(&self) -> Option<BallotSecretKey> {
@@ -283,8 +260,8 @@ impl ElectionHandle {
     }
 
     /// Whether a request is decided in the log.
-    pub(crate) async fn has_decided(&self, request: &RequestId) -> bool {
-        self.log().await.decisions().requests().contains(request)
+    pub(crate) fn has_decided(&self, request: &RequestId) -> bool {
+        self.log().decisions().requests().contains(request)
     }
 
     /// The token that shows that its holder sent a request.

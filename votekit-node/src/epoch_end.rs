@@ -56,7 +56,7 @@ async fn end(
     .await?;
     let Some(through) = staged else { return Ok(()) };
     loop {
-        let progress = cell.log().await.decisions().epochs().progress(node, epoch);
+        let progress = cell.log().decisions().epochs().progress(node, epoch);
         if progress.ended || cell.committed().state() >= State::Closed {
             return Ok(());
         }

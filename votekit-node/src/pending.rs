@@ -178,21 +178,6 @@ impl Pending {
         self.removals[shard_of(request)].fetch_add(1, Ordering::Release);
         shard.remove(request)
     }
-
-    /// Removes all requests that are decided, and wakes those who wait for them.
-    pub(crate) fn resolve_where(&self, is_decided: impl Fn(&RequestId) -> bool) {
-        for (shard, removals) in self.shards.iter().zip(&self.removals) {
-            let mut shard = lock(shard);
-            removals.fetch_add(1, Ordering::Release);
-            let decided: Vec<Waiting> = shard
-                .extract_if(|request, _| is_decided(request))
-                .map(|(_, waiting)| waiting)
-                .collect();
-            drop(shard);
-            decided.into_iter().for_each(Waiting::resolve);
-        }
-    }
-
     /// What is known of a request: `None` when it is not on its way.
     pub(crate) fn expected(&self, request: &RequestId) -> Option<Option<Hint>> {
         self.shard(request).get(request).map(|waiting| waiting.expected)

@@ -256,7 +256,7 @@ impl Node {
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
                     if cell.voter_token(&request) == Some(token)
-                        && cell.log().await.decisions().requests().contains(&request) =>
+                        && cell.log().decisions().requests().contains(&request) =>
                 {
                     matches!(
                         self.status(request).await?,
@@ -296,7 +296,7 @@ impl Node {
         digest: &Digest,
     ) -> Result<Option<Vec<u8>>, EngineError> {
         match self.shared.election(law_id) {
-            Some(cell) if cell.log().await.named_manifests().any(|named| named == digest) => {
+            Some(cell) if cell.log().named_manifests().any(|named| named == digest) => {
                 self.shared.ledger.manifest(digest).await
             }
             _ => Ok(None),
@@ -432,7 +432,7 @@ impl Node {
 
     async fn find(&self, request: &RequestId) -> Option<(Arc<ElectionHandle>, u64)> {
         for cell in self.shared.elections() {
-            let index = cell.log().await.decisions().requests().get(request);
+            let index = cell.log().decisions().requests().get(request);
             if let Some(index) = index {
                 return Some((cell, index));
             }

@@ -15,14 +15,15 @@ use votekit_core::batch::Batch;
 use votekit_core::credential::CredentialHasher;
 use votekit_core::election::State;
 use votekit_core::election_log::{
-    self, ElectionLog, ReplaySource, RollContent, Scrub, leaves_of_block,
+    ElectionLog, Evidence, LogReplay, ReplaySource, RollContent, Scrub, batches_of_block,
 };
 use votekit_core::electorate::Elector;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch};
 use votekit_core::log::checkpoint::SignedCheckpoint;
-use votekit_core::log::leaf::{BatchLeaf, Leaf, RollEvent};
+use votekit_core::log::leaf::{BatchLeaf, RollEvent};
+use votekit_core::log::merkle::TreeHash;
 
-use crate::election_handle::{CheckpointSigner, Committed, ElectionSecrets, Position};
+use crate::election_handle::{CheckpointSigner, Committed, ElectionSecrets};
 use crate::engine::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
@@ -62,14 +63,7 @@ pub(crate) async fn read_back(
     let secrets = ElectionSecrets::read(&shared.folder, law_id)?;
     let ballot_key = secrets.as_ref().map(|secrets| secrets.ballot_key.clone());
     let rolls = Rolls::new(&shared.folder, law_id);
-    let stored = StoredLog {
-        shared,
-        law_id,
-        head: &head,
-        ballot_key: ballot_key.clone(),
-        rolls,
-        known: None,
-    };
+    let stored = StoredLog { shared, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
     let (log, written) = stored.read().await?;
     if ballot_key.is_none() && log.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
@@ -128,8 +122,6 @@ struct StoredLog<'a> {
     head: &'a Head,
     ballot_key: Option<BallotSecretKey>,
     rolls: Rolls<'a>,
-    /// A place that the log had come to before: it must still be one of it.
-    known: Option<Position>,
 }
 
 impl StoredLog<'_> {
@@ -190,15 +182,12 @@ impl StoredLog<'_> {
         from: Option<ElectionLog>,
         sealed_through: StagingId,
     ) -> Result<ElectionLog, NodeError> {
-        let Self { shared, law_id, head, ballot_key, rolls, known } = self;
-        if known.is_some_and(|known| head.height < known.height) {
-            return Err(self.forked("the log is shorter than this node has seen it".to_owned()));
-        }
-        let mut evidence = Evidence::new((*law_id).clone(), sealed_through);
-        // Without its key nothing can be counted; what was opened is then all there is.
+        let Self { shared, law_id, head, ballot_key, rolls } = self;
+        let mut evidence = EvidenceReader::new((*law_id).clone(), sealed_through);
+        // Without the ballot key there is no evidence, and this key opens nothing.
         let replay_key = ballot_key.clone().unwrap_or_else(|| BallotSecretKey::from_bytes([0; 32]));
         let mut height = from.as_ref().map_or(0, ElectionLog::height) + 1;
-        let mut log = from;
+        let mut replay = from.map_or_else(LogReplay::new, LogReplay::resume);
         while height <= head.height {
             // Another node may be sealing: what comes after this head is followed later.
             let limit =
@@ -212,28 +201,19 @@ impl StoredLog<'_> {
                     return Err(damaged(law_id, "blocks are missing"));
                 }
                 let decided =
-                    |number: &BatchNumber| log.as_ref().is_some_and(|log| is_decided(log, number));
+                    |number: &BatchNumber| replay.log().is_some_and(|log| is_decided(log, number));
                 evidence.read_for(&*shared.ledger, &block, decided).await?;
-                let mut source = evidence.source(ballot_key.clone(), Some(rolls));
-                let replayed =
-                    ElectionLog::replay(log.take(), &block.leaves, &replay_key, &mut source);
-                let replayed = replayed.map_err(|error| match rolls.failure() {
+                let mut source = evidence.source(ballot_key.as_ref(), Some(rolls));
+                let read = replay.read(&block.leaves, &replay_key, &mut source);
+                read.map_err(|error| match rolls.failure() {
                     Some(roll) => NodeError::Roll(roll),
                     None => NodeError::Log { law_id: (*law_id).clone(), error },
                 })?;
-                if known
-                    .is_some_and(|known| known.height == height && known != Position::of(&replayed))
-                {
-                    return Err(
-                        self.forked("the log is another than this node has seen".to_owned())
-                    );
-                }
-                log = Some(replayed);
+                batches_of_block(&block.leaves).for_each(|number| evidence.remove(&number));
                 height += 1;
             }
         }
-        let mut log = log.ok_or_else(|| damaged(law_id, "it has no block"))?;
-        log.finish_replay();
+        let log = replay.finish().ok_or_else(|| damaged(law_id, "it has no block"))?;
         let signer = self.signer(&log)?;
         let by_other = |_| damaged(law_id, "the checkpoint is not by this node");
         signer.policy.verify_strict(&head.checkpoint).map_err(by_other)?;
@@ -266,40 +246,35 @@ async fn reissue(
     }
 }
 
-/// Reads the log of an election once more: the state at its head, whatever is in memory.
-pub(crate) async fn read_again(
-    shared: &Arc<NodeContext>,
-    law_id: &ElectionId,
-    known: Position,
-) -> Result<(ElectionLog, Head), NodeError> {
-    let head =
-        shared.ledger.head(law_id).await?.ok_or_else(|| damaged(law_id, "it has no head"))?;
-    let ballot_key =
-        ElectionSecrets::read(&shared.folder, law_id)?.map(|secrets| secrets.ballot_key);
-    let rolls = Rolls::new(&shared.folder, law_id);
-    let stored = StoredLog { shared, law_id, head: &head, ballot_key, rolls, known: Some(known) };
-    let (log, _) = stored.read().await?;
-    if log.evidence_missing() && log.state() < State::Certified {
-        return Err(damaged(law_id, "evidence of an election that is not certified is missing"));
-    }
-    Ok((log, head))
-}
-
 /// Whether the log has decided a batch, or what bears its number.
 pub(crate) fn is_decided(log: &ElectionLog, number: &BatchNumber) -> bool {
     number.sequence <= log.decisions().epochs().progress(number.node, number.epoch).through
 }
 
+/// Compares a log with its signed head.
 pub(crate) fn check_head(
     log: &ElectionLog,
     checkpoint: &[u8],
     size: u64,
 ) -> Result<(), &'static str> {
-    let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
-    if log.tree().size() != size || signed.unverified().size() != size {
+    if log.tree().size() != size {
         return Err("the number of leaves differs");
     }
-    if log.tree().root() != signed.unverified().root() {
+    check_root(size, &log.root(), checkpoint)
+}
+
+/// Compares the size and root of a log with a signed checkpoint, whose signatures are not verified
+/// here.
+pub(crate) fn check_root(
+    size: u64,
+    root: &TreeHash,
+    checkpoint: &[u8],
+) -> Result<(), &'static str> {
+    let signed = SignedCheckpoint::parse(checkpoint).map_err(|_| "the checkpoint does not read")?;
+    if signed.unverified().size() != size {
+        return Err("the number of leaves differs");
+    }
+    if signed.unverified().root() != *root {
         return Err("the root differs");
     }
     Ok(())
@@ -350,7 +325,7 @@ pub(crate) async fn add_to_registry(
 const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Batches read from the ledger in step with the blocks.
-pub(crate) struct Evidence {
+pub(crate) struct EvidenceReader {
     law_id: ElectionId,
     after: StagingId,
     ended: bool,
@@ -358,28 +333,21 @@ pub(crate) struct Evidence {
     bytes: usize,
 }
 
-impl Evidence {
+impl EvidenceReader {
     /// Those after a place in staging.
     pub(crate) fn new(law_id: ElectionId, after: StagingId) -> Self {
         Self { law_id, after, ended: false, batches: HashMap::new(), bytes: 0 }
     }
 
-    /// Reads on until every batch of the block is at hand, or the evidence ends. What is decided
-    /// already is not kept: no block asks for it any more.
+    /// Reads on until every batch of the block is available, or the evidence ends. What is decided
+    /// already is not kept: no later block asks for it.
     pub(crate) async fn read_for(
         &mut self,
         ledger: &dyn Ledger,
         block: &StoredBlock,
         is_decided: impl Fn(&BatchNumber) -> bool,
     ) -> Result<(), EngineError> {
-        let wanted: Vec<BatchNumber> = leaves_of_block(&block.leaves)
-            .flatten()
-            .filter(|leaf| leaf.starts_with(br#"{"leaf":"batch""#))
-            .filter_map(|leaf| match Leaf::parse(leaf) {
-                Ok(Leaf::Batch(batch)) => Some(batch.number()),
-                _ => None,
-            })
-            .collect();
+        let wanted: Vec<BatchNumber> = batches_of_block(&block.leaves).collect();
         while !self.ended
             && self.bytes < EVIDENCE_BYTES_MAX
             && wanted.iter().any(|number| !self.batches.contains_key(number))
@@ -400,33 +368,40 @@ impl Evidence {
         Ok(())
     }
 
-    /// Gives out each batch once. Without `rolls` no roll is at hand.
+    /// Removes a batch whose block was read.
+    pub(crate) fn remove(&mut self, number: &BatchNumber) {
+        if let Some(batch) = self.batches.remove(number) {
+            self.bytes -= batch.as_bytes().len();
+        }
+    }
+
+    /// The evidence for the next block. Without `rolls` no roll is available.
     pub(crate) fn source<'a>(
-        &'a mut self,
-        ballot_key: Option<BallotSecretKey>,
+        &'a self,
+        ballot_key: Option<&'a BallotSecretKey>,
         rolls: Option<&'a Rolls<'a>>,
-    ) -> impl ReplaySource {
+    ) -> BlockSource<'a> {
         stack_used();
-        Source { batches: &mut self.batches, bytes: &mut self.bytes, ballot_key, rolls }
+        BlockSource { batches: &self.batches, ballot_key, rolls }
     }
 }
 
-struct Source<'a> {
-    batches: &'a mut HashMap<BatchNumber, Arc<Batch>>,
-    bytes: &'a mut usize,
-    ballot_key: Option<BallotSecretKey>,
-    rolls: Option<&'a Rolls<'a>>,
+/// What a block is checked with: batches, the ballot key, rolls in the data folder.
+pub(crate) struct BlockSource<'a> {
+    pub(crate) batches: &'a HashMap<BatchNumber, Arc<Batch>>,
+    /// Without it no evidence is available.
+    pub(crate) ballot_key: Option<&'a BallotSecretKey>,
+    pub(crate) rolls: Option<&'a Rolls<'a>>,
 }
 
-impl ReplaySource for Source<'_> {
+impl ReplaySource for BlockSource<'_> {
     fn roll(&mut self, event: &RollEvent) -> Option<RollContent> {
         self.rolls?.content_if_whole(&event.manifest)
     }
 
-    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<election_log::Evidence> {
-        let batch = self.batches.remove(&leaf.number())?;
-        *self.bytes -= batch.as_bytes().len();
-        let choices = batch.open(self.ballot_key.as_ref()?);
-        Some(election_log::Evidence { batch, choices })
+    fn evidence(&mut self, leaf: &BatchLeaf) -> Option<Evidence> {
+        let batch = self.batches.get(&leaf.number())?;
+        let choices = batch.open(self.ballot_key?);
+        Some(Evidence { batch: Arc::clone(batch), choices })
     }
 }

@@ -35,7 +35,7 @@ impl Node {
     pub async fn rolls(&self) -> Result<Vec<RollView>, AdminError> {
         let mut used = Vec::new();
         for cell in self.shared.elections() {
-            let manifests = cell.log().await.named_manifests().copied().collect();
+            let manifests = cell.log().named_manifests().copied().collect();
             used.push((cell.law_id().clone(), manifests));
         }
         self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await
@@ -127,7 +127,7 @@ impl Node {
                 let law_id = row.law_id.clone();
                 return Err(AdminError::ShortCodes { law_id, length });
             }
-            let log = cell.log().await;
+            let log = cell.log();
             if log.last_manifest().is_some() {
                 row_of_rolls = log.manifests().to_vec();
             }
@@ -144,7 +144,7 @@ impl Node {
     /// The first election whose log names a manifest.
     pub(crate) async fn use_of(&self, manifest: &Digest) -> Option<ElectionId> {
         for cell in self.shared.elections() {
-            if cell.log().await.named_manifests().any(|named| named == manifest) {
+            if cell.log().named_manifests().any(|named| named == manifest) {
                 return Some(cell.law_id().clone());
             }
         }
@@ -180,7 +180,7 @@ impl Node {
     ) -> Result<Option<PreparedRoll>, AdminError> {
         let digest = manifest.digest();
         if let Some(cell) = self.shared.election(law_id)
-            && cell.log().await.has_manifest(&digest)
+            && cell.log().has_manifest(&digest)
         {
             return Ok(None);
         }
@@ -195,7 +195,7 @@ impl Node {
         // hint, and asked again until it has it.
         let origin = RollOrigin::of(manifest);
         let replaces = match self.shared.election(law_id).filter(|_| !manifest.is_supplement()) {
-            Some(cell) => cell.log().await.manifests().first().copied(),
+            Some(cell) => cell.log().manifests().first().copied(),
             None => None,
         };
         if replaces.is_none() {
@@ -226,7 +226,7 @@ impl Node {
         cell.set_hasher(digest, hasher);
         let change = async || {
             if is_replacement {
-                let electors = known_electors(&*cell.log().await);
+                let electors = known_electors(&cell.log());
                 let law_id = cell.law_id();
                 return self.shared.registry.restore_all(law_id, electors, Some(&origin)).await;
             }

@@ -17,7 +17,7 @@ use crate::engine::{EngineError, StagingId, StoredBlock};
 use crate::memory::with_overwritten_stack;
 use crate::metrics;
 use crate::node::NodeContext;
-use crate::recovery::{Evidence, READ_AT_ONCE};
+use crate::recovery::{EvidenceReader, READ_AT_ONCE};
 use crate::retry::until_definite;
 use crate::roll_store::Rolls;
 
@@ -51,7 +51,7 @@ async fn read_all(
     mut scrub: Scrub,
 ) -> Result<u64, String> {
     let told = |error: EngineError| error.to_string();
-    let mut evidence = Evidence::new(cell.law_id().clone(), StagingId(0));
+    let mut evidence = EvidenceReader::new(cell.law_id().clone(), StagingId(0));
     let mut last_told = Instant::now();
     while let Some(height) = scrub.next_height() {
         let read = || shared.ledger.blocks(cell.law_id(), height, READ_AT_ONCE);
@@ -91,7 +91,7 @@ fn read_block(
     shared: &NodeContext,
     cell: &ElectionHandle,
     scrub: &mut Scrub,
-    evidence: &mut Evidence,
+    evidence: &mut EvidenceReader,
     block: &StoredBlock,
 ) -> Result<(), ScrubError> {
     if scrub.next_height() != Some(block.height) {
@@ -99,7 +99,7 @@ fn read_block(
     }
     // The log is locked for one batch at a time.
     let find_first = |requests: &[RequestId]| {
-        let log = cell.log_blocking();
+        let log = cell.log();
         let index = log.decisions().requests();
         requests.iter().map(|request| index.find_first(request)).collect()
     };
@@ -108,6 +108,6 @@ fn read_block(
     // be there.
     let purged = cell.committed().state() >= State::Certified;
     let rolls = Rolls::new(&shared.folder, cell.law_id());
-    let mut source = evidence.source(ballot_key, Some(&rolls));
+    let mut source = evidence.source(ballot_key.as_ref(), Some(&rolls));
     scrub.read(&block.leaves, &find_first, purged, &mut source)
 }

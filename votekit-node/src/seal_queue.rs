@@ -6,7 +6,7 @@
 //! takes the next block out of the seal_queue; whoever follows finds the evidence of the leader's block
 //! in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -95,22 +95,22 @@ impl SealQueue {
         self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
     }
 
-    /// Takes out a batch that is in the log now.
-    pub(crate) fn take(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
+    /// Removes a batch that is in the log now.
+    pub(crate) fn remove(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
         let place = self.places.get(number).copied()?;
-        self.remove(place)
+        self.remove_at(place)
     }
 
-    /// Everything staged up to here is in the log or was refused.
-    pub(crate) fn sealed_through(&self) -> StagingId {
-        match self.waiting.first_key_value() {
-            Some((first, _)) => StagingId(first.0 - 1),
-            None => self.read_through,
-        }
+    /// Everything staged up to here is in the log or was refused, once these batches are sealed.
+    pub(crate) fn sealed_through_with(&self, sealed: &[VerifiedBatch]) -> StagingId {
+        let sealed: BTreeSet<StagingId> =
+            sealed.iter().filter_map(|batch| self.places.get(&batch.number())).copied().collect();
+        let mut left = self.waiting.keys().filter(|id| !sealed.contains(id));
+        left.next().map_or(self.read_through, |first| StagingId(first.0 - 1))
     }
 
-    /// Takes out the batches of the next block, at most so many, and what is refused or in the log
-    /// already. What has to wait stays.
+    /// Chooses the batches of the next block, at most so many. They stay in the queue until the
+    /// block is durable. Removes what is refused or in the log already.
     pub(crate) fn next_block(
         &mut self,
         log: &ElectionLog,
@@ -120,7 +120,7 @@ impl SealQueue {
         let mut block = Vec::new();
         let mut gone = Vec::new();
         let mut expected = BTreeMap::new();
-        let mut early: BTreeMap<BatchNumber, (StagingId, VerifiedBatch)> = BTreeMap::new();
+        let mut early: BTreeMap<BatchNumber, VerifiedBatch> = BTreeMap::new();
         for (id, waiting) in &mut self.waiting {
             if block.len() >= most {
                 break;
@@ -129,18 +129,16 @@ impl SealQueue {
             match turn(waiting, log, &mut expected, now_millis) {
                 Turn::Later => {}
                 Turn::AfterOther(batch) => {
-                    early.insert(number, (*id, batch));
+                    early.insert(number, batch);
                 }
                 Turn::Sealed | Turn::Refused => gone.push(*id),
                 Turn::Next(batch) => {
-                    gone.push(*id);
                     block.push(batch);
                     // Its successors may have come before it.
                     let mut follower = number;
                     loop {
                         follower.sequence = follower.sequence.next();
-                        let Some((id, batch)) = early.remove(&follower) else { break };
-                        gone.push(id);
+                        let Some(batch) = early.remove(&follower) else { break };
                         block.push(batch);
                         expected.insert((follower.node, follower.epoch), follower.sequence.next());
                     }
@@ -148,12 +146,12 @@ impl SealQueue {
             }
         }
         for id in gone {
-            self.remove(id);
+            self.remove_at(id);
         }
         block
     }
 
-    fn remove(&mut self, place: StagingId) -> Option<Arc<Batch>> {
+    fn remove_at(&mut self, place: StagingId) -> Option<Arc<Batch>> {
         let Waiting { batch, .. } = self.waiting.remove(&place)?;
         self.places.remove(&batch.number());
         self.bytes -= batch.as_bytes().len();

@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot};
 use votekit_core::batch::VerifiedBatch;
 use votekit_core::decision::{Decision, Entry};
 use votekit_core::election::State;
-use votekit_core::election_log::{Block, BlockMaker, LogEvent, Sealed};
+use votekit_core::election_log::{
+    BlockContent, BlockMaker, ElectionLog, ElectionLogError, LogEvent, Proposal,
+};
 use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
 
@@ -87,14 +89,15 @@ impl Sealer {
                 None => self.wait_and_follow(&mut commands).await,
             };
             let worked = match worked {
+                // The proposal was dropped: the log in memory still is the one in the ledger.
                 Err(error) if self.shared.is_shared && is_overtaken(&error) => {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads, and reads the log again");
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "this node no longer leads");
                     self.shared.lead.lost();
-                    self.read_again().await.map(|()| Next::GoOn)
+                    Ok(Next::GoOn)
                 }
                 Err(error @ EngineError::Conflict(Conflict::Late { .. })) => {
-                    tracing::warn!(law_id = %self.cell.law_id(), %error, "a closing was not stored in time, and is taken back");
-                    self.read_again().await.map(|()| Next::GoOn)
+                    tracing::warn!(law_id = %self.cell.law_id(), %error, "a closing was not stored in time");
+                    Ok(Next::GoOn)
                 }
                 // The lead ran out before anything was made.
                 Err(error)
@@ -232,32 +235,32 @@ impl Sealer {
         acts: Vec<LogEvent>,
         not_after: Option<UnixMillis>,
     ) -> Result<(), AdminError> {
-        let maker = self.maker()?;
-        let making = maker.clone();
-        self.act(maker, not_after, move |cell| cell.log_mut().record(&acts, &making)).await
+        let propose = move |log: &ElectionLog, maker: &BlockMaker| {
+            log.propose(&BlockContent::Events(&acts), maker)
+        };
+        self.record_block(not_after, propose).await
     }
 
-    /// Makes a block of what an official asked for, and commits it. When that fails for good the
-    /// state in memory is ahead of the ledger: the log is read again, or the node stops.
-    pub(crate) async fn act(
+    /// Makes a block of what an official asked for, and commits it. A block that the ledger refuses
+    /// is dropped; the log stays as it was.
+    pub(crate) async fn record_block(
         &mut self,
-        maker: BlockMaker,
         not_after: Option<UnixMillis>,
-        make: impl FnOnce(
-            &ElectionHandle,
-        ) -> Result<Block, votekit_core::election_log::ElectionLogError>
+        propose: impl FnOnce(&ElectionLog, &BlockMaker) -> Result<Proposal, ElectionLogError>
         + Send
         + 'static,
     ) -> Result<(), AdminError> {
-        let made = self
-            .blocking(make)
+        let maker = self.maker()?;
+        let making = maker.clone();
+        let proposal = self
+            .blocking(move |cell| propose(&cell.log(), &making))
             .await
             .inspect_err(|error| self.shared.fail_election(&self.cell, error))?;
-        let block = made.map_err(AdminError::Refused)?;
-        let committed =
-            self.commit(block, self.cell.committed().sealed_through, &maker, not_after).await;
+        let proposal = proposal.map_err(AdminError::Refused)?;
+        let sealed_through = self.cell.committed().sealed_through;
+        let committed = self.commit(proposal, sealed_through, &maker, not_after).await;
         Ok(committed.inspect_err(|error| {
-            if !(self.shared.is_shared && must_read_again(error)) {
+            if !(self.shared.is_shared && is_lost(error)) {
                 self.shared.fail_election(&self.cell, error);
             }
         })?)
@@ -288,19 +291,21 @@ impl Sealer {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Ok(0);
         }
-        self.read_inbox(BLOCK_BATCHES_MAX).await?;
+        self.read_seal_queue(BLOCK_BATCHES_MAX).await?;
         loop {
-            let sealed = self.seal_from_inbox().await?;
+            let sealed = self.seal_from_queue().await?;
             // What is in the seal_queue waits for something that is not, and may have been staged after
             // all of it.
-            if sealed > 0 || self.seal_queue.has_room() || !self.read_inbox_on(READ_AT_ONCE).await?
+            if sealed > 0
+                || self.seal_queue.has_room()
+                || !self.read_seal_queue_on(READ_AT_ONCE).await?
             {
                 return Ok(sealed);
             }
         }
     }
 
-    async fn seal_from_inbox(&mut self) -> Result<usize, EngineError> {
+    async fn seal_from_queue(&mut self) -> Result<usize, EngineError> {
         // The lead may have been lost while the ledger was away. Nothing is made yet: whoever leads
         // now seals.
         let Ok(maker) = self.maker() else { return Ok(0) };
@@ -314,9 +319,13 @@ impl Sealer {
             })
             .await?;
         self.seal_queue = seal_queue;
-        let Some(MadeBlock { block, batches }) = made? else { return Ok(0) };
-        let entries = block.entries.clone();
-        self.commit(block, self.seal_queue.sealed_through(), &maker, None).await?;
+        let Some(MadeBlock { proposal, batches }) = made? else { return Ok(0) };
+        let entries = proposal.block.entries.clone();
+        let sealed_through = self.seal_queue.sealed_through_with(&batches);
+        self.commit(proposal, sealed_through, &maker, None).await?;
+        for batch in &batches {
+            self.seal_queue.remove(&batch.number());
+        }
         self.announce(&batches, &entries);
         Ok(batches.len())
     }
@@ -335,18 +344,19 @@ impl Sealer {
 
     async fn commit(
         &mut self,
-        block: Block,
+        proposal: Proposal,
         sealed_through: StagingId,
         maker: &BlockMaker,
         not_after: Option<UnixMillis>,
     ) -> Result<(), EngineError> {
         let started = Instant::now();
+        let Proposal { block, effect, .. } = proposal;
         let checkpoint = self
             .cell
             .signer
             .sign(&block, self.shared.now().seconds())
             .map_err(|error| corrupt(&error.to_string()))?;
-        let takes_votes = self.cell.log().await.state() == State::Open;
+        let takes_votes = effect.state() == State::Open;
         let head = Head {
             size: block.size_after(),
             height: block.height,
@@ -370,8 +380,8 @@ impl Sealer {
         let open = metrics::OpenCommit::count();
         until_definite("sealing", || self.shared.ledger.commit(&commit)).await?;
         drop(open);
-        let committed =
-            Committed::of(&*self.cell.log().await, self.node, checkpoint, sealed_through);
+        self.cell.apply(effect);
+        let committed = Committed::of(&self.cell.log(), self.node, checkpoint, sealed_through);
         metrics::sealed(u64::from(commit.block.leaf_count), started.elapsed());
         let milliseconds = started.elapsed().as_secs_f64() * 1000.0;
         tracing::debug!(leaves = commit.block.leaf_count, milliseconds, "a block is committed");
@@ -417,18 +427,18 @@ impl Sealer {
     }
 }
 
-/// Tells whoever asked; what the task itself must know of it is given back.
+/// Sends the reply. Returns the error after which the sealer follows the log again.
 fn answer(
     reply: oneshot::Sender<Result<(), AdminError>>,
     done: Result<(), AdminError>,
 ) -> Option<EngineError> {
-    let overtaken = match &done {
-        Err(AdminError::Engine(error)) if must_read_again(error) => Some(error.clone()),
+    let lost = match &done {
+        Err(AdminError::Engine(error)) if is_lost(error) => Some(error.clone()),
         _ => None,
     };
-    // Whoever asked may have gone away.
+    // The caller may have gone away.
     let _ = reply.send(done);
-    overtaken
+    lost
 }
 
 /// Whether the ledger says that somebody else has gone on with the log.
@@ -436,14 +446,15 @@ fn is_overtaken(error: &EngineError) -> bool {
     matches!(error, EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
-/// Whether the state in memory is ahead of a ledger that will not follow.
-fn must_read_again(error: &EngineError) -> bool {
+/// Whether the ledger refused a proposal for good: another block took its place, or it came too
+/// late.
+fn is_lost(error: &EngineError) -> bool {
     is_overtaken(error) || matches!(error, EngineError::Conflict(Conflict::Late { .. }))
 }
 
 /// A block of votes that was made and is not stored yet.
 struct MadeBlock {
-    block: Block,
+    proposal: Proposal,
     batches: Vec<VerifiedBatch>,
 }
 
@@ -457,18 +468,19 @@ fn make_block(
     let Some(ballot_key) = cell.ballot_key() else {
         return Err(corrupt("the ballot key of an open election is not in the data folder"));
     };
-    let mut log = cell.log_mut();
+    let log = cell.log();
     let batches = seal_queue.next_block(&log, now_millis, BLOCK_BATCHES_MAX);
     if batches.is_empty() {
         return Ok(None);
     }
-    let made = log.seal(&batches, &ballot_key, maker);
-    let Sealed { block, refused } = made.map_err(|error| corrupt(&error.to_string()))?;
-    for (batch, error) in &refused {
-        // What cannot follow stayed in the seal_queue: this cannot be.
-        tracing::error!(batch = %batch.number(), %error, "alarm: a staged batch cannot be sealed");
+    let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
+    let proposal = log.propose(&content, maker).map_err(|error| corrupt(&error.to_string()))?;
+    if let Some((place, error)) = proposal.refused.first() {
+        // The queue chooses batches that follow. If it did not, nothing may be sealed past one.
+        let number = batches[*place].number();
+        return Err(corrupt(&format!("alarm: staged batch {number} cannot be sealed: {error}")));
     }
-    Ok(Some(MadeBlock { block, batches }))
+    Ok(Some(MadeBlock { proposal, batches }))
 }
 
 pub(crate) fn corrupt(reason: &str) -> EngineError {

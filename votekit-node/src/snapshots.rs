@@ -7,15 +7,15 @@
 //! ```
 //!
 //! Written beside the sealing, from what only grows: the list of decided requests is copied part by
-//! part, each under a short lock. A snapshot never tells more than the ledger holds: it is written
-//! when what it was taken of is committed. It is a cache: a folder that is deleted is made again.
+//! part, each under a short lock. A snapshot never holds more than the ledger: the log in memory
+//! holds durable blocks only. It is a cache: a folder that is deleted is made again.
 
 mod restore;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use votekit_core::election::State;
 use votekit_core::election_log::snapshot::{SEGMENT_REQUESTS, encode_segment};
@@ -35,9 +35,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long nothing is tried after a snapshot could not be written: a full disk is not helped by
 /// trying.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
-
-/// How long a snapshot waits for what it was taken of to be committed.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
 
 const HEAD: &str = "head";
 
@@ -74,8 +71,6 @@ enum WriteError {
     Folder(#[from] FolderError),
     #[error(transparent)]
     Seal(#[from] votekit_core::ballot::SealError),
-    #[error("the block it was taken of is not committed yet")]
-    NotCommitted,
 }
 
 impl Snapshots {
@@ -103,20 +98,12 @@ impl Snapshots {
         // First the place in staging, then the log, which may be ahead of it: at worst a
         // restart reads a few batches too many.
         let sealed_through = cell.committed().sealed_through;
-        let snapshot = cell.log_blocking().snapshot();
+        let snapshot = cell.log().snapshot();
         if snapshot.size() == written.size {
             return Ok(());
         }
-        let began = Instant::now();
-        while cell.committed().size() < snapshot.size() {
-            if began.elapsed() > COMMIT_PATIENCE {
-                return Err(WriteError::NotCommitted);
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
         make_private_folder(&self.folder)?;
-        let copy =
-            |from: usize, to: usize| cell.log_blocking().decisions().requests().copy(from..to);
+        let copy = |from: usize, to: usize| cell.log().decisions().requests().copy(from..to);
         while (written.segments.len() + 1) * SEGMENT_REQUESTS <= snapshot.decided() {
             let number = written.segments.len();
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);

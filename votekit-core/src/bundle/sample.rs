@@ -14,11 +14,11 @@ use crate::credential::{
 };
 use crate::election::{Bilingual, Choice, Definition, ResultsPolicy};
 use crate::election_log::{
-    Block, BlockMaker, ElectionLog, LogEvent, RollContent, RollLoad, Sealed, leaves_of_block,
+    Block, BlockContent, BlockMaker, ElectionLog, LogEvent, Proposal, RollContent, RollLoad,
+    leaves_of_block,
 };
 use crate::electorate;
 use crate::envelope::Envelope;
-use crate::export::json::certified_digest;
 use crate::fixed_rng::FixedRng;
 use crate::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use crate::instant::{UnixMinutes, UnixSeconds};
@@ -229,7 +229,7 @@ impl Sample {
         let late =
             [(10, 5, 67, 0), (11, 20, 67, 0), (12, 21, 67, 1), (1, 9, 68, 0), (13, 6, 1440, 1)];
         making.vote(&[batch(1, 2, false, &late)]);
-        making.act(LogEvent::Closing { closes: CLOSES, reason: None }, CLOSES.0);
+        making.record(LogEvent::Closing { closes: CLOSES, reason: None }, CLOSES.0);
         making.vote(&[batch(0, 3, true, &[(14, 7, 1439, 0)]), batch(1, 3, true, &[])]);
         making.close();
         making.certify();
@@ -340,11 +340,10 @@ impl Making {
                 electorate::KeyList::new(keys).expect("ascending"),
             )),
         };
-        let mut acts = vec![LogEvent::Load(load)];
-        acts.extend([0, 1].map(|node| LogEvent::Admit(node_key(node).public_key())));
-        acts.push(LogEvent::Open { opens: OPENS, waivers: Vec::new() });
-        let block = making.log.record(&acts, &maker(making.time)).expect("a draft with a roll");
-        making.push(&block);
+        let mut events = vec![LogEvent::Load(load)];
+        events.extend([0, 1].map(|node| LogEvent::Admit(node_key(node).public_key())));
+        events.push(LogEvent::Open { opens: OPENS, waivers: Vec::new() });
+        making.append(&BlockContent::Events(&events));
         making.time = OPENS.0 + 1;
         making
     }
@@ -358,21 +357,17 @@ impl Making {
             .iter()
             .map(|batch| self.log.verify_batch(batch).expect("an admitted node"))
             .collect();
-        let Sealed { block, refused } =
-            self.log.seal(&verified, &ballot_key(), &maker(self.time)).expect("open");
-        assert_eq!(refused.len(), 0, "every batch follows");
+        self.append(&BlockContent::Batches { batches: &verified, ballot_key: &ballot_key() });
         self.sample.batches.extend_from_slice(batches);
-        self.push(&block);
     }
 
-    /// Records one act.
+    /// Records one event.
     ///
     /// # Panics
     /// When it does not fit.
-    pub fn act(&mut self, act: LogEvent, time: u64) {
+    pub fn record(&mut self, event: LogEvent, time: u64) {
         self.time = self.time.max(time);
-        let block = self.log.record(&[act], &maker(self.time)).expect("the act fits");
-        self.push(&block);
+        self.append(&BlockContent::Events(&[event]));
     }
 
     /// Loads the sample's supplement: adds elector 21, replaces 8 by 20, revokes 5, and would
@@ -390,7 +385,7 @@ impl Making {
             scheme: HashScheme::HmacSha256,
             content: RollContent::Supplement(Arc::new(electorate::Changes::from(&changes))),
         };
-        self.act(LogEvent::Load(load), OPENS.0 + 60);
+        self.record(LogEvent::Load(load), OPENS.0 + 60);
     }
 
     /// Closes the election, ten minutes after the poll.
@@ -399,8 +394,7 @@ impl Making {
     /// When it cannot be closed.
     pub fn close(&mut self) {
         self.time = CLOSES.0 + 10;
-        let block = self.log.close(&maker(self.time)).expect("everything is accounted for");
-        self.push(&block);
+        self.append(&BlockContent::Close);
     }
 
     /// Certifies the result.
@@ -408,8 +402,16 @@ impl Making {
     /// # Panics
     /// Before the close.
     pub fn certify(&mut self) {
-        let results = certified_digest(&self.log.results());
-        self.act(LogEvent::Certify { results }, CLOSES.0 + 60);
+        self.record(LogEvent::Certify, CLOSES.0 + 60);
+    }
+
+    /// Appends a block.
+    fn append(&mut self, content: &BlockContent<'_>) {
+        let Proposal { block, effect, refused } =
+            self.log.propose(content, &maker(self.time)).expect("the content fits");
+        assert_eq!(refused.len(), 0, "every batch follows");
+        self.log.apply(effect);
+        self.push(&block);
     }
 
     fn push(&mut self, block: &Block) {

@@ -253,7 +253,7 @@ fn closed_unplanned() -> Vec<Vec<u8>> {
         Definition { closes: None, ..sample::definition(ResultsPolicy::AfterClose, 1) };
     let mut making = Making::open(definition);
     making.vote(&[batch(0, 1, false, &[(1, 0, 0, 0), (2, 1, 0, 1)])]);
-    making.act(LogEvent::Closing { closes: CLOSES, reason: None }, CLOSES.0 + 5);
+    making.record(LogEvent::Closing { closes: CLOSES, reason: None }, CLOSES.0 + 5);
     making.vote(&[batch(0, 2, true, &[])]);
     making.close();
     making.certify();
@@ -266,8 +266,11 @@ fn closed_early() -> Vec<Vec<u8>> {
     making.vote(&[batch(0, 1, true, &[(1, 0, 0, 0)]), batch(1, 1, false, &[(2, 1, 1, 2)])]);
     let closes = UnixMinutes(CLOSES.0 - 60);
     let reason = Some("Panne de courant".to_owned());
-    making.act(LogEvent::Closing { closes, reason }, closes.0 - 5);
-    making.act(LogEvent::Retire { node: sample::node_key(1).node_id(), epoch: Epoch(1) }, CLOSES.0);
+    making.record(LogEvent::Closing { closes, reason }, closes.0 - 5);
+    making.record(
+        LogEvent::Retire { node: sample::node_key(1).node_id(), epoch: Epoch(1) },
+        CLOSES.0,
+    );
     making.close();
     making.certify();
     making.sample.leaves

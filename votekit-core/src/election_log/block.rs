@@ -1,6 +1,7 @@
 //! A block: the leaves that are sealed together.
 
 use crate::decision::{Entry, Outcome};
+use crate::id::BatchNumber;
 use crate::instant::UnixMinutes;
 use crate::log::leaf::Leaf;
 use crate::log::merkle::{FullTile, TreeHash, leaf_hash};
@@ -64,6 +65,19 @@ pub fn leaves_of_block(leaves: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
         }
         Some(leaf)
     })
+}
+
+/// The numbers of the batches that a stored block seals, in order. Leaves that do not parse are
+/// passed over.
+pub fn batches_of_block(leaves: &[u8]) -> impl Iterator<Item = BatchNumber> {
+    // A block holds thousands of entries: only leaves that begin as a batch leaf are parsed.
+    leaves_of_block(leaves)
+        .flatten()
+        .filter(|leaf| leaf.starts_with(br#"{"leaf":"batch""#))
+        .filter_map(|leaf| match Leaf::parse(leaf) {
+            Ok(Leaf::Batch(batch)) => Some(batch.number()),
+            _ => None,
+        })
 }
 
 /// The leaves of a block in the making.

@@ -3,15 +3,16 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::ballot::ChoiceIndex;
-use crate::batch::{BatchHeader, NodeKey};
+use crate::ballot::{BallotSecretKey, ChoiceIndex};
+use crate::batch::{BatchError, BatchHeader, NodeKey};
 use crate::commitment::CommitmentSum;
 use crate::credential::{CredentialHash, RegistryKey};
-use crate::election::{Bilingual, Choice};
+use crate::election::{Bilingual, Choice, ResultsPolicy};
+use crate::electorate::KeyList;
 use crate::envelope::Envelope;
 use crate::fixed_rng::FixedRng;
 use crate::id::{BatchNumber, Epoch, RequestId, Sequence};
-use crate::log::leaf::BatchLeaf;
+use crate::log::leaf::{BatchLeaf, RollEvent};
 
 const ELECTORS: u8 = 30;
 
@@ -120,8 +121,26 @@ pub(super) fn opened(results: ResultsPolicy, publish_every: u64) -> (ElectionLog
         LogEvent::Admit(keys().node.public_key()),
         LogEvent::Open { opens: minute(100), waivers: vec![] },
     ];
-    let second = log.record(&acts, &maker(100)).expect("a draft with a roll opens");
+    let second = append(&mut log, &acts, &maker(100)).expect("a draft with a roll opens");
     (log, Stored { blocks: vec![first, second], ..Stored::default() })
+}
+
+/// Proposes events and applies them.
+pub(super) fn append(
+    log: &mut ElectionLog,
+    events: &[LogEvent],
+    maker: &BlockMaker,
+) -> Result<Block, ElectionLogError> {
+    let Proposal { block, effect, .. } = log.propose(&BlockContent::Events(events), maker)?;
+    log.apply(effect);
+    Ok(block)
+}
+
+/// Proposes the close and applies it.
+pub(super) fn end(log: &mut ElectionLog, maker: &BlockMaker) -> Result<Block, ElectionLogError> {
+    let Proposal { block, effect, .. } = log.propose(&BlockContent::Close, maker)?;
+    log.apply(effect);
+    Ok(block)
 }
 
 pub(super) fn seal(log: &mut ElectionLog, stored: &mut Stored, batches: &[Arc<Batch>]) {
@@ -130,24 +149,26 @@ pub(super) fn seal(log: &mut ElectionLog, stored: &mut Stored, batches: &[Arc<Ba
         verified.push(log.verify_batch(batch).expect("an admitted node's batch"));
         stored.batches.insert(batch.number(), Arc::clone(batch));
     }
-    let Sealed { block, refused } = log.seal(&verified, &keys().ballot, &maker(160)).expect("open");
+    let content = BlockContent::Batches { batches: &verified, ballot_key: &keys().ballot };
+    let Proposal { block, effect, refused } = log.propose(&content, &maker(160)).expect("open");
     assert_eq!(refused, []);
+    log.apply(effect);
     stored.blocks.push(block);
 }
 
 pub(super) fn close(log: &mut ElectionLog, stored: &mut Stored) {
     let act = LogEvent::Closing { closes: minute(200), reason: None };
-    stored.blocks.push(log.record(&[act], &maker(199)).expect("open"));
-    stored.blocks.push(log.close(&maker(201)).expect("reconciled"));
+    stored.blocks.push(append(log, &[act], &maker(199)).expect("open"));
+    stored.blocks.push(end(log, &maker(201)).expect("reconciled"));
 }
 
 fn read_back(stored: &mut Stored) -> ElectionLog {
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-    let mut log = None;
+    let mut replay = LogReplay::new();
     for leaves in blocks {
-        log = Some(ElectionLog::replay(log, &leaves, &keys().ballot, stored).expect("own log"));
+        replay.read(&leaves, &keys().ballot, stored).expect("own log");
     }
-    log.expect("a log has a block")
+    replay.finish().expect("a log has a block")
 }
 
 fn leaves(stored: &Stored) -> Vec<Leaf> {
@@ -190,9 +211,8 @@ proptest! {
         check_openings(&leaves(&stored), policy, every);
         if closing {
             // The log says so, as a node does before it destroys anything.
-            let digest = Digest::from_bytes([5; 32]);
-            let acts = [LogEvent::Certify { results: digest }, LogEvent::Purge];
-            stored.blocks.push(log.record(&acts, &maker(202)).expect("closed"));
+            let acts = [LogEvent::Certify, LogEvent::Purge];
+            stored.blocks.push(append(&mut log, &acts, &maker(202)).expect("closed"));
             stored.purged = true;
             let purged = read_back(&mut stored);
             prop_assert_eq!(purged.evidence_missing(), !votes.is_empty() || closing);
@@ -245,11 +265,11 @@ fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
 fn a_close_waits_for_open_epochs() {
     let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
     seal(&mut log, &mut stored, &[batch(1, false, &[(1, 1, 0)])]);
-    log.record(&[LogEvent::Closing { closes: minute(200), reason: None }], &maker(199))
+    append(&mut log, &[LogEvent::Closing { closes: minute(200), reason: None }], &maker(199))
         .expect("open");
-    assert!(matches!(log.close(&maker(201)), Err(ElectionLogError::OpenEpoch { .. })));
+    assert!(matches!(end(&mut log, &maker(201)), Err(ElectionLogError::OpenEpoch { .. })));
     seal(&mut log, &mut stored, &[batch(2, true, &[])]);
-    assert!(log.close(&maker(201)).is_ok());
+    assert!(end(&mut log, &maker(201)).is_ok());
 }
 
 #[test]
@@ -257,7 +277,7 @@ fn a_closing_far_ahead_is_refused() {
     let (mut log, _) = opened(ResultsPolicy::AfterClose, 1);
     let mut record = |closes: u64| {
         let act = LogEvent::Closing { closes: minute(closes), reason: None };
-        log.record(&[act], &maker(195)).map(|_| ())
+        append(&mut log, &[act], &maker(195)).map(|_| ())
     };
     let (closes, at) = (minute(201), minute(195));
     assert_eq!(record(201), Err(ElectionLogError::FarClosing { closes, at }));
@@ -286,15 +306,15 @@ fn acts_out_of_order_are_refused() {
     let (mut draft, _) = ElectionLog::begin(definition(ResultsPolicy::Live, 1), &maker(1));
     let open = LogEvent::Open { opens: minute(100), waivers: vec![] };
     assert_eq!(
-        draft.record(std::slice::from_ref(&open), &maker(2)).unwrap_err(),
+        append(&mut draft, std::slice::from_ref(&open), &maker(2)).unwrap_err(),
         ElectionLogError::NoRoll
     );
     let (mut log, _) = opened(ResultsPolicy::Live, 1);
     assert!(matches!(
-        log.record(&[open], &maker(2)),
+        append(&mut log, &[open], &maker(2)),
         Err(ElectionLogError::State { state: State::Open, .. })
     ));
-    assert!(matches!(log.close(&maker(2)), Err(ElectionLogError::State { .. })));
+    assert!(matches!(end(&mut log, &maker(2)), Err(ElectionLogError::State { .. })));
     let again = RollLoad {
         manifest: Digest::from_bytes([8; 32]),
         parent: None,
@@ -303,7 +323,7 @@ fn acts_out_of_order_are_refused() {
         content: roll(),
     };
     assert!(matches!(
-        log.record(&[LogEvent::Load(again)], &maker(2)),
+        append(&mut log, &[LogEvent::Load(again)], &maker(2)),
         Err(ElectionLogError::State { state: State::Open, .. })
     ));
     let supplement = LogEvent::Load(RollLoad {
@@ -314,9 +334,9 @@ fn acts_out_of_order_are_refused() {
         content: RollContent::Supplement(Arc::default()),
     });
     let closing = LogEvent::Closing { closes: minute(200), reason: None };
-    log.record(&[supplement.clone(), closing], &maker(199)).expect("open");
+    append(&mut log, &[supplement.clone(), closing], &maker(199)).expect("open");
     assert!(matches!(
-        log.record(&[supplement], &maker(199)),
+        append(&mut log, &[supplement], &maker(199)),
         Err(ElectionLogError::State { state: State::Closing, .. })
     ));
 }
@@ -336,7 +356,7 @@ fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
     };
     let mut stored = Stored { blocks: vec![first], ..Stored::default() };
     let mut record = |log: &mut ElectionLog, act: LogEvent| {
-        log.record(&[act], &maker(2)).map(|block| stored.blocks.push(block))
+        append(log, &[act], &maker(2)).map(|block| stored.blocks.push(block))
     };
     record(&mut log, load(7, None, 0..10)).expect("the first roll");
     assert_eq!(record(&mut log, load(8, None, 0..30)), Err(ElectionLogError::SecondRoll));
@@ -371,21 +391,21 @@ fn a_draft_is_amended_and_its_roll_replaced_until_it_opens() {
         LogEvent::Admit(keys().node.public_key()),
         LogEvent::Open { opens: minute(100), waivers: vec![] },
     ];
-    stored.blocks.push(log.record(&acts, &maker(100)).expect("opens"));
-    let late = log.record(&[amended(&|_| {})], &maker(101));
+    stored.blocks.push(append(&mut log, &acts, &maker(100)).expect("opens"));
+    let late = append(&mut log, &[amended(&|_| {})], &maker(101));
     assert!(matches!(late, Err(ElectionLogError::State { state: State::Open, .. })));
     seal(&mut log, &mut stored, &[batch(1, true, &[(1, 25, 2)])]);
 
     let early = LogEvent::Closing { closes: minute(150), reason: None };
     let planned = minute(200);
     assert_eq!(
-        log.record(&[early], &maker(149)).unwrap_err(),
+        append(&mut log, &[early], &maker(149)).unwrap_err(),
         ElectionLogError::EarlyReason { closes: minute(150), planned }
     );
     let reason = Some("a fire alarm".to_owned());
     let early = LogEvent::Closing { closes: minute(160), reason };
-    stored.blocks.push(log.record(&[early], &maker(159)).expect("a reason"));
-    stored.blocks.push(log.close(&maker(161)).expect("reconciled"));
+    stored.blocks.push(append(&mut log, &[early], &maker(159)).expect("a reason"));
+    stored.blocks.push(end(&mut log, &maker(161)).expect("reconciled"));
     let replaced = stored.content(&Digest::from_bytes([8; 32]));
     let ten = (0..10).map(|elector| RegistryKey::from_bytes([elector; 32])).collect();
     let ten = RollContent::Roll(Arc::new(KeyList::new(ten).expect("ascending")));
@@ -401,9 +421,9 @@ fn after_the_certification_only_annulment_and_purge_follow() {
     let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
     seal(&mut log, &mut stored, &[batch(1, true, &[(1, 1, 0)])]);
     close(&mut log, &mut stored);
-    let mut record = |act: LogEvent| log.record(&[act], &maker(210)).map(|_| ());
+    let mut record = |act: LogEvent| append(&mut log, &[act], &maker(210)).map(|_| ());
     assert!(matches!(record(LogEvent::Purge), Err(ElectionLogError::State { .. })));
-    record(LogEvent::Certify { results: Digest::from_bytes([5; 32]) }).expect("closed");
+    record(LogEvent::Certify).expect("closed");
     for act in [
         LogEvent::Admit(keys().node.public_key()),
         LogEvent::Retire { node: keys().node.node_id(), epoch: Epoch(2) },
@@ -439,16 +459,11 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         leaves.iter().for_each(|leaf| builder.push(leaf));
         block.leaves = builder.leaves;
         let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-        let (mut replayed, mut found) = (None, None);
-        for leaves in &blocks {
-            match ElectionLog::replay(replayed, leaves, &keys().ballot, &mut stored) {
-                Ok(next) => replayed = Some(next),
-                Err(error) => {
-                    found = Some(error);
-                    break;
-                }
-            }
-        }
+        let mut replay = LogReplay::new();
+        let found = blocks
+            .iter()
+            .try_for_each(|leaves| replay.read(leaves, &keys().ballot, &mut stored))
+            .expect_err("replayed");
         let mut scrub = Scrub::new(&log);
         let index = log.decisions().requests();
         let find_first =
@@ -457,12 +472,14 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
             .iter()
             .try_for_each(|leaves| scrub.read(leaves, &find_first, false, &mut stored))
             .expect_err("scrubbed");
-        (found.expect("replayed").to_string(), scrubbed.to_string())
+        (found, scrubbed.to_string())
     };
-    let is = |edit: &dyn Fn(&mut Vec<Leaf>), rule: &str| {
-        let (replayed, scrubbed) = edited(edit);
-        assert!(replayed.contains(rule), "{replayed}");
-        assert!(scrubbed.contains(rule), "{scrubbed}");
+    let is = |edit: &dyn Fn(&mut Vec<Leaf>), leaf: u64, check: &str, scrub: &str| {
+        let (refused, scrubbed) = edited(edit);
+        let ReplayError::Check(CheckError::Refused(refused)) = refused else { panic!("{refused}") };
+        // The log before the block has 6 leaves: the draft and its block, three events and theirs.
+        assert_eq!((refused.leaf, refused.rule.as_str()), (6 + leaf, check), "{refused}");
+        assert!(scrubbed.contains(scrub), "{scrubbed}");
     };
     let entry = |leaf: &Leaf| match leaf {
         Leaf::Entry(entry) => *entry,
@@ -479,10 +496,12 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
             );
             leaves[2] = Leaf::Replay(Replay { request, envelope: digest });
         },
+        2,
+        "differs",
         "the leaf decides otherwise on envelope 1",
     );
-    is(&|leaves| drop(leaves.remove(2)), "the leaf is not about envelope 1");
-    is(&|leaves| leaves.swap(1, 2), "the leaf is not about envelope 0");
+    is(&|leaves| drop(leaves.remove(2)), 2, "differs", "the leaf is not about envelope 1");
+    is(&|leaves| leaves.swap(1, 2), 1, "differs", "the leaf is not about envelope 0");
     is(
         &|leaves| {
             let Entry { request, minute, decision } = entry(&leaves[1]);
@@ -492,14 +511,23 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
                 Decision::Invalid { reason: crate::decision::InvalidReason::Unknown, envelope };
             leaves[1] = Leaf::Entry(Entry { request, minute, decision });
         },
+        1,
+        "differs",
         "the leaf decides otherwise on envelope 0",
     );
-    is(&|leaves| drop(leaves.remove(4)), "a batch has one leaf an envelope: 3 are there for 4");
+    is(
+        &|leaves| drop(leaves.remove(4)),
+        4,
+        "differs",
+        "a batch has one leaf an envelope: 3 are there for 4",
+    );
     is(
         &|leaves| {
             let Leaf::Batch(batch) = &mut leaves[0] else { panic!("a batch") };
             batch.count = 5;
         },
+        0,
+        "evidence",
         "the leaf is not that of the stored batch",
     );
 }
@@ -516,9 +544,9 @@ fn one_id_with_another_credential_is_a_clash_and_with_another_choice_a_fault() {
     assert_eq!(back.report(), log.report());
     seal(&mut log, &mut stored, &[batch(3, true, &[(1, 1, 1)])]);
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
-    let replayed = blocks.iter().try_fold(None, |log, leaves| {
-        ElectionLog::replay(log, leaves, &keys().ballot, &mut stored).map(Some)
-    });
+    let mut replay = LogReplay::new();
+    let replayed =
+        blocks.iter().try_for_each(|leaves| replay.read(leaves, &keys().ballot, &mut stored));
     let error = replayed.expect_err("another choice").to_string();
     assert!(error.contains("repeats a request with another choice"), "{error}");
 }

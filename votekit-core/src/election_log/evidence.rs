@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{ElectionLogError, batch_leaf};
+use super::batch_leaf;
 use crate::ballot::ChoiceIndex;
 use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
 use crate::decision::Outcome;
@@ -125,11 +125,6 @@ impl ExpectedLeaves {
         Ok(*choice)
     }
 
-    /// The place of the last envelope compared.
-    pub(super) fn last_place(&self) -> usize {
-        self.taken.saturating_sub(1)
-    }
-
     /// Whether the evidence is at hand.
     pub(super) fn is_known(&self) -> bool {
         self.outcomes.is_some()
@@ -141,6 +136,30 @@ impl ExpectedLeaves {
             return Ok(());
         }
         Err(EvidenceFault::Count { leaves: self.taken, envelopes: self.envelopes })
+    }
+}
+
+/// How many leaves must follow a batch leaf whose evidence is destroyed.
+pub(super) struct ExpectedCount {
+    left: u32,
+}
+
+impl ExpectedCount {
+    /// The rule that a wrong count breaks.
+    pub(super) const RULE: &str = "a batch has one leaf an envelope";
+
+    pub(super) fn new(leaf: &BatchLeaf) -> Self {
+        Self { left: leaf.count }
+    }
+
+    /// Counts a leaf. `None` when it is one too many.
+    pub(super) fn take(&mut self) -> Option<()> {
+        self.left = self.left.checked_sub(1)?;
+        Some(())
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.left == 0
     }
 }
 
@@ -182,8 +201,4 @@ pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usi
         Outcome::Replayed(replay) => &replay.request,
     };
     requests.find_first(request).map(|first| first.place)
-}
-
-pub(super) fn at(index: u64) -> impl Fn(EvidenceFault) -> ElectionLogError {
-    move |fault| ElectionLogError::Evidence { index, fault }
 }

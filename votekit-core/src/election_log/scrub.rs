@@ -111,14 +111,14 @@ impl Scrub {
     #[must_use]
     pub fn new(log: &ElectionLog) -> Self {
         let expected = Expected {
-            size: log.tree.size(),
-            height: log.height,
-            root: log.tree.root(),
+            size: log.state.tree.size(),
+            height: log.state.height,
+            root: log.state.root,
             decided: log.decisions.requests().len(),
-            counts: log.tally.counts().clone(),
+            counts: log.state.tally.counts().clone(),
         };
         Self {
-            law_id: log.definition.law_id.clone(),
+            law_id: log.state.definition.law_id.clone(),
             electorate: Electorate::default(),
             scheme: None,
             window: Window { opens: None, closes: None },

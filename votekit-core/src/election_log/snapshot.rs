@@ -13,6 +13,7 @@ mod bytes;
 
 use serde::{Deserialize, Serialize};
 
+use super::state::LogState;
 use super::{ElectionLog, RollContent};
 use crate::ballot::{BallotSecretKey, SealError};
 use crate::batch::NodePublicKey;
@@ -167,45 +168,46 @@ impl ElectionLog {
     /// nobody may change it.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let now = &self.state;
         let open = |tally: &Tally| tally.open(tally.height());
-        let loads = self.manifests.iter().zip(&self.decided_before);
-        let edge = (0..8).map(|level| self.tree.partial_tile(level).to_vec());
+        let loads = now.manifests.iter().zip(&now.decided_before);
+        let edge = (0..8).map(|level| now.tree.partial_tile(level).to_vec());
         let epochs = self.decisions.epochs().iter().map(|(node, epoch, progress)| {
             let EpochProgress { through, confirmed, minute, ended } = progress;
             EpochState { node, epoch, through, confirmed, minute: minute.0, ended }
         });
         let state = SmallState {
-            definition: self.definition.clone(),
-            state: self.state,
-            window_opens: self.window.opens,
-            window_closes: self.window.closes,
-            opened: self.opened,
-            closed: self.closed,
-            scheme: self.scheme,
+            definition: now.definition.clone(),
+            state: now.state,
+            window_opens: now.window.opens,
+            window_closes: now.window.closes,
+            opened: now.opened,
+            closed: now.closed,
+            scheme: now.scheme,
             loads: loads
                 .map(|(manifest, after)| LoadState { manifest: *manifest, after: *after })
                 .collect(),
-            replaced: self.replaced.clone(),
-            registered: self.electorate.registered(),
-            nodes: self.nodes.values().copied().collect(),
+            replaced: now.replaced.clone(),
+            registered: self.decisions.electorate().registered(),
+            nodes: now.nodes.values().copied().collect(),
             epochs: epochs.collect(),
-            report: self.report,
+            report: now.report,
             decided: self.decisions.requests().len(),
-            size: self.tree.size(),
-            root: self.tree.root(),
+            size: now.tree.size(),
+            root: now.root,
             edge: edge.collect(),
-            height: self.height,
-            updated_at: self.updated_at,
-            purged: self.purged,
+            height: now.height,
+            updated_at: now.updated_at,
+            purged: now.purged,
             sealed_through: 0,
             segments: Vec::new(),
-            sealed: self.state < State::Closed,
+            sealed: now.state < State::Closed,
         };
         // After the close every sum is public, and what was held back before is of no use.
-        let candidate = self.candidate.as_ref().filter(|_| state.sealed).map(open);
+        let candidate = now.candidate.as_ref().filter(|_| state.sealed).map(open);
         Snapshot {
             state,
-            sums: Sums { tally: open(&self.tally), published: open(&self.published), candidate },
+            sums: Sums { tally: open(&now.tally), published: open(&now.published), candidate },
         }
     }
 
@@ -248,7 +250,13 @@ impl ElectionLog {
             };
             (row.node, row.epoch, progress)
         });
-        Ok(Self {
+        let decisions = DecisionState::restore(
+            state.definition.law_id.clone(),
+            electorate,
+            requests,
+            Epochs::restore(epochs),
+        );
+        let state = LogState {
             state: state.state,
             window: Window { opens: state.window_opens, closes: state.window_closes },
             opened: state.opened,
@@ -257,25 +265,20 @@ impl ElectionLog {
             manifests: state.loads.iter().map(|load| load.manifest).collect(),
             replaced: state.replaced,
             decided_before: state.loads.iter().map(|load| load.after).collect(),
-            electorate,
             nodes: state.nodes.iter().map(|key| (key.node_id(), *key)).collect(),
-            decisions: DecisionState::restore(
-                state.definition.law_id.clone(),
-                requests,
-                Epochs::restore(epochs),
-            ),
             report: state.report,
             candidate: sums.candidate.as_ref().map(tally_of).transpose()?,
             tally: whole,
             published,
             tree,
+            root: state.root,
             height: state.height,
             updated_at: state.updated_at,
             purged: state.purged,
             evidence_missing: false,
-            choices: None,
             definition: state.definition,
-        })
+        };
+        Ok(Self { state, decisions })
     }
 }
 
@@ -481,4 +484,4 @@ fn parse<T: for<'de> Deserialize<'de>>(
 
 #[cfg(test)]
 #[path = "snapshot/snapshot_test.rs"]
-mod tests;
+pub(super) mod tests;

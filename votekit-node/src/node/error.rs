@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use votekit_core::election::{Definition, State};
-use votekit_core::election_log::ElectionLogError;
+use votekit_core::election_log::{ElectionLogError, ReplayError};
 use votekit_core::envelope::FieldError;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
@@ -35,7 +35,7 @@ pub enum NodeError {
         /// The election.
         law_id: ElectionId,
         /// What is wrong, where.
-        error: ElectionLogError,
+        error: ReplayError,
     },
     /// A stored log reads back to another root than its checkpoint says, or has no checkpoint of
     /// this node.

@@ -165,8 +165,7 @@ impl Node {
     /// Whether the log has decided a request. Its search waits while a block is made: spared to
     /// those who vote for the first time.
     async fn is_decided(&self, cell: &ElectionHandle, mark: &Mark) -> bool {
-        !self.shared.registry.surely_unused(cell.law_id(), mark)
-            && cell.has_decided(&mark.request).await
+        !self.shared.registry.surely_unused(cell.law_id(), mark) && cell.has_decided(&mark.request)
     }
 }
 

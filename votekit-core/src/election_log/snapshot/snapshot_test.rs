@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::tests::{Stored, batch, close, keys, maker, opened, seal, votes};
-use super::super::{LogEvent, RollLoad, Scrub, ScrubError};
+use super::super::tests::{Stored, append, batch, close, keys, maker, opened, seal, votes};
+use super::super::{LogEvent, LogReplay, RollLoad, Scrub, ScrubError};
 use super::*;
 use crate::credential::{CredentialHash, RegistryKey};
 use crate::election::ResultsPolicy;
@@ -16,7 +16,7 @@ fn law() -> ElectionId {
     "L1".parse().expect("law id")
 }
 
-fn encoded(log: &ElectionLog) -> Vec<u8> {
+pub(in crate::election_log) fn encoded(log: &ElectionLog) -> Vec<u8> {
     let requests = log.decisions().requests();
     let list = requests.copy(0..requests.len());
     log.snapshot().encode(&[], &list, 17, &mut FixedRng::new(5)).expect("a good key")
@@ -53,7 +53,7 @@ fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
     };
     stored
         .blocks
-        .push(log.record(&[LogEvent::Load(load)], &maker(150)).expect("a poll takes supplements"));
+        .push(append(log, &[LogEvent::Load(load)], &maker(150)).expect("a poll takes supplements"));
 }
 
 /// Everything that can be asked of a log.
@@ -74,7 +74,7 @@ fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
             log.scheme(),
         ),
     );
-    let private = format!("{:?} {:?} {:?}", log.tally, log.published, log.nodes);
+    let private = format!("{:?} {:?} {:?}", log.state.tally, log.state.published, log.state.nodes);
     (public, private)
 }
 
@@ -107,12 +107,14 @@ proptest! {
         }
         let key = keys().ballot;
         for bytes in &snapshots {
-            let mut back = restored(bytes, &stored, Some(&key)).expect("own snapshot");
+            let back = restored(bytes, &stored, Some(&key)).expect("own snapshot");
             prop_assert_eq!(Head::decode(bytes, &law()).expect("reads").sealed_through, 17);
             let tail: Vec<_> = stored.blocks.iter().skip(back.height() as usize).map(|block| block.leaves.clone()).collect();
+            let mut replay = LogReplay::resume(back);
             for leaves in tail {
-                back = ElectionLog::replay(Some(back), &leaves, &key, &mut stored).expect("own log");
+                replay.read(&leaves, &key, &mut stored).expect("own log");
             }
+            let back = replay.finish().expect("resumed");
             prop_assert!(told(&back) == told(&log), "{:?}", told(&back));
             prop_assert_eq!(back.tree().root(), log.tree().root());
         }
@@ -311,7 +313,7 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     contradicts(scrubbed(&log, &mut stored, false, |first| first.filter(|first| first.place < 3)));
 
     let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
-    sums.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.tally.open(3) })
+    sums.state.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.state.tally.open(3) })
         .expect("three values");
     let rule = "the evidence gives the sums that the node counts with";
     assert!(

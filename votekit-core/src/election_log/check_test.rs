@@ -1,0 +1,183 @@
+use proptest::prelude::*;
+
+use super::snapshot::tests::encoded;
+use super::tests::{Stored, append, batch, close, keys, maker, opened, seal, votes};
+use super::*;
+use crate::election::ResultsPolicy;
+use crate::log::tile;
+
+/// The log after the first blocks of a stored one.
+fn follower(stored: &mut Stored, blocks: usize) -> ElectionLog {
+    let leaves: Vec<_> = stored.blocks[..blocks].iter().map(|one| one.leaves.clone()).collect();
+    let mut replay = LogReplay::new();
+    for leaves in leaves {
+        replay.read(&leaves, &keys().ballot, stored).expect("own log");
+    }
+    replay.finish().expect("a log has a block")
+}
+
+fn check(log: &ElectionLog, leaves: &[u8], stored: &mut Stored) -> Result<Proposal, CheckError> {
+    log.check(leaves, &keys().ballot, stored)
+}
+
+/// The texts of a block's leaves.
+fn texts(block: &Block) -> Vec<Vec<u8>> {
+    leaves_of_block(&block.leaves).map(|leaf| leaf.expect("whole").to_vec()).collect()
+}
+
+fn block_of(texts: &[Vec<u8>]) -> Vec<u8> {
+    let mut leaves = Vec::new();
+    texts.iter().for_each(|leaf| tile::push_entry(&mut leaves, leaf).expect("short"));
+    leaves
+}
+
+/// A log with a supplement, votes of every kind, a retired epoch and a certification.
+fn whole(votes: &[Vec<(u8, u8, u16)>]) -> (ElectionLog, Stored) {
+    let (mut log, mut stored) = opened(ResultsPolicy::Live, 2);
+    for (sequence, votes) in (1..).zip(votes) {
+        seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
+    }
+    seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[(90, 5, 1), (91, 6, 0)])]);
+    let retire = LogEvent::Retire { node: keys().node.node_id(), epoch: crate::id::Epoch(2) };
+    stored.blocks.push(append(&mut log, &[retire], &maker(170)).expect("open"));
+    close(&mut log, &mut stored);
+    stored.blocks.push(append(&mut log, &[LogEvent::Certify], &maker(202)).expect("closed"));
+    (log, stored)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// A proposal that is dropped leaves no trace; one that is applied gives the state that a
+    /// follower comes to with `check`, and a new reader with `LogReplay`.
+    #[test]
+    fn propose_check_and_replay_agree(votes in votes()) {
+        let (log, mut stored) = whole(&votes);
+        let mut following = follower(&mut stored, 1);
+        for number in 1..stored.blocks.len() {
+            let leaves = stored.blocks[number].leaves.clone();
+            let before = encoded(&following);
+            let first = check(&following, &leaves, &mut stored).expect("an honest block");
+            drop(first);
+            prop_assert_eq!(&encoded(&following), &before, "a dropped proposal left a trace");
+            let proposal = check(&following, &leaves, &mut stored).expect("an honest block");
+            prop_assert_eq!(&proposal.block.leaves, &leaves);
+            prop_assert_eq!(proposal.block.root, stored.blocks[number].root);
+            following.apply(proposal.effect);
+            prop_assert_eq!(&encoded(&following), &encoded(&follower(&mut stored, number + 1)));
+        }
+        prop_assert_eq!(encoded(&following), encoded(&log));
+    }
+
+    /// Whatever is edited in a block of votes or in the close is refused. Left out is what a leader
+    /// chooses freely: term, name and time in the `block` leaf. Events and their parameters are
+    /// inputs: of a block of events only what follows from them is compared.
+    #[test]
+    fn every_edited_block_is_refused(
+        votes in votes(),
+        number in any::<prop::sample::Index>(),
+        place in any::<prop::sample::Index>(),
+        byte in any::<prop::sample::Index>(),
+        edit in 0..5_u8,
+        flip in 1..=255_u8,
+    ) {
+        let (_, mut stored) = whole(&votes);
+        let number = 1 + number.index(stored.blocks.len() - 1);
+        let log = follower(&mut stored, number);
+        let honest = stored.blocks[number].clone();
+        let mut texts = texts(&honest);
+        let first = String::from_utf8(texts[0].clone()).expect("canonical");
+        let is_derived = first.contains("\"leaf\":\"batch\"") || first.contains("\"closed\"");
+        let place = place.index(texts.len());
+        match edit {
+            0 => drop(texts.remove(place)),
+            1 => texts.insert(place, texts[place].clone()),
+            2 if place + 1 < texts.len() => texts.swap(place, place + 1),
+            3 => {
+                let byte = byte.index(texts[place].len());
+                texts[place][byte] ^= flip;
+            }
+            _ => texts.truncate(place),
+        }
+        let edited = block_of(&texts);
+        prop_assume!(edited != honest.leaves);
+        match check(&log, &edited, &mut stored) {
+            Err(CheckError::Refused(refused)) => {
+                let end = honest.first_leaf + texts.len() as u64;
+                prop_assert!((honest.first_leaf..=end).contains(&refused.leaf), "{}", refused);
+            }
+            // A number that no stored batch bears: nothing can be said of it yet.
+            Err(error) => {
+                let is_missing = matches!(error, CheckError::MissingEvidence { .. });
+                prop_assert!(is_missing && edit == 3, "{}", error);
+            }
+            // Another valid choice of the leader, which the guards of events look at.
+            Ok(_) => {
+                let leaf = String::from_utf8(texts[place].clone()).expect("canonical");
+                let block_leaf = leaf.contains("\"leaf\":\"block\"") && edit == 3;
+                prop_assert!(block_leaf || !is_derived, "{leaf}");
+            }
+        }
+    }
+}
+
+/// Each field of a batch block that follows from the inputs, changed by one, and the rule named.
+#[test]
+fn a_refusal_names_the_leaf_and_the_rule() {
+    let votes = [vec![(1, 1, 0), (2, 1, 1), (3, 77, 0), (1, 1, 0)], vec![(4, 2, 1), (5, 3, 0)]];
+    let (_, mut stored) = whole(&votes);
+    let place = |stored: &Stored, kind: &str| {
+        let is = |text: &Vec<u8>| String::from_utf8_lossy(text).contains(kind);
+        let blocks = stored.blocks.iter().enumerate();
+        let mut found =
+            blocks.filter_map(|(number, block)| Some((number, texts(block).iter().position(is)?)));
+        found.next().unwrap_or_else(|| panic!("no {kind}"))
+    };
+    let mut refused = |kind: &str, from: &str, to: &str| {
+        let (number, place) = place(&stored, kind);
+        let log = follower(&mut stored, number);
+        let mut texts = texts(&stored.blocks[number]);
+        let text = String::from_utf8(texts[place].clone()).expect("text");
+        assert!(text.contains(from), "{text}");
+        texts[place] = text.replacen(from, to, 1).into_bytes();
+        let error = check(&log, &block_of(&texts), &mut stored).expect_err(kind);
+        let CheckError::Refused(refused) = error else { panic!("{error}") };
+        assert_eq!(refused.leaf, log.tree().size() + place as u64, "{refused}");
+        assert_eq!(refused.theirs.as_deref(), Some(texts[place].as_slice()));
+        refused.rule.as_str()
+    };
+    let duplicate = "\"decision\":\"duplicate\"";
+    assert_eq!(refused(duplicate, "\"attempt\":2", "\"attempt\":3"), "differs");
+    assert_eq!(refused("\"reason\":\"unknown\"", "unknown", "revoked"), "differs");
+    assert_eq!(refused("\"leaf\":\"batch\"", "\"sequence\":1", "\"sequence\":2"), "order");
+    assert_eq!(refused("\"leaf\":\"batch\"", "\"count\":4", "\"count\":5"), "evidence");
+    assert_eq!(refused("\"leaf\":\"totals\"", "\"values\":[", "\"values\":[1"), "differs");
+    assert_eq!(refused("\"state\":\"closed\"", "\"accepted\":", "\"accepted\":1"), "differs");
+    assert_eq!(refused("\"state\":\"open\"", "\"registered\":30", "\"registered\":31"), "differs");
+    assert_eq!(refused("\"leaf\":\"roll\"", "\"loaded\":30", "\"loaded\":29"), "differs");
+    assert_eq!(refused("\"event\":\"retired\"", "\"through\":0", "\"through\":1"), "differs");
+    assert_eq!(refused("\"height\":2", "\"height\":2", "\"height\":3"), "differs");
+    assert_eq!(refused("\"leaf\":\"replay\"", "replay\"", "repla\""), "malformed");
+    let (number, _) = place(&stored, "\"state\":\"certified\"");
+    let log = follower(&mut stored, number);
+    let mut texts = texts(&stored.blocks[number]);
+    let text = String::from_utf8(texts[0].clone()).expect("text");
+    let (start, _) = text.split_once("\"results\":\"").expect("a digest");
+    texts[0] = format!("{start}\"results\":\"{}\"}}", "0".repeat(64)).into_bytes();
+    let error = check(&log, &block_of(&texts), &mut stored).expect_err("another result");
+    assert!(error.to_string().contains("is not the one that follows"), "{error}");
+}
+
+#[test]
+#[should_panic(expected = "a block follows the log it was made for")]
+fn a_stale_effect_is_not_applied() {
+    let (mut log, mut stored) = opened(ResultsPolicy::Live, 2);
+    let content = [LogEvent::Closing { closes: minute_of(200), reason: None }];
+    let stale = log.propose(&BlockContent::Events(&content), &maker(199)).expect("open");
+    seal(&mut log, &mut stored, &[batch(1, true, &[])]);
+    log.apply(stale.effect);
+}
+
+fn minute_of(after: u64) -> UnixMinutes {
+    super::tests::minute(after)
+}

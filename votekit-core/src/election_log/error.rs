@@ -1,0 +1,159 @@
+//! Why an event, a batch or a stored leaf does not fit the state of an election.
+
+use super::event::CLOSING_AHEAD_MINUTES_MAX;
+use crate::batch::BatchError;
+use crate::election::{DefinitionError, State};
+use crate::electorate::ElectorateError;
+use crate::epochs::OrderError;
+use crate::id::{Digest, NodeId};
+use crate::instant::UnixMinutes;
+use crate::log::leaf::LeafError;
+use crate::reconcile::Imbalance;
+
+/// Why an event, a batch or a stored leaf does not fit the state of the election.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ElectionLogError {
+    /// The event is not possible in this state.
+    #[error(
+        "the election is {state}: it cannot be {wanted} now; an election is a draft, then open, closing, closed, certified, annulled"
+    )]
+    State {
+        /// The state it is in.
+        state: State,
+        /// What was wanted, as a participle.
+        wanted: &'static str,
+    },
+    /// A poll closes after it opens.
+    #[error("the poll would close ({closes}) no later than it opens ({opens})")]
+    Times {
+        /// When it opens.
+        opens: UnixMinutes,
+        /// When it would close.
+        closes: UnixMinutes,
+    },
+    /// The opening would be before the planned one.
+    #[error("the poll would open ({opens}) before its planned opening ({planned})")]
+    Early {
+        /// When it would open.
+        opens: UnixMinutes,
+        /// The planned opening.
+        planned: UnixMinutes,
+    },
+    /// A poll that closes before the planned closing needs a reason.
+    #[error(
+        "the poll would close ({closes}) before its planned closing ({planned}): that needs a reason"
+    )]
+    EarlyReason {
+        /// When it would close.
+        closes: UnixMinutes,
+        /// The planned closing.
+        planned: UnixMinutes,
+    },
+    /// The closing lies too far after the time at which it is recorded.
+    #[error(
+        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at}): did the clock run ahead?"
+    )]
+    FarClosing {
+        /// When it would close.
+        closes: UnixMinutes,
+        /// When the closing is recorded.
+        at: UnixMinutes,
+    },
+    /// An amendment may not change this part of the definition.
+    #[error("an amendment cannot change {what}")]
+    Amendment {
+        /// The part.
+        what: &'static str,
+    },
+    /// The definition or a reason breaks a rule.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The node key is not usable.
+    #[error("the key of node {node} is not a usable Ed25519 key")]
+    NodeKey {
+        /// The node.
+        node: NodeId,
+    },
+    /// The election has been purged already.
+    #[error("evidence and keys of this election are destroyed already")]
+    Purged,
+    /// No roll has been loaded.
+    #[error("no roll has been loaded for this election")]
+    NoRoll,
+    /// A roll is loaded once; later changes come as supplements.
+    #[error("another roll is loaded already; late changes come as supplements to it")]
+    SecondRoll,
+    /// A roll can be replaced in a draft only, and names the roll that it replaces.
+    #[error(
+        "the roll names another roll to replace than the one loaded, or the election is not a draft"
+    )]
+    Replaces,
+    /// A supplement must name the manifest that was loaded last.
+    #[error("the supplement is made for manifest {parent}, which is not the one loaded last")]
+    Parent {
+        /// The parent it names.
+        parent: Digest,
+    },
+    /// A supplement hashes credentials as its roll does.
+    #[error("the supplement hashes credentials by another scheme than the roll")]
+    Scheme,
+    /// The keys are no roll.
+    #[error(transparent)]
+    Electorate(#[from] ElectorateError),
+    /// The batch is of a node that was not admitted.
+    #[error("node {node} is not admitted to this election")]
+    NotAdmitted {
+        /// The node.
+        node: NodeId,
+    },
+    /// The batch is of another election, or not signed by its node.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The batch does not follow.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// The accounts of the close do not add up.
+    #[error(transparent)]
+    Imbalance(#[from] Imbalance),
+    /// The epoch has ended already.
+    #[error("epoch {epoch} of node {node} has ended already")]
+    EpochEnded {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// An epoch has neither ended nor been retired.
+    #[error("the close waits for node {node}, epoch {epoch}: it has not ended")]
+    OpenEpoch {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// An epoch is missing although the node had a later one.
+    #[error("the close waits for node {node}, epoch {epoch}: nothing in the log ends it")]
+    MissingEpoch {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A leaf does not parse.
+    #[error("leaf {index}: {error}")]
+    Leaf {
+        /// Its index in the log.
+        index: u64,
+        /// What is wrong.
+        error: LeafError,
+    },
+    /// A leaf read back does not follow from those before it.
+    #[error("leaf {index} does not follow from the log before it: {rule}")]
+    Contradiction {
+        /// Its index in the log.
+        index: u64,
+        /// The rule it breaks.
+        rule: &'static str,
+    },
+}

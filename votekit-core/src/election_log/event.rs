@@ -1,0 +1,347 @@
+//! Events of officials and operators, and what each changes.
+
+use std::sync::Arc;
+
+use super::ElectionLogError;
+use super::propose::NextState;
+use crate::batch::NodePublicKey;
+use crate::credential::HashScheme;
+use crate::election::{Definition, State, check_text};
+use crate::electorate::{Changes, Electorate, KeyList};
+use crate::epochs::EpochProgress;
+use crate::export::json::certified_digest;
+use crate::id::{Digest, Epoch, NodeId};
+use crate::instant::UnixMinutes;
+use crate::log::leaf::{ElectionEvent, Leaf, NodeEvent, RollEvent};
+
+/// Characters of a reason in the log at the most.
+pub const REASON_LENGTH_MAX: usize = 500;
+
+/// How far the effective closing may lie after the time at which the closing is recorded, in
+/// minutes.
+///
+/// Without this bound an election without a planned closing could stay open for years behind a
+/// closing that is in the log already. A node names the minute after the last one in which any node
+/// may still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`closing_time` in
+/// `votekit-node/src/closing.rs`). It names a later one only while its clock stands behind stamps
+/// that it gave out and has not sealed; then the closing is refused until the clock catches up.
+pub const CLOSING_AHEAD_MINUTES_MAX: u64 = 5;
+
+/// Whether a closing recorded at a time names one that lies too far ahead.
+pub(crate) fn is_too_far_ahead(closes: UnixMinutes, at: UnixMinutes) -> bool {
+    closes.0.saturating_sub(at.0) > CLOSING_AHEAD_MINUTES_MAX
+}
+
+/// A roll that takes effect: its manifest and its keys.
+#[derive(Debug, Clone)]
+pub struct RollLoad {
+    /// SHA-256 of the manifest.
+    pub manifest: Digest,
+    /// The manifest that this one supplements.
+    pub parent: Option<Digest>,
+    /// The roll that this one replaces, by its first manifest: only in a draft.
+    pub replaces: Option<Digest>,
+    /// How credentials are hashed.
+    pub scheme: HashScheme,
+    /// What it brings.
+    pub content: RollContent,
+}
+
+/// What a manifest brings to one election.
+#[derive(Debug, Clone)]
+pub enum RollContent {
+    /// A roll's keys.
+    Roll(Arc<KeyList>),
+    /// A supplement's changes.
+    Supplement(Arc<Changes>),
+}
+
+impl RollContent {
+    /// The most credentials that it can add.
+    #[must_use]
+    pub fn electors(&self) -> u64 {
+        match self {
+            Self::Roll(keys) => keys.len() as u64,
+            Self::Supplement(changes) => {
+                (changes.add.len() + changes.replace.len() + changes.readmit.len()) as u64
+            }
+        }
+    }
+}
+
+/// Something an official or an operator does. Events are recorded in a block without votes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// The definition of a draft is replaced.
+    Amend {
+        /// The whole new definition: same law, binding and ballot key.
+        definition: Box<Definition>,
+    },
+    /// A roll or a supplement takes effect.
+    Load(RollLoad),
+    /// An ingest node is admitted.
+    Admit(NodePublicKey),
+    /// An epoch that its node will not end is ended: numbers above what the log holds are void.
+    Retire {
+        /// The node.
+        node: NodeId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// The poll opens.
+    Open {
+        /// The first minute whose votes count.
+        opens: UnixMinutes,
+        /// Rules of a binding election that are waived.
+        waivers: Vec<String>,
+    },
+    /// The poll closes: votes received from this minute on do not count.
+    Closing {
+        /// The effective closing time, at most [`CLOSING_AHEAD_MINUTES_MAX`] minutes ahead. The
+        /// planned one takes its place if that is earlier.
+        closes: UnixMinutes,
+        /// Why the poll closes before the planned closing: needed if it does, else not written.
+        reason: Option<String>,
+    },
+    /// The result is declared official: the leaf carries the SHA-256 of the results as JSON.
+    Certify,
+    /// The election is declared void.
+    Annul {
+        /// Why.
+        reason: String,
+    },
+    /// Evidence and keys are about to be destroyed.
+    Purge,
+}
+
+impl NextState<'_> {
+    /// Checks one event, applies it, and makes its leaf.
+    pub(super) fn apply_event(
+        &mut self,
+        event: &LogEvent,
+        at: UnixMinutes,
+    ) -> Result<Leaf, ElectionLogError> {
+        match event {
+            LogEvent::Amend { definition } => self.amend(definition, at).map(Leaf::Election),
+            LogEvent::Load(load) => self.load(load).map(Leaf::Roll),
+            LogEvent::Admit(key) => self.admit(key).map(Leaf::Node),
+            LogEvent::Retire { node, epoch } => self.retire(*node, *epoch).map(Leaf::Node),
+            LogEvent::Open { opens, waivers } => self.open(*opens, waivers, at).map(Leaf::Election),
+            LogEvent::Closing { closes, reason } => {
+                self.begin_close(*closes, reason.as_deref(), at).map(Leaf::Election)
+            }
+            LogEvent::Certify => {
+                self.expect_state(State::Closed, "certified")?;
+                let results = certified_digest(&self.next.results(self.electorate()));
+                self.next.state = State::Certified;
+                Ok(Leaf::Election(ElectionEvent::Certified { at, results }))
+            }
+            LogEvent::Annul { reason } => {
+                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                if !matches!(self.next.state, State::Closed | State::Certified) {
+                    return Err(ElectionLogError::State {
+                        state: self.next.state,
+                        wanted: "annulled",
+                    });
+                }
+                self.next.state = State::Annulled;
+                Ok(Leaf::Election(ElectionEvent::Annulled { at, reason: reason.clone() }))
+            }
+            LogEvent::Purge => {
+                if !matches!(self.next.state, State::Certified | State::Annulled) {
+                    return Err(ElectionLogError::State {
+                        state: self.next.state,
+                        wanted: "purged",
+                    });
+                }
+                if self.next.purged {
+                    return Err(ElectionLogError::Purged);
+                }
+                self.next.purged = true;
+                Ok(Leaf::Election(ElectionEvent::Purged { at }))
+            }
+        }
+    }
+
+    fn amend(
+        &mut self,
+        definition: &Definition,
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ElectionLogError> {
+        self.expect_state(State::Draft, "amended")?;
+        definition.check()?;
+        for (what, kept) in [
+            ("the law id", definition.law_id == self.next.definition.law_id),
+            ("whether the election is binding", definition.binding == self.next.definition.binding),
+            ("the ballot key", definition.ballot_key == self.next.definition.ballot_key),
+        ] {
+            if !kept {
+                return Err(ElectionLogError::Amendment { what });
+            }
+        }
+        self.next.replace_definition(definition.clone());
+        Ok(ElectionEvent::Amended { at, definition: definition.clone() })
+    }
+
+    fn admit(&mut self, key: &NodePublicKey) -> Result<NodeEvent, ElectionLogError> {
+        let node = key.node_id();
+        if !key.is_usable() {
+            return Err(ElectionLogError::NodeKey { node });
+        }
+        if !matches!(self.next.state, State::Draft | State::Open) {
+            return Err(ElectionLogError::State { state: self.next.state, wanted: "given a node" });
+        }
+        self.next.nodes.insert(node, *key);
+        Ok(NodeEvent::Admitted { node, key: *key })
+    }
+
+    fn retire(&mut self, node: NodeId, epoch: Epoch) -> Result<NodeEvent, ElectionLogError> {
+        if !self.next.nodes.contains_key(&node) {
+            return Err(ElectionLogError::NotAdmitted { node });
+        }
+        if !matches!(self.next.state, State::Open | State::Closing) {
+            return Err(ElectionLogError::State {
+                state: self.next.state,
+                wanted: "freed of a node",
+            });
+        }
+        let decisions = &self.log.decisions;
+        if decisions.progress(&self.pending, node, epoch).ended {
+            return Err(ElectionLogError::EpochEnded { node, epoch: epoch.0 });
+        }
+        let EpochProgress { through, confirmed, .. } =
+            decisions.retire(&mut self.pending, node, epoch);
+        Ok(NodeEvent::Retired { node, epoch, through, confirmed })
+    }
+
+    fn open(
+        &mut self,
+        opens: UnixMinutes,
+        waivers: &[String],
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ElectionLogError> {
+        self.expect_state(State::Draft, "opened")?;
+        if self.next.scheme.is_none() {
+            return Err(ElectionLogError::NoRoll);
+        }
+        if let Some(planned) = self.next.definition.opens.filter(|planned| opens < *planned) {
+            return Err(ElectionLogError::Early { opens, planned });
+        }
+        // A clock that stepped back opens no poll before the last block.
+        let opens = opens.max(at);
+        if let Some(closes) = self.next.window.closes.filter(|closes| *closes <= opens) {
+            return Err(ElectionLogError::Times { opens, closes });
+        }
+        self.next.open_at(opens);
+        Ok(ElectionEvent::Open {
+            at,
+            opens,
+            closes: self.next.window.closes,
+            registered: self.electorate().registered(),
+            waivers: waivers.to_vec(),
+            zero_report: self.next.report,
+        })
+    }
+
+    fn begin_close(
+        &mut self,
+        closes: UnixMinutes,
+        reason: Option<&str>,
+        at: UnixMinutes,
+    ) -> Result<ElectionEvent, ElectionLogError> {
+        self.expect_state(State::Open, "closed")?;
+        let planned = self.next.window.closes;
+        let closes = planned.map_or(closes, |planned| planned.min(closes));
+        if let Some(opens) = self.next.window.opens.filter(|opens| closes <= *opens) {
+            return Err(ElectionLogError::Times { opens, closes });
+        }
+        if is_too_far_ahead(closes, at) {
+            return Err(ElectionLogError::FarClosing { closes, at });
+        }
+        let early = planned.filter(|planned| closes < *planned);
+        let reason = match (early, reason) {
+            (None, _) => None,
+            (Some(planned), None) => return Err(ElectionLogError::EarlyReason { closes, planned }),
+            (Some(_), Some(reason)) => {
+                check_text("the reason", reason, 1..=REASON_LENGTH_MAX)?;
+                Some(reason.to_owned())
+            }
+        };
+        self.next.closing_at(closes);
+        Ok(ElectionEvent::Closing { at, closes, reason })
+    }
+
+    pub(super) fn load(&mut self, load: &RollLoad) -> Result<RollEvent, ElectionLogError> {
+        let wanted = "given a roll";
+        match &load.content {
+            RollContent::Roll(_) => self.expect_state(State::Draft, wanted)?,
+            RollContent::Supplement(_)
+                if !matches!(self.next.state, State::Draft | State::Open) =>
+            {
+                return Err(ElectionLogError::State { state: self.next.state, wanted });
+            }
+            RollContent::Supplement(_) => {}
+        }
+        let mut event = RollEvent {
+            manifest: load.manifest,
+            parent: load.parent,
+            replaces: load.replaces,
+            scheme: load.scheme,
+            loaded: 0,
+            added: 0,
+            revoked: 0,
+            refused: 0,
+        };
+        match &load.content {
+            RollContent::Roll(keys) => {
+                match (load.replaces, self.next.manifests.first()) {
+                    (None, Some(_)) => return Err(ElectionLogError::SecondRoll),
+                    (replaces, root) if replaces != root.copied() => {
+                        return Err(ElectionLogError::Replaces);
+                    }
+                    _ => {}
+                }
+                let mut electorate = Electorate::default();
+                electorate.add_roll(Arc::clone(keys))?;
+                self.pending.set_electorate(electorate);
+                self.next.replaced.append(&mut self.next.manifests);
+                self.next.decided_before.clear();
+                event.loaded = keys.len() as u64;
+            }
+            RollContent::Supplement(changes) => {
+                if load.replaces.is_some() {
+                    return Err(ElectionLogError::Replaces);
+                }
+                if load.parent != self.next.manifests.last().copied() {
+                    let parent = load.parent.ok_or(ElectionLogError::NoRoll)?;
+                    return Err(ElectionLogError::Parent { parent });
+                }
+                if self.next.scheme != Some(load.scheme) {
+                    return Err(ElectionLogError::Scheme);
+                }
+                let mut electorate = self.electorate().clone();
+                let applied = electorate.apply(changes);
+                self.pending.set_electorate(electorate);
+                (event.added, event.revoked, event.refused) =
+                    (applied.added, applied.revoked, applied.refused);
+            }
+        }
+        self.next.scheme = Some(load.scheme);
+        self.next.manifests.push(load.manifest);
+        self.next.decided_before.push(self.decided());
+        Ok(event)
+    }
+
+    pub(super) fn expect_state(
+        &self,
+        expected: State,
+        wanted: &'static str,
+    ) -> Result<(), ElectionLogError> {
+        if self.next.state == expected {
+            Ok(())
+        } else {
+            Err(ElectionLogError::State { state: self.next.state, wanted })
+        }
+    }
+}
