@@ -182,8 +182,8 @@ pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
 }
 
 /// The term of whoever leads; ends a case when it follows.
-fn term_of(leader_lease: &Leadership) -> Result<u64, CaseError> {
-    match leader_lease {
+fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
+    match leadership {
         Leadership::Leading { term } => Ok(*term),
         following => {
             Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") })

@@ -210,7 +210,7 @@ pub(super) async fn lead(
 /// The name stays: when the same holder comes back before anybody else, its term goes on.
 pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
     let sql = "WITH resigned AS (
-        UPDATE leader_lease SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
+        UPDATE leadership SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
     ) SELECT count(*) AS resigned FROM resigned";
     session.write(sql, &[&holder]).await.map(|_| ())
 }
