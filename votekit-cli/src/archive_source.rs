@@ -4,7 +4,7 @@ use std::path::Path;
 
 use votekit_node::archive::Archive;
 #[cfg(feature = "services")]
-use votekit_node::engine::services::url::{Service, ServiceAddress};
+use votekit_store::services::url::{Service, ServiceAddress};
 
 use crate::error::CommandError;
 

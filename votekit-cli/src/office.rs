@@ -11,15 +11,15 @@ use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Config;
 use votekit_node::data_folder::{DataFolder, FolderError, read_admin_token};
-use votekit_node::engine::EngineError;
-#[cfg(feature = "services")]
-use votekit_node::engine::services::url::AddressError;
 use votekit_node::memory::overwriting_stack;
 use votekit_node::node::{AdminError, Node, NodeError};
 use votekit_node::{
     AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, ElectionView,
     LoadReport, OpenElection, RollError, RollView,
 };
+use votekit_store::EngineError;
+#[cfg(feature = "services")]
+use votekit_store::services::url::AddressError;
 use zeroize::Zeroizing;
 
 use crate::client::Client;

@@ -1,8 +1,8 @@
 //! The registry on Redis that verbs work on: reaching it, and what its servers' settings mean for
 //! it.
 
-use votekit_node::engine::services::registry::{Finding, RedisRegistry, Severity};
-use votekit_node::engine::services::url::{Service, ServiceAddress};
+use votekit_store::services::redis::{Finding, RedisRegistry, Severity};
+use votekit_store::services::url::{Service, ServiceAddress};
 
 use crate::error::CommandError;
 

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use support::Desk;
 use votekit_core::batch::Batch;
-use votekit_node::engine::BallotBox as _;
-use votekit_node::engine::services::ballot_box::RabbitMqBallotBox;
-use votekit_node::engine::services::ballot_box::dead_letters::DeadLetters;
-use votekit_node::engine::services::url::{Service, ServiceAddress};
+use votekit_store::BallotBox as _;
+use votekit_store::services::rabbitmq::RabbitMqBallotBox;
+use votekit_store::services::rabbitmq::dead_letters::DeadLetters;
+use votekit_store::services::url::{Service, ServiceAddress};
 
 /// More than the broker gives a batch back.
 const DIED_MAX: usize = 40;

@@ -22,10 +22,10 @@ use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, RollFacts}
 use votekit_core::shard::{ShardFormat, ShardHead};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::{BallotBox as _, Ledger as _};
 use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{BallotBox as _, Ledger as _};
 
 const LAW: &str = "L2025-001";
 const BATCH: u64 = 4096;

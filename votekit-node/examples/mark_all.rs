@@ -12,9 +12,9 @@ use std::time::Instant;
 use votekit_core::election_log::RollContent;
 use votekit_core::id::RequestId;
 use votekit_node::CheckedRoll;
-use votekit_node::engine::services::registry::RedisRegistry;
-use votekit_node::engine::services::url::{Service, ServiceAddress};
-use votekit_node::engine::{Hint, Mark, Registry};
+use votekit_store::services::redis::RedisRegistry;
+use votekit_store::services::url::{Service, ServiceAddress};
+use votekit_store::{Hint, Mark, Registry};
 
 const UNDER_WAY: usize = 2;
 

@@ -26,7 +26,6 @@ use votekit_core::manifest::Manifest;
 
 use crate::data_folder::DataFolder;
 use crate::election_handle::{CheckpointSigner, Committed, ElectionHandle, ElectionSecrets};
-use crate::engine::{BlockCommit, Head, StagingId, StoredBlock};
 use crate::node::{AdminError, Node};
 use crate::recovery::Recovered;
 use crate::roll_store::{self, Kept, LoadProgress};
@@ -34,6 +33,7 @@ use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
 use crate::supplement_report::{LiveBefore, SupplementReport};
 use crate::view::{ElectionView, EpochView, NodeView};
+use votekit_store::{BlockCommit, Head, StagingId, StoredBlock};
 
 /// How long the files of a roll may take to be read, checked and copied: eight million electors
 /// take minutes from a slow disk.

@@ -19,11 +19,11 @@ use votekit_core::credential::RegistryKey;
 use votekit_core::id::ElectionId;
 
 use crate::config::Config;
-use crate::engine::{Hint, Mark, Registry};
 use crate::metrics;
 use crate::node::SubmitError;
 use crate::rate_limit::{KeyedRateLimit, RateLimit};
 use crate::throttle::{Throttle, Turn};
+use votekit_store::{Hint, Mark, Registry};
 
 /// The admission of one process. NodeContext by all tasks.
 #[derive(Debug)]

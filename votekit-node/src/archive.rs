@@ -15,14 +15,14 @@ use votekit_core::log::merkle::empty_root;
 
 use crate::data_folder::{Belonging, DataFolder};
 use crate::election_handle::CheckpointSigner;
-use crate::engine::embedded::Snapshot;
-#[cfg(feature = "services")]
-use crate::engine::services::{ledger::PostgresSnapshot, url::ServiceAddress};
-use crate::engine::{EngineError, Head, ReviewNote, StoredBlock};
 use crate::log_standing::LogStanding;
 use crate::node::NodeError;
 use crate::roll_store::{self, RollView};
 use crate::view::{ElectionView, NodeView};
+use votekit_store::embedded::Snapshot;
+#[cfg(feature = "services")]
+use votekit_store::services::{postgres::PostgresSnapshot, url::ServiceAddress};
+use votekit_store::{EngineError, Head, ReviewNote, StoredBlock};
 
 /// How every leaf about the state of an election begins.
 const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;

@@ -3,18 +3,9 @@
 //! Times are plain numbers here, all in one unit: the log may count by another than the machine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use votekit_core::instant::UnixMillis;
 
 /// How far the wall clock may stand before the floor and still be held there, in milliseconds.
 pub(crate) const HELD_MAX_MILLIS: u64 = 10_000;
-
-/// Now; the beginning of 1970 where the clock says something earlier.
-pub(crate) fn now() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-}
 
 /// The wall clock stands further before the floor than can be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,11 +9,11 @@ use votekit_core::election_log::{BlockContent, ElectionLogError, LogEvent};
 use votekit_core::id::{Epoch, NodeId, Sequence};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 
-use crate::engine::{EngineError, Lease};
 use crate::intake::{CLOCK_MARGIN, Submission};
 use crate::lease;
 use crate::node::AdminError;
 use crate::sealing::Sealer;
+use votekit_store::{EngineError, Lease};
 
 /// How long a close waits for other nodes to end their epochs before it says what it waits for.
 const PATIENCE: Duration = Duration::from_secs(20);

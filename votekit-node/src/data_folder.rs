@@ -47,7 +47,7 @@ use lock::{lock, shared_lock};
 use permissions::tighten;
 
 /// The file of the embedded ledger: once it is there, no key of the node is made anew.
-pub(crate) const LEDGER: &str = "ledger.sqlite";
+pub(crate) const LEDGER: &str = votekit_store::embedded::FILE_NAME;
 
 /// The file that makes a folder a data folder.
 const IDENTITY: &str = "votekit.toml";

@@ -23,7 +23,6 @@ use votekit_core::results::Results;
 
 use crate::clock::{HELD_MAX_MILLIS, HeldClock, PassedCloses};
 use crate::data_folder::{DataFolder, FolderError};
-use crate::engine::{Head, StagingId};
 use crate::intake::Submission;
 use crate::lease::Lease;
 use crate::memory::stack_used;
@@ -31,6 +30,7 @@ use crate::node::NodeError;
 use crate::sealing::SealerCommand;
 use crate::snapshots::Snapshots;
 use crate::write_gate::WriteGate;
+use votekit_store::{Head, StagingId};
 
 /// One election on this node.
 pub(crate) struct ElectionHandle {

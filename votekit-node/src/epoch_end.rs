@@ -9,10 +9,10 @@ use votekit_core::election::State;
 use votekit_core::id::{BatchNumber, Epoch, Sequence};
 
 use crate::election_handle::ElectionHandle;
-use crate::engine::EngineError;
 use crate::node::NodeContext;
 use crate::random::SystemRandom;
-use crate::retry::until_definite;
+use votekit_store::EngineError;
+use votekit_store::retry::until_definite;
 
 /// How often it is asked whether what was staged is sealed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -14,14 +14,14 @@ use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, b
 use votekit_core::id::BatchNumber;
 
 use crate::election_handle::{Committed, ElectionHandle};
-use crate::engine::{EngineError, Head, Staged, StoredBlock};
 use crate::intake::Submission;
 use crate::node::NodeContext;
 use crate::recovery::{BlockSource, READ_AT_ONCE, check_head, check_root, is_decided};
-use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
 use crate::sealing::{Sealer, corrupt};
 use crate::validation;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, Head, Staged, StoredBlock};
 
 /// Blocks read back at once.
 const BLOCKS_AT_ONCE: usize = 16;
@@ -92,14 +92,14 @@ impl Sealer {
 
     /// Registers requests issued by another node or by a previous run of this one, with the hints
     /// of the node that validated them.
-    fn register_requests(&self, Staged { batch, labels, .. }: &Staged, is_decided: bool) {
+    fn register_requests(&self, Staged { batch, hints, .. }: &Staged, is_decided: bool) {
         let number = batch.number();
         let issued_here = number.node == self.node && Some(number.epoch) == self.cell.epoch();
         if !issued_here && !is_decided {
             batch.envelopes().for_each(|envelope| self.shared.pending.adopt(envelope.request));
         }
         let requests = batch.envelopes().map(|envelope| envelope.request);
-        validation::tell(&self.shared, requests.zip(labels.iter().copied()));
+        validation::tell(&self.shared, requests.zip(hints.iter().copied()));
     }
 
     /// Checks and applies the blocks up to a head.

@@ -15,14 +15,14 @@ use votekit_core::instant::UnixMinutes;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::election_handle::ElectionHandle;
-use crate::engine::{Conflict, EngineError, NoLease};
 use crate::lease;
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::NodeContext;
 use crate::pending::Stored;
 use crate::random::SystemRandom;
-use crate::retry::Backoff;
+use votekit_store::retry::Backoff;
+use votekit_store::{Conflict, EngineError, NoLease};
 
 /// The longest time for which a batch lets in those who are being served at this moment. It is
 /// spent under full load alone: a batch costs signatures and a sync whatever is in it, and a lone

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::engine::Leadership;
 use crate::metrics;
 use crate::node::NodeContext;
+use votekit_store::Leadership;
 
 /// How long a leader that is gone is waited for. Two seconds let a new one seal within three.
 const LEASE: Duration = Duration::from_secs(2);
@@ -89,7 +89,7 @@ impl LeaderLease {
 }
 
 /// Takes the lead of a ledger that belongs to this process.
-pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), crate::engine::EngineError> {
+pub(crate) async fn take_for_ever(shared: &NodeContext) -> Result<(), votekit_store::EngineError> {
     let lead = &shared.lead;
     let answer = shared.ledger.lead(&lead.holder, FOR_EVER).await?;
     lead.note(Instant::now(), FOR_EVER, answer);

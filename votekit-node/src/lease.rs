@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use votekit_core::id::{Epoch, NodeId};
 use votekit_core::instant::UnixMillis;
 
-use crate::clock;
 use crate::election_handle::ElectionHandle;
-use crate::engine::EngineError;
 use crate::node::NodeContext;
+use votekit_store::EngineError;
+use votekit_store::clock;
 
 /// How long a lease lasts. A close waits for so long, and so long voters are answered on a ledger
 /// that is away.

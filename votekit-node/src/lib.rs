@@ -5,17 +5,16 @@
 //! http ─▶ node.submit ─▶ intake ─▶ ballot box ─▶ validation ─▶ staging (ledger) ─▶ sealing ─▶ log (ledger)
 //!           │                          (engine)      │ registry: a hint                │
 //!           │                                        ▼                                 ▼
-//!           └─ 202 once durable               throttle, labels               reading: status, receipts, results, tiles
+//!           └─ 202 once durable               throttle, hints               reading: status, receipts, results, tiles
 //! ```
 //!
-//! Engines stand behind the three roles of [`engine`]; [`node::Node`] is what programs that embed a
+//! Engines stand behind the three roles of [`votekit_store`]; [`node::Node`] is what programs that embed a
 //! node hold.
 
 pub mod address_range;
 pub mod archive;
 pub mod config;
 pub mod data_folder;
-pub mod engine;
 #[cfg(feature = "services")]
 pub mod log_electors;
 pub mod memory;
@@ -29,7 +28,6 @@ mod clock;
 mod closing;
 mod election_handle;
 mod epoch_end;
-mod essential;
 mod following;
 mod intake;
 mod leader_lease;
@@ -43,7 +41,6 @@ mod rate_limit;
 mod reading;
 mod recovery;
 mod regular_file;
-mod retry;
 mod roll_store;
 mod rolls;
 mod scrubbing;

@@ -14,9 +14,9 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::leaf::Leaf;
 
 use crate::archive::Archive;
-use crate::engine::{EngineError, FirstUse, KnownElectors, RollOrigin};
 use crate::node::NodeError;
 use crate::roll_store;
+use votekit_store::{EngineError, FirstUse, KnownElectors, RollOrigin};
 
 /// The electors of one election.
 #[derive(Debug)]

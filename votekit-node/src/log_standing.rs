@@ -13,10 +13,10 @@ use votekit_core::log::merkle::empty_root;
 
 use crate::archive::Archive;
 use crate::election_handle::CheckpointSigner;
-use crate::engine::EngineError;
 use crate::node::NodeError;
 use crate::node_name::NodeName;
 use crate::view::{CredentialStatus, ElectionView, EpochView, NodeView};
+use votekit_store::EngineError;
 
 /// What the leaves of one log come to.
 pub(crate) struct LogStanding {

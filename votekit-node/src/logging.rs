@@ -10,8 +10,8 @@
 //! written: a fault of logging must not cost a vote.
 
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -203,36 +203,6 @@ fn write_line(line: &[u8], output: &mut impl Write) -> Result<(), Dropped> {
     Ok(())
 }
 
-/// A line that would be logged for each of thousands of votes is logged at most once in an
-/// interval, with the number of those left out. Else a full disk is filled by its own complaints.
-pub(crate) struct Sparse {
-    interval: Duration,
-    state: Mutex<Option<(Instant, u64)>>,
-}
-
-impl Sparse {
-    /// At most one line in this time.
-    pub(crate) const fn every(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new(None) }
-    }
-
-    /// Whether the line is due: how many like it were left out since the last one.
-    pub(crate) fn due(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
-            Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
-                *left_out += 1;
-                None
-            }
-            state => {
-                let left_out = state.map_or(0, |(_, left_out)| left_out);
-                *state = Some((now, 0));
-                Some(left_out)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -299,15 +269,5 @@ mod tests {
             assert_eq!(sender.write(b"line\n").expect("never fails"), 5);
         }
         assert_eq!(lines.try_iter().count(), 2);
-    }
-
-    #[test]
-    fn a_frequent_line_is_due_once_an_interval() {
-        let sparse = Sparse::every(Duration::from_secs(1));
-        let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
-        assert_eq!([0, 10, 999].map(|time| sparse.due(at(time))), [Some(0), None, None]);
-        assert_eq!([1000, 1001].map(|time| sparse.due(at(time))), [Some(2), None]);
-        assert_eq!(sparse.due(at(9000)), Some(1));
     }
 }

@@ -186,11 +186,6 @@ pub(crate) fn log_line_dropped() {
     METERS.log_lines_dropped.increment(1);
 }
 
-/// A group of writes was not stored by the embedded ledger.
-pub(crate) fn writes_failed() {
-    METERS.writes_failed.increment(1);
-}
-
 /// Whether this node leads: it seals.
 pub(crate) fn leading(leads: bool) {
     METERS.leading.set(if leads { 1.0 } else { 0.0 });
@@ -274,7 +269,7 @@ pub(crate) fn read(readings: &[Reading]) {
 
 /// Everything, in the Prometheus text format 0.0.4.
 pub(crate) fn render() -> String {
-    LazyLock::force(&METERS);
+    METERS.writes_failed.absolute(votekit_store::failed_writes());
     HANDLE.render()
 }
 

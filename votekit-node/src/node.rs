@@ -23,14 +23,10 @@ use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMillis;
 
 use crate::admission::Admission;
-use crate::clock;
 use crate::config::{Config, Role};
 use crate::data_folder::{Belonging, DataFolder, FolderError};
 use crate::election_handle::{ElectionHandle, ElectionHandleParts};
-use crate::engine::embedded::EmbeddedEngine;
-use crate::engine::{BallotBox, EngineError, Engines, Ledger, Registry, RollOrigin};
 use crate::epoch_end;
-use crate::essential;
 use crate::intake::{Intake, Submission};
 use crate::leader_lease::{self, LeaderLease};
 use crate::lease;
@@ -45,6 +41,10 @@ use crate::staging;
 use crate::throttle::Throttle;
 use crate::validation;
 use crate::watch;
+use votekit_store::clock;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::essential;
+use votekit_store::{BallotBox, EngineError, Engines, Ledger, Registry, RollOrigin};
 
 pub use error::{AdminError, NodeError, SubmitError};
 
@@ -198,7 +198,7 @@ async fn open_services(
     ballot_box: &str,
     ledger: &str,
 ) -> Result<(Engines, String), NodeError> {
-    use crate::engine::services;
+    use votekit_store::services;
     let addresses = services::ServiceAddresses::parse(registry, ballot_box, ledger)?;
     Ok(services::open(&addresses).await?)
 }

@@ -11,9 +11,9 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use votekit_core::id::RequestId;
 
-use crate::engine::Hint;
 use crate::intake::IntakeError;
 use crate::throttle::Turn;
+use votekit_store::Hint;
 
 const SHARDS: usize = 64;
 
@@ -36,7 +36,7 @@ struct Waiting {
     /// How far the latest copy has come.
     progress: Progress,
     expected: Option<Hint>,
-    /// Kept until the label says whether the credential was right.
+    /// Kept until the hint says whether the credential was right.
     turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -156,7 +156,7 @@ impl Pending {
     }
 
     /// Records what to expect, and gives back the turn that waits for it, once.
-    pub(crate) fn label(&self, request: &RequestId, expected: Hint) -> Option<Turn> {
+    pub(crate) fn hint(&self, request: &RequestId, expected: Hint) -> Option<Turn> {
         let mut shard = self.shard(request);
         let waiting = shard.get_mut(request)?;
         waiting.expected = Some(expected);
@@ -221,7 +221,7 @@ impl Waiting {
     }
 
     fn resolve(self) {
-        // The registry was away, and no label said whether the credential was right.
+        // The registry was away, and no hint said whether the credential was right.
         if let Some(turn) = self.turn {
             turn.wrong();
         }

@@ -24,10 +24,10 @@ use votekit_core::results::Results;
 
 use crate::config::Role;
 use crate::election_handle::{Committed, ElectionHandle};
-use crate::engine::{EngineError, Hint};
 use crate::node::{Node, NodeContext};
 use crate::view::ElectionView;
 use crate::watch;
+use votekit_store::{EngineError, Hint};
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,15 +24,15 @@ use votekit_core::log::leaf::{BatchLeaf, RollEvent};
 use votekit_core::log::merkle::TreeHash;
 
 use crate::election_handle::{CheckpointSigner, Committed, ElectionSecrets};
-use crate::engine::{
-    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
-};
 use crate::memory::stack_used;
 use crate::metrics;
 use crate::node::{NodeContext, NodeError};
-use crate::retry::until_definite;
 use crate::roll_store::{self, Rolls};
 use crate::snapshots::{self, Refused, Restored, Snapshots, Written};
+use votekit_store::retry::until_definite;
+use votekit_store::{
+    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
+};
 
 /// Blocks, and batches of evidence, read at once; the ledger gives fewer when they are large.
 pub(crate) const READ_AT_ONCE: usize = 256;

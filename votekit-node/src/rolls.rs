@@ -14,11 +14,11 @@ use votekit_core::manifest::{LawRow, Manifest};
 use crate::administration::LoadOutcome;
 use crate::data_folder::DataFolder;
 use crate::election_handle::ElectionHandle;
-use crate::engine::{EngineError, RollOrigin};
 use crate::node::{AdminError, Node};
 use crate::recovery::{add_to_registry, known_electors};
-use crate::retry::until_definite;
 use crate::roll_store::{self, KeptRolls, RollView};
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, RollOrigin};
 
 /// A kept roll that was read and can take effect in an election.
 pub(crate) struct PreparedRoll {

@@ -13,13 +13,13 @@ use votekit_core::election_log::{Scrub, ScrubError};
 use votekit_core::id::RequestId;
 
 use crate::election_handle::ElectionHandle;
-use crate::engine::{EngineError, StagingId, StoredBlock};
 use crate::memory::with_overwritten_stack;
 use crate::metrics;
 use crate::node::NodeContext;
 use crate::recovery::{EvidenceReader, READ_AT_ONCE};
-use crate::retry::until_definite;
 use crate::roll_store::Rolls;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, StagingId, StoredBlock};
 
 /// For each second of work so many seconds of rest: voting goes first.
 const REST: u32 = 3;

@@ -15,7 +15,7 @@ use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 
-use crate::engine::{Staged, StagingId};
+use votekit_store::{Staged, StagingId};
 
 /// How far a stamp may lie in the future before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;

@@ -23,13 +23,13 @@ use votekit_core::id::NodeId;
 use votekit_core::instant::UnixMillis;
 
 use crate::election_handle::{Committed, ElectionHandle};
-use crate::engine::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
 use crate::memory::with_overwritten_stack;
 use crate::metrics::{self, Status};
 use crate::node::{AdminError, NodeContext};
 use crate::recovery::READ_AT_ONCE;
-use crate::retry::{is_passing, until_definite};
 use crate::seal_queue::SealQueue;
+use votekit_store::retry::{is_passing, until_definite};
+use votekit_store::{BlockCommit, Conflict, EngineError, Head, StagingId, StoredBlock};
 
 /// Batches in one block at the most.
 const BLOCK_BATCHES_MAX: usize = 64;

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::engine::{EngineError, ValidatedBatch};
 use crate::metrics::{self, Step};
 use crate::node::NodeContext;
-use crate::retry::until_definite;
 use crate::validation;
+use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, ValidatedBatch};
 
 /// Batches on their way into the ledger at once: it stores in one step all that comes while it
 /// stores.
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn run(shared: Arc<NodeContext>) {
     let mut staging = tokio::task::JoinSet::new();
     loop {
-        let labelled = tokio::select! {
+        let validated = tokio::select! {
             Some(staged) = staging.join_next() => {
                 match staged {
                     Ok(Ok(())) => continue,
@@ -25,36 +25,36 @@ pub(crate) async fn run(shared: Arc<NodeContext>) {
                     Err(error) => return shared.fail_by_panic(&format_args!("staging panicked: {error}")),
                 }
             }
-            labelled = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => labelled,
+            validated = until_definite("the ballot box", || shared.ballot_box.collect()), if staging.len() < AT_ONCE => validated,
         };
-        match labelled {
-            Ok(labelled) => {
+        match validated {
+            Ok(validated) => {
                 let shared = Arc::clone(&shared);
-                staging.spawn(async move { stage(&shared, &labelled).await });
+                staging.spawn(async move { stage(&shared, &validated).await });
             }
             Err(error) => return shared.fail(&error),
         }
     }
 }
 
-async fn stage(shared: &NodeContext, labelled: &ValidatedBatch) -> Result<(), EngineError> {
-    let batch = &labelled.batch;
+async fn stage(shared: &NodeContext, validated: &ValidatedBatch) -> Result<(), EngineError> {
+    let batch = &validated.batch;
     // Whoever can write to the queues could put something between validation and here, and take a
     // number that is somebody's.
     if let Err(reason) = validation::check(shared, batch).await? {
-        return reject(shared, labelled, &reason).await;
+        return reject(shared, validated, &reason).await;
     }
-    match until_definite("staging", || shared.ledger.stage(batch, &labelled.labels)).await {
+    match until_definite("staging", || shared.ledger.stage(batch, &validated.hints)).await {
         // Somebody signed two batches with one number. The first stands, nothing of the second is
         // sealed.
         Err(error @ EngineError::Conflict(_)) => {
-            return reject(shared, labelled, &error.to_string()).await;
+            return reject(shared, validated, &error.to_string()).await;
         }
         staged => staged?,
     };
     metrics::batch(Step::Staged);
     tracing::trace!(votes = batch.count(), "a batch is staged");
-    until_definite("staging", || shared.ballot_box.acknowledge(labelled)).await?;
+    until_definite("staging", || shared.ballot_box.acknowledge(validated)).await?;
     if let Some(cell) = shared.election(&batch.header().law_id) {
         cell.staged.notify_one();
     }
@@ -64,10 +64,10 @@ async fn stage(shared: &NodeContext, labelled: &ValidatedBatch) -> Result<(), En
 /// Votes were answered for, perhaps: what is not staged is kept for officials to look at.
 async fn reject(
     shared: &NodeContext,
-    labelled: &ValidatedBatch,
+    validated: &ValidatedBatch,
     reason: &str,
 ) -> Result<(), EngineError> {
-    tracing::error!(batch = %labelled.batch.number(), reason, "alarm: a batch is not staged");
+    tracing::error!(batch = %validated.batch.number(), reason, "alarm: a batch is not staged");
     metrics::batch(Step::Refused);
-    until_definite("staging", || shared.ballot_box.reject(labelled, reason)).await
+    until_definite("staging", || shared.ballot_box.reject(validated, reason)).await
 }

@@ -1,8 +1,8 @@
-//! Validation: batches from the ballot box are verified, marked in the registry, labelled, and
+//! Validation: batches from the ballot box are verified, marked in the registry, validated, and
 //! passed on to staging.
 //!
-//! The labels are hints for the voter, the throttle and the reviewers. A forged batch goes no
-//! further. With the registry away, or damaged, batches go on without labels: the log decides all
+//! The hints are hints for the voter, the throttle and the reviewers. A forged batch goes no
+//! further. With the registry away, or damaged, batches go on without hints: the log decides all
 //! the same.
 
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{ElectionId, RequestId};
 
 use crate::election_handle::ElectionHandle;
-use crate::engine::{Delivery, EngineError, Hint, Hints, Mark};
 use crate::metrics::{self, Step};
 use crate::node::NodeContext;
-use crate::retry::{is_passing, until_definite};
 use crate::sealing::LOOK_EVERY;
+use votekit_store::retry::{is_passing, until_definite};
+use votekit_store::{Delivery, EngineError, Hint, Hints, Mark};
 
 /// Batches that are being validated at once: each waits for the registry, then for the ballot box.
 const AT_ONCE: usize = 32;
@@ -58,10 +58,10 @@ async fn validate(shared: &NodeContext, delivery: &Delivery) -> Result<(), Engin
         Ok(cell) => cell,
         Err(reason) => return refuse(shared, delivery, &reason).await,
     };
-    let labels = label(shared, &cell, batch).await;
-    until_definite("validation", || shared.ballot_box.forward(delivery, &labels)).await?;
+    let hints = hint(shared, &cell, batch).await;
+    until_definite("validation", || shared.ballot_box.forward(delivery, &hints)).await?;
     metrics::batch(Step::Forwarded);
-    tracing::trace!(votes = batch.count(), labels = labels.len(), "a batch is passed on");
+    tracing::trace!(votes = batch.count(), hints = hints.len(), "a batch is passed on");
     Ok(())
 }
 
@@ -128,7 +128,7 @@ async fn refuse(
 
 /// Marks the envelopes of a batch, and tells voters and throttle what to expect of them. Whatever
 /// is wrong with the registry, the batch goes on.
-async fn label(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
+async fn hint(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hints {
     let Some(scheme) = cell.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch
         .envelopes()
@@ -137,26 +137,26 @@ async fn label(shared: &NodeContext, cell: &ElectionHandle, batch: &Batch) -> Hi
             request: envelope.request,
         })
         .collect();
-    let labels = match shared.registry.mark(cell.law_id(), &marks).await {
-        Ok(labels) => labels,
+    let hints = match shared.registry.mark(cell.law_id(), &marks).await {
+        Ok(hints) => hints,
         Err(error) if is_passing(&error) => {
-            tracing::warn!(batch = %batch.number(), %error, "a batch goes on without labels");
+            tracing::warn!(batch = %batch.number(), %error, "a batch goes on without hints");
             return Hints::new();
         }
         Err(error) => {
-            tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without labels");
+            tracing::error!(batch = %batch.number(), %error, "alarm: the registry is damaged or set up wrongly; a batch goes on without hints");
             return Hints::new();
         }
     };
     metrics::batch(Step::Marked);
-    tell(shared, marks.iter().map(|mark| mark.request).zip(labels.iter().copied()));
-    labels
+    tell(shared, marks.iter().map(|mark| mark.request).zip(hints.iter().copied()));
+    hints
 }
 
 /// Tells voters and throttle what to expect of requests that are on their way here.
-pub(crate) fn tell(shared: &NodeContext, labels: impl Iterator<Item = (RequestId, Hint)>) {
-    for (request, expected) in labels {
-        let turn = shared.pending.label(&request, expected);
+pub(crate) fn tell(shared: &NodeContext, hints: impl Iterator<Item = (RequestId, Hint)>) {
+    for (request, expected) in hints {
+        let turn = shared.pending.hint(&request, expected);
         if let Some(turn) = turn
             && matches!(expected, Hint::Unknown | Hint::Revoked)
         {

@@ -12,11 +12,11 @@ use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::Engines;
-use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::unreliable::{Odds, Unreliable};
 use votekit_node::node::{AdminError, Node, SubmitError};
 use votekit_node::{OpenElection, VoteStatus};
+use votekit_store::Engines;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::testing::unreliable::{Odds, Unreliable};
 
 const VOTERS: u32 = 60;
 

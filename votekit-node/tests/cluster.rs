@@ -17,12 +17,12 @@ use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequen
 use votekit_core::instant::UnixMinutes;
 use votekit_node::config::{Config, Role};
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::embedded::{EmbeddedEngine, EmbeddedLedger};
-use votekit_node::engine::unreliable::{Odds, Unreliable};
-use votekit_node::engine::{Engines, Ledger};
 use votekit_node::node::{AdminError, Node, NodeError, SubmitError};
 use votekit_node::node_name::NodeName;
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
+use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
+use votekit_store::testing::unreliable::{Odds, Unreliable};
+use votekit_store::{Engines, Ledger};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,

@@ -12,10 +12,10 @@ use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::ElectionId;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::embedded::EmbeddedEngine;
-use votekit_node::engine::{EngineError, Engines, Hint, KnownElectors, Mark, Registry, RollOrigin};
 use votekit_node::node::Node;
 use votekit_node::{OpenElection, VoteStatus};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{EngineError, Engines, Hint, KnownElectors, Mark, Registry, RollOrigin};
 
 /// Takes rolls, and fails every mark in its way.
 struct Failing(fn() -> EngineError);

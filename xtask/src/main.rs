@@ -14,6 +14,7 @@ mod bench;
 mod chaos;
 mod fuzz;
 mod man;
+mod modules;
 mod project;
 mod services;
 mod test;
@@ -38,6 +39,7 @@ enum Verb {
     Man,
     /// Record anew which files exceed the rules of wording, after some got better.
     Wording,
+    Modules(modules::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     Chaos(chaos::Arguments),
@@ -67,6 +69,7 @@ fn run(verb: Verb) -> ExitCode {
         Verb::Test(arguments) => return test::run(&arguments),
         Verb::Man => man::run(),
         Verb::Wording => test::wording::record(),
+        Verb::Modules(arguments) => modules::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Chaos(arguments) => chaos::run(&arguments),

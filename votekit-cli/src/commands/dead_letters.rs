@@ -3,10 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use votekit_node::engine::services::ballot_box::dead_letters::{
-    DeadContent, DeadLetter, DeadLetters,
-};
-use votekit_node::engine::services::url::{Service, ServiceAddress};
+use votekit_store::services::rabbitmq::dead_letters::{DeadContent, DeadLetter, DeadLetters};
+use votekit_store::services::url::{Service, ServiceAddress};
 
 use crate::context::Context;
 use crate::error::CommandError;

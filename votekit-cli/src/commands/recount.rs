@@ -11,8 +11,8 @@ use votekit_core::election::State;
 use votekit_core::election_log::RollContent;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, Sequence};
 use votekit_node::archive::Archive;
-use votekit_node::engine::EngineError;
 use votekit_node::read_roll;
+use votekit_store::EngineError;
 
 use crate::archive_source::LedgerArgs;
 use crate::context::Context;

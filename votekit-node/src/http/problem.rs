@@ -19,11 +19,11 @@ use votekit_core::envelope::FieldError;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixMinutes;
 
-use crate::engine::{Conflict, EngineError};
 use crate::log_summary::LogSummary;
 use crate::node::{AdminError, SubmitError};
 use crate::reading::{ReceiptError, ResultsError};
 use crate::roll_store::RollError;
+use votekit_store::{Conflict, EngineError};
 
 /// Why a call failed.
 #[derive(Debug)]

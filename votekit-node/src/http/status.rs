@@ -16,8 +16,8 @@ use super::Api;
 use super::path_text::PathText;
 use super::prefer::{PREFERENCE_APPLIED, Wait};
 use super::problem::{Problem, ProblemDocument};
-use crate::engine::Hint;
 use crate::reading::VoteStatus;
+use votekit_store::Hint;
 
 /// What became of a vote.
 #[derive(Debug, Serialize, ToSchema)]

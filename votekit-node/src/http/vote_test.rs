@@ -10,10 +10,10 @@ use votekit_core::electorate::KeyList;
 use super::*;
 use crate::admission::Admission;
 use crate::config::Config;
-use crate::engine::embedded::EmbeddedRegistry;
-use crate::engine::{Mark, Registry as _};
 use crate::node::SubmitError;
 use crate::throttle::{Next, Throttle};
+use votekit_store::embedded::EmbeddedRegistry;
+use votekit_store::{Mark, Registry as _};
 
 /// A vote for one of a few NAS, from one of a few addresses, some time after the one before.
 #[derive(Debug, Clone, Copy)]

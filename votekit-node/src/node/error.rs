@@ -13,8 +13,8 @@ use votekit_core::log::policy::PolicyError;
 
 use crate::config::Role;
 use crate::data_folder::FolderError;
-use crate::engine::EngineError;
 use crate::roll_store::RollError;
+use votekit_store::EngineError;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub enum NodeError {
     /// An address of a service is wrong.
     #[cfg(feature = "services")]
     #[error(transparent)]
-    Address(#[from] crate::engine::services::url::AddressError),
+    Address(#[from] votekit_store::services::url::AddressError),
     /// This program was built without the services.
     #[error("this votekit was built without the services engine (the feature `services`)")]
     NoServices,

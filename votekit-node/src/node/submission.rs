@@ -14,12 +14,12 @@ use super::{Node, NodeContext, SubmitError, halted_here};
 use crate::clock::Stepped;
 use crate::config::Role;
 use crate::election_handle::ElectionHandle;
-use crate::engine::{EngineError, Mark};
 use crate::intake::{IntakeError, Submission};
 use crate::metrics;
 use crate::pending::{Issue, Known, Stored};
 use crate::random::random_request_id;
 use crate::throttle::{Origin, Turn};
+use votekit_store::{EngineError, Mark};
 
 impl Node {
     /// Takes a vote: checks it against the election, stamps it, and waits until it is durable. One

@@ -12,8 +12,8 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::request_index::{Decided, DecidedList, RequestIndex};
 
 use super::{HEAD, Written, segment_path};
-use crate::engine::{self, StagingId};
 use crate::roll_store::{RollError, Rolls};
+use votekit_store::StagingId;
 
 /// A log taken from a snapshot.
 pub(crate) struct Restored {
@@ -39,7 +39,7 @@ pub(crate) enum Refused {
 pub(crate) fn restore(
     folder: &Path,
     law_id: &ElectionId,
-    head: &engine::Head,
+    head: &votekit_store::Head,
     ballot_key: Option<&BallotSecretKey>,
     rolls: &Rolls<'_>,
 ) -> Result<Option<Restored>, Refused> {

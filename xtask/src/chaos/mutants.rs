@@ -32,7 +32,7 @@ const MUTANTS: [Mutant; 2] = [
     Mutant {
         name: "no-sync",
         about: "commits without waiting for the disk",
-        file: "votekit-node/src/engine/embedded/schema.rs",
+        file: "votekit-store/src/embedded/schema.rs",
         text: r#"connection.pragma_update(None, "synchronous", "FULL")"#,
         replacement: r#"connection.pragma_update(None, "synchronous", "OFF")"#,
         fault: Fault::PowerCut,

@@ -10,7 +10,7 @@ use crate::project;
 pub(crate) const PACKAGE: [&str; 3] = ["--package", "votekit-cli", "--no-default-features"];
 
 /// Crates that open sockets or speak a network protocol.
-const NETWORK_CRATES: [&str; 17] = [
+const NETWORK_CRATES: [&str; 18] = [
     "async-io",
     "async-std",
     "axum",
@@ -28,6 +28,7 @@ const NETWORK_CRATES: [&str; 17] = [
     "tokio",
     "ureq",
     "votekit-node",
+    "votekit-store",
 ];
 
 /// Fails when the offline binary links a crate that could reach a network.

@@ -9,8 +9,12 @@ use crate::project;
 use crate::services::{Rig, TEST_VARIABLES};
 
 /// Folders whose test files may want servers, with how the names of those begin.
-pub(super) const WANTING: [(&str, &str); 3] =
-    [("votekit-node", "engine_services_"), ("votekit-cli", "services_"), ("xtask", "services")];
+pub(super) const WANTING: [(&str, &str); 4] = [
+    ("votekit-store", "services_"),
+    ("votekit-node", "services_"),
+    ("votekit-cli", "services_"),
+    ("xtask", "services"),
+];
 
 /// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those
 /// that want none.
@@ -78,8 +82,8 @@ mod tests {
     fn only_what_wants_servers_is_left_out() -> Result<()> {
         let root = project::scratch("servers-test")?;
         for file in [
-            "votekit-node/tests/engine_services_ledger.rs",
-            "votekit-node/tests/engine_embedded.rs",
+            "votekit-store/tests/services_postgres.rs",
+            "votekit-store/tests/embedded.rs",
             "votekit-node/tests/support/mod.rs",
             "votekit-node/tests/tls/cert.pem",
             "votekit-cli/tests/services_demo.rs",
@@ -92,8 +96,8 @@ mod tests {
             fs::write(path, "")?;
         }
         let (run, left_out) = test_files(&root)?;
-        assert_eq!(run, ["engine_embedded", "long", "serve", "services_of_others"]);
-        assert_eq!(left_out, ["engine_services_ledger", "services_demo"]);
+        assert_eq!(run, ["embedded", "long", "serve", "services_of_others"]);
+        assert_eq!(left_out, ["services_demo", "services_postgres"]);
         Ok(())
     }
 }

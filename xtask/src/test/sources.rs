@@ -14,8 +14,9 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 9] = [
+const SOURCE_FOLDERS: [&str; 10] = [
     "votekit-core",
+    "votekit-store",
     "votekit-node",
     "votekit-cli",
     "loadtests",
@@ -223,8 +224,8 @@ mod tests {
             ("votekit-cli/tests/support/mod.rs", "mod redis;"),
             ("votekit-cli/tests/services_load.rs", "mod support;\nuse support::redis::registry;"),
             ("votekit-cli/tests/load.rs", "mod support;\nuse support::Desk;"),
-            ("votekit-node/tests/rabbitmq/mod.rs", asks.as_str()),
-            ("votekit-node/tests/engine_services_ballot_box.rs", "mod rabbitmq;"),
+            ("votekit-store/tests/rabbitmq/mod.rs", asks.as_str()),
+            ("votekit-store/tests/services_rabbitmq.rs", "mod rabbitmq;"),
             ("xtask/tests/services.rs", asks.as_str()),
         ] {
             write(&root, file, text)?;
@@ -235,13 +236,13 @@ mod tests {
             "votekit-cli/tests/registry.rs",
             "mod support;\nuse support::redis::registry;",
         )?;
-        write(&root, "votekit-node/tests/queues.rs", "mod rabbitmq;")?;
+        write(&root, "votekit-store/tests/queues.rs", "mod rabbitmq;")?;
         write(&root, "votekit-node/tests/direct.rs", &asks)?;
         let error = check_names_of_wanting(&root).expect_err("three say nothing").to_string();
         for (file, prefix) in [
             ("votekit-cli/tests/registry.rs", "services_"),
-            ("votekit-node/tests/queues.rs", "engine_services_"),
-            ("votekit-node/tests/direct.rs", "engine_services_"),
+            ("votekit-store/tests/queues.rs", "services_"),
+            ("votekit-node/tests/direct.rs", "services_"),
         ] {
             assert!(
                 error.contains(&format!("{file}: its name should begin with {prefix}")),

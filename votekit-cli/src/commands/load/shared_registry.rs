@@ -6,11 +6,9 @@ use votekit_core::election_log::RollContent;
 use votekit_core::id::ElectionId;
 use votekit_core::manifest::Manifest;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::engine::services::registry::{
-    LawMeta, RedisRegistry, RollOrigin, refuse_settings,
-};
 use votekit_node::node::AdminError;
 use votekit_node::{CheckedRoll, LoadOutcome, LoadReport, LoadedLaw};
+use votekit_store::services::redis::{LawMeta, RedisRegistry, RollOrigin, refuse_settings};
 
 use super::{Args, Report};
 use crate::context::Context;

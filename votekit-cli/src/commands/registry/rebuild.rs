@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use votekit_node::engine::services::registry::refuse_settings;
 use votekit_node::log_electors::LogElectors;
+use votekit_store::services::redis::refuse_settings;
 
 use super::Where;
 use crate::context::Context;

@@ -8,7 +8,7 @@ use votekit_core::decision::{Decision, Entry};
 use votekit_core::id::{BatchNumber, ElectionId, RequestId};
 use votekit_core::log::leaf::Leaf;
 use votekit_node::archive::Archive;
-use votekit_node::engine::ReviewNote;
+use votekit_store::ReviewNote;
 
 use crate::error::CommandError;
 

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixSeconds;
-use votekit_node::engine::embedded::EmbeddedLedger;
-use votekit_node::engine::{Ledger, ReviewNote};
+use votekit_store::embedded::EmbeddedLedger;
+use votekit_store::{Ledger, ReviewNote};
 
 use super::SourceArgs;
 use super::case;
@@ -69,8 +69,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     office::run(async {
         #[cfg(feature = "services")]
         if let Some(address) = args.source.ledger.address()? {
-            let ledger =
-                votekit_node::engine::services::ledger::PostgresLedger::open(&address).await?;
+            let ledger = votekit_store::services::postgres::PostgresLedger::open(&address).await?;
             return Ok(ledger.add_review_note(&law_id, &note).await?);
         }
         let ledger = EmbeddedLedger::open(&args.source.data).map_err(|error| {

@@ -64,7 +64,7 @@ async fn check(args: &Args, config: &Config, faults: &mut Vec<CommandError>) {
     if let (Some(registry), Some(ballot_box), Some(ledger)) =
         (&config.registry, &config.ballot_box, &config.ledger)
     {
-        use votekit_node::engine::services::{self, ServiceAddresses};
+        use votekit_store::services::{self, ServiceAddresses};
         match ServiceAddresses::parse(registry, ballot_box, ledger) {
             Ok(addresses) => {
                 faults

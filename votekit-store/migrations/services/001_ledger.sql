@@ -1,0 +1,365 @@
+-- The ledger on PostgreSQL: the tables, and the functions that write them.
+--
+-- Every write is one call of one function, and so one statement and one transaction: a client that is stopped never holds a lock while it is awaited. Locks are taken in
+-- the order staging, leadership, election, head, epoch. What is read by a number that ascends has an index that grows at its right edge.
+-- Names are resolved in the schema the session names first; nothing here names it.
+
+-- One row: what tells this ledger from every other.
+CREATE TABLE installation (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    id  text NOT NULL DEFAULT gen_random_uuid()::text
+);
+INSERT INTO installation DEFAULT VALUES;
+
+CREATE TABLE election (
+    id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    law_id text NOT NULL UNIQUE
+);
+
+-- An epoch of a node, and the lease it was given. An epoch that is fenced gets no lease any more.
+CREATE TABLE epoch (
+    election    bigint NOT NULL REFERENCES election (id),
+    node        bytea NOT NULL,
+    epoch       bigint NOT NULL,
+    fenced      boolean NOT NULL DEFAULT false,
+    lease_until timestamptz,
+    PRIMARY KEY (election, node, epoch)
+);
+
+-- One row: who leads all elections, until when, in which term. No row: nobody ever did.
+CREATE TABLE leadership (
+    one    boolean PRIMARY KEY DEFAULT true CHECK (one),
+    term   bigint NOT NULL,
+    leader text,
+    until  timestamptz
+);
+INSERT INTO leadership (term) VALUES (0);
+
+-- One row: the last place given in staging. Whoever gives places holds it until they are committed, so places ascend in the order of the commits, and whoever has
+-- read all places up to one never finds a lower one later.
+CREATE TABLE staging (
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
+    last bigint NOT NULL
+);
+INSERT INTO staging (last) VALUES (0);
+
+-- Staging and evidence in one: what stands at or below its head's sealed_through is in the log or was refused. A row is never deleted:
+-- a purge takes its bytes, and what remains keeps a late copy from being stored again and a place from being given twice.
+CREATE TABLE batch (
+    id       bigint PRIMARY KEY,
+    election bigint NOT NULL REFERENCES election (id),
+    node     bytea NOT NULL,
+    epoch    bigint NOT NULL,
+    sequence bigint NOT NULL,
+    digest   bytea NOT NULL,
+    hints   bytea,
+    bytes    bytea,
+    UNIQUE (election, node, epoch, sequence)
+);
+CREATE INDEX batch_in_order ON batch (election, id) WHERE bytes IS NOT NULL;
+-- Encrypted votes do not compress.
+ALTER TABLE batch ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+CREATE TABLE block (
+    election   bigint NOT NULL REFERENCES election (id),
+    height     bigint NOT NULL,
+    first_leaf bigint NOT NULL,
+    leaf_count bigint NOT NULL,
+    -- Bytes of its leaves, each with the length before it.
+    size_bytes bigint NOT NULL,
+    PRIMARY KEY (election, height)
+);
+
+-- The leaves of the blocks, in runs: one ends where a block ends, and where a tile of the tree is full (256 leaves). So a status, a receipt or an entry bundle
+-- costs a run or a few, however large the block. A leaf is behind its length in 2 bytes. The digest is the SHA-256 of the bytes.
+CREATE TABLE leaves (
+    election   bigint NOT NULL REFERENCES election (id),
+    first_leaf bigint NOT NULL,
+    leaf_count bigint NOT NULL,
+    digest     bytea NOT NULL,
+    -- Whether the run holds a change of the election's state, opened sums: what results are read from. Found in the bytes; may be true of a run without one.
+    tells_state  boolean NOT NULL,
+    tells_totals boolean NOT NULL,
+    bytes      bytea NOT NULL,
+    PRIMARY KEY (election, first_leaf)
+);
+CREATE INDEX leaves_telling_state ON leaves (election, first_leaf) WHERE tells_state;
+CREATE INDEX leaves_telling_totals ON leaves (election, first_leaf) WHERE tells_totals;
+ALTER TABLE leaves ALTER COLUMN bytes SET STORAGE EXTERNAL;
+
+CREATE TABLE tile (
+    election bigint NOT NULL REFERENCES election (id),
+    level    bigint NOT NULL,
+    idx      bigint NOT NULL,
+    -- The SHA-256 of the hashes.
+    digest   bytea NOT NULL,
+    hashes   bytea NOT NULL,
+    PRIMARY KEY (election, level, idx)
+);
+ALTER TABLE tile ALTER COLUMN hashes SET STORAGE EXTERNAL;
+
+CREATE TABLE head (
+    election       bigint PRIMARY KEY REFERENCES election (id),
+    -- The place of the log among all logs, in the order of their first blocks.
+    created        bigint NOT NULL UNIQUE,
+    size           bigint NOT NULL,
+    height         bigint NOT NULL,
+    term           bigint NOT NULL,
+    checkpoint     bytea NOT NULL,
+    sealed_through bigint NOT NULL,
+    takes_votes    boolean NOT NULL,
+    -- The SHA-256 of the columns above but the first two.
+    digest         bytea NOT NULL
+) WITH (fillfactor = 50);
+
+-- What reviewers remarked on requests.
+CREATE TABLE review_note (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    election bigint NOT NULL REFERENCES election (id),
+    request  bytea NOT NULL,
+    at       bigint NOT NULL,
+    by       text NOT NULL,
+    text     text NOT NULL,
+    -- The SHA-256 of the columns above but the first two, each behind its length: a remark is too long for an index.
+    digest   bytea NOT NULL,
+    UNIQUE (election, digest)
+);
+
+CREATE TABLE manifest (
+    digest bytea PRIMARY KEY,
+    bytes  bytea NOT NULL
+);
+
+-- The number that stands for an election in the other tables; given when it is first asked for.
+CREATE FUNCTION election_number(wanted text) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    found bigint;
+BEGIN
+    SELECT id INTO found FROM election WHERE law_id = wanted;
+    IF found IS NULL THEN
+        INSERT INTO election (law_id) VALUES (wanted) ON CONFLICT DO NOTHING;
+        SELECT id INTO STRICT found FROM election WHERE law_id = wanted;
+    END IF;
+    RETURN found;
+END $$;
+
+-- The clock by which leases are counted.
+CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+$$;
+
+-- Stages batches, given as arrays of one length. Tells for each the place and the digest that are stored under its number.
+-- One at a time, each by its number: a join would be planned while the table is small, and read all of it ever after.
+CREATE FUNCTION stage(
+    law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
+    OUT places bigint[], OUT stored bytea[]
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    last_place bigint;
+    new_place bigint;
+    number bigint;
+    offered record;
+    found_place bigint;
+    found_digest bytea;
+BEGIN
+    SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
+    new_place := last_place;
+    FOR offered IN
+        SELECT * FROM unnest(law_ids, nodes, epochs, sequences, digests, all_hints, all_bytes)
+            WITH ORDINALITY AS batches (law_id, node, epoch, sequence, digest, hints, bytes, place) ORDER BY place
+    LOOP
+        number := election_number(offered.law_id);
+        SELECT id, digest INTO found_place, found_digest FROM batch
+            WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
+        IF NOT FOUND THEN
+            new_place := new_place + 1;
+            INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
+                VALUES (new_place, number, offered.node, offered.epoch, offered.sequence, offered.digest, offered.hints, offered.bytes);
+            found_place := new_place;
+            found_digest := offered.digest;
+        END IF;
+        places := places || found_place;
+        stored := stored || found_digest;
+    END LOOP;
+    IF new_place > last_place THEN
+        UPDATE staging SET last = new_place;
+    END IF;
+END $$;
+
+-- Appends a block and moves the head. Tells what came of it:
+--   committed, repeated; late; term, head: the term or the size found is in `told`; height, unsealed, unstaged: the rule that is broken.
+CREATE FUNCTION commit_block(
+    wanted text, new_height bigint, new_first_leaf bigint, new_leaf_count bigint, new_size_bytes bigint,
+    run_first_leaves bigint[], run_leaf_counts bigint[], run_digests bytea[], run_bytes bytea[],
+    tile_levels bigint[], tile_indexes bigint[], tile_digests bytea[], tile_hashes bytea[],
+    new_size bigint, new_term bigint, new_checkpoint bytea, new_sealed_through bigint, new_takes_votes boolean, new_digest bytea,
+    not_after bigint,
+    OUT outcome text, OUT told bigint
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    leader_term bigint;
+    number bigint;
+    old head;
+    is_new boolean;
+BEGIN
+    -- Waits for a term that is beginning; none begins until this has ended.
+    SELECT term INTO STRICT leader_term FROM leadership FOR SHARE;
+    SELECT id INTO number FROM election WHERE law_id = wanted FOR NO KEY UPDATE;
+    SELECT * INTO old FROM head WHERE election = number FOR UPDATE;
+    is_new := NOT FOUND;
+
+    IF NOT is_new
+        AND (old.size, old.height, old.term, old.checkpoint, old.sealed_through, old.takes_votes, old.digest)
+            = (new_size, new_height, new_term, new_checkpoint, new_sealed_through, new_takes_votes, new_digest)
+        AND EXISTS (SELECT FROM block WHERE (election, height, first_leaf, leaf_count) = (number, new_height, new_first_leaf, new_leaf_count))
+        AND run_digests = (SELECT array_agg(digest ORDER BY first_leaf) FROM leaves WHERE election = number AND first_leaf >= new_first_leaf)
+    THEN
+        outcome := 'repeated';
+        RETURN;
+    END IF;
+
+    outcome := CASE
+        WHEN unix_milliseconds() > not_after THEN 'late'
+        WHEN new_term < greatest(old.term, leader_term) THEN 'term'
+        WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
+        WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
+        WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
+        -- A batch that comes later gets a higher place, and must never be taken for sealed.
+        WHEN new_sealed_through > (SELECT last FROM staging) THEN 'unstaged'
+        ELSE 'committed'
+    END;
+    told := CASE outcome WHEN 'term' THEN greatest(old.term, leader_term) WHEN 'head' THEN coalesce(old.size, 0) END;
+    IF outcome <> 'committed' THEN
+        RETURN;
+    END IF;
+
+    IF is_new THEN
+        number := election_number(wanted);
+        -- Of two first blocks one waits; and two logs do not begin at the same place.
+        LOCK TABLE head IN SHARE ROW EXCLUSIVE MODE;
+        IF EXISTS (SELECT FROM head WHERE election = number) THEN
+            RAISE EXCEPTION 'another first block was committed meanwhile' USING ERRCODE = 'serialization_failure';
+        END IF;
+    END IF;
+    INSERT INTO block (election, height, first_leaf, leaf_count, size_bytes)
+        VALUES (number, new_height, new_first_leaf, new_leaf_count, new_size_bytes);
+    INSERT INTO leaves (election, first_leaf, leaf_count, digest, tells_state, tells_totals, bytes)
+        SELECT number, first_leaf, leaf_count, digest,
+            position('{"leaf":"election",'::bytea IN bytes) > 0, position('{"leaf":"totals",'::bytea IN bytes) > 0, bytes
+        FROM unnest(run_first_leaves, run_leaf_counts, run_digests, run_bytes) AS runs (first_leaf, leaf_count, digest, bytes);
+    INSERT INTO tile (election, level, idx, digest, hashes)
+        SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
+    IF is_new THEN
+        INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, takes_votes, digest)
+            SELECT number, coalesce(max(created), 0) + 1, new_size, new_height, new_term, new_checkpoint, new_sealed_through, new_takes_votes, new_digest
+            FROM head;
+    ELSE
+        UPDATE head SET size = new_size, height = new_height, term = new_term, checkpoint = new_checkpoint, sealed_through = new_sealed_through,
+            takes_votes = new_takes_votes, digest = new_digest
+            WHERE election = number;
+    END IF;
+END $$;
+
+-- Gives out the next epoch.
+CREATE FUNCTION allocate_epoch(wanted text, owner bytea) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    number bigint := election_number(wanted);
+    given bigint;
+BEGIN
+    PERFORM FROM election WHERE id = number FOR NO KEY UPDATE;
+    SELECT coalesce(max(epoch), 0) + 1 INTO given FROM epoch WHERE election = number AND node = owner;
+    IF given <= 4294967295 THEN
+        INSERT INTO epoch (election, node, epoch) VALUES (number, owner, given);
+    END IF;
+    RETURN given;
+END $$;
+
+-- Gives or extends a lease. Tells: given, no epoch, takes no votes, fenced.
+CREATE FUNCTION hold_lease(wanted text, owner bytea, held bigint, length interval) RETURNS text LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    number bigint;
+    takes boolean;
+    is_fenced boolean;
+BEGIN
+    SELECT id INTO number FROM election WHERE law_id = wanted;
+    -- A head that moves waits for this lease, and this lease for a head that is moving: after the head that ends the voting none is given.
+    SELECT takes_votes INTO takes FROM head WHERE election = number FOR SHARE;
+    SELECT fenced INTO is_fenced FROM epoch WHERE (election, node, epoch) = (number, owner, held) FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN 'no epoch';
+    ELSIF takes IS NOT TRUE THEN
+        RETURN 'takes no votes';
+    ELSIF is_fenced THEN
+        RETURN 'fenced';
+    END IF;
+    UPDATE epoch SET lease_until = greatest(lease_until, clock_timestamp() + length) WHERE (election, node, epoch) = (number, owner, held);
+    RETURN 'given';
+END $$;
+
+-- Makes somebody the leader unless another one's lease lasts. Tells who leads, in which term, for how many more seconds.
+CREATE FUNCTION take_lead(holder text, length interval, OUT who text, OUT in_term bigint, OUT remaining_seconds double precision)
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    old leadership;
+BEGIN
+    SELECT * INTO STRICT old FROM leadership FOR UPDATE;
+    -- A lease that ends later than any that could be given now is of a server whose clock was ahead of this one's.
+    old.until := least(old.until, clock_timestamp() + length);
+    IF old.leader <> holder AND old.until > clock_timestamp() THEN
+        UPDATE leadership SET until = old.until WHERE until > old.until;
+        who := old.leader;
+        in_term := old.term;
+        remaining_seconds := extract(epoch FROM old.until - clock_timestamp());
+        RETURN;
+    END IF;
+    who := holder;
+    in_term := old.term;
+    IF old.leader IS DISTINCT FROM holder THEN
+        in_term := greatest(old.term, (SELECT max(term) FROM head)) + 1;
+    END IF;
+    UPDATE leadership SET leader = holder, term = in_term, until = clock_timestamp() + length;
+    remaining_seconds := extract(epoch FROM length);
+END $$;
+
+-- Tells the first thing about the logs that contradicts another; null when all fits. Cheap at any size: leaves and evidence are not read.
+CREATE FUNCTION inspect() RETURNS text LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT damage FROM election
+    LEFT JOIN head ON head.election = election.id
+    CROSS JOIN LATERAL (
+        SELECT format('%s: the head is at block %s with %s leaves, the blocks are %s, up to height %s, with %s, and do not follow one another or end there',
+            law_id, head.height, head.size, blocks, highest, leaves)
+        FROM (
+            SELECT count(*) AS blocks, coalesce(max(height), 0) AS highest, coalesce(sum(leaf_count), 0) AS leaves, coalesce(bool_and(follows), true) AS follow
+            FROM (
+                SELECT height, leaf_count,
+                    first_leaf = coalesce(sum(leaf_count) OVER (ORDER BY height ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS follows
+                FROM block WHERE block.election = election.id
+            ) AS each
+        ) AS found
+        WHERE NOT follow OR (blocks, highest, leaves) <> (coalesce(head.height, 0), coalesce(head.height, 0), coalesce(head.size, 0))
+        UNION ALL
+        SELECT format('%s: the head is at %s leaves, %s are stored, or have a gap', law_id, coalesce(head.size, 0), stored)
+        FROM (
+            SELECT coalesce(sum(leaf_count), 0) AS stored, coalesce(bool_and(follows), true) AS follow
+            FROM (
+                SELECT leaf_count,
+                    first_leaf = coalesce(sum(leaf_count) OVER (ORDER BY first_leaf ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS follows
+                FROM leaves WHERE leaves.election = election.id
+            ) AS each
+        ) AS found
+        WHERE NOT follow OR stored <> coalesce(head.size, 0)
+        UNION ALL
+        SELECT format('%s: %s leaves fill %s tiles of level %s, %s are stored', law_id, coalesce(head.size, 0), expected, level, stored)
+        FROM (
+            SELECT level, coalesce(head.size, 0) >> (8 * (level + 1)) AS expected,
+                (SELECT count(*) FROM tile WHERE tile.election = election.id AND tile.level = levels.level) AS stored,
+                (SELECT coalesce(max(idx), -1) + 1 FROM tile WHERE tile.election = election.id AND tile.level = levels.level) AS ends
+            FROM generate_series(0, 6) AS levels (level)
+        ) AS found
+        WHERE (stored, ends) <> (expected, expected)
+        UNION ALL
+        SELECT format('%s: batches are sealed through %s, staging ends at %s', law_id, head.sealed_through, last)
+        FROM staging WHERE head.sealed_through > last OR last < (SELECT coalesce(max(id), 0) FROM batch)
+    ) AS found (damage)
+    LIMIT 1
+$$;

@@ -1,0 +1,186 @@
+//! Moves the write-ahead log into the database beside the thread that writes, so that no voter
+//! waits for it.
+//!
+//! ```text
+//! writer ──commits──▶ log ◀──copies pages, syncs the database── this thread, whenever enough is new
+//!    └── once the log is long: copies the little that is left, after which SQLite begins the log anew
+//! ```
+//!
+//! SQLite begins its log anew only when all of it is in the database, which under steady writing
+//! never happens by itself: the last step is therefore the writer's, between two groups, when this
+//! thread has left it little to do. A reader of long breath can put it off; the log then grows
+//! meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::fault::{self, Fault, PanicGuard, Poison, unavailable};
+use super::schema;
+use crate::EngineError;
+
+/// How often the length of the log is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// New pages of 4 KiB in the log that are worth moving.
+const MOVE_PAGES: i64 = 4_000;
+
+/// Pages in the log from which on it is begun anew.
+const RESTART_PAGES: i64 = 25_000;
+
+/// Pages in the log that tell of a reader who never ends: 4 GiB.
+const ALARM_PAGES: i64 = 1 << 20;
+
+/// The thread, and what it has to say to the writer. Dropping it ends the thread.
+pub(super) struct Checkpointer {
+    restart_wanted: Arc<AtomicBool>,
+    stop: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(path: &Path, poison: Arc<Poison>) -> Result<Self, EngineError> {
+        let connection = schema::open_checkpointer(path)?;
+        let restart_wanted = Arc::new(AtomicBool::new(false));
+        let (stop, stopped) = sync_channel(0);
+        let mover = Mover {
+            connection,
+            restart_wanted: Arc::clone(&restart_wanted),
+            poison,
+            alarmed: false,
+        };
+        let thread = std::thread::Builder::new()
+            .name("checkpointer".into())
+            .spawn(move || mover.run(&stopped))
+            .map_err(|error| {
+                unavailable(format!("the checkpointer's thread did not start: {error}"))
+            })?;
+        Ok(Self { restart_wanted, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Whether the writer is to move the rest of the log now. Asked once, it is not said again
+    /// until the log has grown.
+    pub(super) fn wants_restart(&self) -> bool {
+        self.restart_wanted.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the ledger's checkpointer thread panicked");
+        }
+    }
+}
+
+/// What the thread has before it.
+struct Mover {
+    connection: Connection,
+    restart_wanted: Arc<AtomicBool>,
+    poison: Arc<Poison>,
+    alarmed: bool,
+}
+
+impl Mover {
+    fn run(mut self, stopped: &Receiver<()>) {
+        let poison = Arc::clone(&self.poison);
+        let _guard = PanicGuard { poison: &poison, what: "the checkpointer's thread" };
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK_INTERVAL) {
+            match self.look().map_err(EngineError::from) {
+                Ok(()) => {}
+                Err(error @ EngineError::Unavailable { .. }) => {
+                    tracing::warn!(%error, "the write-ahead log could not be moved; trying again");
+                }
+                // A sync of the database that failed is not tried again.
+                Err(error) => {
+                    tracing::error!(%error, "the write-ahead log cannot be moved");
+                    self.poison.set(fault::fatal(error.to_string()));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Fault> {
+        let LogLength { pages, moved } =
+            log_length(&self.connection, "PRAGMA wal_checkpoint(NOOP)")?;
+        if pages - moved < MOVE_PAGES {
+            return Ok(());
+        }
+        let LogLength { pages, moved } =
+            log_length(&self.connection, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        if pages >= RESTART_PAGES && pages - moved < MOVE_PAGES {
+            self.restart_wanted.store(true, Ordering::Relaxed);
+        }
+        if pages >= ALARM_PAGES && !self.alarmed {
+            tracing::warn!(
+                pages,
+                moved,
+                "the write-ahead log grows: does an export or another reader never end?"
+            );
+        }
+        self.alarmed = pages >= ALARM_PAGES;
+        Ok(())
+    }
+}
+
+/// Moves what is left of the log, without waiting for anybody.
+pub(super) fn move_rest(connection: &Connection) -> Result<(), Fault> {
+    log_length(connection, "PRAGMA wal_checkpoint(PASSIVE)").map(|_| ())
+}
+
+/// Pages in the log, and how many of them are in the database. Both are -1 while there is no log.
+struct LogLength {
+    pages: i64,
+    moved: i64,
+}
+
+fn log_length(connection: &Connection, pragma: &str) -> Result<LogLength, Fault> {
+    let mut statement = connection.prepare_cached(pragma)?;
+    Ok(statement.query_row([], |row| Ok(LogLength { pages: row.get(1)?, moved: row.get(2)? }))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_moved_and_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(schema::FILE);
+        let writer = schema::open_writer(&path)?;
+        writer.execute_batch("CREATE TABLE filling (bytes BLOB)")?;
+        let poison = Arc::new(Poison::new());
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
+        let log = || {
+            std::fs::metadata(folder.path().join("ledger.sqlite-wal")).map_or(0, |log| log.len())
+        };
+        let mut restarts = 0;
+        // About 40 MB a turn, against the 100 MB that are let pass.
+        for _ in 0..30 {
+            for _ in 0..40 {
+                writer.execute_batch("INSERT INTO filling VALUES (zeroblob(1000000))")?;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
+            if checkpointer.wants_restart() {
+                move_rest(&writer).map_err(EngineError::from)?;
+                restarts += 1;
+            }
+            if restarts == 2 {
+                break;
+            }
+        }
+        assert!(restarts >= 2, "the log was never long enough, or never moved");
+        assert!(log() < 1 << 30, "the log has {} bytes", log());
+        assert!(poison.get().is_none());
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! What went wrong underneath, told in the engine's terms; and the poison that a failed commit
+//! leaves.
+
+use rusqlite::{ErrorCode, ffi};
+use tokio::sync::watch;
+use votekit_core::id::ElectionId;
+
+use crate::{Conflict, EngineError};
+
+/// How the ledger names itself in errors.
+pub(super) const ENGINE: &str = "the embedded ledger";
+
+/// Why one step of a read or a write stopped.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The step itself is refused, or found damage.
+    Engine(EngineError),
+    /// SQLite failed a statement.
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<EngineError> for Fault {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<Conflict> for Fault {
+    fn from(conflict: Conflict) -> Self {
+        Self::Engine(conflict.into())
+    }
+}
+
+impl From<Fault> for EngineError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Engine(error) => error,
+            Fault::Sqlite(error) => of_statement(&error),
+        }
+    }
+}
+
+pub(super) fn unavailable(reason: impl Into<String>) -> EngineError {
+    EngineError::Unavailable { engine: ENGINE, reason: reason.into() }
+}
+
+pub(super) fn corrupt(reason: impl Into<String>) -> EngineError {
+    EngineError::Corrupt { engine: ENGINE, reason: reason.into() }
+}
+
+pub(super) fn fatal(reason: impl Into<String>) -> EngineError {
+    EngineError::Fatal { engine: ENGINE, reason: reason.into() }
+}
+
+/// A thread of the ledger has panicked, or has ended and cannot have done so otherwise.
+pub(super) fn panicked(what: &'static str) -> EngineError {
+    EngineError::Panicked { engine: ENGINE, what }
+}
+
+pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
+    Conflict::Malformed { law_id: law_id.clone(), rule }.into()
+}
+
+/// What a failed statement means, before anything was committed.
+pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        // A column of another type, a row that must be there and is not: the file is not what was
+        // written.
+        return corrupt(error.to_string());
+    };
+    if is_failed_sync(failure) {
+        return fatal(format!("a sync to disk failed: {error}"));
+    }
+    match failure.code {
+        ErrorCode::DiskFull => unavailable(format!("the disk is full ({error})")),
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation => {
+            corrupt(error.to_string())
+        }
+        _ => unavailable(error.to_string()),
+    }
+}
+
+/// What a failed COMMIT means. A full disk stops it while frames are written to the log, before the
+/// frame that would commit them is synced: nothing was committed and nothing was confirmed wrongly.
+/// After anything else, what is on the disk is anyone's guess: pages that failed to sync may be
+/// dropped by the operating system and reported clean the next time.
+pub(super) fn of_commit(error: &rusqlite::Error) -> EngineError {
+    match error.sqlite_error() {
+        Some(failure) if failure.code == ErrorCode::DiskFull && !is_failed_sync(failure) => {
+            of_statement(error)
+        }
+        _ => fatal(format!("a commit failed: {error}")),
+    }
+}
+
+fn is_failed_sync(failure: &ffi::Error) -> bool {
+    matches!(failure.extended_code, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC)
+}
+
+/// Set once, by the first failure after which nothing unconfirmed can be trusted.
+#[derive(Debug)]
+pub(super) struct Poison(watch::Sender<Option<EngineError>>);
+
+impl Poison {
+    pub(super) fn new() -> Self {
+        Self(watch::Sender::new(None))
+    }
+
+    /// Remembers the first failure, and gives it back.
+    pub(super) fn set(&self, error: EngineError) -> EngineError {
+        self.0.send_if_modified(|failure| {
+            let first = failure.is_none();
+            failure.get_or_insert(error);
+            first
+        });
+        self.get().expect("the failure has just been set")
+    }
+
+    pub(super) fn get(&self) -> Option<EngineError> {
+        self.0.borrow().clone()
+    }
+
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        self.get().map_or(Ok(()), Err)
+    }
+
+    /// Waits for the failure.
+    pub(super) async fn wait(&self) -> EngineError {
+        let mut receiver = self.0.subscribe();
+        let failure = receiver
+            .wait_for(Option::is_some)
+            .await
+            .expect("the sender lives as long as the receiver's borrow");
+        failure.clone().expect("waited for a failure")
+    }
+}
+
+/// Poisons the ledger when the thread that holds it panics: nobody else would notice before the
+/// next write.
+pub(super) struct PanicGuard<'poison> {
+    pub(super) poison: &'poison Poison,
+    pub(super) what: &'static str,
+}
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.poison.set(panicked(self.what));
+        }
+    }
+}

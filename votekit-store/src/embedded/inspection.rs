@@ -1,0 +1,168 @@
+//! What is checked when a ledger is opened: that heads, blocks, tiles and staging agree, and that
+//! every batch still to be sealed is the one that was stored. Cheap at any size: leaves and
+//! evidence are not read again here.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use votekit_core::id::ElectionId;
+
+use super::columns::{self, ElectionRow, number};
+use super::fault::{Fault, corrupt};
+use super::queries::{self, collect};
+use super::tail::Tail;
+use crate::Head;
+
+/// Inspects a ledger and loads its tail.
+pub(super) fn inspect(connection: &Connection) -> Result<Tail, Fault> {
+    let tail = Tail::new();
+    let last_staged = single_number(connection, "SELECT coalesce(max(id), 0) FROM batch")?;
+    let mut statement = connection.prepare("SELECT id, law_id FROM election ORDER BY id")?;
+    let elections = collect(statement.query([])?, |row| {
+        Ok((ElectionRow(row.get(0)?), columns::law_id(&row.get::<_, String>(1)?)?))
+    })?;
+    for (election, law_id) in elections {
+        let head = queries::head(connection, election)?;
+        check_blocks(connection, election, &law_id, head.as_ref())?;
+        check_leaves(connection, election, &law_id, head.as_ref())?;
+        check_tiles(connection, election, &law_id, head.as_ref())?;
+        if let Some(head) = head {
+            if head.sealed_through.0 > last_staged {
+                return Err(damage(
+                    &law_id,
+                    format!(
+                        "batches are sealed through {}, staging ends at {last_staged}",
+                        head.sealed_through.0
+                    ),
+                ));
+            }
+            tail.advance(&law_id, head);
+        }
+        load_unsealed(connection, election, &law_id, &tail)?;
+    }
+    Ok(tail)
+}
+
+fn check_blocks(
+    connection: &Connection,
+    election: ElectionRow,
+    law_id: &ElectionId,
+    head: Option<&Head>,
+) -> Result<(), Fault> {
+    let (height, size) = head.map_or((0, 0), |head| (head.height, head.size));
+    let mut statement = connection.prepare_cached(
+        "SELECT height, first_leaf, leaf_count FROM block WHERE election = ?1 ORDER BY height",
+    )?;
+    let mut rows = statement.query([election.0])?;
+    let (mut blocks, mut leaves) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let (found, first_leaf) = (number(row, 0)?, number(row, 1)?);
+        if found != blocks + 1 || first_leaf != leaves {
+            return Err(damage(
+                law_id,
+                format!(
+                    "block {} at leaf {leaves} is followed by block {found} at leaf {first_leaf}",
+                    blocks
+                ),
+            ));
+        }
+        blocks = found;
+        leaves += number(row, 2)?;
+    }
+    if (blocks, leaves) != (height, size) {
+        return Err(damage(
+            law_id,
+            format!(
+                "the head is at block {height} with {size} leaves, the blocks end at {blocks} with {leaves}"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The runs of leaves follow one another, without a gap, up to the head.
+fn check_leaves(
+    connection: &Connection,
+    election: ElectionRow,
+    law_id: &ElectionId,
+    head: Option<&Head>,
+) -> Result<(), Fault> {
+    let size = head.map_or(0, |head| head.size);
+    let mut statement = connection.prepare_cached(
+        "SELECT first_leaf, leaf_count FROM leaves WHERE election = ?1 ORDER BY first_leaf",
+    )?;
+    let mut rows = statement.query([election.0])?;
+    let mut leaves = 0;
+    while let Some(row) = rows.next()? {
+        let first_leaf = number(row, 0)?;
+        if first_leaf != leaves {
+            return Err(damage(
+                law_id,
+                format!(
+                    "the leaves stored up to {leaves} are followed by those from {first_leaf} on"
+                ),
+            ));
+        }
+        leaves += number(row, 1)?;
+    }
+    if leaves != size {
+        return Err(damage(law_id, format!("the head is at {size} leaves, {leaves} are stored")));
+    }
+    Ok(())
+}
+
+fn check_tiles(
+    connection: &Connection,
+    election: ElectionRow,
+    law_id: &ElectionId,
+    head: Option<&Head>,
+) -> Result<(), Fault> {
+    let size = head.map_or(0, |head| head.size);
+    let mut statement = connection.prepare_cached(
+        "SELECT count(*), coalesce(max(idx), -1) + 1 FROM tile WHERE election = ?1 AND level = ?2",
+    )?;
+    for level in 0_u8..7 {
+        let expected = size >> (8 * (u32::from(level) + 1));
+        let mut rows = statement.query((election.0, level))?;
+        let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let found = (number(row, 0)?, number(row, 1)?);
+        if found != (expected, expected) {
+            return Err(damage(
+                law_id,
+                format!(
+                    "{size} leaves fill {expected} tiles of level {level}, {} are stored",
+                    found.0
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn load_unsealed(
+    connection: &Connection,
+    election: ElectionRow,
+    law_id: &ElectionId,
+    tail: &Tail,
+) -> Result<(), Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, digest, bytes, node, epoch, sequence FROM batch WHERE election = ?1 AND bytes IS NOT NULL
+         AND id > coalesce((SELECT sealed_through FROM head WHERE head.election = ?1), 0) ORDER BY id",
+    )?;
+    let mut rows = statement.query([election.0])?;
+    while let Some(row) = rows.next()? {
+        let (id, batch) = columns::batch(row, law_id)?;
+        tail.stage(id, &Arc::new(batch));
+    }
+    Ok(())
+}
+
+fn single_number(connection: &Connection, sql: &str) -> Result<u64, Fault> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    number(rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?, 0)
+}
+
+fn damage(law_id: &ElectionId, what: String) -> Fault {
+    corrupt(format!("{law_id}: {what}")).into()
+}

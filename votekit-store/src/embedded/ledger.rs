@@ -1,0 +1,334 @@
+//! The ledger in one SQLite file, `ledger.sqlite`: written by one thread, read beside it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
+
+use super::checkpointer::Checkpointer;
+use super::fault::{Poison, unavailable};
+use super::leases::Leases;
+use super::readers::Readers;
+use super::tail::{Backlog, Tail};
+use super::writer::Writer;
+use super::writes::{AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest, Stage};
+use super::{inspection, queries, schema};
+use crate::clock;
+use crate::embedded::NO_FOLLOW;
+use crate::{
+    BlockCommit, Conflict, EngineError, Head, Hints, Leadership, Lease, Ledger, NoLease,
+    ReviewNote, Staged, StagingId, StoredBlock,
+};
+
+/// The ledger of one process.
+///
+/// Everything confirmed is synced to disk. When a commit or a sync fails the ledger is poisoned:
+/// every later call returns that [`EngineError::Fatal`], and the process is expected to stop
+/// ([`EmbeddedLedger::failed`]).
+///
+/// Dropping it writes what is queued and empties the write-ahead log; that may take a moment.
+pub struct EmbeddedLedger {
+    writer: Writer,
+    readers: Arc<Readers>,
+    tail: Arc<Tail>,
+    poison: Arc<Poison>,
+    leases: Leases,
+    /// Held as long as the ledger is open. Last, so that it is let go when the writer has ended.
+    _lock: File,
+}
+
+impl EmbeddedLedger {
+    /// Opens the ledger in a folder, making both if they are not there. Blocks while it inspects
+    /// what is stored.
+    ///
+    /// # Errors
+    /// [`EngineError::Corrupt`] for a file that contradicts itself or is no ledger,
+    /// [`EngineError::Unavailable`] when another process has it open, when a newer version wrote
+    /// it, or when the file system refuses.
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        create_folder(folder)?;
+        let lock = lock(folder)?;
+        let path = folder.join(schema::FILE);
+        let connection = schema::open_writer(&path)?;
+        let tail = Arc::new(inspection::inspect(&connection)?);
+        let poison = Arc::new(Poison::new());
+        let checkpointer = Checkpointer::start(&path, Arc::clone(&poison))?;
+        let writer =
+            Writer::start(connection, checkpointer, Arc::clone(&tail), Arc::clone(&poison))?;
+        Ok(Self {
+            writer,
+            readers: Readers::new(path),
+            tail,
+            poison,
+            leases: Leases::default(),
+            _lock: lock,
+        })
+    }
+
+    /// The failure after which this ledger refuses everything, if there was one.
+    #[must_use]
+    pub fn failure(&self) -> Option<EngineError> {
+        self.poison.get()
+    }
+
+    /// Waits until the ledger fails for good: the process should stop then. Pending as long as all
+    /// is well.
+    pub async fn failed(&self) -> EngineError {
+        self.poison.wait().await
+    }
+
+    /// What was staged and not sealed when this was called.
+    pub(super) fn backlog(&self) -> Vec<Backlog> {
+        self.tail.backlog()
+    }
+
+    async fn read<T, Q>(&self, query: Q) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        Q: FnOnce(&rusqlite::Connection) -> Result<T, super::fault::Fault> + Send + 'static,
+    {
+        self.poison.check()?;
+        self.readers.read(query).await
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        self.read(queries::elections).await
+    }
+
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
+    }
+
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        let refused =
+            |reason| Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into());
+        if !self.epochs(law_id).await?.contains(&(node, epoch)) {
+            return refused(NoLease::NoEpoch);
+        }
+        let takes_votes = || self.tail.head(law_id).is_some_and(|head| head.takes_votes);
+        if !takes_votes() {
+            return refused(NoLease::TakesNoVotes);
+        }
+        if !self.leases.hold((law_id.clone(), node, epoch), length) {
+            return refused(NoLease::Fenced);
+        }
+        // A head that ended the voting meanwhile: whoever committed it may have looked at the
+        // leases before this one was there.
+        if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
+    }
+
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
+        self.poison.check()?;
+        Ok(self.leases.of(law_id))
+    }
+
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
+        for (_, epoch) in self.epochs(law_id).await?.into_iter().filter(|(owner, _)| *owner == node)
+        {
+            self.leases.fence((law_id.clone(), node, epoch));
+        }
+        Ok(())
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        self.poison.check()?;
+        Ok(self.leases.lead(holder, length, self.tail.highest_term()))
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        self.leases.resign(holder);
+        Ok(())
+    }
+
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
+        self.writer.write(AddReviewNote { law_id: law_id.clone(), note: note.clone() }).await
+    }
+
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::review_notes(connection, &law_id)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.poison.check()?;
+        Ok(clock::now())
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::epochs(connection, &law_id)).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>, _hints: &Hints) -> Result<StagingId, EngineError> {
+        Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
+    }
+
+    async fn staged(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
+        self.poison.check()?;
+        if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
+            return Ok(unsealed);
+        }
+        let law_id = law_id.clone();
+        let batches = self
+            .read(move |connection| queries::batches(connection, &law_id, after, limit))
+            .await?;
+        Ok(batches
+            .into_iter()
+            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), hints: Hints::new() })
+            .collect())
+    }
+
+    async fn staged_through(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::staged_through(connection, &law_id, node, epoch)).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
+    }
+
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        self.poison.check()?;
+        Ok(self.tail.head(law_id))
+    }
+
+    async fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
+    }
+
+    async fn leaves(
+        &self,
+        law_id: &ElectionId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
+    }
+
+    async fn tile(
+        &self,
+        law_id: &ElectionId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::tile(connection, &law_id, level, index)).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        self.writer.write(PutManifest { bytes: manifest.to_vec() }).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        let digest = *digest;
+        self.read(move |connection| queries::manifest(connection, &digest)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        let mut purged = 0;
+        loop {
+            match self.writer.write(PurgePart { law_id: law_id.clone() }).await? {
+                0 => break,
+                part => purged += part,
+            }
+        }
+        // The write-ahead log still holds the pages as they were.
+        self.writer.checkpoint().await?;
+        Ok(purged)
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.writer.check()?;
+        self.read(queries::ping).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.writer.write(Probe).await
+    }
+}
+
+impl fmt::Debug for EmbeddedLedger {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("EmbeddedLedger")
+            .field("failure", &self.failure())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes the folder, and makes sure that it is there after a power cut too.
+fn create_folder(folder: &Path) -> Result<(), EngineError> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let refused = |error: std::io::Error| {
+        unavailable(format!("the folder {} cannot be made: {error}", folder.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(refused)?;
+    let parent =
+        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(refused)
+}
+
+/// Keeps a second process out: its idea of the tail would soon be wrong.
+fn lock(folder: &Path) -> Result<File, EngineError> {
+    let path = folder.join("ledger.lock");
+    let refused = |error: &dyn fmt::Display| {
+        unavailable(format!("the ledger cannot be locked at {}: {error}", path.display()))
+    };
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW)
+        .open(&path)
+        .map_err(|error| refused(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(refused(&"another process has it open")),
+        Err(TryLockError::Error(error)) => Err(refused(&error)),
+    }
+}

@@ -1,0 +1,78 @@
+//! The engine of one process: no server, one folder.
+//!
+//! ```text
+//! ballot box ──stage──▶ ledger ─▶ writer (one thread, one transaction for all that waits) ─▶ ledger.sqlite
+//!     ▲                    │                │                                                    ▲
+//!     └──── backlog ───────┤                └─ after COMMIT ─▶ tail (heads, unsealed batches)    │
+//!                          └─ readers (a few read-only connections) ─────────────────────────────┘
+//!                                                                checkpointer ─▶ database file ─────┘
+//! registry: in memory alone
+//! ```
+
+mod ballot_box;
+mod checkpointer;
+mod columns;
+mod fault;
+mod inspection;
+mod leases;
+mod ledger;
+mod queries;
+mod readers;
+mod registry;
+mod schema;
+mod snapshot;
+mod tail;
+mod wal_check;
+mod writer;
+mod writes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use ballot_box::EmbeddedBallotBox;
+pub use ledger::EmbeddedLedger;
+pub use registry::EmbeddedRegistry;
+pub use snapshot::Snapshot;
+
+use super::EngineError;
+
+/// The name of the ledger's file in a data folder.
+pub const FILE_NAME: &str = "ledger.sqlite";
+
+/// Opens no link in the place of a file.
+pub(crate) const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+
+/// The three roles over one folder.
+#[derive(Debug, Clone)]
+pub struct EmbeddedEngine {
+    /// Empty when opened: rolls are added, and what the log accepted is restored.
+    pub registry: Arc<EmbeddedRegistry>,
+    /// Delivers first what was staged and not sealed when the ledger was opened.
+    pub ballot_box: Arc<EmbeddedBallotBox>,
+    /// The truth.
+    pub ledger: Arc<EmbeddedLedger>,
+}
+
+impl EmbeddedEngine {
+    /// Opens the engine in a folder, making it if it is not there. Blocks while it inspects what is
+    /// stored.
+    ///
+    /// ```
+    /// use votekit_store::{Ledger, embedded::EmbeddedEngine};
+    /// # let folder = tempfile::tempdir()?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let engine = EmbeddedEngine::open(folder.path())?;
+    /// # runtime.block_on(async {
+    /// assert!(engine.ledger.elections().await?.is_empty());
+    /// # Ok::<(), votekit_store::EngineError>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`EmbeddedLedger::open`].
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        let ledger = Arc::new(EmbeddedLedger::open(folder)?);
+        let ballot_box = Arc::new(EmbeddedBallotBox::new(Arc::clone(&ledger)));
+        Ok(Self { registry: Arc::new(EmbeddedRegistry::new()), ballot_box, ledger })
+    }
+}

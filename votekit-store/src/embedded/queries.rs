@@ -1,0 +1,292 @@
+//! The reads.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::instant::UnixSeconds;
+
+use super::columns::{self, ElectionRow, find_election};
+use super::fault::{Fault, corrupt};
+use crate::block_rows::part_of_run;
+use crate::{Head, ReviewNote, StagingId, StoredBlock};
+
+/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
+/// megabytes each at the most.
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+const BLOCK: &str = "SELECT height, first_leaf, leaf_count FROM block";
+const BATCH: &str = "SELECT id, digest, bytes, node, epoch, sequence FROM batch";
+const LEAVES: &str = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves";
+
+pub(super) fn elections(connection: &Connection) -> Result<Vec<ElectionId>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT law_id FROM head JOIN election ON id = election ORDER BY created",
+    )?;
+    collect(statement.query([])?, |row| columns::law_id(&row.get::<_, String>(0)?))
+}
+
+pub(super) fn epochs(
+    connection: &Connection,
+    law_id: &ElectionId,
+) -> Result<Vec<(NodeId, Epoch)>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let mut statement = connection
+        .prepare_cached("SELECT node, epoch FROM epoch WHERE election = ?1 ORDER BY node, epoch")?;
+    collect(statement.query([election.0])?, |row| {
+        Ok((NodeId::from_bytes(row.get(0)?), Epoch(row.get(1)?)))
+    })
+}
+
+/// Batches that are not purged, after a place, in order.
+pub(super) fn batches(
+    connection: &Connection,
+    law_id: &ElectionId,
+    after: StagingId,
+    limit: usize,
+) -> Result<Vec<(StagingId, Batch)>, Fault> {
+    let (Some(election), Some(after)) =
+        (find_election(connection, law_id)?, columns::column(after.0))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL ORDER BY id LIMIT ?3"
+    ))?;
+    let rows = statement.query((election.0, after, limit_column(limit)))?;
+    collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
+}
+
+/// One batch that is not purged, by its number.
+pub(super) fn batch(
+    connection: &Connection,
+    law_id: &ElectionId,
+    number: BatchNumber,
+) -> Result<Option<Batch>, Fault> {
+    let (Some(election), Some(sequence)) =
+        (find_election(connection, law_id)?, columns::column(number.sequence.0))
+    else {
+        return Ok(None);
+    };
+    let batch = connection
+        .prepare_cached(&format!(
+            "{BATCH} WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND bytes IS NOT NULL"
+        ))?
+        .query((election.0, number.node.as_bytes(), number.epoch.0, sequence))?
+        .next()?
+        .map(|row| columns::batch(row, law_id))
+        .transpose()?;
+    Ok(batch.map(|(_, batch)| batch))
+}
+
+pub(super) fn staged_through(
+    connection: &Connection,
+    law_id: &ElectionId,
+    node: NodeId,
+    epoch: Epoch,
+) -> Result<Option<Sequence>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
+    connection
+        .prepare_cached(
+            "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 ORDER BY sequence DESC LIMIT 1",
+        )?
+        .query((election.0, node.as_bytes(), epoch.0))?
+        .next()?
+        .map(|row| columns::number(row, 0).map(Sequence))
+        .transpose()
+}
+
+pub(super) fn head(connection: &Connection, election: ElectionRow) -> Result<Option<Head>, Fault> {
+    connection
+        .prepare_cached(
+            "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head WHERE election = ?1",
+        )?
+        .query([election.0])?
+        .next()?
+        .map(columns::head)
+        .transpose()
+}
+
+pub(super) fn block(
+    connection: &Connection,
+    election: ElectionRow,
+    height: i64,
+) -> Result<Option<StoredBlock>, Fault> {
+    connection
+        .prepare_cached(&format!("{BLOCK} WHERE election = ?1 AND height = ?2"))?
+        .query((election.0, height))?
+        .next()?
+        .map(|row| whole_block(connection, election, row))
+        .transpose()
+}
+
+pub(super) fn blocks(
+    connection: &Connection,
+    law_id: &ElectionId,
+    from_height: u64,
+    limit: usize,
+) -> Result<Vec<StoredBlock>, Fault> {
+    let (Some(election), Some(from_height)) =
+        (find_election(connection, law_id)?, columns::column(from_height))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = connection.prepare_cached(&format!(
+        "{BLOCK} WHERE election = ?1 AND height >= ?2 ORDER BY height LIMIT ?3"
+    ))?;
+    let rows = statement.query((election.0, from_height, limit_column(limit)))?;
+    collect_some(rows, |row| whole_block(connection, election, row), |block| block.leaves.len())
+}
+
+/// Reads `height, first_leaf, leaf_count`, and the leaves.
+fn whole_block(
+    connection: &Connection,
+    election: ElectionRow,
+    row: &Row<'_>,
+) -> Result<StoredBlock, Fault> {
+    let (height, first_leaf, leaf_count) =
+        (columns::number(row, 0)?, columns::number(row, 1)?, row.get(2)?);
+    let leaves = leaf_range(connection, election, first_leaf, leaf_count)?;
+    let leaves = leaves
+        .ok_or_else(|| corrupt(format!("table leaves: leaves of block {height} are missing")))?;
+    Ok(StoredBlock { height, first_leaf, leaf_count, leaves })
+}
+
+/// So many leaves from an index on, each behind its length.
+pub(super) fn leaves(
+    connection: &Connection,
+    law_id: &ElectionId,
+    first: u64,
+    count: u32,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(None) };
+    leaf_range(connection, election, first, count)
+}
+
+/// `None` when the runs do not reach so far.
+fn leaf_range(
+    connection: &Connection,
+    election: ElectionRow,
+    first: u64,
+    count: u32,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let end = first.checked_add(count.into()).and_then(columns::column);
+    let (Some(column), Some(end)) = (columns::column(first), end) else { return Ok(None) };
+    let mut statement = connection.prepare_cached(&format!(
+        "{LEAVES} WHERE election = ?1 AND first_leaf < ?3 AND first_leaf >=
+         coalesce((SELECT max(first_leaf) FROM leaves WHERE election = ?1 AND first_leaf <= ?2), 0) ORDER BY first_leaf"
+    ))?;
+    let mut rows = statement.query((election.0, column, end))?;
+    let mut bytes = Vec::new();
+    let mut next = first;
+    while let Some(row) = rows.next()? {
+        let run = columns::leaf_run(row)?;
+        let Some(skipped) =
+            next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into())
+        else {
+            break;
+        };
+        let wanted = (first + u64::from(count) - next).min(u64::from(run.leaf_count) - skipped);
+        bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
+        next += wanted;
+    }
+    Ok((next == first + u64::from(count)).then_some(bytes))
+}
+
+pub(super) fn tile(
+    connection: &Connection,
+    law_id: &ElectionId,
+    level: u8,
+    index: u64,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let (Some(election), Some(column)) =
+        (find_election(connection, law_id)?, columns::column(index))
+    else {
+        return Ok(None);
+    };
+    let tile: Option<([u8; 32], Vec<u8>)> = connection
+        .prepare_cached(
+            "SELECT digest, hashes FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3",
+        )?
+        .query_row((election.0, level, column), |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    match tile {
+        Some((digest, hashes))
+            if hashes.len() != 256 * 32 || Digest::of(&hashes).as_bytes() != &digest =>
+        {
+            Err(corrupt(format!(
+                "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+            ))
+            .into())
+        }
+        tile => Ok(tile.map(|(_, hashes)| hashes)),
+    }
+}
+
+pub(super) fn manifest(connection: &Connection, digest: &Digest) -> Result<Option<Vec<u8>>, Fault> {
+    let bytes: Option<Vec<u8>> = connection
+        .prepare_cached("SELECT bytes FROM manifest WHERE digest = ?1")?
+        .query_row([digest.as_bytes()], |row| row.get(0))
+        .optional()?;
+    match bytes {
+        Some(bytes) if Digest::of(&bytes) != *digest => {
+            Err(corrupt(format!("table manifest: the bytes of {digest} have another digest"))
+                .into())
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+pub(super) fn ping(connection: &Connection) -> Result<(), Fault> {
+    Ok(connection.prepare_cached("SELECT 1 FROM election LIMIT 1")?.exists([]).map(|_| ())?)
+}
+
+pub(super) fn collect<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(read(row)?);
+    }
+    Ok(values)
+}
+
+/// Collects rows until they hold [`BYTES_AT_ONCE`]; at least one, if there is any.
+fn collect_some<T>(
+    mut rows: rusqlite::Rows<'_>,
+    mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, Fault> {
+    let (mut values, mut bytes) = (Vec::new(), 0);
+    while bytes < BYTES_AT_ONCE
+        && let Some(row) = rows.next()?
+    {
+        let value = read(row)?;
+        bytes += bytes_of(&value);
+        values.push(value);
+    }
+    Ok(values)
+}
+
+fn limit_column(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+pub(super) fn review_notes(
+    connection: &Connection,
+    law_id: &ElectionId,
+) -> Result<Vec<ReviewNote>, Fault> {
+    let Some(election) = find_election(connection, law_id)? else { return Ok(Vec::new()) };
+    let mut statement = connection.prepare_cached(
+        "SELECT request, at, by, text FROM review_note WHERE election = ?1 ORDER BY id",
+    )?;
+    collect(statement.query([election.0])?, |row| {
+        let at = UnixSeconds(columns::number(row, 1)?);
+        Ok(ReviewNote {
+            request: RequestId::from_bytes(row.get(0)?),
+            at,
+            by: row.get(2)?,
+            text: row.get(3)?,
+        })
+    })
+}

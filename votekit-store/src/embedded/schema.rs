@@ -1,0 +1,164 @@
+//! The ledger's file: how it is opened, marked as ours, and brought to the newest schema.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::{Fault, corrupt, unavailable};
+use super::wal_check;
+use crate::EngineError;
+use crate::embedded::NO_FOLLOW;
+
+/// The name of the file in its folder.
+pub(super) const FILE: &str = super::FILE_NAME;
+
+/// `VKIT`: what `file` and SQLite's own tools can tell this database by.
+const APPLICATION_ID: i32 = i32::from_be_bytes(*b"VKIT");
+
+/// The schema that the first migration makes. Schemas 1 and 2 knew no leases and no remarks of
+/// reviewers, and were never released.
+const FIRST_SCHEMA: usize = 3;
+
+/// The first makes [`FIRST_SCHEMA`], each further one the next. `user_version` names the schema.
+const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/embedded/001_ledger.sql")];
+
+/// How long the writer waits for readers when it empties the write-ahead log. Nothing else makes it
+/// wait.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Statements a connection keeps compiled: more than this engine has.
+const STATEMENTS_MAX: usize = 64;
+
+/// Opens the file to write, making it if there is none, and brings it to the newest schema.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives its side files the mode of the database: nobody else may read who was refused,
+    // and when.
+    OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .custom_flags(NO_FOLLOW)
+        .open(path)
+        .map_err(|error| unavailable(format!("{}: {error}", path.display())))?;
+    wal_check::check(&path.with_file_name(format!("{FILE}-wal")))?;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    configure(&connection)?;
+    let version = identify(&connection)?;
+    // The mode is a property of the file, and set only once the file is known to be ours.
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(Fault::from)?;
+    if mode != "wal" {
+        return Err(unavailable(format!(
+            "the file system allows no write-ahead log here: the journal stayed in mode {mode}"
+        )));
+    }
+    empty_log(&connection)?;
+    migrate(&mut connection, version)?;
+    Ok(connection)
+}
+
+/// Opens the file to move its write-ahead log.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Fault::from)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// Moves what an earlier life left in the write-ahead log into the database. Behind it may lie what
+/// that life did not get to commit: were the log written on, a later start could take that for
+/// frames that were synced and damaged since.
+fn empty_log(connection: &Connection) -> Result<(), Fault> {
+    match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
+        // While somebody reads, or there is no room, the log stays, and is whole.
+        Ok(_) => Ok(()),
+        Err(rusqlite::Error::SqliteFailure(failure, _))
+            if failure.code == rusqlite::ErrorCode::DiskFull =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the file to read.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> Result<(), Fault> {
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // Closing must not move the log once more: after a failed sync nothing is tried again.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // The checkpointer does it, and the writer does not wait for it.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(())
+}
+
+/// Tells the schema's version; 0 for an empty file. Refuses other people's databases and those of
+/// newer versions.
+pub(super) fn identify(connection: &Connection) -> Result<usize, Fault> {
+    let application: i32 =
+        connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if application == 0 && version == 0 {
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if tables == 0 {
+            return Ok(0);
+        }
+    }
+    if application != APPLICATION_ID {
+        return Err(corrupt("the file is a database, but not a votekit ledger").into());
+    }
+    let newest = FIRST_SCHEMA + MIGRATIONS.len() - 1;
+    match usize::try_from(version) {
+        Ok(version) if (FIRST_SCHEMA..=newest).contains(&version) => Ok(version),
+        Ok(version @ 1..FIRST_SCHEMA) => Err(unavailable(format!(
+            "the file was written by a version of votekit before its first release (schema {version}); make a new data folder"
+        ))
+        .into()),
+        Ok(version) if version > newest => Err(unavailable(format!(
+            "the file was written by a newer version of votekit (schema {version}, this one knows {newest})"
+        ))
+        .into()),
+        _ => Err(corrupt(format!("the file names schema {version}, which there never was")).into()),
+    }
+}
+
+fn migrate(connection: &mut Connection, version: usize) -> Result<(), Fault> {
+    for (schema, migration) in
+        (FIRST_SCHEMA..).zip(MIGRATIONS).skip_while(|(schema, _)| *schema <= version)
+    {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            i32::try_from(schema).expect("migrations are few"),
+        )?;
+        transaction.commit()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The ledger as it stands at one moment, read beside whoever is writing it.
+
+use std::fmt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
+
+use super::columns::find_election;
+use super::fault::Fault;
+use super::{queries, schema};
+use crate::{EngineError, Head, ReviewNote, StoredBlock};
+
+/// A read-only view of a ledger. What is written after it was opened does not show.
+pub struct Snapshot {
+    connection: Connection,
+}
+
+impl Snapshot {
+    /// Opens the ledger in a folder.
+    ///
+    /// # Errors
+    /// [`EngineError`] when there is none, or it was written by a newer version.
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        let open = || -> Result<Connection, Fault> {
+            let connection = schema::open_reader(&folder.join(schema::FILE))?;
+            connection.execute_batch("BEGIN")?;
+            // The first read of a transaction fixes the moment.
+            schema::identify(&connection)?;
+            Ok(connection)
+        };
+        Ok(Self { connection: open()? })
+    }
+
+    /// The elections that have a log, in the order of their creation.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        Ok(queries::elections(&self.connection)?)
+    }
+
+    /// Where a log stands.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        let head = || match find_election(&self.connection, law_id)? {
+            Some(election) => queries::head(&self.connection, election),
+            None => Ok(None),
+        };
+        Ok(head()?)
+    }
+
+    /// Blocks from a height on.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        Ok(queries::blocks(&self.connection, law_id, from_height, limit)?)
+    }
+
+    /// A batch that has not been purged, by its number.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Batch>, EngineError> {
+        Ok(queries::batch(&self.connection, law_id, number)?)
+    }
+
+    /// A manifest by its digest.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        Ok(queries::manifest(&self.connection, digest)?)
+    }
+
+    /// The remarks on an election's requests, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        Ok(queries::review_notes(&self.connection, law_id)?)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Snapshot(ledger)")
+    }
+}

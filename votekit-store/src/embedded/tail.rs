@@ -1,0 +1,248 @@
+//! The moving end of each log, in memory: its head, and the staged batches that no block holds yet.
+//!
+//! Whoever seals reads the unsealed batches over and over, and must not wait for a disk. The writer
+//! thread moves the tail after each COMMIT and before it answers, so what was answered is always
+//! here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use votekit_core::batch::Batch;
+use votekit_core::id::ElectionId;
+
+use crate::{Head, Hints, Staged, StagingId};
+
+/// Bytes of unsealed batches kept in memory, over all elections. Beyond, sealing reads from the
+/// disk until it has caught up.
+const BYTES_MAX: usize = 256 << 20;
+
+/// The tails of all elections.
+pub(super) struct Tail {
+    tails: Mutex<Tails>,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Tails {
+    elections: HashMap<ElectionId, ElectionTail>,
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct ElectionTail {
+    head: Option<Head>,
+    unsealed: BTreeMap<StagingId, Arc<Batch>>,
+    /// The last batch there was no room for. While it is unsealed, memory holds only the first of
+    /// the unsealed ones.
+    spilled_through: Option<StagingId>,
+}
+
+/// Staged batches of an election that were not sealed when the ledger was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Backlog {
+    pub(super) law_id: ElectionId,
+    pub(super) after: StagingId,
+    pub(super) through: StagingId,
+}
+
+impl Tail {
+    pub(super) fn new() -> Self {
+        Self::with_bytes_max(BYTES_MAX)
+    }
+
+    fn with_bytes_max(bytes_max: usize) -> Self {
+        Self { tails: Mutex::default(), bytes_max }
+    }
+
+    /// Adds a batch that was staged after all others of its election.
+    pub(super) fn stage(&self, id: StagingId, batch: &Arc<Batch>) {
+        let mut tails = self.lock();
+        let fits = tails.bytes + batch.as_bytes().len() <= self.bytes_max;
+        let tail = tails.elections.entry(batch.header().law_id.clone()).or_default();
+        if !fits || tail.spilled_through.is_some() {
+            tail.spilled_through = Some(id);
+            return;
+        }
+        tail.unsealed.insert(id, Arc::clone(batch));
+        tails.bytes += batch.as_bytes().len();
+    }
+
+    /// Moves a head, and lets go of what it seals.
+    pub(super) fn advance(&self, law_id: &ElectionId, head: Head) {
+        let mut tails = self.lock();
+        let tail = tails.elections.entry(law_id.clone()).or_default();
+        let unsealed = tail.unsealed.split_off(&StagingId(head.sealed_through.0.saturating_add(1)));
+        let sealed = std::mem::replace(&mut tail.unsealed, unsealed);
+        tail.spilled_through =
+            tail.spilled_through.filter(|spilled| *spilled > head.sealed_through);
+        tail.head = Some(head);
+        tails.bytes -= sealed.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
+    }
+
+    /// Lets go of every batch of an election.
+    pub(super) fn purge(&self, law_id: &ElectionId) {
+        let mut tails = self.lock();
+        if let Some(tail) = tails.elections.get_mut(law_id) {
+            let purged = std::mem::take(&mut tail.unsealed);
+            tail.spilled_through = None;
+            tails.bytes -= purged.values().map(|batch| batch.as_bytes().len()).sum::<usize>();
+        }
+    }
+
+    pub(super) fn head(&self, law_id: &ElectionId) -> Option<Head> {
+        self.lock().elections.get(law_id).and_then(|tail| tail.head.clone())
+    }
+
+    /// The highest term that committed a block; 0 when there is none.
+    pub(super) fn highest_term(&self) -> u64 {
+        self.lock()
+            .elections
+            .values()
+            .filter_map(|tail| tail.head.as_ref())
+            .map(|head| head.term)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// The unsealed batches after a place; `None` when memory does not hold all that was asked for.
+    pub(super) fn unsealed(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Option<Vec<Staged>> {
+        let tails = self.lock();
+        let Some(tail) = tails.elections.get(law_id) else { return Some(Vec::new()) };
+        if tail.head.as_ref().is_some_and(|head| after < head.sealed_through) {
+            return None;
+        }
+        let range = (Bound::Excluded(after), Bound::Unbounded);
+        let found: Vec<Staged> = tail
+            .unsealed
+            .range(range)
+            .take(limit)
+            .map(|(id, batch)| Staged { id: *id, batch: Arc::clone(batch), hints: Hints::new() })
+            .collect();
+        let complete =
+            found.len() == limit || tail.spilled_through.is_none_or(|spilled| spilled <= after);
+        complete.then_some(found)
+    }
+
+    /// What there is to be sealed, election by election.
+    pub(super) fn backlog(&self) -> Vec<Backlog> {
+        let tails = self.lock();
+        let mut backlog: Vec<Backlog> = tails
+            .elections
+            .iter()
+            .filter_map(|(law_id, tail)| {
+                let last = tail.unsealed.last_key_value().map(|(id, _)| *id);
+                let through = tail.spilled_through.or(last)?;
+                let after = tail.head.as_ref().map_or(StagingId(0), |head| head.sealed_through);
+                Some(Backlog { law_id: law_id.clone(), after, through })
+            })
+            .collect();
+        backlog.sort_by_key(|backlog| backlog.through);
+        backlog
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tails> {
+        // Each change above leaves the tails whole at every step that could panic.
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use votekit_core::ballot::BallotSecretKey;
+    use votekit_core::batch::{BatchHeader, NodeKey};
+    use votekit_core::id::{BatchNumber, Epoch, Sequence};
+
+    use super::*;
+
+    struct Ones;
+
+    impl rand_core::TryRng for Ones {
+        type Error = std::convert::Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+            Ok(1)
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+            Ok(1)
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+            bytes.fill(1);
+            Ok(())
+        }
+    }
+
+    impl rand_core::TryCryptoRng for Ones {}
+
+    fn law_id() -> ElectionId {
+        "L1".parse().expect("a law id")
+    }
+
+    fn batch(sequence: u64) -> Arc<Batch> {
+        let node_key = NodeKey::from_seed(&[1; 32]);
+        let number =
+            BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+        let header =
+            BatchHeader { law_id: law_id(), number, confirmed_through: Sequence(0), last: false };
+        let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
+        Arc::new(Batch::seal(header, &[], &ballot_key, &node_key, &mut Ones).expect("a usable key"))
+    }
+
+    fn head(sealed_through: u64) -> Head {
+        Head {
+            size: 1,
+            height: 1,
+            term: 1,
+            checkpoint: Vec::new(),
+            sealed_through: StagingId(sealed_through),
+            takes_votes: true,
+        }
+    }
+
+    /// The places in memory after one, `None` when the disk must be read.
+    fn places(tail: &Tail, after: u64, limit: usize) -> Option<Vec<u64>> {
+        let staged = tail.unsealed(&law_id(), StagingId(after), limit)?;
+        Some(staged.into_iter().map(|staged| staged.id.0).collect())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_to_the_disk_until_it_is_sealed() {
+        let tail = Tail::with_bytes_max(3 * batch(1).as_bytes().len());
+        for place in 1..=5 {
+            tail.stage(StagingId(place), &batch(place));
+        }
+        assert_eq!(places(&tail, 0, 3), Some(vec![1, 2, 3]));
+        assert_eq!(places(&tail, 0, 4), None);
+        assert_eq!(places(&tail, 3, 1), None);
+        assert_eq!(places(&tail, 5, 1), Some(vec![]));
+        assert_eq!(
+            tail.backlog(),
+            [Backlog { law_id: law_id(), after: StagingId(0), through: StagingId(5) }]
+        );
+        tail.advance(&law_id(), head(3));
+        tail.stage(StagingId(6), &batch(6));
+        assert_eq!(places(&tail, 3, 1), None, "memory must not skip what it has no room for");
+        tail.advance(&law_id(), head(6));
+        tail.stage(StagingId(7), &batch(7));
+        assert_eq!(places(&tail, 6, 10), Some(vec![7]));
+        assert_eq!(places(&tail, 5, 10), None, "what is sealed is on the disk");
+    }
+
+    #[test]
+    fn what_is_purged_makes_room() {
+        let tail = Tail::with_bytes_max(batch(1).as_bytes().len());
+        for place in 1..=5 {
+            tail.stage(StagingId(place), &batch(place));
+            tail.purge(&law_id());
+        }
+        tail.stage(StagingId(6), &batch(6));
+        assert_eq!(places(&tail, 0, 10), Some(vec![6]));
+    }
+}

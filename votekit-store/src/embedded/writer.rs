@@ -1,0 +1,311 @@
+//! The one thread that writes. It gathers what is queued into one transaction: one sync to disk
+//! answers many callers.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::checkpointer::{self, Checkpointer};
+use super::fault::{self, Fault, PanicGuard, Poison, corrupt, fatal, panicked, unavailable};
+use super::tail::Tail;
+use crate::EngineError;
+use crate::sparse::Sparse;
+use crate::write_health::WriteHealth;
+
+/// Writes that wait for the thread; whoever comes next waits to be queued.
+const QUEUE_LENGTH: usize = 256;
+
+/// Bytes after which a group is written without waiting for more of the queue.
+const GROUP_BYTES_MAX: usize = 32 << 20;
+
+/// What the thread is called in errors.
+const THREAD: &str = "the writer's thread";
+
+/// A full disk fails hundreds of groups a second.
+static GROUP_FAILED: Sparse = Sparse::every(Duration::from_secs(10));
+
+/// One thing to be written, checked against what is stored before anything is.
+pub(super) trait Write: Send + 'static {
+    /// What the caller learns.
+    type Output: Send;
+
+    /// Checks, then writes, inside a transaction that is shared with others. Returns a
+    /// [`Fault::Engine`] only as long as it has written nothing: the others' writes are committed
+    /// all the same.
+    fn apply(&self, connection: &Connection) -> Result<Self::Output, Fault>;
+
+    /// Moves the tail after COMMIT.
+    fn committed(&self, _output: &Self::Output, _tail: &Tail) {}
+
+    /// About how many bytes this writes.
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether it changes a page even where no row changes.
+    fn always_writes(&self) -> bool {
+        false
+    }
+}
+
+/// The way to the thread. Dropping it writes what is queued, empties the write-ahead log and ends
+/// the thread.
+pub(super) struct Writer {
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+    poison: Arc<Poison>,
+    health: Arc<WriteHealth>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        checkpointer: Checkpointer,
+        tail: Arc<Tail>,
+        poison: Arc<Poison>,
+    ) -> Result<Self, EngineError> {
+        let (commands, receiver) = mpsc::channel(QUEUE_LENGTH);
+        let health = Arc::new(WriteHealth::default());
+        let desk = Desk {
+            connection,
+            checkpointer,
+            tail,
+            poison: Arc::clone(&poison),
+            health: Arc::clone(&health),
+        };
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".into())
+            .spawn(move || desk.run(receiver))
+            .map_err(|error| unavailable(format!("the writer's thread did not start: {error}")))?;
+        Ok(Self { commands: Some(commands), thread: Some(thread), poison, health })
+    }
+
+    /// The failure of the last write, unless one has succeeded since.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        self.health.check()
+    }
+
+    /// Writes one thing. Durable when this returns `Ok`. Done even if the caller stops waiting.
+    pub(super) async fn write<W: Write>(&self, write: W) -> Result<W::Output, EngineError> {
+        self.poison.check()?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Write(Box::new(Queued { write, result: None, reply })), answer).await
+    }
+
+    /// Moves the write-ahead log into the database and empties it.
+    pub(super) async fn checkpoint(&self) -> Result<(), EngineError> {
+        self.poison.check()?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Checkpoint(reply), answer).await
+    }
+
+    async fn send<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let commands = self.commands.as_ref().expect("commands are taken by drop alone");
+        let sent = commands.send(command).await.is_ok();
+        match answer.await {
+            Ok(answer) if sent => answer,
+            // It ends when this is dropped, or by a panic.
+            _ => Err(self.poison.set(panicked(THREAD))),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the ledger's writer thread panicked");
+        }
+    }
+}
+
+type Reply<T> = oneshot::Sender<Result<T, EngineError>>;
+
+enum Command {
+    Write(Box<dyn Job>),
+    Checkpoint(Reply<()>),
+}
+
+/// A [`Write`] whatever its output.
+trait Job: Send {
+    fn bytes(&self) -> usize;
+    fn always_writes(&self) -> bool;
+    fn apply(&mut self, connection: &Connection) -> Result<(), rusqlite::Error>;
+    fn settle(self: Box<Self>, group: &Result<(), EngineError>, tail: &Tail);
+}
+
+struct Queued<W: Write> {
+    write: W,
+    result: Option<Result<W::Output, EngineError>>,
+    reply: Reply<W::Output>,
+}
+
+impl<W: Write> Job for Queued<W> {
+    fn bytes(&self) -> usize {
+        self.write.bytes()
+    }
+
+    fn always_writes(&self) -> bool {
+        self.write.always_writes()
+    }
+
+    fn apply(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        self.result = Some(match self.write.apply(connection) {
+            Ok(output) => Ok(output),
+            Err(Fault::Engine(error)) => Err(error),
+            Err(Fault::Sqlite(error)) => return Err(error),
+        });
+        Ok(())
+    }
+
+    fn settle(self: Box<Self>, group: &Result<(), EngineError>, tail: &Tail) {
+        let answer = match (group, self.result) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(()), Some(result)) => result,
+            (Ok(()), None) => Err(unavailable("the write was never tried")),
+        };
+        if let Ok(output) = &answer {
+            self.write.committed(output, tail);
+        }
+        // Whoever asked may have stopped waiting.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// What the thread has before it.
+struct Desk {
+    connection: Connection,
+    checkpointer: Checkpointer,
+    tail: Arc<Tail>,
+    poison: Arc<Poison>,
+    health: Arc<WriteHealth>,
+}
+
+impl Desk {
+    fn run(self, mut commands: mpsc::Receiver<Command>) {
+        let poison = Arc::clone(&self.poison);
+        let _guard = PanicGuard { poison: &poison, what: THREAD };
+        while let Some(first) = commands.blocking_recv() {
+            let mut jobs = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(first);
+            while let Some(Command::Write(job)) = next {
+                bytes += job.bytes();
+                jobs.push(job);
+                next = if bytes < GROUP_BYTES_MAX && jobs.len() < QUEUE_LENGTH {
+                    commands.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            if !jobs.is_empty() {
+                self.write_group(jobs);
+            }
+            if self.checkpointer.wants_restart() && self.poison.get().is_none() {
+                self.restart_log();
+            }
+            if let Some(Command::Checkpoint(reply)) = next {
+                let _ = reply.send(self.poison.check().and_then(|()| empty_log(&self.connection)));
+            }
+        }
+        drop(self.checkpointer);
+        if self.poison.get().is_none()
+            && let Err(error) = empty_log(&self.connection)
+        {
+            // Nothing is lost: the log is read again when the ledger is opened.
+            tracing::warn!(%error, "the ledger was closed with its write-ahead log in place");
+        }
+    }
+
+    fn write_group(&self, mut jobs: Vec<Box<dyn Job>>) {
+        let before = self.connection.total_changes();
+        let outcome = self.poison.check().and_then(|()| self.transact(&mut jobs));
+        match &outcome {
+            // A group that is refused whole, or is stored already, writes nothing and proves
+            // nothing.
+            Ok(()) => {
+                let wrote = self.connection.total_changes() != before
+                    || jobs.iter().any(|job| job.always_writes());
+                if wrote && self.health.record_success() {
+                    tracing::info!("the ledger stores what is written again");
+                }
+            }
+            Err(error) => {
+                self.health.record_failure(error.clone());
+                if let Some(left_out) = GROUP_FAILED.due(Instant::now()) {
+                    let writes = jobs.len();
+                    tracing::error!(%error, writes, left_out, "a group of writes failed");
+                }
+                if matches!(error, EngineError::Fatal { .. }) {
+                    self.poison.set(error.clone());
+                }
+            }
+        }
+        for job in jobs {
+            job.settle(&outcome, &self.tail);
+        }
+    }
+
+    fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<(), EngineError> {
+        self.connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(|error| fault::of_statement(&error))?;
+        for job in jobs {
+            if let Err(error) = job.apply(&self.connection) {
+                return Err(self.roll_back(fault::of_statement(&error)));
+            }
+        }
+        self.connection
+            .execute_batch("COMMIT")
+            .map_err(|error| self.roll_back(fault::of_commit(&error)))
+    }
+
+    /// Undoes the transaction, which SQLite may have done itself. What cannot be undone is fatal.
+    fn roll_back(&self, error: EngineError) -> EngineError {
+        if !self.connection.is_autocommit()
+            && let Err(second) = self.connection.execute_batch("ROLLBACK")
+        {
+            return fatal(format!("{error}; and it could not be rolled back: {second}"));
+        }
+        error
+    }
+
+    /// The group before it is durable, whatever comes of this.
+    fn restart_log(&self) {
+        match checkpointer::move_rest(&self.connection).map_err(EngineError::from) {
+            Ok(()) => {}
+            Err(error @ EngineError::Unavailable { .. }) => {
+                tracing::warn!(%error, "the write-ahead log could not be begun anew; trying again");
+            }
+            Err(error) => {
+                self.poison.set(fatal(error.to_string()));
+            }
+        }
+    }
+}
+
+fn empty_log(connection: &Connection) -> Result<(), EngineError> {
+    let checkpoint =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    match checkpoint {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(unavailable("a long read keeps the write-ahead log from being emptied")),
+        Err(rusqlite::Error::SqliteFailure(..)) => {
+            checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error))
+        }
+        Err(error) => Err(corrupt(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+#[path = "writer_test.rs"]
+mod tests;

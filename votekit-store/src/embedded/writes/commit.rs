@@ -1,0 +1,210 @@
+//! Appending a block and moving the head, in one step.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use votekit_core::id::Digest;
+use votekit_core::log::tile::encode_hashes;
+
+use crate::block_rows::{check, head_digest, runs};
+use crate::clock;
+use crate::embedded::columns::{ElectionRow, column, find_election, find_or_create_election};
+use crate::embedded::fault::{Fault, malformed};
+use crate::embedded::queries;
+use crate::embedded::tail::Tail;
+use crate::embedded::writer::Write;
+use crate::{BlockCommit, Conflict, EngineError, Head, StagingId};
+
+/// A commit that does not contradict itself.
+pub(in crate::embedded) struct Commit {
+    commit: Arc<BlockCommit>,
+    columns: Columns,
+    /// The term of the last leader.
+    leader_term: u64,
+}
+
+/// The numbers of a commit as SQLite keeps them.
+struct Columns {
+    first_leaf: i64,
+    size: i64,
+    height: i64,
+    term: i64,
+    sealed_through: i64,
+}
+
+impl Commit {
+    /// Checks all that can be checked without the log.
+    pub(in crate::embedded) fn new(
+        commit: Arc<BlockCommit>,
+        leader_term: u64,
+    ) -> Result<Self, EngineError> {
+        let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
+        let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
+        Ok(Self { commit, columns, leader_term })
+    }
+}
+
+impl Write for Commit {
+    type Output = ();
+
+    fn apply(&self, connection: &Connection) -> Result<(), Fault> {
+        let law_id = &self.commit.law_id;
+        let found = match find_election(connection, law_id)? {
+            Some(election) => queries::head(connection, election)?.map(|head| (election, head)),
+            None => None,
+        };
+        match &found {
+            Some((election, head)) if self.is_head(connection, *election, head)? => return Ok(()),
+            Some((_, head)) => self.check_against(connection, head)?,
+            None => self.check_against(connection, &no_head())?,
+        }
+        let election = match found {
+            Some((election, _)) => election,
+            None => find_or_create_election(connection, law_id)?,
+        };
+        self.insert_block(connection, election)?;
+        self.insert_tiles(connection, election)?;
+        self.move_head(connection, election)
+    }
+
+    fn committed(&self, (): &(), tail: &Tail) {
+        tail.advance(&self.commit.law_id, self.commit.head.clone());
+    }
+
+    fn bytes(&self) -> usize {
+        self.commit.block.leaves.len()
+    }
+}
+
+impl Commit {
+    fn is_head(
+        &self,
+        connection: &Connection,
+        election: ElectionRow,
+        head: &Head,
+    ) -> Result<bool, Fault> {
+        Ok(*head == self.commit.head
+            && queries::block(connection, election, self.columns.height)?.as_ref()
+                == Some(&self.commit.block))
+    }
+
+    fn check_against(&self, connection: &Connection, found: &Head) -> Result<(), Fault> {
+        let BlockCommit { law_id, block, head, .. } = &*self.commit;
+        if self.commit.not_after.is_some_and(|time| clock::now() > time) {
+            return Err(Conflict::Late { law_id: law_id.clone() }.into());
+        }
+        let term = found.term.max(self.leader_term);
+        if head.term < term {
+            return Err(
+                Conflict::Term { law_id: law_id.clone(), offered: head.term, found: term }.into()
+            );
+        }
+        if block.first_leaf != found.size {
+            return Err(Conflict::Head {
+                law_id: law_id.clone(),
+                expected: block.first_leaf,
+                found: found.size,
+            }
+            .into());
+        }
+        if block.height != found.height + 1 {
+            return Err(malformed(law_id, "heights follow one another, from 1").into());
+        }
+        if head.sealed_through < found.sealed_through {
+            return Err(malformed(law_id, "what is sealed stays sealed").into());
+        }
+        // A batch that comes later gets a higher place, and must never be taken for sealed.
+        let last: i64 = connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM batch")?
+            .query_row([], |row| row.get(0))?;
+        if self.columns.sealed_through > last {
+            return Err(malformed(law_id, "only what is staged is sealed").into());
+        }
+        Ok(())
+    }
+
+    fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
+        let block = &self.commit.block;
+        connection
+            .prepare_cached("INSERT INTO block (election, height, first_leaf, leaf_count) VALUES (?1, ?2, ?3, ?4)")?
+            .execute((election.0, self.columns.height, self.columns.first_leaf, block.leaf_count))?;
+        let mut statement = connection
+            .prepare_cached("INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut first_leaf = self.columns.first_leaf;
+        for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
+            statement.execute((
+                election.0,
+                first_leaf,
+                leaf_count,
+                Digest::of(bytes).as_bytes(),
+                bytes,
+            ))?;
+            first_leaf += i64::from(leaf_count);
+        }
+        Ok(())
+    }
+
+    fn insert_tiles(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
+        let mut statement = connection.prepare_cached(
+            "INSERT INTO tile (election, level, idx, digest, hashes) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        for full in &self.commit.full_tiles {
+            let index = column(full.tile.index())
+                .ok_or_else(|| malformed(&self.commit.law_id, "a log has at most 2^63 leaves"))?;
+            let hashes = encode_hashes(&full.hashes);
+            statement.execute((
+                election.0,
+                full.tile.level(),
+                index,
+                Digest::of(&hashes).as_bytes(),
+                &hashes,
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn move_head(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
+        let Columns { size, height, term, sealed_through, .. } = self.columns;
+        connection
+            .prepare_cached(
+                "INSERT INTO head (election, created, size, height, term, checkpoint, sealed_through, takes_votes, digest)
+                 VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (election) DO UPDATE SET size = excluded.size, height = excluded.height, term = excluded.term,
+                 checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, takes_votes = excluded.takes_votes, digest = excluded.digest",
+            )?
+            .execute((
+                election.0,
+                size,
+                height,
+                term,
+                &self.commit.head.checkpoint,
+                sealed_through,
+                self.commit.head.takes_votes,
+                head_digest(&self.commit.head).as_bytes(),
+            ))?;
+        Ok(())
+    }
+}
+
+fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
+    let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
+    Ok(Columns {
+        first_leaf: number(commit.block.first_leaf)?,
+        size: number(commit.head.size)?,
+        height: number(commit.block.height)?,
+        term: number(commit.head.term)?,
+        sealed_through: number(commit.head.sealed_through.0)?,
+    })
+}
+
+/// Where a log stands that has not begun.
+fn no_head() -> Head {
+    Head {
+        size: 0,
+        height: 0,
+        term: 0,
+        checkpoint: Vec::new(),
+        sealed_through: StagingId(0),
+        takes_votes: false,
+    }
+}

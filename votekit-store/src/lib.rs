@@ -1,0 +1,55 @@
+//! Where votekit stores votes and logs: three narrow roles over batches and blocks, and the engines
+//! that fill them.
+//!
+//! | role | embedded engine | services engine | keeps |
+//! | --- | --- | --- | --- |
+//! | [`Registry`] | shards in memory | Redis Cluster | which request each credential came with first: a hint, not the truth |
+//! | [`BallotBox`] | the staging table of the ledger | RabbitMQ | batches between ingest, validation and staging, durable once published |
+//! | [`Ledger`] | SQLite | PostgreSQL | staging, evidence, blocks, tiles, heads, leases: the truth |
+//!
+//! Engines share these contracts and one conformance suite (`testing::conformance`, behind the
+//! feature `testing`), not helpers. Every method may be called from any task; a method that changes
+//! something is durable when it returns `Ok`.
+
+mod error;
+
+mod ballot_box;
+mod ledger;
+mod registry;
+
+pub mod clock;
+pub mod essential;
+pub mod retry;
+pub mod sparse;
+
+mod block_rows;
+mod write_health;
+
+pub mod embedded;
+#[cfg(feature = "services")]
+pub mod services;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::sync::Arc;
+
+pub use ballot_box::{BallotBox, Delivery, Hints, ValidatedBatch};
+pub use error::{Conflict, EngineError, NoLease};
+pub use ledger::{
+    BlockCommit, Head, Leadership, Lease, Ledger, ReviewNote, Staged, StagingId, StoredBlock,
+};
+pub use write_health::failed_writes;
+
+pub use registry::{FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin};
+
+/// The three roles of one engine.
+#[derive(Clone)]
+pub struct Engines {
+    /// The registry.
+    pub registry: Arc<dyn Registry>,
+    /// The ballot box.
+    pub ballot_box: Arc<dyn BallotBox>,
+    /// The ledger.
+    pub ledger: Arc<dyn Ledger>,
+}

@@ -1,0 +1,233 @@
+//! The ledger on PostgreSQL: shared by all nodes of an installation, in a schema of its own.
+//!
+//! ```text
+//! stage ──▶ stager (all that waits in one statement) ─┐
+//! commit, leases, epochs … (one statement each) ──────┼─▶ connections ─▶ functions and tables of migrations/services
+//! reads ──────────────────────────────────────────────┘
+//! ```
+//!
+//! Nothing of the ledger is kept in memory: what is told is what the primary server says now, and
+//! times are by its clock.
+
+mod connections;
+mod fault;
+mod queries;
+mod rows;
+mod schema;
+mod snapshot;
+mod stager;
+mod tls;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
+
+pub use snapshot::PostgresSnapshot;
+
+use super::url::ServiceAddress;
+use crate::{
+    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
+    StagingId, StoredBlock,
+};
+use connections::Connections;
+use stager::Stager;
+
+/// The ledger in a schema of a PostgreSQL database.
+///
+/// Any number of processes may have the same one open. A call waits 15 seconds for the server at
+/// the most; connections that were lost are made anew by the calls that need them.
+#[derive(Debug)]
+pub struct PostgresLedger {
+    connections: Arc<Connections>,
+    stager: Stager,
+}
+
+impl PostgresLedger {
+    /// Opens the ledger of an address, making the schema `?schema=` (`votekit` unless given) if it
+    /// is not there and bringing an older one up to date.
+    ///
+    /// `?sslmode=` is `disable`, `prefer` (the default: TLS if the server has it, nobody's
+    /// certificate is checked), `require`, `verify-ca` or `verify-full`; with `ca_file`, `require`
+    /// checks as `verify-ca` does.
+    ///
+    /// # Errors
+    /// [`EngineError::Misconfigured`] within 5 seconds for what an operator must mend,
+    /// [`EngineError::Unavailable`] for a server that is starting or stopping,
+    /// [`EngineError::Corrupt`] when the logs contradict themselves.
+    pub async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
+        let connections = Arc::new(Connections::open(address).await?);
+        let stager = Stager::start(Arc::clone(&connections));
+        Ok(Self { connections, stager })
+    }
+
+    /// What tells this ledger from every other: a text that was drawn when its schema was made.
+    ///
+    /// # Errors
+    /// When the server is away.
+    pub async fn installation(&self) -> Result<String, EngineError> {
+        queries::installation(&mut self.connections.session().await?).await
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        queries::elections(&mut self.connections.session().await?).await
+    }
+
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
+    }
+
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length)
+            .await
+    }
+
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
+        queries::leases(&mut self.connections.session().await?, law_id).await
+    }
+
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
+        writes::fence(&mut self.connections.session().await?, law_id, node).await
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        writes::lead(&mut self.connections.session().await?, holder, length).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        writes::resign(&mut self.connections.session().await?, holder).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        queries::clock(&mut self.connections.session().await?).await
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        queries::epochs(&mut self.connections.session().await?, law_id).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
+        self.stager.stage(batch, hints).await
+    }
+
+    async fn staged(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
+        queries::staged(&mut self.connections.session().await?, law_id, after, limit).await
+    }
+
+    async fn staged_through(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
+        queries::staged_through(&mut self.connections.session().await?, law_id, node, epoch).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        let prepared = writes::PreparedCommit::new(commit)?;
+        prepared.write(&mut self.connections.session().await?).await
+    }
+
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        queries::head(&mut self.connections.session().await?, law_id).await
+    }
+
+    async fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        queries::blocks(&mut self.connections.session().await?, law_id, from_height, limit).await
+    }
+
+    async fn leaves(
+        &self,
+        law_id: &ElectionId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        queries::leaves(&mut self.connections.session().await?, law_id, first, count).await
+    }
+
+    async fn tile(
+        &self,
+        law_id: &ElectionId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        queries::tile(&mut self.connections.session().await?, law_id, level, index).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        writes::put_manifest(&mut self.connections.session().await?, manifest).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        queries::manifest(&mut self.connections.session().await?, digest).await
+    }
+
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
+        writes::add_review_note(&mut self.connections.session().await?, law_id, note).await
+    }
+
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        queries::review_notes(&mut self.connections.session().await?, law_id).await
+    }
+
+    /// The bytes are gone from the table, and their space is written over as others need it; the
+    /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
+    /// once is that its ballot key is destroyed.
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        let mut purged = 0;
+        loop {
+            match writes::purge_part(&mut self.connections.session().await?, law_id).await? {
+                0 => break,
+                part => purged += part,
+            }
+        }
+        if purged > 0 {
+            writes::vacuum_evidence(&mut self.connections.session().await?).await;
+        }
+        Ok(purged)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.connections.check_writes()?;
+        queries::ping(&mut self.connections.session().await?).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        writes::probe(&mut self.connections.session().await?).await
+    }
+}

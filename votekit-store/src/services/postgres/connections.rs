@@ -1,0 +1,310 @@
+//! A few connections to the primary server, made anew when they are lost, and the one way in which
+//! statements are sent over them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    Timeouts,
+};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::fault::{self, Access, corrupt, misconfigured, unavailable};
+use super::{schema, tls};
+use crate::EngineError;
+use crate::services::url::ServiceAddress;
+use crate::write_health::WriteHealth;
+
+/// Connections that a process has at most: one for staging, the rest for blocks, leases and reads.
+const CONNECTIONS_MAX: usize = 8;
+
+/// How long an opening may take.
+const OPENING_TIME: Duration = Duration::from_secs(5);
+
+/// How long a call waits for a connection.
+const CONNECTING_TIME: Duration = Duration::from_secs(4);
+
+/// How long the server works on a statement before it gives up and undoes it.
+const STATEMENT_TIME: Duration = Duration::from_secs(8);
+
+/// How long an answer is waited for. Longer than [`STATEMENT_TIME`]: a server that works says how
+/// it ended.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// How often a statement is sent again that the server undid for the sake of another.
+const REPETITIONS_MAX: u32 = 5;
+
+/// The connections of one process.
+pub(super) struct Connections {
+    pool: Pool,
+    health: Arc<WriteHealth>,
+}
+
+impl Connections {
+    /// Connects once to see whether all is as it must be, brings the schema up to date, inspects
+    /// it, and keeps nothing but the pool.
+    pub(super) async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
+        let way = Way::to(address)?;
+        let prepare = async {
+            let mut client = way.connect().await?;
+            schema::prepare(&mut client, &way.schema)
+                .await
+                .map_err(|fault| fault.told_at_opening(address))
+        };
+        match tokio::time::timeout(OPENING_TIME, prepare).await {
+            Ok(prepared) => prepared?,
+            Err(_) => return Err(silent(address)),
+        }
+        let connections = Self { pool: way.pool()?, health: Arc::default() };
+        connections.session().await?.inspect().await?;
+        Ok(connections)
+    }
+
+    /// A connection to be used for one call.
+    pub(super) async fn session(&self) -> Result<Session, EngineError> {
+        let object = self.pool.get().await.map_err(|error| fault::of_pool(&error))?;
+        let health = Arc::clone(&self.health);
+        Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME, health })
+    }
+
+    /// Fails as the last write over these connections did.
+    pub(super) fn check_writes(&self) -> Result<(), EngineError> {
+        self.health.check()
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Connections")
+            .field("status", &self.pool.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a server is reached.
+pub(super) struct Way {
+    config: Config,
+    tls: MakeRustlsConnect,
+    pub(super) schema: String,
+    address: String,
+    refused: Box<dyn Fn(&tokio_postgres::Error) -> EngineError + Send + Sync>,
+}
+
+impl Way {
+    pub(super) fn to(address: &ServiceAddress) -> Result<Self, EngineError> {
+        const KNOWN: [&str; 3] = ["sslmode", "schema", "application_name"];
+        if let Some((name, _)) =
+            address.parameters().iter().find(|(name, _)| !KNOWN.contains(&name.as_str()))
+        {
+            return Err(misconfigured(
+                format!("the address {address} has the parameter {name}, which is not known"),
+                "sslmode, schema, application_name, ca_file and password_file are",
+            ));
+        }
+        let schema = schema::name(address)?;
+        let (negotiation, tls) = tls::connector(address)?;
+        let mut config = Config::new();
+        config.host(address.host()).port(address.port()).ssl_mode(negotiation);
+        config.application_name(
+            address.parameter("application_name").unwrap_or_else(|| "votekit".to_owned()),
+        );
+        config
+            .connect_timeout(CONNECTING_TIME)
+            .tcp_user_timeout(ANSWER_TIME)
+            .keepalives_idle(ANSWER_TIME);
+        // A commit is answered when it is on the disk, whatever the server, the database or the
+        // role set.
+        let milliseconds = STATEMENT_TIME.as_millis();
+        config.options(format!(
+            "-c search_path={schema} -c synchronous_commit=on -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
+             -c idle_in_transaction_session_timeout={milliseconds} -c default_transaction_read_only=off -c timezone=UTC"
+        ));
+        let user = address.user();
+        config.user(if user.is_empty() { "votekit" } else { &user });
+        let database = address.path();
+        config.dbname(if database.is_empty() { "votekit" } else { &database });
+        if let Some(password) = address.password() {
+            config.password(password);
+        }
+        let told = address.clone();
+        let refused =
+            Box::new(move |error: &tokio_postgres::Error| schema::Fault::told(error, &told));
+        Ok(Self { config, tls, schema, address: address.to_string(), refused })
+    }
+
+    /// One connection of its own.
+    pub(super) async fn connect(&self) -> Result<ClientWrapper, EngineError> {
+        let (client, connection) =
+            self.config.connect(self.tls.clone()).await.map_err(|error| (self.refused)(&error))?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %fault::describe(&error), "a connection to PostgreSQL ended");
+            }
+        });
+        Ok(ClientWrapper::new(client, task))
+    }
+
+    fn pool(&self) -> Result<Pool, EngineError> {
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(self.config.clone(), self.tls.clone(), manager_config);
+        let times = Timeouts {
+            wait: Some(CONNECTING_TIME),
+            create: Some(CONNECTING_TIME),
+            recycle: Some(CONNECTING_TIME),
+        };
+        // Behind one address there may be another server by now: a replica that was promoted is
+        // one, a replica is none.
+        let still_primary = Hook::async_fn(|client: &mut ClientWrapper, _| {
+            Box::pin(async move {
+                match schema::check_server(client).await {
+                    Ok(()) => Ok(()),
+                    Err(schema::Fault::Postgres(error)) => Err(HookError::Backend(error)),
+                    Err(schema::Fault::Engine(error)) => Err(HookError::message(error.to_string())),
+                }
+            })
+        });
+        Pool::builder(manager)
+            .max_size(CONNECTIONS_MAX)
+            .timeouts(times)
+            .runtime(Runtime::Tokio1)
+            .post_create(still_primary)
+            .build()
+            .map_err(|error| {
+                unavailable(format!("connections to {} cannot be pooled: {error}", self.address))
+            })
+    }
+}
+
+pub(super) fn silent(address: &ServiceAddress) -> EngineError {
+    misconfigured(
+        format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
+        "check the host and the port, and that nothing between here and there drops connections",
+    )
+}
+
+/// A connection that is being used.
+pub(super) struct Session {
+    held: Option<Held>,
+    answer_time: Duration,
+    health: Arc<WriteHealth>,
+}
+
+enum Held {
+    Pooled(Object),
+    Own(ClientWrapper),
+}
+
+impl Session {
+    /// Over a connection of its own.
+    pub(super) fn own(client: ClientWrapper, answer_time: Duration) -> Self {
+        Self { held: Some(Held::Own(client)), answer_time, health: Arc::default() }
+    }
+
+    pub(super) async fn read(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, EngineError> {
+        self.call(Access::Read, sql, parameters).await
+    }
+
+    /// Sends one statement that writes and tells what it did in one row.
+    pub(super) async fn write(
+        &mut self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, EngineError> {
+        let written = self.call(Access::Write, sql, parameters).await;
+        match &written {
+            Ok(_) => drop(self.health.record_success()),
+            Err(error) => self.health.record_failure(error.clone()),
+        }
+        let rows = written?;
+        rows.into_iter().next().ok_or_else(|| corrupt(format!("nothing was answered to {sql:?}")))
+    }
+
+    /// Sends a command that runs outside of any transaction and may take long.
+    pub(super) async fn maintain(&mut self, command: &str) -> Result<(), EngineError> {
+        let client = self.client()?;
+        let done = client.batch_execute(command).await;
+        done.map_err(|error| fault::of_statement(&error, Access::Read))
+    }
+
+    async fn inspect(&mut self) -> Result<(), EngineError> {
+        let rows = self.read("SELECT inspect() AS damage", &[]).await?;
+        let damage: Option<String> =
+            rows.first().map_or(Ok(None), |row| super::rows::value(row, "damage"))?;
+        damage.map_or(Ok(()), |damage| Err(corrupt(damage)))
+    }
+
+    async fn call(
+        &mut self,
+        access: Access,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, EngineError> {
+        let answer_time = self.answer_time;
+        let client = self.client()?;
+        let prepared = tokio::time::timeout(answer_time, client.prepare_cached(sql)).await;
+        // Nothing but the statement's text was sent.
+        let statement = match prepared {
+            Ok(prepared) => prepared.map_err(|error| fault::of_statement(&error, Access::Read)),
+            Err(_) => Err(unavailable("the server does not answer")),
+        };
+        let statement = match statement {
+            Ok(statement) => statement,
+            Err(error) => return self.give_up(error),
+        };
+        let mut repetitions = 0;
+        loop {
+            match tokio::time::timeout(answer_time, self.client()?.query(&statement, parameters))
+                .await
+            {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(error))
+                    if fault::is_worth_repeating(&error) && repetitions < REPETITIONS_MAX =>
+                {
+                    repetitions += 1
+                }
+                Ok(Err(error)) => return self.give_up(fault::of_statement(&error, access)),
+                Err(_) if access == Access::Read => {
+                    return self.give_up(unavailable("the server does not answer"));
+                }
+                Err(_) => {
+                    return self.give_up(fault::outcome_unknown("the server does not answer"));
+                }
+            }
+        }
+    }
+
+    /// Ends the connection, over which an answer may still come or no statement may be understood
+    /// any more.
+    fn give_up<T>(&mut self, error: EngineError) -> Result<T, EngineError> {
+        if let Some(Held::Pooled(object)) = self.held.take() {
+            drop(Object::take(object));
+        }
+        Err(error)
+    }
+
+    fn client(&self) -> Result<&ClientWrapper, EngineError> {
+        match &self.held {
+            Some(Held::Pooled(object)) => Ok(object),
+            Some(Held::Own(client)) => Ok(client),
+            None => Err(unavailable("the connection was lost")),
+        }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Session")
+            .field("lost", &self.held.is_none())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,108 @@
+//! What went wrong at the server or on the way to it, told in the engine's terms.
+
+use std::error::Error as _;
+
+use deadpool_postgres::PoolError;
+use tokio_postgres::error::{DbError, Severity};
+use votekit_core::id::ElectionId;
+
+use crate::{Conflict, EngineError};
+
+/// How the ledger names itself in errors.
+pub(super) const ENGINE: &str = "PostgreSQL";
+
+/// Whether a statement changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+pub(super) fn unavailable(reason: impl Into<String>) -> EngineError {
+    EngineError::Unavailable { engine: ENGINE, reason: reason.into() }
+}
+
+pub(super) fn outcome_unknown(reason: impl Into<String>) -> EngineError {
+    EngineError::OutcomeUnknown { engine: ENGINE, reason: reason.into() }
+}
+
+pub(super) fn corrupt(reason: impl Into<String>) -> EngineError {
+    EngineError::Corrupt { engine: ENGINE, reason: reason.into() }
+}
+
+pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) -> EngineError {
+    EngineError::Misconfigured { engine: ENGINE, reason: reason.into(), hint: hint.into() }
+}
+
+pub(super) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
+    Conflict::Malformed { law_id: law_id.clone(), rule }.into()
+}
+
+/// What it means that no connection was to be had: nothing was sent.
+pub(super) fn of_pool(error: &PoolError) -> EngineError {
+    match error {
+        PoolError::Backend(error) => unavailable(describe(error)),
+        error => unavailable(error.to_string()),
+    }
+}
+
+/// What it means that a statement failed after it may have been sent.
+pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> EngineError {
+    let reason = describe(error);
+    let lost = |reason| match access {
+        Access::Read => unavailable(reason),
+        Access::Write => outcome_unknown(reason),
+    };
+    let Some(answer) = error.as_db_error() else { return lost(reason) };
+    // The server gave the connection up, and does not say how far it had come.
+    if ends_connection(answer) {
+        return lost(reason);
+    }
+    // An ERROR is told after everything the statement did was undone.
+    match answer.code().code() {
+        // A constraint that nothing but other people's writes can break; a page that does not read;
+        // an index that is not in order.
+        "XX001" | "XX002" => corrupt(reason),
+        // What ends by itself: locks, time limits, a cancelled statement, no room, a server that
+        // became a replica.
+        code if RETRIED.contains(&code) => unavailable(reason),
+        code => match &code[..2] {
+            "23" => corrupt(reason),
+            "08" | "25" | "40" | "53" | "55" | "57" | "58" => unavailable(reason),
+            // A statement that the schema does not know: somebody changed it beneath this process.
+            _ => EngineError::Fatal { engine: ENGINE, reason },
+        },
+    }
+}
+
+/// A plan whose tables were changed by a migration beside this process; a statement that a pooler
+/// lost.
+const RETRIED: [&str; 2] = ["0A000", "26000"];
+
+/// Whether a statement that failed so was undone and may be sent again at once.
+pub(super) fn is_worth_repeating(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|answer| {
+        !ends_connection(answer) && matches!(answer.code().code(), "40001" | "40P01")
+    })
+}
+
+fn ends_connection(answer: &DbError) -> bool {
+    matches!(answer.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
+/// What the server or the network said, with its code. Holds no password: neither sees it.
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
+    if let Some(answer) = error.as_db_error() {
+        return format!("{} ({})", answer.message(), answer.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,308 @@
+//! The reads.
+
+use std::time::Duration;
+
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::instant::{UnixMillis, UnixSeconds};
+
+use super::connections::Session;
+use super::fault::corrupt;
+use super::rows::{self, LeafRun, column, fixed_bytes, number, value};
+use crate::block_rows::part_of_run;
+use crate::{EngineError, Head, Lease, ReviewNote, Staged, StagingId, StoredBlock};
+
+/// What is read at once ends with the row that reaches so many bytes: blocks and batches hold
+/// megabytes each at the most.
+const BYTES_AT_ONCE: i64 = 8 << 20;
+
+/// Rows looked at in one read at the most.
+const ROWS_AT_ONCE: usize = 4096;
+
+pub(super) async fn elections(session: &mut Session) -> Result<Vec<ElectionId>, EngineError> {
+    let sql = "SELECT law_id FROM head JOIN election ON id = election ORDER BY created";
+    session.read(sql, &[]).await?.iter().map(rows::law_id).collect()
+}
+
+pub(super) async fn epochs(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+    let sql = "SELECT node, epoch FROM epoch JOIN election ON id = election WHERE law_id = $1 ORDER BY node, epoch";
+    let rows = session.read(sql, &[&law_id.as_str()]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok((NodeId::from_bytes(fixed_bytes(row, "node")?), Epoch(number(row, "epoch")?)))
+        })
+        .collect()
+}
+
+pub(super) async fn leases(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<Vec<Lease>, EngineError> {
+    let sql = "SELECT node, epoch, seconds FROM (
+        SELECT node, epoch, extract(epoch FROM lease_until - clock_timestamp())::double precision AS seconds
+        FROM epoch JOIN election ON id = election WHERE law_id = $1 AND lease_until IS NOT NULL
+        ) AS each WHERE seconds > 0 ORDER BY node, epoch";
+    let rows = session.read(sql, &[&law_id.as_str()]).await?;
+    let lease = |row: &tokio_postgres::Row| {
+        let node = NodeId::from_bytes(fixed_bytes(row, "node")?);
+        Ok(Lease {
+            node,
+            epoch: Epoch(number(row, "epoch")?),
+            remaining: seconds(value(row, "seconds")?),
+        })
+    };
+    rows.iter().map(lease).collect()
+}
+
+pub(super) async fn installation(session: &mut Session) -> Result<String, EngineError> {
+    let rows = session.read("SELECT id FROM installation", &[]).await?;
+    let row = rows.first().ok_or_else(|| corrupt("table installation is empty".to_owned()))?;
+    value(row, "id")
+}
+
+pub(super) async fn clock(session: &mut Session) -> Result<UnixMillis, EngineError> {
+    let rows = session.read("SELECT unix_milliseconds() AS now", &[]).await?;
+    let row = rows
+        .first()
+        .ok_or_else(|| corrupt("function unix_milliseconds tells nothing".to_owned()))?;
+    number(row, "now").map(UnixMillis)
+}
+
+/// A span that the server gave; none for what has passed.
+pub(super) fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
+}
+
+/// Batches that are not purged, after a place, in order.
+pub(super) async fn staged(
+    session: &mut Session,
+    law_id: &ElectionId,
+    after: StagingId,
+    limit: usize,
+) -> Result<Vec<Staged>, EngineError> {
+    let Some(after) = column(after.0) else { return Ok(Vec::new()) };
+    let sql = "SELECT batch.id, digest, bytes, node, epoch, sequence, hints FROM batch JOIN (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS before FROM (
+            SELECT batch.id, octet_length(bytes) AS size FROM batch
+            WHERE election = (SELECT id FROM election WHERE law_id = $1) AND id > $2 AND bytes IS NOT NULL ORDER BY id LIMIT $3
+        ) AS next
+    ) AS chosen ON chosen.id = batch.id WHERE before < $4::bigint ORDER BY batch.id";
+    let rows = session
+        .read(sql, &[&law_id.as_str(), &after, &limit_column(limit), &BYTES_AT_ONCE])
+        .await?;
+    rows.iter().map(|row| rows::staged(row, law_id)).collect()
+}
+
+/// One batch that is not purged, by its number.
+pub(super) async fn batch(
+    session: &mut Session,
+    law_id: &ElectionId,
+    batch: BatchNumber,
+) -> Result<Option<Batch>, EngineError> {
+    let Some(sequence) = column(batch.sequence.0) else { return Ok(None) };
+    let sql = "SELECT id, digest, bytes, node, epoch, sequence, hints FROM batch
+        WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3 AND sequence = $4 AND bytes IS NOT NULL";
+    let rows = session
+        .read(
+            sql,
+            &[
+                &law_id.as_str(),
+                &batch.node.as_bytes().as_slice(),
+                &i64::from(batch.epoch.0),
+                &sequence,
+            ],
+        )
+        .await?;
+    let staged = rows.first().map(|row| rows::staged(row, law_id)).transpose()?;
+    Ok(staged.map(|staged| Batch::clone(&staged.batch)))
+}
+
+pub(super) async fn staged_through(
+    session: &mut Session,
+    law_id: &ElectionId,
+    node: NodeId,
+    epoch: Epoch,
+) -> Result<Option<Sequence>, EngineError> {
+    let sql =
+        "SELECT sequence FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3
+        ORDER BY sequence DESC LIMIT 1";
+    let rows = session
+        .read(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0)])
+        .await?;
+    rows.first().map(|row| number(row, "sequence").map(Sequence)).transpose()
+}
+
+pub(super) async fn head(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<Option<Head>, EngineError> {
+    let sql = "SELECT size, height, term, checkpoint, sealed_through, takes_votes, digest FROM head
+        JOIN election ON id = election WHERE law_id = $1";
+    session.read(sql, &[&law_id.as_str()]).await?.first().map(rows::head).transpose()
+}
+
+pub(super) async fn blocks(
+    session: &mut Session,
+    law_id: &ElectionId,
+    from_height: u64,
+    limit: usize,
+) -> Result<Vec<StoredBlock>, EngineError> {
+    let Some(from_height) = column(from_height) else { return Ok(Vec::new()) };
+    let sql = "SELECT height, first_leaf, leaf_count FROM (
+        SELECT height, first_leaf, leaf_count, sum(size_bytes) OVER (ORDER BY height) - size_bytes AS before FROM (
+            SELECT * FROM block WHERE election = (SELECT id FROM election WHERE law_id = $1) AND height >= $2 ORDER BY height LIMIT $3
+        ) AS next
+    ) AS summed WHERE before < $4::bigint ORDER BY height";
+    let rows = session
+        .read(sql, &[&law_id.as_str(), &from_height, &limit_column(limit), &BYTES_AT_ONCE])
+        .await?;
+    let mut blocks =
+        rows.iter().map(block_without_leaves).collect::<Result<Vec<_>, EngineError>>()?;
+    let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(blocks) };
+    let (start, end) = (first.first_leaf, last.first_leaf + u64::from(last.leaf_count));
+    let mut runs = runs(session, law_id, start, end).await?.into_iter().peekable();
+    for block in &mut blocks {
+        let end = block.first_leaf + u64::from(block.leaf_count);
+        let mut next = block.first_leaf;
+        while let Some(run) =
+            runs.next_if(|run| run.first_leaf == next && next + u64::from(run.leaf_count) <= end)
+        {
+            next += u64::from(run.leaf_count);
+            block.leaves.extend_from_slice(&run.bytes);
+        }
+        if next != end {
+            return Err(corrupt(format!(
+                "table leaves: leaves of block {} of {law_id} are missing",
+                block.height
+            )));
+        }
+    }
+    Ok(blocks)
+}
+
+fn block_without_leaves(row: &tokio_postgres::Row) -> Result<StoredBlock, EngineError> {
+    let (height, first_leaf) = (number(row, "height")?, number(row, "first_leaf")?);
+    Ok(StoredBlock {
+        height,
+        first_leaf,
+        leaf_count: number(row, "leaf_count")?,
+        leaves: Vec::new(),
+    })
+}
+
+/// The runs that hold leaves from one index to before another, in order; none when the log does not
+/// reach so far.
+async fn runs(
+    session: &mut Session,
+    law_id: &ElectionId,
+    start: u64,
+    end: u64,
+) -> Result<Vec<LeafRun>, EngineError> {
+    let (Some(start), Some(end)) = (column(start), column(end)) else { return Ok(Vec::new()) };
+    let sql = "SELECT first_leaf, leaf_count, digest, bytes FROM leaves, (SELECT id FROM election WHERE law_id = $1) AS wanted
+        WHERE election = wanted.id AND first_leaf < $3 AND first_leaf >= coalesce(
+            (SELECT first_leaf FROM leaves WHERE election = wanted.id AND first_leaf <= $2 ORDER BY first_leaf DESC LIMIT 1), 0)
+        AND EXISTS (SELECT FROM head WHERE election = wanted.id AND size >= $3) ORDER BY first_leaf";
+    session.read(sql, &[&law_id.as_str(), &start, &end]).await?.iter().map(rows::leaf_run).collect()
+}
+
+/// So many leaves from an index on, each behind its length. `None` when the log does not reach so
+/// far.
+pub(super) async fn leaves(
+    session: &mut Session,
+    law_id: &ElectionId,
+    first: u64,
+    count: u32,
+) -> Result<Option<Vec<u8>>, EngineError> {
+    let Some(end) = first.checked_add(count.into()).filter(|end| column(*end).is_some()) else {
+        return Ok(None);
+    };
+    if count == 0 {
+        return Ok(Some(Vec::new()));
+    }
+    let runs = runs(session, law_id, first, end).await?;
+    if runs.is_empty() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let mut next = first;
+    for run in runs {
+        let Some(skipped) =
+            next.checked_sub(run.first_leaf).filter(|skipped| *skipped < run.leaf_count.into())
+        else {
+            break;
+        };
+        let wanted = (end - next).min(u64::from(run.leaf_count) - skipped);
+        bytes.extend_from_slice(part_of_run(&run.bytes, skipped, wanted));
+        next += wanted;
+    }
+    if next == end {
+        return Ok(Some(bytes));
+    }
+    Err(corrupt(format!("table leaves: leaf {next} of {law_id} is missing")))
+}
+
+pub(super) async fn tile(
+    session: &mut Session,
+    law_id: &ElectionId,
+    level: u8,
+    index: u64,
+) -> Result<Option<Vec<u8>>, EngineError> {
+    let Some(index_column) = column(index) else { return Ok(None) };
+    let sql = "SELECT digest, hashes FROM tile JOIN election ON id = election WHERE law_id = $1 AND level = $2 AND idx = $3";
+    let rows = session.read(sql, &[&law_id.as_str(), &i64::from(level), &index_column]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let hashes: Vec<u8> = value(row, "hashes")?;
+    if hashes.len() != 256 * 32
+        || Digest::of(&hashes).as_bytes() != &fixed_bytes::<32>(row, "digest")?
+    {
+        return Err(corrupt(format!(
+            "table tile: tile {level}/{index} of {law_id} is not the one that was stored"
+        )));
+    }
+    Ok(Some(hashes))
+}
+
+pub(super) async fn manifest(
+    session: &mut Session,
+    digest: &Digest,
+) -> Result<Option<Vec<u8>>, EngineError> {
+    let rows = session
+        .read("SELECT bytes FROM manifest WHERE digest = $1", &[&digest.as_bytes().as_slice()])
+        .await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let bytes: Vec<u8> = value(row, "bytes")?;
+    if Digest::of(&bytes) != *digest {
+        return Err(corrupt(format!("table manifest: the bytes of {digest} have another digest")));
+    }
+    Ok(Some(bytes))
+}
+
+pub(super) async fn review_notes(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<Vec<ReviewNote>, EngineError> {
+    let sql = "SELECT request, at, by, text FROM review_note JOIN election ON election.id = election WHERE law_id = $1
+        ORDER BY review_note.id";
+    let note = |row: &tokio_postgres::Row| {
+        let request = RequestId::from_bytes(fixed_bytes(row, "request")?);
+        Ok(ReviewNote {
+            request,
+            at: UnixSeconds(number(row, "at")?),
+            by: value(row, "by")?,
+            text: value(row, "text")?,
+        })
+    };
+    session.read(sql, &[&law_id.as_str()]).await?.iter().map(note).collect()
+}
+
+pub(super) async fn ping(session: &mut Session) -> Result<(), EngineError> {
+    session.read("SELECT FROM staging", &[]).await.map(|_| ())
+}
+
+fn limit_column(limit: usize) -> i64 {
+    limit.min(ROWS_AT_ONCE) as i64
+}

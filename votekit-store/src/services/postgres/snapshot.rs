@@ -1,0 +1,186 @@
+//! The ledger as it stands at one moment, read beside whoever is writing it, by programs that wait
+//! for each answer.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
+use votekit_core::batch::Batch;
+use votekit_core::id::{BatchNumber, Digest, ElectionId};
+
+use super::connections::{Session, Way, silent};
+use super::fault::unavailable;
+use super::{queries, schema};
+use crate::services::url::ServiceAddress;
+use crate::{EngineError, Head, ReviewNote, StoredBlock};
+
+/// How long the opening may take.
+const OPENING_TIME: Duration = Duration::from_secs(5);
+
+/// How long an answer is waited for: nobody votes meanwhile.
+const ANSWER_TIME: Duration = Duration::from_secs(120);
+
+/// A read-only view of a ledger. What is written after it was opened does not show.
+///
+/// Its calls block. They may be made from within a runtime too: the view has a thread of its own
+/// for its connection.
+pub struct PostgresSnapshot {
+    session: Arc<Mutex<Session>>,
+    runtime: Option<Runtime>,
+}
+
+type Asked<'session, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'session>>;
+
+impl PostgresSnapshot {
+    /// Opens the ledger of an address. Makes nothing and migrates nothing.
+    ///
+    /// # Errors
+    /// [`EngineError::Misconfigured`] when there is none, or it is of another version; else as
+    /// [`PostgresLedger::open`](super::PostgresLedger::open).
+    pub fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime =
+            runtime.map_err(|error| unavailable(format!("no thread to read with: {error}")))?;
+        let address = address.clone();
+        let session = wait(&runtime, async move {
+            tokio::time::timeout(OPENING_TIME, connect(&address))
+                .await
+                .unwrap_or_else(|_| Err(silent(&address)))
+        });
+        // Dropped where blocking is not allowed, a runtime panics.
+        match session {
+            Ok(session) => {
+                Ok(Self { session: Arc::new(Mutex::new(session)), runtime: Some(runtime) })
+            }
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    /// The elections that have a log, in the order of their creation.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        self.ask(|session| Box::pin(queries::elections(session)))
+    }
+
+    /// Where a log stands.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        let law_id = law_id.clone();
+        self.ask(|session| Box::pin(async move { queries::head(session, &law_id).await }))
+    }
+
+    /// Blocks from a height on.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        let law_id = law_id.clone();
+        self.ask(move |session| {
+            Box::pin(async move { queries::blocks(session, &law_id, from_height, limit).await })
+        })
+    }
+
+    /// A batch that has not been purged, by its number.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn batch(
+        &self,
+        law_id: &ElectionId,
+        number: BatchNumber,
+    ) -> Result<Option<Batch>, EngineError> {
+        let law_id = law_id.clone();
+        self.ask(move |session| {
+            Box::pin(async move { queries::batch(session, &law_id, number).await })
+        })
+    }
+
+    /// A manifest by its digest.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        let digest = *digest;
+        self.ask(move |session| Box::pin(async move { queries::manifest(session, &digest).await }))
+    }
+
+    /// The remarks on an election's requests, in order.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        let law_id = law_id.clone();
+        self.ask(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
+    }
+
+    fn ask<T, Q>(&self, query: Q) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        Q: for<'session> FnOnce(&'session mut Session) -> Asked<'session, T> + Send + 'static,
+    {
+        let session = Arc::clone(&self.session);
+        let runtime = self.runtime.as_ref().expect("taken by drop alone");
+        wait(runtime, async move { query(&mut *session.lock().await).await })
+    }
+}
+
+/// Runs on the runtime's thread, and blocks this one until it is done.
+fn wait<T: Send + 'static>(
+    runtime: &Runtime,
+    asked: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    let (reply, answer) = mpsc::sync_channel(1);
+    runtime.spawn(async move {
+        let _ = reply.send(asked.await);
+    });
+    answer.recv().unwrap_or_else(|_| Err(unavailable("the thread that reads ended")))
+}
+
+async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
+    let way = Way::to(address)?;
+    let client = way.connect().await?;
+    schema::check(&client, &way.schema).await.map_err(|fault| fault.told_at_opening(address))?;
+    // A long export is no fault. The first read fixes the moment.
+    let limits = format!(
+        "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",
+        ANSWER_TIME.as_millis()
+    );
+    for command in
+        [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"]
+    {
+        let done = client.batch_execute(command).await;
+        done.map_err(|error| schema::Fault::Postgres(error).told_at_opening(address))?;
+    }
+    Ok(Session::own(client, ANSWER_TIME))
+}
+
+impl Drop for PostgresSnapshot {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for PostgresSnapshot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PostgresSnapshot").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,285 @@
+//! The writes, each one statement: what the functions of the schema are called with, and what they
+//! tell.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
+use votekit_core::log::tile::encode_hashes;
+
+use super::connections::Session;
+use super::fault::{corrupt, malformed, unavailable};
+use super::queries::seconds;
+use super::rows::{column, number, value};
+use crate::block_rows::{check, head_digest, runs};
+use crate::{BlockCommit, Conflict, EngineError, Leadership, NoLease, ReviewNote};
+
+/// Batches that a part of a purge destroys at most.
+const PURGED_AT_ONCE: i64 = 1024;
+
+/// A commit that does not contradict itself, as the columns hold it.
+pub(super) struct PreparedCommit<'commit> {
+    commit: &'commit BlockCommit,
+    first_leaf: i64,
+    size: i64,
+    height: i64,
+    term: i64,
+    sealed_through: i64,
+    not_after: Option<i64>,
+    run_first_leaves: Vec<i64>,
+    run_leaf_counts: Vec<i64>,
+    run_digests: Vec<Vec<u8>>,
+    run_bytes: Vec<&'commit [u8]>,
+    tile_levels: Vec<i64>,
+    tile_indexes: Vec<i64>,
+    tile_digests: Vec<Vec<u8>>,
+    tile_hashes: Vec<Vec<u8>>,
+}
+
+impl<'commit> PreparedCommit<'commit> {
+    /// Checks all that can be checked without the log.
+    pub(super) fn new(commit: &'commit BlockCommit) -> Result<Self, EngineError> {
+        Self::columns(commit).map_err(|rule| malformed(&commit.law_id, rule))
+    }
+
+    fn columns(commit: &'commit BlockCommit) -> Result<Self, &'static str> {
+        let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
+        let BlockCommit { block, head, full_tiles, .. } = commit;
+        let first_leaf = number(block.first_leaf)?;
+        let mut prepared = Self {
+            commit,
+            first_leaf,
+            size: number(head.size)?,
+            height: number(block.height)?,
+            term: number(head.term)?,
+            sealed_through: number(head.sealed_through.0)?,
+            not_after: commit.not_after.map(|time| number(time.0)).transpose()?,
+            run_first_leaves: Vec::new(),
+            run_leaf_counts: Vec::new(),
+            run_digests: Vec::new(),
+            run_bytes: Vec::new(),
+            tile_levels: Vec::new(),
+            tile_indexes: Vec::new(),
+            tile_digests: Vec::new(),
+            tile_hashes: Vec::new(),
+        };
+        check(commit)?;
+        let mut next = first_leaf;
+        for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
+            prepared.run_first_leaves.push(next);
+            prepared.run_leaf_counts.push(leaf_count.into());
+            prepared.run_digests.push(Digest::of(bytes).as_bytes().to_vec());
+            prepared.run_bytes.push(bytes);
+            next += i64::from(leaf_count);
+        }
+        for full in full_tiles {
+            let hashes = encode_hashes(&full.hashes);
+            prepared.tile_levels.push(full.tile.level().into());
+            prepared.tile_indexes.push(number(full.tile.index())?);
+            prepared.tile_digests.push(Digest::of(&hashes).as_bytes().to_vec());
+            prepared.tile_hashes.push(hashes);
+        }
+        Ok(prepared)
+    }
+
+    pub(super) async fn write(&self, session: &mut Session) -> Result<(), EngineError> {
+        let BlockCommit { law_id, block, head, .. } = self.commit;
+        let sql = "SELECT outcome, told FROM commit_block(
+            $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+        let size_bytes = i64::try_from(block.leaves.len()).unwrap_or(i64::MAX);
+        let row = session
+            .write(
+                sql,
+                &[
+                    &law_id.as_str(),
+                    &self.height,
+                    &self.first_leaf,
+                    &i64::from(block.leaf_count),
+                    &size_bytes,
+                    &self.run_first_leaves,
+                    &self.run_leaf_counts,
+                    &self.run_digests,
+                    &self.run_bytes,
+                    &self.tile_levels,
+                    &self.tile_indexes,
+                    &self.tile_digests,
+                    &self.tile_hashes,
+                    &self.size,
+                    &self.term,
+                    &head.checkpoint,
+                    &self.sealed_through,
+                    &head.takes_votes,
+                    &head_digest(head).as_bytes().as_slice(),
+                    &self.not_after,
+                ],
+            )
+            .await?;
+        let law_id = law_id.clone();
+        match value::<&str>(&row, "outcome")? {
+            "committed" | "repeated" => Ok(()),
+            "late" => Err(Conflict::Late { law_id }.into()),
+            "term" => {
+                Err(Conflict::Term { law_id, offered: head.term, found: number(&row, "told")? }
+                    .into())
+            }
+            "head" => Err(Conflict::Head {
+                law_id,
+                expected: block.first_leaf,
+                found: number(&row, "told")?,
+            }
+            .into()),
+            "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
+            "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
+            "unstaged" => Err(malformed(&law_id, "only what is staged is sealed")),
+            other => Err(corrupt(format!("function commit_block tells {other:?}"))),
+        }
+    }
+}
+
+/// Writes a row as it is.
+pub(super) async fn probe(session: &mut Session) -> Result<(), EngineError> {
+    session.write("UPDATE installation SET id = id RETURNING one", &[]).await.map(|_| ())
+}
+
+pub(super) async fn allocate_epoch(
+    session: &mut Session,
+    law_id: &ElectionId,
+    node: NodeId,
+) -> Result<Epoch, EngineError> {
+    let sql = "SELECT allocate_epoch($1, $2) AS epoch";
+    let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await?;
+    let epoch: u64 = number(&row, "epoch")?;
+    u32::try_from(epoch).map(Epoch).map_err(|_| unavailable("all epochs of this node are used up"))
+}
+
+pub(super) async fn hold_lease(
+    session: &mut Session,
+    law_id: &ElectionId,
+    node: NodeId,
+    epoch: Epoch,
+    length: Duration,
+) -> Result<(), EngineError> {
+    let sql = "SELECT hold_lease($1, $2, $3, make_interval(secs => $4)) AS outcome";
+    let row = session
+        .write(
+            sql,
+            &[
+                &law_id.as_str(),
+                &node.as_bytes().as_slice(),
+                &i64::from(epoch.0),
+                &length.as_secs_f64(),
+            ],
+        )
+        .await?;
+    let reason = match value::<&str>(&row, "outcome")? {
+        "given" => return Ok(()),
+        "no epoch" => NoLease::NoEpoch,
+        "takes no votes" => NoLease::TakesNoVotes,
+        "fenced" => NoLease::Fenced,
+        other => return Err(corrupt(format!("function hold_lease tells {other:?}"))),
+    };
+    Err(Conflict::NoLease { law_id: law_id.clone(), node, epoch, reason }.into())
+}
+
+pub(super) async fn fence(
+    session: &mut Session,
+    law_id: &ElectionId,
+    node: NodeId,
+) -> Result<(), EngineError> {
+    let sql = "WITH fenced AS (
+        UPDATE epoch SET fenced = true WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND NOT fenced RETURNING 1
+    ) SELECT count(*) AS fenced FROM fenced";
+    session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await.map(|_| ())
+}
+
+pub(super) async fn lead(
+    session: &mut Session,
+    holder: &str,
+    length: Duration,
+) -> Result<Leadership, EngineError> {
+    let sql =
+        "SELECT who, in_term, remaining_seconds FROM take_lead($1, make_interval(secs => $2))";
+    let row = session.write(sql, &[&holder, &length.as_secs_f64()]).await?;
+    let leader: String = value(&row, "who")?;
+    if leader == holder {
+        return Ok(Leadership::Leading { term: number(&row, "in_term")? });
+    }
+    Ok(Leadership::Following { leader, remaining: seconds(value(&row, "remaining_seconds")?) })
+}
+
+/// The name stays: when the same holder comes back before anybody else, its term goes on.
+pub(super) async fn resign(session: &mut Session, holder: &str) -> Result<(), EngineError> {
+    let sql = "WITH resigned AS (
+        UPDATE leadership SET until = clock_timestamp() WHERE leader = $1 AND until > clock_timestamp() RETURNING 1
+    ) SELECT count(*) AS resigned FROM resigned";
+    session.write(sql, &[&holder]).await.map(|_| ())
+}
+
+pub(super) async fn put_manifest(
+    session: &mut Session,
+    manifest: &[u8],
+) -> Result<Digest, EngineError> {
+    let digest = Digest::of(manifest);
+    let sql = "WITH kept AS (INSERT INTO manifest (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1)
+        SELECT count(*) AS kept FROM kept";
+    session.write(sql, &[&digest.as_bytes().as_slice(), &manifest]).await?;
+    Ok(digest)
+}
+
+pub(super) async fn add_review_note(
+    session: &mut Session,
+    law_id: &ElectionId,
+    note: &ReviewNote,
+) -> Result<(), EngineError> {
+    if let Some(rule) = note.broken_rule() {
+        return Err(malformed(law_id, rule));
+    }
+    let at = column(note.at.0).ok_or_else(|| malformed(law_id, "a time is at most 2^63 - 1"))?;
+    let sql = "WITH kept AS (
+        INSERT INTO review_note (election, request, at, by, text, digest) VALUES (election_number($1), $2, $3, $4, $5, $6)
+        ON CONFLICT DO NOTHING RETURNING 1
+    ) SELECT count(*) AS kept FROM kept";
+    let request = note.request.as_bytes().as_slice();
+    session
+        .write(
+            sql,
+            &[&law_id.as_str(), &request, &at, &note.by, &note.text, &note_digest(note).as_slice()],
+        )
+        .await
+        .map(|_| ())
+}
+
+fn note_digest(note: &ReviewNote) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for field in [
+        note.request.as_bytes().as_slice(),
+        &note.at.0.to_be_bytes(),
+        note.by.as_bytes(),
+        note.text.as_bytes(),
+    ] {
+        hasher.update((field.len() as u64).to_be_bytes());
+        hasher.update(field);
+    }
+    hasher.finalize().into()
+}
+
+/// Destroys some of the evidence; 0 when none is left.
+pub(super) async fn purge_part(
+    session: &mut Session,
+    law_id: &ElectionId,
+) -> Result<u64, EngineError> {
+    let sql = "WITH purged AS (
+        UPDATE batch SET bytes = NULL, hints = NULL WHERE id IN (
+            SELECT id FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1) AND bytes IS NOT NULL ORDER BY id LIMIT $2
+        ) RETURNING 1
+    ) SELECT count(*) AS purged FROM purged";
+    number(&session.write(sql, &[&law_id.as_str(), &PURGED_AT_ONCE]).await?, "purged")
+}
+
+/// Gives the space of destroyed batches back to be written over. The server does so by itself
+/// later, should this fail.
+pub(super) async fn vacuum_evidence(session: &mut Session) {
+    if let Err(error) = session.maintain("VACUUM batch").await {
+        tracing::warn!(%error, "the space of the destroyed evidence was not freed at once");
+    }
+}

@@ -1,0 +1,197 @@
+//! Barriers: how it is known that everything published before a moment has been worked through.
+//!
+//! A barrier is a message in every validation queue. Whoever reads one waits until everything
+//! before it in that queue is forwarded or refused, and forwards the barrier; whoever reads it in
+//! the last queue waits until everything before it is acknowledged, and answers. What was forwarded
+//! before the barrier stands before it there, since the broker confirmed it first. A barrier that
+//! nobody waits for any more is answered into nothing.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
+use tokio::time::timeout;
+
+use super::link::Session;
+use super::look::{Found, Look, Probe};
+use super::message::{BARRIER, persistent};
+use super::publisher::{Destination, Outbox};
+use super::stage::Step;
+use super::track::acknowledge;
+use super::trouble::{too_late, unavailable};
+use crate::EngineError;
+use crate::retry::until_definite;
+
+/// How long the answers are waited for: whoever asks may ask again.
+const ANSWERS_MAX: Duration = Duration::from_secs(60);
+
+/// Probes of others that lie among the dead letters at most: each settling leaves one for as long
+/// as it lasts.
+const PROBES_MAX: u16 = 10_000;
+
+/// How long the broker may take for an answer of its own.
+const BROKER_MAX: Duration = Duration::from_secs(5);
+
+/// Waits until everything published before is worked through.
+pub(super) async fn settle(outbox: &Outbox) -> Result<(), EngineError> {
+    let session = outbox.session()?;
+    let names = &outbox.settings().names;
+    let probe = no_dead_letters(outbox).await?;
+    let (channel, reply_to, mut answers) =
+        within(BROKER_MAX, answer_queue(&session, outbox.settings().names.for_answers())).await?;
+    let mut missing = BTreeSet::new();
+    for queue in 0..names.validation.len() {
+        let properties = persistent(BARRIER, "application/octet-stream")
+            .with_message_id(format!("barrier {queue}").into())
+            .with_reply_to(reply_to.clone())
+            .with_correlation_id(queue.to_string().into());
+        outbox.publish(Destination::Validation(queue), properties, &[]).await?;
+        missing.insert(queue.to_string());
+    }
+    let answered = async {
+        while !missing.is_empty() {
+            let answer =
+                answers.next().await.ok_or_else(|| unavailable("the connection is lost"))?;
+            let answer = answer.map_err(|error| unavailable(error.to_string()))?;
+            if let Some(queue) = answer.properties.correlation_id() {
+                missing.remove(queue.as_str());
+            }
+        }
+        Ok::<(), EngineError>(())
+    };
+    let outcome = timeout(ANSWERS_MAX, answered).await;
+    let _ = timeout(BROKER_MAX, channel.close(200, "answered".into())).await;
+    match outcome {
+        Ok(outcome) => outcome?,
+        Err(_) => {
+            return Err(unavailable(format!(
+                "{} of {} validation queues were not worked through within {} s: is anybody validating and staging?",
+                missing.len(),
+                names.validation.len(),
+                ANSWERS_MAX.as_secs()
+            )));
+        }
+    }
+    // Once more: a batch may have been put aside meanwhile, and even sent on its way again behind
+    // the barriers.
+    still_no_dead_letters(outbox, &probe).await
+}
+
+/// Passes a barrier on, to the next step or to whoever waits for it.
+pub(super) async fn pass_on(outbox: &Arc<Outbox>, step: Step, properties: BasicProperties) {
+    // One that nobody asks back from is no barrier of ours.
+    let Some(reply_to) = properties.reply_to().clone() else { return };
+    match step {
+        Step::Validation => {
+            let correlation = properties.correlation_id().clone().unwrap_or_default();
+            let passed = until_definite("passing on a barrier", || {
+                let properties = persistent(BARRIER, "application/octet-stream")
+                    .with_message_id("barrier".into())
+                    .with_reply_to(reply_to.clone())
+                    .with_correlation_id(correlation.clone());
+                outbox.publish(Destination::Aggregation, properties, &[])
+            });
+            if let Err(error) = passed.await {
+                tracing::warn!(%error, "a barrier is lost: whoever waits for it asks again");
+            }
+        }
+        Step::Aggregation => {
+            if let Err(error) = answer(outbox, &reply_to, properties).await {
+                tracing::warn!(%error, "an answer to a barrier is lost: whoever waits for it asks again");
+            }
+        }
+    }
+}
+
+async fn answer(
+    outbox: &Outbox,
+    reply_to: &ShortString,
+    properties: BasicProperties,
+) -> Result<(), EngineError> {
+    let session = outbox.session()?;
+    let answered = async {
+        let channel = session.connection.create_channel().await?;
+        // Not mandatory: whoever asked may be gone.
+        let options = BasicPublishOptions::default();
+        let correlation = properties.correlation_id().clone().unwrap_or_default();
+        let answer =
+            BasicProperties::default().with_correlation_id(correlation).with_type(BARRIER.into());
+        channel
+            .basic_publish(ShortString::default(), reply_to.clone(), options, &[], answer)
+            .await?;
+        channel.close(200, "answered".into()).await
+    };
+    within(BROKER_MAX, answered).await
+}
+
+/// A queue of this connection alone, for answers.
+async fn answer_queue(
+    session: &Session,
+    name: ShortString,
+) -> lapin::Result<(Channel, ShortString, Consumer)> {
+    let channel = session.connection.create_channel().await?;
+    let options = QueueDeclareOptions::exclusive().auto_delete();
+    channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
+    let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let answers = channel
+        .basic_consume(name.clone(), ShortString::default(), options, FieldTable::default())
+        .await?;
+    Ok((channel, name, answers))
+}
+
+/// Leaves a probe where dead letters would be.
+async fn no_dead_letters(outbox: &Outbox) -> Result<Probe, EngineError> {
+    let mut look = Look::begin(outbox, PROBES_MAX).await?;
+    if look.begins_with_a_letter() {
+        return Err(put_aside(outbox));
+    }
+    while let Some(found) = look.next().await? {
+        if let Found::Letter(_) = found {
+            return Err(put_aside(outbox));
+        }
+    }
+    look.leave_probe().await.ok_or_else(|| put_aside(outbox))
+}
+
+/// Takes the probe away again, which says that nobody drove dead letters meanwhile.
+async fn still_no_dead_letters(outbox: &Outbox, probe: &Probe) -> Result<(), EngineError> {
+    let mut look = Look::begin(outbox, PROBES_MAX).await?;
+    let mut undisturbed = false;
+    while let Some(found) = look.next().await? {
+        match found {
+            Found::Letter(_) => return Err(put_aside(outbox)),
+            Found::Probe(found, acker) if found == *probe => {
+                acknowledge(&acker).await;
+                undisturbed = true;
+            }
+            Found::Probe(..) => {}
+        }
+    }
+    look.end().await;
+    if undisturbed {
+        Ok(())
+    } else {
+        Err(unavailable("dead letters were sent on their way again meanwhile: to be asked again"))
+    }
+}
+
+fn put_aside(outbox: &Outbox) -> EngineError {
+    unavailable(format!(
+        "undecided batches were put aside in {}: see votekit dead-letters list, and have them tried again with votekit dead-letters drive",
+        outbox.settings().names.dead_letters
+    ))
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, EngineError> {
+    timeout(limit, call)
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .map_err(|error| unavailable(error.to_string()))
+}

@@ -1,0 +1,294 @@
+//! A connection that comes back: whoever needs it asks for the session of the moment, and hears at
+//! once when there is none.
+//!
+//! On any trouble the whole connection is dropped, another one is made after a pause, and
+//! everything is declared again. What was not confirmed is published again by whoever published it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::tcp::{AsyncTcpStream, RustlsConnectorConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties, Event};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use tokio::sync::{OnceCell, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+
+use super::publisher::Publishers;
+use super::settings::Settings;
+use super::topology::declare;
+use super::trouble::{explain, too_late, unavailable};
+use crate::EngineError;
+use crate::essential;
+use crate::retry::Backoff;
+
+/// How long connecting, logging in and declaring may take together.
+pub(super) const OPENING_MAX: Duration = Duration::from_millis(4_500);
+
+/// How long a connection without TCP or TLS is waited for.
+const CONNECTING_MAX: Duration = Duration::from_secs(4);
+
+/// How long an orderly end is waited for.
+const CLOSING_MAX: Duration = Duration::from_secs(1);
+
+/// A session that lasted so long did not end for a reason that will end the next one at once.
+const LIVED: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether a connection still says that it lives.
+const LOOKING_EVERY: Duration = Duration::from_secs(1);
+
+/// A connection as long as it lasts.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    publishers: OnceCell<Publishers>,
+    trouble: watch::Sender<Option<String>>,
+}
+
+/// How it stands with a link.
+#[derive(Clone)]
+enum State {
+    Starting,
+    Up(Arc<Session>),
+    Away(String),
+}
+
+/// Whoever keeps a connection up; it ends with this.
+pub(super) struct Link {
+    view: LinkView,
+    _keeper: EndsWithThis,
+}
+
+/// Sees how it stands with a link.
+#[derive(Clone)]
+pub(super) struct LinkView(watch::Receiver<State>);
+
+/// A task that is ended when this is dropped.
+pub(super) struct EndsWithThis(pub(super) JoinHandle<()>);
+
+impl Drop for EndsWithThis {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Link {
+    /// Keeps a connection up, beginning with one that was just opened, if any.
+    pub(super) fn keep(
+        settings: Settings,
+        purpose: &'static str,
+        first: Option<Connection>,
+    ) -> Self {
+        let (state, view) = watch::channel(State::Starting);
+        let first = first.map(|connection| {
+            let session = Arc::new(Session::new(connection));
+            state.send_replace(State::Up(Arc::clone(&session)));
+            session
+        });
+        let keeper = essential::spawn(
+            "the keeper of a connection to RabbitMQ",
+            keep_up(settings, purpose, first, state),
+        );
+        Self { view: LinkView(view), _keeper: EndsWithThis(keeper) }
+    }
+
+    pub(super) fn view(&self) -> LinkView {
+        self.view.clone()
+    }
+}
+
+impl LinkView {
+    /// The session of the moment.
+    pub(super) fn session(&self) -> Result<Arc<Session>, EngineError> {
+        match &*self.0.borrow() {
+            State::Up(session) => Ok(Arc::clone(session)),
+            State::Away(reason) => Err(unavailable(reason.clone())),
+            State::Starting => Err(unavailable("the connection is being made")),
+        }
+    }
+
+    /// Waits for a session.
+    pub(super) async fn up(&mut self) -> Option<Arc<Session>> {
+        match self.0.wait_for(|state| matches!(state, State::Up(_))).await.as_deref() {
+            Ok(State::Up(session)) => Some(Arc::clone(session)),
+            _ => None,
+        }
+    }
+
+    /// Waits until there is no session, and says why. While the first one is being made, that is no
+    /// news.
+    pub(super) async fn away(&self) -> EngineError {
+        let mut states = self.0.clone();
+        match states.wait_for(|state| matches!(state, State::Away(_))).await.as_deref() {
+            Ok(State::Away(reason)) => unavailable(reason.clone()),
+            _ => unavailable("the ballot box was closed"),
+        }
+    }
+}
+
+impl Session {
+    fn new(connection: Connection) -> Self {
+        Self { connection, publishers: OnceCell::new(), trouble: watch::Sender::new(None) }
+    }
+
+    /// Ends the session: something is wrong with it.
+    pub(super) fn give_up(&self, reason: impl Into<String>) {
+        self.trouble.send_if_modified(|trouble| {
+            let first = trouble.is_none();
+            trouble.get_or_insert_with(|| reason.into());
+            first
+        });
+    }
+
+    /// Whether it was given up.
+    pub(super) fn is_over(&self) -> bool {
+        self.trouble.borrow().is_some() || !self.connection.status().connected()
+    }
+
+    /// Waits for its end, and says why.
+    pub(super) async fn over(&self) -> String {
+        let mut events = Box::pin(self.connection.events_listener());
+        let mut trouble = self.trouble.subscribe();
+        loop {
+            tokio::select! {
+                told = trouble.wait_for(Option::is_some) => {
+                    return told.ok().and_then(|told| told.clone()).unwrap_or_default();
+                }
+                event = events.next() => match event {
+                    // That ends a channel alone: whoever uses it hears of it, and knows whether the
+                    // session can go on without.
+                    Some(Event::Error(error)) if error.is_amqp_soft_error() => tracing::debug!(%error, "a channel was ended"),
+                    Some(Event::Error(error)) => return error.to_string(),
+                    Some(Event::ConnectionBlocked(reason)) => tracing::warn!(reason, "the broker takes no messages for now"),
+                    Some(Event::ConnectionUnblocked) => tracing::info!("the broker takes messages again"),
+                    Some(_) => {}
+                    None => return "the connection ended".to_owned(),
+                },
+                () = tokio::time::sleep(LOOKING_EVERY) => {
+                    if !self.connection.status().connected() {
+                        return "the connection is lost".to_owned();
+                    }
+                }
+            }
+        }
+    }
+
+    /// The channels to publish through.
+    pub(super) async fn publishers(&self, settings: &Settings) -> Result<&Publishers, EngineError> {
+        let opening =
+            self.publishers.get_or_try_init(|| Publishers::open(&self.connection, &settings.names));
+        match timeout(OPENING_MAX, opening).await.unwrap_or_else(|_| Err(too_late())) {
+            Ok(publishers) => Ok(publishers),
+            Err(error) => {
+                self.give_up(error.to_string());
+                Err(unavailable(error.to_string()))
+            }
+        }
+    }
+}
+
+async fn keep_up(
+    settings: Settings,
+    purpose: &'static str,
+    first: Option<Arc<Session>>,
+    state: watch::Sender<State>,
+) {
+    let mut session = match first {
+        Some(session) => session,
+        None => come_back(&settings, purpose, &state).await,
+    };
+    let mut backoff = Backoff::new();
+    loop {
+        state.send_replace(State::Up(Arc::clone(&session)));
+        let begun = Instant::now();
+        let reason = session.over().await;
+        tracing::warn!(purpose, reason, "the broker is away");
+        state.send_replace(State::Away(reason.clone()));
+        session.give_up(reason);
+        // If it does live, the broker gives what it had delivered to somebody else at once.
+        let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
+        // Each end of a session gives back what it held, and what was given back too often is put
+        // aside: so one that ends soon is not followed at once.
+        if begun.elapsed() >= LIVED {
+            backoff = Backoff::new();
+        } else {
+            backoff.pause().await;
+        }
+        session = come_back(&settings, purpose, &state).await;
+        tracing::info!(purpose, "the broker is back");
+    }
+}
+
+async fn come_back(
+    settings: &Settings,
+    purpose: &'static str,
+    state: &watch::Sender<State>,
+) -> Arc<Session> {
+    let mut backoff = Backoff::new();
+    loop {
+        match timeout(OPENING_MAX, open(settings)).await.unwrap_or_else(|_| Err(too_late())) {
+            Ok(connection) => return Arc::new(Session::new(connection)),
+            Err(error) => {
+                let reason = explain(settings, &error).to_string();
+                tracing::warn!(purpose, reason, "the broker stays away");
+                state.send_replace(State::Away(reason));
+            }
+        }
+        backoff.pause().await;
+    }
+}
+
+/// Connects, logs in and declares.
+async fn open(settings: &Settings) -> lapin::Result<Connection> {
+    let connection = connect(settings).await?;
+    declare(&connection, &settings.names).await?;
+    Ok(connection)
+}
+
+/// Connects and logs in. The library's own recovery stays off.
+pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
+    let properties = ConnectionProperties::default().with_connection_name("votekit".into());
+    let authorities = settings.authorities.clone();
+    let runtime = lapin::runtime::default_runtime()?;
+    Connection::connector(
+        settings.uri.clone(),
+        runtime,
+        async move |uri: AMQPUri, runtime| {
+            let reached = async {
+                let places =
+                    runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
+                let stream = AsyncTcpStream::connect(&runtime, places).await?;
+                match uri.scheme {
+                    AMQPScheme::AMQP => Ok(stream),
+                    AMQPScheme::AMQPS => {
+                        let connector =
+                            trusted(authorities.as_deref())?.connector_with_no_client_auth()?;
+                        stream.into_rustls(&connector, &uri.authority.host).await
+                    }
+                }
+            };
+            let reached: std::io::Result<_> = timeout(CONNECTING_MAX, reached)
+                .await
+                .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+            Ok(reached?)
+        },
+        properties,
+    )
+    .await
+}
+
+/// The authorities that are trusted: those of the file, or the system's.
+fn trusted(authorities: Option<&[u8]>) -> std::io::Result<RustlsConnectorConfig> {
+    let Some(authorities) = authorities else {
+        return RustlsConnectorConfig::new_with_native_certs();
+    };
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(authorities).collect::<Result<_, _>>().map_err(|error| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("ca_file: {error}"))
+        })?;
+    let mut config = RustlsConnectorConfig::default();
+    config.add_parsable_certificates(certificates);
+    Ok(config)
+}

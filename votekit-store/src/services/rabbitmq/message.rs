@@ -1,0 +1,104 @@
+//! What travels through the queues: batches as they are, validated batches, barriers, and notes for
+//! reviewers.
+//!
+//! The bytes of a validated batch are specified in `docs/formats.md`.
+
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable, ShortString};
+use votekit_core::batch::Batch;
+
+use super::topology::table;
+use crate::Hints;
+use crate::services::hints;
+
+/// The type of a message that is a batch.
+pub(super) const BATCH: &str = "batch";
+
+/// The type of a message that is a batch behind its hints.
+pub(super) const LABELLED: &str = "validated-batch";
+
+/// The type of a message that is a batch which was not staged.
+const REJECTED: &str = "rejected-batch";
+
+/// The type of a barrier: see [`super::barrier`].
+pub(super) const BARRIER: &str = "barrier";
+
+/// The type of a probe: see [`super::look`].
+pub(super) const PROBE: &str = "probe";
+
+/// The type of a note for reviewers.
+pub(super) const REVIEW: &str = "review";
+
+const PERSISTENT: u8 = 2;
+const MAGIC: &[u8; 8] = b"VKLABEL1";
+
+/// The properties of a message that carries a batch.
+pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
+    let law: FieldTable =
+        table([("law-id", AMQPValue::LongString(batch.header().law_id.as_str().into()))]);
+    persistent(kind, "application/octet-stream")
+        .with_message_id(batch.number().to_string().into())
+        .with_headers(law)
+}
+
+/// The properties of a message that carries a batch which was not staged.
+pub(super) fn rejected(batch: &Batch, reason: &str) -> BasicProperties {
+    let law_id = batch.header().law_id.as_str();
+    let headers = table([
+        ("law-id", AMQPValue::LongString(law_id.into())),
+        ("reason", AMQPValue::LongString(reason.into())),
+    ]);
+    carrying(batch, REJECTED).with_headers(headers)
+}
+
+/// The properties of a message that outlives the broker.
+pub(super) fn persistent(kind: &'static str, content_type: &'static str) -> BasicProperties {
+    BasicProperties::default()
+        .with_type(kind.into())
+        .with_content_type(content_type.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_app_id("votekit".into())
+}
+
+/// Whether a message says it is of a type.
+pub(super) fn is_of(properties: &BasicProperties, kind: &str) -> bool {
+    properties.kind().as_ref().is_some_and(|found: &ShortString| found.as_str() == kind)
+}
+
+/// A batch behind its hints.
+pub(super) fn write_labelled(batch: &Batch, hints: &Hints) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 4 + hints.len() + batch.as_bytes().len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&u32::try_from(hints.len()).unwrap_or(u32::MAX).to_be_bytes());
+    bytes.extend_from_slice(&hints::encode(hints));
+    bytes.extend_from_slice(batch.as_bytes());
+    bytes
+}
+
+/// Reads a batch behind its hints, or says which rule is broken.
+pub(super) fn read_labelled(bytes: &[u8]) -> Result<(Batch, Hints), String> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or("it does not start with VKLABEL1")?;
+    let (count, mut rest) = rest.split_first_chunk().ok_or("it ends before the hints")?;
+    let count = u32::from_be_bytes(*count) as usize;
+    if count > Batch::COUNT_MAX {
+        return Err(format!("{count} hints are announced"));
+    }
+    let mut hints = Hints::with_capacity(count);
+    for _ in 0..count {
+        hints.push(hints::take(&mut rest)?);
+    }
+    let batch = read_batch(rest)?;
+    if count != 0 && count != batch.count() {
+        return Err(format!("{count} hints stand before {} envelopes", batch.count()));
+    }
+    Ok((batch, hints))
+}
+
+/// Reads a batch, or says which rule is broken.
+pub(super) fn read_batch(bytes: &[u8]) -> Result<Batch, String> {
+    Batch::parse(bytes.to_vec()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[path = "message_test.rs"]
+mod tests;

@@ -1,0 +1,74 @@
+//! The opening: whoever opens a ballot box, for whatever, is told at once what an operator must
+//! mend.
+
+use std::sync::Arc;
+
+use lapin::Connection;
+use tokio::time::timeout;
+
+use super::link::{OPENING_MAX, connect};
+use super::settings::Settings;
+use super::topology::{CredentialStatus, declare, survey};
+use super::trouble::{explain, misconfigured, too_late};
+use crate::EngineError;
+use crate::services::url::ServiceAddress;
+
+/// What is done when there is no ballot box of that prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfAbsent {
+    /// One is made.
+    Make,
+    /// That is a mistake.
+    Refuse,
+}
+
+/// Connects to a ballot box whose queues are those that the address tells of.
+pub(super) async fn open(
+    address: &ServiceAddress,
+    if_absent: IfAbsent,
+) -> Result<(Arc<Settings>, Connection), EngineError> {
+    let settings = Arc::new(Settings::read(address)?);
+    let opening = async {
+        let connection = connect(&settings).await?;
+        let standing = survey(&connection, &settings.names).await?;
+        let wanted = match standing {
+            CredentialStatus::Whole => true,
+            CredentialStatus::Absent => if_absent == IfAbsent::Make,
+            CredentialStatus::TooMany(_) | CredentialStatus::TooFew(_) => false,
+        };
+        if wanted {
+            declare(&connection, &settings.names).await?;
+        }
+        Ok((connection, standing))
+    };
+    let (connection, standing) = timeout(OPENING_MAX, opening)
+        .await
+        .unwrap_or_else(|_| Err(too_late()))
+        .map_err(|error| explain(&settings, &error))?;
+    let queues = settings.names.validation.len();
+    match standing {
+        CredentialStatus::Absent if if_absent == IfAbsent::Refuse => Err(misconfigured(
+            format!(
+                "{address}: no ballot box of this prefix is there: {} is missing",
+                settings.names.dead_letters
+            ),
+            "give the address that the nodes have, with its virtual host, ?prefix= and ?queues=",
+        )),
+        CredentialStatus::TooMany(queue) => Err(misconfigured(
+            format!(
+                "{address}: there are more than {queues} validation queues, the next one is {queue}"
+            ),
+            "give every process the same ?queues=N, or delete that queue once it is empty",
+        )),
+        CredentialStatus::TooFew(queue) => Err(misconfigured(
+            format!(
+                "{address}: there are fewer than {queues} validation queues, {queue} is missing: nobody would read what is put there"
+            ),
+            format!(
+                "give every process the same ?queues=N; to have more than there are, stop them all and delete {} once it is empty",
+                settings.names.dead_letters
+            ),
+        )),
+        CredentialStatus::Whole | CredentialStatus::Absent => Ok((settings, connection)),
+    }
+}

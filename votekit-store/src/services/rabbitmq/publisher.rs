@@ -1,0 +1,211 @@
+//! Messages out: confirmed, or said not to be.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ExchangeKind};
+use tokio::time::timeout;
+
+use super::link::{LinkView, Session};
+use super::settings::Settings;
+use super::topology::Names;
+use super::trouble::{outcome_unknown, unavailable};
+use crate::EngineError;
+
+/// How long a confirm is waited for.
+const CONFIRM_MAX: Duration = Duration::from_secs(5);
+
+/// How long a sign of life is waited for.
+const PING_MAX: Duration = Duration::from_secs(2);
+
+/// Where a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A validation queue.
+    Validation(usize),
+    /// To whoever stages.
+    Aggregation,
+    /// To outside auditors.
+    Review,
+    /// To officials: what was not staged.
+    Rejected,
+    /// Beside what was put aside.
+    DeadLetters,
+}
+
+/// One channel a destination.
+///
+/// The library hands a returned message to whichever confirm of the channel resolves next. With a
+/// channel a queue that can only be a message to the same queue, which is then missing for both.
+pub(super) struct Publishers {
+    validation: Vec<Channel>,
+    aggregation: Channel,
+    review: Channel,
+    rejected: Channel,
+    dead_letters: Channel,
+    control: Channel,
+}
+
+impl Publishers {
+    pub(super) async fn open(connection: &Connection, names: &Names) -> lapin::Result<Self> {
+        let mut validation = Vec::with_capacity(names.validation.len());
+        for _ in &names.validation {
+            validation.push(confirming(connection).await?);
+        }
+        Ok(Self {
+            validation,
+            aggregation: confirming(connection).await?,
+            review: confirming(connection).await?,
+            rejected: confirming(connection).await?,
+            dead_letters: confirming(connection).await?,
+            control: connection.create_channel().await?,
+        })
+    }
+}
+
+async fn confirming(connection: &Connection) -> lapin::Result<Channel> {
+    let channel = connection.create_channel().await?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await?;
+    Ok(channel)
+}
+
+/// Publishes through the session of the moment.
+pub(super) struct Outbox {
+    link: LinkView,
+    settings: Arc<Settings>,
+    rotation: AtomicUsize,
+}
+
+impl Outbox {
+    pub(super) fn new(link: LinkView, settings: Arc<Settings>) -> Self {
+        Self { link, settings, rotation: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn session(&self) -> Result<Arc<Session>, EngineError> {
+        self.link.session()
+    }
+
+    /// The next validation queue in turn.
+    pub(super) fn next_in_turn(&self) -> Destination {
+        Destination::Validation(
+            self.rotation.fetch_add(1, Ordering::Relaxed) % self.settings.names.validation.len(),
+        )
+    }
+
+    /// Publishes a message, and returns once the broker has it for good.
+    ///
+    /// `Unavailable`: surely not stored. `OutcomeUnknown`: perhaps. A refusal by the broker (a
+    /// nack) is of the second kind: it promises nothing, in either direction.
+    pub(super) async fn publish(
+        &self,
+        to: Destination,
+        properties: BasicProperties,
+        payload: &[u8],
+    ) -> Result<(), EngineError> {
+        let session = self.link.session()?;
+        let publishers = session.publishers(&self.settings).await?;
+        let names = &self.settings.names;
+        let (channel, queue) = match to {
+            Destination::Validation(queue) => {
+                (&publishers.validation[queue], &names.validation[queue])
+            }
+            Destination::Aggregation => (&publishers.aggregation, &names.aggregation),
+            Destination::Review => (&publishers.review, &names.review),
+            Destination::Rejected => (&publishers.rejected, &names.rejected),
+            Destination::DeadLetters => (&publishers.dead_letters, &names.dead_letters),
+        };
+        if session.connection.status().blocked() {
+            return Err(unavailable(
+                "the broker is short of memory or disk, and takes no messages",
+            ));
+        }
+        if !channel.status().connected() || session.is_over() {
+            session.give_up("a channel was closed");
+            return Err(unavailable("the connection is lost"));
+        }
+        let message_id = properties.message_id().clone();
+        let confirmed = async {
+            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+            channel
+                .basic_publish(names.exchange.clone(), queue.clone(), options, payload, properties)
+                .await?
+                .await
+        };
+        match timeout(CONFIRM_MAX, confirmed).await {
+            Ok(Ok(confirmation)) => judge(&session, queue, &message_id, confirmation),
+            Ok(Err(error)) => {
+                session.give_up(error.to_string());
+                Err(outcome_unknown(error.to_string()))
+            }
+            Err(_) => {
+                // A broker that is short of something says so and comes to itself; one that says
+                // nothing is better asked anew.
+                if !session.connection.status().blocked() {
+                    session.give_up("no confirm came in time");
+                }
+                Err(outcome_unknown(format!("no confirm within {} s", CONFIRM_MAX.as_secs())))
+            }
+        }
+    }
+
+    /// Whether the broker answers.
+    pub(super) async fn ping(&self) -> Result<(), EngineError> {
+        let session = self.link.session()?;
+        let publishers = session.publishers(&self.settings).await?;
+        if session.connection.status().blocked() {
+            return Err(unavailable(
+                "the broker is short of memory or disk, and takes no messages",
+            ));
+        }
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let exchange = self.settings.names.exchange.clone();
+        let asked = publishers.control.exchange_declare(
+            exchange,
+            ExchangeKind::Topic,
+            options,
+            FieldTable::default(),
+        );
+        match timeout(PING_MAX, asked).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                session.give_up(error.to_string());
+                Err(unavailable(error.to_string()))
+            }
+            Err(_) => Err(unavailable(format!("no answer within {} s", PING_MAX.as_secs()))),
+        }
+    }
+}
+
+fn judge(
+    session: &Session,
+    queue: &ShortString,
+    message_id: &Option<ShortString>,
+    confirmation: Confirmation,
+) -> Result<(), EngineError> {
+    match confirmation {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) => {
+            // Everything is declared again on the next connection.
+            session.give_up(format!("the queue {queue} is missing"));
+            if returned.properties.message_id() == message_id {
+                Err(unavailable(format!("the queue {queue} is missing: the message came back")))
+            } else {
+                Err(outcome_unknown(format!(
+                    "the queue {queue} is missing: another message came back"
+                )))
+            }
+        }
+        Confirmation::Nack(_) => Err(outcome_unknown("the broker did not store the message")),
+        Confirmation::NotRequested => {
+            session.give_up("confirms are off");
+            Err(outcome_unknown("the broker confirms nothing on this channel"))
+        }
+    }
+}

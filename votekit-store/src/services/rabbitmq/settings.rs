@@ -1,0 +1,120 @@
+//! What an address says about a ballot box: the broker, the names, the number of queues.
+
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+
+use super::topology::Names;
+use super::trouble::misconfigured;
+use crate::EngineError;
+use crate::services::url::ServiceAddress;
+
+/// Validation queues, unless the address says otherwise.
+const QUEUES: usize = 4;
+
+/// The most validation queues: each costs a channel in every process, and a consensus group in the
+/// broker.
+const QUEUES_MAX: usize = 64;
+
+/// The longest prefix, in bytes: names in the broker are at most 255 bytes long.
+const PREFIX_BYTES_MAX: usize = 100;
+
+/// Seconds after which a silent connection is asked whether it lives; after twice as many it is
+/// given up.
+const HEARTBEAT_SECONDS: u16 = 10;
+
+/// Where the broker is and how its queues are called. Prints no password: it does not print.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) uri: AMQPUri,
+    /// The authorities to be trusted in place of the system's: PEM.
+    pub(super) authorities: Option<Vec<u8>>,
+    pub(super) names: Names,
+    /// The address without its password.
+    pub(super) shown: String,
+}
+
+impl Settings {
+    /// Reads them from an address.
+    pub(super) fn read(address: &ServiceAddress) -> Result<Self, EngineError> {
+        let fault =
+            |reason: String, hint: &str| misconfigured(format!("{address}: {reason}"), hint);
+        let (mut prefix, mut queues) = (String::new(), QUEUES);
+        for (name, value) in address.parameters() {
+            match name.as_str() {
+                "prefix" if is_prefix(&value) => prefix = value,
+                "prefix" => {
+                    return Err(fault(
+                        "the prefix is not 1 to 100 letters, digits, dots, hyphens and underscores"
+                            .to_owned(),
+                        "a prefix keeps installations apart that share a broker, such as ?prefix=test",
+                    ));
+                }
+                "queues" => {
+                    queues = value
+                        .parse()
+                        .ok()
+                        .filter(|queues| (1..=QUEUES_MAX).contains(queues))
+                        .ok_or_else(|| {
+                            fault(
+                                format!("queues is no number from 1 to {QUEUES_MAX}"),
+                                "leave it out for 4, such as ?queues=8",
+                            )
+                        })?;
+                }
+                _ => {
+                    return Err(fault(
+                        format!("there is no parameter {name}"),
+                        "a ballot box knows prefix, queues, password_file and ca_file",
+                    ));
+                }
+            }
+        }
+        let authorities = match address.ca_file() {
+            None => None,
+            Some(_) if !address.is_tls() => {
+                return Err(fault(
+                    "a ca_file is given, and amqp:// is without TLS".to_owned(),
+                    "write amqps://, or leave ca_file out",
+                ));
+            }
+            Some(path) => Some(std::fs::read(path).map_err(|error| {
+                fault(
+                    format!("ca_file {} does not read ({error})", path.display()),
+                    "name a PEM file of the authorities to be trusted",
+                )
+            })?),
+        };
+        Ok(Self {
+            uri: uri(address),
+            authorities,
+            names: Names::new(&prefix, queues),
+            shown: address.to_string(),
+        })
+    }
+}
+
+fn is_prefix(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=PREFIX_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+fn uri(address: &ServiceAddress) -> AMQPUri {
+    // The broker's own first account, for whoever tries it out on one machine.
+    let username =
+        Some(address.user()).filter(|user| !user.is_empty()).unwrap_or_else(|| "guest".to_owned());
+    let password = address.password().map_or_else(
+        || if username == "guest" { "guest".to_owned() } else { String::new() },
+        str::to_owned,
+    );
+    AMQPUri {
+        scheme: if address.is_tls() { AMQPScheme::AMQPS } else { AMQPScheme::AMQP },
+        authority: AMQPAuthority {
+            userinfo: AMQPUserInfo { username, password },
+            host: address.host().to_owned(),
+            port: address.port(),
+        },
+        vhost: Some(address.path())
+            .filter(|path| !path.is_empty())
+            .unwrap_or_else(|| "/".to_owned()),
+        query: AMQPQueryString { heartbeat: Some(HEARTBEAT_SECONDS), ..AMQPQueryString::default() },
+    }
+}

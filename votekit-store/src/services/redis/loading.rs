@@ -1,0 +1,373 @@
+//! Loading a roll, and putting an election back as the log tells it.
+//!
+//! A bucket of a roll that is loaded for the first time is written beside its place and then moved
+//! there, unless something is there already (`RENAMENX`). Whatever is there is only added to,
+//! credential by credential (`HSETNX`). So a load can be interrupted anywhere, run again, or run
+//! twice at once, and never unspends anything. Once a roll is loaded, a bucket that is missing is
+//! one that Redis lost, with what it knew of votes: then loading refuses, and only the log brings
+//! it back (`rebuild`).
+
+use std::sync::Arc;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use redis::Value;
+use votekit_core::electorate::KeyList;
+use votekit_core::id::ElectionId;
+
+use super::layout::{Buckets, Credentials, Cut};
+use super::meta::{LawMeta, part_is_gone};
+use super::scripts::SCRIPTS;
+use super::server::{Effect, Keyed, unexpected};
+use super::{CHANGE_PATIENCE, ENGINE, Inner, RedisRegistry};
+use crate::{EngineError, KnownElectors, RollOrigin};
+
+/// Buckets that go to Redis in one pipeline: some 300 KB.
+const BUCKETS_AT_ONCE: usize = 256;
+/// Pipelines on their way at once: one is made while others are answered.
+const PIPELINES: usize = 4;
+
+/// Told now and then how many electors have been written so far.
+pub type Progress<'a> = dyn Fn(u64) + Send + Sync + 'a;
+
+impl RedisRegistry {
+    /// Loads a roll: adds its credentials, unspent. Those that are there stay as they are. Tells
+    /// how many credentials are registered now.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what was loaded stays, and loading again goes on.
+    /// [`EngineError::Misconfigured`] when credentials of another pepper or an unfinished roll are
+    /// there, and when Redis has lost part of what was loaded.
+    pub async fn load_roll(
+        &self,
+        law_id: &ElectionId,
+        keys: &Arc<KeyList>,
+        origin: Option<&RollOrigin>,
+        progress: &Progress<'_>,
+    ) -> Result<u64, EngineError> {
+        let inner = &self.inner;
+        let count = keys.len() as u64;
+        inner.check_load(law_id, origin, count).await?;
+        let mut meta = inner.begin(law_id, count, origin).await?;
+        if let Some(origin) = origin {
+            // Somebody else may have begun in between.
+            meta.refuse_other(law_id, origin)?;
+        }
+        let buckets = inner.names.buckets(law_id, meta.bits);
+        let first = !meta.ready;
+        let write = if first { Write::First } else { Write::Merge };
+        let roll = Credentials { keys: keys.keys(), uses: None };
+        inner.write_all(law_id, &buckets, vec![roll], write, progress).await?;
+        let registered = if first {
+            // While an election is loaded for the first time nobody can revoke: counting fields is
+            // enough, and fast.
+            let found = inner.count_fields(&buckets).await?.0;
+            refuse_fewer(law_id, found, count)?;
+            if found > count {
+                return Err(EngineError::Misconfigured {
+                    engine: ENGINE,
+                    reason: format!(
+                        "of {law_id} {found} credentials are there, and this roll has {count}: another was begun before it"
+                    ),
+                    hint: "load into another ?prefix=NAME, or once its election has the roll run `votekit registry rebuild`"
+                        .to_owned(),
+                });
+            }
+            found
+        } else {
+            let found = inner.count(&buckets).await?;
+            refuse_fewer(law_id, found.credentials, count)?;
+            found.registered()
+        };
+        meta.registered = registered;
+        meta.add_manifest(origin);
+        inner.finish(law_id, &meta, origin).await?;
+        inner.forget(law_id);
+        Ok(registered)
+    }
+
+    /// Puts an election in the place of whatever the registry has of it: its lists, without keys in
+    /// common, and how each credential stands.
+    ///
+    /// Bucket by bucket: a vote that is marked meanwhile may be forgotten.
+    ///
+    /// # Errors
+    /// [`EngineError`]: doing it again is safe.
+    pub async fn rebuild(
+        &self,
+        law_id: &ElectionId,
+        electors: &[KnownElectors],
+        origins: Option<&[RollOrigin]>,
+        progress: &Progress<'_>,
+    ) -> Result<(), EngineError> {
+        let inner = &self.inner;
+        let count: u64 = electors.iter().map(|list| list.keys.len() as u64).sum();
+        let before = inner.begin(law_id, count, None).await?;
+        // Buckets that were made for far fewer would be no packed lists any more.
+        let bits = before.bits.max(Buckets::bits_for(count).saturating_sub(2));
+        let buckets = inner.names.buckets(law_id, bits);
+        let lists = electors
+            .iter()
+            .map(|list| Credentials { keys: list.keys.keys(), uses: Some(&list.uses) })
+            .collect();
+        inner.write_all(law_id, &buckets, lists, Write::Replace, progress).await?;
+        let found = inner.count(&buckets).await?;
+        if found.credentials != count {
+            return Err(EngineError::Unavailable {
+                engine: ENGINE,
+                reason: format!(
+                    "of {count} credentials of {law_id} {} are there: Redis lost some, rebuild again",
+                    found.credentials
+                ),
+            });
+        }
+        let mut meta =
+            LawMeta { ready: true, registered: found.registered(), bits, ..before.clone() };
+        if let Some(origins) = origins {
+            meta.manifests = origins.iter().map(|origin| origin.manifest).collect();
+        }
+        inner.finish(law_id, &meta, origins.and_then(<[RollOrigin]>::last)).await?;
+        if before.bits != bits {
+            inner.remove(&inner.names.buckets(law_id, before.bits)).await?;
+        }
+        inner.forget(law_id);
+        Ok(())
+    }
+}
+
+impl LawMeta {
+    pub(super) fn add_manifest(&mut self, origin: Option<&RollOrigin>) {
+        if let Some(origin) = origin
+            && !self.manifests.contains(&origin.manifest)
+        {
+            self.manifests.push(origin.manifest);
+        }
+    }
+}
+
+/// How a bucket is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Write {
+    /// It is probably not there.
+    First,
+    /// What is there stays.
+    Merge,
+    /// What is there goes.
+    Replace,
+}
+
+impl Inner {
+    /// Writes every bucket, some hundreds in each pipeline.
+    async fn write_all(
+        &self,
+        law_id: &ElectionId,
+        buckets: &Buckets,
+        lists: Vec<Credentials<'_>>,
+        write: Write,
+        progress: &Progress<'_>,
+    ) -> Result<(), EngineError> {
+        let mut cuts = buckets.cut(lists);
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let part: Vec<Cut<'_>> = cuts.by_ref().take(BUCKETS_AT_ONCE).collect();
+            let more = !part.is_empty();
+            if more {
+                under_way.push(self.write_part(law_id, buckets, part, write));
+            }
+            if under_way.len() >= PIPELINES || !more {
+                match under_way.next().await {
+                    Some(written) => progress(written?),
+                    None => return Ok(()),
+                }
+            }
+        }
+    }
+
+    /// Writes some buckets; tells how many credentials that were.
+    async fn write_part(
+        &self,
+        law_id: &ElectionId,
+        buckets: &Buckets,
+        part: Vec<Cut<'_>>,
+        write: Write,
+    ) -> Result<u64, EngineError> {
+        let credentials =
+            part.iter().flat_map(|(_, cut)| cut).map(|list| list.keys.len() as u64).sum();
+        match write {
+            Write::First => self.write_first(buckets, part).await?,
+            Write::Merge => {
+                if !self.merge(buckets, &part, Missing::Refuse).await? {
+                    return Err(part_is_gone(law_id, "part"));
+                }
+            }
+            Write::Replace => self.replace(buckets, &part).await?,
+        }
+        Ok(credentials)
+    }
+
+    async fn write_first(&self, buckets: &Buckets, part: Vec<Cut<'_>>) -> Result<(), EngineError> {
+        let answers =
+            self.server.run(&first_commands(buckets, &part), Effect::Writes, CHANGE_PATIENCE).await;
+        let taken: Vec<Cut<'_>> = match answers {
+            Ok(answers) => {
+                let moved = answers.into_iter().skip(1).step_by(2);
+                part.into_iter()
+                    .zip(moved)
+                    .filter(|(_, moved)| *moved != Value::Int(1))
+                    .map(|(cut, _)| cut)
+                    .collect()
+            }
+            // Another loader moved what this one wrote, between this one's two commands: then there
+            // is nothing to move.
+            Err(
+                EngineError::Unavailable { reason, .. }
+                | EngineError::OutcomeUnknown { reason, .. },
+            ) if reason.contains("no such key") => part,
+            Err(error) => return Err(error),
+        };
+        if taken.is_empty() {
+            return Ok(());
+        }
+        self.merge(buckets, &taken, Missing::Make).await?;
+        let news: Vec<Keyed> =
+            taken.iter().map(|(bucket, _)| Keyed::of("DEL", &buckets.new_key(*bucket))).collect();
+        self.server.run(&news, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
+    }
+
+    /// Adds to buckets what is not in them; tells whether all of them were there, or were made.
+    async fn merge(
+        &self,
+        buckets: &Buckets,
+        part: &[Cut<'_>],
+        missing: Missing,
+    ) -> Result<bool, EngineError> {
+        let merge = |(bucket, cut): &Cut<'_>| {
+            let key = buckets.key(*bucket);
+            let fields = cut.iter().flat_map(|list| list.fields()).map(|(field, _)| field);
+            Keyed::new(key.clone(), SCRIPTS.merge(&key, missing == Missing::Make, fields))
+        };
+        let commands: Vec<Keyed> = part.iter().map(merge).collect();
+        let answers = self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        Ok(answers.iter().all(|answer| *answer != Value::Int(-1)))
+    }
+
+    async fn replace(&self, buckets: &Buckets, part: &[Cut<'_>]) -> Result<(), EngineError> {
+        let replace = |(bucket, cut): &Cut<'_>| {
+            let key = buckets.key(*bucket);
+            let command = SCRIPTS.replace(
+                &key,
+                &buckets.later_key(*bucket),
+                cut.iter().flat_map(|list| list.fields()),
+            );
+            Keyed::new(key, command)
+        };
+        let commands: Vec<Keyed> = part.iter().map(replace).collect();
+        self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await.map(drop)
+    }
+
+    /// Refuses what a load must not go on with, before anything is written.
+    pub(super) async fn check_load(
+        &self,
+        law_id: &ElectionId,
+        origin: Option<&RollOrigin>,
+        electors: u64,
+    ) -> Result<(), EngineError> {
+        let Some(meta) = self.read_meta(law_id).await? else {
+            let buckets = self.names.buckets(law_id, Buckets::bits_for(electors));
+            let (fields, _) = self.count_fields(&buckets).await?;
+            // What is said of an election is written before its first credential, by whomever, and
+            // never removed.
+            let lost = fields > 0 && self.read_meta(law_id).await?.is_none();
+            return if lost { Err(part_is_gone(law_id, "what was said")) } else { Ok(()) };
+        };
+        if let Some(origin) = origin {
+            meta.refuse_other(law_id, origin)?;
+        }
+        if meta.ready {
+            self.refuse_gone(law_id, &self.names.buckets(law_id, meta.bits)).await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Refuses an election that was loaded and of which Redis lost part.
+    pub(super) async fn refuse_gone(
+        &self,
+        law_id: &ElectionId,
+        buckets: &Buckets,
+    ) -> Result<(), EngineError> {
+        match self.count_fields(buckets).await? {
+            (_, 0) => Ok(()),
+            (_, missing) => Err(part_is_gone(
+                law_id,
+                &format!("part ({missing} of {} buckets)", buckets.all().len()),
+            )),
+        }
+    }
+
+    /// Fields of all buckets, but for the empty ones, and how many buckets are not there.
+    async fn count_fields(&self, buckets: &Buckets) -> Result<(u64, u64), EngineError> {
+        let (mut sum, mut missing) = (0, 0);
+        for part in buckets.parts() {
+            let commands: Vec<Keyed> =
+                part.map(|bucket| Keyed::of("HLEN", &buckets.key(bucket))).collect();
+            for answer in self.server.run(&commands, Effect::Reads, CHANGE_PATIENCE).await? {
+                let Value::Int(fields) = answer else { return Err(unexpected(&answer)) };
+                sum += u64::try_from(fields).unwrap_or(0).saturating_sub(1);
+                missing += u64::from(fields == 0);
+            }
+        }
+        Ok((sum, missing))
+    }
+
+    /// Removes buckets that nobody reads any more.
+    async fn remove(&self, buckets: &Buckets) -> Result<(), EngineError> {
+        for part in buckets.parts() {
+            let remove =
+                |bucket| Keyed::of("UNLINK", &buckets.key(bucket)).arg(buckets.later_key(bucket));
+            let commands: Vec<Keyed> = part.map(remove).collect();
+            self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of what is known about an election.
+    pub(super) fn forget(&self, law_id: &ElectionId) {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(law_id);
+    }
+}
+
+/// What an addition makes of a bucket that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), EngineError> {
+    if found >= wanted {
+        return Ok(());
+    }
+    Err(EngineError::Unavailable {
+        engine: ENGINE,
+        reason: format!(
+            "of {wanted} credentials of {law_id} {found} are there: Redis lost some, load again"
+        ),
+    })
+}
+
+/// Two commands a bucket: written beside its place, moved there if nothing is there.
+fn first_commands(buckets: &Buckets, part: &[Cut<'_>]) -> Vec<Keyed> {
+    let mut commands = Vec::with_capacity(2 * part.len());
+    for (bucket, cut) in part {
+        let (place, new) = (buckets.key(*bucket), buckets.new_key(*bucket));
+        let mut write = redis::cmd("HSET");
+        write.arg(&new).arg(b"").arg("v1");
+        for (field, used) in cut.iter().flat_map(|list| list.fields()) {
+            write.arg(field).arg(used);
+        }
+        let rename = Keyed::of("RENAMENX", &new).arg(place);
+        commands.push(Keyed::new(new, write));
+        commands.push(rename);
+    }
+    commands
+}

@@ -1,0 +1,110 @@
+//! Marking: one script an envelope, one round trip a master for all of a batch.
+//!
+//! A batch does not wait for a registry that is away: it goes on without hints. So after a failure
+//! nobody asks until the registry has answered again.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::Value;
+use votekit_core::id::ElectionId;
+
+use super::layout::{field, stored};
+use super::meta::LawMeta;
+use super::scripts::SCRIPTS;
+use super::server::{Effect, Keyed, unexpected};
+use super::{ENGINE, Inner};
+use crate::essential;
+use crate::retry::{Backoff, is_passing};
+use crate::{EngineError, FirstUse, Hint, Mark};
+
+/// How long marking may take, with a retry or two.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Inner {
+    pub(super) async fn mark_all(
+        self: &Arc<Self>,
+        law_id: &ElectionId,
+        marks: &[Mark],
+    ) -> Result<Vec<Hint>, EngineError> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(EngineError::Unavailable {
+                engine: ENGINE,
+                reason: "it was away a moment ago".to_owned(),
+            });
+        }
+        let meta = self.loaded(law_id).await?;
+        if let Some(told) = self.try_mark(law_id, &meta, marks).await? {
+            return Ok(told);
+        }
+        // It may have been loaded anew, into other buckets.
+        let meta = self.loaded_now(law_id).await?;
+        self.try_mark(law_id, &meta, marks).await?.ok_or_else(|| EngineError::Unavailable {
+            engine: ENGINE,
+            reason: format!("part of {law_id} is gone: see `votekit registry check` and `votekit registry rebuild`"),
+        })
+    }
+
+    /// `None` when a bucket is not there.
+    async fn try_mark(
+        self: &Arc<Self>,
+        law_id: &ElectionId,
+        meta: &LawMeta,
+        marks: &[Mark],
+    ) -> Result<Option<Vec<Hint>>, EngineError> {
+        let buckets = self.names.buckets(law_id, meta.bits);
+        let commands: Vec<Keyed> = marks
+            .iter()
+            .map(|mark| {
+                let bucket = buckets.of(&mark.key);
+                let (key, later) = (buckets.key(bucket), buckets.later_key(bucket));
+                let command = SCRIPTS.mark(
+                    &key,
+                    &later,
+                    field(&mark.key),
+                    stored(FirstUse::by(&mark.request)),
+                );
+                Keyed::new(key, command)
+            })
+            .collect();
+        let answers = self
+            .server
+            .run(&commands, Effect::Writes, PATIENCE)
+            .await
+            .inspect_err(|error| self.watch(error))?;
+        answers.iter().map(expectation).collect()
+    }
+
+    /// After a failure, lets nobody ask until the registry answers.
+    pub(super) fn watch(self: &Arc<Self>, error: &EngineError) {
+        if !is_passing(error) || self.away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let inner = Arc::downgrade(self);
+        essential::spawn("the watch of Redis", async move {
+            let mut backoff = Backoff::new();
+            while let Some(inner) = Weak::upgrade(&inner) {
+                if inner.server.on_each(&redis::cmd("PING"), PATIENCE).await.is_ok() {
+                    inner.away.store(false, Ordering::Relaxed);
+                    return;
+                }
+                drop(inner);
+                backoff.pause().await;
+            }
+        });
+    }
+}
+
+fn expectation(answer: &Value) -> Result<Option<Hint>, EngineError> {
+    Ok(Some(match answer {
+        Value::Int(0) => Hint::Unknown,
+        Value::Int(1) => Hint::Accepted,
+        Value::Int(-1) => Hint::Revoked,
+        Value::Int(-2) => return Ok(None),
+        Value::Int(attempt) => {
+            Hint::Duplicate { attempt: u32::try_from(*attempt).map_err(|_| unexpected(answer))? }
+        }
+        other => return Err(unexpected(other)),
+    }))
+}

@@ -1,0 +1,346 @@
+//! The way to Redis: commands, each for the server that has its key, in one round trip a server;
+//! tried again for as long as a caller has patience.
+
+mod cluster;
+mod opening;
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::cluster_async::ClusterConnection;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use self::cluster::Cluster;
+use super::ENGINE;
+use super::scripts::{SCRIPTS, Scripts};
+use crate::EngineError;
+use crate::retry::Backoff;
+use crate::services::url::ServiceAddress;
+
+/// How long one answer may take. A caller's patience ends earlier or later.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What to do for a user whose rights do not do.
+const RIGHTS_HINT: &str = "the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that is needed";
+
+/// A command and the key that says where it goes.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    key: String,
+    command: Cmd,
+}
+
+/// Whether commands change anything: what an answer that did not come may mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Reads,
+    /// And may be repeated.
+    Writes,
+}
+
+/// One Redis server, or a cluster.
+pub(super) struct Server(Kind);
+
+enum Kind {
+    Single(Single),
+    Cluster(Cluster),
+}
+
+/// One server, reached again when its connection is lost.
+struct Single {
+    client: redis::Client,
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl Keyed {
+    pub(super) fn new(key: impl Into<String>, command: Cmd) -> Self {
+        Self { key: key.into(), command }
+    }
+
+    /// A command whose first argument is the key.
+    pub(super) fn of(name: &str, key: &str) -> Self {
+        let mut command = redis::cmd(name);
+        command.arg(key);
+        Self::new(key, command)
+    }
+
+    pub(super) fn arg(mut self, argument: impl redis::ToRedisArgs) -> Self {
+        self.command.arg(argument);
+        self
+    }
+}
+
+impl Server {
+    /// Reaches the server and finds out what it is.
+    pub(super) async fn open(address: &ServiceAddress) -> Result<Self, EngineError> {
+        opening::open(address).await.map(Self)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.0, Kind::Cluster(_))
+    }
+
+    /// Runs commands, those of one server in their order. Each answer is a value and no error.
+    pub(super) async fn run(
+        &self,
+        commands: &[Keyed],
+        effect: Effect,
+        patience: Duration,
+    ) -> Result<Vec<Value>, EngineError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + patience;
+        let mut backoff = Backoff::new();
+        // What may have been written by an earlier attempt may have been written.
+        let mut in_doubt = false;
+        loop {
+            let error = match tokio::time::timeout_at(deadline, self.attempt(commands)).await {
+                Ok(Ok(values)) => return Ok(values),
+                Ok(Err(error)) => error,
+                Err(_) => RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)),
+            };
+            in_doubt |= effect == Effect::Writes && may_have_happened(&error, commands.len());
+            if !is_passing(&error) || Instant::now() >= deadline {
+                return Err(failure(&error, in_doubt));
+            }
+            let _ = tokio::time::timeout_at(deadline, self.mend(&error)).await;
+            let _ = tokio::time::timeout_at(deadline, backoff.pause()).await;
+        }
+    }
+
+    /// Runs one command.
+    pub(super) async fn one(
+        &self,
+        command: Keyed,
+        effect: Effect,
+        patience: Duration,
+    ) -> Result<Value, EngineError> {
+        let values = self.run(&[command], effect, patience).await?;
+        values.into_iter().next().ok_or_else(|| unexpected(&Value::Nil))
+    }
+
+    /// Runs one command on every master. Each answer with the address of its server.
+    pub(super) async fn on_each(
+        &self,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Result<Vec<(String, Value)>, EngineError> {
+        let asked = async {
+            match &self.0 {
+                Kind::Single(single) => {
+                    let mut pipeline = Pipeline::with_capacity(1);
+                    pipeline.add_command(command.clone());
+                    let values = single.pipeline(&pipeline).await?;
+                    Ok(values
+                        .into_iter()
+                        .map(|value| {
+                            (single.client.get_connection_info().addr().to_string(), value)
+                        })
+                        .collect())
+                }
+                Kind::Cluster(cluster) => cluster.on_each(command).await,
+            }
+        };
+        let answers: RedisResult<Vec<(String, Value)>> =
+            match tokio::time::timeout(patience, asked).await {
+                Ok(answers) => answers,
+                Err(_) => Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))),
+            };
+        let answers = answers.and_then(|answers| {
+            answers
+                .into_iter()
+                .map(|(address, value)| Ok((address, value.extract_error()?)))
+                .collect::<RedisResult<Vec<_>>>()
+        });
+        match answers {
+            Ok(answers) => Ok(answers),
+            Err(error) => {
+                let _ = tokio::time::timeout(patience, self.mend(&error)).await;
+                Err(failure(&error, false))
+            }
+        }
+    }
+
+    /// Runs one command on every replica that the cluster tells of. Each answer with the address of
+    /// its server, as it is named to people.
+    pub(super) async fn on_replicas(
+        &self,
+        command: &Cmd,
+        patience: Duration,
+    ) -> Vec<(String, RedisResult<Value>)> {
+        match &self.0 {
+            Kind::Single(_) => Vec::new(),
+            Kind::Cluster(cluster) => cluster.on_replicas(command, patience).await,
+        }
+    }
+
+    async fn attempt(&self, commands: &[Keyed]) -> RedisResult<Vec<Value>> {
+        match &self.0 {
+            Kind::Single(single) => {
+                let all: Vec<&Cmd> = commands.iter().map(|keyed| &keyed.command).collect();
+                with_scripts(&all, Way::Single(single)).await
+            }
+            Kind::Cluster(cluster) => cluster.run(commands).await,
+        }
+    }
+
+    /// Makes ready for another attempt.
+    async fn mend(&self, error: &RedisError) {
+        match &self.0 {
+            Kind::Single(single) => {
+                if error.is_unrecoverable_error() || error.is_io_error() {
+                    *single.connection.lock().await = None;
+                }
+            }
+            Kind::Cluster(cluster) => cluster.mend(error).await,
+        }
+    }
+}
+
+impl Single {
+    async fn pipeline(&self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        let mut connection = {
+            let mut kept = self.connection.lock().await;
+            match &*kept {
+                Some(connection) => connection.clone(),
+                None => {
+                    let made = self
+                        .client
+                        .get_multiplexed_async_connection_with_config(&opening::connection_config())
+                        .await?;
+                    kept.insert(made).clone()
+                }
+            }
+        };
+        connection.send_packed_commands(pipeline, 0, pipeline.len()).await
+    }
+}
+
+/// The way to one server.
+enum Way<'a> {
+    Single(&'a Single),
+    /// The master of a slot.
+    Slot(ClusterConnection, u16),
+}
+
+impl Way<'_> {
+    async fn send(&self, pipeline: Pipeline) -> RedisResult<Vec<Value>> {
+        match self {
+            Self::Single(single) => single.pipeline(&pipeline).await,
+            Self::Slot(connection, slot) => {
+                let count = pipeline.len();
+                connection
+                    .clone()
+                    .route_pipeline(pipeline, 0, count, cluster::master_of(*slot))
+                    .await
+            }
+        }
+    }
+}
+
+/// Runs commands of one server; where it does not know the scripts, tells it and runs them again.
+/// The first error is everybody's.
+async fn with_scripts(commands: &[&Cmd], way: Way<'_>) -> RedisResult<Vec<Value>> {
+    let mut values = way.send(pipeline(commands)).await?;
+    let unknown = |value: &Value| matches!(value, Value::ServerError(error) if error.kind() == Some(ServerErrorKind::NoScript));
+    if values.iter().any(unknown) {
+        let scripts = SCRIPTS.load();
+        let all: Vec<&Cmd> = scripts.iter().chain(commands.iter().copied()).collect();
+        values = way.send(pipeline(&all)).await?;
+        values
+            .drain(..Scripts::COUNT.min(values.len()))
+            .try_for_each(|value| value.extract_error().map(drop))?;
+    }
+    if values.len() != commands.len() {
+        return Err(RedisError::from((
+            ErrorKind::Client,
+            "the server gave another number of answers than it was asked",
+        )));
+    }
+    values.into_iter().map(Value::extract_error).collect()
+}
+
+fn pipeline(commands: &[&Cmd]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(commands.len());
+    for command in commands {
+        pipeline.add_command((*command).clone());
+    }
+    pipeline
+}
+
+/// Whether another attempt may fare better.
+fn is_passing(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Io
+            | ErrorKind::ClusterConnectionNotFound
+            | ErrorKind::Server(
+                ServerErrorKind::BusyLoading
+                    | ServerErrorKind::Moved
+                    | ServerErrorKind::Ask
+                    | ServerErrorKind::TryAgain
+                    | ServerErrorKind::ClusterDown
+                    | ServerErrorKind::MasterDown
+                    | ServerErrorKind::ReadOnly
+            )
+    )
+}
+
+/// Whether the server may have done what it was asked, or part of it. It has not when no connection
+/// came about, or when it said no to the only command.
+fn may_have_happened(error: &RedisError, commands: usize) -> bool {
+    let said_no =
+        commands == 1 && matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension);
+    !said_no
+        && error.kind() != ErrorKind::ClusterConnectionNotFound
+        && !error.is_connection_refusal()
+}
+
+/// What an operator has to do before the server does what it is asked; `None` when it may do it by
+/// itself.
+fn refusal_hint(error: &RedisError) -> Option<&'static str> {
+    let in_script = |text: &str| error.to_string().contains(text);
+    match error.code() {
+        Some("OOM") => Some(
+            "the server is at its maxmemory: set it higher, or add masters, then run the command again",
+        ),
+        Some("NOPERM") => Some(RIGHTS_HINT),
+        Some("MISCONF") => Some(
+            "the server cannot save to its disk: its log says why. Make room, then run the command again",
+        ),
+        // A user who may run scripts and not what is in them.
+        _ if in_script("can't run this command") => Some(RIGHTS_HINT),
+        _ => None,
+    }
+}
+
+fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
+    let reason =
+        if error.is_timeout() { "it did not answer in time".to_owned() } else { error.to_string() };
+    if error.code() == Some("WRONGTYPE") {
+        return EngineError::Corrupt {
+            engine: ENGINE,
+            reason: format!("a key of this registry holds something else ({reason})"),
+        };
+    }
+    if let Some(hint) = refusal_hint(error) {
+        return EngineError::Misconfigured { engine: ENGINE, reason, hint: hint.to_owned() };
+    }
+    if in_doubt {
+        EngineError::OutcomeUnknown { engine: ENGINE, reason }
+    } else {
+        EngineError::Unavailable { engine: ENGINE, reason }
+    }
+}
+
+/// An answer that no command of ours gives.
+pub(super) fn unexpected(value: &Value) -> EngineError {
+    EngineError::Corrupt {
+        engine: ENGINE,
+        reason: format!("an answer of an unexpected form: {value:?}"),
+    }
+}

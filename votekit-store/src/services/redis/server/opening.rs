@@ -1,0 +1,244 @@
+//! The opening: what the address names, and, in plain words, why it cannot be used.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
+    RedisConnectionInfo, RedisError, ServerErrorKind, TlsCertificates,
+};
+use tokio::sync::Mutex;
+
+use super::cluster::Cluster;
+use super::{CONNECTION_TIMEOUT, ENGINE, Kind, RESPONSE_TIMEOUT, Single};
+use crate::EngineError;
+use crate::services::url::ServiceAddress;
+
+/// An operator who starts a node is told within this time.
+const OPENING_TIMEOUT: Duration = Duration::from_millis(4500);
+
+/// The first version whose small hashes are packed lists under the settings that are checked.
+const MAJOR_VERSION_MIN: u32 = 7;
+
+pub(super) fn connection_config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECTION_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+}
+
+pub(super) async fn open(address: &ServiceAddress) -> Result<Kind, EngineError> {
+    tokio::time::timeout(OPENING_TIMEOUT, reach(address)).await.unwrap_or_else(|_| {
+        let hint = if address.is_tls() {
+            "is the host right, is it reachable from here, and does that port speak TLS? Without TLS the address begins with redis://"
+        } else {
+            "is the host right, and is it reachable from here? Where Redis wants TLS the address begins with rediss://"
+        };
+        Err(misconfigured(address, "it does not answer", hint))
+    })
+}
+
+async fn reach(address: &ServiceAddress) -> Result<Kind, EngineError> {
+    let database = database(address)?;
+    let certificates = certificates(address)?;
+    let info = connection_info(address, database);
+    let client = match &certificates {
+        Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+        None => Client::open(info),
+    };
+    let client = client.map_err(|error| explain(address, &error))?;
+    let mut connection = client
+        .get_multiplexed_async_connection_with_config(&connection_config())
+        .await
+        .map_err(|error| explain(address, &error))?;
+    let told = ask(&mut connection).await.map_err(|error| explain(address, &error))?;
+    refuse_old(address, &told.server)?;
+    if told.cluster.is_none() {
+        if field(&told.server, "role") == Some("slave") {
+            return Err(misconfigured(
+                address,
+                "this server is a replica, which takes no writes",
+                "give the address of its master",
+            ));
+        }
+        return Ok(Kind::Single(Single { client, connection: Mutex::new(Some(connection)) }));
+    }
+    if database != 0 {
+        return Err(no_database(address));
+    }
+    let told = told.cluster.unwrap_or_default();
+    if field(&told, "cluster_slots_assigned") != Some("16384") {
+        let reason = "it is a cluster with slots that no server has";
+        return Err(misconfigured(
+            address,
+            reason,
+            "see `redis-cli --cluster check`, and make the cluster whole",
+        ));
+    }
+    let seed = client.get_connection_info().clone();
+    let cluster =
+        Cluster::open(seed, certificates).await.map_err(|error| explain(address, &error))?;
+    Ok(Kind::Cluster(cluster))
+}
+
+/// What stands behind the slash: nothing, or the number of a database.
+fn database(address: &ServiceAddress) -> Result<i64, EngineError> {
+    match address.path().as_str() {
+        "" => Ok(0),
+        path => path.parse().ok().filter(|number: &i64| *number >= 0).ok_or_else(|| {
+            let reason =
+                format!("behind the slash stands '{path}', which is no number of a database");
+            misconfigured(
+                address,
+                &reason,
+                "Redis numbers its databases: leave it out, or write /1",
+            )
+        }),
+    }
+}
+
+fn certificates(address: &ServiceAddress) -> Result<Option<TlsCertificates>, EngineError> {
+    let Some(path) = address.ca_file() else { return Ok(None) };
+    if !address.is_tls() {
+        return Err(misconfigured(
+            address,
+            "ca_file means TLS, and redis:// is without",
+            "write rediss://, or leave ca_file out",
+        ));
+    }
+    let pem = std::fs::read(path).map_err(|error| {
+        misconfigured(
+            address,
+            &format!("ca_file {} does not read ({error})", path.display()),
+            "name a PEM file of certificates",
+        )
+    })?;
+    Ok(Some(TlsCertificates { client_tls: None, root_cert: Some(pem) }))
+}
+
+fn connection_info(address: &ServiceAddress, database: i64) -> ConnectionInfo {
+    let (host, port) = (address.host().to_owned(), address.port());
+    let addr = if address.is_tls() {
+        ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+    } else {
+        ConnectionAddr::Tcp(host, port)
+    };
+    let mut settings = RedisConnectionInfo::default().set_db(database);
+    if !address.user().is_empty() {
+        settings = settings.set_username(address.user());
+    }
+    if let Some(password) = address.password() {
+        settings = settings.set_password(password);
+    }
+    let plain: ConnectionInfo = addr.into_connection_info().expect("an address is the whole of it");
+    plain.set_redis_settings(settings)
+}
+
+/// What a server says of itself.
+struct Told {
+    server: String,
+    /// None when it is no cluster.
+    cluster: Option<String>,
+}
+
+async fn ask(connection: &mut MultiplexedConnection) -> Result<Told, RedisError> {
+    let server: String = redis::cmd("INFO").query_async(connection).await?;
+    let cluster = if field(&server, "cluster_enabled") == Some("1") {
+        Some(redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?)
+    } else {
+        None
+    };
+    Ok(Told { server, cluster })
+}
+
+/// A line `name:value` of what INFO says.
+fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+}
+
+fn refuse_old(address: &ServiceAddress, told: &str) -> Result<(), EngineError> {
+    let version = field(told, "redis_version").unwrap_or("of no known version");
+    let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_some_and(|major| major >= MAJOR_VERSION_MIN) {
+        return Ok(());
+    }
+    Err(misconfigured(
+        address,
+        &format!("it is Redis {version}"),
+        "votekit wants Redis 7.0 or later",
+    ))
+}
+
+/// Whatever the library says, in words that tell an operator what to mend.
+fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
+    // One line, whatever a server that is no Redis said.
+    let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    let lower = text.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let secret = matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::Server(ServerErrorKind::NoPerm)
+    ) || has(&["noauth", "wrongpass", "authentication required"]);
+    let (reason, hint) = match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+            | ServerErrorKind::ClusterDown
+            | ServerErrorKind::MasterDown,
+        ) => {
+            return EngineError::Unavailable {
+                engine: ENGINE,
+                reason: format!("{address}: {text}"),
+            };
+        }
+        _ if secret => ("it refuses the user or the password".to_owned(), PASSWORD_HINT),
+        _ if error.is_connection_refusal() || has(&["connection refused"]) => {
+            ("nothing listens there".to_owned(), "is Redis running, and are host and port right?")
+        }
+        _ if has(&["lookup", "name or service", "nodename", "resolve"]) => (
+            "the host has no address".to_owned(),
+            "is its name spelled right, and does this machine's name service know it?",
+        ),
+        _ if has(&["unknownissuer", "certificate"]) => (
+            format!("its certificate is not trusted ({text})"),
+            "name the authority that signed it with ?ca_file=FILE, and the host as the certificate names it",
+        ),
+        _ if address.is_tls() && (error.is_io_error() || has(&["tls", "corrupt", "handshake"])) => {
+            (
+                format!("it does not speak TLS ({text})"),
+                "without TLS the address begins with redis://",
+            )
+        }
+        _ if has(&["in cluster mode"]) => return no_database(address),
+        _ if has(&["db index", "switch database"]) => (
+            format!("there is no such database ({text})"),
+            "leave the number out, or name one that the server has (its setting `databases`)",
+        ),
+        _ if error.is_timeout() => {
+            ("it does not answer".to_owned(), "is the host right, and is it reachable from here?")
+        }
+        _ if error.is_io_error() || error.kind() == ErrorKind::Parse => (
+            format!("it does not speak as Redis does ({text})"),
+            "is it the right port? Where Redis wants TLS the address begins with rediss://",
+        ),
+        _ => (text, "see what the server's log says"),
+    };
+    misconfigured(address, &reason, hint)
+}
+
+const PASSWORD_HINT: &str = "give them as redis://USER:PASSWORD@HOST or, better, with ?password_file=FILE; the chapter 'The registry on Redis' of docs/operations.md has the ACL line with every right that the user needs";
+
+fn no_database(address: &ServiceAddress) -> EngineError {
+    let reason = format!("it is a cluster, which has no database {}", address.path());
+    misconfigured(
+        address,
+        &reason,
+        "leave the number out; installations that share a cluster differ by ?prefix=NAME",
+    )
+}
+
+fn misconfigured(address: &ServiceAddress, reason: &str, hint: &str) -> EngineError {
+    EngineError::Misconfigured {
+        engine: ENGINE,
+        reason: format!("{address}: {reason}"),
+        hint: hint.to_owned(),
+    }
+}

@@ -1,0 +1,207 @@
+//! The settings of the servers: those that the plan for memory and durability stands on.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use redis::Value;
+
+use super::{ENGINE, QUESTION_PATIENCE, RedisRegistry};
+use crate::EngineError;
+
+/// Most electors that a bucket comes to hold when supplements double the roll, with room for
+/// chance.
+const PACKED_ENTRIES_MIN: u64 = 256;
+/// Bytes of the longest field or value: 16.
+const PACKED_VALUE_BYTES_MIN: u64 = 16;
+
+/// Memory of an elector who has voted.
+const ELECTOR_BYTES: u64 = 28;
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// An operator should know.
+    Warning,
+    /// The registry would not fit, or would lose electors.
+    Refusal,
+}
+
+/// A setting of a server that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which server.
+    pub server: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Which setting, what it is, what follows, what it should be.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.server, self.text)
+    }
+}
+
+impl RedisRegistry {
+    /// Looks at the settings of every server, and at the room that each has for its share of so
+    /// many electors. Replicas too: one of them may be a master tomorrow.
+    ///
+    /// # Errors
+    /// [`EngineError`] when a master does not answer. One that does not tell its settings is a
+    /// finding, and so is a replica that does not answer.
+    pub async fn check_settings(&self, electors: u64) -> Result<Vec<Finding>, EngineError> {
+        let server = &self.inner.server;
+        let mut findings = Vec::new();
+        let masters = server.on_each(&redis::cmd("INFO"), QUESTION_PATIENCE).await?;
+        let share = electors.div_ceil((masters.len() as u64).max(1));
+        let replicas = server.on_replicas(&redis::cmd("INFO"), QUESTION_PATIENCE).await;
+        let (answered, silent): (Vec<_>, Vec<_>) =
+            replicas.into_iter().partition(|(_, told)| told.is_ok());
+        for (server, told) in masters
+            .into_iter()
+            .chain(answered.into_iter().filter_map(|(server, told)| Some((server, told.ok()?))))
+        {
+            let told = redis::from_redis_value::<String>(told).unwrap_or_default();
+            for (severity, text) in
+                [eviction(&told), persistence(&told), room(&told, share)].into_iter().flatten()
+            {
+                findings.push(Finding { server: server.clone(), severity, text });
+            }
+        }
+        for (server, _) in silent {
+            let text = "does not answer: it could not take over from its master, and its settings were not looked at".to_owned();
+            findings.push(Finding { server, severity: Severity::Warning, text });
+        }
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("hash-max-listpack-*");
+        match server.on_each(&command, QUESTION_PATIENCE).await {
+            Ok(answers) => {
+                let replicas = server.on_replicas(&command, QUESTION_PATIENCE).await;
+                let replicas = replicas.into_iter().filter_map(|(server, told)| Some((server, told.ok()?)));
+                for (server, told) in answers.into_iter().chain(replicas) {
+                    let told: HashMap<String, String> = read(told);
+                    findings.extend(packed(&told).map(|(severity, text)| Finding { server: server.clone(), severity, text }));
+                }
+            }
+            Err(error) => findings.push(Finding {
+                server: "every server".to_owned(),
+                severity: Severity::Warning,
+                text: format!(
+                    "does not tell its settings ({error}): see that hash-max-listpack-entries is at least {PACKED_ENTRIES_MIN}"
+                ),
+            }),
+        }
+        Ok(findings)
+    }
+}
+
+/// Refuses settings under which a registry would not fit, or would lose electors.
+///
+/// # Errors
+/// [`EngineError::Misconfigured`] with all of them, a line each.
+pub fn refuse(findings: &[Finding]) -> Result<(), EngineError> {
+    let refusals: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Refusal)
+        .map(ToString::to_string)
+        .collect();
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Misconfigured {
+        engine: ENGINE,
+        reason: refusals.join("\n"),
+        hint:
+            "set it with CONFIG SET and in redis.conf on every server, then run the command again"
+                .to_owned(),
+    })
+}
+
+fn read(told: Value) -> HashMap<String, String> {
+    redis::from_redis_value(told).unwrap_or_default()
+}
+
+fn field<'a>(told: &'a str, name: &str) -> Option<&'a str> {
+    told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_end)
+}
+
+fn eviction(told: &str) -> Option<(Severity, String)> {
+    let policy = field(told, "maxmemory_policy")?;
+    (policy != "noeviction").then(|| {
+        let text =
+            format!("maxmemory-policy is {policy}: it would throw electors away when memory is short. Set it to noeviction");
+        (Severity::Refusal, text)
+    })
+}
+
+fn persistence(told: &str) -> Option<(Severity, String)> {
+    let off = field(told, "aof_enabled") == Some("0");
+    off.then(|| {
+        let text = "appendonly is off: after a restart this server has forgotten marks, or everything. Set it to yes".to_owned();
+        (Severity::Warning, text)
+    })
+}
+
+/// Whether a server has room for its share of the electors.
+fn room(told: &str, share: u64) -> Option<(Severity, String)> {
+    let most: u64 = field(told, "maxmemory")?.parse().ok()?;
+    let wanted = share * ELECTOR_BYTES;
+    (most != 0 && most < wanted).then(|| {
+        let text = format!(
+            "maxmemory is {most} bytes: its {share} electors take {wanted} once they have voted, and further attempts and Redis itself \
+             are not counted in that. Set it higher, or add masters"
+        );
+        (Severity::Refusal, text)
+    })
+}
+
+fn packed(told: &HashMap<String, String>) -> impl Iterator<Item = (Severity, String)> {
+    let check = |name: &str, least: u64| {
+        let found: u64 = told.get(name)?.parse().ok()?;
+        let text = format!(
+            "{name} is {found}: electors would take about three times the memory. Set it to {least} or more"
+        );
+        (found < least).then_some((Severity::Refusal, text))
+    };
+    [
+        check("hash-max-listpack-entries", PACKED_ENTRIES_MIN),
+        check("hash-max-listpack-value", PACKED_VALUE_BYTES_MIN),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_is_named_with_what_follows() {
+        assert_eq!(eviction("maxmemory_policy:noeviction\r\n"), None);
+        assert!(
+            eviction("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n")
+                .expect("found")
+                .1
+                .contains("allkeys-lru")
+        );
+        assert_eq!(persistence("aof_enabled:1\r\n"), None);
+        assert_eq!(persistence("aof_enabled:0\r\n").expect("found").0, Severity::Warning);
+        assert_eq!(room("maxmemory:0\r\n", u64::MAX / ELECTOR_BYTES), None);
+        assert_eq!(room("maxmemory:28000\r\nmaxmemory_policy:noeviction\r\n", 1000), None);
+        let (severity, text) = room("maxmemory:27999\r\n", 1000).expect("too little");
+        assert!(
+            severity == Severity::Refusal && text.contains("1000 electors take 28000"),
+            "{text}"
+        );
+        let settings = |entries: &str, value: &str| {
+            HashMap::from([
+                ("hash-max-listpack-entries".to_owned(), entries.to_owned()),
+                ("hash-max-listpack-value".to_owned(), value.to_owned()),
+            ])
+        };
+        assert_eq!(packed(&settings("512", "64")).count(), 0);
+        assert_eq!(packed(&settings("128", "64")).count(), 1);
+        assert_eq!(packed(&settings("128", "8")).count(), 2);
+    }
+}

@@ -1,0 +1,166 @@
+//! A supplement: replacements, revocations, additions, in the order the log's own rules have.
+//!
+//! The two sides of a replacement lie in different buckets, so no step does both. The new
+//! credential is added before the old one is revoked: whoever is interrupted between the two finds
+//! the old one unused and goes on; the other way round nobody could tell an unfinished replacement
+//! from a revocation.
+
+use redis::Value;
+use votekit_core::credential::RegistryKey;
+use votekit_core::electorate::Changes;
+use votekit_core::id::ElectionId;
+
+use super::layout::{Buckets, field, stored};
+use super::scripts::SCRIPTS;
+use super::server::{Effect, Keyed};
+use super::{CHANGE_PATIENCE, Inner, RedisRegistry};
+use crate::{EngineError, FirstUse, RollOrigin};
+
+/// Changes that go to Redis at once.
+const AT_ONCE: usize = 4096;
+const UNUSED: Option<i32> = Some(0);
+const REVOKED: Option<i32> = Some(-1);
+
+impl RedisRegistry {
+    /// Applies a supplement. Tells how many credentials are registered now.
+    ///
+    /// # Errors
+    /// [`EngineError`]: what was applied stays, and applying again goes on.
+    pub async fn load_supplement(
+        &self,
+        law_id: &ElectionId,
+        changes: &Changes,
+        origin: Option<&RollOrigin>,
+    ) -> Result<u64, EngineError> {
+        let inner = &self.inner;
+        let mut meta = inner.loaded_now(law_id).await?;
+        if let Some(origin) = origin {
+            meta.refuse_other(law_id, origin)?;
+        }
+        let buckets = inner.names.buckets(law_id, meta.bits);
+        inner.refuse_gone(law_id, &buckets).await?;
+        for part in changes.readmit.chunks(AT_ONCE) {
+            inner.readmit(&buckets, part).await?;
+        }
+        for part in changes.replace.chunks(AT_ONCE) {
+            inner.replace_unused(&buckets, part).await?;
+        }
+        let replaced: std::collections::HashSet<RegistryKey> =
+            changes.replace.iter().map(|(_, new)| *new).collect();
+        // What a replacement has just added was not there when, by the rules, it would have been
+        // revoked.
+        let revoke: Vec<RegistryKey> =
+            changes.revoke.iter().filter(|key| !replaced.contains(key)).copied().collect();
+        for part in revoke.chunks(AT_ONCE) {
+            inner.shift(&buckets, part, UNUSED, REVOKED).await?;
+        }
+        for part in changes.add.chunks(AT_ONCE) {
+            inner.add(&buckets, part).await?;
+        }
+        meta.registered = inner.count(&buckets).await?.registered();
+        meta.add_manifest(origin);
+        inner.finish(law_id, &meta, origin).await?;
+        inner.forget(law_id);
+        Ok(meta.registered)
+    }
+}
+
+impl Inner {
+    /// Adds the credentials whose earlier one is revoked.
+    async fn readmit(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+    ) -> Result<(), EngineError> {
+        let (_, new) = self.pairs_of_use(buckets, part, FirstUse::REVOKED).await?;
+        self.add(buckets, &new).await.map(drop)
+    }
+
+    /// The pairs whose first credential has this use.
+    async fn pairs_of_use(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+        wanted: FirstUse,
+    ) -> Result<(Vec<RegistryKey>, Vec<RegistryKey>), EngineError> {
+        let asked: Vec<Keyed> = part
+            .iter()
+            .map(|(old, _)| Keyed::of("HGET", &buckets.key(buckets.of(old))).arg(field(old)))
+            .collect();
+        let uses = self.server.run(&asked, Effect::Reads, CHANGE_PATIENCE).await?;
+        let wanted = Value::BulkString(stored(wanted).to_string().into_bytes());
+        let pairs = part.iter().zip(&uses).filter(|(_, used)| **used == wanted);
+        Ok(pairs.map(|(pair, _)| *pair).unzip())
+    }
+
+    /// Replaces the credentials that are unused.
+    async fn replace_unused(
+        &self,
+        buckets: &Buckets,
+        part: &[(RegistryKey, RegistryKey)],
+    ) -> Result<(), EngineError> {
+        let (old, new) = self.pairs_of_use(buckets, part, FirstUse::UNUSED).await?;
+        let added = self.add(buckets, &new).await?;
+        let revoked = self.shift(buckets, &old, UNUSED, REVOKED).await?;
+        // Spent between the question and the revocation: its replacement goes again, unless it too
+        // was spent.
+        for ((new, added), revoked) in new.iter().zip(added).zip(revoked) {
+            let back = match added {
+                Added::Before => continue,
+                Added::New => None,
+                Added::Back => REVOKED,
+            };
+            if !revoked {
+                self.shift(buckets, std::slice::from_ref(new), UNUSED, back).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds credentials: those that are not there, and those that were revoked.
+    async fn add(
+        &self,
+        buckets: &Buckets,
+        keys: &[RegistryKey],
+    ) -> Result<Vec<Added>, EngineError> {
+        let new = self.shift(buckets, keys, None, UNUSED).await?;
+        let back = self.shift(buckets, keys, REVOKED, UNUSED).await?;
+        let added = |(new, back)| match (new, back) {
+            (true, _) => Added::New,
+            (false, true) => Added::Back,
+            (false, false) => Added::Before,
+        };
+        Ok(new.into_iter().zip(back).map(added).collect())
+    }
+
+    /// Moves credentials from one state to another; tells of each whether it was in it.
+    async fn shift(
+        &self,
+        buckets: &Buckets,
+        keys: &[RegistryKey],
+        from: Option<i32>,
+        to: Option<i32>,
+    ) -> Result<Vec<bool>, EngineError> {
+        let commands: Vec<Keyed> = keys
+            .iter()
+            .map(|credential| {
+                let key = buckets.key(buckets.of(credential));
+                let command = SCRIPTS.change(&key, field(credential), from, to);
+                Keyed::new(key, command)
+            })
+            .collect();
+        let answers = self.server.run(&commands, Effect::Writes, CHANGE_PATIENCE).await?;
+        Ok(answers.iter().map(|answer| *answer == Value::Int(1)).collect())
+    }
+}
+
+/// What became of a credential that was to be added.
+#[derive(Debug, Clone, Copy)]
+enum Added {
+    /// It was there.
+    Before,
+    /// It was not.
+    New,
+    /// It was revoked.
+    Back,
+}

@@ -1,0 +1,316 @@
+//! Addresses of services: read once, checked at once, printed without their password.
+//!
+//! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Every one may
+//! carry `?password_file=FILE`, in place of a password that everybody sees in the list of
+//! processes, and, where it means TLS, `?ca_file=FILE`: a PEM file of the authorities to be trusted
+//! in place of the system's.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Which service an address is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// The registry: Redis, one server or a cluster.
+    Redis,
+    /// The ballot box: RabbitMQ.
+    RabbitMq,
+    /// The ledger: PostgreSQL.
+    PostgreSql,
+}
+
+impl Service {
+    /// Its name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "Redis",
+            Self::RabbitMq => "RabbitMQ",
+            Self::PostgreSql => "PostgreSQL",
+        }
+    }
+
+    fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Self::Redis => &["redis", "rediss"],
+            Self::RabbitMq => &["amqp", "amqps"],
+            Self::PostgreSql => &["postgres", "postgresql"],
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Self::Redis => "redis://redis.example.ca:6379",
+            Self::RabbitMq => {
+                "amqp://votekit@rabbitmq.example.ca:5672/votekit?password_file=amqp.password"
+            }
+            Self::PostgreSql => {
+                "postgres://votekit@postgres.example.ca:5432/votekit?password_file=postgres.password"
+            }
+        }
+    }
+
+    fn default_port(self, tls: bool) -> u16 {
+        match self {
+            Self::Redis => 6379,
+            Self::RabbitMq if tls => 5671,
+            Self::RabbitMq => 5672,
+            Self::PostgreSql => 5432,
+        }
+    }
+}
+
+/// Why a text is no address of a service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {rule}, such as {example}", example = service.example())]
+pub struct AddressError {
+    service: Service,
+    /// The text without its password, or what of it could be read.
+    what: String,
+    rule: String,
+}
+
+/// The address of a service.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceAddress {
+    service: Service,
+    url: Url,
+    password: Option<Zeroizing<String>>,
+    ca_file: Option<PathBuf>,
+}
+
+impl ServiceAddress {
+    /// Reads an address, and the file of its password.
+    ///
+    /// # Errors
+    /// [`AddressError`] with what is wrong. It never holds the password.
+    ///
+    /// ```
+    /// use votekit_store::services::url::{Service, ServiceAddress};
+    /// let address = ServiceAddress::parse(Service::RabbitMq, "amqp://votes:secret@localhost/votekit")?;
+    /// assert_eq!(address.host(), "localhost");
+    /// assert_eq!(address.port(), 5672);
+    /// assert_eq!(address.path(), "votekit");
+    /// assert_eq!(address.to_string(), "amqp://votes@localhost:5672/votekit");
+    /// assert!(ServiceAddress::parse(Service::RabbitMq, "redis://localhost").is_err());
+    /// # Ok::<(), votekit_store::services::url::AddressError>(())
+    /// ```
+    pub fn parse(service: Service, text: &str) -> Result<Self, AddressError> {
+        // Until it is known where the password ends, nothing of the text is shown.
+        let fault = |rule: String| AddressError {
+            service,
+            what: format!("the address of {}", service.name()),
+            rule,
+        };
+        let mut url: Url =
+            text.trim().parse().map_err(|error| fault(format!("it is no URL ({error})")))?;
+        if !service.schemes().contains(&url.scheme()) {
+            return Err(fault(format!(
+                "it begins with {}:// and not with {}://",
+                url.scheme(),
+                service.schemes().join(":// or ")
+            )));
+        }
+        if url.host_str().is_none_or(str::is_empty) {
+            return Err(fault("it names no host".to_owned()));
+        }
+        let mut password = url.password().map(|password| Zeroizing::new(percent_decoded(password)));
+        let mut ca_file = None;
+        let mut rest = Vec::new();
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "password_file" => {
+                    if password.is_some() {
+                        return Err(fault(
+                            "it gives both a password and a password_file: leave one out"
+                                .to_owned(),
+                        ));
+                    }
+                    let read = read_password(Path::new(&*value));
+                    password = Some(read.map_err(|error| {
+                        fault(format!("password_file {value} does not read ({error})"))
+                    })?);
+                }
+                "ca_file" => ca_file = Some(PathBuf::from(&*value)),
+                _ => rest.push((name.into_owned(), value.into_owned())),
+            }
+        }
+        // A URL that has a host takes a password and a query.
+        let _ = url.set_password(None);
+        url.set_query(None);
+        if !rest.is_empty() {
+            url.query_pairs_mut().extend_pairs(rest);
+        }
+        Ok(Self { service, url, password, ca_file })
+    }
+
+    /// Which service.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// The scheme: `redis`, `rediss`, `amqp`, `amqps`, `postgres` or `postgresql`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.url.scheme()
+    }
+
+    /// Whether the scheme means TLS. For PostgreSQL, `sslmode` says.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.url.scheme(), "rediss" | "amqps")
+    }
+
+    /// The host: a name, or an address without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let host = self.url.host_str().unwrap_or_default();
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port, or the service's usual one.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port().unwrap_or_else(|| self.service.default_port(self.is_tls()))
+    }
+
+    /// The user; empty when none is named.
+    #[must_use]
+    pub fn user(&self) -> String {
+        percent_decoded(self.url.username())
+    }
+
+    /// The password.
+    #[must_use]
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_ref().map(|password| password.as_str())
+    }
+
+    /// What stands behind the first slash, decoded: a database, or a virtual host. Empty when there
+    /// is nothing.
+    #[must_use]
+    pub fn path(&self) -> String {
+        percent_decoded(self.url.path().trim_start_matches('/'))
+    }
+
+    /// A parameter behind the question mark, other than `password_file` and `ca_file`.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        self.parameters().into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
+    }
+
+    /// All parameters, other than `password_file` and `ca_file`.
+    #[must_use]
+    pub fn parameters(&self) -> Vec<(String, String)> {
+        self.url
+            .query_pairs()
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect()
+    }
+
+    /// The PEM file of the authorities to be trusted in place of the system's.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+}
+
+/// Without the password.
+impl fmt::Display for ServiceAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://", self.url.scheme())?;
+        if !self.url.username().is_empty() {
+            write!(formatter, "{}@", self.url.username())?;
+        }
+        write!(formatter, "{}:{}", self.url.host_str().unwrap_or_default(), self.port())?;
+        let path = self.url.path();
+        if path == "/" { Ok(()) } else { formatter.write_str(path) }
+    }
+}
+
+impl fmt::Debug for ServiceAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "ServiceAddress({self}, password redacted)")
+    }
+}
+
+fn read_password(path: &Path) -> std::io::Result<Zeroizing<String>> {
+    let text = Zeroizing::new(std::fs::read_to_string(path)?);
+    Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+/// Undoes `%41`. What is no such triple stays.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_read_and_never_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("password");
+        std::fs::write(&file, "geheim%41\n").expect("written");
+        let text = format!(
+            "postgres://votes@db.example/votekit?password_file={}&sslmode=require",
+            file.display()
+        );
+        let address = ServiceAddress::parse(Service::PostgreSql, &text).expect("an address");
+        assert_eq!(address.password(), Some("geheim%41"));
+        assert_eq!(address.parameter("sslmode").as_deref(), Some("require"));
+        assert_eq!(address.to_string(), "postgres://votes@db.example:5432/votekit");
+        let address = ServiceAddress::parse(Service::Redis, "rediss://:p%40ss@[::1]:7000")
+            .expect("an address");
+        assert_eq!(
+            (address.host(), address.password(), address.is_tls()),
+            ("::1", Some("p@ss"), true)
+        );
+        assert!(!format!("{address:?} {address}").contains("p@ss"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_password() {
+        for (service, text, told) in [
+            (Service::Redis, "http://:secret@localhost", "begins with http://"),
+            (Service::Redis, "localhost:6379", "begins with localhost://"),
+            (Service::RabbitMq, "amqp://", "it names no host"),
+            (Service::RabbitMq, "amqp://a:secret@host:notaport/", "it is no URL"),
+            (
+                Service::PostgreSql,
+                "postgres://a:secret@h/d?password_file=/nowhere",
+                "leave one out",
+            ),
+            (Service::PostgreSql, "postgres://a@h/d?password_file=/nowhere", "does not read"),
+        ] {
+            let error = ServiceAddress::parse(service, text).expect_err(text).to_string();
+            assert!(
+                error.contains(told) && error.contains("such as") && !error.contains("secret"),
+                "{error}"
+            );
+        }
+    }
+}

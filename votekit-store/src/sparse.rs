@@ -1,0 +1,49 @@
+//! Log lines at most once in an interval.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A line that would be logged for each of thousands of votes is logged at most once in an
+/// interval, with the number of those left out. Else a full disk is filled by its own complaints.
+pub struct Sparse {
+    interval: Duration,
+    state: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Sparse {
+    /// At most one line in this time.
+    pub const fn every(interval: Duration) -> Self {
+        Self { interval, state: Mutex::new(None) }
+    }
+
+    /// Whether the line is due: how many like it were left out since the last one.
+    pub fn due(&self, now: Instant) -> Option<u64> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *state {
+            Some((last, left_out)) if now.saturating_duration_since(*last) < self.interval => {
+                *left_out += 1;
+                None
+            }
+            state => {
+                let left_out = state.map_or(0, |(_, left_out)| left_out);
+                *state = Some((now, 0));
+                Some(left_out)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frequent_line_is_due_once_an_interval() {
+        let sparse = Sparse::every(Duration::from_secs(1));
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        assert_eq!([0, 10, 999].map(|time| sparse.due(at(time))), [Some(0), None, None]);
+        assert_eq!([1000, 1001].map(|time| sparse.due(at(time))), [Some(2), None]);
+        assert_eq!(sparse.due(at(9000)), Some(1));
+    }
+}

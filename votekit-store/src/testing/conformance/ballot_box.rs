@@ -1,0 +1,438 @@
+//! The cases of [`crate::BallotBox`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, Epoch};
+
+use super::samples::{batch, batches, law, next, next_validated};
+use super::{Case, CaseError, Engines, Outcome, Place, case, ensure, ensure_eq, exact_case};
+use crate::{BallotBox, EngineError, Hint, Hints, StagingId};
+
+pub(super) const CASES: &[Case] = &[
+    case!(what_is_published_is_delivered_unchanged),
+    case!(a_delivery_waits_for_a_publication),
+    case!(each_of_many_batches_is_delivered),
+    case!(many_publishers_and_receivers_lose_nothing),
+    case!(publishing_again_is_safe),
+    case!(what_is_published_survives_a_restart),
+    case!(what_is_not_acknowledged_comes_again_after_a_restart),
+    case!(forwarding_and_acknowledging_again_is_safe),
+    case!(a_receiver_that_stops_waiting_loses_nothing),
+    case!(elections_share_the_box),
+    case!(more_batches_pass_than_fit_at_once),
+    case!(hints_travel_with_their_batch),
+    case!(what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart),
+    exact_case!(what_is_refused_does_not_come_again),
+    exact_case!(what_is_rejected_does_not_come_again),
+    case!(settling_an_empty_box_returns),
+    case!(settling_waits_for_what_was_published_before),
+    case!(settling_again_and_again_harms_nothing),
+];
+
+/// Receives and forwards until every one of these batches was delivered, then collects, stages and
+/// acknowledges until every one was collected.
+async fn take_all(roles: &Engines, expected: &[Arc<Batch>]) -> Outcome {
+    let missing = || -> BTreeMap<Digest, &Arc<Batch>> {
+        expected.iter().map(|batch| (batch.digest(), batch)).collect()
+    };
+    let (mut undelivered, mut uncollected) = (missing(), missing());
+    while !uncollected.is_empty() {
+        while !undelivered.is_empty()
+            && expected.len() - undelivered.len() < 64 + expected.len() - uncollected.len()
+        {
+            let delivery = next(&*roles.ballot_box).await?;
+            if let Some(batch) = undelivered.remove(&delivery.batch.digest()) {
+                ensure!(
+                    batch.as_bytes() == delivery.batch.as_bytes(),
+                    "{batch:?} was delivered with other bytes"
+                );
+            }
+            roles.ballot_box.forward(&delivery, &Hints::new()).await?;
+        }
+        let validated = next_validated(&*roles.ballot_box).await?;
+        if let Some(batch) = uncollected.remove(&validated.batch.digest()) {
+            ensure!(
+                batch.as_bytes() == validated.batch.as_bytes(),
+                "{batch:?} was collected with other bytes"
+            );
+        }
+        roles.ledger.stage(&validated.batch, &validated.hints).await?;
+        roles.ballot_box.acknowledge(&validated).await?;
+    }
+    Ok(())
+}
+
+async fn publish_all(ballot_box: &dyn BallotBox, batches: &[Arc<Batch>]) -> Outcome {
+    for batch in batches {
+        ballot_box.publish(batch).await?;
+    }
+    Ok(())
+}
+
+async fn what_is_published_is_delivered_unchanged(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batch = batch(&law("L1"), 1, Epoch(1), 1, 500, 0);
+    roles.ballot_box.publish(&batch).await?;
+    take_all(&roles, &[batch]).await
+}
+
+async fn a_delivery_waits_for_a_publication(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let waiting = tokio::spawn({
+        let roles = roles.clone();
+        async move { take_all(&roles, &batches(&law("L1"), 1)).await }
+    });
+    tokio::task::yield_now().await;
+    publish_all(&*roles.ballot_box, &batches(&law("L1"), 1)).await?;
+    waiting.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
+}
+
+async fn each_of_many_batches_is_delivered(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 100);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    take_all(&roles, &batches).await
+}
+
+async fn many_publishers_and_receivers_lose_nothing(place: &dyn Place) -> Outcome {
+    const PUBLISHERS: u8 = 8;
+    let roles = place.open().await?;
+    let mut publishers = tokio::task::JoinSet::new();
+    let mut expected = BTreeSet::new();
+    for by in 0..PUBLISHERS {
+        let batches: Vec<_> =
+            (1..=20).map(|sequence| batch(&law("L1"), by, Epoch(1), sequence, 1, 0)).collect();
+        expected.extend(batches.iter().map(|batch| batch.digest()));
+        let ballot_box = Arc::clone(&roles.ballot_box);
+        publishers.spawn(async move { publish_all(&*ballot_box, &batches).await });
+    }
+    let (report, mut delivered) = tokio::sync::mpsc::channel(64);
+    let mut receivers = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let (roles, report) = (roles.clone(), report.clone());
+        receivers.spawn(async move {
+            loop {
+                let delivery = next(&*roles.ballot_box).await?;
+                roles.ballot_box.refuse(&delivery, "a sample").await?;
+                if report.send(delivery.batch.digest()).await.is_err() {
+                    return Outcome::Ok(());
+                }
+            }
+        });
+    }
+    drop(report);
+    while !expected.is_empty() {
+        let Some(digest) = delivered.recv().await else {
+            return Err(CaseError::Missing { what: "a delivery" });
+        };
+        expected.remove(&digest);
+    }
+    receivers.shutdown().await;
+    while let Some(publisher) = publishers.join_next().await {
+        publisher.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))?;
+    }
+    Ok(())
+}
+
+async fn publishing_again_is_safe(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 3);
+    for _ in 0..3 {
+        publish_all(&*roles.ballot_box, &batches).await?;
+    }
+    take_all(&roles, &batches).await?;
+    publish_all(&*roles.ballot_box, &batches).await?;
+    take_all(&roles, &batches).await?;
+    let staged = roles.ledger.staged(&law("L1"), StagingId(0), 10).await?;
+    ensure_eq!(staged.len(), 3, "batches in staging");
+    Ok(())
+}
+
+async fn what_is_published_survives_a_restart(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 200);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    drop(roles);
+    take_all(&place.open().await?, &batches).await
+}
+
+async fn what_is_not_acknowledged_comes_again_after_a_restart(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 5);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    let mut deliveries = Vec::new();
+    for _ in &batches {
+        deliveries.push(next(&*roles.ballot_box).await?);
+    }
+    drop((deliveries, roles));
+    take_all(&place.open().await?, &batches).await
+}
+
+async fn forwarding_and_acknowledging_again_is_safe(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 2);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    let delivery = next(&*roles.ballot_box).await?;
+    for _ in 0..3 {
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
+    }
+    let validated = next_validated(&*roles.ballot_box).await?;
+    roles.ledger.stage(&validated.batch, &validated.hints).await?;
+    for _ in 0..3 {
+        roles.ballot_box.acknowledge(&validated).await?;
+    }
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    take_all(&roles, &batches[1..]).await
+}
+
+async fn a_receiver_that_stops_waiting_loses_nothing(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 20);
+    for batch in &batches {
+        // One waits for a moment and goes, before and after there is something to receive.
+        for _ in 0..3 {
+            let mut receive = roles.ballot_box.receive();
+            let polled = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(receive.as_mut().poll(context))
+            })
+            .await;
+            if let std::task::Poll::Ready(delivery) = polled {
+                // What was received in that moment is held, and published once more as a node does
+                // that was not told.
+                drop(receive);
+                roles.ballot_box.publish(&delivery?.batch).await?;
+            }
+        }
+        roles.ballot_box.publish(batch).await?;
+    }
+    take_all(&roles, &batches).await
+}
+
+async fn elections_share_the_box(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let mut all = batches(&law("L1"), 70);
+    all.extend(batches(&law("L2"), 70));
+    all.extend(batches(&law("L-3"), 1));
+    publish_all(&*roles.ballot_box, &all).await?;
+    drop(roles);
+    let roles = place.open().await?;
+    let later = [batch(&law("L2"), 2, Epoch(1), 1, 1, 0)];
+    publish_all(&*roles.ballot_box, &later).await?;
+    all.extend(later);
+    take_all(&roles, &all).await
+}
+
+async fn more_batches_pass_than_fit_at_once(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches: Vec<_> =
+        (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
+    let publisher = tokio::spawn({
+        let (ballot_box, batches) = (Arc::clone(&roles.ballot_box), batches.clone());
+        async move { publish_all(&*ballot_box, &batches).await }
+    });
+    take_all(&roles, &batches).await?;
+    publisher.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
+}
+
+async fn hints_travel_with_their_batch(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let hints = vec![
+        Hint::Accepted,
+        Hint::Duplicate { attempt: 2 },
+        Hint::Duplicate { attempt: u32::MAX },
+        Hint::Revoked,
+        Hint::Unknown,
+    ];
+    let validated = batch(&law("L1"), 1, Epoch(1), 1, 5, 0);
+    let without = batch(&law("L1"), 1, Epoch(1), 2, 5, 0);
+    for (batch, hints) in [(validated, hints), (without, Hints::new())] {
+        roles.ballot_box.publish(&batch).await?;
+        pass(&roles, &batch, &hints).await?;
+        let collected = loop {
+            let collected = next_validated(&*roles.ballot_box).await?;
+            roles.ledger.stage(&collected.batch, &collected.hints).await?;
+            roles.ballot_box.acknowledge(&collected).await?;
+            if collected.batch == batch {
+                break collected;
+            }
+        };
+        ensure_eq!(collected.hints, hints, "hints of a batch");
+    }
+    Ok(())
+}
+
+/// Receives and forwards until a batch was delivered.
+async fn pass(roles: &Engines, batch: &Arc<Batch>, hints: &Hints) -> Outcome {
+    loop {
+        let delivery = next(&*roles.ballot_box).await?;
+        let found = delivery.batch == *batch;
+        let none = Hints::new();
+        roles.ballot_box.forward(&delivery, if found { hints } else { &none }).await?;
+        if found {
+            return Ok(());
+        }
+    }
+}
+
+async fn what_is_forwarded_and_not_acknowledged_is_collected_again_after_a_restart(
+    place: &dyn Place,
+) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 5);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    for batch in &batches {
+        let delivery = next(&*roles.ballot_box).await?;
+        ensure!(batches.contains(&delivery.batch), "{batch:?} or its like was expected");
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
+    }
+    // One was collected, none acknowledged.
+    let collected = next_validated(&*roles.ballot_box).await?;
+    drop((collected, roles));
+    let roles = place.open().await?;
+    let mut uncollected: BTreeSet<Digest> = batches.iter().map(|batch| batch.digest()).collect();
+    while !uncollected.is_empty() {
+        // An engine may ask for validation once more.
+        tokio::select! {
+            delivery = next(&*roles.ballot_box) => roles.ballot_box.forward(&delivery?, &Hints::new()).await?,
+            validated = next_validated(&*roles.ballot_box) => {
+                let validated = validated?;
+                uncollected.remove(&validated.batch.digest());
+                roles.ledger.stage(&validated.batch, &validated.hints).await?;
+                roles.ballot_box.acknowledge(&validated).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn what_is_refused_does_not_come_again(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 3);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    let delivery = next(&*roles.ballot_box).await?;
+    for _ in 0..3 {
+        roles.ballot_box.refuse(&delivery, "a sample").await?;
+    }
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    for _ in 0..2 {
+        let delivery = next(&*roles.ballot_box).await?;
+        ensure!(delivery.batch != batches[0], "a batch that was refused came again");
+        roles.ballot_box.forward(&delivery, &Hints::new()).await?;
+    }
+    for _ in 0..2 {
+        let validated = next_validated(&*roles.ballot_box).await?;
+        ensure!(validated.batch != batches[0], "a batch that was refused was collected");
+        roles.ballot_box.acknowledge(&validated).await?;
+    }
+    Ok(())
+}
+
+async fn what_is_rejected_does_not_come_again(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let batches = batches(&law("L1"), 2);
+    publish_all(&*roles.ballot_box, &batches[..1]).await?;
+    pass(&roles, &batches[0], &Hints::new()).await?;
+    let validated = next_validated(&*roles.ballot_box).await?;
+    for _ in 0..3 {
+        roles.ballot_box.reject(&validated, "a sample").await?;
+    }
+    // Nor does it hold up what comes behind it, nor settling.
+    publish_all(&*roles.ballot_box, &batches[1..]).await?;
+    pass(&roles, &batches[1], &Hints::new()).await?;
+    let validated = next_validated(&*roles.ballot_box).await?;
+    ensure!(validated.batch == batches[1], "a batch that was rejected was collected again");
+    roles.ledger.stage(&validated.batch, &validated.hints).await?;
+    roles.ballot_box.acknowledge(&validated).await?;
+    let _working = work(&roles);
+    settle(&roles).await
+}
+
+/// Validates and stages for as long as the case runs. Ends with the set it is in.
+fn work(roles: &Engines) -> tokio::task::JoinSet<Outcome> {
+    let mut working = tokio::task::JoinSet::new();
+    let validating = roles.clone();
+    working.spawn(async move {
+        loop {
+            let delivery = next(&*validating.ballot_box).await?;
+            validating.ballot_box.forward(&delivery, &Hints::new()).await?;
+        }
+    });
+    let staging = roles.clone();
+    working.spawn(async move {
+        loop {
+            let validated = next_validated(&*staging.ballot_box).await?;
+            staging.ledger.stage(&validated.batch, &validated.hints).await?;
+            staging.ballot_box.acknowledge(&validated).await?;
+        }
+    });
+    working
+}
+
+/// Settles, asking again as often as it is said that it may be asked again.
+async fn settle(roles: &Engines) -> Outcome {
+    for _ in 0..100 {
+        match roles.ballot_box.settle().await {
+            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
+                tokio::task::yield_now().await
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+    Err(CaseError::Missing { what: "the end of settling" })
+}
+
+async fn settling_an_empty_box_returns(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let _working = work(&roles);
+    settle(&roles).await
+}
+
+async fn settling_waits_for_what_was_published_before(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    let before = batches(&law("L1"), 40);
+    publish_all(&*roles.ballot_box, &before).await?;
+    let _working = work(&roles);
+    // What is published meanwhile holds nothing up. It has an end: on a bad day each message may
+    // take a place at its consumer for good.
+    let mut publishing = tokio::task::JoinSet::new();
+    let ballot_box = Arc::clone(&roles.ballot_box);
+    publishing.spawn(async move {
+        for sequence in 1..=500 {
+            ballot_box.publish(&batch(&law("L2"), 2, Epoch(1), sequence, 1, 0)).await?;
+            tokio::task::yield_now().await;
+        }
+        Outcome::Ok(())
+    });
+    settle(&roles).await?;
+    let staged: BTreeSet<Digest> = roles
+        .ledger
+        .staged(&law("L1"), StagingId(0), 1000)
+        .await?
+        .iter()
+        .map(|staged| staged.batch.digest())
+        .collect();
+    let missing = before.iter().filter(|batch| !staged.contains(&batch.digest())).count();
+    ensure_eq!(missing, 0, "batches published before settling, and not staged after it");
+    Ok(())
+}
+
+async fn settling_again_and_again_harms_nothing(place: &dyn Place) -> Outcome {
+    let roles = place.open().await?;
+    // Some give up at once: what they left in the box holds nobody up.
+    for _ in 0..3 {
+        let settling =
+            tokio::time::timeout(std::time::Duration::from_millis(50), roles.ballot_box.settle());
+        let _ = settling.await;
+    }
+    let batches = batches(&law("L1"), 20);
+    publish_all(&*roles.ballot_box, &batches).await?;
+    let _working = work(&roles);
+    for _ in 0..3 {
+        settle(&roles).await?;
+    }
+    let staged = roles.ledger.staged(&law("L1"), StagingId(0), 1000).await?;
+    ensure_eq!(staged.len(), batches.len(), "batches in staging");
+    Ok(())
+}

@@ -1,0 +1,430 @@
+//! Leases, the lead, remarks of reviewers, and what many see at once. Spans are short and real;
+//! nothing is asserted about how fast anything is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use votekit_core::id::{ElectionId, Epoch};
+use votekit_core::instant::UnixSeconds;
+
+use super::super::samples::{SampleLog, batch, law, node, request};
+use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::expect_conflict;
+use crate::{
+    BlockCommit, Conflict, EngineError, Hints, Leadership, Lease, Ledger, NoLease, ReviewNote,
+    StagingId,
+};
+
+/// Longer than any case.
+const LONG: Duration = Duration::from_secs(600);
+
+/// Over soon.
+const SHORT: Duration = Duration::from_millis(300);
+
+/// Waits until what was given for [`SHORT`] has run out by any clock that is not far off.
+async fn outwait_short() {
+    tokio::time::sleep(SHORT * 2).await;
+}
+
+fn no_lease(expected: NoLease) -> impl Fn(&Conflict) -> bool {
+    move |conflict| matches!(conflict, Conflict::NoLease { reason, .. } if *reason == expected)
+}
+
+/// Ends a case unless exactly these nodes hold leases in these epochs.
+async fn expect_leases(
+    ledger: &dyn Ledger,
+    law_id: &ElectionId,
+    expected: &[(u8, Epoch)],
+    what: &str,
+) -> Result<Vec<Lease>, CaseError> {
+    let leases = ledger.leases(law_id).await?;
+    let found: BTreeSet<_> = leases.iter().map(|lease| (lease.node, lease.epoch)).collect();
+    ensure_eq!(
+        found,
+        expected.iter().map(|(by, epoch)| (node(*by), *epoch)).collect::<BTreeSet<_>>(),
+        what
+    );
+    Ok(leases)
+}
+
+/// Commits a block after which the election takes votes, or none any more.
+async fn commit_head(ledger: &dyn Ledger, log: &mut SampleLog, takes_votes: bool) -> Outcome {
+    let mut commit = BlockCommit::clone(&log.block(1, "leaf"));
+    commit.head.takes_votes = takes_votes;
+    Ok(ledger.commit(&Arc::new(commit)).await?)
+}
+
+pub(in super::super) async fn leases_are_given_and_extended(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
+    let first = ledger.allocate_epoch(&law_id, node(1)).await?;
+    let second = ledger.allocate_epoch(&law_id, node(2)).await?;
+    expect_leases(&*ledger, &law_id, &[], "before any was asked for").await?;
+    ledger.hold_lease(&law_id, node(1), first, LONG).await?;
+    ledger.hold_lease(&law_id, node(2), second, SHORT).await?;
+    let leases = expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "two nodes").await;
+    // Where asking takes as long as the short one lasts, it has run out.
+    let leases = match leases {
+        Ok(leases) => leases,
+        Err(_) => expect_leases(&*ledger, &law_id, &[(1, first)], "the long one").await?,
+    };
+    ensure!(
+        leases.iter().all(|lease| lease.remaining <= LONG),
+        "a lease lasts longer than it was given for: {leases:?}"
+    );
+    ledger.hold_lease(&law_id, node(2), second, LONG).await?;
+    ledger.hold_lease(&law_id, node(2), second, SHORT).await?;
+    outwait_short().await;
+    expect_leases(&*ledger, &law_id, &[(1, first), (2, second)], "extended, and not made shorter")
+        .await?;
+    expect_leases(&*ledger, &law("L2"), &[], "of another election").await?;
+    Ok(())
+}
+
+pub(in super::super) async fn leases_run_out(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
+    let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
+    for _ in 0..2 {
+        ledger.hold_lease(&law_id, node(1), epoch, SHORT).await?;
+        outwait_short().await;
+        expect_leases(&*ledger, &law_id, &[], "after it ran out").await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn no_lease_is_given_where_no_votes_are_taken(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
+    let refused = no_lease(NoLease::TakesNoVotes);
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease before there is a head",
+    )?;
+    let mut log = SampleLog::new(&law_id);
+    commit_head(&*ledger, &mut log, false).await?;
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease of a draft",
+    )?;
+    commit_head(&*ledger, &mut log, true).await?;
+    ledger.hold_lease(&law_id, node(1), epoch, LONG).await?;
+    commit_head(&*ledger, &mut log, false).await?;
+    expect_conflict(
+        ledger.hold_lease(&law_id, node(1), epoch, LONG).await,
+        &refused,
+        "a lease after the close",
+    )?;
+    let kept = expect_leases(
+        &*ledger,
+        &law_id,
+        &[(1, epoch)],
+        "the lease that was given lasts to its end",
+    )
+    .await?;
+    ensure!(kept.iter().all(|lease| lease.remaining <= LONG), "it was extended: {kept:?}");
+    Ok(())
+}
+
+pub(in super::super) async fn a_fenced_epoch_is_given_no_lease(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
+    let mut epochs = Vec::new();
+    for _ in 0..2 {
+        epochs.push(ledger.allocate_epoch(&law_id, node(1)).await?);
+    }
+    let other = ledger.allocate_epoch(&law_id, node(2)).await?;
+    ledger.hold_lease(&law_id, node(1), epochs[1], LONG).await?;
+    for _ in 0..2 {
+        ledger.fence(&law_id, node(1)).await?;
+    }
+    ledger.fence(&law("L2"), node(2)).await?;
+    for epoch in &epochs {
+        let answer = ledger.hold_lease(&law_id, node(1), *epoch, LONG).await;
+        expect_conflict(answer, no_lease(NoLease::Fenced), "a lease of a fenced epoch")?;
+    }
+    ledger.hold_lease(&law_id, node(2), other, LONG).await?;
+    expect_leases(&*ledger, &law_id, &[(1, epochs[1]), (2, other)], "a lease it has lasts").await?;
+    let fresh = ledger.allocate_epoch(&law_id, node(1)).await?;
+    ensure!(!epochs.contains(&fresh), "an epoch was given twice");
+    ledger.hold_lease(&law_id, node(1), fresh, LONG).await?;
+    Ok(())
+}
+
+pub(in super::super) async fn no_lease_is_given_to_an_epoch_there_is_not(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
+    let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
+    let refused = no_lease(NoLease::NoEpoch);
+    for (by, epoch) in [(2, epoch), (1, Epoch(epoch.0 + 100))] {
+        expect_conflict(
+            ledger.hold_lease(&law_id, node(by), epoch, LONG).await,
+            &refused,
+            "a lease of no epoch",
+        )?;
+    }
+    let answer = ledger.hold_lease(&law("L2"), node(1), epoch, LONG).await;
+    expect_conflict(answer, &refused, "a lease of another election's epoch")?;
+    expect_leases(&*ledger, &law_id, &[], "leases").await?;
+    Ok(())
+}
+
+/// The term of whoever leads; ends a case when it follows.
+fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
+    match leadership {
+        Leadership::Leading { term } => Ok(*term),
+        following => {
+            Err(CaseError::Broken { expectation: format!("expected to lead, found {following:?}") })
+        }
+    }
+}
+
+pub(in super::super) async fn one_leads_until_it_resigns(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let term = term_of(&ledger.lead("first", LONG).await?)?;
+    ensure!(term >= 1, "terms count from 1, found {term}");
+    for _ in 0..3 {
+        ensure_eq!(ledger.lead("first", LONG).await?, Leadership::Leading { term }, "asked again");
+        match ledger.lead("second", LONG).await? {
+            Leadership::Following { leader, remaining }
+                if leader == "first" && remaining <= LONG => {}
+            other => {
+                return Err(CaseError::Broken {
+                    expectation: format!("expected to follow the first, found {other:?}"),
+                });
+            }
+        }
+    }
+    // Nobody resigns for another.
+    ledger.resign("second").await?;
+    ensure_eq!(
+        ledger.lead("first", LONG).await?,
+        Leadership::Leading { term },
+        "after another resigned"
+    );
+    ledger.resign("first").await?;
+    let next = term_of(&ledger.lead("second", LONG).await?)?;
+    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
+    ensure!(
+        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
+    Ok(())
+}
+
+pub(in super::super) async fn a_lead_runs_out(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let term = term_of(&ledger.lead("first", SHORT).await?)?;
+    outwait_short().await;
+    let next = term_of(&ledger.lead("second", LONG).await?)?;
+    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
+    ensure!(
+        matches!(ledger.lead("first", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
+    Ok(())
+}
+
+pub(in super::super) async fn of_many_that_ask_one_leads(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..16 {
+        let ledger = Arc::clone(&ledger);
+        tasks.spawn(async move { ledger.lead(&format!("holder {task}"), LONG).await });
+    }
+    let mut leaders = 0;
+    while let Some(finished) = tasks.join_next().await {
+        let Ok(answer) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
+        leaders += usize::from(matches!(answer?, Leadership::Leading { .. }));
+    }
+    ensure_eq!(leaders, 1, "leaders");
+    Ok(())
+}
+
+pub(in super::super) async fn a_block_of_a_deposed_leader_is_refused(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    log.term = term_of(&ledger.lead("first", LONG).await?)?;
+    let first = log.grow(&*ledger, 10).await?;
+    ledger.resign("first").await?;
+    let term = term_of(&ledger.lead("second", LONG).await?)?;
+    let late = log.clone().block(10, "late");
+    let expected = Conflict::Term { law_id: law("L1"), offered: first.head.term, found: term };
+    expect_conflict(
+        ledger.commit(&late).await,
+        |conflict| *conflict == expected,
+        "a block of the first leader's term",
+    )?;
+    let mut other = SampleLog::new(&law("L2"));
+    other.term = first.head.term;
+    let other = other.block(1, "late");
+    let of_term = |conflict: &Conflict| matches!(conflict, Conflict::Term { .. });
+    expect_conflict(
+        ledger.commit(&other).await,
+        of_term,
+        "the first block of another election, of that term",
+    )?;
+    // What is the head already is no news: an unknown outcome is resolved in a later term too.
+    ledger.commit(&first).await?;
+    ensure_eq!(ledger.head(&law("L1")).await?.as_ref(), Some(&first.head), "the head");
+    log.term = term;
+    log.grow(&*ledger, 10).await?;
+    Ok(())
+}
+
+fn remark(number: u32, at: u64, by: &str, text: &str) -> ReviewNote {
+    ReviewNote {
+        request: request(number),
+        at: UnixSeconds(at),
+        by: by.to_owned(),
+        text: text.to_owned(),
+    }
+}
+
+pub(in super::super) async fn remarks_are_kept_once_and_in_order(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let longest = "é".repeat(ReviewNote::TEXT_BYTES_MAX / 2);
+    let remarks = [
+        remark(2, 20, "Ève", "la lettre est revenue"),
+        remark(1, 10, "Ève", ""),
+        remark(1, 10, "Ève", "deux fois"),
+        remark(1, 10, "Bob", &longest),
+        remark(1, 11, "Ève", "deux fois"),
+        remark(3, 10, "Ève", "deux fois"),
+    ];
+    ensure_eq!(ledger.review_notes(&law_id).await?, [], "before any");
+    for remark in &remarks {
+        for _ in 0..2 {
+            ledger.add_review_note(&law_id, remark).await?;
+        }
+    }
+    ledger.add_review_note(&law("L2"), &remarks[0]).await?;
+    ensure_eq!(ledger.review_notes(&law_id).await?, remarks, "remarks");
+    let too_long = [
+        remark(1, 1, &"x".repeat(ReviewNote::BY_BYTES_MAX + 1), "text"),
+        remark(1, 1, "by", &format!("{longest}x")),
+        remark(1, 1, "by", "a\0b"),
+    ];
+    for bad in too_long {
+        let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
+        expect_conflict(
+            ledger.add_review_note(&law_id, &bad).await,
+            malformed,
+            "a remark that breaks a rule",
+        )?;
+    }
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    ledger.add_review_note(&law_id, &remarks[0]).await?;
+    ensure_eq!(ledger.review_notes(&law_id).await?, remarks, "remarks after a restart");
+    ensure_eq!(ledger.review_notes(&law("L2")).await?, remarks[..1], "another election's");
+    Ok(())
+}
+
+pub(in super::super) async fn a_reader_never_misses_a_batch(place: &dyn Place) -> Outcome {
+    const TASKS: u8 = 8;
+    const BATCHES: u64 = 25;
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let mut tasks = tokio::task::JoinSet::new();
+    for by in 0..TASKS {
+        let ledger = Arc::clone(&ledger);
+        let law_id = law_id.clone();
+        tasks.spawn(async move {
+            for sequence in 1..=BATCHES {
+                ledger.stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Hints::new()).await?;
+            }
+            Ok::<_, EngineError>(())
+        });
+    }
+    // Reads on behind the last place it saw, while they write: what came in below it would be lost.
+    let (mut after, mut seen, mut writing) = (StagingId(0), 0, true);
+    loop {
+        let staged = ledger.staged(&law_id, after, 7).await?;
+        match staged.last() {
+            Some(last) => after = last.id,
+            None if !writing => break,
+            None => {}
+        }
+        seen += staged.len();
+        while let Some(finished) = tasks.try_join_next() {
+            let Ok(staged) = finished else {
+                return Err(CaseError::Missing { what: "the end of a task" });
+            };
+            staged?;
+        }
+        writing = !tasks.is_empty();
+        tokio::task::yield_now().await;
+    }
+    ensure_eq!(seen as u64, u64::from(TASKS) * BATCHES, "batches seen by whoever read along");
+    Ok(())
+}
+
+pub(in super::super) async fn who_opens_the_same_place_shares_it_or_is_refused(
+    place: &dyn Place,
+) -> Outcome {
+    let first = place.open().await?.ledger;
+    let law_id = law("L1");
+    first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
+    let second = match place.open().await {
+        Err(EngineError::Unavailable { .. }) => return Ok(()),
+        opened => opened?.ledger,
+    };
+    ensure_eq!(
+        second.staged(&law_id, StagingId(0), 10).await?.len(),
+        1,
+        "batches that the other staged"
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for (by, ledger) in [(1, &first), (2, &second), (3, &first), (4, &second)] {
+        let ledger = Arc::clone(ledger);
+        let law_id = law_id.clone();
+        tasks.spawn(async move {
+            let mut places = Vec::new();
+            for sequence in 2..=20 {
+                places.push(
+                    ledger
+                        .stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Hints::new())
+                        .await?,
+                );
+            }
+            Ok::<_, EngineError>(places)
+        });
+    }
+    let mut places = BTreeSet::new();
+    while let Some(finished) = tasks.join_next().await {
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
+        places.extend(staged?);
+    }
+    ensure_eq!(places.len(), 4 * 19, "places given by both");
+    let mut log = SampleLog::new(&law_id);
+    log.term = term_of(&first.lead("first", LONG).await?)?;
+    ensure!(
+        matches!(second.lead("second", LONG).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
+    let commit = log.grow(&*first, 300).await?;
+    ensure_eq!(
+        second.head(&law_id).await?.as_ref(),
+        Some(&commit.head),
+        "the head that the other committed"
+    );
+    Ok(())
+}

@@ -1,0 +1,373 @@
+//! Blocks, heads and tiles.
+
+use std::sync::Arc;
+
+use votekit_core::election_log::leaves_of_block;
+use votekit_core::id::Epoch;
+use votekit_core::instant::UnixMillis;
+use votekit_core::log::tile::encode_hashes;
+
+use super::super::samples::{SampleLog, batch, law};
+use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::expect_conflict;
+use crate::{BlockCommit, Conflict, Hints, Ledger, StagingId};
+
+/// Ends a case unless the ledger holds exactly these blocks and the head after them.
+async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &str) -> Outcome {
+    let Some(last) = commits.last() else {
+        return Err(CaseError::Missing { what: "a block to expect" });
+    };
+    ensure_eq!(
+        ledger.head(&last.law_id).await?.as_ref(),
+        Some(&last.head),
+        format!("{what}: the head")
+    );
+    let blocks = ledger.blocks(&last.law_id, 1, usize::MAX).await?;
+    ensure!(
+        blocks.iter().eq(commits.iter().map(|commit| &commit.block)),
+        "{what}: the blocks are not those committed"
+    );
+    for full in commits.iter().flat_map(|commit| &commit.full_tiles) {
+        let found = ledger.tile(&last.law_id, full.tile.level(), full.tile.index()).await?;
+        ensure!(
+            found == Some(encode_hashes(&full.hashes)),
+            "{what}: {} is not as it was",
+            full.tile
+        );
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn the_first_block_creates_the_log(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    // Staging alone makes no log.
+    ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
+    ensure_eq!(ledger.elections().await?, [], "elections before a block");
+    for law_id in ["L2", "L1", "L3"] {
+        SampleLog::new(&law(law_id)).grow(&*ledger, 1).await?;
+    }
+    ensure_eq!(
+        ledger.elections().await?,
+        ["L2", "L1", "L3"].map(law),
+        "elections in the order of their logs"
+    );
+    drop(ledger);
+    ensure_eq!(
+        place.open().await?.ledger.elections().await?,
+        ["L2", "L1", "L3"].map(law),
+        "elections after a restart"
+    );
+    Ok(())
+}
+
+pub(in super::super) async fn heads_and_blocks_survive_a_restart(place: &dyn Place) -> Outcome {
+    let mut logs = [SampleLog::new(&law("L1")), SampleLog::new(&law("L2"))];
+    let mut commits = [Vec::new(), Vec::new()];
+    for leaf_count in [1, 255, 300, 7] {
+        let ledger = place.open().await?.ledger;
+        for (log, commits) in logs.iter_mut().zip(&mut commits) {
+            commits.push(log.grow(&*ledger, leaf_count).await?);
+            expect_log(&*ledger, commits, "before a restart").await?;
+        }
+    }
+    let ledger = place.open().await?.ledger;
+    for commits in &commits {
+        expect_log(&*ledger, commits, "after a restart").await?;
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn a_block_that_does_not_follow_is_refused(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let early = log.clone();
+    let first = log.block(10, "leaf");
+    let second = log.block(10, "leaf");
+    let head = |expected, found| {
+        move |conflict: &Conflict| {
+            *conflict == Conflict::Head { law_id: law("L1"), expected, found }
+        }
+    };
+    expect_conflict(ledger.commit(&second).await, head(10, 0), "the second block first")?;
+    ensure_eq!(ledger.head(&law("L1")).await?, None, "the head");
+    ledger.commit(&first).await?;
+    ledger.commit(&second).await?;
+    expect_conflict(ledger.commit(&first).await, head(0, 20), "the first block after the second")?;
+    let other = early.clone().block(30, "other");
+    expect_conflict(ledger.commit(&other).await, head(0, 20), "a log of its own")?;
+    let (_, third) = (log.block(1, "leaf"), log.block(1, "leaf"));
+    expect_conflict(ledger.commit(&third).await, head(21, 20), "a block too far")?;
+    expect_log(&*ledger, &[first, second], "nothing of them was written").await
+}
+
+pub(in super::super) async fn a_block_of_a_lower_term_is_refused(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = Vec::new();
+    for term in [3, 3, 7] {
+        log.term = term;
+        commits.push(log.grow(&*ledger, 4).await?);
+    }
+    let mut stale = log.clone();
+    stale.term = 6;
+    let term = |conflict: &Conflict| {
+        *conflict == Conflict::Term { law_id: law("L1"), offered: 6, found: 7 }
+    };
+    expect_conflict(ledger.commit(&stale.block(4, "leaf")).await, term, "a block of a lower term")?;
+    expect_log(&*ledger, &commits, "nothing of it was written").await?;
+    commits.push(log.grow(&*ledger, 4).await?);
+    expect_log(&*ledger, &commits, "the same term goes on").await
+}
+
+pub(in super::super) async fn a_block_that_comes_too_late_is_refused(place: &dyn Place) -> Outcome {
+    const LONG_MILLIS: u64 = 600_000;
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = vec![log.grow(&*ledger, 3).await?];
+    let now = ledger.clock().await?;
+    ensure!(ledger.clock().await? >= now, "the clock goes back");
+    let with_time = |log: &mut SampleLog, not_after: u64| {
+        let commit = BlockCommit {
+            not_after: Some(UnixMillis(not_after)),
+            ..BlockCommit::clone(&log.block(3, "leaf"))
+        };
+        Arc::new(commit)
+    };
+    let late = |conflict: &Conflict| *conflict == Conflict::Late { law_id: law("L1") };
+    expect_conflict(
+        ledger.commit(&with_time(&mut log.clone(), now.0 - LONG_MILLIS)).await,
+        late,
+        "a block that comes too late",
+    )?;
+    expect_log(&*ledger, &commits, "nothing of it was written").await?;
+    let in_time = with_time(&mut log, now.0 + LONG_MILLIS);
+    ledger.commit(&in_time).await?;
+    // The same again, asked for when its time is over: it is stored, and not late.
+    let again = Arc::new(BlockCommit {
+        not_after: Some(UnixMillis(now.0 - LONG_MILLIS)),
+        ..BlockCommit::clone(&in_time)
+    });
+    ledger.commit(&again).await?;
+    commits.push(in_time);
+    expect_log(&*ledger, &commits, "a block that came in time").await
+}
+
+pub(in super::super) async fn a_block_that_contradicts_itself_is_refused(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    log.sealed_through =
+        ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
+    let mut commits = vec![log.grow(&*ledger, 300).await?];
+    let good = log.clone().block(300, "leaf");
+    type Spoil = fn(&mut BlockCommit);
+    let spoiled: [(&str, Spoil); 12] = [
+        ("a head of another size", |commit| commit.head.size += 1),
+        ("a head of another height", |commit| commit.head.height += 1),
+        ("a height that does not follow", |commit| {
+            (commit.head.height, commit.block.height) = (3, 3)
+        }),
+        ("a leaf less than it counts", |commit| {
+            commit.block.leaves.truncate(commit.block.leaves.len() - 10)
+        }),
+        ("a byte more than its leaves", |commit| commit.block.leaves.push(0)),
+        ("no leaf", |commit| {
+            commit.block.leaves.clear();
+            (commit.block.leaf_count, commit.head.size) = (0, 300);
+            commit.full_tiles.clear();
+        }),
+        ("a tile missing", |commit| commit.full_tiles.clear()),
+        ("a tile twice", |commit| commit.full_tiles.push(commit.full_tiles[0].clone())),
+        ("a tile cut short", |commit| commit.full_tiles[0].hashes.truncate(255)),
+        ("sealed further than what is staged", |commit| commit.head.sealed_through.0 += 1),
+        ("sealed less than before", |commit| commit.head.sealed_through = StagingId(0)),
+        ("numbers beyond all bounds", |commit| commit.head.term = u64::MAX),
+    ];
+    for (what, spoil) in spoiled {
+        let mut bad = BlockCommit::clone(&good);
+        spoil(&mut bad);
+        let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
+        expect_conflict(ledger.commit(&Arc::new(bad)).await, malformed, what)?;
+    }
+    expect_log(&*ledger, &commits, "nothing of them was written").await?;
+    ledger.commit(&good).await?;
+    commits.push(good);
+    expect_log(&*ledger, &commits, "the good block").await
+}
+
+pub(in super::super) async fn committing_the_head_again_succeeds(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = Vec::new();
+    for _ in 0..3 {
+        let commit = log.grow(&*ledger, 200).await?;
+        for _ in 0..3 {
+            ledger.commit(&commit).await?;
+        }
+        commits.push(commit);
+    }
+    expect_log(&*ledger, &commits, "committed again").await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    ledger.commit(&commits[2]).await?;
+    expect_log(&*ledger, &commits, "committed again after a restart").await
+}
+
+pub(in super::super) async fn another_block_in_the_heads_place_is_refused(
+    place: &dyn Place,
+) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let first = log.grow(&*ledger, 10).await?;
+    let other = log.clone().block(10, "other");
+    let second = log.grow(&*ledger, 10).await?;
+    let head = |conflict: &Conflict| {
+        *conflict == Conflict::Head { law_id: law("L1"), expected: 10, found: 20 }
+    };
+    expect_conflict(ledger.commit(&other).await, head, "other leaves in the head's place")?;
+    let mut same_head = BlockCommit::clone(&other);
+    same_head.head = second.head.clone();
+    expect_conflict(
+        ledger.commit(&Arc::new(same_head)).await,
+        head,
+        "other leaves under the same head",
+    )?;
+    let mut same_leaves = BlockCommit::clone(&second);
+    same_leaves.head.checkpoint.push(b'\n');
+    expect_conflict(
+        ledger.commit(&Arc::new(same_leaves)).await,
+        head,
+        "the same leaves under another head",
+    )?;
+    expect_log(&*ledger, &[first, second], "nothing of them was written").await
+}
+
+pub(in super::super) async fn of_competing_blocks_one_is_committed(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = Vec::new();
+    for height in 1..=5 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for task in 0..8 {
+            let ledger = Arc::clone(&ledger);
+            let mut log = log.clone();
+            tasks.spawn(async move {
+                let commit = log.block(50, &format!("{height} by {task}"));
+                let outcome = ledger.commit(&commit).await;
+                (outcome, commit, log)
+            });
+        }
+        let mut winners = 0;
+        while let Some(finished) = tasks.join_next().await {
+            let Ok((outcome, commit, grown)) = finished else {
+                return Err(CaseError::Missing { what: "the end of a task" });
+            };
+            if outcome.is_ok() {
+                winners += 1;
+                log = grown;
+                commits.push(commit);
+            } else {
+                expect_conflict(
+                    outcome,
+                    |conflict| matches!(conflict, Conflict::Head { .. }),
+                    "a block that came second",
+                )?;
+            }
+        }
+        ensure_eq!(winners, 1, format!("blocks committed at height {height}"));
+    }
+    expect_log(&*ledger, &commits, "the winners").await
+}
+
+pub(in super::super) async fn blocks_are_read_from_a_height_on(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    for leaf_count in 1..=10 {
+        log.grow(&*ledger, leaf_count).await?;
+    }
+    for (from, limit, expected) in
+        [(1, 100, 1..=10), (4, 3, 4..=6), (0, 2, 1..=2), (10, 5, 10..=10)]
+    {
+        let blocks = ledger.blocks(&law("L1"), from, limit).await?;
+        let heights: Vec<u64> = blocks.iter().map(|block| block.height).collect();
+        ensure_eq!(
+            heights,
+            expected.collect::<Vec<u64>>(),
+            format!("{limit} blocks from {from} on")
+        );
+    }
+    for (from, limit) in [(11, 100), (1, 0), (u64::MAX, 100)] {
+        ensure_eq!(
+            ledger.blocks(&law("L1"), from, limit).await?,
+            [],
+            format!("{limit} blocks from {from} on")
+        );
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn leaves_are_read_in_any_range(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    SampleLog::new(&law("L2")).grow(&*ledger, 1000).await?;
+    let mut leaves: Vec<Vec<u8>> = Vec::new();
+    for leaf_count in [1, 10, 300, 1, 700, 256] {
+        let commit = log.grow(&*ledger, leaf_count).await?;
+        let behind_lengths = |leaf: &[u8]| [&(leaf.len() as u16).to_be_bytes(), leaf].concat();
+        leaves.extend(leaves_of_block(&commit.block.leaves).flatten().map(behind_lengths));
+    }
+    let size = leaves.len();
+    for (first, count) in [
+        (0, 1),
+        (0, size),
+        (1, 9),
+        (5, 400),
+        (255, 2),
+        (256, 256),
+        (311, 1),
+        (size - 1, 1),
+        (size, 0),
+        (7, 0),
+    ] {
+        let found = ledger.leaves(&law("L1"), first as u64, count as u32).await?;
+        ensure!(
+            found == Some(leaves[first..first + count].concat()),
+            "{count} leaves from {first} on are not as they were"
+        );
+    }
+    for (first, count) in [
+        (size as u64, 1),
+        (0, size as u32 + 1),
+        (size as u64 + 1000, 1),
+        (u64::MAX, 1),
+        (u64::MAX, u32::MAX),
+    ] {
+        let found = ledger.leaves(&law("L1"), first, count).await?;
+        ensure_eq!(found, None, format!("{count} leaves from {first} on, which there are not"));
+    }
+    Ok(())
+}
+
+pub(in super::super) async fn full_tiles_are_kept(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut log = SampleLog::new(&law("L1"));
+    let mut commits = Vec::new();
+    for leaf_count in [255, 1, 40_000, 25_279, 1, 256] {
+        commits.push(log.grow(&*ledger, leaf_count).await?);
+    }
+    let tiles: usize = commits.iter().map(|commit| commit.full_tiles.len()).sum();
+    ensure_eq!(tiles, 257 + 1, "full tiles of 65,792 leaves");
+    expect_log(&*ledger, &commits, "tiles of two levels").await?;
+    for (level, index) in [(0, 257), (1, 1), (2, 0), (63, 0), (0, u64::MAX)] {
+        ensure_eq!(
+            ledger.tile(&law("L1"), level, index).await?,
+            None,
+            format!("tile {level}/{index}, which is not full")
+        );
+    }
+    ensure_eq!(ledger.tile(&law("L2"), 0, 0).await?, None, "a tile of another election");
+    Ok(())
+}

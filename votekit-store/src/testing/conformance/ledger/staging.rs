@@ -1,0 +1,404 @@
+//! Staging, evidence and epochs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use votekit_core::batch::Batch;
+use votekit_core::id::{ElectionId, Epoch, NodeId, Sequence};
+
+use super::super::samples::{SampleLog, batch, batches, law, node};
+use super::super::{CaseError, Outcome, Place, ensure, ensure_eq};
+use super::expect_conflict;
+use crate::{Conflict, Hints, Ledger, Staged, StagingId};
+
+/// Stages batches one after the other.
+async fn stage_all(
+    ledger: &dyn Ledger,
+    batches: &[Arc<Batch>],
+) -> Result<Vec<StagingId>, CaseError> {
+    let mut ids = Vec::new();
+    for batch in batches {
+        ids.push(ledger.stage(batch, &Hints::new()).await?);
+    }
+    Ok(ids)
+}
+
+/// Ends a case unless exactly these batches are read after a place.
+async fn expect_staged(
+    ledger: &dyn Ledger,
+    law_id: &ElectionId,
+    after: StagingId,
+    expected: &[Arc<Batch>],
+    what: &str,
+) -> Outcome {
+    let staged = ledger.staged(law_id, after, usize::MAX).await?;
+    let found: Vec<&Batch> = staged.iter().map(|staged| &*staged.batch).collect();
+    let expected: Vec<&Batch> = expected.iter().map(|batch| &**batch).collect();
+    ensure_eq!(found, expected, what);
+    ensure!(staged.is_sorted_by_key(|staged| staged.id), "{what}: places do not ascend");
+    Ok(())
+}
+
+pub(super) async fn places_ascend_in_order_of_arrival(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut ids = Vec::new();
+    for sequence in 1..=20 {
+        for law_id in ["L1", "L2"] {
+            ids.push(
+                ledger
+                    .stage(&batch(&law(law_id), 1, Epoch(1), sequence, 1, 0), &Hints::new())
+                    .await?,
+            );
+        }
+    }
+    ensure!(ids.is_sorted_by(|one, next| one < next), "places do not ascend: {ids:?}");
+    ensure!(ids[0] > StagingId(0), "place 0 stands for none");
+    expect_staged(
+        &*ledger,
+        &law("L2"),
+        StagingId(0),
+        &(1..=20).map(|n| batch(&law("L2"), 1, Epoch(1), n, 1, 0)).collect::<Vec<_>>(),
+        "L2",
+    )
+    .await
+}
+
+pub(super) async fn staging_again_gives_the_same_place(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut batches = batches(&law("L1"), 5);
+    batches.push(batch(&law("L1"), 1, Epoch(1), 6, 0, 0));
+    let ids = stage_all(&*ledger, &batches).await?;
+    ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places when staged again");
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places after a restart");
+    expect_staged(&*ledger, &law("L1"), StagingId(0), &batches, "each batch once").await
+}
+
+pub(super) async fn a_number_belongs_to_one_batch(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let stored = batches(&law("L1"), 3);
+    stage_all(&*ledger, &stored).await?;
+    let other = batch(&law("L1"), 1, Epoch(1), 2, 2, 77);
+    let expected = Conflict::BatchNumber {
+        law_id: law("L1"),
+        number: other.number(),
+        stored: stored[1].digest(),
+        offered: other.digest(),
+    };
+    // Among others that are in order: whatever is written together is judged one by one.
+    let calls: Vec<Arc<Batch>> =
+        (4..=10).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 2, 0)).collect();
+    let mut tasks = tokio::task::JoinSet::new();
+    for batch in calls {
+        let ledger = Arc::clone(&ledger);
+        tasks.spawn(async move { ledger.stage(&batch, &Hints::new()).await });
+    }
+    expect_conflict(
+        ledger.stage(&other, &Hints::new()).await,
+        |conflict| *conflict == expected,
+        "another batch under a number",
+    )?;
+    while let Some(finished) = tasks.join_next().await {
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
+        staged?;
+    }
+    ensure_eq!(ledger.staged(&law("L1"), StagingId(0), 100).await?.len(), 10, "batches staged");
+    let first = ledger.staged(&law("L1"), StagingId(0), 3).await?;
+    let found: Vec<&Batch> = first.iter().map(|staged| &*staged.batch).collect();
+    ensure_eq!(
+        found,
+        stored.iter().map(|batch| &**batch).collect::<Vec<_>>(),
+        "the batches that came first"
+    );
+    Ok(())
+}
+
+pub(super) async fn numbers_are_of_an_election_a_node_and_an_epoch(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut ids = BTreeSet::new();
+    for law_id in ["L1", "L2"] {
+        for by in 1..=2 {
+            for epoch in 1..=2 {
+                ids.insert(
+                    ledger
+                        .stage(&batch(&law(law_id), by, Epoch(epoch), 1, 1, 0), &Hints::new())
+                        .await?,
+                );
+            }
+        }
+    }
+    ensure_eq!(ids.len(), 8, "batches of the same sequence");
+    Ok(())
+}
+
+pub(super) async fn staged_batches_are_read_in_parts(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let batches = batches(&law("L1"), 25);
+    stage_all(&*ledger, &batches).await?;
+    let mut after = StagingId(0);
+    let mut read: Vec<Staged> = Vec::new();
+    loop {
+        let part = ledger.staged(&law("L1"), after, 7).await?;
+        ensure!(part.len() <= 7, "{} batches were read where 7 were asked for", part.len());
+        let Some(last) = part.last() else { break };
+        after = last.id;
+        read.extend(part);
+    }
+    ensure!(
+        read.iter()
+            .map(|staged| staged.batch.digest())
+            .eq(batches.iter().map(|batch| batch.digest())),
+        "the parts are not the whole"
+    );
+    ensure!(ledger.staged(&law("L1"), StagingId(0), 0).await?.is_empty(), "none was asked for");
+    ensure!(
+        ledger.staged(&law("L1"), StagingId(u64::MAX), 7).await?.is_empty(),
+        "nothing comes after the last place"
+    );
+    Ok(())
+}
+
+pub(super) async fn staging_survives_a_restart(place: &dyn Place) -> Outcome {
+    let batches = batches(&law("L1"), 30);
+    for part in batches.chunks(10) {
+        let ledger = place.open().await?.ledger;
+        stage_all(&*ledger, part).await?;
+    }
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law("L1"),
+        StagingId(0),
+        &batches,
+        "after restarts",
+    )
+    .await
+}
+
+pub(super) async fn many_tasks_stage_at_once(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..32_u8 {
+        let ledger = Arc::clone(&ledger);
+        // Each batch is staged by two tasks.
+        tasks.spawn(async move {
+            let mut places = Vec::new();
+            for sequence in 1..=20 {
+                let batch = batch(&law("L1"), task / 2, Epoch(1), sequence, 1, 0);
+                places.push((batch.number(), ledger.stage(&batch, &Hints::new()).await?));
+            }
+            Ok::<_, CaseError>(places)
+        });
+    }
+    let mut places = BTreeSet::new();
+    while let Some(finished) = tasks.join_next().await {
+        let Ok(staged) = finished else {
+            return Err(CaseError::Missing { what: "the end of a task" });
+        };
+        places.extend(staged?.into_iter().map(|(number, id)| (id, number)));
+    }
+    ensure_eq!(places.len(), 16 * 20, "places given");
+    let staged = ledger.staged(&law("L1"), StagingId(0), usize::MAX).await?;
+    ensure!(
+        staged.iter().map(|staged| (staged.id, staged.batch.number())).eq(places.iter().copied()),
+        "what is staged is not what was answered"
+    );
+    Ok(())
+}
+
+pub(super) async fn the_highest_sequence_of_an_epoch_is_told(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
+        ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0), &Hints::new()).await?;
+    }
+    for (by, epoch, expected) in [(1, 1, Some(3)), (1, 2, Some(1)), (1, 3, None), (2, 1, None)] {
+        let found = ledger.staged_through(&law_id, node(by), Epoch(epoch)).await?;
+        ensure_eq!(found, expected.map(Sequence), format!("node {by}, epoch {epoch}"));
+    }
+    ensure_eq!(
+        ledger.staged_through(&law("L2"), node(1), Epoch(1)).await?,
+        None,
+        "another election"
+    );
+    Ok(())
+}
+
+pub(super) async fn unsealed_batches_are_those_after_the_head(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let batches = batches(&law_id, 10);
+    let ids = stage_all(&*ledger, &batches).await?;
+    let mut log = SampleLog::new(&law_id);
+    log.grow(&*ledger, 1).await?;
+    expect_staged(&*ledger, &law_id, StagingId(0), &batches, "a block that seals nothing").await?;
+    for sealed in [3, 7, 10] {
+        log.sealed_through = ids[sealed - 1];
+        log.grow(&*ledger, 5).await?;
+        expect_staged(&*ledger, &law_id, log.sealed_through, &batches[sealed..], "unsealed")
+            .await?;
+    }
+    let late = batch(&law_id, 1, Epoch(1), 11, 1, 0);
+    let late_id = ledger.stage(&late, &Hints::new()).await?;
+    ensure!(late_id > log.sealed_through, "a batch that comes after a block is not in it");
+    expect_staged(&*ledger, &law_id, log.sealed_through, std::slice::from_ref(&late), "unsealed")
+        .await?;
+    drop(ledger);
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law_id,
+        log.sealed_through,
+        &[late],
+        "unsealed after a restart",
+    )
+    .await
+}
+
+pub(super) async fn sealed_batches_remain_as_evidence(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let batches = batches(&law_id, 10);
+    let ids = stage_all(&*ledger, &batches).await?;
+    let mut log = SampleLog::new(&law_id);
+    log.sealed_through = ids[5];
+    log.grow(&*ledger, 5).await?;
+    expect_staged(&*ledger, &law_id, StagingId(0), &batches, "all the evidence").await?;
+    expect_staged(&*ledger, &law_id, ids[2], &batches[3..], "from the middle of what is sealed")
+        .await?;
+    ensure_eq!(
+        stage_all(&*ledger, &batches).await?,
+        ids,
+        "places when sealed batches are staged again"
+    );
+    expect_staged(&*ledger, &law_id, ids[5], &batches[6..], "unsealed all the same").await?;
+    drop(ledger);
+    expect_staged(
+        &*place.open().await?.ledger,
+        &law_id,
+        StagingId(0),
+        &batches,
+        "all the evidence after a restart",
+    )
+    .await
+}
+
+pub(super) async fn purging_counts_and_spares_the_rest(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let (purged, spared) = (law("L1"), law("L2"));
+    let ids = stage_all(&*ledger, &batches(&purged, 600)).await?;
+    let others = batches(&spared, 5);
+    stage_all(&*ledger, &others).await?;
+    let mut log = SampleLog::new(&purged);
+    log.sealed_through = ids[599];
+    let commit = log.grow(&*ledger, 300).await?;
+    ensure_eq!(ledger.purge_evidence(&purged).await?, 600, "batches purged");
+    ensure_eq!(ledger.purge_evidence(&purged).await?, 0, "batches left to purge");
+    expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left").await?;
+    expect_staged(&*ledger, &spared, StagingId(0), &others, "another election's batches").await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left after a restart")
+        .await?;
+    expect_staged(
+        &*ledger,
+        &spared,
+        StagingId(0),
+        &others,
+        "another election's batches after a restart",
+    )
+    .await?;
+    ensure_eq!(ledger.head(&purged).await?.as_ref(), Some(&commit.head), "the head");
+    ensure_eq!(
+        ledger.blocks(&purged, 1, 10).await?,
+        std::slice::from_ref(&commit.block),
+        "the blocks"
+    );
+    ensure!(ledger.tile(&purged, 0, 0).await?.is_some(), "a tile went with the evidence");
+    Ok(())
+}
+
+pub(super) async fn a_purged_batch_stays_purged(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let law_id = law("L1");
+    let batches = batches(&law_id, 10);
+    let ids = stage_all(&*ledger, &batches).await?;
+    let mut log = SampleLog::new(&law_id);
+    log.sealed_through = ids[9];
+    log.grow(&*ledger, 1).await?;
+    ledger.purge_evidence(&law_id).await?;
+    ensure_eq!(
+        stage_all(&*ledger, &batches).await?,
+        ids,
+        "places when purged batches are staged again"
+    );
+    expect_staged(&*ledger, &law_id, StagingId(0), &[], "evidence").await?;
+    let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
+    let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
+    expect_conflict(
+        ledger.stage(&other, &Hints::new()).await,
+        same_number,
+        "another batch under a purged one's number",
+    )?;
+    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Hints::new()).await?;
+    ensure!(later > ids[9], "a place was given twice: {later:?}");
+    Ok(())
+}
+
+pub(super) async fn epochs_count_from_1(place: &dyn Place) -> Outcome {
+    for epoch in 1..=5 {
+        let ledger = place.open().await?.ledger;
+        for (law_id, by) in [("L1", 1), ("L1", 2), ("L2", 1)] {
+            ensure_eq!(
+                ledger.allocate_epoch(&law(law_id), node(by)).await?,
+                Epoch(epoch),
+                format!("{law_id}, node {by}")
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn epochs_are_never_given_twice(place: &dyn Place) -> Outcome {
+    let mut given = BTreeSet::new();
+    for _ in 0..3 {
+        let ledger = place.open().await?.ledger;
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let ledger = Arc::clone(&ledger);
+            tasks.spawn(async move { ledger.allocate_epoch(&law("L1"), node(1)).await });
+        }
+        while let Some(finished) = tasks.join_next().await {
+            let Ok(epoch) = finished else {
+                return Err(CaseError::Missing { what: "the end of a task" });
+            };
+            let epoch = epoch?;
+            ensure!(epoch >= Epoch(1), "epochs count from 1");
+            ensure!(given.insert(epoch), "epoch {} was given twice", epoch.0);
+        }
+    }
+    ensure_eq!(given.len(), 60, "epochs given");
+    Ok(())
+}
+
+pub(super) async fn epochs_are_listed(place: &dyn Place) -> Outcome {
+    let ledger = place.open().await?.ledger;
+    let mut given: BTreeSet<(NodeId, Epoch)> = BTreeSet::new();
+    for by in [1, 2, 1, 3, 1] {
+        given.insert((node(by), ledger.allocate_epoch(&law("L1"), node(by)).await?));
+    }
+    ledger.allocate_epoch(&law("L2"), node(9)).await?;
+    drop(ledger);
+    let listed: BTreeSet<_> =
+        place.open().await?.ledger.epochs(&law("L1")).await?.into_iter().collect();
+    ensure!(
+        given.is_subset(&listed),
+        "an epoch that was given is not listed: {given:?} in {listed:?}"
+    );
+    ensure!(
+        listed.iter().all(|(listed, _)| *listed != node(9)),
+        "an epoch of another election is listed"
+    );
+    Ok(())
+}

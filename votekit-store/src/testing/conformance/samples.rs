@@ -1,0 +1,220 @@
+//! What the cases are made of: batches, logs and keys that repeat.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_core::{TryCryptoRng, TryRng};
+use sha2::{Digest as _, Sha256};
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::credential::{CredentialHash, RegistryKey};
+use votekit_core::electorate::KeyList;
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId, Sequence};
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
+
+use super::CaseError;
+use crate::{
+    BallotBox, BlockCommit, Delivery, Head, Ledger, Mark, StagingId, StoredBlock, ValidatedBatch,
+};
+
+/// How long a delivery may take before a case gives up: not a claim about speed, only an end to
+/// waiting.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) fn law(text: &str) -> ElectionId {
+    text.parse().expect("sample law ids are well formed")
+}
+
+fn node_key(node: u8) -> NodeKey {
+    NodeKey::from_seed(&[node; 32])
+}
+
+pub(super) fn node(node: u8) -> NodeId {
+    node_key(node).node_id()
+}
+
+/// A batch of `count` envelopes by a node, all of which follow from `salt`.
+pub(super) fn batch(
+    law_id: &ElectionId,
+    by: u8,
+    epoch: Epoch,
+    sequence: u64,
+    count: u32,
+    salt: u64,
+) -> Arc<Batch> {
+    let mut rng = RepeatedRng {
+        seed: salt ^ (sequence << 20) ^ (u64::from(epoch.0) << 50) ^ (u64::from(by) << 56),
+        counter: 0,
+    };
+    let number = BatchNumber { node: node(by), epoch, sequence: Sequence(sequence) };
+    let header = BatchHeader {
+        law_id: law_id.clone(),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last: false,
+    };
+    let envelopes: Vec<Envelope> = (0..count)
+        .map(|_| Envelope {
+            request: RequestId::from_bytes(rng.bytes()),
+            hash: CredentialHash::from_bytes(rng.bytes()),
+            received: UnixMinutes(28_333_333),
+            choice: ChoiceIndex(1),
+        })
+        .collect();
+    let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key, &node_key(by), &mut rng)
+            .expect("the sample ballot key is usable"),
+    )
+}
+
+/// The first batches of node 1 in epoch 1, each of two envelopes.
+pub(super) fn batches(law_id: &ElectionId, count: u64) -> Vec<Arc<Batch>> {
+    (1..=count).map(|sequence| batch(law_id, 1, Epoch(1), sequence, 2, 0)).collect()
+}
+
+/// A log that grows by blocks of made-up leaves.
+#[derive(Clone)]
+pub(super) struct SampleLog {
+    law_id: ElectionId,
+    tree: TreeBuilder,
+    height: u64,
+    pub(super) term: u64,
+    pub(super) sealed_through: StagingId,
+}
+
+impl SampleLog {
+    pub(super) fn new(law_id: &ElectionId) -> Self {
+        Self {
+            law_id: law_id.clone(),
+            tree: TreeBuilder::new(),
+            height: 0,
+            term: 1,
+            sealed_through: StagingId(0),
+        }
+    }
+
+    /// The next block, of so many leaves that follow from `salt`. The log moves on.
+    pub(super) fn block(&mut self, leaf_count: u32, salt: &str) -> Arc<BlockCommit> {
+        let first_leaf = self.tree.size();
+        let mut leaves = Vec::new();
+        let mut full_tiles = Vec::new();
+        for leaf in 0..leaf_count {
+            let text = format!("{salt} {}", first_leaf + u64::from(leaf));
+            leaves.extend_from_slice(
+                &u16::try_from(text.len()).expect("sample leaves are short").to_be_bytes(),
+            );
+            leaves.extend_from_slice(text.as_bytes());
+            self.tree.append(leaf_hash(text.as_bytes()), &mut full_tiles);
+        }
+        self.height += 1;
+        let size = self.tree.size();
+        let checkpoint = format!("{}\n{size}\n{}\n", self.law_id, self.tree.root()).into_bytes();
+        Arc::new(BlockCommit {
+            law_id: self.law_id.clone(),
+            block: StoredBlock { height: self.height, first_leaf, leaf_count, leaves },
+            full_tiles,
+            head: Head {
+                size,
+                height: self.height,
+                term: self.term,
+                checkpoint,
+                sealed_through: self.sealed_through,
+                takes_votes: true,
+            },
+            not_after: None,
+        })
+    }
+
+    /// Commits the next block.
+    pub(super) async fn grow(
+        &mut self,
+        ledger: &dyn Ledger,
+        leaf_count: u32,
+    ) -> Result<Arc<BlockCommit>, CaseError> {
+        let commit = self.block(leaf_count, "leaf");
+        ledger.commit(&commit).await?;
+        Ok(commit)
+    }
+}
+
+pub(super) fn key(number: u32) -> RegistryKey {
+    RegistryKey::from_bytes(Sha256::digest(number.to_be_bytes()).into())
+}
+
+/// A roll of the keys with these numbers.
+pub(super) fn roll(numbers: impl IntoIterator<Item = u32>) -> Arc<KeyList> {
+    let mut keys: Vec<RegistryKey> = numbers.into_iter().map(key).collect();
+    keys.sort_unstable();
+    Arc::new(KeyList::new(keys).expect("sample keys differ"))
+}
+
+pub(super) fn request(number: u32) -> RequestId {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&Sha256::digest(number.to_le_bytes())[..16]);
+    RequestId::from_bytes(bytes)
+}
+
+pub(super) fn mark(key_number: u32, request_number: u32) -> Mark {
+    Mark { key: key(key_number), request: request(request_number) }
+}
+
+/// The next delivery.
+pub(super) async fn next(ballot_box: &dyn BallotBox) -> Result<Delivery, CaseError> {
+    match tokio::time::timeout(PATIENCE, ballot_box.receive()).await {
+        Ok(delivery) => Ok(delivery?),
+        Err(_) => Err(CaseError::Missing { what: "a delivery" }),
+    }
+}
+
+/// The next validated batch.
+pub(super) async fn next_validated(
+    ballot_box: &dyn BallotBox,
+) -> Result<ValidatedBatch, CaseError> {
+    match tokio::time::timeout(PATIENCE, ballot_box.collect()).await {
+        Ok(validated) => Ok(validated?),
+        Err(_) => Err(CaseError::Missing { what: "a validated batch" }),
+    }
+}
+
+/// Bytes that repeat: samples hold no secret.
+struct RepeatedRng {
+    seed: u64,
+    counter: u64,
+}
+
+impl RepeatedRng {
+    fn bytes<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        let Ok(()) = self.try_fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+impl TryRng for RepeatedRng {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(u32::from_be_bytes(self.bytes()))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(u64::from_be_bytes(self.bytes()))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
+        for chunk in out.chunks_mut(32) {
+            self.counter += 1;
+            let block = Sha256::new()
+                .chain_update(self.seed.to_be_bytes())
+                .chain_update(self.counter.to_be_bytes())
+                .finalize();
+            chunk.copy_from_slice(&block[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for RepeatedRng {}

@@ -1,0 +1,303 @@
+//! The ledger, failing and trying again.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use votekit_core::batch::Batch;
+use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
+use votekit_core::instant::UnixMillis;
+
+use super::{Persistent, Unreliable, persist};
+use crate::{
+    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
+    StagingId, StoredBlock,
+};
+
+#[async_trait]
+impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        self.read(self.inner.elections()).await
+    }
+
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        self.write(self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.read(self.inner.clock()).await
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        self.read(self.inner.epochs(law_id)).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
+        self.write(self.inner.stage(batch, hints)).await
+    }
+
+    async fn staged(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
+        self.read(self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn staged_through(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
+        self.read(self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.write(self.inner.commit(commit)).await
+    }
+
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        let put_back = self.put_back.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match put_back {
+            Some((of, head)) if of == *law_id => Ok(Some(head)),
+            _ => self.read(self.inner.head(law_id)).await,
+        }
+    }
+
+    async fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        self.read(self.inner.blocks(law_id, from_height, limit)).await
+    }
+
+    async fn leaves(
+        &self,
+        law_id: &ElectionId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.leaves(law_id, first, count)).await
+    }
+
+    async fn tile(
+        &self,
+        law_id: &ElectionId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.tile(law_id, level, index)).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        self.write(self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.manifest(digest)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        self.write(self.inner.purge_evidence(law_id)).await
+    }
+
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
+        self.read(self.inner.leases(law_id)).await
+    }
+
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
+        self.write(self.inner.fence(law_id, node)).await
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        self.write(self.inner.lead(holder, length)).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        self.write(self.inner.resign(holder)).await
+    }
+
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
+        self.write(self.inner.add_review_note(law_id, note)).await
+    }
+
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        self.read(self.inner.review_notes(law_id)).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        self.read(self.inner.ping()).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.inner.probe().await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared || self.inner.is_shared()
+    }
+}
+
+#[async_trait]
+impl<T: Ledger> Ledger for Persistent<T> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        persist(|| self.inner.elections()).await
+    }
+
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        persist(|| self.inner.allocate_epoch(law_id, node)).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        persist(|| self.inner.clock()).await
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        persist(|| self.inner.epochs(law_id)).await
+    }
+
+    async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
+        persist(|| self.inner.stage(batch, hints)).await
+    }
+
+    async fn staged(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
+        persist(|| self.inner.staged(law_id, after, limit)).await
+    }
+
+    async fn staged_through(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
+        persist(|| self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        persist(|| self.inner.commit(commit)).await
+    }
+
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        persist(|| self.inner.head(law_id)).await
+    }
+
+    async fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        persist(|| self.inner.blocks(law_id, from_height, limit)).await
+    }
+
+    async fn leaves(
+        &self,
+        law_id: &ElectionId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.leaves(law_id, first, count)).await
+    }
+
+    async fn tile(
+        &self,
+        law_id: &ElectionId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.tile(law_id, level, index)).await
+    }
+
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        persist(|| self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.manifest(digest)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        persist(|| self.inner.purge_evidence(law_id)).await
+    }
+
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.hold_lease(law_id, node, epoch, length)).await
+    }
+
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
+        persist(|| self.inner.leases(law_id)).await
+    }
+
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
+        persist(|| self.inner.fence(law_id, node)).await
+    }
+
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        persist(|| self.inner.lead(holder, length)).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        persist(|| self.inner.resign(holder)).await
+    }
+
+    async fn add_review_note(
+        &self,
+        law_id: &ElectionId,
+        note: &ReviewNote,
+    ) -> Result<(), EngineError> {
+        persist(|| self.inner.add_review_note(law_id, note)).await
+    }
+
+    async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+        persist(|| self.inner.review_notes(law_id)).await
+    }
+
+    async fn ping(&self) -> Result<(), EngineError> {
+        persist(|| self.inner.ping()).await
+    }
+
+    async fn probe(&self) -> Result<(), EngineError> {
+        self.inner.probe().await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+}

@@ -1,0 +1,72 @@
+//! Every engine runs the conformance suite, whole and on a bad day, and says how many cases it ran.
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use votekit_store::EngineError;
+use votekit_store::Engines;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::testing::conformance::{
+    Place, Which, ballot_box_cases, ledger_cases, registry_cases, report_cases,
+};
+use votekit_store::testing::unreliable::Odds;
+
+const REGISTRY_CASES: usize = 20;
+const REGISTRY_CASES_RETRY_SAFE: usize = 19;
+const BALLOT_BOX_CASES: usize = 18;
+const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
+const LEDGER_CASES: usize = 42;
+const LEDGER_CASES_RETRY_SAFE: usize = 40;
+
+struct Folder {
+    folder: TempDir,
+    bad_day: Option<u64>,
+}
+
+impl Folder {
+    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+        Box::new(Self { folder: tempfile::tempdir().expect("a temporary folder"), bad_day })
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn open(&self) -> Result<Engines, EngineError> {
+        let engine = EmbeddedEngine::open(self.folder.path())?;
+        let roles = Engines {
+            registry: engine.registry,
+            ballot_box: engine.ballot_box,
+            ledger: engine.ledger,
+        };
+        Ok(match self.bad_day {
+            Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
+            None => roles,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_embedded_engine_conforms() {
+    let make = || Folder::make(None);
+    let registry = report_cases("embedded", "registry", &registry_cases(make, Which::All).await);
+    let ballot_box =
+        report_cases("embedded", "ballot box", &ballot_box_cases(make, Which::All).await);
+    let ledger = report_cases("embedded", "ledger", &ledger_cases(make, Which::All).await);
+    assert_eq!((registry, ballot_box, ledger), (REGISTRY_CASES, BALLOT_BOX_CASES, LEDGER_CASES));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_embedded_engine_conforms_on_a_bad_day() {
+    for seed in [1, 2_025] {
+        let make = || Folder::make(Some(seed));
+        let engine = format!("embedded on bad day {seed}");
+        let registry =
+            report_cases(&engine, "registry", &registry_cases(make, Which::RetrySafe).await);
+        let ballot_box =
+            report_cases(&engine, "ballot box", &ballot_box_cases(make, Which::RetrySafe).await);
+        let ledger = report_cases(&engine, "ledger", &ledger_cases(make, Which::RetrySafe).await);
+        assert_eq!(
+            (registry, ballot_box, ledger),
+            (REGISTRY_CASES_RETRY_SAFE, BALLOT_BOX_CASES_RETRY_SAFE, LEDGER_CASES_RETRY_SAFE)
+        );
+    }
+}

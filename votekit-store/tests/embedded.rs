@@ -1,0 +1,305 @@
+//! What the embedded engine promises beyond the contract: damage is told and not repaired, a second
+//! process is kept out, a purge leaves no trace.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::credential::CredentialHash;
+use votekit_core::envelope::Envelope;
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
+use votekit_core::instant::UnixMinutes;
+use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{
+    BallotBox, BlockCommit, Conflict, EngineError, Head, Ledger, StagingId, StoredBlock,
+};
+
+fn law() -> ElectionId {
+    "L2025-001".parse().expect("a law id")
+}
+
+fn envelope(number: u64) -> Envelope {
+    let bytes = *Digest::of(&number.to_be_bytes()).as_bytes();
+    Envelope {
+        request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
+        hash: CredentialHash::from_bytes(bytes),
+        received: UnixMinutes(28_333_333),
+        choice: ChoiceIndex(1),
+    }
+}
+
+fn batch(sequence: u64, envelopes: std::ops::Range<u64>) -> Arc<Batch> {
+    let node_key = NodeKey::from_seed(&[1; 32]);
+    let number =
+        BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let header = BatchHeader { law_id: law(), number, confirmed_through: Sequence(0), last: false };
+    let envelopes: Vec<Envelope> = envelopes.map(envelope).collect();
+    let ballot_key = BallotSecretKey::from_seed(&[2; 32]).public_key();
+    Arc::new(
+        Batch::seal(header, &envelopes, &ballot_key, &node_key, &mut Counter(0))
+            .expect("a usable key"),
+    )
+}
+
+struct Counter(u8);
+
+impl rand_core::TryRng for Counter {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(7)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(7)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        for byte in bytes {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Counter {}
+
+/// Two blocks of 300 leaves; three batches staged, the first two of them sealed.
+async fn fill(folder: &Path) {
+    let engine = EmbeddedEngine::open(folder).expect("a new ledger");
+    let mut places = Vec::new();
+    for sequence in 1..=3 {
+        places.push(
+            engine
+                .ledger
+                .stage(&batch(sequence, 100 * sequence..100 * sequence + 50), &Vec::new())
+                .await
+                .expect("staged"),
+        );
+    }
+    let mut tree = TreeBuilder::new();
+    for height in 1..=2_u8 {
+        let (first_leaf, mut leaves, mut full_tiles) = (tree.size(), Vec::new(), Vec::new());
+        for _ in 0..300 {
+            leaves.extend_from_slice(&[0, 1, height]);
+            tree.append(leaf_hash(&[height]), &mut full_tiles);
+        }
+        let head = Head {
+            size: tree.size(),
+            height: height.into(),
+            term: 1,
+            checkpoint: b"checkpoint".to_vec(),
+            sealed_through: places[usize::from(height) - 1],
+            takes_votes: true,
+        };
+        let block = StoredBlock { height: height.into(), first_leaf, leaf_count: 300, leaves };
+        engine
+            .ledger
+            .commit(&Arc::new(BlockCommit {
+                law_id: law(),
+                block,
+                full_tiles,
+                head,
+                not_after: None,
+            }))
+            .await
+            .expect("committed");
+    }
+}
+
+/// What opening says after the file was changed behind the ledger's back.
+async fn open_after(sql: &str) -> Result<EmbeddedEngine, EngineError> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fill(folder.path()).await;
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(sql)
+        .expect("the change");
+    EmbeddedEngine::open(folder.path())
+}
+
+#[tokio::test]
+async fn damage_is_found_when_the_ledger_is_opened() {
+    open_after("SELECT 1").await.expect("nothing is damaged");
+    for (sql, told) in [
+        ("UPDATE head SET size = 599", "table head"),
+        ("UPDATE head SET height = 3", "table head"),
+        ("UPDATE head SET sealed_through = 1", "table head"),
+        ("UPDATE head SET checkpoint = x'00'", "table head"),
+        ("DELETE FROM head", "the blocks end at 2"),
+        ("DELETE FROM block WHERE height = 1", "block 2"),
+        ("DELETE FROM block WHERE height = 2", "the blocks end at 1"),
+        ("UPDATE block SET first_leaf = 301 WHERE height = 2", "leaf 301"),
+        ("DELETE FROM leaves WHERE first_leaf = 256", "up to 256"),
+        ("DELETE FROM leaves WHERE first_leaf >= 512", "the head is at"),
+        ("UPDATE leaves SET leaf_count = 1 WHERE first_leaf = 0", "up to 1"),
+        ("DELETE FROM tile WHERE idx = 0", "tiles of level 0"),
+        ("UPDATE batch SET bytes = zeroblob(200) WHERE id = 3", "batch 3"),
+        ("UPDATE batch SET bytes = (SELECT bytes FROM batch WHERE id = 1) WHERE id = 3", "batch 3"),
+        ("UPDATE batch SET digest = zeroblob(32) WHERE id = 3", "batch 3"),
+        ("UPDATE batch SET sequence = 7 WHERE id = 3", "batch 3"),
+        ("UPDATE election SET law_id = 'L 1'", "election"),
+        ("PRAGMA application_id = 7", "not a votekit ledger"),
+        ("PRAGMA user_version = 0", "schema 0"),
+    ] {
+        match open_after(sql).await {
+            Err(EngineError::Corrupt { reason, .. }) => {
+                assert!(reason.contains(told), "{sql}: {reason}")
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn damaged_evidence_blocks_and_tiles_are_not_served() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fill(folder.path()).await;
+    let change = "UPDATE batch SET bytes = zeroblob(length(bytes)) WHERE id = 1; UPDATE tile SET hashes = x'00';
+                  UPDATE leaves SET bytes = zeroblob(length(bytes)) WHERE first_leaf = 0;";
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(change)
+        .expect("the change");
+    let ledger =
+        EmbeddedEngine::open(folder.path()).expect("what is sealed is not read again").ledger;
+    let corrupt =
+        |error: EngineError| assert!(matches!(error, EngineError::Corrupt { .. }), "{error}");
+    corrupt(ledger.staged(&law(), StagingId(0), 10).await.expect_err("evidence"));
+    corrupt(ledger.tile(&law(), 0, 0).await.expect_err("a tile"));
+    corrupt(ledger.blocks(&law(), 1, 1).await.expect_err("a block"));
+    corrupt(ledger.leaves(&law(), 5, 1).await.expect_err("a leaf"));
+    ledger.blocks(&law(), 2, 1).await.expect("another block is whole");
+}
+
+#[tokio::test]
+async fn a_newer_ledger_is_left_alone() {
+    match open_after("PRAGMA user_version = 99").await {
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("newer version of votekit"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_from_before_the_first_release_is_left_alone() {
+    match open_after("PRAGMA user_version = 1").await {
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("before its first release"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn other_files_are_left_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.sqlite");
+    std::fs::write(&path, "no database".repeat(1000)).expect("a file");
+    assert!(matches!(EmbeddedEngine::open(folder.path()), Err(EngineError::Corrupt { .. })));
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), "no database".repeat(1000));
+    std::fs::remove_file(&path).expect("it goes");
+    Connection::open(&path)
+        .expect("a database")
+        .execute_batch("CREATE TABLE other (a)")
+        .expect("a table");
+    assert!(matches!(EmbeddedEngine::open(folder.path()), Err(EngineError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn a_second_process_is_kept_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = EmbeddedEngine::open(folder.path()).expect("a new ledger");
+    match EmbeddedEngine::open(folder.path()) {
+        Err(EngineError::Unavailable { reason, .. }) => {
+            assert!(reason.contains("another process"), "{reason}")
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(first);
+    EmbeddedEngine::open(folder.path()).expect("it was let go");
+}
+
+#[tokio::test]
+async fn a_closed_ledger_is_one_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fill(folder.path()).await;
+    let log = std::fs::metadata(folder.path().join("ledger.sqlite-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "the write-ahead log was not emptied");
+}
+
+#[tokio::test]
+async fn a_failed_commit_stops_everything() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fill(folder.path()).await;
+    let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) DEFERRABLE INITIALLY DEFERRED);
+                CREATE TRIGGER spring AFTER INSERT ON manifest BEGIN INSERT INTO trap VALUES (-1); END;";
+    Connection::open(folder.path().join("ledger.sqlite"))
+        .expect("the file")
+        .execute_batch(trap)
+        .expect("a trap");
+    let engine = EmbeddedEngine::open(folder.path()).expect("it opens");
+    let delivery = engine.ballot_box.receive().await.expect("the batch that was not sealed");
+    assert!(engine.ledger.failure().is_none());
+    let fatal =
+        |error: &EngineError| assert!(matches!(error, EngineError::Fatal { .. }), "{error}");
+    fatal(&engine.ledger.put_manifest(b"manifest").await.expect_err("the commit fails"));
+    fatal(&engine.ledger.failed().await);
+    fatal(&engine.ledger.failure().expect("it stays"));
+    fatal(&engine.ledger.stage(&delivery.batch, &Vec::new()).await.expect_err("no write"));
+    fatal(&engine.ledger.head(&law()).await.expect_err("no read"));
+    fatal(&engine.ledger.ping().await.expect_err("no ping"));
+    fatal(&engine.ballot_box.receive().await.expect_err("no delivery"));
+    fatal(&engine.ballot_box.publish(&delivery.batch).await.expect_err("no publication"));
+}
+
+#[tokio::test]
+async fn another_batch_under_a_number_is_not_published() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = EmbeddedEngine::open(folder.path()).expect("a new ledger");
+    engine.ballot_box.publish(&batch(1, 0..1)).await.expect("published");
+    let error = engine.ballot_box.publish(&batch(1, 1..2)).await.expect_err("refused");
+    assert!(matches!(error, EngineError::Conflict(Conflict::BatchNumber { .. })), "{error}");
+}
+
+#[tokio::test]
+async fn a_purge_leaves_no_trace() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let engine = EmbeddedEngine::open(folder.path()).expect("a new ledger");
+    let sizes = [1, 3, 40, 500, 2000, 1, 1, 70];
+    let mut first = 0;
+    for (sequence, size) in (1..).zip(sizes) {
+        engine
+            .ledger
+            .stage(&batch(sequence, first..first + size), &Vec::new())
+            .await
+            .expect("staged");
+        first += size;
+    }
+    // Overflow chains may cut a hash in two, so a few are looked for in vain even before.
+    assert!(traces(folder.path(), first) > first * 9 / 10, "the search finds what is there");
+    assert_eq!(engine.ledger.purge_evidence(&law()).await.expect("purged"), sizes.len() as u64);
+    assert_eq!(traces(folder.path(), first), 0, "while it is open");
+    assert!(engine.ledger.staged(&law(), StagingId(0), 100).await.expect("read").is_empty());
+    drop(engine);
+    assert_eq!(traces(folder.path(), first), 0, "after it was closed");
+}
+
+/// How many of the first envelopes' credential hashes stand, by their first 8 bytes, anywhere in
+/// the folder.
+fn traces(folder: &Path, envelopes: u64) -> u64 {
+    let mut windows = HashSet::new();
+    for file in std::fs::read_dir(folder).expect("the folder") {
+        let bytes = std::fs::read(file.expect("a file").path()).expect("its bytes");
+        windows.extend(bytes.windows(8).map(<[u8]>::to_vec));
+    }
+    (0..envelopes)
+        .filter(|number| windows.contains(&envelope(*number).hash.as_bytes()[..8]))
+        .count() as u64
+}

@@ -1,0 +1,178 @@
+//! The ledger under SIGKILL: whatever was acknowledged is there, unchanged, once.
+//!
+//! A child process (this binary, run again for one test) stages batches and tells each number after
+//! it was acknowledged; the parent kills it somewhere in between, reopens the ledger and compares.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
+use votekit_core::{ballot, credential, envelope, instant};
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::{Ledger, StagingId};
+
+const FOLDER: &str = "VOTEKIT_TEST_KILL_FOLDER";
+const ROUNDS: u64 = 6;
+const WRITERS: u8 = 4;
+
+fn law() -> ElectionId {
+    "L2025-001".parse().expect("a law id")
+}
+
+/// The one batch of a number: parent and child make the same.
+fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
+    let node_key = NodeKey::from_seed(&[by; 32]);
+    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: Sequence(sequence) };
+    let header = BatchHeader {
+        law_id: law(),
+        number,
+        confirmed_through: Sequence(sequence - 1),
+        last: false,
+    };
+    let seed = Digest::of(format!("{by} {} {sequence}", epoch.0).as_bytes());
+    let count = 1 + u64::from(seed.as_bytes()[0]) * 4;
+    let envelopes: Vec<envelope::Envelope> = (0..count)
+        .map(|place| {
+            let bytes = *Digest::of(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat())
+                .as_bytes();
+            envelope::Envelope {
+                request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
+                hash: credential::CredentialHash::from_bytes(bytes),
+                received: instant::UnixMinutes(28_333_333),
+                choice: ballot::ChoiceIndex(0),
+            }
+        })
+        .collect();
+    let key = ballot::BallotSecretKey::from_seed(&[7; 32]).public_key();
+    Arc::new(Batch::seal(header, &envelopes, &key, &node_key, &mut Zeros).expect("a usable key"))
+}
+
+/// Makes the same batch each time.
+struct Zeros;
+
+impl rand_core::TryRng for Zeros {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+impl rand_core::TryCryptoRng for Zeros {}
+
+/// Stages until it is killed. Does nothing unless the test below started it.
+#[test]
+fn child_that_stages_until_it_is_killed() {
+    let Some(folder) = std::env::var_os(FOLDER) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let engine =
+            EmbeddedEngine::open(Path::new(&folder)).expect("a ledger that was killed opens");
+        let mut writers = tokio::task::JoinSet::new();
+        for by in 0..WRITERS {
+            let ledger = Arc::clone(&engine.ledger);
+            writers.spawn(async move {
+                let node = NodeKey::from_seed(&[by; 32]).node_id();
+                let epoch = ledger.allocate_epoch(&law(), node).await.expect("an epoch");
+                for sequence in 1.. {
+                    ledger.stage(&batch(by, epoch, sequence), &Vec::new()).await.expect("staged");
+                    let line = format!("{by} {} {sequence}\n", epoch.0);
+                    std::io::stdout().write_all(line.as_bytes()).expect("the parent listens");
+                }
+            });
+        }
+        while writers.join_next().await.is_some() {}
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut acknowledged = Vec::new();
+    for round in 0..ROUNDS {
+        // Killed after so many acknowledgements: another number each round, the same each run.
+        let until = 1 + (round * 7919 + 13) % 150;
+        acknowledged.extend(stage_and_kill(folder.path(), until));
+        check(folder.path(), &acknowledged);
+    }
+    assert!(
+        acknowledged.len() as u64 >= ROUNDS,
+        "{} batches were acknowledged",
+        acknowledged.len()
+    );
+}
+
+fn stage_and_kill(folder: &Path, until: u64) -> Vec<(u8, Epoch, u64)> {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    let mut child = childguard::guard(&mut command)
+        .args(["--exact", "child_that_stages_until_it_is_killed", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the child starts");
+    let output = BufReader::new(child.stdout.take().expect("its output"));
+    let mut acknowledged = Vec::new();
+    let mut killed = false;
+    for line in output.lines() {
+        // What the child wrote before it died is read to the end: it was acknowledged.
+        acknowledged.extend(parse(&line.expect("lines of text")));
+        if acknowledged.len() as u64 >= until && !killed {
+            child.kill().expect("it is killed");
+            killed = true;
+        }
+    }
+    let status = child.wait().expect("it ends");
+    assert!(!status.success() && killed, "the child ended by itself: {status}");
+    acknowledged
+}
+
+/// A number that was told; the test harness writes lines of its own, and the last line may be cut.
+fn parse(line: &str) -> Option<(u8, Epoch, u64)> {
+    let mut fields = line.rsplit("... ").next()?.split(' ');
+    let number = (
+        fields.next()?.parse().ok()?,
+        Epoch(fields.next()?.parse().ok()?),
+        fields.next()?.parse().ok()?,
+    );
+    fields.next().is_none().then_some(number)
+}
+
+fn check(folder: &Path, acknowledged: &[(u8, Epoch, u64)]) {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let engine = EmbeddedEngine::open(folder).expect("a ledger that was killed opens");
+    let staged =
+        runtime.block_on(engine.ledger.staged(&law(), StagingId(0), usize::MAX)).expect("it reads");
+    let mut by_number: BTreeMap<BatchNumber, Arc<Batch>> = BTreeMap::new();
+    for staged in staged {
+        let second = by_number.insert(staged.batch.number(), staged.batch);
+        assert!(second.is_none(), "{second:?} is there twice");
+    }
+    for (by, epoch, sequence) in acknowledged {
+        let expected = batch(*by, *epoch, *sequence);
+        let found = by_number.get(&expected.number());
+        assert_eq!(
+            found.map(|batch| batch.as_bytes()),
+            Some(expected.as_bytes()),
+            "batch {}",
+            expected.number()
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! The ledger on PostgreSQL runs the conformance suite, whole and on a bad day, and says how many
+//! cases it ran.
+
+mod postgres_support;
+
+use async_trait::async_trait;
+use postgres_support::{address, drop_schema, fresh_schema};
+use tempfile::TempDir;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::services::postgres::PostgresLedger;
+use votekit_store::testing::conformance::{Place, Which, ledger_cases, report_cases};
+use votekit_store::testing::unreliable::Odds;
+use votekit_store::{EngineError, Engines};
+
+const LEDGER_CASES: usize = 42;
+const LEDGER_CASES_RETRY_SAFE: usize = 40;
+
+/// A schema of its own; the other roles, which the cases leave alone, are embedded.
+struct Schema {
+    name: String,
+    folder: TempDir,
+    bad_day: Option<u64>,
+}
+
+impl Schema {
+    fn make(bad_day: Option<u64>) -> Box<dyn Place> {
+        Box::new(Self {
+            name: fresh_schema(),
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            bad_day,
+        })
+    }
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        drop_schema(&self.name);
+    }
+}
+
+#[async_trait]
+impl Place for Schema {
+    async fn open(&self) -> Result<Engines, EngineError> {
+        let engine = EmbeddedEngine::open(self.folder.path())?;
+        let ledger = std::sync::Arc::new(PostgresLedger::open(&address(&self.name)).await?);
+        let roles = Engines { registry: engine.registry, ballot_box: engine.ballot_box, ledger };
+        Ok(match self.bad_day {
+            Some(seed) => roles.unreliable(seed, Odds::BAD_DAY),
+            None => roles,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_ledger_on_postgresql_conforms() {
+    let cases =
+        report_cases("services", "ledger", &ledger_cases(|| Schema::make(None), Which::All).await);
+    assert_eq!(cases, LEDGER_CASES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_ledger_on_postgresql_conforms_on_a_bad_day() {
+    let cases = report_cases(
+        "services on bad day 2025",
+        "ledger",
+        &ledger_cases(|| Schema::make(Some(2_025)), Which::RetrySafe).await,
+    );
+    assert_eq!(cases, LEDGER_CASES_RETRY_SAFE);
+}

@@ -1,0 +1,279 @@
+//! The ledger on PostgreSQL when something is wrong: with its address, its schema, what it stores,
+//! or the server itself.
+
+mod postgres_support;
+
+use std::time::{Duration, Instant};
+
+use postgres_support::server::PrivateServer;
+use postgres_support::{
+    address, drop_schema, fresh_schema, parsed, run, select, server, with_parameter,
+};
+use votekit_store::services::postgres::{PostgresLedger, PostgresSnapshot};
+use votekit_store::services::url::ServiceAddress;
+use votekit_store::{EngineError, Hints, Ledger, StagingId};
+
+mod ledger_samples;
+
+use ledger_samples::{batch, law};
+
+/// Asserts that an address is refused as an operator's mistake, with a reason and a hint that name
+/// it, and without any password.
+async fn refused(address: &ServiceAddress, reason_part: &str, hint_part: &str) {
+    match PostgresLedger::open(address).await {
+        Err(EngineError::Misconfigured { reason, hint, .. }) => {
+            assert!(reason.contains(reason_part), "{reason}");
+            assert!(hint.contains(hint_part), "{hint} ({reason})");
+            assert!(!format!("{reason}{hint}").contains("wrong-secret"), "{reason} {hint}");
+            assert!(!reason.contains('\n'), "{reason}");
+        }
+        other => panic!("{address}: expected to be refused for {reason_part:?}, found {other:?}"),
+    }
+}
+
+fn changed(change: impl Fn(&ServiceAddress) -> String) -> ServiceAddress {
+    parsed(&change(&parsed(&server())))
+}
+
+#[tokio::test]
+async fn each_part_of_an_address_may_be_wrong() {
+    let user = |address: &ServiceAddress| address.user();
+    let host = changed(|right| {
+        format!("postgres://{}@votekit.invalid:{}/{}", user(right), right.port(), right.path())
+    });
+    refused(&host, "votekit.invalid", "check the host").await;
+    let port =
+        changed(|right| format!("postgres://{}@{}:1/{}", user(right), right.host(), right.path()));
+    refused(&port, ":1/", "check the host and the port").await;
+    let database = changed(|right| {
+        let password = right.password().map(|password| format!(":{password}")).unwrap_or_default();
+        format!("postgres://{}{password}@{}:{}/nowhere", user(right), right.host(), right.port())
+    });
+    refused(&database, "\"nowhere\" does not exist (3D000)", "name of the database").await;
+    let nobody = changed(|right| {
+        format!("postgres://nobody:wrong-secret@{}:{}/{}", right.host(), right.port(), right.path())
+    });
+    refused(&nobody, "nobody", "check the user").await;
+    for (parameter, reason, hint) in [
+        ("sslmode=verify-everything", "sslmode=verify-everything", "verify-full"),
+        ("sslmode=verify-full&ca_file=/nowhere.pem", "/nowhere.pem", "?ca_file="),
+        ("schema=Votes", "schema=Votes", "a-z"),
+        ("schema=pg_votes", "schema=pg_votes", "pg_"),
+        ("schema=a;b", "schema=a;b", "a-z"),
+        ("prefix=votes", "parameter prefix", "schema"),
+    ] {
+        refused(&parsed(&with_parameter(&server(), parameter)), reason, hint).await;
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_is_wrong_is_told_and_tls_that_is_missing() {
+    let server = PrivateServer::start("scram-sha-256");
+    let right = server.address("faults");
+    PostgresLedger::open(&parsed(&right)).await.expect("the password is right");
+    let wrong = right.replace(PrivateServer::PASSWORD, "wrong-secret");
+    refused(&parsed(&wrong), "28P01", "check the user and the password").await;
+    let none = right.replace(&format!(":{}", PrivateServer::PASSWORD), "");
+    refused(&parsed(&none), "password", "password").await;
+    for mode in ["require", "verify-ca", "verify-full"] {
+        refused(
+            &parsed(&with_parameter(&right, &format!("sslmode={mode}"))),
+            "TLS",
+            "check sslmode",
+        )
+        .await;
+    }
+    for mode in ["disable", "prefer"] {
+        PostgresLedger::open(&parsed(&with_parameter(&right, &format!("sslmode={mode}"))))
+            .await
+            .expect(mode);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_may_lose_what_it_confirms_is_refused() {
+    let mut server = PrivateServer::start("trust");
+    for setting in ["fsync", "full_page_writes"] {
+        server.stop();
+        server.start_again(&[&format!("{setting}=off")]);
+        refused(
+            &parsed(&server.address("faults")),
+            &format!("{setting} = off"),
+            &format!("set {setting} = on"),
+        )
+        .await;
+    }
+    server.stop();
+    server.make_standby();
+    server.start_again(&[]);
+    refused(&parsed(&server.address("faults")), "replica", "primary").await;
+}
+
+#[tokio::test]
+async fn schemas_of_others_and_of_other_versions_are_told() {
+    let schema = fresh_schema();
+    run(&format!("CREATE SCHEMA {schema}; CREATE TABLE {schema}.votes (id int)"));
+    refused(&address(&schema), "other people's tables", "?schema=").await;
+    run(&format!("CREATE TABLE {schema}.schema_version (version_num text)"));
+    refused(&address(&schema), "other people's tables", "?schema=").await;
+    drop_schema(&schema);
+    let nothing = address(&schema);
+    let told = PostgresSnapshot::open(&nothing).expect_err("there is nothing to read").to_string();
+    assert!(told.contains("holds no ledger"), "{told}");
+
+    PostgresLedger::open(&nothing).await.expect("the schema is made");
+    PostgresSnapshot::open(&nothing).expect("there is a ledger now");
+    run(&format!(
+        "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 3)"
+    ));
+    refused(&nothing, "newer version", "newer").await;
+
+    // The version before the views: it is brought up to date, and what it holds stays.
+    run(&format!("DELETE FROM {schema}.schema_version WHERE version = 3"));
+    let ledger = PostgresLedger::open(&nothing).await.expect("as before");
+    ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
+    run(&format!(
+        "DELETE FROM {schema}.schema_version WHERE version = 2; DROP VIEW {schema}.vote_results, {schema}.vote_audit, {schema}.duplicate_attempts;
+         DROP FUNCTION {schema}.leaves_of_run"
+    ));
+    let told = PostgresSnapshot::open(&nothing).expect_err("an older version").to_string();
+    assert!(told.contains("has version 1"), "{told}");
+    let both = tokio::join!(PostgresLedger::open(&nothing), PostgresLedger::open(&nothing));
+    let ledger = both.0.expect("migrated");
+    both.1.expect("migrated beside it");
+    assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("staged").len(), 1);
+    assert_eq!(
+        select(&format!("SELECT max(version) FROM {schema}.schema_version")),
+        [[Some("2".to_owned())]]
+    );
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn what_was_changed_in_the_tables_is_told_as_damage() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let mut log = ledger_samples::Log::new();
+    for leaf_count in [300, 20] {
+        ledger.commit(&log.block(leaf_count)).await.expect("committed");
+    }
+    ledger.stage(&batch(1, 1), &Hints::new()).await.expect("staged");
+    let read = async || {
+        ledger.head(&law()).await?;
+        ledger.blocks(&law(), 1, 10).await?;
+        ledger.tile(&law(), 0, 0).await?;
+        ledger.staged(&law(), StagingId(0), 10).await.map(|_| ())
+    };
+    read().await.expect("whole");
+    // Told by a read, or, where rows are missing, by the next opening.
+    for (damage, mend) in [
+        ("UPDATE head SET size = size - 1", "UPDATE head SET size = size + 1"),
+        (
+            "UPDATE head SET takes_votes = NOT takes_votes",
+            "UPDATE head SET takes_votes = NOT takes_votes",
+        ),
+        ("UPDATE leaves SET bytes = set_byte(bytes, 9, 65) WHERE first_leaf = 256", ""),
+        (
+            "UPDATE tile SET hashes = set_byte(hashes, 9, get_byte(hashes, 9) # 1)",
+            "UPDATE tile SET hashes = set_byte(hashes, 9, get_byte(hashes, 9) # 1)",
+        ),
+        ("UPDATE batch SET epoch = 9", "UPDATE batch SET epoch = 1"),
+    ] {
+        let saved = format!(
+            "SET search_path = {schema}; CREATE TABLE saved AS SELECT * FROM leaves; {damage}"
+        );
+        run(&saved);
+        assert!(matches!(read().await, Err(EngineError::Corrupt { .. })), "{damage}");
+        run(&format!(
+            "SET search_path = {schema}; DELETE FROM leaves; INSERT INTO leaves SELECT * FROM saved; DROP TABLE saved; {mend}"
+        ));
+        read().await.expect(damage);
+    }
+    for damage in [
+        "DELETE FROM block WHERE height = 1",
+        "DELETE FROM leaves WHERE first_leaf = 256",
+        "UPDATE leaves SET first_leaf = 257 WHERE first_leaf = 256",
+        "DELETE FROM tile",
+        "UPDATE staging SET last = 0",
+    ] {
+        let tables = ["block", "leaves", "tile", "staging"];
+        let each = |command: fn(&str) -> String| tables.map(command).join("; ");
+        let save = each(|table| format!("CREATE TABLE saved_{table} AS SELECT * FROM {table}"));
+        run(&format!("SET search_path = {schema}; {save}; {damage}"));
+        let opened = PostgresLedger::open(&address(&schema)).await;
+        assert!(matches!(opened, Err(EngineError::Corrupt { .. })), "{damage}: {opened:?}");
+        let mend = each(|table| {
+            format!(
+                "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM saved_{table}; DROP TABLE saved_{table}"
+            )
+        });
+        run(&format!("SET search_path = {schema}; {mend}"));
+    }
+    PostgresLedger::open(&address(&schema)).await.expect("whole again");
+    drop_schema(&schema);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
+    let mut server = PrivateServer::start("trust");
+    let ledger = std::sync::Arc::new(
+        PostgresLedger::open(&parsed(&server.address("faults"))).await.expect("opened"),
+    );
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut tasks = tokio::task::JoinSet::new();
+    for by in 1..=8_u8 {
+        let (ledger, stop) = (std::sync::Arc::clone(&ledger), std::sync::Arc::clone(&stop));
+        tasks.spawn(async move {
+            let (mut confirmed, mut failures) = (Vec::new(), 0_u32);
+            for sequence in 1.. {
+                let batch = batch(by, sequence);
+                // Until the answer is definite, as a node does.
+                loop {
+                    match ledger.stage(&batch, &Hints::new()).await {
+                        Ok(place) => break confirmed.push((place, batch.digest())),
+                        Err(
+                            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. },
+                        ) => failures += 1,
+                        Err(other) => panic!("{other}"),
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+            }
+            (confirmed, failures)
+        });
+    }
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        server.kill();
+        assert!(
+            matches!(ledger.ping().await, Err(EngineError::Unavailable { .. })),
+            "told at once"
+        );
+        server.start_again(&[]);
+        let begin = Instant::now();
+        while let Err(error) = ledger.ping().await {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it does not recover: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (mut confirmed, mut failures) = (Vec::new(), 0);
+    for (places, failed) in tasks.join_all().await {
+        confirmed.extend(places);
+        failures += failed;
+    }
+    confirmed.sort_unstable_by_key(|(place, _)| *place);
+    let mut stored = Vec::new();
+    let mut after = StagingId(0);
+    loop {
+        let part = ledger.staged(&law(), after, 1000).await.expect("read");
+        let Some(last) = part.last() else { break };
+        after = last.id;
+        stored.extend(part.into_iter().map(|staged| (staged.id, staged.batch.digest())));
+    }
+    assert!(failures > 0, "the server was killed and nobody noticed");
+    assert_eq!(stored, confirmed, "what is stored is what was confirmed, each once, at its place");
+}
