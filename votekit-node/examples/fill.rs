@@ -25,7 +25,7 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::node::Node;
 use votekit_node::{CreateElection, OpenElection};
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::{BallotBox as _, Ledger as _};
+use votekit_store::{BallotBox as _, Leases as _};
 
 const LAW: &str = "L2025-001";
 const BATCH: u64 = 4096;

@@ -19,10 +19,10 @@ use crate::log_standing::LogStanding;
 use crate::node::NodeError;
 use crate::roll_store::{self, RollView};
 use crate::view::{ElectionView, NodeView};
-use votekit_store::embedded::Snapshot;
+use votekit_store::embedded::EmbeddedReadView;
 #[cfg(feature = "services")]
-use votekit_store::services::{postgres::PostgresSnapshot, url::ServiceAddress};
-use votekit_store::{EngineError, Head, ReviewNote, StoredBlock};
+use votekit_store::services::{postgres::PostgresReadView, url::ServiceAddress};
+use votekit_store::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 /// How every leaf about the state of an election begins.
 const ELECTION_LEAF: &[u8] = br#"{"leaf":"election","#;
@@ -34,26 +34,7 @@ const READ_AT_ONCE: usize = 64;
 #[derive(Debug)]
 pub struct Archive {
     folder: DataFolder,
-    source: Source,
-}
-
-/// Where the ledger is.
-#[derive(Debug)]
-enum Source {
-    Folder(Snapshot),
-    #[cfg(feature = "services")]
-    Services(PostgresSnapshot),
-}
-
-/// Asks whichever ledger there is: both answer the same questions.
-macro_rules! ask {
-    ($source:expr, $question:ident($($argument:expr),*)) => {
-        match &$source {
-            Source::Folder(snapshot) => snapshot.$question($($argument),*),
-            #[cfg(feature = "services")]
-            Source::Services(snapshot) => snapshot.$question($($argument),*),
-        }
-    };
+    ledger: Box<dyn LogReader>,
 }
 
 impl Archive {
@@ -64,7 +45,7 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Self, NodeError> {
         let folder = DataFolder::peek(path)?;
         folder.check_belonging(&Belonging::Itself)?;
-        Ok(Self { folder, source: Source::Folder(Snapshot::open(path)?) })
+        Ok(Self { folder, ledger: Box::new(EmbeddedReadView::open(path)?) })
     }
 
     /// Opens the ledger of an installation on PostgreSQL, with the data folder of a node that has
@@ -76,7 +57,7 @@ impl Archive {
     pub fn open_services(path: &Path, ledger: &ServiceAddress) -> Result<Self, NodeError> {
         Ok(Self {
             folder: DataFolder::peek(path)?,
-            source: Source::Services(PostgresSnapshot::open(ledger)?),
+            ledger: Box::new(PostgresReadView::open(ledger)?),
         })
     }
 
@@ -91,7 +72,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        ask!(self.source, elections())
+        self.ledger.elections()
     }
 
     /// Where the log of an election stands.
@@ -99,7 +80,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        ask!(self.source, head(law_id))
+        self.ledger.head(law_id)
     }
 
     /// Hands every leaf of a log to `each`, in order.
@@ -142,7 +123,7 @@ impl Archive {
         law_id: &ElectionId,
         number: BatchNumber,
     ) -> Result<Option<Batch>, EngineError> {
-        ask!(self.source, batch(law_id, number))
+        self.ledger.batch(law_id, number)
     }
 
     /// A manifest that was loaded, by its digest.
@@ -150,7 +131,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
-        ask!(self.source, manifest(digest))
+        self.ledger.manifest(digest)
     }
 
     /// The remarks on an election's requests, in the order in which they were made.
@@ -158,7 +139,7 @@ impl Archive {
     /// # Errors
     /// [`EngineError`].
     pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
-        ask!(self.source, review_notes(law_id))
+        self.ledger.review_notes(law_id)
     }
 
     fn blocks(
@@ -167,7 +148,7 @@ impl Archive {
         from_height: u64,
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
-        ask!(self.source, blocks(law_id, from_height, limit))
+        self.ledger.blocks(law_id, from_height, limit)
     }
 
     /// The bytes of an election's policy.

@@ -22,7 +22,7 @@ use votekit_node::node_name::NodeName;
 use votekit_node::{ElectionView, OpenElection, VoteStatus};
 use votekit_store::embedded::{EmbeddedEngine, EmbeddedLedger};
 use votekit_store::testing::unreliable::{Odds, Unreliable};
-use votekit_store::{Engines, Ledger};
+use votekit_store::{Engines, Ledger, LogStore};
 
 const NO_FAULTS: Odds = Odds {
     unavailable_percent: 0,

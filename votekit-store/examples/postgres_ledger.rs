@@ -13,7 +13,7 @@ use std::time::Instant;
 use ledger_samples::{Log, batch_of};
 use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::{Hints, Ledger};
+use votekit_store::{Hints, LogStore, Staging};
 
 const CALLERS: u8 = 64;
 const BATCHES_EACH: u64 = 40;

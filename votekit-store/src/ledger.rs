@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use votekit_core::batch::Batch;
-use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, RequestId};
+use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId};
 use votekit_core::instant::{UnixMillis, UnixSeconds};
 use votekit_core::log::merkle::FullTile;
 
@@ -110,8 +110,8 @@ pub struct BlockCommit {
     pub full_tiles: Vec<FullTile>,
     /// The head after this block. Its size must be `block.first_leaf + block.leaf_count`.
     pub head: Head,
-    /// By [`Ledger::clock`]: after this time the block is not stored, but refused as
-    /// [`Conflict::Late`]. A block that is stored already is never late.
+    /// By [`Leases::clock`]: after this time the block is not stored, but refused as
+    /// [`Conflict::Late`](crate::Conflict::Late). A block that is stored already is never late.
     pub not_after: Option<UnixMillis>,
 }
 
@@ -122,7 +122,7 @@ impl ReviewNote {
     /// The longest remark, in bytes.
     pub const TEXT_BYTES_MAX: usize = 2000;
 
-    /// The rule that a remark breaks: every ledger refuses it as [`Conflict::Malformed`].
+    /// The rule that a remark breaks: every ledger refuses it as [`Conflict::Malformed`](crate::Conflict::Malformed).
     #[must_use]
     pub fn broken_rule(&self) -> Option<&'static str> {
         if self.by.len() > Self::BY_BYTES_MAX || self.text.len() > Self::TEXT_BYTES_MAX {
@@ -133,52 +133,11 @@ impl ReviewNote {
     }
 }
 
-/// Where the truth is stored: staging, evidence, blocks, tiles, heads, manifests.
+/// Batches that are not sealed yet, and all batches as evidence.
 #[async_trait]
-pub trait Ledger: Send + Sync + 'static {
-    /// The elections that have a log, in the order of their creation.
-    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
-
-    /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
-    async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
-    -> Result<Epoch, EngineError>;
-
-    /// Gives a node the right to answer voters for so long from now, if the head takes votes and
-    /// the epoch is not fenced; an election without a head gives none. Asking again extends it.
-    /// Refused as [`Conflict::NoLease`].
-    async fn hold_lease(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-        epoch: Epoch,
-        length: Duration,
-    ) -> Result<(), EngineError>;
-
-    /// The leases of an election that have not run out. Once a head that takes no votes is
-    /// committed, there are none after the longest of them.
-    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError>;
-
-    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to
-    /// its end.
-    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError>;
-
-    /// Makes a holder the leader of all elections for so long from now, unless another one's lease
-    /// lasts. Asking again extends it. Once a new term has begun, commits of lower terms are a
-    /// [`Conflict::Term`].
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
-
-    /// Gives the lead back, if the holder has it.
-    async fn resign(&self, holder: &str) -> Result<(), EngineError>;
-
-    /// The time by the clock that the ledger's leases are counted by. It says nothing about any
-    /// other clock.
-    async fn clock(&self) -> Result<UnixMillis, EngineError>;
-
-    /// Every epoch given out for an election.
-    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
-
+pub trait Staging: Send + Sync + 'static {
     /// Stages a batch with its hints. Staging the same batch again gives the same place and writes
-    /// nothing; another batch under the same number is a [`Conflict::BatchNumber`]. Whoever has
+    /// nothing; another batch under the same number is a [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). Whoever has
     /// read all places up to one never finds a lower one later.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
@@ -199,6 +158,18 @@ pub trait Ledger: Send + Sync + 'static {
         node: NodeId,
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
+
+    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The
+    /// log stays. A late copy of a purged batch gets its old place and is not stored again. Returns
+    /// how many batches were destroyed by this call.
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
+}
+
+/// The logs: blocks, leaves, tiles and heads.
+#[async_trait]
+pub trait LogStore: Send + Sync + 'static {
+    /// The elections that have a log, in the order of their creation.
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
 
     /// Appends a block and moves the head in one step, if the head's size is still
     /// `block.first_leaf` and neither its term nor the leader's is higher than the block's. The
@@ -235,7 +206,57 @@ pub trait Ledger: Send + Sync + 'static {
         level: u8,
         index: u64,
     ) -> Result<Option<Vec<u8>>, EngineError>;
+}
 
+/// Epochs, and the right of ingest nodes to answer voters in them.
+#[async_trait]
+pub trait Leases: Send + Sync + 'static {
+    /// Gives out the next epoch for a node in an election: 1, 2, …, never the same twice.
+    async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
+    -> Result<Epoch, EngineError>;
+
+    /// Gives a node the right to answer voters for so long from now, if the head takes votes and
+    /// the epoch is not fenced; an election without a head gives none. Asking again extends it.
+    /// Refused as [`Conflict::NoLease`](crate::Conflict::NoLease).
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError>;
+
+    /// The leases of an election that have not run out. Once a head that takes no votes is
+    /// committed, there are none after the longest of them.
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError>;
+
+    /// Gives no lease any more to any epoch that a node was given so far. A lease it has lasts to
+    /// its end.
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError>;
+
+    /// The time by the clock that the ledger's leases are counted by. It says nothing about any
+    /// other clock.
+    async fn clock(&self) -> Result<UnixMillis, EngineError>;
+
+    /// Every epoch given out for an election.
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError>;
+}
+
+/// Which node leads. The fence refuses blocks of a leader whose term has passed.
+#[async_trait]
+pub trait LeaderFence: Send + Sync + 'static {
+    /// Makes a holder the leader of all elections for so long from now, unless another one's lease
+    /// lasts. Asking again extends it. Once a new term has begun, commits of lower terms are a
+    /// [`Conflict::Term`](crate::Conflict::Term).
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError>;
+
+    /// Gives the lead back, if the holder has it.
+    async fn resign(&self, holder: &str) -> Result<(), EngineError>;
+}
+
+/// What officials and reviewers keep beside the logs.
+#[async_trait]
+pub trait Documents: Send + Sync + 'static {
     /// Keeps a manifest, named by its SHA-256.
     async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError>;
 
@@ -251,12 +272,11 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// The remarks on an election's requests, in the order in which they were made.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
+}
 
-    /// Destroys the evidence of an election: its stored batches, sealed or not, overwritten. The
-    /// log stays. A late copy of a purged batch gets its old place and is not stored again. Returns
-    /// how many batches were destroyed by this call.
-    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
-
+/// Where the truth is stored: all of these parts over one store.
+#[async_trait]
+pub trait Ledger: Staging + LogStore + Leases + LeaderFence + Documents {
     /// Whether other processes use the same ledger: then one of them leads, and answering voters
     /// takes a lease.
     fn is_shared(&self) -> bool {
@@ -274,4 +294,51 @@ pub trait Ledger: Send + Sync + 'static {
     async fn probe(&self) -> Result<(), EngineError> {
         self.ping().await
     }
+}
+
+/// A read view of a ledger as it stood at one moment, beside nodes that may be using it: for
+/// exports, recounts and reviews. Calls block. Nothing is written and no lock is taken.
+pub trait LogReader: std::fmt::Debug + Send {
+    /// The elections that have a log, in the order of their creation.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn elections(&self) -> Result<Vec<ElectionId>, EngineError>;
+
+    /// Where the log stands; `None` for an election without one.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError>;
+
+    /// Blocks from a height on, in order: at least one if there is any, at most `limit`, and fewer
+    /// when they are large.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError>;
+
+    /// A batch of the evidence by its number; `None` when it is not there, or has been destroyed.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn batch(&self, law_id: &ElectionId, number: BatchNumber)
+    -> Result<Option<Batch>, EngineError>;
+
+    /// A manifest by its SHA-256.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError>;
+
+    /// The remarks on an election's requests, in the order in which they were made.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 }

@@ -15,7 +15,8 @@ use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{
-    BallotBox, BlockCommit, Conflict, EngineError, Head, Ledger, StagingId, StoredBlock,
+    BallotBox, BlockCommit, Conflict, Documents, EngineError, Head, Ledger, LogStore, Staging,
+    StagingId, StoredBlock,
 };
 
 fn law() -> ElectionId {

@@ -13,7 +13,7 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
 use votekit_core::{ballot, credential, envelope, instant};
 use votekit_store::embedded::EmbeddedEngine;
-use votekit_store::{Ledger, StagingId};
+use votekit_store::{Leases, Staging, StagingId};
 
 const FOLDER: &str = "VOTEKIT_TEST_KILL_FOLDER";
 const ROUNDS: u64 = 6;

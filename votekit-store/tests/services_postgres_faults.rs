@@ -9,9 +9,9 @@ use postgres_support::server::PrivateServer;
 use postgres_support::{
     address, drop_schema, fresh_schema, parsed, run, select, server, with_parameter,
 };
-use votekit_store::services::postgres::{PostgresLedger, PostgresSnapshot};
+use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
 use votekit_store::services::url::ServiceAddress;
-use votekit_store::{EngineError, Hints, Ledger, StagingId};
+use votekit_store::{EngineError, Hints, Ledger, LogStore, Staging, StagingId};
 
 mod ledger_samples;
 
@@ -118,11 +118,11 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
     refused(&address(&schema), "other people's tables", "?schema=").await;
     drop_schema(&schema);
     let nothing = address(&schema);
-    let told = PostgresSnapshot::open(&nothing).expect_err("there is nothing to read").to_string();
+    let told = PostgresReadView::open(&nothing).expect_err("there is nothing to read").to_string();
     assert!(told.contains("holds no ledger"), "{told}");
 
     PostgresLedger::open(&nothing).await.expect("the schema is made");
-    PostgresSnapshot::open(&nothing).expect("there is a ledger now");
+    PostgresReadView::open(&nothing).expect("there is a ledger now");
     run(&format!(
         "INSERT INTO {schema}.schema_version (application, version) VALUES ('votekit', 3)"
     ));
@@ -136,7 +136,7 @@ async fn schemas_of_others_and_of_other_versions_are_told() {
         "DELETE FROM {schema}.schema_version WHERE version = 2; DROP VIEW {schema}.vote_results, {schema}.vote_audit, {schema}.duplicate_attempts;
          DROP FUNCTION {schema}.leaves_of_run"
     ));
-    let told = PostgresSnapshot::open(&nothing).expect_err("an older version").to_string();
+    let told = PostgresReadView::open(&nothing).expect_err("an older version").to_string();
     assert!(told.contains("has version 1"), "{told}");
     let both = tokio::join!(PostgresLedger::open(&nothing), PostgresLedger::open(&nothing));
     let ledger = both.0.expect("migrated");

@@ -6,8 +6,8 @@ mod postgres_support;
 
 use ledger_samples::Log;
 use postgres_support::{address, drop_schema, fresh_schema, select};
-use votekit_store::Ledger;
-use votekit_store::services::postgres::{PostgresLedger, PostgresSnapshot};
+use votekit_store::services::postgres::{PostgresLedger, PostgresReadView};
+use votekit_store::{LogReader, LogStore, Staging};
 
 fn rows(schema: &str, sql: &str) -> Vec<String> {
     let rows = select(&format!("SET search_path = {schema}; {sql}"));
@@ -144,7 +144,7 @@ async fn a_snapshot_shows_one_moment_from_within_a_runtime_too() {
     ledger.stage(&batch, &votekit_store::Hints::new()).await.expect("staged");
     let first = log.block(300);
     ledger.commit(&first).await.expect("committed");
-    let snapshot = PostgresSnapshot::open(&address(&schema)).expect("a snapshot");
+    let snapshot = PostgresReadView::open(&address(&schema)).expect("a snapshot");
     ledger.commit(&log.block(5)).await.expect("committed");
     let law_id = ledger_samples::law();
     assert_eq!(snapshot.elections().expect("read"), std::slice::from_ref(&law_id));

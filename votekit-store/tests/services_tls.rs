@@ -24,7 +24,7 @@ use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::redis::RedisRegistry;
 use votekit_store::services::url::{Service, ServiceAddress};
-use votekit_store::{BallotBox, EngineError, Hint, Hints, Ledger, Mark, Registry};
+use votekit_store::{BallotBox, EngineError, Hint, Hints, Mark, Registry, Staging};
 
 /// Asserts that an opening failed as an operator's mistake, in one line, with these parts.
 fn refused<T>(opened: Result<T, EngineError>, told: &str, hinted: &str) {

@@ -12,7 +12,7 @@ use votekit_core::batch::Batch;
 use super::EmbeddedLedger;
 use super::fault::{ENGINE, unavailable};
 use super::tail::Backlog;
-use crate::{BallotBox, Delivery, EngineError, Hints, Ledger, StagingId, ValidatedBatch};
+use crate::{BallotBox, Delivery, EngineError, Hints, Staging, StagingId, ValidatedBatch};
 
 /// Batches published and not acknowledged; whoever publishes one more waits.
 const UNACKNOWLEDGED_MAX: usize = 1024;

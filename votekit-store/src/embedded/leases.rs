@@ -13,7 +13,7 @@ type Key = (ElectionId, NodeId, Epoch);
 
 /// The leases of one process.
 #[derive(Debug, Default)]
-pub(super) struct Leases(Mutex<State>);
+pub(super) struct LeaseTable(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,7 +23,7 @@ struct State {
     term: u64,
 }
 
-impl Leases {
+impl LeaseTable {
     /// Gives a lease, unless the epoch is fenced.
     pub(super) fn hold(&self, key: Key, length: Duration) -> bool {
         let mut state = self.lock();

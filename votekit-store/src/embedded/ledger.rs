@@ -14,7 +14,7 @@ use votekit_core::instant::UnixMillis;
 
 use super::checkpointer::Checkpointer;
 use super::fault::{Poison, unavailable};
-use super::leases::Leases;
+use super::leases::LeaseTable;
 use super::readers::Readers;
 use super::tail::{Backlog, Tail};
 use super::writer::Writer;
@@ -23,8 +23,8 @@ use super::{inspection, queries, schema};
 use crate::clock;
 use crate::embedded::NO_FOLLOW;
 use crate::{
-    BlockCommit, Conflict, EngineError, Head, Hints, Leadership, Lease, Ledger, NoLease,
-    ReviewNote, Staged, StagingId, StoredBlock,
+    BlockCommit, Conflict, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease,
+    Leases, Ledger, LogStore, NoLease, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 
 /// The ledger of one process.
@@ -39,7 +39,7 @@ pub struct EmbeddedLedger {
     readers: Arc<Readers>,
     tail: Arc<Tail>,
     poison: Arc<Poison>,
-    leases: Leases,
+    leases: LeaseTable,
     /// Held as long as the ledger is open. Last, so that it is let go when the writer has ended.
     _lock: File,
 }
@@ -67,7 +67,7 @@ impl EmbeddedLedger {
             readers: Readers::new(path),
             tail,
             poison,
-            leases: Leases::default(),
+            leases: LeaseTable::default(),
             _lock: lock,
         })
     }
@@ -100,11 +100,104 @@ impl EmbeddedLedger {
 }
 
 #[async_trait]
-impl Ledger for EmbeddedLedger {
+impl Staging for EmbeddedLedger {
+    async fn stage(&self, batch: &Arc<Batch>, _hints: &Hints) -> Result<StagingId, EngineError> {
+        Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
+    }
+
+    async fn staged(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<Vec<Staged>, EngineError> {
+        self.poison.check()?;
+        if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
+            return Ok(unsealed);
+        }
+        let law_id = law_id.clone();
+        let batches = self
+            .read(move |connection| queries::batches(connection, &law_id, after, limit))
+            .await?;
+        Ok(batches
+            .into_iter()
+            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), hints: Hints::new() })
+            .collect())
+    }
+
+    async fn staged_through(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+    ) -> Result<Option<Sequence>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::staged_through(connection, &law_id, node, epoch)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        let mut purged = 0;
+        loop {
+            match self.writer.write(PurgePart { law_id: law_id.clone() }).await? {
+                0 => break,
+                part => purged += part,
+            }
+        }
+        // The write-ahead log still holds the pages as they were.
+        self.writer.checkpoint().await?;
+        Ok(purged)
+    }
+}
+
+#[async_trait]
+impl LogStore for EmbeddedLedger {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.read(queries::elections).await
     }
 
+    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
+        self.poison.check()?;
+        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
+    }
+
+    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+        self.poison.check()?;
+        Ok(self.tail.head(law_id))
+    }
+
+    async fn blocks(
+        &self,
+        law_id: &ElectionId,
+        from_height: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredBlock>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
+    }
+
+    async fn leaves(
+        &self,
+        law_id: &ElectionId,
+        first: u64,
+        count: u32,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
+    }
+
+    async fn tile(
+        &self,
+        law_id: &ElectionId,
+        level: u8,
+        index: u64,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::tile(connection, &law_id, level, index)).await
+    }
+}
+
+#[async_trait]
+impl Leases for EmbeddedLedger {
     async fn allocate_epoch(
         &self,
         law_id: &ElectionId,
@@ -150,6 +243,19 @@ impl Ledger for EmbeddedLedger {
         Ok(())
     }
 
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.poison.check()?;
+        Ok(clock::now())
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        let law_id = law_id.clone();
+        self.read(move |connection| queries::epochs(connection, &law_id)).await
+    }
+}
+
+#[async_trait]
+impl LeaderFence for EmbeddedLedger {
     async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
         self.poison.check()?;
         Ok(self.leases.lead(holder, length, self.tail.highest_term()))
@@ -159,7 +265,10 @@ impl Ledger for EmbeddedLedger {
         self.leases.resign(holder);
         Ok(())
     }
+}
 
+#[async_trait]
+impl Documents for EmbeddedLedger {
     async fn add_review_note(
         &self,
         law_id: &ElectionId,
@@ -173,90 +282,6 @@ impl Ledger for EmbeddedLedger {
         self.read(move |connection| queries::review_notes(connection, &law_id)).await
     }
 
-    async fn clock(&self) -> Result<UnixMillis, EngineError> {
-        self.poison.check()?;
-        Ok(clock::now())
-    }
-
-    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::epochs(connection, &law_id)).await
-    }
-
-    async fn stage(&self, batch: &Arc<Batch>, _hints: &Hints) -> Result<StagingId, EngineError> {
-        Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
-    }
-
-    async fn staged(
-        &self,
-        law_id: &ElectionId,
-        after: StagingId,
-        limit: usize,
-    ) -> Result<Vec<Staged>, EngineError> {
-        self.poison.check()?;
-        if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
-            return Ok(unsealed);
-        }
-        let law_id = law_id.clone();
-        let batches = self
-            .read(move |connection| queries::batches(connection, &law_id, after, limit))
-            .await?;
-        Ok(batches
-            .into_iter()
-            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), hints: Hints::new() })
-            .collect())
-    }
-
-    async fn staged_through(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-        epoch: Epoch,
-    ) -> Result<Option<Sequence>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::staged_through(connection, &law_id, node, epoch)).await
-    }
-
-    async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
-        self.poison.check()?;
-        self.writer.write(Commit::new(Arc::clone(commit), self.leases.term())?).await
-    }
-
-    async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        self.poison.check()?;
-        Ok(self.tail.head(law_id))
-    }
-
-    async fn blocks(
-        &self,
-        law_id: &ElectionId,
-        from_height: u64,
-        limit: usize,
-    ) -> Result<Vec<StoredBlock>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::blocks(connection, &law_id, from_height, limit)).await
-    }
-
-    async fn leaves(
-        &self,
-        law_id: &ElectionId,
-        first: u64,
-        count: u32,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::leaves(connection, &law_id, first, count)).await
-    }
-
-    async fn tile(
-        &self,
-        law_id: &ElectionId,
-        level: u8,
-        index: u64,
-    ) -> Result<Option<Vec<u8>>, EngineError> {
-        let law_id = law_id.clone();
-        self.read(move |connection| queries::tile(connection, &law_id, level, index)).await
-    }
-
     async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
         self.writer.write(PutManifest { bytes: manifest.to_vec() }).await
     }
@@ -265,20 +290,10 @@ impl Ledger for EmbeddedLedger {
         let digest = *digest;
         self.read(move |connection| queries::manifest(connection, &digest)).await
     }
+}
 
-    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
-        let mut purged = 0;
-        loop {
-            match self.writer.write(PurgePart { law_id: law_id.clone() }).await? {
-                0 => break,
-                part => purged += part,
-            }
-        }
-        // The write-ahead log still holds the pages as they were.
-        self.writer.checkpoint().await?;
-        Ok(purged)
-    }
-
+#[async_trait]
+impl Ledger for EmbeddedLedger {
     async fn ping(&self) -> Result<(), EngineError> {
         self.writer.check()?;
         self.read(queries::ping).await

@@ -17,10 +17,10 @@ mod inspection;
 mod leases;
 mod ledger;
 mod queries;
+mod read_view;
 mod readers;
 mod registry;
 mod schema;
-mod snapshot;
 mod tail;
 mod wal_check;
 mod writer;
@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 pub use ballot_box::EmbeddedBallotBox;
 pub use ledger::EmbeddedLedger;
+pub use read_view::EmbeddedReadView;
 pub use registry::EmbeddedRegistry;
-pub use snapshot::Snapshot;
 
 use super::EngineError;
 

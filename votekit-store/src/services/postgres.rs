@@ -12,9 +12,9 @@
 mod connections;
 mod fault;
 mod queries;
+mod read_view;
 mod rows;
 mod schema;
-mod snapshot;
 mod stager;
 mod tls;
 mod writes;
@@ -27,12 +27,12 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 
-pub use snapshot::PostgresSnapshot;
+pub use read_view::PostgresReadView;
 
 use super::url::ServiceAddress;
 use crate::{
-    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
-    StagingId, StoredBlock,
+    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
+    Ledger, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 use connections::Connections;
 use stager::Stager;
@@ -75,54 +75,7 @@ impl PostgresLedger {
 }
 
 #[async_trait]
-impl Ledger for PostgresLedger {
-    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        queries::elections(&mut self.connections.session().await?).await
-    }
-
-    async fn allocate_epoch(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-    ) -> Result<Epoch, EngineError> {
-        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
-    }
-
-    async fn hold_lease(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-        epoch: Epoch,
-        length: Duration,
-    ) -> Result<(), EngineError> {
-        writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length)
-            .await
-    }
-
-    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
-        queries::leases(&mut self.connections.session().await?, law_id).await
-    }
-
-    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
-        writes::fence(&mut self.connections.session().await?, law_id, node).await
-    }
-
-    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
-        writes::lead(&mut self.connections.session().await?, holder, length).await
-    }
-
-    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
-        writes::resign(&mut self.connections.session().await?, holder).await
-    }
-
-    async fn clock(&self) -> Result<UnixMillis, EngineError> {
-        queries::clock(&mut self.connections.session().await?).await
-    }
-
-    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
-        queries::epochs(&mut self.connections.session().await?, law_id).await
-    }
-
+impl Staging for PostgresLedger {
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
         self.stager.stage(batch, hints).await
     }
@@ -143,6 +96,30 @@ impl Ledger for PostgresLedger {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         queries::staged_through(&mut self.connections.session().await?, law_id, node, epoch).await
+    }
+
+    /// The bytes are gone from the table, and their space is written over as others need it; the
+    /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
+    /// once is that its ballot key is destroyed.
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        let mut purged = 0;
+        loop {
+            match writes::purge_part(&mut self.connections.session().await?, law_id).await? {
+                0 => break,
+                part => purged += part,
+            }
+        }
+        if purged > 0 {
+            writes::vacuum_evidence(&mut self.connections.session().await?).await;
+        }
+        Ok(purged)
+    }
+}
+
+#[async_trait]
+impl LogStore for PostgresLedger {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        queries::elections(&mut self.connections.session().await?).await
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
@@ -180,7 +157,59 @@ impl Ledger for PostgresLedger {
     ) -> Result<Option<Vec<u8>>, EngineError> {
         queries::tile(&mut self.connections.session().await?, law_id, level, index).await
     }
+}
 
+#[async_trait]
+impl Leases for PostgresLedger {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
+    }
+
+    async fn hold_lease(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        epoch: Epoch,
+        length: Duration,
+    ) -> Result<(), EngineError> {
+        writes::hold_lease(&mut self.connections.session().await?, law_id, node, epoch, length)
+            .await
+    }
+
+    async fn leases(&self, law_id: &ElectionId) -> Result<Vec<Lease>, EngineError> {
+        queries::leases(&mut self.connections.session().await?, law_id).await
+    }
+
+    async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
+        writes::fence(&mut self.connections.session().await?, law_id, node).await
+    }
+
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        queries::clock(&mut self.connections.session().await?).await
+    }
+
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        queries::epochs(&mut self.connections.session().await?, law_id).await
+    }
+}
+
+#[async_trait]
+impl LeaderFence for PostgresLedger {
+    async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
+        writes::lead(&mut self.connections.session().await?, holder, length).await
+    }
+
+    async fn resign(&self, holder: &str) -> Result<(), EngineError> {
+        writes::resign(&mut self.connections.session().await?, holder).await
+    }
+}
+
+#[async_trait]
+impl Documents for PostgresLedger {
     async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
         writes::put_manifest(&mut self.connections.session().await?, manifest).await
     }
@@ -200,24 +229,10 @@ impl Ledger for PostgresLedger {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         queries::review_notes(&mut self.connections.session().await?, law_id).await
     }
+}
 
-    /// The bytes are gone from the table, and their space is written over as others need it; the
-    /// server's write-ahead log and its backups still hold them. What makes evidence unreadable at
-    /// once is that its ballot key is destroyed.
-    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
-        let mut purged = 0;
-        loop {
-            match writes::purge_part(&mut self.connections.session().await?, law_id).await? {
-                0 => break,
-                part => purged += part,
-            }
-        }
-        if purged > 0 {
-            writes::vacuum_evidence(&mut self.connections.session().await?).await;
-        }
-        Ok(purged)
-    }
-
+#[async_trait]
+impl Ledger for PostgresLedger {
     fn is_shared(&self) -> bool {
         true
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use votekit_core::id::RequestId;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::embedded::EmbeddedLedger;
-use votekit_store::{Ledger, ReviewNote};
+use votekit_store::{Documents, ReviewNote};
 
 use super::SourceArgs;
 use super::case;

@@ -10,32 +10,12 @@ use votekit_core::instant::UnixMillis;
 
 use super::{Persistent, Unreliable, persist};
 use crate::{
-    BlockCommit, EngineError, Head, Hints, Leadership, Lease, Ledger, ReviewNote, Staged,
-    StagingId, StoredBlock,
+    BlockCommit, Documents, EngineError, Head, Hints, LeaderFence, Leadership, Lease, Leases,
+    Ledger, LogStore, ReviewNote, Staged, Staging, StagingId, StoredBlock,
 };
 
 #[async_trait]
-impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
-    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        self.read(self.inner.elections()).await
-    }
-
-    async fn allocate_epoch(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-    ) -> Result<Epoch, EngineError> {
-        self.write(self.inner.allocate_epoch(law_id, node)).await
-    }
-
-    async fn clock(&self) -> Result<UnixMillis, EngineError> {
-        self.read(self.inner.clock()).await
-    }
-
-    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
-        self.read(self.inner.epochs(law_id)).await
-    }
-
+impl<T: Staging + ?Sized> Staging for Unreliable<T> {
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
         self.write(self.inner.stage(batch, hints)).await
     }
@@ -56,6 +36,17 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         self.read(self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        self.write(self.inner.purge_evidence(law_id)).await
+    }
+}
+
+#[async_trait]
+impl<T: LogStore + ?Sized> LogStore for Unreliable<T> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        self.read(self.inner.elections()).await
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
@@ -96,17 +87,24 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     ) -> Result<Option<Vec<u8>>, EngineError> {
         self.read(self.inner.tile(law_id, level, index)).await
     }
+}
 
-    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
-        self.write(self.inner.put_manifest(manifest)).await
+#[async_trait]
+impl<T: Leases + ?Sized> Leases for Unreliable<T> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        self.write(self.inner.allocate_epoch(law_id, node)).await
     }
 
-    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
-        self.read(self.inner.manifest(digest)).await
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        self.read(self.inner.clock()).await
     }
 
-    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
-        self.write(self.inner.purge_evidence(law_id)).await
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        self.read(self.inner.epochs(law_id)).await
     }
 
     async fn hold_lease(
@@ -126,13 +124,27 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         self.write(self.inner.fence(law_id, node)).await
     }
+}
 
+#[async_trait]
+impl<T: LeaderFence + ?Sized> LeaderFence for Unreliable<T> {
     async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
         self.write(self.inner.lead(holder, length)).await
     }
 
     async fn resign(&self, holder: &str) -> Result<(), EngineError> {
         self.write(self.inner.resign(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Documents + ?Sized> Documents for Unreliable<T> {
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        self.write(self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        self.read(self.inner.manifest(digest)).await
     }
 
     async fn add_review_note(
@@ -146,7 +158,10 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         self.read(self.inner.review_notes(law_id)).await
     }
+}
 
+#[async_trait]
+impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
     async fn ping(&self) -> Result<(), EngineError> {
         self.read(self.inner.ping()).await
     }
@@ -161,27 +176,7 @@ impl<T: Ledger + ?Sized> Ledger for Unreliable<T> {
 }
 
 #[async_trait]
-impl<T: Ledger> Ledger for Persistent<T> {
-    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        persist(|| self.inner.elections()).await
-    }
-
-    async fn allocate_epoch(
-        &self,
-        law_id: &ElectionId,
-        node: NodeId,
-    ) -> Result<Epoch, EngineError> {
-        persist(|| self.inner.allocate_epoch(law_id, node)).await
-    }
-
-    async fn clock(&self) -> Result<UnixMillis, EngineError> {
-        persist(|| self.inner.clock()).await
-    }
-
-    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
-        persist(|| self.inner.epochs(law_id)).await
-    }
-
+impl<T: Staging> Staging for Persistent<T> {
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError> {
         persist(|| self.inner.stage(batch, hints)).await
     }
@@ -202,6 +197,17 @@ impl<T: Ledger> Ledger for Persistent<T> {
         epoch: Epoch,
     ) -> Result<Option<Sequence>, EngineError> {
         persist(|| self.inner.staged_through(law_id, node, epoch)).await
+    }
+
+    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
+        persist(|| self.inner.purge_evidence(law_id)).await
+    }
+}
+
+#[async_trait]
+impl<T: LogStore> LogStore for Persistent<T> {
+    async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+        persist(|| self.inner.elections()).await
     }
 
     async fn commit(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError> {
@@ -238,17 +244,24 @@ impl<T: Ledger> Ledger for Persistent<T> {
     ) -> Result<Option<Vec<u8>>, EngineError> {
         persist(|| self.inner.tile(law_id, level, index)).await
     }
+}
 
-    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
-        persist(|| self.inner.put_manifest(manifest)).await
+#[async_trait]
+impl<T: Leases> Leases for Persistent<T> {
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        persist(|| self.inner.allocate_epoch(law_id, node)).await
     }
 
-    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
-        persist(|| self.inner.manifest(digest)).await
+    async fn clock(&self) -> Result<UnixMillis, EngineError> {
+        persist(|| self.inner.clock()).await
     }
 
-    async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
-        persist(|| self.inner.purge_evidence(law_id)).await
+    async fn epochs(&self, law_id: &ElectionId) -> Result<Vec<(NodeId, Epoch)>, EngineError> {
+        persist(|| self.inner.epochs(law_id)).await
     }
 
     async fn hold_lease(
@@ -268,13 +281,27 @@ impl<T: Ledger> Ledger for Persistent<T> {
     async fn fence(&self, law_id: &ElectionId, node: NodeId) -> Result<(), EngineError> {
         persist(|| self.inner.fence(law_id, node)).await
     }
+}
 
+#[async_trait]
+impl<T: LeaderFence> LeaderFence for Persistent<T> {
     async fn lead(&self, holder: &str, length: Duration) -> Result<Leadership, EngineError> {
         persist(|| self.inner.lead(holder, length)).await
     }
 
     async fn resign(&self, holder: &str) -> Result<(), EngineError> {
         persist(|| self.inner.resign(holder)).await
+    }
+}
+
+#[async_trait]
+impl<T: Documents> Documents for Persistent<T> {
+    async fn put_manifest(&self, manifest: &[u8]) -> Result<Digest, EngineError> {
+        persist(|| self.inner.put_manifest(manifest)).await
+    }
+
+    async fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+        persist(|| self.inner.manifest(digest)).await
     }
 
     async fn add_review_note(
@@ -288,7 +315,10 @@ impl<T: Ledger> Ledger for Persistent<T> {
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         persist(|| self.inner.review_notes(law_id)).await
     }
+}
 
+#[async_trait]
+impl<T: Ledger> Ledger for Persistent<T> {
     async fn ping(&self) -> Result<(), EngineError> {
         persist(|| self.inner.ping()).await
     }

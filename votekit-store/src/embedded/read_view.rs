@@ -10,14 +10,14 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId};
 use super::columns::find_election;
 use super::fault::Fault;
 use super::{queries, schema};
-use crate::{EngineError, Head, ReviewNote, StoredBlock};
+use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 /// A read-only view of a ledger. What is written after it was opened does not show.
-pub struct Snapshot {
+pub struct EmbeddedReadView {
     connection: Connection,
 }
 
-impl Snapshot {
+impl EmbeddedReadView {
     /// Opens the ledger in a folder.
     ///
     /// # Errors
@@ -32,20 +32,14 @@ impl Snapshot {
         };
         Ok(Self { connection: open()? })
     }
+}
 
-    /// The elections that have a log, in the order of their creation.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+impl LogReader for EmbeddedReadView {
+    fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         Ok(queries::elections(&self.connection)?)
     }
 
-    /// Where a log stands.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+    fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let head = || match find_election(&self.connection, law_id)? {
             Some(election) => queries::head(&self.connection, election),
             None => Ok(None),
@@ -53,11 +47,7 @@ impl Snapshot {
         Ok(head()?)
     }
 
-    /// Blocks from a height on.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn blocks(
+    fn blocks(
         &self,
         law_id: &ElectionId,
         from_height: u64,
@@ -66,11 +56,7 @@ impl Snapshot {
         Ok(queries::blocks(&self.connection, law_id, from_height, limit)?)
     }
 
-    /// A batch that has not been purged, by its number.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn batch(
+    fn batch(
         &self,
         law_id: &ElectionId,
         number: BatchNumber,
@@ -78,25 +64,17 @@ impl Snapshot {
         Ok(queries::batch(&self.connection, law_id, number)?)
     }
 
-    /// A manifest by its digest.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+    fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         Ok(queries::manifest(&self.connection, digest)?)
     }
 
-    /// The remarks on an election's requests, in the order in which they were made.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+    fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         Ok(queries::review_notes(&self.connection, law_id)?)
     }
 }
 
-impl fmt::Debug for Snapshot {
+impl fmt::Debug for EmbeddedReadView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Snapshot(ledger)")
+        formatter.write_str("EmbeddedReadView(ledger)")
     }
 }

@@ -16,7 +16,7 @@ use super::connections::{Session, Way, silent};
 use super::fault::unavailable;
 use super::{queries, schema};
 use crate::services::url::ServiceAddress;
-use crate::{EngineError, Head, ReviewNote, StoredBlock};
+use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock};
 
 /// How long the opening may take.
 const OPENING_TIME: Duration = Duration::from_secs(5);
@@ -28,14 +28,14 @@ const ANSWER_TIME: Duration = Duration::from_secs(120);
 ///
 /// Its calls block. They may be made from within a runtime too: the view has a thread of its own
 /// for its connection.
-pub struct PostgresSnapshot {
+pub struct PostgresReadView {
     session: Arc<Mutex<Session>>,
     runtime: Option<Runtime>,
 }
 
 type Asked<'session, T> = Pin<Box<dyn Future<Output = Result<T, EngineError>> + Send + 'session>>;
 
-impl PostgresSnapshot {
+impl PostgresReadView {
     /// Opens the ledger of an address. Makes nothing and migrates nothing.
     ///
     /// # Errors
@@ -64,28 +64,28 @@ impl PostgresSnapshot {
         }
     }
 
-    /// The elections that have a log, in the order of their creation.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
+    fn ask<T, Q>(&self, query: Q) -> Result<T, EngineError>
+    where
+        T: Send + 'static,
+        Q: for<'session> FnOnce(&'session mut Session) -> Asked<'session, T> + Send + 'static,
+    {
+        let session = Arc::clone(&self.session);
+        let runtime = self.runtime.as_ref().expect("taken by drop alone");
+        wait(runtime, async move { query(&mut *session.lock().await).await })
+    }
+}
+
+impl LogReader for PostgresReadView {
+    fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         self.ask(|session| Box::pin(queries::elections(session)))
     }
 
-    /// Where a log stands.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
+    fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let law_id = law_id.clone();
         self.ask(|session| Box::pin(async move { queries::head(session, &law_id).await }))
     }
 
-    /// Blocks from a height on.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn blocks(
+    fn blocks(
         &self,
         law_id: &ElectionId,
         from_height: u64,
@@ -97,11 +97,7 @@ impl PostgresSnapshot {
         })
     }
 
-    /// A batch that has not been purged, by its number.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn batch(
+    fn batch(
         &self,
         law_id: &ElectionId,
         number: BatchNumber,
@@ -112,32 +108,14 @@ impl PostgresSnapshot {
         })
     }
 
-    /// A manifest by its digest.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
+    fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         let digest = *digest;
         self.ask(move |session| Box::pin(async move { queries::manifest(session, &digest).await }))
     }
 
-    /// The remarks on an election's requests, in order.
-    ///
-    /// # Errors
-    /// [`EngineError`].
-    pub fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
+    fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         let law_id = law_id.clone();
         self.ask(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
-    }
-
-    fn ask<T, Q>(&self, query: Q) -> Result<T, EngineError>
-    where
-        T: Send + 'static,
-        Q: for<'session> FnOnce(&'session mut Session) -> Asked<'session, T> + Send + 'static,
-    {
-        let session = Arc::clone(&self.session);
-        let runtime = self.runtime.as_ref().expect("taken by drop alone");
-        wait(runtime, async move { query(&mut *session.lock().await).await })
     }
 }
 
@@ -171,7 +149,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
     Ok(Session::own(client, ANSWER_TIME))
 }
 
-impl Drop for PostgresSnapshot {
+impl Drop for PostgresReadView {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -179,8 +157,8 @@ impl Drop for PostgresSnapshot {
     }
 }
 
-impl fmt::Debug for PostgresSnapshot {
+impl fmt::Debug for PostgresReadView {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("PostgresSnapshot").finish_non_exhaustive()
+        formatter.debug_struct("PostgresReadView").finish_non_exhaustive()
     }
 }
