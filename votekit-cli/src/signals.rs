@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 use tokio::sync::{Notify, watch};
-use votekit_node::server;
+use votekit_http::listener;
 
 use crate::error::CommandError;
 
@@ -94,7 +94,7 @@ pub(crate) fn end_after(time: Duration, code: i32) {
             seconds = time.as_secs(),
             "the stop took too long and was cut off; what was answered is stored"
         );
-        server::flush_log(FLUSH_TIME);
+        listener::flush_log(FLUSH_TIME);
         std::process::exit(code);
     });
 }
@@ -137,7 +137,7 @@ impl Waiting {
             signal = name,
             "a second signal ends the process at once; what was answered is stored"
         );
-        server::flush_log(FLUSH_TIME);
+        listener::flush_log(FLUSH_TIME);
         // Ends it as the signal itself would.
         let _ = low_level::emulate_default_handler(signal);
     }

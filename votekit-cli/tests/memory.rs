@@ -160,7 +160,7 @@ fn tcp(node: &Node) -> TcpStream {
 }
 
 fn tls_file(name: &str) -> PathBuf {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-node/tests/tls").join(name);
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-http/tests/tls").join(name);
     // A key that others can read is refused, and a checkout gives it to all.
     private(&file);
     file

@@ -126,7 +126,7 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
 #[test]
 fn by_tls_votes_are_cast() {
     let (desk, electors) = poll::opened(3);
-    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-node/tests/tls");
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-http/tests/tls");
     let (cert, key) = (format!("{tls}/cert.pem"), format!("{tls}/key.pem"));
     for file in [&key, &format!("{tls}/other-key.pem")] {
         private(file.as_ref());

@@ -329,7 +329,7 @@ fn a_second_signal_ends_the_node_at_once() {
 #[test]
 fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     let (desk, electors) = poll::opened(3);
-    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-node/tests/tls");
+    let tls = concat!(env!("CARGO_MANIFEST_DIR"), "/../votekit-http/tests/tls");
     let copy = |from: &str, to: &str| {
         fs::copy(format!("{tls}/{from}"), desk.path(to)).expect("copied");
         private(&desk.path(to));

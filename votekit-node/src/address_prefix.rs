@@ -25,48 +25,49 @@ impl fmt::Debug for Prefix {
 /// The prefixes that an address counts under, the narrowest first, each with the factor by which
 /// its share exceeds that of one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shares {
+pub struct Shares {
     narrow: Prefix,
     wide: [Option<(Prefix, u32)>; 2],
 }
 
 /// The factors of [`Shares`], in ascending order.
-pub(crate) const FACTORS: [u32; 3] = [1, 2, 4];
+pub const FACTORS: [u32; 3] = [1, 2, 4];
 
 impl Shares {
     /// The narrowest prefix: an IPv4 address or an IPv6 /64.
-    pub(crate) fn narrow(&self) -> Prefix {
+    pub fn narrow(&self) -> Prefix {
         self.narrow
     }
 
     /// Every prefix with its factor.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Prefix, u32)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Prefix, u32)> {
         std::iter::once((self.narrow, FACTORS[0])).chain(self.wide.into_iter().flatten())
     }
 }
 
 /// The random key of the digests of one process.
 #[derive(Clone)]
-pub(crate) struct DigestKey(RandomState);
+pub struct DigestKey(RandomState);
 
 impl DigestKey {
-    pub(crate) fn random() -> Self {
+    /// A key that no other process has.
+    pub fn random() -> Self {
         Self(RandomState::new())
     }
 
     /// The digest of anything else under the same key.
-    pub(crate) fn digest(&self, value: impl std::hash::Hash) -> u64 {
+    pub fn digest(&self, value: impl std::hash::Hash) -> u64 {
         self.0.hash_one(value)
     }
 
     /// The IPv4 address or the IPv6 /64.
-    pub(crate) fn prefix(&self, address: IpAddr) -> Prefix {
+    pub fn prefix(&self, address: IpAddr) -> Prefix {
         let address = address.to_canonical();
         self.prefix_of(address, if address.is_ipv4() { 32 } else { 64 })
     }
 
     /// The prefixes that an address counts under; with `narrow_only` the narrowest alone.
-    pub(crate) fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
+    pub fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
         let address = address.to_canonical();
         let prefix = |bits, factor| Some((self.prefix_of(address, bits), factor));
         let wide = match address {

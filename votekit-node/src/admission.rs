@@ -150,3 +150,7 @@ fn rate_limited(retry_after: Duration) -> SubmitError {
     metrics::vote_refused(metrics::Refusal::Rate);
     SubmitError::RateLimited { retry_after }
 }
+
+#[cfg(test)]
+#[path = "admission_test.rs"]
+mod tests;

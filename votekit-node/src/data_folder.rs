@@ -41,7 +41,8 @@ use zeroize::Zeroizing;
 
 pub use self::belonging::Belonging;
 pub use self::error::FolderError;
-pub(crate) use self::permissions::{check_private, make_private_folder};
+pub use self::permissions::check_private;
+pub(crate) use self::permissions::make_private_folder;
 use crate::node_name::NodeName;
 use lock::{lock, shared_lock};
 use permissions::tighten;

@@ -21,9 +21,9 @@ pub mod memory;
 pub mod node;
 pub mod node_name;
 
-mod address_prefix;
-mod administration;
-mod admission;
+pub mod address_prefix;
+pub mod administration;
+pub mod admission;
 mod clock;
 mod closing;
 mod election_handle;
@@ -33,15 +33,14 @@ mod intake;
 mod leader_lease;
 mod lease;
 mod log_standing;
-mod log_summary;
-mod logging;
+pub mod logging;
 mod pending;
 mod random;
-mod rate_limit;
-mod reading;
+pub mod rate_limit;
+pub mod reading;
 mod recovery;
 mod regular_file;
-mod roll_store;
+pub mod roll_store;
 mod rolls;
 mod scrubbing;
 mod seal_queue;
@@ -50,13 +49,11 @@ mod snapshots;
 mod staging;
 mod supplement_report;
 mod validation;
-mod view;
+pub mod view;
 mod watch;
 mod write_gate;
 
-pub mod http;
 pub mod metrics;
-pub mod server;
 pub mod throttle;
 
 pub use administration::{

@@ -69,7 +69,7 @@ pub fn sealed(leaves: u64, elapsed: Duration) {
 
 /// A step that a batch has behind it: the `step` label of `batches_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// The registry marked its credentials.
     Marked,
     /// The ballot box confirmed that it passes it on to staging.
@@ -82,7 +82,7 @@ pub(crate) enum Step {
 }
 
 /// A batch made a step in this process.
-pub(crate) fn batch(step: Step) {
+pub fn batch(step: Step) {
     let counter = match step {
         Step::Marked => &METERS.batches_marked,
         Step::Forwarded => &METERS.batches_forwarded,
@@ -93,11 +93,11 @@ pub(crate) fn batch(step: Step) {
 }
 
 /// A commit whose answer this node waits for, for as long as this lives.
-pub(crate) struct OpenCommit(());
+pub struct OpenCommit(());
 
 impl OpenCommit {
     /// Counts one more.
-    pub(crate) fn count() -> Self {
+    pub fn count() -> Self {
         METERS.commits_open.increment(1.0);
         Self(())
     }
@@ -111,7 +111,7 @@ impl Drop for OpenCommit {
 
 /// Why a vote was refused before it was stored: the `reason` label of `votes_refused_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
     /// Its pair of prefix and NAS is in back-off.
     BackOff,
     /// Its address sends more than its share.
@@ -125,7 +125,7 @@ pub(crate) enum Refusal {
 }
 
 /// A vote was answered 429, and nothing was stored.
-pub(crate) fn vote_refused(reason: Refusal) {
+pub fn vote_refused(reason: Refusal) {
     let meters = &*METERS;
     let counter = match reason {
         Refusal::BackOff => &meters.refused_back_off,
@@ -138,7 +138,7 @@ pub(crate) fn vote_refused(reason: Refusal) {
 }
 
 /// A vote had a wrong code: the one of this number for its NAS, as far as is remembered.
-pub(crate) fn wrong_code(number: u32) {
+pub fn wrong_code(number: u32) {
     let band = WRONG_BANDS.iter().position(|(from, _)| number >= *from).unwrap_or(0);
     METERS.wrong_codes[band].increment(1);
 }
@@ -147,22 +147,22 @@ pub(crate) fn wrong_code(number: u32) {
 const WRONG_BANDS: [(u32, &str); 4] = [(21, "21+"), (6, "6-20"), (2, "2-5"), (0, "1")];
 
 /// A request to read was over the share of its address.
-pub(crate) fn read_refused() {
+pub fn read_refused() {
     METERS.reads_refused.increment(1);
 }
 
 /// A connection was over the share of its address, and closed at once.
-pub(crate) fn connection_refused() {
+pub fn connection_refused() {
     METERS.connections_refused.increment(1);
 }
 
 /// An idle connection was closed to make room for a new one.
-pub(crate) fn connection_dismissed() {
+pub fn connection_dismissed() {
     METERS.connections_dismissed.increment(1);
 }
 
 /// A connection that was answered made room for a new one.
-pub(crate) fn connection_yielded() {
+pub fn connection_yielded() {
     METERS.connections_yielded.increment(1);
 }
 
@@ -182,21 +182,21 @@ pub fn scrubbed(leaves: u64) {
 }
 
 /// A log line could not be written.
-pub(crate) fn log_line_dropped() {
+pub fn log_line_dropped() {
     METERS.log_lines_dropped.increment(1);
 }
 
 /// Whether this node leads: it seals.
-pub(crate) fn leading(leads: bool) {
+pub fn leading(leads: bool) {
     METERS.leading.set(if leads { 1.0 } else { 0.0 });
 }
 
 /// A connection that is counted as open for as long as this lives.
-pub(crate) struct OpenConnection(());
+pub struct OpenConnection(());
 
 impl OpenConnection {
     /// Counts one more.
-    pub(crate) fn count() -> Self {
+    pub fn count() -> Self {
         METERS.connections.increment(1.0);
         Self(())
     }
@@ -210,7 +210,7 @@ impl Drop for OpenConnection {
 
 /// The durations of one route's requests by method and status. Made once a route, when the router
 /// is built.
-pub(crate) struct RouteMeter {
+pub struct RouteMeter {
     route: &'static str,
     histograms: [[std::sync::OnceLock<Histogram>; STATUSES.len()]; METHODS.len()],
 }
@@ -225,14 +225,14 @@ const STATUSES: [u16; 17] =
 
 impl RouteMeter {
     /// A meter for the route of this pattern.
-    pub(crate) fn new(route: &'static str) -> Self {
+    pub fn new(route: &'static str) -> Self {
         Self { route, histograms: Default::default() }
     }
 
     /// One request was answered.
-    pub(crate) fn answered(&self, method: &axum::http::Method, status: u16, elapsed: Duration) {
+    pub fn answered(&self, method: &str, status: u16, elapsed: Duration) {
         let method =
-            METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
+            METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
         let status =
             STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
         let histogram = self.histograms[method][status].get_or_init(|| {
@@ -249,17 +249,17 @@ impl RouteMeter {
 
 /// A gauge that is read from the node at each scrape: its name, its labels, its value.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// The name, one of those described in [`describe`].
-    pub(crate) name: &'static str,
-    /// Hints and their values.
-    pub(crate) labels: Vec<(&'static str, String)>,
+    pub name: &'static str,
+    /// Labels and their values.
+    pub labels: Vec<(&'static str, String)>,
     /// The value now.
-    pub(crate) value: f64,
+    pub value: f64,
 }
 
 /// Sets gauges to what was read just now.
-pub(crate) fn read(readings: &[Reading]) {
+pub fn read(readings: &[Reading]) {
     for reading in readings {
         let labels: Vec<_> =
             reading.labels.iter().map(|(name, value)| Label::new(*name, value.clone())).collect();
@@ -268,14 +268,14 @@ pub(crate) fn read(readings: &[Reading]) {
 }
 
 /// Everything, in the Prometheus text format 0.0.4.
-pub(crate) fn render() -> String {
+pub fn render() -> String {
     METERS.writes_failed.absolute(votekit_store::failed_writes());
     HANDLE.render()
 }
 
 /// Keeps the memory of histograms bounded and brings `votes_per_second` up to date. Called every
 /// few seconds while a node serves.
-pub(crate) fn upkeep(rate: &mut RateWindow, now: Instant) {
+pub fn upkeep(rate: &mut RateWindow, now: Instant) {
     HANDLE.run_upkeep();
     if let Some(votes_per_second) = rate.advance(SUBMITTED.load(Ordering::Relaxed), now) {
         METERS.per_second.set(votes_per_second);
@@ -284,14 +284,14 @@ pub(crate) fn upkeep(rate: &mut RateWindow, now: Instant) {
 
 /// The rate of a growing count between two readings of it.
 #[derive(Debug)]
-pub(crate) struct RateWindow {
+pub struct RateWindow {
     count: u64,
     since: Instant,
 }
 
 impl RateWindow {
     /// Starts at a count of 0.
-    pub(crate) fn new(now: Instant) -> Self {
+    pub fn new(now: Instant) -> Self {
         Self { count: SUBMITTED.load(Ordering::Relaxed), since: now }
     }
 
@@ -611,7 +611,7 @@ mod tests {
         batch(Step::Staged);
         let _commit = OpenCommit::count();
         RouteMeter::new("/api/v1/vote").answered(
-            &axum::http::Method::POST,
+            "POST",
             202,
             Duration::from_millis(1),
         );

@@ -435,12 +435,12 @@ impl Node {
     }
 
     /// Says when to come back if no vote can be taken now. Takes nothing of the rate.
-    pub(crate) fn check_rate(&self, now: Instant) -> Result<(), Duration> {
+    pub fn check_rate(&self, now: Instant) -> Result<(), Duration> {
         self.shared.admission.check(now)
     }
 
     /// Forgets what has nothing more to tell about rates. Called every few seconds.
-    pub(crate) fn forget_quiet(&self) {
+    pub fn forget_quiet(&self) {
         self.shared.admission.forget_quiet();
         self.shared.throttle.give_up_hints(Instant::now());
     }
@@ -495,13 +495,13 @@ impl Node {
     }
 
     /// Answers those who wait for a decision with what is known now: the node is about to stop.
-    pub(crate) fn hurry(&self) {
+    pub fn hurry(&self) {
         self.shared.hurrying.send_replace(true);
     }
 
     /// Writes something that changes nothing, so that health says from the first answer on whether
     /// writes are stored.
-    pub(crate) async fn observe_writes(&self) {
+    pub async fn observe_writes(&self) {
         watch::observe_writes(&self.shared).await;
     }
 

@@ -12,7 +12,7 @@ use governor::{DefaultKeyedRateLimiter, Quota};
 
 /// So many a second, with a burst: the generic cell rate algorithm in one atomic word.
 #[derive(Debug)]
-pub(crate) struct RateLimit {
+pub struct RateLimit {
     start: Instant,
     /// The time that one takes up; 0: there is no limit.
     interval_ns: u64,
@@ -23,20 +23,20 @@ pub(crate) struct RateLimit {
 
 impl RateLimit {
     /// A limit; 0 a second lifts it.
-    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
+    pub fn new(per_second: u32, burst: u32) -> Self {
         let interval_ns = 1_000_000_000_u64.checked_div(u64::from(per_second)).unwrap_or(0);
         let burst_ns = interval_ns * u64::from(burst.max(1));
         Self { start: Instant::now(), interval_ns, burst_ns, earned_at_ns: AtomicU64::new(0) }
     }
 
     /// Says when to come back if nothing can be taken now. Takes nothing.
-    pub(crate) fn check(&self, now: Instant) -> Result<(), Duration> {
+    pub fn check(&self, now: Instant) -> Result<(), Duration> {
         self.after_taking(self.earned_at_ns.load(Ordering::Relaxed), self.nanoseconds(now))
             .map(drop)
     }
 
     /// Takes one, or says when to come back. Costs a compare-and-swap.
-    pub(crate) fn take(&self, now: Instant) -> Result<(), Duration> {
+    pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let now_ns = self.nanoseconds(now);
         let mut earned_at_ns = self.earned_at_ns.load(Ordering::Relaxed);
         loop {
@@ -55,7 +55,7 @@ impl RateLimit {
 
     /// Takes one in any case, and says how long to wait until it is earned: at most `wait_max`, so
     /// that what is taken in vain is forgotten.
-    pub(crate) fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
+    pub fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
         let now_ns = self.nanoseconds(now);
         let latest_ns =
             now_ns + self.burst_ns + u64::try_from(wait_max.as_nanos()).unwrap_or(u64::MAX / 2);
@@ -85,19 +85,19 @@ impl RateLimit {
 /// A rate for each key, with a burst. A key that was quiet until it has its whole burst again is as
 /// good as new, and is forgotten by [`KeyedRateLimit::forget_quiet`]: memory is bounded by the keys
 /// of that time.
-pub(crate) struct KeyedRateLimit<K: Hash + Eq + Clone> {
+pub struct KeyedRateLimit<K: Hash + Eq + Clone> {
     limiter: Option<DefaultKeyedRateLimiter<K>>,
     clock: DefaultClock,
 }
 
 impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
     /// So many a second, and as many at once; 0 lifts the limit.
-    pub(crate) fn per_second(rate: u32) -> Self {
+    pub fn per_second(rate: u32) -> Self {
         Self::of(NonZeroU32::new(rate).map(Quota::per_second))
     }
 
     /// So many a minute, and so many at once; 0 lifts the limit.
-    pub(crate) fn per_minute(rate: u32, burst: u32) -> Self {
+    pub fn per_minute(rate: u32, burst: u32) -> Self {
         let rates = NonZeroU32::new(rate).zip(NonZeroU32::new(burst));
         Self::of(rates.map(|(rate, burst)| Quota::per_minute(rate).allow_burst(burst)))
     }
@@ -107,13 +107,13 @@ impl<K: Hash + Eq + Clone> KeyedRateLimit<K> {
     }
 
     /// Takes one, or says when to come back.
-    pub(crate) fn take(&self, key: &K) -> Result<(), Duration> {
+    pub fn take(&self, key: &K) -> Result<(), Duration> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         limiter.check_key(key).map_err(|until| until.wait_time_from(self.clock.now()))
     }
 
     /// Lets go of keys that have their whole burst again. Called every few seconds.
-    pub(crate) fn forget_quiet(&self) {
+    pub fn forget_quiet(&self) {
         if let Some(limiter) = &self.limiter {
             limiter.retain_recent();
             limiter.shrink_to_fit();

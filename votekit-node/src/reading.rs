@@ -43,7 +43,7 @@ pub enum VoteStatus {
 
 /// Why there is no receipt.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: votekit-http gives each variant its problem.
 pub enum ReceiptError {
     /// The request was never issued.
     #[error("no such request was issued")]
@@ -58,7 +58,7 @@ pub enum ReceiptError {
 
 /// Why results are not shown.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: votekit-http gives each variant its problem.
 pub enum ResultsError {
     /// No such election.
     #[error("there is no such election")]

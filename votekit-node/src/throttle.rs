@@ -143,7 +143,7 @@ impl Throttle {
     }
 
     /// Digests an address and, unless `narrow_only`, the networks around it.
-    pub(crate) fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
+    pub fn shares(&self, address: IpAddr, narrow_only: bool) -> Shares {
         self.key.shares(address, narrow_only)
     }
 

@@ -11,6 +11,7 @@ fn the_manual_lists_the_log_lines_that_there_are() {
     let mut written = BTreeSet::new();
     messages(&root.join("src"), &mut written);
     messages(&root.join("../votekit-store/src"), &mut written);
+    messages(&root.join("../votekit-http/src"), &mut written);
     messages(&root.join("../votekit-cli/src"), &mut written);
     assert!(written.len() > 40, "{written:?}");
     let manual = fs::read_to_string(root.join("../docs/operations.md")).expect("the manual");

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use votekit_http::listener::{self, Reserved, ServeError, Server};
 use votekit_node::address_range::AddressRange;
 use votekit_node::config::{Config, INSTEAD_OF_BEHIND_TLS_PROXY, Role};
 use votekit_node::memory;
 use votekit_node::node_name::NodeName;
-use votekit_node::server::{self, Reserved, ServeError, Server};
 
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
@@ -152,16 +152,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         return check::run(&args, context);
     }
     let config = config(&args)?;
-    server::init_logging(&config.log_level)
+    listener::init_logging(&config.log_level)
         .map_err(|error| CommandError::configuration(error.to_string()))?;
-    server::log_panics();
+    listener::log_panics();
     // Before the first key is read.
     memory::protect();
     let signals = Signals::catch(STOP_TIME)?;
     let runtime = office::runtime()?;
     let served = runtime.block_on(serve(&args, config, context, &signals));
     runtime.shutdown_timeout(THREADS_TIME);
-    server::flush_log(FLUSH_TIME);
+    listener::flush_log(FLUSH_TIME);
     served
 }
 
@@ -281,7 +281,7 @@ fn config(args: &Args) -> Result<Config, CommandError> {
     config.replay |= args.replay;
     config.rate_limit_per_second = args.rate_limit.unwrap_or(config.rate_limit_per_second);
     if let Some(level) = &args.log_level {
-        server::check_log_level(level)
+        listener::check_log_level(level)
             .map_err(|error| CommandError::usage(format!("--log-level: {error}")))?;
         config.log_level.clone_from(level);
     }

@@ -30,7 +30,7 @@ enum Exposure {
 ///
 /// # Errors
 /// [`FolderError::Exposed`] with what to do about it.
-pub(crate) fn check_private(path: &Path) -> Result<(), FolderError> {
+pub fn check_private(path: &Path) -> Result<(), FolderError> {
     let found = fs::metadata(path).map_err(FolderError::io(path))?;
     check_metadata(path, &found)
 }

@@ -15,5 +15,5 @@ mod stream;
 
 pub use self::process::{Lock, Protection, protect};
 pub use self::stack::overwriting_stack;
-pub(crate) use self::stack::{stack_used, with_overwritten_stack};
-pub(crate) use self::stream::OverwritingStream;
+pub use self::stack::{stack_used, with_overwritten_stack};
+pub use self::stream::OverwritingStream;

@@ -19,7 +19,7 @@ thread_local! {
 
 /// Records that the stack of this thread may hold secrets: it is overwritten as soon as the step of
 /// the task that calls this ends.
-pub(crate) fn stack_used() {
+pub fn stack_used() {
     USED.set(true);
 }
 
@@ -38,7 +38,7 @@ pub async fn overwriting_stack<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Runs work that handles secrets, then overwrites the stack it used.
-pub(crate) fn with_overwritten_stack<T>(work: impl FnOnce() -> T) -> T {
+pub fn with_overwritten_stack<T>(work: impl FnOnce() -> T) -> T {
     let done = call(work);
     USED.set(false);
     overwrite();

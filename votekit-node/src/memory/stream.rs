@@ -17,14 +17,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::stack::stack_used;
 
 /// A stream whose reader's buffer holds no more than what is being worked on.
-pub(crate) struct OverwritingStream<S> {
+pub struct OverwritingStream<S> {
     stream: S,
     /// Bytes read since the buffer was last overwritten: nothing above them was touched.
     read_bytes: usize,
 }
 
 impl<S> OverwritingStream<S> {
-    pub(crate) fn new(stream: S) -> Self {
+    /// Wraps a stream.
+    pub fn new(stream: S) -> Self {
         Self { stream, read_bytes: 0 }
     }
 }

@@ -95,7 +95,7 @@ pub enum NodeError {
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
 /// unknown.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: votekit-http gives each variant its problem.
 pub enum AdminError {
     /// No such election.
     #[error("there is no election {law_id}")]
@@ -333,7 +333,7 @@ impl From<NodeError> for AdminError {
 
 /// Why a vote was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
+// Exhaustive: votekit-http gives each variant its problem.
 pub enum SubmitError {
     /// No such election.
     #[error("there is no such election")]

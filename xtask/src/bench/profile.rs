@@ -155,8 +155,7 @@ const PARTS: [Part; 12] = [
             "matchit",
             "tower",
             "bytes::",
-            "votekit_node::http",
-            "votekit_node::server",
+            "votekit_http",
         ],
     },
     Part {

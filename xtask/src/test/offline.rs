@@ -10,7 +10,7 @@ use crate::project;
 pub(crate) const PACKAGE: [&str; 3] = ["--package", "votekit-cli", "--no-default-features"];
 
 /// Crates that open sockets or speak a network protocol.
-const NETWORK_CRATES: [&str; 18] = [
+const NETWORK_CRATES: [&str; 19] = [
     "async-io",
     "async-std",
     "axum",
@@ -27,6 +27,7 @@ const NETWORK_CRATES: [&str; 18] = [
     "socket2",
     "tokio",
     "ureq",
+    "votekit-http",
     "votekit-node",
     "votekit-store",
 ];

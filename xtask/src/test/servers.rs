@@ -85,7 +85,7 @@ mod tests {
             "votekit-store/tests/services_postgres.rs",
             "votekit-store/tests/embedded.rs",
             "votekit-node/tests/support/mod.rs",
-            "votekit-node/tests/tls/cert.pem",
+            "votekit-http/tests/tls/cert.pem",
             "votekit-cli/tests/services_demo.rs",
             "votekit-cli/tests/serve.rs",
             "votekit-cli/tests/long/main.rs",

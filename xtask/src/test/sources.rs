@@ -14,10 +14,11 @@ const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
 /// Folders that hold Rust sources.
-const SOURCE_FOLDERS: [&str; 10] = [
+const SOURCE_FOLDERS: [&str; 11] = [
     "votekit-core",
     "votekit-store",
     "votekit-node",
+    "votekit-http",
     "votekit-cli",
     "loadtests",
     "checker",

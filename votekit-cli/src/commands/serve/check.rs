@@ -4,9 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 use serde_json::json;
+use votekit_http::listener::Reserved;
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::server::Reserved;
 
 use super::{Args, check_folder, config, serve_error};
 use crate::context::Context;

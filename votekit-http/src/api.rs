@@ -1,0 +1,17 @@
+//! The resources, one a file.
+
+pub(crate) mod vote;
+
+pub(crate) mod receipt;
+pub(crate) mod status;
+
+pub(crate) mod elections;
+pub(crate) mod results;
+
+pub(crate) mod log_tiles;
+
+pub(crate) mod admin;
+
+pub(crate) mod exposition;
+pub(crate) mod health;
+pub(crate) mod openapi;

@@ -1,0 +1,279 @@
+//! The administration listener: officials create, open, close and certify elections, operators load
+//! rolls. Every call carries the administrator's token.
+
+pub(crate) mod nodes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::context::Api;
+use crate::guard::json_body::{json, optional_json};
+use crate::guard::path_text::{PathText, law_id};
+use crate::problem::{Problem, ProblemDocument};
+use votekit_node::administration::{
+    AmendElection, AnnulElection, CloseElection, CreateElection, CreatedElection, LoadReport,
+    OpenElection,
+};
+use votekit_node::roll_store::RollView;
+use votekit_node::view::ElectionView;
+
+/// Which roll to load, by its place on the node's machine.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"folder": "/var/lib/votekit/incoming/L2025-001", "pepper_file": null, "replace": false}))]
+pub(crate) struct LoadRoll {
+    /// The folder with the manifest and its shards, as `votekit hashgen` wrote it.
+    #[schema(value_type = String)]
+    folder: PathBuf,
+    /// The pepper's file, when the roll is hashed under one that this node does not hold yet.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pepper_file: Option<PathBuf>,
+    /// Whether the roll takes the place of the one that its laws have, while their elections are
+    /// drafts. The log keeps both.
+    #[serde(default)]
+    replace: bool,
+}
+
+/// Creates an election, as a draft.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
+    request_body(content = CreateElection, content_type = "application/json"),
+    responses(
+        (status = 201, description = "Created, with what its officials should know", body = CreatedElection),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create_election(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let created = api.node.create(json(request).await?).await?;
+    Ok((StatusCode::CREATED, Json(created)).into_response())
+}
+
+/// Lists the elections.
+#[utoipa::path(
+    get, path = "/api/v1/admin/elections", tag = "administration", operation_id = "adminElections", security(("administrator" = [])),
+    responses(
+        (status = 200, description = "Every election of this node", body = Vec<ElectionView>),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<ElectionView>> {
+    Json(api.node.elections())
+}
+
+/// Shows one election.
+#[utoipa::path(
+    get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    responses(
+        (status = 200, description = "The election as it stands", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    api.node.election(&law_id(&law)?).map(Json).ok_or(Problem::UnknownElection)
+}
+
+/// Opens the poll, with its zero report.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/open", tag = "administration", operation_id = "openElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
+    responses(
+        (status = 200, description = "Open", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn open_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    let request = optional_json(request).await?.unwrap_or(OpenElection { waivers: Vec::new() });
+    Ok(Json(api.node.open(&law, request).await?))
+}
+
+/// Closes the poll: what was received is decided, reconciled and opened. A close that was
+/// interrupted goes on. Before the planned end a close wants a reason, which the log keeps.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
+    responses(
+        (status = 200, description = "Closed", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn close_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    let request = optional_json(request).await?.unwrap_or_default();
+    Ok(Json(api.node.close_with(&law, request).await?))
+}
+
+/// Declares the result official.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    responses(
+        (status = 200, description = "Certified", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn certify_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    Ok(Json(api.node.certify(&law_id(&law)?).await?))
+}
+
+/// Changes the definition of a draft. What is not given stays.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = AmendElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The election as it stands now", body = CreatedElection),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn amend_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<CreatedElection>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.amend(&law, json(request).await?).await?))
+}
+
+/// Declares an election void, with the reason in its log.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = AnnulElection, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Annulled", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn annul_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    Ok(Json(api.node.annul(&law, json(request).await?).await?))
+}
+
+/// Destroys the evidence and the ballot key of a certified election. The log stays.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    responses(
+        (status = 200, description = "Purged", body = ElectionView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn purge_election(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<ElectionView>, Problem> {
+    let law = law_id(&law)?;
+    api.node.purge(&law).await?;
+    api.node.election(&law).map(Json).ok_or(Problem::UnknownElection)
+}
+
+/// Loads a hashed roll or supplement, after checking every digest, count and signature. Loading
+/// again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "loadRoll", security(("administrator" = [])),
+    request_body(content = LoadRoll, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Loaded, kept for later, or known already: law by law", body = LoadReport),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "`roll-refused`: a file is not what the manifest says", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn load_roll(
+    State(api): State<Arc<Api>>,
+    request: Request,
+) -> Result<Json<LoadReport>, Problem> {
+    let roll: LoadRoll = json(request).await?;
+    let (folder, pepper) = (roll.folder.as_path(), roll.pepper_file.as_deref());
+    let report = match roll.replace {
+        false => api.node.load(folder, pepper).await?,
+        true => api.node.replace_roll(folder, pepper).await?,
+    };
+    Ok(Json(report))
+}
+
+/// Lists the rolls that the node keeps, each with the elections that use it.
+#[utoipa::path(
+    get, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "listRolls", security(("administrator" = [])),
+    responses(
+        (status = 200, description = "Every roll and supplement, each after the one it follows", body = Vec<RollView>),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_rolls(
+    State(api): State<Arc<Api>>,
+) -> Result<Json<Vec<RollView>>, Problem> {
+    Ok(Json(api.node.rolls().await?))
+}
+
+/// Removes a roll that no election uses, and its pepper when no other roll is hashed under it.
+#[utoipa::path(
+    delete, path = "/api/v1/admin/rolls/{manifest}", tag = "administration", operation_id = "discardRoll", security(("administrator" = [])),
+    params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)),
+    responses(
+        (status = 200, description = "Removed: the roll as it was", body = RollView),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-roll`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn discard_roll(
+    State(api): State<Arc<Api>>,
+    PathText(manifest): PathText<String>,
+) -> Result<Json<RollView>, Problem> {
+    let manifest = manifest.parse().map_err(|_| Problem::UnknownRoll)?;
+    Ok(Json(api.node.discard_roll(&manifest).await?))
+}

@@ -1,0 +1,92 @@
+//! The ingest nodes of an election: listed, admitted, retired.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use votekit_core::batch::NodePublicKey;
+use votekit_core::id::NodeId;
+
+use crate::context::Api;
+use crate::guard::json_body::json;
+use crate::guard::path_text::{PathText, law_id};
+use crate::problem::{Problem, ProblemDocument};
+use votekit_node::view::{ElectionView, NodeView};
+
+/// Which node is to be admitted.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AdmitNode {
+    /// Its public key, 64 hexadecimal digits: `votekit node key` tells it.
+    #[schema(pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)]
+    public_key: String,
+}
+
+/// The ingest nodes that an election admits.
+#[utoipa::path(
+    get, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "listNodes", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    responses(
+        (status = 200, description = "The nodes", body = Vec<NodeView>),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list_nodes(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+) -> Result<Json<Vec<NodeView>>, Problem> {
+    Ok(Json(api.node.nodes(&law_id(&law)?).await?))
+}
+
+/// Admits an ingest node. Admitting again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "admitNode", security(("administrator" = [])),
+    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    request_body(content = AdmitNode, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Admitted", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn admit_node(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    request: Request,
+) -> Result<Json<ElectionView>, Problem> {
+    let AdmitNode { public_key } = json(request).await?;
+    let key: NodePublicKey =
+        public_key.parse().map_err(|_| Problem::field("public_key", "64 hexadecimal digits"))?;
+    Ok(Json(api.node.admit_node(&law_id(&law)?, key).await?))
+}
+
+/// Retires an ingest node that is gone for good: what it confirmed is decided, its numbers above
+/// are void. Retiring again changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
+    params(
+        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        ("node" = String, Path, description = "The node's id", example = "0123456789abcdef", pattern = "^[0-9a-f]{16}$", min_length = 16, max_length = 16),
+    ),
+    responses(
+        (status = 200, description = "Retired", body = ElectionView),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`wrong-state`, `refused-by-log`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn retire_node(
+    State(api): State<Arc<Api>>,
+    PathText((law, node)): PathText<(String, String)>,
+) -> Result<Json<ElectionView>, Problem> {
+    let node: NodeId = node.parse().map_err(|_| {
+        Problem::field("node", "16 hexadecimal digits: the list of nodes tells them")
+    })?;
+    Ok(Json(api.node.retire_node(&law_id(&law)?, node).await?))
+}

@@ -1,0 +1,272 @@
+//! `GET /api/v1/openapi.json`: the whole interface, as OpenAPI 3.1. A test holds document and
+//! routes together.
+
+use std::sync::LazyLock;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Response};
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::server::{Server, ServerBuilder};
+use utoipa::openapi::{OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use super::admin::{self, nodes};
+use super::{elections, exposition, health, log_tiles, receipt, results, status, vote};
+use crate::guard::representation::{Representation, accepts_gzip};
+use crate::problem::{self, KINDS, Kind};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "votekit", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    paths(
+        vote::cast_vote,
+        status::vote_status,
+        receipt::vote_receipt,
+        results::results,
+        results::all_results,
+        elections::elections,
+        elections::election,
+        health::health,
+        openapi_json,
+        log_tiles::checkpoint,
+        log_tiles::policy,
+        log_tiles::manifest,
+        log_tiles::tile,
+        exposition::exposition,
+        admin::create_election,
+        admin::list_elections,
+        admin::show_election,
+        admin::open_election,
+        admin::close_election,
+        admin::certify_election,
+        admin::amend_election,
+        admin::annul_election,
+        admin::purge_election,
+        nodes::list_nodes,
+        nodes::admit_node,
+        nodes::retire_node,
+        admin::load_roll,
+        admin::list_rolls,
+        admin::discard_roll,
+    ),
+    tags(
+        (name = "vote", description = "Casting a vote, and what became of it"),
+        (name = "elections", description = "What is put to the vote"),
+        (name = "results", description = "Counts, by the election's policy"),
+        (name = "log", description = "The log, for auditors: C2SP tlog-tiles"),
+        (name = "operation", description = "For operators. `/metrics` is on a listener of its own"),
+        (name = "administration", description = "For officials and operators: on a listener of its own, with the administrator's token"),
+    ),
+    modifiers(&Additions),
+)]
+struct Interface;
+
+struct Additions;
+
+impl Modify for Additions {
+    fn modify(&self, document: &mut Document) {
+        let mut description = "Errors are problem details (RFC 9457, `application/problem+json`). \
+            Their `code` is stable. Any address answers `unknown-route` (404) or `method-not-allowed` \
+            (405) when it is not listed here; `HEAD` is answered as `GET` without the body.\n\n\
+            The log and the results can be read by a page of any origin (CORS, plain requests \
+            only); nothing else can.\n\n\
+            | code | status | meaning |\n| --- | --- | --- |\n"
+            .to_owned();
+        for kind in KINDS {
+            description.push_str(&format!(
+                "| `{}` | {} | {} |\n",
+                kind.code,
+                kind.status.as_u16(),
+                kind.title
+            ));
+        }
+        document.info.description = Some(description);
+        document.servers =
+            Some(vec![server("/", "The public listener of the node that gave this")]);
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The administrator's token, from the node's data folder"))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("administrator", SecurityScheme::Http(bearer));
+        for (path, item) in &mut document.paths.paths {
+            let is_admin = path.starts_with("/api/v1/admin/");
+            for operation in [&mut item.get, &mut item.post, &mut item.delete].into_iter().flatten()
+            {
+                if is_admin {
+                    let text = "The administration listener (--admin-listen)";
+                    operation.servers = Some(vec![server("http://127.0.0.1:8081", text)]);
+                } else if path == "/metrics" {
+                    let text = "The metrics listener (--metrics-listen)";
+                    operation.servers = Some(vec![server("http://127.0.0.1:9090", text)]);
+                }
+                add_common_answers(operation, path);
+            }
+        }
+    }
+}
+
+fn server(url: &str, description: &str) -> Server {
+    ServerBuilder::new().url(url).description(Some(description)).build()
+}
+
+/// Reads that are answered with an entity tag.
+const TAGGED: [&str; 9] = [
+    "elections",
+    "election",
+    "results",
+    "allResults",
+    "openapi",
+    "checkpoint",
+    "policy",
+    "manifest",
+    "tile",
+];
+
+/// Reads that go to an engine.
+const READS: [&str; 8] = [
+    "voteStatus",
+    "voteReceipt",
+    "results",
+    "allResults",
+    "manifest",
+    "tile",
+    "listNodes",
+    "listRolls",
+];
+
+/// Adds the answers that do not depend on what an operation does, but on what its kind can meet.
+fn add_common_answers(operation: &mut Operation, path: &str) {
+    let id = operation.operation_id.clone().unwrap_or_default();
+    let is_one_of = |ids: &[&str]| ids.contains(&id.as_str());
+    let is_admin = path.starts_with("/api/v1/admin/");
+    let has_body = operation.request_body.is_some();
+    let has_path_parts = operation.parameters.iter().flatten().any(
+        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path),
+    );
+    let is_change =
+        is_admin && !is_one_of(&["adminElections", "adminElection", "listNodes", "listRolls"]);
+    let mut kinds = vec![
+        &problem::MALFORMED,
+        &problem::URI_TOO_LONG,
+        &problem::HEADERS_TOO_LARGE,
+        &problem::TRANSFER_CODING,
+    ];
+    if is_admin {
+        kinds.push(&problem::UNAUTHORIZED);
+    } else if path != "/metrics" {
+        kinds.push(&problem::TOO_MANY_CONNECTIONS);
+        // Every request to read may be refused at the gate.
+        if !has_body {
+            kinds.push(&problem::RATE_LIMITED);
+        }
+    }
+    if has_path_parts {
+        kinds.push(&problem::UNKNOWN_ROUTE);
+    }
+    if has_body {
+        kinds.extend([
+            &problem::REQUEST_TIMEOUT,
+            &problem::BODY_TOO_LARGE,
+            &problem::NOT_JSON,
+            &problem::CONTENT_CODING,
+        ]);
+    }
+    if is_one_of(&READS) {
+        kinds.extend([&problem::INTERNAL, &problem::UNAVAILABLE, &problem::HALTED]);
+    }
+    if is_change {
+        kinds.extend([
+            &problem::WRONG_STATE,
+            &problem::REFUSED_BY_LOG,
+            &problem::ADMIN_BUSY,
+            &problem::NOT_LEADING,
+            &problem::INTERNAL,
+            &problem::UNAVAILABLE,
+            &problem::OUTCOME_UNKNOWN,
+            &problem::STOPPING,
+            &problem::HALTED,
+        ]);
+    }
+    if is_one_of(&["createElection", "openElection"]) {
+        kinds.push(&problem::ROLL_REFUSED);
+    }
+    kinds.into_iter().for_each(|kind| add_problem(operation, kind));
+    if is_one_of(&TAGGED) {
+        let unchanged = ResponseBuilder::new()
+            .description("Unchanged: `If-None-Match` names this entity tag")
+            .header("ETag", text_header("The entity tag"))
+            .build();
+        operation.responses.responses.insert("304".to_owned(), unchanged.into());
+        if let Some(RefOr::T(page)) = operation.responses.responses.get_mut("200") {
+            let tag = text_header("For `If-None-Match`, to ask whether this has changed");
+            page.headers.insert("ETag".to_owned(), RefOr::T(tag));
+        }
+    }
+}
+
+/// Documents that an operation can answer with this kind of problem.
+fn add_problem(operation: &mut Operation, kind: &Kind) {
+    let status = kind.status.as_u16();
+    let code = format!("`{}`", kind.code);
+    let answers = &mut operation.responses.responses;
+    if let Some(RefOr::T(there)) = answers.get_mut(&status.to_string()) {
+        if !there.description.contains(&code) {
+            there.description = format!("{}; {code}", there.description);
+        }
+        // `health` answers 503 with its own document, and a full listener with a problem.
+        if !there.content.contains_key(PROBLEM) {
+            there.content.insert(PROBLEM.to_owned(), problem_content().into());
+        }
+        return;
+    }
+    let mut answer = ResponseBuilder::new().description(code).content(PROBLEM, problem_content());
+    if matches!(status, 429 | 503) {
+        answer = answer.header("Retry-After", text_header("Seconds"));
+    }
+    answers.insert(status.to_string(), answer.build().into());
+}
+
+const PROBLEM: &str = "application/problem+json";
+
+fn problem_content() -> utoipa::openapi::Content {
+    ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemDocument"))).build()
+}
+
+fn text_header(description: &str) -> utoipa::openapi::Header {
+    let text = ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).build();
+    HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
+}
+
+/// The document.
+pub(crate) fn document() -> Document {
+    Interface::openapi()
+}
+
+/// The document as JSON: what `GET /api/v1/openapi.json` answers.
+#[must_use]
+pub fn openapi_json_text() -> String {
+    document().to_pretty_json().expect("the document has text keys only")
+}
+
+/// The document as it is, and compressed: made once.
+static PAGES: LazyLock<[Representation; 2]> = LazyLock::new(|| {
+    let json = openapi_json_text();
+    let compressed = Representation::compressed(json.as_bytes(), "application/json");
+    [Representation::plain(json, "application/json"), compressed]
+});
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/v1/openapi.json", tag = "operation", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1, compressed for a client that accepts gzip", body = Object))
+)]
+pub(crate) async fn openapi_json(headers: HeaderMap) -> Response<Body> {
+    let [plain, compressed] = &*PAGES;
+    let page = if accepts_gzip(&headers) { compressed } else { plain };
+    page.clone().answer(&headers, "public, max-age=300", "Accept-Encoding")
+}

@@ -1,0 +1,219 @@
+//! `GET /api/v1/results` and `GET /api/v1/results/{law_id}`: counts, where the election's policy
+//! shows them now.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse as _, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use votekit_core::envelope::VoterToken;
+use votekit_core::export::json::Document;
+use votekit_core::id::{ElectionId, RequestId};
+
+use crate::context::Api;
+use crate::guard::path_text::{PathText, law_id};
+use crate::guard::representation::{REVALIDATE, Representation};
+use crate::guard::response_headers::VOTER_TOKEN;
+use crate::problem::{Problem, ProblemDocument};
+use votekit_node::reading::ResultsError;
+use votekit_node::view::BilingualView;
+
+/// The results of one election, as in the results file of its publication bundle.
+// Only the documentation uses this type: answers are written from
+// `votekit_core::export::json::Document`. A test holds the two together.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+pub(crate) struct ResultsDocument {
+    /// `votekit-results/1`.
+    format: String,
+    /// The law.
+    law_id: String,
+    /// Its title.
+    title: BilingualView,
+    /// Whether the result binds.
+    binding: bool,
+    /// `open`, `closing`, `closed` or `certified`.
+    state: String,
+    /// When the poll opened, RFC 3339.
+    opened: Option<String>,
+    /// When it closed, RFC 3339.
+    closed: Option<String>,
+    /// Electors registered.
+    registered: u64,
+    /// Votes received.
+    received: u64,
+    /// Votes that count.
+    accepted: u64,
+    /// Votes of credentials that had voted.
+    duplicate: u64,
+    /// Votes that do not count.
+    invalid: u64,
+    /// Second copies of requests decided earlier.
+    replayed: u64,
+    /// Every choice in the order of the ballot.
+    choices: Vec<ChoiceCountDocument>,
+    /// Accepted votes whose choice could not be read.
+    spoiled: u64,
+    /// The count of `oui`; absent where the ballot lacks it.
+    oui_count: Option<u64>,
+    /// The count of `non`; absent where the ballot lacks it.
+    non_count: Option<u64>,
+    /// The count of `blanc`; absent where the ballot lacks it.
+    blank_count: Option<u64>,
+    /// The sum over all choices and spoiled votes.
+    total_votes: u64,
+    /// Accepted votes in per cent of the electors registered, two decimals.
+    turnout: String,
+    /// The same in hundredths of a per cent.
+    turnout_basis_points: u64,
+    /// The log that the results were read from.
+    log: LogHeadDocument,
+    /// The time of the last block, RFC 3339.
+    updated_at: String,
+}
+
+/// The count of one choice.
+// Only the documentation uses this type, as above.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+pub(crate) struct ChoiceCountDocument {
+    /// The choice.
+    id: String,
+    /// Its French label.
+    fr: String,
+    /// Its English label.
+    en: String,
+    /// Accepted votes for it.
+    count: u64,
+}
+
+/// How far the log was read.
+// Only the documentation uses this type, as above.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+pub(crate) struct LogHeadDocument {
+    /// Leaves.
+    size: u64,
+    /// The root over them, in hexadecimal.
+    root: String,
+}
+
+/// The results of every election that shows them now.
+// Only the documentation uses this type: answers borrow what they list.
+#[allow(dead_code)]
+#[derive(ToSchema)]
+pub(crate) struct AllResultsDocument {
+    /// Results that are shown.
+    results: Vec<ResultsDocument>,
+    /// Elections whose policy withholds theirs now.
+    withheld: Vec<String>,
+}
+
+/// What may be asked with results.
+#[derive(Deserialize)]
+pub(crate) struct ResultsQuery {
+    request_id: Option<String>,
+    /// Refused: the token is a header.
+    voter_token: Option<String>,
+}
+
+/// Shows the results of one election, if its policy does.
+#[utoipa::path(
+    get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
+    params(
+        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
+        ("Votekit-Voter-Token" = Option<String>, Header, description = "Under `after_vote`: the token that came with the answer to that vote; the request id alone is public. The answer is not stored in any cache", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
+    ),
+    responses(
+        (status = 200, description = "The results as of the last block that opened them", body = ResultsDocument),
+        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "`results-withheld`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn results(
+    State(api): State<Arc<Api>>,
+    PathText(law): PathText<String>,
+    query: Result<Query<ResultsQuery>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let law = law_id(&law)?;
+    let voter = voter(query, &headers)?;
+    let results = api.node.results(&law, voter).await?;
+    if voter.is_some() {
+        let mut response = Json(Document::of(&results)).into_response();
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        return Ok(response);
+    }
+    page(&headers, &Document::of(&results), "Votekit-Voter-Token")
+}
+
+fn page(
+    headers: &HeaderMap,
+    results: &impl Serialize,
+    vary: &'static str,
+) -> Result<Response, Problem> {
+    let json = serde_json::to_vec(results).map_err(|_| Problem::Internal)?;
+    Ok(Representation::plain(json, "application/json").answer(headers, REVALIDATE, vary))
+}
+
+/// Shows the results of every election whose policy does.
+#[utoipa::path(
+    get, path = "/api/v1/results", tag = "results", operation_id = "allResults",
+    responses(
+        (status = 200, description = "Results that are shown, and the elections that withhold theirs", body = AllResultsDocument),
+        (status = 503, description = "`unavailable`", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn all_results(
+    State(api): State<Arc<Api>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    #[derive(Serialize)]
+    struct All<'a> {
+        results: Vec<Document<'a>>,
+        withheld: Vec<ElectionId>,
+    }
+    let (mut shown, mut withheld) = (Vec::new(), Vec::new());
+    for election in api.node.elections() {
+        let law = law_id(&election.law_id)?;
+        match api.node.results(&law, None).await {
+            Ok(results) => shown.push(results),
+            Err(ResultsError::Withheld { .. }) => withheld.push(law),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let all = All { results: shown.iter().map(Document::of).collect(), withheld };
+    page(&headers, &all, "")
+}
+
+/// The request id and the token that came with it. Either of them alone opens nothing.
+fn voter(
+    query: Result<Query<ResultsQuery>, QueryRejection>,
+    headers: &HeaderMap,
+) -> Result<Option<(RequestId, VoterToken)>, Problem> {
+    let wrong = |field| Problem::field(field, "must be 32 hexadecimal digits, once");
+    let Query(ResultsQuery { request_id, voter_token }) = query.map_err(|_| wrong("request_id"))?;
+    if voter_token.is_some() {
+        let rule = "is the header Votekit-Voter-Token: addresses are logged on the way";
+        return Err(Problem::field("voter_token", rule));
+    }
+    let request =
+        request_id.map(|text| text.parse()).transpose().map_err(|_| wrong("request_id"))?;
+    let mut tokens = headers.get_all(&VOTER_TOKEN).iter();
+    let token = match (tokens.next(), tokens.next()) {
+        (None, _) => None,
+        (Some(token), None) => {
+            Some(VoterToken::from_hex(token.as_bytes()).map_err(|_| wrong("Votekit-Voter-Token"))?)
+        }
+        _ => return Err(wrong("Votekit-Voter-Token")),
+    };
+    Ok(request.zip(token))
+}

@@ -1,0 +1,48 @@
+//! What every handler works with: the node, the rates, the administrator's token.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use axum::http::HeaderMap;
+use votekit_node::node::Node;
+
+use crate::guard::address_rate::AddressRate;
+use crate::guard::admin_token::TokenDigest;
+
+/// Where votes go.
+pub(crate) const VOTE_PATH: &str = "/api/v1/vote";
+
+/// What every handler works with.
+pub(crate) struct Api {
+    pub(crate) node: Node,
+    pub(crate) vote_rate: AddressRate,
+    pub(crate) read_rate: AddressRate,
+    admin_token: RwLock<TokenDigest>,
+}
+
+impl Api {
+    /// The interface of a node whose administrator holds this token.
+    pub(crate) fn new(node: Node, admin_token: &[u8]) -> Arc<Self> {
+        let config = node.config();
+        let vote_rate = AddressRate::per_second(config.rate_limit_per_address());
+        let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
+        let admin_token = RwLock::new(TokenDigest::of(admin_token));
+        Arc::new(Self { node, vote_rate, read_rate, admin_token })
+    }
+
+    /// Replaces the administrator's token.
+    pub(crate) fn set_admin_token(&self, token: &[u8]) {
+        *self.admin_token.write().unwrap_or_else(PoisonError::into_inner) = TokenDigest::of(token);
+    }
+
+    /// Whether a request carries the administrator's token.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        self.admin_token.read().unwrap_or_else(PoisonError::into_inner).admits(headers)
+    }
+
+    /// Drops the rates of addresses that are quiet. Called every few seconds.
+    pub(crate) fn forget_quiet(&self) {
+        self.vote_rate.forget_quiet();
+        self.read_rate.forget_quiet();
+        self.node.forget_quiet();
+    }
+}

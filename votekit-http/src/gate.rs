@@ -1,0 +1,97 @@
+//! The first look at a request, before the router and before its body: where it comes from, and
+//! whether it is refused for that alone. Votes and reads have rates of their own, so that readers
+//! take nothing from voters.
+//!
+//! A flood comes here. What is refused costs a digest of the address, two small look-ups and an
+//! answer whose text is made once; and only so many refusals a second are answered at once. Beyond
+//! that they wait, each with its connection, and the flood waits in the attacker's own buffers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{Method, Request, Response};
+
+use crate::context::{Api, VOTE_PATH};
+use crate::guard::client_address::client_address;
+use crate::guard::idempotency_key::IDEMPOTENCY_KEY;
+use crate::problem::{Problem, problem_response};
+use votekit_node::metrics::{self, Refusal};
+use votekit_node::rate_limit::RateLimit;
+use votekit_node::throttle::Prefix;
+
+/// The prefix that a vote comes from: an extension of its request.
+#[derive(Clone, Copy)]
+pub(crate) struct ClientPrefix(pub(crate) Prefix);
+
+/// The gate of the public listener.
+pub(crate) struct Gate {
+    api: Arc<Api>,
+    address_share: Bytes,
+    read_share: Bytes,
+    rate: Bytes,
+    refusals: RateLimit,
+}
+
+/// The longest that a refusal waits for its turn.
+const REFUSAL_WAIT_MAX: Duration = Duration::from_secs(1);
+
+impl Gate {
+    /// A gate before the router of this interface.
+    pub(crate) fn new(api: &Arc<Api>) -> Self {
+        let (retry_after, refusals_per_second) =
+            (Duration::ZERO, api.node.config().refusals_per_second);
+        Self {
+            api: Arc::clone(api),
+            address_share: Problem::AddressShare { retry_after }.into_body(),
+            read_share: Problem::ReadShare { retry_after }.into_body(),
+            rate: Problem::RateLimited { retry_after }.into_body(),
+            // Those of a tenth of a second may come at once.
+            refusals: RateLimit::new(refusals_per_second, refusals_per_second / 10),
+        }
+    }
+
+    /// Waits until it is the turn of this refusal.
+    pub(crate) async fn pace_refusal(&self) {
+        let wait = self.refusals.pace(Instant::now(), REFUSAL_WAIT_MAX);
+        if wait > Duration::ZERO {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Passes a request on to the router, or answers it: one whose address is over its share, or a
+    /// vote of a spent second.
+    pub(crate) fn refuse<B>(
+        &self,
+        request: &mut Request<B>,
+        peer: IpAddr,
+    ) -> Option<Response<Body>> {
+        let (node, config) = (&self.api.node, self.api.node.config());
+        let address = client_address(peer, request.headers(), config);
+        let shares = node.throttle().shares(address, config.counts_alone(address));
+        if request.method() != Method::POST || request.uri().path() != VOTE_PATH {
+            let wait = self.api.read_rate.take(&shares).err()?;
+            metrics::read_refused();
+            return Some(too_many(&self.read_share, wait));
+        }
+        if let Err(wait) = self.api.vote_rate.take(&shares) {
+            metrics::vote_refused(Refusal::AddressShare);
+            return Some(too_many(&self.address_share, wait));
+        }
+        // With a key it may be the repeat of a vote that was taken: the node answers that without
+        // the rate.
+        if !request.headers().contains_key(&IDEMPOTENCY_KEY)
+            && let Err(wait) = node.check_rate(Instant::now())
+        {
+            metrics::vote_refused(Refusal::Rate);
+            return Some(too_many(&self.rate, wait));
+        }
+        request.extensions_mut().insert(ClientPrefix(shares.narrow()));
+        None
+    }
+}
+
+fn too_many(body: &Bytes, wait: Duration) -> Response<Body> {
+    problem_response(axum::http::StatusCode::TOO_MANY_REQUESTS, body.clone(), Some(wait))
+}

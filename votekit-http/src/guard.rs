@@ -1,0 +1,14 @@
+//! What a request passes before its handler, and what every answer passes after it.
+
+pub(crate) mod address_rate;
+pub(crate) mod admin_token;
+pub(crate) mod client_address;
+pub(crate) mod idempotency_key;
+pub(crate) mod json_body;
+pub(crate) mod limits;
+pub(crate) mod message_rules;
+pub(crate) mod path_text;
+pub(crate) mod prefer;
+pub(crate) mod representation;
+pub(crate) mod response_headers;
+pub(crate) mod timing;

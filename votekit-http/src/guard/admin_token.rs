@@ -1,0 +1,55 @@
+//! The administrator's token, kept as its digest.
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+const BEARER: &[u8] = b"Bearer ";
+
+/// SHA-256 of the administrator's token.
+pub(crate) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// The digest of a token.
+    pub(crate) fn of(token: &[u8]) -> Self {
+        Self(Sha256::digest(token).into())
+    }
+
+    /// Whether the headers carry the token. The time taken depends on neither token: digests of
+    /// equal length are compared.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        let value = headers.get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let Some((scheme, token)) = value.split_at_checked(BEARER.len()) else { return false };
+        let offered = Self::of(token.trim_ascii());
+        scheme.eq_ignore_ascii_case(BEARER) & bool::from(self.0.ct_eq(&offered.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_is_admitted() {
+        let digest = TokenDigest::of(b"0123abcd");
+        let admits = |value: &'static str| {
+            digest.admits(&HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]))
+        };
+        assert!(admits("Bearer 0123abcd") && admits("bearer 0123abcd"));
+        for other in [
+            "Bearer 0123abc",
+            "Bearer 0123abcde",
+            "Bearer ",
+            "Bearer",
+            "",
+            "Basic 0123abcd",
+            "0123abcd",
+        ] {
+            assert!(!admits(other), "{other}");
+        }
+        assert!(!digest.admits(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,190 @@
+//! The bodies of administrative calls: JSON, with every wrong field by its name. They hold no
+//! secret, so that the reader's own words can be passed on.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::guard::limits;
+use crate::guard::message_rules::check_content_coding;
+use crate::problem::{FieldProblem, Problem};
+
+/// The largest body of an administrative call: a definition with a hundred choices has room to
+/// spare.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// How long an administrative call's body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// Names and rules are shown up to this length.
+const SHOWN_MAX: usize = 200;
+
+/// The body of a call.
+pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    parse(&read(request).await?)
+}
+
+/// The body of a call that needs none.
+pub(crate) async fn optional_json<T: DeserializeOwned>(
+    request: Request,
+) -> Result<Option<T>, Problem> {
+    if axum::body::HttpBody::is_end_stream(request.body()) {
+        return Ok(None);
+    }
+    let body = read(request).await?;
+    if [&b""[..], b"null"].contains(&body.trim_ascii()) { Ok(None) } else { parse(&body).map(Some) }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let (head, body) = request.into_parts();
+    check_content_coding(&head.headers)?;
+    limits::read_json(&head.headers, body, BODY_BYTES_MAX, BODY_TIME).await
+}
+
+/// Reads a body. A byte-order mark before it is skipped.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let error = match serde_json::from_slice(json) {
+        Ok(read) => return Ok(read),
+        Err(error) => error,
+    };
+    match serde_json::from_slice(json) {
+        Ok(Members(members)) => {
+            let errors = faults::<T>(members);
+            if errors.is_empty() {
+                return Err(Problem::field("body", shown(&error.to_string())));
+            }
+            Err(Problem::Malformed { errors })
+        }
+        Err(_) if json.get(..2).is_some_and(|first| first.contains(&0) || first[0] >= 0xfe) => {
+            Err(Problem::field("body", "is UTF-16 or UTF-32 text: send it as UTF-8"))
+        }
+        Err(error) => Err(Problem::field("body", shown(&error.to_string()))),
+    }
+}
+
+/// Every member that is wrong, twice there, unknown or missing. Each is read alone: what its reader
+/// then says, unless it misses the others, is about this one.
+fn faults<T: DeserializeOwned>(members: Vec<(String, Value)>) -> Vec<FieldProblem> {
+    let mut faults: Vec<FieldProblem> = Vec::new();
+    let mut good = Map::new();
+    for (name, value) in members {
+        if faults.iter().any(|fault| fault.field == name) {
+            continue;
+        }
+        if good.contains_key(&name) {
+            faults.push(fault(name, "is given more than once"));
+            continue;
+        }
+        let alone = Map::from_iter([(name.clone(), value.clone())]);
+        match serde_json::from_value::<T>(Value::Object(alone)) {
+            Err(error) if missing(&error).is_none() => faults.push(fault(name, &error.to_string())),
+            _ => drop(good.insert(name, value)),
+        }
+    }
+    for wrong in &faults {
+        good.remove(&*wrong.field);
+    }
+    // A text stands for what is missing, until the next one is missed.
+    while let Err(error) = serde_json::from_value::<T>(Value::Object(good.clone())) {
+        let Some(name) = missing(&error).filter(|name| !good.contains_key(name)) else { break };
+        good.insert(name.clone(), Value::String(String::new()));
+        if !faults.iter().any(|fault| fault.field == name) {
+            faults.push(fault(name, "is missing"));
+        }
+    }
+    faults
+}
+
+/// The field that a reader misses, from serde's words.
+fn missing(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    text.strip_prefix("missing field `")?.strip_suffix('`').map(str::to_owned)
+}
+
+fn fault(field: String, rule: &str) -> FieldProblem {
+    FieldProblem { field: Cow::Owned(shown(&field)), rule: shown(rule) }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_MAX).collect()
+}
+
+/// The members of an object in their order, with those that are there twice.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use votekit_node::administration::CreateElection;
+
+    fn errors(body: &str) -> Vec<(String, String)> {
+        match parse::<CreateElection>(body.as_bytes()) {
+            Err(Problem::Malformed { errors }) => {
+                errors.into_iter().map(|error| (error.field.into_owned(), error.rule)).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_wrong_member_is_named() {
+        let found = errors(
+            r#"{"law_id":5,"title_fr":"Loi","title_fr":"Loi","colour":"blue","closes":true,"results":"never","choices":[1]}"#,
+        );
+        let fields: Vec<_> = found.iter().map(|(field, _)| field.as_str()).collect();
+        let expected = ["law_id", "title_fr", "colour", "closes", "results", "choices", "title_en"];
+        assert_eq!(fields, expected, "{found:?}");
+        assert_eq!(found[1].1, "is given more than once");
+        assert!(found[4].1.contains("`after_close`"), "{found:?}");
+        assert!(found[5].1.contains("objects with id, fr and en"), "{found:?}");
+        assert_eq!(found[6].1, "is missing");
+        let missing: Vec<_> = errors("{}").into_iter().map(|(field, _)| field).collect();
+        assert_eq!(missing, ["law_id", "title_fr", "title_en"]);
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_the_body() {
+        for body in ["", "[]", "5", "null", "{\"law_id\":", "{} x"] {
+            let found = errors(body);
+            assert_eq!((found.len(), found[0].0.as_str()), (1, "body"), "{body}: {found:?}");
+        }
+        let right = r#"{"law_id":"L1","title_fr":"Loi","title_en":"Act"}"#;
+        assert!(parse::<CreateElection>(format!("\u{feff}{right}").as_bytes()).is_ok());
+        let wide: Vec<u8> = right.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let Err(Problem::Malformed { errors }) = parse::<CreateElection>(&wide) else {
+            panic!("refused")
+        };
+        assert!(errors[0].rule.contains("UTF-16"), "{errors:?}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Header fields that every answer has, and who may read an answer in a browser.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
+    CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response};
+use axum::middleware::Next;
+
+/// With the request id, the key to the results of an election that shows them to those who have
+/// voted. A header, so that it stands in no log of addresses.
+pub(crate) static VOTER_TOKEN: HeaderName = HeaderName::from_static("votekit-voter-token");
+
+/// On every answer, unless the answer has its own: a client guesses no type, sends no address on,
+/// and a browser that shows the answer as a page loads and frames nothing.
+const ALWAYS: [(HeaderName, &str); 4] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (REFERRER_POLICY, "no-referrer"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (CACHE_CONTROL, "no-store"),
+];
+
+/// A year.
+const HSTS: &str = "max-age=31536000";
+
+/// Completes an answer. Only a listener with TLS asks for TLS from then on.
+pub(crate) fn complete(response: &mut Response<Body>, is_tls: bool) {
+    let headers = response.headers_mut();
+    for (name, value) in ALWAYS {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    if is_tls {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
+}
+
+/// The same fields as text, for answers that are written as bytes.
+pub(crate) fn as_text(is_tls: bool) -> String {
+    let hsts = is_tls.then_some((STRICT_TRANSPORT_SECURITY, HSTS));
+    ALWAYS.into_iter().chain(hsts).map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
+/// Lets pages of any origin read what is public: the log and the results, so that an auditor can
+/// verify in a browser. An answer to a voter's token is not public.
+pub(crate) async fn any_origin(request: Request, next: Next) -> Response<Body> {
+    let is_public = !request.headers().contains_key(&VOTER_TOKEN);
+    let mut response = next.run(request).await;
+    if is_public {
+        allow_any_origin(response.headers_mut());
+    }
+    response
+}
+
+fn allow_any_origin(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("ETag, Retry-After"));
+}

@@ -1,0 +1,552 @@
+//! Serves a node over HTTP: three listeners, TLS on the public one, limits on connections and time,
+//! and an orderly end.
+//!
+//! [`Reserved::of`] takes the addresses and reads the TLS files before a node is started;
+//! [`Server::on`] listens, so that port 0 is known before anything is served; [`Server::run`]
+//! serves until it is told to stop, then accepts no more, lets requests in flight finish, and drops
+//! what is left after a deadline.
+
+mod activity;
+mod connection;
+mod file_descriptors;
+mod limiter;
+mod parse_refusal;
+mod slots;
+mod tls;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use self::connection::{Limits, Phase, Service};
+use self::limiter::LimiterRules;
+use self::slots::{Refused, Slot, Slots, TICK_INTERVAL};
+use self::tls::TlsIdentity;
+use crate::context::Api;
+use crate::gate::Gate;
+use crate::guard::message_rules;
+use crate::routes;
+use votekit_node::address_prefix::Shares;
+use votekit_node::config::{Config, ConfigError};
+use votekit_node::data_folder::FolderError;
+use votekit_node::memory::overwriting_stack;
+use votekit_node::metrics;
+use votekit_node::node::Node;
+
+pub use votekit_node::logging::{
+    LogLevelError, check_log_level, flush_log, init_logging, log_panics,
+};
+
+/// Why a server does not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// An address could not be taken.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Two listeners are to have one address.
+    #[error("{first} and {second} are both to listen on {address}")]
+    SameAddress {
+        /// The setting of one.
+        first: &'static str,
+        /// The setting of the other.
+        second: &'static str,
+        /// The address of the second.
+        address: SocketAddr,
+    },
+    /// A file for TLS could not be used.
+    #[error("{path}: {rule}", path = path.display())]
+    TlsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        rule: String,
+    },
+    /// The private key does not belong to this account, or others can reach it.
+    #[error(transparent)]
+    TlsKey(FolderError),
+    /// Certificate and key do not make a TLS identity.
+    #[error("the certificate {cert} and the key {key} do not work together: {reason}", cert = cert.display(), key = key.display())]
+    TlsIdentity {
+        /// The certificate's file.
+        cert: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What the TLS library said.
+        reason: String,
+    },
+    /// The data folder has no administrator's token.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The configuration breaks a rule, such as plain HTTP beyond this machine.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The node failed for good while it was served.
+    #[error("the node failed and stopped: {reason}")]
+    NodeFailed {
+        /// Why.
+        reason: String,
+    },
+    /// A task without which nothing can go on panicked: a fault of votekit.
+    #[error("a fault of votekit stopped the node: {what}")]
+    Panicked {
+        /// What panicked.
+        what: String,
+    },
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// Voters and readers.
+    pub public: SocketAddr,
+    /// Administrators.
+    pub administration: SocketAddr,
+    /// Monitoring.
+    pub metrics: SocketAddr,
+}
+
+/// A node with its listeners bound, not serving yet.
+pub struct Server {
+    node: Node,
+    api: Arc<Api>,
+    listeners: [Listener; 3],
+    addresses: Addresses,
+    tls: Option<Arc<TlsIdentity>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Server({:?})", self.addresses)
+    }
+}
+
+/// How long requests may take to come whole once the stop has begun.
+const UNFINISHED_TIME: Duration = Duration::from_secs(5);
+
+/// How long those that are worked on may take after that.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// Connections at once on the listeners that are not public; those of them that are kept for
+/// callers with a valid token; newcomers that wait.
+const INTERNAL_SLOTS_MAX: u32 = 64;
+const INTERNAL_RESERVED: u32 = 16;
+const INTERNAL_WAITING_MAX: u32 = 64;
+
+/// Newcomers of the public listener that wait for a slot.
+const PUBLIC_WAITING_MAX: u32 = 256;
+
+/// The idle time before a connection may be asked to make room. From afar: time for a TLS handshake
+/// and a request over a slow line. Within a machine or its network much less will do.
+const PUBLIC_STAY_MIN_MS: u64 = 1000;
+const INTERNAL_STAY_MIN_MS: u64 = 100;
+
+/// Connections that the system completes before they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// How often histograms are drained and rates computed.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Addresses and TLS identity of a server, taken before the node is started: what is wrong with
+/// them should not be found after an hour of reading logs. Nobody can connect yet.
+pub struct Reserved {
+    sockets: [(SocketAddr, TcpSocket); 3],
+    tls: Option<Arc<TlsIdentity>>,
+}
+
+impl fmt::Debug for Reserved {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Reserved({:?})", self.sockets.each_ref().map(|(address, _)| address))
+    }
+}
+
+impl Reserved {
+    /// Checks the configuration, reads the TLS files and takes the addresses.
+    ///
+    /// # Errors
+    /// The first [`ServeError`], naming the address or file.
+    pub fn of(config: &Config) -> Result<Self, ServeError> {
+        Self::try_of(config).map_err(|mut faults| faults.swap_remove(0))
+    }
+
+    /// As [`Reserved::of`], with everything that is wrong.
+    ///
+    /// # Errors
+    /// At least one.
+    pub fn try_of(config: &Config) -> Result<Self, Vec<ServeError>> {
+        let mut faults: Vec<ServeError> =
+            config.check().err().map(Into::into).into_iter().collect();
+        let tls = match (&config.tls_cert, &config.tls_key) {
+            (Some(cert), Some(key)) => match TlsIdentity::read(cert, key) {
+                Ok(identity) => Some(Arc::new(identity)),
+                Err(error) => {
+                    faults.push(error);
+                    None
+                }
+            },
+            _ => None,
+        };
+        let addresses = [
+            ("listen", config.listen),
+            ("admin_listen", config.admin_listen),
+            ("metrics_listen", config.metrics_listen),
+        ];
+        for (index, (second, address)) in addresses.into_iter().enumerate() {
+            let mut before = addresses[..index].iter();
+            if let Some((first, _)) = before.find(|(_, other)| overlap(*other, address)) {
+                faults.push(ServeError::SameAddress { first, second, address });
+            }
+        }
+        let mut sockets = Vec::new();
+        for (_, address) in addresses {
+            match bound(address) {
+                Ok(socket) => sockets.push((address, socket)),
+                Err(source) => faults.push(ServeError::Bind { address, source }),
+            }
+        }
+        match <[_; 3]>::try_from(sockets) {
+            Ok(sockets) if faults.is_empty() => Ok(Self { sockets, tls }),
+            _ => Err(faults),
+        }
+    }
+}
+
+/// Whether two listeners would want the same port of an address.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+}
+
+fn bound(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A node that is started again takes its address at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+/// Reads again what can change while a node runs: the TLS identity and the administrator's token.
+#[derive(Clone)]
+pub struct Reloader {
+    tls: Option<Arc<TlsIdentity>>,
+    api: Arc<Api>,
+    node: Node,
+}
+
+impl fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Reloader(tls: {})", self.tls.is_some())
+    }
+}
+
+impl Reloader {
+    /// Reads them. What cannot be read stays as it was, and the log says so.
+    pub async fn reload(&self) {
+        let this = self.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let tls = this.tls.as_ref().map_or(Ok(()), |tls| tls.reload());
+            let token =
+                this.node.admin_token().map(|token| this.api.set_admin_token(token.as_bytes()));
+            (tls.map_err(|error| error.to_string()), token.map_err(|error| error.to_string()))
+        });
+        let (tls, token) = match read.await {
+            Ok(read) => read,
+            Err(error) => (Err(error.to_string()), Ok(())),
+        };
+        if let Err(error) = &tls {
+            tracing::error!(
+                error,
+                "the certificate was not reloaded; the earlier one is served on"
+            );
+        }
+        if let Err(error) = &token {
+            tracing::error!(
+                error,
+                "the administrator's token was not reloaded; the earlier one counts"
+            );
+        }
+        if tls.is_ok() && token.is_ok() {
+            tracing::info!(
+                tls = self.tls.is_some(),
+                "certificate and administrator's token were reloaded"
+            );
+        }
+    }
+}
+
+impl Server {
+    /// Checks the node's configuration, reads the TLS files and listens on the addresses.
+    ///
+    /// # Errors
+    /// [`ServeError`] naming the address or file; nothing is served then.
+    pub async fn bind(node: Node) -> Result<Self, ServeError> {
+        let reserved = Reserved::of(node.config())?;
+        Self::on(reserved, node).await
+    }
+
+    /// Listens on addresses that were taken before.
+    ///
+    /// # Errors
+    /// [`ServeError`] naming the address or file; nothing is served then.
+    pub async fn on(reserved: Reserved, node: Node) -> Result<Self, ServeError> {
+        let config = node.config().clone();
+        let Reserved { sockets: [public, administration, metrics], tls } = reserved;
+        let api = Api::new(node.clone(), node.admin_token()?.as_bytes());
+        let limits = Limits {
+            header_time: Duration::from_secs(config.header_timeout_seconds.max(1)),
+            stall_time: config.request_timeout().max(Duration::from_secs(1)),
+            life_max: (config.connection_seconds_max > 0)
+                .then(|| Duration::from_secs(config.connection_seconds_max)),
+            requests_max: Some(config.connection_requests_max).filter(|most| *most > 0),
+        };
+        let wait_max_ms = config.header_timeout_seconds.max(1) * 1000;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let rules = LimiterRules {
+            slots_max: count(file_descriptors::connections_within_limit(config.connections_max)),
+            reserved: 0,
+            per_address_max: count(config.connections_per_address_max),
+            waiting_max: PUBLIC_WAITING_MAX,
+            stay_min_ms: PUBLIC_STAY_MIN_MS,
+            wait_max_ms,
+        };
+        let (gate, router) = (Some(Gate::new(&api)), routes::public(&api));
+        let served = Service { router, gate, tls: tls.clone(), wants_token: false, limits };
+        let public = Listener::on(public, &node, served, rules)?;
+        // Without a token, one address may hold or wait for no more than leaves room for others.
+        let rules = LimiterRules {
+            slots_max: INTERNAL_SLOTS_MAX,
+            per_address_max: INTERNAL_SLOTS_MAX - INTERNAL_RESERVED + INTERNAL_WAITING_MAX / 2,
+            waiting_max: INTERNAL_WAITING_MAX,
+            stay_min_ms: INTERNAL_STAY_MIN_MS,
+            ..rules
+        };
+        let service =
+            |router, wants_token| Service { router, gate: None, tls: None, wants_token, limits };
+        let routes = service(routes::administration(&api), true);
+        let with_token = LimiterRules { reserved: INTERNAL_RESERVED, per_address_max: 0, ..rules };
+        let administration = Listener::on(administration, &node, routes, with_token)?;
+        let routes = service(routes::monitoring(&api), false);
+        let metrics = Listener::on(metrics, &node, routes, rules)?;
+        let addresses = Addresses {
+            public: public.address,
+            administration: administration.address,
+            metrics: metrics.address,
+        };
+        node.observe_writes().await;
+        Ok(Self { listeners: [public, administration, metrics], api, addresses, tls, node })
+    }
+
+    /// What reads certificate and token again.
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        Reloader { tls: self.tls.clone(), api: Arc::clone(&self.api), node: self.node.clone() }
+    }
+
+    /// Where this server listens; port 0 is resolved.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The address of the public listener as a URL.
+    #[must_use]
+    pub fn public_url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.addresses.public)
+    }
+
+    /// Serves until `shutdown` resolves or the node fails, then lets requests in flight finish. The
+    /// node itself is left running: its own [`Node::shutdown`] comes after.
+    ///
+    /// # Errors
+    /// [`ServeError::NodeFailed`], [`ServeError::Panicked`].
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        let phase = watch::Sender::new(Phase::Serving);
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(listener.accept(phase.subscribe()));
+        }
+        let mut upkeep = tokio::spawn(upkeep(Arc::clone(&self.api)));
+        let failed = async {
+            let reason = self.node.failed().await;
+            if self.node.has_panicked() {
+                return ServeError::Panicked { what: reason };
+            }
+            ServeError::NodeFailed { reason }
+        };
+        let outcome = tokio::select! {
+            () = shutdown => Ok(()),
+            failure = failed => Err(failure),
+            // Neither ends by itself.
+            _ = accepting.join_next() => {
+                Err(ServeError::Panicked { what: "a listener panicked".to_owned() })
+            }
+            _ = &mut upkeep => {
+                Err(ServeError::Panicked { what: "the upkeep of metrics panicked".to_owned() })
+            }
+        };
+        upkeep.abort();
+        drain(&self.node, &phase, &mut accepting, outcome.is_ok()).await;
+        outcome
+    }
+}
+
+/// Lets requests in flight finish: a few seconds for those that have not come whole, some more for
+/// those that are worked on.
+async fn drain(
+    node: &Node,
+    phase: &watch::Sender<Phase>,
+    accepting: &mut JoinSet<()>,
+    in_order: bool,
+) {
+    tracing::info!("no more connections are accepted; requests in flight have a few seconds");
+    phase.send_replace(Phase::Draining);
+    let (unfinished, working) = if in_order {
+        (UNFINISHED_TIME, DRAIN_TIME)
+    } else {
+        (Duration::from_secs(1), Duration::ZERO)
+    };
+    // A loop that panicked has nothing left to drain.
+    let mut drained = std::pin::pin!(async { while accepting.join_next().await.is_some() {} });
+    if tokio::time::timeout(unfinished, &mut drained).await.is_ok() {
+        return;
+    }
+    tracing::warn!("requests that have not come whole are dropped");
+    node.hurry();
+    phase.send_replace(Phase::Finishing);
+    if tokio::time::timeout(working, &mut drained).await.is_err() {
+        tracing::warn!("requests in flight were cut off at the end");
+        phase.send_replace(Phase::Ended);
+    }
+}
+
+/// Runs for ever.
+async fn upkeep(api: Arc<Api>) {
+    let mut rate = metrics::RateWindow::new(Instant::now());
+    let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        metrics::upkeep(&mut rate, Instant::now());
+        api.forget_quiet();
+    }
+}
+
+/// One address, with what is served there.
+struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+    node: Node,
+    service: Arc<Service>,
+    slots: Arc<Slots>,
+}
+
+impl Listener {
+    fn on(
+        (address, socket): (SocketAddr, TcpSocket),
+        node: &Node,
+        service: Service,
+        rules: LimiterRules,
+    ) -> Result<Self, ServeError> {
+        let failed = |source| ServeError::Bind { address, source };
+        let listener = socket.listen(BACKLOG).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            listener,
+            address,
+            node: node.clone(),
+            service: Arc::new(service),
+            slots: Arc::new(Slots::new(rules)),
+        })
+    }
+
+    /// Accepts until the phase changes, then waits for the connections to end. Nothing here waits
+    /// for a slot: newcomers wait in tasks of their own, and never behind an attacker's in the
+    /// system's queue.
+    async fn accept(self, mut phase: watch::Receiver<Phase>) {
+        let refusal: Arc<[u8]> = message_rules::too_many_connections().into();
+        let (open, mut all_ended) = mpsc::channel(1);
+        let mut ticks = tokio::time::interval(TICK_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = ticks.tick(), if self.slots.is_short() => {
+                    self.slots.tick();
+                    continue;
+                }
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => match self.slots.arrive(self.shares(peer), open.clone()) {
+                    Ok(slot) => self.spawn(stream, peer, slot, phase.clone(), &refusal),
+                    Err(Refused) => self.service.refuse(&stream, &refusal),
+                },
+                Err(error) => pause_after(&error).await,
+            }
+        }
+        drop((self.listener, open));
+        // Nothing is ever sent: this resolves when the last connection has dropped its sender.
+        let _ = all_ended.recv().await;
+    }
+
+    /// Behind a proxy are many voters: its connections count under no prefix.
+    fn shares(&self, peer: SocketAddr) -> Option<Shares> {
+        let (config, address) = (self.node.config(), peer.ip());
+        (!config.is_tls_proxy(address))
+            .then(|| self.node.throttle().shares(address, config.counts_alone(address)))
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        slot: Slot,
+        mut phase: watch::Receiver<Phase>,
+        refusal: &Arc<[u8]>,
+    ) {
+        let (service, refusal) = (Arc::clone(&self.service), Arc::clone(refusal));
+        tokio::spawn(overwriting_stack(async move {
+            let _open = metrics::OpenConnection::count();
+            let granted = tokio::select! {
+                granted = slot.granted() => granted,
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => Err(Refused),
+            };
+            match granted {
+                // Answers are small and complete: none should wait for an acknowledgement.
+                Ok(()) if stream.set_nodelay(true).is_ok() => {
+                    service.serve(stream, peer.ip(), &slot, phase).await;
+                }
+                Ok(()) => {}
+                Err(Refused) => service.refuse(&stream, &refusal),
+            }
+            drop(slot);
+        }));
+    }
+}
+
+/// A connection that is gone before it was accepted is nobody's fault; without file descriptors or
+/// memory a short pause gives others time to end.
+async fn pause_after(error: &io::Error) {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
+    };
+    if !matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
+    ) {
+        tracing::error!(%error, "no connection can be accepted");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,361 @@
+//! One connection, from accept to close.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::TlsAcceptor;
+use tower::Service as _;
+use zeroize::Zeroizing;
+
+use super::activity::WatchedBody;
+use super::parse_refusal::ParseRefusals;
+use super::slots::{Linger, Slot};
+use super::tls::TlsIdentity;
+use crate::gate::Gate;
+use crate::guard::message_rules::refuse_message;
+use crate::guard::response_headers::complete;
+use votekit_node::memory::OverwritingStream;
+
+/// How far the life of a server has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Requests are taken.
+    Serving,
+    /// Requests in flight finish.
+    Draining,
+    /// Requests that are worked on finish; those that have not come whole are dropped.
+    Finishing,
+    /// Whatever is left is dropped.
+    Ended,
+}
+
+/// What a connection may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// The longest time for the head of a request, a TLS handshake, or an idle connection.
+    pub(super) header_time: Duration,
+    /// The longest time in which a client takes nothing of an answer.
+    pub(super) stall_time: Duration,
+    /// The longest life of a connection; what was begun is still answered.
+    pub(super) life_max: Option<Duration>,
+    /// The most requests that are answered on it.
+    pub(super) requests_max: Option<u32>,
+}
+
+/// What every connection of one listener is served with.
+pub(super) struct Service {
+    pub(super) router: Router,
+    /// Looks at requests before the router; not on listeners that are not public.
+    pub(super) gate: Option<Gate>,
+    pub(super) tls: Option<Arc<TlsIdentity>>,
+    /// Whether a request that is not answered 401 has shown a token.
+    pub(super) wants_token: bool,
+    pub(super) limits: Limits,
+}
+
+impl Service {
+    /// Closes a connection that gets no slot. What it is told goes as far as the system takes it at
+    /// once: nothing is waited for.
+    pub(super) fn refuse(&self, stream: &TcpStream, refusal: &[u8]) {
+        if self.tls.is_none() {
+            let _ = stream.try_write(refusal);
+        }
+    }
+
+    /// Serves one connection until either side has enough, or it is told to make room.
+    pub(super) async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: IpAddr,
+        slot: &Slot,
+        mut phase: watch::Receiver<Phase>,
+    ) {
+        // Nothing is set up for a connection that says nothing: there may be thousands of them.
+        tokio::select! {
+            spoken = tokio::time::timeout(self.limits.header_time, stream.readable()) => {
+                if !matches!(spoken, Ok(Ok(()))) {
+                    return;
+                }
+            }
+            () = slot.dismissed() => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        }
+        // Boxed, so that those who wait above do not hold the room for it.
+        match &self.tls {
+            None => Box::pin(self.serve_requests(stream, peer, slot, phase)).await,
+            Some(tls) => Box::pin(self.serve_tls(&tls.acceptor(), stream, peer, slot, phase)).await,
+        }
+    }
+
+    async fn serve_tls(
+        &self,
+        tls: &TlsAcceptor,
+        stream: TcpStream,
+        peer: IpAddr,
+        slot: &Slot,
+        mut phase: watch::Receiver<Phase>,
+    ) {
+        let handshake = tokio::time::timeout(
+            self.limits.header_time,
+            tls.accept(OverwritingStream::new(stream)),
+        );
+        let stream = tokio::select! {
+            handshake = handshake => handshake,
+            () = slot.dismissed() => return,
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+        };
+        // Who fails at the handshake speaks another protocol, or gave up: nothing to tell, and
+        // nobody to tell it to.
+        if let Ok(Ok(stream)) = stream {
+            self.serve_requests(stream, peer, slot, phase).await;
+        }
+    }
+
+    /// One request after the other.
+    async fn serve_requests<S>(
+        &self,
+        stream: S,
+        peer: IpAddr,
+        slot: &Slot,
+        mut phase: watch::Receiver<Phase>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let answered = AtomicU32::new(0);
+        let service = service_fn(|request| self.answer(request, peer, slot, &answered));
+        let stream = OverwritingStream::new(stream);
+        let stream = Patient::new(stream, self.limits.stall_time, slot);
+        let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
+        let mut connection = pin!(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(self.limits.header_time)
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .serve_connection(stream, service)
+        );
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = slot.dismissed() => return,
+            () = outlived(self.limits.life_max) => connection.as_mut().graceful_shutdown(),
+            _ = phase.wait_for(|phase| *phase != Phase::Serving) => connection.as_mut().graceful_shutdown(),
+        }
+        // What was begun is answered; a connection that begins nothing may have to make room.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = slot.dismissed() => return,
+            _ = phase.wait_for(|phase| *phase >= Phase::Finishing) => {}
+        }
+        // The rest of its request may never come.
+        if slot.activity().waiting_since().is_some() {
+            return;
+        }
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = slot.dismissed() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Ended) => {}
+        }
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: IpAddr,
+        slot: &Slot,
+        answered: &AtomicU32,
+    ) -> Result<Response<Body>, Infallible> {
+        let refused = self.gate.as_ref().and_then(|gate| gate.refuse(&mut request, peer));
+        let refused = refused.or_else(|| refuse_message(&request));
+        let mut answer = match refused {
+            Some(refused) => refused,
+            None => self.route(request, slot).await?,
+        };
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS
+            && let Some(gate) = &self.gate
+        {
+            // Meanwhile the connection waits, and may be told to make room.
+            gate.pace_refusal().await;
+        }
+        let answered = answered.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.is_last(&answer, slot, answered) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        complete(&mut answer, self.tls.is_some());
+        Ok(answer)
+    }
+
+    /// Whether the connection ends with this answer.
+    fn is_last(&self, answer: &Response<Body>, slot: &Slot, answered: u32) -> bool {
+        if self.wants_token {
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                return true;
+            }
+            slot.trust();
+        }
+        self.limits.requests_max.is_some_and(|most| answered >= most) || slot.must_yield()
+    }
+
+    async fn route(
+        &self,
+        request: Request<Incoming>,
+        slot: &Slot,
+    ) -> Result<Response<Body>, Infallible> {
+        let activity = slot.activity();
+        let request = if !request.body().is_end_stream() {
+            request.map(|body| Body::new(WatchedBody::new(body, Arc::clone(activity))))
+        } else if activity.work() {
+            request.map(|_| Body::empty())
+        } else {
+            // This connection is being dropped.
+            return std::future::pending().await;
+        };
+        // A router is always ready.
+        let answer = self.router.clone().call(request).await;
+        activity.wait(slot.now_ms());
+        answer
+    }
+}
+
+/// Resolves when a connection that began now has outlived its time.
+async fn outlived(life_max: Option<Duration>) {
+    match life_max {
+        Some(life_max) => sleep(life_max).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The most a connection buffers: the head of a request must fit.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long, and how much, a client may go on sending after the last answer. Closing at once would
+/// reset the connection, and a client in the middle of a body that was refused would not see the
+/// refusal.
+const LINGER_TIME: Duration = Duration::from_secs(2);
+const LINGER_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// A stream that gives up on a client who takes nothing, and takes leave of one who still sends.
+struct Patient<'a, S> {
+    slot: &'a Slot,
+    stream: S,
+    stall_time: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    leaving: Option<Leaving>,
+}
+
+struct Leaving {
+    _linger: Option<Linger>,
+    deadline: Pin<Box<Sleep>>,
+    bytes_left: usize,
+}
+
+impl<'a, S> Patient<'a, S> {
+    fn new(stream: S, stall_time: Duration, slot: &'a Slot) -> Self {
+        Self { slot, stream, stall_time, stalled: None, leaving: None }
+    }
+
+    /// Passes on what a write came to; one that has been pending for too long has failed.
+    fn within_stall_time<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.stalled = None;
+            return write;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.stall_time)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<'_, S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.within_stall_time(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.within_stall_time(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.within_stall_time(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.leaving.is_none() {
+            let shut = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.within_stall_time(context, shut))?;
+        }
+        let slot = this.slot;
+        let leaving = this.leaving.get_or_insert_with(|| {
+            // The slot is another's from here on.
+            let linger = slot.release_and_linger();
+            Leaving {
+                deadline: Box::pin(tokio::time::sleep_until(Instant::now() + LINGER_TIME)),
+                bytes_left: if linger.is_some() { LINGER_BYTES_MAX } else { 0 },
+                _linger: linger,
+            }
+        });
+        // The rest of a vote may be among it.
+        let mut discarded = Zeroizing::new([0; 16 * 1024]);
+        while leaving.bytes_left > 0 {
+            let mut buffer = ReadBuf::new(&mut *discarded);
+            match Pin::new(&mut this.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    leaving.bytes_left = leaving.bytes_left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(leaving.deadline.as_mut().poll(context));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

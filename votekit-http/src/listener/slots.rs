@@ -1,0 +1,304 @@
+//! The connections of one listener behind a lock, and the ways to reach each of them: what the
+//! [`ConnectionLimiter`] decides is carried out here.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::activity::Activity;
+use super::limiter::{Arrival, ConnectionId, ConnectionLimiter, LimiterRules};
+use votekit_node::address_prefix::Shares;
+use votekit_node::metrics;
+
+/// The slots of one listener.
+#[derive(Debug)]
+pub(super) struct Slots {
+    state: Mutex<State>,
+    /// Whether newcomers wait: looked at with each answer, without the lock.
+    is_short: AtomicBool,
+    /// Connections that have given their slot back and still listen to a client that sends.
+    lingering: AtomicU32,
+    start: Instant,
+}
+
+#[derive(Debug)]
+struct State {
+    limiter: ConnectionLimiter,
+    signals: HashMap<ConnectionId, Arc<Signals>>,
+}
+
+/// How a connection is told of its fate.
+#[derive(Debug)]
+struct Signals {
+    activity: Arc<Activity>,
+    decided: Notify,
+    granted: AtomicBool,
+    dismissed: Notify,
+}
+
+/// No newcomer gets a slot.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused;
+
+/// The time between two searches for idle connections while newcomers wait.
+pub(super) const TICK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Connections that may linger at once: each has a file descriptor.
+pub(super) const LINGERING_MAX: u32 = 256;
+
+impl Slots {
+    pub(super) fn new(rules: LimiterRules) -> Self {
+        let state = State { limiter: ConnectionLimiter::new(rules), signals: HashMap::new() };
+        Self {
+            state: Mutex::new(state),
+            is_short: AtomicBool::new(false),
+            lingering: AtomicU32::new(0),
+            start: Instant::now(),
+        }
+    }
+
+    /// Milliseconds since these slots were made, from 1.
+    pub(super) fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).map_or(u64::MAX - 1, |elapsed| elapsed + 1)
+    }
+
+    /// A newcomer, `None` for one that counts under no prefix. It may have to wait:
+    /// [`Slot::granted`]. `open` is kept for as long as the slot.
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        shares: Option<Shares>,
+        open: mpsc::Sender<()>,
+    ) -> Result<Slot, Refused> {
+        let now_ms = self.now_ms();
+        let activity = Arc::new(Activity::waiting(now_ms));
+        let mut state = self.state();
+        let (arrival, refused) = state.limiter.arrive(shares, &activity, now_ms);
+        if let Some(refused) = refused {
+            metrics::connection_refused();
+            state.refuse(refused);
+        }
+        let (id, granted) = match arrival {
+            Arrival::Held(id) => (id, true),
+            Arrival::Waiting(id) => (id, false),
+            Arrival::Refused => {
+                metrics::connection_refused();
+                return Err(Refused);
+            }
+        };
+        let signals = Arc::new(Signals {
+            activity,
+            decided: Notify::new(),
+            granted: AtomicBool::new(granted),
+            dismissed: Notify::new(),
+        });
+        state.signals.insert(id, Arc::clone(&signals));
+        self.settle(&mut state);
+        drop(state);
+        Ok(Slot {
+            slots: Arc::clone(self),
+            id,
+            signals,
+            released: AtomicBool::new(false),
+            _open: open,
+        })
+    }
+
+    /// Whether newcomers wait for a slot.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
+    }
+
+    /// Looks for connections that can make room. Called every [`TICK_INTERVAL`] while slots are
+    /// short.
+    pub(super) fn tick(&self) {
+        let now_ms = self.now_ms();
+        let mut state = self.state();
+        let (dismissed, expired) = state.limiter.tick(now_ms);
+        for id in dismissed {
+            metrics::connection_dismissed();
+            if let Some(signals) = state.signals.get(&id) {
+                signals.dismissed.notify_one();
+            }
+        }
+        for id in expired {
+            metrics::connection_refused();
+            state.refuse(id);
+        }
+        self.settle(&mut state);
+    }
+
+    /// Gives free slots to those who wait.
+    fn settle(&self, state: &mut State) {
+        for id in state.limiter.grant() {
+            if let Some(signals) = state.signals.get(&id) {
+                signals.granted.store(true, Ordering::Release);
+                // It has its slot from now on, and time to say what it wants.
+                signals.activity.wait(self.now_ms());
+                signals.decided.notify_one();
+            }
+        }
+        self.is_short.store(state.limiter.waiting() > 0, Ordering::Relaxed);
+    }
+
+    /// No code panics while it holds the state half changed, so a poisoned lock is as good as
+    /// another.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn refuse(&self, id: ConnectionId) {
+        if let Some(signals) = self.signals.get(&id) {
+            signals.decided.notify_one();
+        }
+    }
+}
+
+/// The slot of one connection, or its place among those who wait for one.
+#[derive(Debug)]
+pub(super) struct Slot {
+    slots: Arc<Slots>,
+    id: ConnectionId,
+    signals: Arc<Signals>,
+    released: AtomicBool,
+    _open: mpsc::Sender<()>,
+}
+
+impl Slot {
+    /// Resolves when the connection has its slot.
+    ///
+    /// # Errors
+    /// When it gets none.
+    pub(super) async fn granted(&self) -> Result<(), Refused> {
+        if !self.signals.granted.load(Ordering::Acquire) {
+            self.signals.decided.notified().await;
+        }
+        if self.signals.granted.load(Ordering::Acquire) { Ok(()) } else { Err(Refused) }
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.signals.activity
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.slots.now_ms()
+    }
+
+    /// Resolves when the connection is to make room at once.
+    pub(super) async fn dismissed(&self) {
+        self.signals.dismissed.notified().await;
+    }
+
+    /// Whether the connection, which was just answered, has to make room.
+    pub(super) fn must_yield(&self) -> bool {
+        if !self.slots.is_short() {
+            return false;
+        }
+        let yields = self.slots.state().limiter.answered(self.id);
+        if yields {
+            metrics::connection_yielded();
+        }
+        yields
+    }
+
+    /// The connection has shown a token.
+    pub(super) fn trust(&self) {
+        let mut state = self.slots.state();
+        state.limiter.trust(self.id);
+        self.slots.settle(&mut state);
+    }
+
+    /// Gives the slot back. `None` if there are enough that listen to a client who still sends:
+    /// then the connection is to be closed at once.
+    pub(super) fn release_and_linger(&self) -> Option<Linger> {
+        self.release();
+        let lingering = self.slots.lingering.fetch_add(1, Ordering::Relaxed);
+        let linger = Linger(Arc::clone(&self.slots));
+        (lingering < LINGERING_MAX).then_some(linger)
+    }
+
+    fn release(&self) {
+        if !self.released.swap(true, Ordering::AcqRel) {
+            let mut state = self.slots.state();
+            state.limiter.release(self.id);
+            state.signals.remove(&self.id);
+            self.slots.settle(&mut state);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// The right to listen to a client after the last answer.
+#[derive(Debug)]
+pub(super) struct Linger(Arc<Slots>);
+
+impl Drop for Linger {
+    fn drop(&mut self) {
+        self.0.lingering.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use votekit_node::address_prefix::DigestKey;
+
+    fn slots(slots_max: u32, per_address_max: u32) -> Arc<Slots> {
+        Arc::new(Slots::new(LimiterRules {
+            slots_max,
+            reserved: 0,
+            per_address_max,
+            waiting_max: 4,
+            stay_min_ms: 1000,
+            wait_max_ms: 10_000,
+        }))
+    }
+
+    fn open() -> mpsc::Sender<()> {
+        mpsc::channel(1).0
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_waits_for_a_slot_that_an_answered_connection_gives_back() {
+        let (slots, key) = (slots(1, 0), DigestKey::random());
+        let shares = |host: u8| Some(key.shares([192, 0, 2, host].into(), true));
+        let busy = slots.arrive(shares(1), open()).expect("free");
+        busy.granted().await.expect("at once");
+        assert!(busy.activity().work());
+        assert!(!busy.must_yield(), "nobody waits");
+        let newcomer = slots.arrive(shares(2), open()).expect("may wait");
+        assert!(slots.is_short());
+        assert!(busy.must_yield());
+        let linger = busy.release_and_linger();
+        assert!(linger.is_some());
+        newcomer.granted().await.expect("the slot was given back");
+        assert!(!slots.is_short());
+        drop((busy, newcomer));
+        assert!(slots.state().signals.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_idle_are_dismissed_and_who_has_just_come_stays() {
+        let (mut slots, key) = (slots(2, 0), DigestKey::random());
+        let start = &mut Arc::get_mut(&mut slots).expect("not shared yet").start;
+        *start = start.checked_sub(Duration::from_secs(60)).expect("the system runs for longer");
+        let shares = Some(key.shares([192, 0, 2, 1].into(), true));
+        let [idle, fresh] = [(); 2].map(|()| slots.arrive(shares, open()).expect("free"));
+        idle.activity().wait(5);
+        let newcomer = slots.arrive(shares, open()).expect("may wait");
+        slots.tick();
+        idle.dismissed().await;
+        assert!(fresh.activity().waiting_since().is_some(), "it keeps its slot");
+        drop(idle);
+        newcomer.granted().await.expect("a slot");
+    }
+}

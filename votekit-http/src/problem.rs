@@ -1,0 +1,584 @@
+//! Every way a call can fail, mapped once to HTTP: problem details (RFC 9457) with a stable code.
+//!
+//! Details are written for the caller and never repeat a value that was sent: it may be a secret in
+//! the wrong place.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+use votekit_core::election::{ResultsPolicy, State};
+use votekit_core::envelope::FieldError;
+use votekit_core::id::RequestId;
+use votekit_core::instant::UnixMinutes;
+
+use crate::log_summary::LogSummary;
+use votekit_node::node::{AdminError, SubmitError};
+use votekit_node::reading::{ReceiptError, ResultsError};
+use votekit_node::roll_store::RollError;
+use votekit_store::{Conflict, EngineError};
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(crate) enum Problem {
+    /// Fields of the body, or the body itself, break rules.
+    Malformed { errors: Vec<FieldProblem> },
+    /// The ballot has no such choice.
+    UnknownChoice,
+    /// No or a wrong bearer token.
+    Unauthorized,
+    /// The policy withholds results now.
+    ResultsWithheld { policy: ResultsPolicy, state: State },
+    /// No such path.
+    UnknownRoute,
+    /// No such election.
+    UnknownElection,
+    /// The request was never issued.
+    UnknownRequest,
+    /// The log is not that large, or the path names no tile.
+    UnknownTile,
+    /// The log names no such manifest.
+    UnknownManifest,
+    /// No such roll is loaded.
+    UnknownRoll,
+    /// The path exists, for other methods.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The poll is not open.
+    NotOpen { early: bool, state: State, opens: Option<UnixMinutes>, closes: Option<UnixMinutes> },
+    /// There is no receipt before the decision is recorded.
+    NotRecordedYet,
+    /// An administrative call that the state of things refuses.
+    Refused { kind: &'static Kind, detail: String },
+    /// A binding election lacks what it needs.
+    NotSafe { missing: Vec<String> },
+    /// The body is too large.
+    BodyTooLarge { bytes_max: usize },
+    /// The body is not said to be JSON.
+    NotJson,
+    /// The body has a content coding.
+    ContentCoding,
+    /// The message cannot be HTTP/1.1 as this node reads it. The connection is closed.
+    Framing { field: &'static str, rule: &'static str },
+    /// The body has a transfer coding other than `chunked`. The connection is closed.
+    TransferCoding,
+    /// The target of the request is too long. The connection is closed.
+    UriTooLong,
+    /// The header fields are too many, or too long. The connection is closed.
+    HeadersTooLarge,
+    /// More votes a second than this node takes.
+    RateLimited { retry_after: Duration },
+    /// More votes a second than one address may send.
+    AddressShare { retry_after: Duration },
+    /// More connections at once than one address may hold.
+    TooManyConnections,
+    /// Too many wrong codes from this network for this elector.
+    BackOff { retry_after: Duration },
+    /// No roll holds the credential, and such votes come faster than they are stored.
+    NotRecognised { retry_after: Duration },
+    /// More requests to read than one address may send.
+    ReadShare { retry_after: Duration },
+    /// Too many votes of one credential that was used.
+    TooManyDuplicates { retry_after: Duration },
+    /// Too many votes are waiting.
+    Busy { retry_after: Duration },
+    /// The machine's clock went back; nothing was stored.
+    Clock,
+    /// A vote was not stored: storage is not available.
+    NotStored,
+    /// What was asked for cannot be read: storage is not available.
+    Unavailable,
+    /// The vote may or may not have been stored.
+    OutcomeUnknown { request: RequestId },
+    /// The node is stopping, and the call had not begun.
+    Stopping,
+    /// A fault of the node, told in its log.
+    Internal,
+}
+
+/// What all problems of one code have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Kind {
+    pub(crate) code: &'static str,
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+}
+
+const fn kind(code: &'static str, status: StatusCode, title: &'static str) -> Kind {
+    Kind { code, status, title }
+}
+
+macro_rules! kinds {
+    ($($name:ident = $code:literal, $status:ident, $title:literal;)*) => {
+        $(pub(crate) static $name: Kind = kind($code, StatusCode::$status, $title);)*
+        /// Every kind there is, by status: the documentation lists them.
+        pub(crate) static KINDS: &[&Kind] = &[$(&$name),*];
+    };
+}
+
+kinds! {
+    MALFORMED = "malformed", BAD_REQUEST, "The request breaks a rule";
+    UNKNOWN_CHOICE = "unknown-choice", BAD_REQUEST, "The ballot has no such choice";
+    UNAUTHORIZED = "unauthorized", UNAUTHORIZED, "The administrator's token is missing or wrong";
+    RESULTS_WITHHELD = "results-withheld", FORBIDDEN, "The results are not shown now";
+    UNKNOWN_ROUTE = "unknown-route", NOT_FOUND, "There is nothing at this address";
+    UNKNOWN_ELECTION = "unknown-election", NOT_FOUND, "There is no such election";
+    UNKNOWN_REQUEST = "unknown-request", NOT_FOUND, "No such request was issued";
+    UNKNOWN_TILE = "unknown-tile", NOT_FOUND, "The log has no such tile";
+    UNKNOWN_MANIFEST = "unknown-manifest", NOT_FOUND, "The log names no such manifest";
+    UNKNOWN_ROLL = "unknown-roll", NOT_FOUND, "No such roll is loaded";
+    METHOD_NOT_ALLOWED = "method-not-allowed", METHOD_NOT_ALLOWED, "This address takes other methods";
+    REQUEST_TIMEOUT = "request-timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
+    NOT_OPEN_YET = "not-open-yet", CONFLICT, "The poll is not open yet";
+    CLOSED = "closed", CONFLICT, "The poll is closed";
+    NOT_RECORDED_YET = "not-recorded-yet", CONFLICT, "The decision is not recorded yet";
+    ELECTION_EXISTS = "election-exists", CONFLICT, "There is such an election already";
+    WRONG_STATE = "wrong-state", CONFLICT, "The election's state does not allow this";
+    EARLY_CLOSE = "early-close", CONFLICT, "The planned end of the poll has not come";
+    ROLL_CONFLICT = "roll-conflict", CONFLICT, "Another roll, or an election, does not allow this";
+    REFUSED_BY_LOG = "refused-by-log", CONFLICT, "The log refuses this";
+    ADMIN_BUSY = "admin-busy", CONFLICT, "Another administrative call is under way";
+    NOT_LEADING = "not-leading", CONFLICT, "Another node leads, and administration is its part";
+    NOT_SAFE = "not-safe", CONFLICT, "A binding election lacks what it needs";
+    BODY_TOO_LARGE = "body-too-large", PAYLOAD_TOO_LARGE, "The body is too large";
+    URI_TOO_LONG = "uri-too-long", URI_TOO_LONG, "The address is too long";
+    NOT_JSON = "not-json", UNSUPPORTED_MEDIA_TYPE, "The body must be JSON";
+    CONTENT_CODING = "content-coding", UNSUPPORTED_MEDIA_TYPE, "The body must not be compressed";
+    ROLL_REFUSED = "roll-refused", UNPROCESSABLE_ENTITY, "The roll was not loaded";
+    RATE_LIMITED = "rate-limited", TOO_MANY_REQUESTS, "Too many requests at once";
+    ADDRESS_SHARE = "address-share", TOO_MANY_REQUESTS, "Too many votes at once from one address";
+    BACK_OFF = "back-off", TOO_MANY_REQUESTS, "Too many wrong codes";
+    NOT_RECOGNISED = "not-recognised", TOO_MANY_REQUESTS, "NAS and code are not on the roll";
+    TOO_MANY_DUPLICATES = "too-many-duplicates", TOO_MANY_REQUESTS, "Too many votes with a credential that was used";
+    HEADERS_TOO_LARGE = "headers-too-large", REQUEST_HEADER_FIELDS_TOO_LARGE, "The header fields are too large";
+    INTERNAL = "internal", INTERNAL_SERVER_ERROR, "The node has a fault";
+    TRANSFER_CODING = "transfer-coding", NOT_IMPLEMENTED, "The transfer coding is not supported";
+    BUSY = "busy", SERVICE_UNAVAILABLE, "Too many votes are waiting";
+    UNAVAILABLE = "unavailable", SERVICE_UNAVAILABLE, "Storage is not available";
+    CLOCK = "clock", SERVICE_UNAVAILABLE, "The node's clock went back";
+    HALTED = "halted", SERVICE_UNAVAILABLE, "A fault halted the election on this node";
+    OUTCOME_UNKNOWN = "outcome-unknown", SERVICE_UNAVAILABLE, "It is not known whether this was stored";
+    TOO_MANY_CONNECTIONS = "too-many-connections", SERVICE_UNAVAILABLE, "Too many connections from one address";
+    STOPPING = "stopping", SERVICE_UNAVAILABLE, "The node is stopping";
+}
+
+/// The body of every answer that is not a success: problem details as in RFC 9457.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "urn:problem-type:votekit:malformed",
+    "title": "The request breaks a rule",
+    "status": 400,
+    "code": "malformed",
+    "detail": "1 field is wrong",
+    "errors": [{"field": "nas", "rule": "a NAS has exactly 9 digits, this one has 8"}]
+}))]
+pub(crate) struct ProblemDocument {
+    /// Names the kind of problem: `urn:problem-type:votekit:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words; the same for every problem of one code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code, for programs.
+    code: &'static str,
+    /// What happened this time.
+    detail: String,
+    /// Each field that is wrong, and the rule it breaks. Only where fields are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+    /// The request that was issued. Only with `outcome-unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "000102030405060708090a0b0c0d0e0f", pattern = "^[0-9a-f]{32}$")]
+    request_id: Option<RequestId>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FieldProblem {
+    /// The name of the field or header; `body` when the JSON itself is wrong, `request` when the
+    /// message is.
+    #[schema(value_type = String)]
+    pub(crate) field: Cow<'static, str>,
+    /// The rule it breaks.
+    pub(crate) rule: String,
+}
+
+impl Problem {
+    /// One field that is wrong.
+    pub(crate) fn field(field: impl Into<Cow<'static, str>>, rule: impl Into<String>) -> Self {
+        Self::Malformed { errors: vec![FieldProblem { field: field.into(), rule: rule.into() }] }
+    }
+
+    /// Why a vote was not taken.
+    pub(crate) fn not_taken(error: SubmitError) -> Self {
+        match error {
+            SubmitError::UnknownElection => Self::UnknownElection,
+            SubmitError::UnknownChoice => Self::UnknownChoice,
+            SubmitError::NotOpen { early, state, opens, closes } => {
+                Self::NotOpen { early, state, opens, closes }
+            }
+            SubmitError::Clock { .. } => Self::Clock,
+            SubmitError::RateLimited { retry_after } => Self::RateLimited { retry_after },
+            SubmitError::BackOff { retry_after } => Self::BackOff { retry_after },
+            SubmitError::NotRecognised { retry_after } => Self::NotRecognised { retry_after },
+            SubmitError::TooManyDuplicates { retry_after } => {
+                Self::TooManyDuplicates { retry_after }
+            }
+            SubmitError::Busy { retry_after } => Self::Busy { retry_after },
+            SubmitError::Unavailable(error) => {
+                if let Some(count) = VOTES_NOT_STORED.due(Instant::now()) {
+                    tracing::warn!(%error, count, "a vote was not stored");
+                }
+                Self::NotStored
+            }
+            SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
+        }
+    }
+
+    fn kind(&self) -> &'static Kind {
+        match self {
+            Self::Malformed { .. } | Self::Framing { .. } => &MALFORMED,
+            Self::UnknownChoice => &UNKNOWN_CHOICE,
+            Self::Unauthorized => &UNAUTHORIZED,
+            Self::ResultsWithheld { .. } => &RESULTS_WITHHELD,
+            Self::UnknownRoute => &UNKNOWN_ROUTE,
+            Self::UnknownElection => &UNKNOWN_ELECTION,
+            Self::UnknownRequest => &UNKNOWN_REQUEST,
+            Self::UnknownTile => &UNKNOWN_TILE,
+            Self::UnknownManifest => &UNKNOWN_MANIFEST,
+            Self::UnknownRoll => &UNKNOWN_ROLL,
+            Self::MethodNotAllowed => &METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => &REQUEST_TIMEOUT,
+            Self::NotOpen { early: true, .. } => &NOT_OPEN_YET,
+            Self::NotOpen { .. } => &CLOSED,
+            Self::NotRecordedYet => &NOT_RECORDED_YET,
+            Self::Refused { kind, .. } => kind,
+            Self::NotSafe { .. } => &NOT_SAFE,
+            Self::BodyTooLarge { .. } => &BODY_TOO_LARGE,
+            Self::NotJson => &NOT_JSON,
+            Self::ContentCoding => &CONTENT_CODING,
+            Self::TransferCoding => &TRANSFER_CODING,
+            Self::UriTooLong => &URI_TOO_LONG,
+            Self::HeadersTooLarge => &HEADERS_TOO_LARGE,
+            Self::RateLimited { .. } => &RATE_LIMITED,
+            Self::AddressShare { .. } => &ADDRESS_SHARE,
+            Self::TooManyConnections => &TOO_MANY_CONNECTIONS,
+            Self::BackOff { .. } => &BACK_OFF,
+            Self::NotRecognised { .. } => &NOT_RECOGNISED,
+            Self::ReadShare { .. } => &RATE_LIMITED,
+            Self::TooManyDuplicates { .. } => &TOO_MANY_DUPLICATES,
+            Self::Busy { .. } => &BUSY,
+            Self::Clock => &CLOCK,
+            Self::NotStored | Self::Unavailable => &UNAVAILABLE,
+            Self::OutcomeUnknown { .. } => &OUTCOME_UNKNOWN,
+            Self::Stopping => &STOPPING,
+            Self::Internal => &INTERNAL,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Framing { .. } => "1 field is wrong".to_owned(),
+            Self::Malformed { errors } if errors.len() == 1 => "1 field is wrong".to_owned(),
+            Self::Malformed { errors } => format!("{} fields are wrong", errors.len()),
+            Self::UnknownChoice => "the ballot has no such choice: the election lists those it has".to_owned(),
+            Self::Unauthorized => "send the administrator's token as `Authorization: Bearer`".to_owned(),
+            Self::ResultsWithheld { policy, state } => withheld(*policy, *state),
+            Self::UnknownRoute => "the addresses are listed in /api/v1/openapi.json".to_owned(),
+            Self::UnknownElection => "no election has this law id; /api/v1/elections lists those there are".to_owned(),
+            Self::UnknownRequest => "no request with this id was issued, or it is not one".to_owned(),
+            Self::UnknownTile => "the path names no tile, or one beyond the size of the checkpoint".to_owned(),
+            Self::UnknownManifest => "the log names no manifest with this digest".to_owned(),
+            Self::UnknownRoll => "no roll with this digest is loaded".to_owned(),
+            Self::MethodNotAllowed => "the Allow header lists the methods".to_owned(),
+            Self::RequestTimeout => "send the whole request at once".to_owned(),
+            Self::NotOpen { early, state, opens, closes } => not_open(*early, *state, *opens, *closes),
+            Self::NotRecordedYet => "the request was issued, and its decision will be recorded: ask again".to_owned(),
+            Self::Refused { detail, .. } => detail.clone(),
+            Self::NotSafe { missing } => format!("{} rules of binding elections are not met", missing.len()),
+            Self::BodyTooLarge { bytes_max } => format!("a body has at most {bytes_max} bytes here"),
+            Self::NotJson => "send `Content-Type: application/json`".to_owned(),
+            Self::ContentCoding => "send the body as it is, without `Content-Encoding`".to_owned(),
+            Self::TransferCoding => "`chunked` is the only transfer coding".to_owned(),
+            Self::UriTooLong => "the addresses are listed in /api/v1/openapi.json".to_owned(),
+            Self::HeadersTooLarge => "a request has at most 100 header fields, and about 64 KiB of them".to_owned(),
+            Self::RateLimited { .. } => "this node takes no more votes this second; this attempt was not stored".to_owned(),
+            Self::AddressShare { .. } => "your network sends more votes than one address may; this attempt was not stored".to_owned(),
+            Self::TooManyConnections => "your network holds more connections than one address may".to_owned(),
+            Self::BackOff { .. } => {
+                "too many wrong codes came from your network for this person; this attempt was not stored. From another network this person's vote is taken at once"
+                    .to_owned()
+            }
+            Self::NotRecognised { .. } => {
+                "nothing was recorded: check NAS and code, and try again".to_owned()
+            }
+            Self::ReadShare { .. } => "your network reads more than one address may".to_owned(),
+            Self::TooManyDuplicates { .. } => {
+                "this credential was used, and its first vote counts; this attempt was not stored".to_owned()
+            }
+            Self::Busy { .. } => "votes come faster than they can be stored; this attempt was not stored".to_owned(),
+            Self::Clock => "the clock of this node's machine went back, and a vote would be stamped before others that are recorded; this attempt was not stored".to_owned(),
+            Self::NotStored => "this attempt was not stored; try again".to_owned(),
+            Self::Unavailable => "this cannot be read now; what was stored stays stored; try again".to_owned(),
+            Self::OutcomeUnknown { .. } => "retry with the same key: it counts once".to_owned(),
+            Self::Stopping => "the node is stopping, and this call was not begun: nothing was changed".to_owned(),
+            Self::Internal => "the node's log has the reason".to_owned(),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after } | Self::AddressShare { retry_after } => {
+                Some(*retry_after)
+            }
+            Self::BackOff { retry_after }
+            | Self::NotRecognised { retry_after }
+            | Self::ReadShare { retry_after }
+            | Self::TooManyDuplicates { retry_after }
+            | Self::Busy { retry_after } => Some(*retry_after),
+            Self::TooManyConnections => Some(CONNECTIONS_RETRY),
+            Self::NotRecordedYet
+            | Self::Clock
+            | Self::NotStored
+            | Self::Unavailable
+            | Self::OutcomeUnknown { .. }
+            | Self::Stopping => Some(RETRY_SOON),
+            Self::Refused { kind, .. }
+                if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED].contains(kind) =>
+            {
+                Some(RETRY_SOON)
+            }
+            _ => None,
+        }
+    }
+
+    /// The body of the answer. It does not tell the time to wait, which is in the head.
+    pub(crate) fn into_body(self) -> Bytes {
+        serde_json::to_vec(&self.document()).unwrap_or_default().into()
+    }
+
+    fn document(self) -> ProblemDocument {
+        let Kind { code, status, title } = self.kind();
+        let (detail, mut request_id) = (self.detail(), None);
+        let errors = match self {
+            Self::Malformed { errors } => errors,
+            Self::Framing { field, rule } => {
+                vec![FieldProblem { field: field.into(), rule: rule.to_owned() }]
+            }
+            Self::UnknownChoice => vec![FieldProblem {
+                field: "vote".into(),
+                rule: "must be a choice of this election".to_owned(),
+            }],
+            Self::NotSafe { missing } => missing
+                .into_iter()
+                .map(|rule| FieldProblem { field: "election".into(), rule })
+                .collect(),
+            Self::OutcomeUnknown { request } => {
+                request_id = Some(request);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        };
+        let kind = format!("urn:problem-type:votekit:{code}");
+        ProblemDocument { kind, title, status: status.as_u16(), code, detail, errors, request_id }
+    }
+}
+
+/// A flood of refusals writes one line a second, with their number: the log may lie on the disk
+/// that is full.
+static VOTES_NOT_STORED: LogSummary = LogSummary::new();
+static CALLS_FAILED: LogSummary = LogSummary::new();
+
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// When a connection over the share of its address may be tried again.
+pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
+
+fn withheld(policy: ResultsPolicy, state: State) -> String {
+    match policy {
+        ResultsPolicy::AfterVote => {
+            format!(
+                "the election is {state}: results are shown to who has voted (give the request id of an accepted vote), and to all after the close"
+            )
+        }
+        _ => format!("the election is {state}: results are shown after the close"),
+    }
+}
+
+fn not_open(
+    early: bool,
+    state: State,
+    opens: Option<UnixMinutes>,
+    closes: Option<UnixMinutes>,
+) -> String {
+    match (early, opens, closes) {
+        (true, Some(opens), _) => {
+            format!("the election is {state}: votes are taken from {opens} on")
+        }
+        (true, None, _) => format!("the election is {state}: no opening time is set"),
+        (false, _, Some(closes)) => {
+            format!("the election is {state}: votes were taken until {closes}")
+        }
+        (false, _, None) => format!("the election is {state}: no more votes are taken"),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = (self.kind().status, self.retry_after());
+        let advice = match self {
+            Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),
+            Self::ContentCoding => Some((ACCEPT_ENCODING, "identity")),
+            // Where the next request begins is not certain.
+            Self::Framing { .. } | Self::TransferCoding => Some((CONNECTION, "close")),
+            _ => None,
+        };
+        let mut response = problem_response(status, self.into_body(), retry_after);
+        if let Some((name, value)) = advice {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+/// An answer around the body of a problem.
+pub(crate) fn problem_response(
+    status: StatusCode,
+    body: Bytes,
+    retry_after: Option<Duration>,
+) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(retry_after) = retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds_up(retry_after)));
+    }
+    response
+}
+
+/// Whole seconds, rounded up and at least one: what `Retry-After` can say.
+fn seconds_up(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+impl From<Vec<FieldError>> for Problem {
+    fn from(errors: Vec<FieldError>) -> Self {
+        let errors = errors
+            .into_iter()
+            .map(|FieldError { field, rule }| FieldProblem { field: field.into(), rule })
+            .collect();
+        Self::Malformed { errors }
+    }
+}
+
+/// A read that failed. It says nothing about what is stored.
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        if let Some(count) = CALLS_FAILED.due(Instant::now()) {
+            tracing::warn!(%error, count, "an engine failed a read");
+        }
+        match error {
+            EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
+                Self::Unavailable
+            }
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<ReceiptError> for Problem {
+    fn from(error: ReceiptError) -> Self {
+        match error {
+            ReceiptError::Unknown => Self::UnknownRequest,
+            ReceiptError::Pending => Self::NotRecordedYet,
+            ReceiptError::Engine(error) => error.into(),
+        }
+    }
+}
+
+impl From<ResultsError> for Problem {
+    fn from(error: ResultsError) -> Self {
+        match error {
+            ResultsError::UnknownElection => Self::UnknownElection,
+            ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
+            ResultsError::Engine(error) => error.into(),
+        }
+    }
+}
+
+/// Administrators see what an engine, the folder or the roll's files said.
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        let mut detail = error.to_string();
+        if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = &error {
+            detail = format!("{detail} ({hint})");
+        }
+        let kind = match error {
+            AdminError::UnknownElection { .. } => return Self::UnknownElection,
+            AdminError::Field { field, rule } => return Self::field(field, rule),
+            AdminError::Fields { errors } => return errors.into(),
+            AdminError::NotSafe { missing } => return Self::NotSafe { missing },
+            AdminError::Stopping => return Self::Stopping,
+            AdminError::Exists { .. } => &ELECTION_EXISTS,
+            AdminError::State { .. } => &WRONG_STATE,
+            AdminError::Refused(_) | AdminError::Missing { .. } => &REFUSED_BY_LOG,
+            AdminError::Roll(RollError::Folder(_)) => &INTERNAL,
+            AdminError::Roll(_) | AdminError::ShortCodes { .. } => &ROLL_REFUSED,
+            AdminError::UnknownRoll { .. } => &UNKNOWN_ROLL,
+            AdminError::SecondRoll { .. }
+            | AdminError::NotLatest { .. }
+            | AdminError::RollInUse { .. }
+            | AdminError::RollHasSupplement { .. } => &ROLL_CONFLICT,
+            AdminError::EarlyClose { .. } => &EARLY_CLOSE,
+            AdminError::CreatedWithoutRoll { .. } => &UNAVAILABLE,
+            AdminError::Busy { .. } | AdminError::Loading => &ADMIN_BUSY,
+            AdminError::Halted { .. } => &HALTED,
+            AdminError::OutcomeUnknown => &OUTCOME_UNKNOWN,
+            AdminError::TooLong { .. } => &UNAVAILABLE,
+            AdminError::NotLeading { .. } => &NOT_LEADING,
+            AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
+            AdminError::Engine(error) => engine_kind(&error),
+            AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
+        };
+        if *kind == OUTCOME_UNKNOWN {
+            detail.push_str(
+                ": look at the election before this call is repeated; repeating it is safe",
+            );
+        }
+        if kind.status.is_server_error() {
+            tracing::error!(detail, "an administrative call failed");
+        }
+        Self::Refused { kind, detail }
+    }
+}
+
+/// What an engine's failure says about the change that was asked for. Known to be refused: a call
+/// that found the engine away, a setting that it cannot work with, a block that came too late.
+/// Everything else may have been stored: a write after which the engine can no longer be trusted,
+/// and a block that another node's block overtook while its own outcome was unknown.
+fn engine_kind(error: &EngineError) -> &'static Kind {
+    match error {
+        EngineError::Unavailable { .. }
+        | EngineError::Misconfigured { .. }
+        | EngineError::Conflict(Conflict::Late { .. }) => &UNAVAILABLE,
+        EngineError::OutcomeUnknown { .. }
+        | EngineError::Fatal { .. }
+        | EngineError::Conflict(Conflict::Head { .. } | Conflict::Term { .. }) => &OUTCOME_UNKNOWN,
+        _ => &INTERNAL,
+    }
+}
+
+#[cfg(test)]
+#[path = "problem_test.rs"]
+mod tests;

@@ -1,0 +1,310 @@
+//! The document and the routers describe the same interface.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use serde_json::Value;
+use tower::ServiceExt as _;
+use votekit_core::ballot::BallotPublicKey;
+use votekit_core::election::{Bilingual, Choice, Definition, ResultsPolicy, State};
+use votekit_core::export::json::Document;
+use votekit_core::id::Digest;
+use votekit_core::instant::UnixMinutes;
+use votekit_core::reconcile::Report;
+use votekit_core::results::Results;
+use votekit_core::tally::Counts;
+
+use super::*;
+use crate::api::openapi;
+use votekit_node::config::Config;
+use votekit_node::data_folder::DataFolder;
+use votekit_node::node::Node;
+
+fn document() -> Value {
+    serde_json::to_value(openapi::document()).expect("text keys")
+}
+
+/// Paths and their methods, as the document has them.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let document = document();
+    let paths = document["paths"].as_object().expect("paths");
+    let methods = |item: &Value| {
+        item.as_object().expect("operations").keys().map(|method| method.to_uppercase()).collect()
+    };
+    paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect()
+}
+
+async fn api() -> (tempfile::TempDir, Arc<Api>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = DataFolder::open(folder.path(), None).expect("a data folder");
+    let node = Node::start(data, Config::default()).await.expect("a node");
+    (folder, Api::new(node, b"token"))
+}
+
+async fn ask(router: &Router, method: &Method, path: &str, token: bool) -> Response {
+    let mut request = Request::builder().method(method).uri(path.replace(['{', '}', '*'], ""));
+    if token {
+        request = request.header("authorization", "Bearer token");
+    }
+    let request = request.body(Body::empty()).expect("a request");
+    router.clone().oneshot(request).await.expect("routers do not fail")
+}
+
+const METHODS: [Method; 5] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+
+/// The table role × route: each listener serves its own routes and no other, and a route of the
+/// administrator is never reached without the token.
+#[tokio::test]
+async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
+    let (_folder, api) = api().await;
+    let listeners = [
+        (public(&api), [Permission::Public, Permission::PublicFromAnyOrigin].as_slice()),
+        (administration(&api), &[Permission::Administrator]),
+        (monitoring(&api), &[Permission::Monitoring]),
+    ];
+    let mut served = 0;
+    for route in routes() {
+        for (router, permissions) in &listeners {
+            let is_own = permissions.contains(&route.permission);
+            let mut answers = Vec::new();
+            for method in &METHODS {
+                answers.push(ask(router, method, route.path, true).await.status());
+            }
+            let is_route = answers.contains(&StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(is_route, is_own, "{} {answers:?}", route.path);
+            served += usize::from(is_own);
+            if is_own && route.permission == Permission::Administrator {
+                for method in &METHODS {
+                    let refused = ask(router, method, route.path, false).await.status();
+                    assert_eq!(refused, StatusCode::UNAUTHORIZED, "{method} {}", route.path);
+                }
+            }
+        }
+    }
+    assert_eq!(served, routes().len());
+    api.node.clone().shutdown().await;
+}
+
+#[tokio::test]
+async fn every_route_is_documented_and_the_reverse() {
+    let (_folder, api) = api().await;
+    let listeners = [public(&api), administration(&api), monitoring(&api)];
+    let documented = documented();
+    let mut routed = BTreeSet::new();
+    for route in routes() {
+        let path = route.path.replace("{*", "{");
+        let methods = documented.get(&path).unwrap_or_else(|| panic!("{path} is not documented"));
+        let listener = match route.permission {
+            Permission::Public | Permission::PublicFromAnyOrigin => &listeners[0],
+            Permission::Administrator => &listeners[1],
+            Permission::Monitoring => &listeners[2],
+        };
+        for method in METHODS {
+            let answer = ask(listener, &method, &path, true).await;
+            let status = answer.status();
+            let routed = status != StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(routed, methods.contains(method.as_str()), "{method} {path}: {status}");
+            assert!(routed || answer.headers().contains_key("allow"), "{method} {path}");
+        }
+        routed.insert(path);
+    }
+    assert_eq!(routed, documented.keys().cloned().collect());
+    api.node.clone().shutdown().await;
+}
+
+#[test]
+fn every_operation_is_described_and_its_problems_have_schemas() {
+    let document = document();
+    assert!(document["openapi"].as_str().expect("a version").starts_with("3.1"));
+    let mut ids = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in item.as_object().expect("operations") {
+            assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+            assert!(
+                ids.insert(operation["operationId"].as_str().expect("an id").to_owned()),
+                "{method} {path}"
+            );
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                if status.starts_with('4') {
+                    let schema = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                    assert_eq!(
+                        schema, "#/components/schemas/ProblemDocument",
+                        "{method} {path} {status}"
+                    );
+                }
+            }
+            let secured = path.starts_with("/api/v1/admin/");
+            assert_eq!(operation.get("security").is_some(), secured, "{method} {path}");
+        }
+    }
+}
+
+#[test]
+fn ids_keys_and_tokens_have_a_pattern_and_lengths() {
+    let document = document();
+    let is_bounded = |schema: &Value| {
+        ["pattern", "minLength", "maxLength"].iter().all(|rule| schema.get(rule).is_some())
+    };
+    let mut bounded = BTreeSet::new();
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().expect("a name");
+                if !["Prefer", "path"].contains(&name) {
+                    assert!(is_bounded(&parameter["schema"]), "{path}: {name} {parameter}");
+                    bounded.insert(name);
+                }
+            }
+        }
+    }
+    let expected = [
+        "Idempotency-Key",
+        "Votekit-Voter-Token",
+        "digest",
+        "law_id",
+        "manifest",
+        "node",
+        "request_id",
+    ];
+    assert_eq!(bounded.into_iter().collect::<Vec<_>>(), expected);
+    let schemas = &document["components"]["schemas"];
+    for (schema, field) in [
+        ("VoteBody", "law_id"),
+        ("VoteBody", "vote"),
+        ("CreateElection", "law_id"),
+        ("AdmitNode", "public_key"),
+        ("VoteReceived", "request_id"),
+    ] {
+        assert!(is_bounded(&schemas[schema]["properties"][field]), "{schema} {field}");
+    }
+    for field in ["nas", "code"] {
+        assert!(schemas["VoteBody"]["properties"][field]["pattern"].is_string(), "{field}");
+    }
+    assert_eq!(schemas["VoteBody"]["additionalProperties"], false);
+    let waivers = &schemas["OpenElection"]["properties"]["waivers"];
+    assert_eq!(waivers["items"]["$ref"], "#/components/schemas/Waiver");
+    assert_eq!(schemas["Waiver"]["enum"], serde_json::json!(["results"]));
+}
+
+#[test]
+fn the_document_says_where_each_listener_is_and_shows_a_vote() {
+    let document = document();
+    assert_eq!(document["servers"][0]["url"], "/");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            let elsewhere = path.starts_with("/api/v1/admin/") || path == "/metrics";
+            assert_eq!(operation.get("servers").is_some(), elsewhere, "{path}");
+        }
+    }
+    let cast = &document["paths"]["/api/v1/vote"]["post"];
+    let example = &cast["requestBody"]["content"]["application/json"]["example"];
+    let body = serde_json::to_vec(example).expect("text keys");
+    votekit_core::envelope::VoteRequest::parse(&body).expect("the example is a vote");
+    assert!(cast["responses"]["202"]["content"]["application/json"]["example"].is_object());
+    assert!(cast["responses"]["202"]["headers"]["Location"].is_object());
+}
+
+/// Each kind of problem is in the document for at least one operation, or for all addresses that it
+/// does not list.
+#[test]
+fn every_kind_of_problem_is_documented_where_it_can_occur() {
+    let document = document();
+    let mut documented = BTreeSet::from(["method-not-allowed".to_owned()]);
+    for item in document["paths"].as_object().expect("paths").values() {
+        for operation in item.as_object().expect("operations").values() {
+            for response in operation["responses"].as_object().expect("responses").values() {
+                let text = response["description"].as_str().expect("a description");
+                documented.extend(text.split('`').skip(1).step_by(2).map(str::to_owned));
+            }
+        }
+    }
+    for kind in crate::problem::KINDS {
+        assert!(documented.contains(kind.code), "{}", kind.code);
+    }
+}
+
+#[test]
+fn every_reference_of_the_document_resolves() {
+    fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(members) => {
+                found.extend(members.get("$ref").and_then(Value::as_str));
+                members.values().for_each(|member| references(member, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            _ => {}
+        }
+    }
+    let document = document();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(!found.is_empty());
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("a local reference");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[test]
+fn codes_in_the_document_are_those_there_are() {
+    let document = document();
+    let described = document["info"]["description"].as_str().expect("a description");
+    let codes: BTreeSet<_> = crate::problem::KINDS.iter().map(|kind| kind.code).collect();
+    assert!(codes.iter().all(|code| described.contains(&format!("| `{code}` |"))));
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for operation in item.as_object().expect("operations").values() {
+            for (status, response) in operation["responses"].as_object().expect("responses") {
+                let text = response["description"].as_str().expect("a description");
+                for code in
+                    text.split('`').skip(1).step_by(2).filter(|_| status.starts_with(['4', '5']))
+                {
+                    let kind = crate::problem::KINDS.iter().find(|kind| kind.code == code);
+                    let known = kind.is_some_and(|kind| kind.status.as_str() == status);
+                    assert!(known, "{path} {status}: {code}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_results_schema_is_that_of_the_results() {
+    let text = |text: &str| Bilingual { fr: text.to_owned(), en: text.to_owned() };
+    let choices = ["oui", "non", "blanc"]
+        .map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
+    let definition = Definition {
+        law_id: "L1".parse().expect("a law id"),
+        title: text("Loi"),
+        description: text(""),
+        choices: choices.to_vec(),
+        binding: false,
+        results: ResultsPolicy::Live,
+        publish_every: 1,
+        opens: None,
+        closes: None,
+        ballot_key: BallotPublicKey::from_bytes([9; 32]),
+    };
+    let results = Results {
+        definition,
+        state: State::Open,
+        opened: None,
+        closed: None,
+        registered: 1,
+        report: Report::default(),
+        counts: Counts::zero(3),
+        log_size: 1,
+        log_root: Digest::of(b""),
+        updated_at: UnixMinutes(29_400_000),
+    };
+    let value = serde_json::to_value(Document::of(&results)).expect("text keys");
+    let schemas = document()["components"]["schemas"].clone();
+    let members = |value: &Value| {
+        value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>()
+    };
+    let properties = |schema: &str| members(&schemas[schema]["properties"]);
+    assert_eq!(members(&value), properties("ResultsDocument"));
+    assert_eq!(members(&value["choices"][0]), properties("ChoiceCountDocument"));
+    assert_eq!(members(&value["log"]), properties("LogHeadDocument"));
+}
