@@ -272,7 +272,7 @@ fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
     };
     let row = "123456782,ABC126,L1,";
     for (second, third) in [
-        // Never closed; closed by the mark that opens another field, followed by text or not.
+        // Never closed; closed by the mark that opens another field, which text follows.
         ("\"Roy", format!("{row}Roy")),
         ("\"Roy", format!("{row}\"Roy\"")),
         ("\"Roy", format!("{row}\"Roy, Jean\"")),

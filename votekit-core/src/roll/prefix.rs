@@ -112,8 +112,8 @@ impl<'a, T: Spread> Gather<'a, T> {
         if self.next >= self.end {
             return None;
         }
-        // Steps end at multiples of `step` wherever the range starts, so all gatherings share the
-        // same steps.
+        // Steps end at multiples of `step` wherever the range starts, so two gatherings with the
+        // same `step` stop at the same prefixes.
         let end = (self.next / self.step + 1).saturating_mul(self.step).min(self.end);
         slices.clear();
         for run in &mut self.runs {

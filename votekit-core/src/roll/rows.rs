@@ -33,7 +33,7 @@ pub struct TableRow<'t> {
     pub code: AccessCode,
     /// The law id; well formed.
     pub law_id: &'t str,
-    /// The choice id; well formed in a file of votes, unchecked text or empty in a roll.
+    /// The choice id; well formed in a file of votes, empty in a roll.
     pub vote: &'t str,
 }
 

@@ -74,11 +74,11 @@ pub struct Contradiction {
     pub line: u64,
     /// The law of the row.
     pub law_id: ElectionId,
-    /// The contradicted rule.
+    /// The kind of contradiction.
     pub rule: ContradictionRule,
 }
 
-/// The rule that a row of a supplement contradicts.
+/// How a row of a supplement contradicts the credentials before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContradictionRule {
