@@ -4,7 +4,7 @@
 //! harness ── FaultDisk::apply ─▶ Command ─▶ program over libfaultdisk_preload.so
 //!    │                                    │ before each write: old bytes ─▶ journal/files/<inode>
 //!    │                                    │ at each change of a name ─▶ journal/names
-//!    ├── set_faults ─▶ control ───────────────┘ at each sync: the record is closed
+//!    ├── set_faults ─▶ control ───────────┘ at each sync: the record is closed
 //!    ├── SIGKILL
 //!    └── cut_power(seed): undoes every unsynced change, then redoes some, torn or whole
 //! ```
