@@ -222,6 +222,7 @@ impl Batch {
         let mut bytes =
             Vec::with_capacity(batch_length(header.law_id.as_str().len(), envelopes.len()));
         write_header(&mut bytes, &header, envelopes.len());
+        // The signature covers the header without its magic bytes.
         let signed_header = MAGIC.len()..bytes.len();
         bytes.extend_from_slice(&sealing.encapsulated_key());
         let mut envelopes_hash = envelopes_hasher();
@@ -235,6 +236,7 @@ impl Batch {
         }
         let choices: Zeroizing<Vec<ChoiceIndex>> =
             Zeroizing::new(envelopes.iter().map(|envelope| envelope.choice).collect());
+        // The bytes so far, through the last envelope, are the associated data of the choices.
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
         let digest = Digest::of(&bytes);
@@ -252,6 +254,7 @@ impl Batch {
     /// [`BatchError`] with the first broken rule.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BatchError> {
         let (header, count) = read_header(&bytes)?;
+        // `read_header` has checked the exact length, so this cannot underflow.
         let digest = Digest::of(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
         let batch = Self { header, count, digest, bytes, verified: OnceLock::new() };
         check_minutes(batch.envelopes().map(|envelope| envelope.received))?;

@@ -261,7 +261,7 @@ fn a_stray_quotation_mark_spoils_no_other_row() {
     assert!(!hashed.faults[0].rule.loses_place());
 }
 
-/// Rows behind such a fault may be lost, so the number of bad rows does not say how many.
+/// Rows after such a fault may be lost, so the number of bad rows does not say how many.
 #[test]
 fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
     let rows = |second: &str, third: &str| {

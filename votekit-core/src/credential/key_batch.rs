@@ -51,7 +51,7 @@ impl KeyedStates {
 /// each piece overwrites the excess of the previous one.
 pub(crate) struct KeyBatch<'h> {
     hasher: &'h CredentialHasher,
-    /// The bytes behind the code: a bar, the law id, the start of the padding.
+    /// The bytes after the code: a bar, the law id, the start of the padding.
     ending: Block,
     ending_length: usize,
     /// Messages with their padding, and one more block for the excess of the last. Wiped on drop:
@@ -128,7 +128,7 @@ impl<'h> KeyBatch<'h> {
     }
 }
 
-/// A padded block whose message is a digest, hashed behind `length_before` bytes.
+/// A padded block whose message is a digest, hashed after `length_before` bytes.
 fn digest_block(digest: &[u8; 32], length_before: usize) -> Block {
     let mut block = [0; 64];
     block[..32].copy_from_slice(digest);

@@ -278,7 +278,7 @@ impl<R: Read> RollChunks<R> {
                 };
             };
             let mut chunk = cut.behind(&tail)?;
-            // Ends with a line feed and has no quotation mark: no record can continue behind it.
+            // Ends with a line feed and has no quotation mark: no record can continue after it.
             let whole = chunk.at_end
                 || chunk.bytes().ends_with(b"\n") && memchr(b'"', chunk.bytes()).is_none();
             if whole {
@@ -287,6 +287,7 @@ impl<R: Read> RollChunks<R> {
             let (offset, line) = whole_records(&chunk);
             self.tail = chunk.tail(offset, line);
             chunk.end = chunk.start + offset;
+            // If the whole chunk is part of one record, the tail grows and the loop continues.
             if offset > 0 {
                 return Ok(Some(chunk));
             }
@@ -319,6 +320,7 @@ impl<R: Read> RollChunks<R> {
         if end == self.start {
             return Ok(None);
         }
+        // The chunk takes over the buffer; only the bytes after it are copied, to the next buffer.
         let mut next = self.pool.take();
         let left = self.end - end;
         if next.len() < left {
@@ -404,7 +406,7 @@ fn grow(buffer: &mut Zeroizing<Vec<u8>>, length: usize) {
     *buffer = longer;
 }
 
-/// Where the last record seems to end: behind a line feed with an even number of quotation marks
+/// Where the last record seems to end: after a line feed with an even number of quotation marks
 /// before it.
 fn seeming_end(bytes: &[u8]) -> Option<usize> {
     let mut quoted = memchr_iter(b'"', bytes).count() % 2 == 1;

@@ -160,7 +160,7 @@ impl RowRule {
         }
     }
 
-    /// Whether this row may have swallowed rows behind it, so that the number of bad rows does not
+    /// Whether this row may have swallowed rows after it, so that the number of bad rows does not
     /// say how many were lost. Such a fault is never skipped.
     #[must_use]
     pub const fn loses_place(&self) -> bool {

@@ -335,6 +335,7 @@ impl<'a> LawLookup<'a> {
             Some(place) => *place,
             None => self.admit(text)?,
         };
+        // A law that was not requested has no index, so `last` stays.
         self.last = place.unwrap_or(self.last);
         Ok(place)
     }

@@ -67,7 +67,7 @@ pub struct HashedRoll {
     pub faults: Vec<RowFault>,
     /// Conflicts (same NAS and law, two codes), by line.
     pub conflicts: Vec<Conflict>,
-    /// Rows of the requested laws: registered + duplicates + rejects, if there is no conflict.
+    /// Rows of the requested laws: registered + duplicates + rejects, unless there are conflicts.
     pub rows: u64,
     /// The number of faults that are exact duplicates.
     pub duplicates: u64,
@@ -217,6 +217,7 @@ impl HashedRoll {
             let first_line = u64::from(group[0].line);
             for (place, row) in group.iter().enumerate().skip(1) {
                 let line = u64::from(row.line);
+                // A repeated second code counts as a conflict below; its key is surplus too.
                 if group[..place].iter().any(|earlier| earlier.key == row.key) {
                     surplus.push(row.key);
                 }

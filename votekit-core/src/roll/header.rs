@@ -26,7 +26,7 @@ impl RollHeader {
         Self { table, places: [0, 1, 2, usize::MAX], columns: 3 }
     }
 
-    /// Reads the header from the first record; `None` if there is no record. Only the required
+    /// Reads the header from the first record; `None` if there are no records. Only the required
     /// columns must be text.
     ///
     /// # Errors
@@ -122,6 +122,7 @@ fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause
         if let Some((place, character)) = invisible::first_in(text)
             && is_name(missing, visible.as_bytes())
         {
+            // `name` is a slice of `line`.
             let before = name.as_ptr() as usize - line.as_ptr() as usize;
             return HeaderCause::Invisible {
                 position: characters(&line[..before]) + place,

@@ -71,6 +71,7 @@ impl LawKeys {
         let share = ranks.start as u64 * u64::from(PREFIXES) / (self.count.max(1) as u64);
         let share = u32::try_from(share).unwrap_or(PREFIXES).min(PREFIXES - 1);
         let (mut low, mut high) = (share.saturating_sub(NEAR), (share + NEAR).min(PREFIXES));
+        // Widen the range if the guess does not contain the rank.
         if self.rank_of(low) > ranks.start {
             low = 0;
         }
@@ -152,7 +153,7 @@ impl AscendingKeys<'_> {
     }
 
     /// Copies the keys of the slices, all within the prefixes, into `keys` in ascending order:
-    /// first distributes them to slots by the bits behind the shared ones, then sorts each slot.
+    /// first distributes them to slots by the bits after the shared ones, then sorts each slot.
     fn sort(&mut self, prefixes: Range<u32>) {
         let count: usize = self.slices.iter().map(|slice| slice.len()).sum();
         let slot_bits = (count / KEYS_PER_SLOT).max(1).ilog2();

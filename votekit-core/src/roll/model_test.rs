@@ -208,7 +208,7 @@ proptest! {
         for (place, stray) in &strays {
             bytes.insert(place.index(bytes.len() + 1), *stray);
         }
-        // Both strays behind the last row make one more record, a blank one.
+        // Both strays after the last row make one more record, a blank one.
         let records = notes.len() + usize::from(strays.len() == 2 && bytes.starts_with(&text));
         let mut good = 0;
         if let Ok(faults) =

@@ -20,7 +20,7 @@ pub(super) struct PlainRow<'a> {
     pub(super) length: usize,
 }
 
-/// 4 to 32 capital letters and digits; the bytes behind `length` are zero.
+/// 4 to 32 capital letters and digits; the bytes after `length` are zero.
 #[derive(Clone, Copy)]
 pub(super) struct PlainCode {
     pub(super) bytes: [u8; 32],
@@ -39,6 +39,7 @@ pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>>
     let rest = &rest[code.length..];
     let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
     let (law, rest) = match rest.strip_prefix(law) {
+        // The expected law must be the whole field: `L1` also begins `L12`.
         Some(behind) if !law.is_empty() && behind.first().is_some_and(ends_law) => (None, behind),
         _ => {
             let (other, behind) = rest.split_at(law_length(rest)?);
@@ -50,7 +51,7 @@ pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>>
     Some(PlainRow { nas, number, code, law, length: bytes.len() - rest.len() })
 }
 
-/// Whether the field is quoted, and the bytes behind the quotation mark.
+/// Whether the field is quoted, and the bytes after the quotation mark.
 #[inline]
 fn opened(bytes: &[u8]) -> (bool, &[u8]) {
     match bytes {

@@ -103,7 +103,7 @@ impl Table {
     #[inline]
     fn insert(&mut self, value: u32) -> bool {
         let mask = self.places.len() - 1;
-        // All values share most of their leading bits, so the bits behind those are folded into the
+        // All values share most of their leading bits, so the bits after those are folded into the
         // low bits.
         let mut place = (value ^ (value >> 11)) as usize & mask;
         loop {

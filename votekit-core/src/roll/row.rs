@@ -281,7 +281,7 @@ impl<'a> RawRow<'a> {
         RowFault { line: self.line, field, rule }
     }
 
-    /// A badly structured row that spans lines has most likely swallowed the rows behind it.
+    /// A badly structured row that spans lines has most likely swallowed the rows after it.
     #[cold]
     fn structure_fault(&self, header: &RollHeader, field: Field, rule: RowRule) -> RowFault {
         if rule.loses_place() {

@@ -252,6 +252,7 @@ impl Comparison<'_> {
         let mut added = by_nas(add.laws.get(&law_id));
         let mut revoked = by_nas(revoke.laws.get(&law_id));
         for (nas, row) in &revoked {
+            // A key both added and revoked is reported once, with its addition.
             if added.get(nas).is_none_or(|(key, _)| *key != row.0) {
                 self.check_revocation(&law_id, *nas, row);
             }

@@ -30,7 +30,7 @@ pub(super) fn encode_keys(keys: &[RegistryKey], last: bool, text: &mut Vec<u8>) 
     }
 }
 
-/// Writes the text behind the keys.
+/// Writes the text after the keys.
 pub(super) fn encode_end(text: &mut Vec<u8>) {
     text.extend_from_slice(b"]}\n");
 }
