@@ -123,7 +123,7 @@ pub struct LawRow {
     pub revoked: u64,
 }
 
-/// One file beside the manifest.
+/// A file listed in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRow {

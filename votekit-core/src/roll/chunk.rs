@@ -266,7 +266,7 @@ impl<R: Read> RollChunks<R> {
     /// The next chunk of whole records; `None` at the end.
     ///
     /// # Errors
-    /// [`RollError`] when reading fails, a record never ends, or there are too many lines.
+    /// [`RollError`] when reading fails, a record is too long, or there are too many lines.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, RollError> {
         loop {
             let tail = std::mem::replace(&mut self.tail, Tail::none());

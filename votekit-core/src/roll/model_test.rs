@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::credential::{Credential, CredentialHasher, RegistryKey};
 
-/// A row and how it is written.
+/// A row and its written form.
 #[derive(Debug, Clone)]
 struct Written {
     /// `None` for a NAS that is too short.
@@ -161,7 +161,7 @@ proptest! {
         let header = if with_note { "note,nas,code,law_id\r\n" } else { "nas,code,law_id\n" };
         let header = if mark && !latin { format!("\u{feff}{header}") } else { header.to_owned() };
         let (text, expected) = expected(&header, &rows, with_note);
-        // Notes may be in another encoding than the rest.
+        // Notes may have a different encoding.
         let text = if latin { in_latin_1(&text) } else { text.into_bytes() };
         // The csv crate must read the same number of records.
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
