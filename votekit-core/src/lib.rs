@@ -10,7 +10,7 @@
 //!                                 │
 //!                    log: leaf ─▶ merkle ─▶ checkpoint, proof, policy, tile
 //!                                 │
-//!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle  after the close, for anyone
+//!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle   after the close
 //! ```
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
