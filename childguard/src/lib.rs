@@ -77,7 +77,7 @@ impl Guard {
 pub fn guard_this_process() -> io::Result<Guard> {
     let mark = own_mark()?;
     let marks = std::env::var(VARIABLE).unwrap_or_default();
-    // The last mark is this process's own: the environment is already set, no second exec.
+    // If the last mark is this process's own, the program has already executed itself again.
     if marks.rsplit(',').next() != Some(mark.as_str()) {
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_default();

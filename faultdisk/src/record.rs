@@ -120,7 +120,7 @@ impl FileRecord {
         head(2, &[length, file_length], before)
     }
 
-    /// A whole record without a body: synced or lost.
+    /// A whole record without numbers and bytes: synced or lost.
     #[must_use]
     pub fn mark(&self) -> Vec<u8> {
         head(if matches!(self, Self::Lost) { 4 } else { 3 }, &[], 0)

@@ -7,7 +7,8 @@ use zeroize::Zeroize;
 
 /// A growing buffer of bytes that may hold a NAS or an access code.
 ///
-/// Growing does not zero the old allocation: give a sufficient capacity where the size is known.
+/// Growing frees the old allocation without zeroing it: give a sufficient capacity where the size
+/// is known.
 #[derive(Default)]
 pub(crate) struct SecretBuffer(Vec<u8>);
 

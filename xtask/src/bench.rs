@@ -73,7 +73,6 @@ impl Engine {
     }
 }
 
-/// One benchmark.
 struct Bench {
     name: &'static str,
     about: &'static str,

@@ -1,4 +1,4 @@
-//! The module graph of each crate: which modules use which, cycles among them, and size.
+//! The module graph of each crate: which modules use which, circles among them, and size.
 //!
 //! A module is a file or a folder below `src`. Two modules are siblings when they are in the same
 //! folder. An arrow from one sibling to another means that a path in its files begins with

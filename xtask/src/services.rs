@@ -79,7 +79,7 @@ enum Verb {
 /// Executes a verb.
 ///
 /// # Errors
-/// When a server does not obey, or servers already run.
+/// When a server does not react as requested, or servers already run.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let record = record_file()?;
     match &arguments.verb {

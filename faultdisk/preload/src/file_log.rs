@@ -17,7 +17,6 @@ const CHUNK: usize = 1 << 20;
 /// A file's log. It is locked while the change it records is made.
 pub(crate) struct FileLog {
     log: Descriptor,
-    /// Whether the log has no records.
     empty: bool,
     /// Whether a sync has failed. The log is then never cleared.
     lost: bool,

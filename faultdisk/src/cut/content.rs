@@ -45,6 +45,8 @@ pub(super) fn set_back(
     let mut fates = fates(unsynced, chance).into_iter();
     let set_back = || -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        // Undo all changes, last one first, so that each is undone on the content it produced; then
+        // redo in order.
         let mut again = Vec::new();
         for (record, standing) in changes.into_iter().rev() {
             again.push((undo(&file, record)?, standing));

@@ -177,6 +177,7 @@ impl Guesser {
     ) {
         // The semaphore is never closed.
         while let Ok(permit) = released.acquire().await {
+            // One permit is one guess: it is not returned.
             permit.forget();
             self.guess();
             if writer.write_all(&self.wire).await.is_err() {

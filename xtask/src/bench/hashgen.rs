@@ -93,7 +93,6 @@ fn duckdb_version(python: &Path) -> Result<String> {
     })
 }
 
-/// One run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sample {
     /// Without the wait for the disk.

@@ -20,7 +20,7 @@ use super::wrk::{Load, Mix, Requests, Seen};
 use crate::services::{self, Rig, Server, Site};
 
 /// Connections of the generator: enough that the node never waits for voters. A batch costs the
-/// servers nearly the same whatever its size.
+/// servers nearly the same whatever it contains.
 const CONNECTIONS: u32 = 512;
 
 /// Minimum average number of votes in a block under load.

@@ -59,6 +59,7 @@ impl Rig {
         rig.save()?;
         redis::prepare(rig.site())?;
         rabbitmq::prepare(rig.site())?;
+        // Epmd first: without one RabbitMQ would start its own.
         rig.launch(Server::Epmd)?;
         rig.wait_ready(Server::Epmd)?;
         rig.launch(Server::RabbitMq)?;

@@ -50,6 +50,7 @@ fn rename_at(
     let mut names = disk.names();
     let Some(status) = old.status() else { return rename() };
     let replaced = new.status();
+    // Nothing will change: RENAME_NOREPLACE fails, and two names of one file stay as they are.
     if replaced.is_some_and(|replaced| flags != 0 || replaced.st_ino == status.st_ino) {
         return rename();
     }

@@ -35,6 +35,7 @@ fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int 
     if flags & O_TRUNC == 0 || status.st_mode & libc::S_IFMT != libc::S_IFREG {
         return open();
     }
+    // The bytes are recorded before the open truncates them.
     let before = place.read();
     let Some(log) = disk.file(before.0) else { return open() };
     let mut log = lock(&log);

@@ -47,6 +47,7 @@ fn write_vector(
 
 /// The offset at which a write begins.
 fn place_of_write(fd: c_int, flags: c_int, offset: Option<off_t>) -> Option<u64> {
+    // On Linux, O_APPEND appends even when an offset is given: pwrite(2).
     if flags & libc::O_APPEND != 0 {
         return status_of(fd).map(|status| status.st_size.cast_unsigned());
     }
@@ -54,7 +55,6 @@ fn place_of_write(fd: c_int, flags: c_int, offset: Option<off_t>) -> Option<u64>
     u64::try_from(offset.unwrap_or_else(|| unsafe { libc::lseek64(fd, 0, libc::SEEK_CUR) })).ok()
 }
 
-/// The first bytes of a vector.
 fn shortened(vector: &[iovec], mut length: u64) -> Vec<iovec> {
     let mut parts = Vec::with_capacity(vector.len());
     for part in vector {

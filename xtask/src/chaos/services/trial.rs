@@ -256,6 +256,7 @@ impl Installation {
                     self.die_at_the_cut(place, Service::Ledger, chance)?
                 } else {
                     let who = leader.name.clone();
+                    // Killed before its commit is refused: it must not learn the outcome.
                     leader.signal(Signal::KILL)?;
                     held.refuse_commits()?;
                     drop(held);
