@@ -35,8 +35,8 @@ impl Output {
     /// Prints the result of a command: its `Display` for people, its `Serialize` as one line of
     /// JSON for programs.
     ///
+    /// # Errors
     /// When standard output cannot be written, unless its reader has gone.
-    /// When standard output cannot be written, except that its reader has gone.
     pub(crate) fn result<T: Serialize + Display>(&self, result: &T) -> Result<(), CommandError> {
         let text = if self.json {
             let text = serde_json::to_string(result)

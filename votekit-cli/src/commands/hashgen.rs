@@ -29,7 +29,7 @@ use crate::error::CommandError;
 use crate::interruption;
 use crate::table_error::{self, RuleLine, plural};
 
-/// Hash an electoral roll, on an offline machine
+/// Turn an electoral roll into hashes, on an offline machine
 ///
 /// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order;
 /// other columns are ignored. Each row is one elector's right to vote on one law. The output is a
