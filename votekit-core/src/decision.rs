@@ -192,7 +192,7 @@ impl DecisionState {
         Self { law_id, electorate, requests, epochs }
     }
 
-    /// Decides every envelope of a batch, in order, after what is pending. Returns one outcome an
+    /// Decides every envelope of a batch, in order, after what is pending. Returns one outcome per
     /// envelope. `first_leaf` is the index in the log of the first one's leaf.
     ///
     /// # Errors

@@ -149,7 +149,7 @@ proptest! {
     fn decisions_keep_the_invariants(batches in batches()) {
         let mut replayed = decisions();
         let mut replay = PendingDecisions::default();
-        // All batches of the election in one block, compared with one block a batch.
+        // All batches of the election in one block, compared with one block per batch.
         let (one_block, mut whole) = (decisions(), PendingDecisions::default());
         let mut decisions = decisions();
         let mut decided: BTreeMap<RequestId, CredentialHash> = BTreeMap::new();

@@ -1,8 +1,8 @@
-//! The electorate in memory: the sorted registry keys of one election, and a 32-bit word an
+//! The electorate in memory: the sorted registry keys of one election, and a 32-bit word per
 //! elector.
 //!
 //! Keys stay sorted as in the shards; a small table over their leading bits finds one in a step or
-//! two. 36 bytes an elector.
+//! two. 36 bytes per elector.
 //!
 //! [`PendingAttempts`] holds the attempts of a block that is not durable yet, beside an unchanged
 //! electorate.
@@ -91,7 +91,7 @@ impl fmt::Display for ChangesApplied {
 
 /// The registered credentials of one election and their states.
 ///
-/// Cloning shares the keys and copies the words: 4 bytes an elector.
+/// Cloning shares the keys and copies the words: 4 bytes per elector.
 #[derive(Clone, Default)]
 pub struct Electorate {
     segments: Vec<(u32, Arc<KeyList>)>,

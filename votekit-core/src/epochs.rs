@@ -39,7 +39,7 @@ pub enum OrderError {
         /// The batch.
         number: BatchNumber,
     },
-    /// A minute lies before a minute of an earlier batch of the epoch.
+    /// A minute is before a minute of an earlier batch of the epoch.
     #[error("batch {number} is stamped before an earlier batch of its epoch")]
     Minute {
         /// The batch.
@@ -199,7 +199,7 @@ impl Epochs {
         self.0.keys().flat_map(move |(node, epoch)| {
             let known = earlier.filter(|(earlier, _)| earlier == node).map_or(0, |(_, e)| e.0);
             earlier = Some((*node, *epoch));
-            // One a gap is enough: a log may claim an epoch of four billion.
+            // One per gap is enough: a log may claim an epoch of four billion.
             (known + 1 < epoch.0).then_some((*node, Epoch(known + 1)))
         })
     }

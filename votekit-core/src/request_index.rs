@@ -1,8 +1,8 @@
 //! The index of decided requests, in log order: each with the index of its entry and its subject.
 //!
 //! One list that only grows, and a hash table of positions in it. A snapshot stores the list: an
-//! item never changes, so the list can be copied in parts while votes are decided. 24 bytes a
-//! request, 33 more an invalid one, and 4 bytes a slot of the table, which is at most three
+//! item never changes, so the list can be copied in parts while votes are decided. 24 bytes per
+//! request, 33 more per invalid one, and 4 bytes per slot of the table, which is at most three
 //! quarters full.
 
 use std::fmt;

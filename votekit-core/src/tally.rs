@@ -12,7 +12,7 @@ use crate::id::ElectionId;
 /// Votes by choice, in the definition's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// One count a choice, including the blank one if the ballot has it.
+    /// One count per choice, including the blank one if the ballot has it.
     pub choices: Vec<u64>,
     /// Accepted votes whose sealed choice did not decrypt or names no choice.
     pub spoiled: u64,
@@ -70,13 +70,13 @@ impl Counts {
 pub struct Totals {
     /// The height of the last block in the sums.
     pub through: u64,
-    /// One sum a choice in the definition's order, then one for spoiled votes.
+    /// One sum per choice in the definition's order, then one for spoiled votes.
     pub values: Vec<u64>,
     /// The sums of the blindings, in the same order.
     pub blindings: Vec<Blinding>,
 }
 
-/// The commitments of one block to its counts, one a choice and one for spoiled votes.
+/// The commitments of one block to its counts, one per choice and one for spoiled votes.
 #[must_use]
 pub fn commit(
     counts: &Counts,

@@ -50,7 +50,7 @@ pub enum ElectionLogError {
         /// The planned closing.
         planned: UnixMinutes,
     },
-    /// The closing lies too far after the time at which it is recorded.
+    /// The closing is too far after the time at which it is recorded.
     #[error(
         "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at}): did the clock run ahead?"
     )]
@@ -145,7 +145,7 @@ pub enum ElectionLogError {
     Leaf {
         /// Its index in the log.
         index: u64,
-        /// What is wrong.
+        /// The error.
         error: LeafError,
     },
     /// A leaf read back does not follow from those before it.

@@ -17,7 +17,7 @@ use crate::request_index::RequestIndex;
 pub struct Evidence {
     /// The stored batch.
     pub batch: Arc<Batch>,
-    /// One choice an envelope; `None` for a spoiled one.
+    /// One choice per envelope; `None` for a spoiled one.
     pub choices: Vec<Option<ChoiceIndex>>,
 }
 
@@ -163,7 +163,7 @@ impl ExpectedCount {
     }
 }
 
-/// The choices of decided requests, in the order of decision: 2 bytes a request.
+/// The choices of decided requests, in the order of decision: 2 bytes per request.
 #[derive(Debug, Default)]
 pub(super) struct DecidedChoices(pub(super) Vec<u16>);
 

@@ -1,8 +1,8 @@
 //! Reads a whole log again, beside the log restored from a snapshot of it: everything in the
 //! snapshot must follow from the leaves and the evidence.
 //!
-//! Every batch is decided again with a separate electorate (4 bytes an elector beside the shared
-//! keys). The restored log is asked which requests are decided; 2 bytes a request are kept for
+//! Every batch is decided again with a separate electorate (4 bytes per elector beside the shared
+//! keys). The restored log is asked which requests are decided; 2 bytes per request are kept for
 //! their choices.
 
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ pub enum ScrubError {
     Leaf {
         /// Its index in the log.
         index: u64,
-        /// What is wrong.
+        /// The error.
         error: LeafError,
     },
     /// A leaf contradicts the state of the node.

@@ -240,7 +240,7 @@ impl BatchLeaf {
     }
 }
 
-/// Commitments to the counts of a block: one a choice in the definition's order, then one for
+/// Commitments to the counts of a block: one per choice in the definition's order, then one for
 /// spoiled votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -270,12 +270,12 @@ pub enum LeafError {
     /// The bytes are not the JSON of any kind of leaf.
     #[error("not a leaf: column {column} does not fit any kind of leaf{}", .what.as_deref().map(|what| format!(" ({what})")).unwrap_or_default())]
     Syntax {
-        /// Where reading stopped, from 1; 0 when unknown.
+        /// Where parsing stopped, from 1; 0 when unknown.
         column: usize,
         /// The cause, if known: an unknown or repeated field, a number out of range.
         what: Option<String>,
     },
-    /// An integer lies outside its range.
+    /// An integer is out of its range.
     #[error("the leaf's {field} is out of range")]
     Range {
         /// The field.

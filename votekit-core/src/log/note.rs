@@ -45,7 +45,7 @@ pub enum NoteError {
         line: usize,
         /// The key's name.
         name: KeyName,
-        /// What is wrong with it.
+        /// The error.
         cause: SignatureError,
     },
     /// No line is signed by a known key.

@@ -37,7 +37,7 @@ pub enum ProofFormatError {
     Checkpoint {
         /// The empty line before the checkpoint.
         after_line: usize,
-        /// What is wrong with it.
+        /// The error.
         source: CheckpointError,
     },
 }

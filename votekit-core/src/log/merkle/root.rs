@@ -14,7 +14,7 @@ pub struct MisalignedError {
     pub height: u32,
 }
 
-/// Hashes a stream of leaves to the root of their tree, keeping one hash a level.
+/// Hashes a stream of leaves to the root of their tree, keeping one hash per level.
 ///
 /// Parts can be hashed separately, for example by two threads, and joined, if each starts at a
 /// multiple of a power of two that is not below its length:

@@ -6,7 +6,7 @@ use super::{TreeHash, empty_root, node_hash};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// The leaf lies beyond the tree.
+    /// The leaf is beyond the end of the tree.
     #[error("leaf {index} is not in a tree of {size} leaves")]
     Index {
         /// The leaf's index.

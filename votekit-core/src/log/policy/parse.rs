@@ -26,7 +26,7 @@ pub enum PolicyError {
         /// Bytes accepted.
         max: usize,
     },
-    /// There is no quorum line.
+    /// The quorum line is missing.
     #[error("there is no quorum line")]
     NoQuorum,
 }
