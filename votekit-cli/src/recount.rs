@@ -283,6 +283,7 @@ impl<'a> Counting<'a> {
             self.decisions.push(line, outcome.request, key, outcome.decision, choice);
             if outcome.decision == LogDecision::Accepted {
                 let spoiled = self.counts.len().saturating_sub(1);
+                // A choice that is unreadable or out of range counts as spoiled.
                 let slot = choice.map(usize::from).filter(|choice| *choice < spoiled);
                 if let Some(count) = self.counts.get_mut(slot.unwrap_or(spoiled)) {
                     *count += 1;

@@ -8,7 +8,7 @@
 //! | `sh run` | is run; one shell runs them all, so that variables persist |
 //! | `sh node` | starts a node: the command shown, on free ports |
 //! | `sh set` | sets variables; they get the addresses of that node |
-//! | `text answer`, `json answer` | the expected output of the block before; `…` stands for anything |
+//! | `text answer`, `json answer` | expected output of the block before; `…` matches anything |
 //!
 //! Any other block is not run.
 

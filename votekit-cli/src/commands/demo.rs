@@ -53,7 +53,7 @@ pub(crate) struct Args {
 enum Engine {
     /// One process, no server
     Embedded,
-    /// Redis, RabbitMQ and PostgreSQL, under a prefix and a schema of the demo's own
+    /// Redis, RabbitMQ and PostgreSQL, under a separate prefix and schema
     Services,
 }
 

@@ -91,8 +91,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&report)
 }
 
-/// Describes the revocations of a supplement that failed: officials must know of them before they
-/// send another letter.
+/// Describes a supplement's failed revocations: officials must know of them before they send
+/// another letter.
 fn refusals(law: &LoadedLaw) -> Option<String> {
     let SupplementReport { refused, unknown, .. } = law.changes?;
     let mut parts = Vec::new();

@@ -44,6 +44,7 @@ impl Decisions {
         for copies in self.0.chunk_by(|one, next| one.request == next.request) {
             check_request(copies, &mut found);
         }
+        // Replays and clashes are not attempts of a credential.
         self.0.retain(|decided| {
             !matches!(decided.decision, LogDecision::Replay | LogDecision::Clash)
         });

@@ -23,7 +23,7 @@ pub(crate) enum RollRows {
         revoke: Vec<Key>,
         /// Keys revoked, each with the one added in its place.
         replace: Vec<(Key, Key)>,
-        /// Keys revoked earlier, each with the key to add if it was.
+        /// Keys revoked earlier, each with the key to add if it was in fact revoked.
         readmit: Vec<(Key, Key)>,
     },
 }
@@ -86,6 +86,7 @@ impl Rolls {
             let RollRows::Supplement { add, revoke, replace, readmit } = supplement else {
                 continue;
             };
+            // A credential that voted before this line cannot be revoked.
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
             let readmitted = readmit
