@@ -1,9 +1,9 @@
-//! What stops a check before it can say anything.
+//! The error that stops a check before it has a result.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A file is missing, or is not what it should be.
+/// A file is missing or malformed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -14,7 +14,7 @@ pub enum ReadError {
         /// Why.
         source: std::io::Error,
     },
-    /// A line is not of the form it should have.
+    /// A line does not have the expected form.
     Form {
         /// The file.
         path: PathBuf,
@@ -51,7 +51,7 @@ impl std::error::Error for ReadError {
     }
 }
 
-/// A file's text.
+/// Reads a file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, ReadError> {
     std::fs::read_to_string(path)
         .map_err(|source| ReadError::File { path: path.to_owned(), source })

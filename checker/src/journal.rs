@@ -1,4 +1,4 @@
-//! Journals of the load client (`votekit-load/1`): what was sent, and what was answered.
+//! Journals of the load client (`votekit-load/1`): the votes it sent and the answers it received.
 
 use std::path::{Path, PathBuf};
 
@@ -6,62 +6,62 @@ use serde_json::Value;
 
 use crate::error::{ReadError, read_text};
 
-/// One journal.
+/// A parsed journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) path: PathBuf,
-    /// By number.
+    /// Indexed by sequence number.
     pub(crate) votes: Vec<Vote>,
 }
 
-/// One vote, with everything that was heard of it.
+/// One vote with every answer and decision the journal has for it.
 #[derive(Debug)]
 pub(crate) struct Vote {
-    /// The line that announced it, from 1.
+    /// The line of the `vote` record, from 1.
     pub(crate) line: usize,
-    /// The row of the roll, from 1; nothing for a credential that is in no roll.
+    /// The row of the roll, from 1; `None` for a credential that is not in the roll.
     pub(crate) row: Option<u64>,
     pub(crate) choice: String,
     pub(crate) sendings: Vec<Sending>,
-    /// What the voter was told became of it: line, request id, decision.
+    /// Decisions reported to the voter: line, request id, decision.
     pub(crate) decisions: Vec<(usize, String, String)>,
 }
 
-/// What came of sending a vote once.
+/// The outcome of sending a vote once.
 #[derive(Debug)]
 pub(crate) struct Sending {
     pub(crate) line: usize,
     pub(crate) request: Option<String>,
     pub(crate) fate: Fate,
-    /// Whether the node may have seen it.
+    /// Whether the request may have reached the node.
     pub(crate) left: bool,
 }
 
-/// What the voter knows after one sending.
+/// What the voter knows after one sending. The order matters: the greatest value wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
-    /// It did not leave, or the node said that nothing was stored.
+    /// It was not sent, or the node reported that nothing was stored.
     NotStored,
-    /// No answer, or one that says so.
+    /// No answer, or one that leaves it open whether the vote is stored.
     Unknown,
-    /// The node said that it is stored.
+    /// The node reported that it is stored.
     Durable,
 }
 
 impl Vote {
-    /// What the voter knows in the end: the best that was heard. A vote that nothing was heard of
-    /// was perhaps sent.
+    /// What the voter knows in the end: the best outcome of its sendings. A vote without any
+    /// outcome may have been sent.
     pub(crate) fn fate(&self) -> Fate {
         self.sendings.iter().map(|sending| sending.fate).max().unwrap_or(Fate::Unknown)
     }
 
-    /// The request ids that were told, each with its line.
+    /// The request ids the node returned, each with its line.
     pub(crate) fn requests(&self) -> impl Iterator<Item = (&str, usize)> {
         self.sendings.iter().filter_map(|sending| Some((sending.request.as_deref()?, sending.line)))
     }
 }
 
-/// Reads a journal. A last line that was cut off counts as not written.
+/// Reads a journal. Ignores an incomplete last line.
 pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
     let text = read_text(path)?;
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
@@ -123,7 +123,7 @@ fn fate(outcome: &Value) -> Fate {
         }
         Some(400 | 404 | 409 | 413 | 415 | 429) => Fate::NotStored,
         Some(_) => Fate::Unknown,
-        // Told of as never seen by the node.
+        // The client reports these as never sent to the node.
         None if outcome["error"] == "connect" || outcome["error"] == "unsent" => Fate::NotStored,
         None => Fate::Unknown,
     }

@@ -1,8 +1,8 @@
-//! Holds what voters were told against what was published.
+//! Compares what the node answered to voters with what it published.
 //!
-//! A load client writes down every vote before it sends it, and then what it was told. After
-//! whatever happened to the node (kills, power cuts, full disks), the election is closed and its
-//! bundle published. This crate reads both and says where they disagree:
+//! A load client records every vote before it sends it, and every answer. After faults (kills,
+//! power cuts, full disks) the election is closed and its bundle published. This crate reads both
+//! and reports where they disagree:
 //!
 //! ```text
 //! journals ─▶ journal ─┐
@@ -12,9 +12,8 @@
 //!            merkle ───┘   what tree the leaves make
 //! ```
 //!
-//! It links no other crate of the project and parses, hashes and verifies by code of its own. It
-//! takes files as they are and trusts none of them: what does not read is an error, what does not
-//! agree is a violation.
+//! It depends on no other crate of the project: it has its own parsing, hashing and verification.
+//! It trusts no file: one that cannot be parsed is an error, one that disagrees is a violation.
 
 mod error;
 mod journal;
@@ -35,26 +34,26 @@ pub use error::ReadError;
 pub use report::Report;
 pub use violation::{Rule, Violation};
 
-/// What to hold against what.
+/// The files to compare.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     /// Journals of the load client, of one election.
     pub journals: Vec<PathBuf>,
     /// The publication bundle of the closed election.
     pub bundle: PathBuf,
-    /// The roll that the load client voted from, and that was registered; hashed plainly.
+    /// The roll the load client voted from, which was also registered; hashed without a pepper.
     pub roll: PathBuf,
-    /// The policy as it was known before the first vote.
+    /// The policy as known before the first vote.
     pub policy: PathBuf,
-    /// Checkpoints that were seen while the poll was open: what they signed must still be there.
+    /// Checkpoints fetched while the election was open: the leaves they signed must still be there.
     pub checkpoints: Vec<PathBuf>,
 }
 
 /// Reads everything and checks every rule.
 ///
 /// # Errors
-/// [`ReadError`] when a file cannot be read or is not what it should be. Disagreement is no error:
-/// the report lists it.
+/// [`ReadError`] when a file cannot be read or is malformed. Disagreements are not errors: the
+/// report lists them.
 pub fn check(inputs: &Inputs) -> Result<Report, ReadError> {
     let journals =
         inputs.journals.iter().map(|path| journal::read(path)).collect::<Result<Vec<_>, _>>()?;

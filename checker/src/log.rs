@@ -1,4 +1,4 @@
-//! What was published: the leaves of the bundle, and its results file.
+//! The published log: the leaves of the bundle, and its results file.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::{ReadError, read_text};
 use crate::merkle::{Hash, leaf_hash};
 
-/// The log of a bundle, as far as the rules need it.
+/// The log of a bundle, reduced to what the rules need.
 #[derive(Debug)]
 pub(crate) struct Log {
     /// `leaves.jsonl`.
@@ -17,7 +17,7 @@ pub(crate) struct Log {
     pub(crate) results_path: PathBuf,
     pub(crate) leaf_hashes: Vec<Hash>,
     pub(crate) entries: Vec<Entry>,
-    /// Places in `entries` by request id, in log order.
+    /// Indexes into `entries` by request id, in log order.
     pub(crate) by_request: HashMap<String, Vec<usize>>,
     /// Envelopes in all batches.
     pub(crate) received: u64,
@@ -28,18 +28,18 @@ pub(crate) struct Log {
     pub(crate) close_report: Option<Value>,
 }
 
-/// One decision.
+/// One decided vote: an `entry` leaf.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The line, from 1.
     pub(crate) line: usize,
     pub(crate) request: String,
     pub(crate) decision: String,
-    /// The credential's hash; invalid entries have none.
+    /// The credential hash; invalid entries have none.
     pub(crate) hash: Option<String>,
 }
 
-/// Reads a bundle's folder.
+/// Reads a bundle from its folder.
 pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
     let (leaves_path, results_path) = (bundle.join("leaves.jsonl"), bundle.join("results.json"));
     let text = read_text(&leaves_path)?;
@@ -57,7 +57,7 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
         results,
         close_report: None,
     };
-    // Not `lines`, which would take a carriage return away from what is hashed.
+    // Not `lines()`: it would strip a carriage return from the bytes that are hashed.
     for (place, leaf) in text.strip_suffix('\n').unwrap_or(&text).split('\n').enumerate() {
         log.leaf_hashes.push(leaf_hash(leaf.as_bytes()));
         let malformed = |problem: &str| ReadError::form(&leaves_path, place + 1, problem);

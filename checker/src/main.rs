@@ -1,7 +1,6 @@
-//! `votekit-checker`: the check from the command line.
+//! `votekit-checker`: runs the check from the command line.
 //!
-//! Exit codes: 0 everything holds, 1 something does not, 2 a file or the command is not as it
-//! should be.
+//! Exit codes: 0 no violation, 1 violations found, 2 a file or the command line is invalid.
 
 #![expect(
     clippy::print_stdout,

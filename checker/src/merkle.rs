@@ -1,4 +1,4 @@
-//! The Merkle tree of RFC 6962, section 2.1, from its recursive definition.
+//! The Merkle tree of RFC 6962, section 2.1, written from its recursive definition.
 
 use sha2::{Digest as _, Sha256};
 
@@ -9,7 +9,7 @@ pub(crate) fn leaf_hash(leaf: &[u8]) -> Hash {
     Sha256::new().chain_update([0]).chain_update(leaf).finalize().into()
 }
 
-/// The root over leaf hashes: the left part is the largest power of two below the whole.
+/// The root over leaf hashes. The left subtree has the largest power of two below the leaf count.
 pub(crate) fn root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => Sha256::digest([]).into(),

@@ -1,4 +1,4 @@
-//! Signed notes: the keys of a policy, and whether one of them signed a checkpoint.
+//! Signed notes: parses the log keys of a policy and verifies the signature of a checkpoint.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::merkle::Hash;
 
-/// The algorithm byte of Ed25519 in keys of signed notes.
+/// The algorithm byte of Ed25519 in signed-note keys.
 const ED25519: u8 = 1;
 
-/// A log's key: its name, which is the log's origin, and what verifies.
+/// A log's key. Its name is the log's origin.
 #[derive(Debug)]
 pub(crate) struct LogKey {
     name: String,
@@ -18,21 +18,21 @@ pub(crate) struct LogKey {
     public: [u8; 32],
 }
 
-/// A checkpoint whose signature held.
+/// A checkpoint with a valid signature.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) size: usize,
     pub(crate) root: Hash,
 }
 
-/// The keys of the policy's `log` lines; nothing when there is none, or when one does not read.
+/// Parses the policy's `log` lines. `None` when there are none, or one cannot be parsed.
 pub(crate) fn log_keys(policy: &str) -> Option<Vec<LogKey>> {
     let lines = policy.lines().filter_map(|line| line.strip_prefix("log "));
     let keys = lines.map(log_key).collect::<Option<Vec<_>>>()?;
     (!keys.is_empty()).then_some(keys)
 }
 
-/// `<name>+<key hash, 8 hexadecimal digits>+<base64 of the algorithm byte and the key>`.
+/// Parses `<name>+<key hash, 8 hexadecimal digits>+<base64 of the algorithm byte and the key>`.
 fn log_key(text: &str) -> Option<LogKey> {
     let (name, rest) = text.split_once('+')?;
     let (hash, encoded) = rest.split_once('+')?;
@@ -53,7 +53,8 @@ impl LogKey {
         [digest[0], digest[1], digest[2], digest[3]]
     }
 
-    /// A signature line is `— <name> <base64 of key hash and signature>`.
+    /// Whether this key signed the text. A signature line is `— <name> <base64 of key hash and
+    /// signature>`.
     fn signed(&self, text: &str, signatures: &str) -> bool {
         let prefix = format!("— {} ", self.name);
         signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|encoded| {
@@ -69,10 +70,10 @@ impl LogKey {
     }
 }
 
-/// Reads a checkpoint that one of the keys signed.
+/// Parses a checkpoint and verifies that one of the keys signed it.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// Describes what is wrong with it.
 pub(crate) fn checkpoint(note: &str, keys: &[LogKey]) -> Result<Checkpoint, &'static str> {
     let (text, signatures) = note.split_once("\n\n").ok_or("it has no signature")?;
     let text = format!("{text}\n");

@@ -1,38 +1,38 @@
-//! What a check came to.
+//! The report of a check.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::violation::{Rule, Violation};
 
-/// Counts of everything that was held against one another, and every violation.
+/// The counts of everything compared, and every violation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Votes announced in the journals.
     pub votes: u64,
-    /// Votes that left at least once, or may have.
+    /// Votes that were sent at least once, or may have been.
     pub sent: u64,
-    /// Sendings of votes: retries count.
+    /// Sendings, retries included.
     pub sendings: u64,
-    /// Votes that were answered as stored.
+    /// Votes the node reported as stored.
     pub answered: u64,
-    /// Votes that nothing certain was heard of.
+    /// Votes without a definite answer.
     pub unanswered: u64,
-    /// Votes that were told not to be stored, or never left.
+    /// Votes reported as not stored, or never sent.
     pub refused: u64,
     /// Entries of the log.
     pub decided: u64,
     /// Entries that accept a vote.
     pub accepted: u64,
-    /// Entries that find an elector's credential spent.
+    /// Entries that decide a vote as duplicate.
     pub duplicate: u64,
-    /// Entries of other votes.
+    /// Entries that decide a vote as invalid.
     pub invalid: u64,
-    /// Envelopes without an entry.
+    /// Envelopes without an entry: replays.
     pub replayed: u64,
-    /// Answers that told a decision.
+    /// Decisions reported to voters.
     pub told: u64,
-    /// Checkpoints that were held against the leaves.
+    /// Checkpoints compared with the leaves.
     pub checkpoints: u64,
     /// Every violation, in the order found.
     pub violations: Vec<Violation>,

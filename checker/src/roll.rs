@@ -1,4 +1,4 @@
-//! The roll that was voted from: which credential hash belongs to which row.
+//! The roll the votes came from: maps credential hashes to rows.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,8 +13,8 @@ pub(crate) struct Roll {
     pub(crate) row_by_hash: HashMap<String, u64>,
 }
 
-/// Reads `nas,code,law_id` as `votekit roll sample` writes it: this order, no quotes, canonical
-/// values, plain SHA-256.
+/// Reads `nas,code,law_id` as written by `votekit roll sample`: columns in this order, no quotes,
+/// canonical values. Hashes with plain SHA-256, without a pepper.
 pub(crate) fn read(path: &Path) -> Result<Roll, ReadError> {
     let text = read_text(path)?;
     let mut roll = Roll::default();

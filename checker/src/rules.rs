@@ -1,4 +1,4 @@
-//! The promises, held against journals, roll and log.
+//! The rules: compares journals, roll and log.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -11,23 +11,23 @@ use crate::report::Report;
 use crate::roll::Roll;
 use crate::violation::Rule;
 
-/// A vote and the journal it stands in.
+/// A vote and the journal that contains it.
 #[derive(Debug, Clone, Copy)]
 struct Told<'a> {
     journal: &'a Journal,
     vote: &'a Vote,
 }
 
-/// Who voted what, as far as journals and log tell.
+/// Which vote belongs to which entry, as far as journals and log show.
 struct Evidence<'a> {
     roll: &'a Roll,
     log: &'a Log,
     votes: Vec<Told<'a>>,
-    /// The vote behind an entry, where the request id tells.
+    /// The vote of an entry, by index into `log.entries`, where a journal knows its request id.
     behind: HashMap<usize, Told<'a>>,
-    /// Places of the entries of a row, in log order.
+    /// Indexes of the entries of a row, in log order.
     entries_of_row: BTreeMap<u64, Vec<usize>>,
-    /// Votes that may be in the log under a request id that nobody heard. `None` stands for all
+    /// Votes that may be in the log under a request id no journal knows. Key `None` stands for all
     /// invented credentials.
     perhaps: HashMap<Option<u64>, Vec<&'a Vote>>,
 }
@@ -43,8 +43,8 @@ pub(crate) fn check(journals: &[Journal], roll: &Roll, log: &Log, report: &mut R
     check_accounts(log, report);
 }
 
-/// Checks that a checkpoint is signed, and that what it signed is still there. The bundle's own
-/// covers every leaf.
+/// Checks that a checkpoint is signed, and that the leaves it signed are still there. The bundle's
+/// own checkpoint (`whole`) must cover every leaf.
 pub(crate) fn check_checkpoint(
     path: &Path,
     text: &str,
@@ -94,8 +94,8 @@ fn count(journals: &[Journal], log: &Log, report: &mut Report) {
 }
 
 impl<'a> Evidence<'a> {
-    /// Finds the votes behind the entries. Ids that stand for two votes, and votes that have two
-    /// ids, are found here.
+    /// Finds the vote of each entry. Reports request ids returned for two votes, and votes with two
+    /// ids.
     fn gather(journals: &'a [Journal], roll: &'a Roll, log: &'a Log, report: &mut Report) -> Self {
         let votes: Vec<Told<'a>> = journals
             .iter()
@@ -143,7 +143,7 @@ impl<'a> Evidence<'a> {
         evidence
     }
 
-    /// What was answered is in the log, once, and as it was told.
+    /// Every vote reported as stored is in the log, once, with the decision reported to the voter.
     fn check_answers(&self, report: &mut Report) {
         for told in &self.votes {
             let path = &told.journal.path;
@@ -184,7 +184,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// One accepted vote an elector, the first in the log; none for who is no elector.
+    /// An elector has one accepted vote, the first in the log; other credentials have none.
     fn check_electors(&self, report: &mut Report) {
         let leaves = &self.log.leaves_path;
         for (place, entry) in self.log.entries.iter().enumerate() {
@@ -237,8 +237,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// An entry whose request id nobody heard comes from a vote that was not answered: each may
-    /// have one.
+    /// An entry whose request id no journal knows must come from an unanswered vote; each
+    /// unanswered vote explains at most one entry.
     fn check_unexplained(&self, report: &mut Report) {
         let mut left: HashMap<Option<u64>, usize> =
             self.perhaps.iter().map(|(row, votes)| (*row, votes.len())).collect();
@@ -262,8 +262,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Each choice has at least the votes that are known to count for it, and at most those and the
-    /// ones that may.
+    /// Each choice has at least the votes known to count for it, and at most those plus the votes
+    /// that may count for it.
     fn check_counts(&self, report: &mut Report) {
         let mut bounds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for (place, entry) in
@@ -284,6 +284,7 @@ impl<'a> Evidence<'a> {
             choices.dedup();
             for choice in &choices {
                 let (at_least, at_most) = bounds.entry(choice).or_default();
+                // Only one choice is possible: the entry certainly counts for it.
                 *at_least += u64::from(choices.len() == 1);
                 *at_most += 1;
             }
@@ -312,7 +313,7 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// Results and close say what the leaves add up to.
+/// The results and the close report agree with the sums over the leaves.
 fn check_accounts(log: &Log, report: &mut Report) {
     let counted = [
         ("received", log.received),

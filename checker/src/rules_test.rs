@@ -26,7 +26,7 @@ fn what_agrees_has_no_violation_and_is_counted() {
 #[test]
 fn a_lost_vote_is_found() {
     let mut sample = Sample::good();
-    // Its number is given to another, so that all the accounts hold.
+    // Another request takes its place, so that all the accounts still agree.
     sample.leaves[2] = entry(999, "accepted", Some(5));
     let report = finds(&sample, &[Rule::Lost, Rule::NotCounted]);
     assert!(report.violations[0].to_string().contains(&request(101)), "{report}");
@@ -39,7 +39,7 @@ fn a_request_that_is_decided_twice_is_found() {
     sample.leaves.insert(6, entry(101, "duplicate", Some(2)));
     sample.results["duplicate"] = 2.into();
     sample.results["replayed"] = 0.into();
-    // In the place of the replay.
+    // Takes the place of the replay leaf.
     sample.leaves.remove(9);
     sample.leaves[9]["report"] =
         json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});
@@ -53,7 +53,7 @@ fn a_key_that_became_two_requests_is_found() {
     sample.journal.push(answered(1, 105));
     finds(&sample, &[Rule::Doubled, Rule::WrongDecision, Rule::WrongCount, Rule::WrongCount]);
     let mut sample = Sample::good();
-    // Vote 5 was of another row, and is told the request of vote 0.
+    // Vote 5 is of another row, and gets the request id of vote 0.
     sample.journal.push(answered(5, 100));
     let found = sample.check();
     assert!(found.violations_of(Rule::Doubled) == 1, "{found}");
@@ -81,7 +81,7 @@ fn a_second_vote_that_counts_before_the_first_is_found() {
 #[test]
 fn an_invented_entry_is_found() {
     let mut sample = Sample::good();
-    // Row 5 may have voted once, and not twice.
+    // Row 5 sent one vote without an answer, so one entry is possible, not two.
     sample.leaves[4]["count"] = 5.into();
     sample.leaves.insert(8, entry(201, "accepted", Some(5)));
     sample.leaves[10]["report"]["received"] = 8.into();
@@ -92,7 +92,7 @@ fn an_invented_entry_is_found() {
     finds(&sample, &[]);
     sample.journal[7]["row"] = 4.into();
     finds(&sample, &[Rule::Unexplained]);
-    // Nor may there be more unknown credentials than were sent.
+    // There are no more entries of unknown credentials than were sent.
     let mut sample = Sample::good();
     sample.leaves.insert(6, entry(202, "invalid", None));
     let report = sample.check();
@@ -105,7 +105,7 @@ fn votes_that_were_refused_explain_nothing() {
     sample.journal[14] =
         json!({"line": "outcome", "seq": 5, "at_us": 1, "status": 503, "code": "unavailable"});
     finds(&sample, &[Rule::Unexplained, Rule::WrongCount]);
-    // One sending that nobody answered is enough to explain it.
+    // One unanswered sending is enough to explain it.
     sample.journal.push(unanswered(5));
     finds(&sample, &[]);
 }
@@ -141,8 +141,8 @@ fn a_wrong_count_is_found() {
     finds(&sample, &[Rule::WrongCount]);
 }
 
-/// Which of two unanswered votes of one row counted cannot be known: both counts are possible, and
-/// no third.
+/// It is unknown which of two unanswered votes of one row counted: both counts are possible, no
+/// other is.
 #[test]
 fn unanswered_votes_give_bounds() {
     let mut sample = Sample::good();

@@ -1,4 +1,4 @@
-//! A small election, told rightly, that tests then tell wrongly.
+//! A small consistent election, which the tests then make inconsistent.
 
 use std::fs;
 use std::path::Path;
@@ -20,9 +20,9 @@ pub(crate) struct Sample {
     pub(crate) leaves: Vec<Value>,
     pub(crate) results: Value,
     pub(crate) key: SigningKey,
-    /// In place of the root of the leaves.
+    /// Replaces the computed root of the leaves.
     pub(crate) root: Option<merkle::Hash>,
-    /// A checkpoint that was seen before, of so many leaves as they were then.
+    /// The leaves covered by an earlier checkpoint.
     pub(crate) seen: Option<Vec<Value>>,
 }
 
@@ -61,9 +61,9 @@ fn credential(row: u64) -> String {
 }
 
 impl Sample {
-    /// Rows 1 to 3 vote oui, oui and non and are answered; row 1 votes again; somebody invents a
-    /// credential; row 4 hears nothing, and its vote counts; row 5 hears nothing, and it is not
-    /// there. One envelope was a replay.
+    /// Rows 1 to 3 vote oui, oui and non and get answers; row 1 votes again; one vote has an
+    /// invented credential; row 4 gets no answer, and its vote counts; row 5 gets no answer, and
+    /// its vote is not in the log. One envelope is a replay.
     pub(crate) fn good() -> Self {
         let votes = [
             (Some(1), "oui"),
@@ -78,7 +78,7 @@ impl Sample {
             json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []}),
         ];
         journal.extend((0..).zip(votes).map(|(seq, (row, choice))| vote(seq, row, choice)));
-        // The second vote is answered when it is sent again.
+        // The second vote is answered on its retry.
         journal.extend([
             unanswered(1),
             answered(0, 100),

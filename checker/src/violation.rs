@@ -1,31 +1,31 @@
-//! What was promised and does not hold.
+//! The rules a check verifies, and their violations.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Which promise was broken.
+/// The rule that was broken. Each variant states what must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
-    /// A vote that was answered is in the log.
+    /// A vote reported as stored is in the log.
     Lost,
-    /// A request is decided once, and a key stands for one request.
+    /// A request is decided once, and an idempotency key stands for one request.
     Doubled,
-    /// An elector has one accepted vote.
+    /// An elector has at most one accepted vote.
     AcceptedTwice,
-    /// An elector whose vote was answered has an accepted vote.
+    /// An elector whose vote was reported as stored has an accepted vote.
     NotCounted,
-    /// An unknown credential never counts, and an elector's is never unknown.
+    /// An unknown credential never counts, and an elector's credential is never unknown.
     WrongDecision,
-    /// What a voter was told is what the log says.
+    /// The decision reported to a voter is the decision in the log.
     ToldOtherwise,
-    /// Every entry comes from a vote that somebody sent.
+    /// Every entry comes from a vote that was sent.
     Unexplained,
-    /// The results count what was accepted, choice by choice.
+    /// The results count the accepted votes of each choice.
     WrongCount,
     /// Received = accepted + duplicate + invalid + replayed.
     Accounts,
-    /// The leaves are those that were signed.
+    /// The leaves are those that the checkpoint signed.
     WrongRoot,
     /// A checkpoint is signed by a log key of the policy.
     NotSigned,
@@ -51,12 +51,12 @@ impl Rule {
     }
 }
 
-/// One broken promise, and where it shows.
+/// One broken rule, and where it was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// The promise.
+    /// The broken rule.
     pub rule: Rule,
-    /// The file.
+    /// The file where it was found.
     pub path: PathBuf,
     /// The line, from 1.
     pub line: usize,

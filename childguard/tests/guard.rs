@@ -1,17 +1,17 @@
-//! Processes end with the one that started them, however that ends.
+//! Children end with the process that started them, however it ends.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Set in a copy of this program that plays the part of a tool.
+/// Set in a copy of this program that acts as a tool.
 const PART: &str = "CHILDGUARD_TEST_PART";
 
-/// An end for waits, not a target.
+/// Upper bound for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts children and never ends by itself. Does nothing unless it is started by another test.
+/// Starts children and waits for ever. Does nothing unless another test starts it.
 #[test]
 fn tool_that_starts_children() {
     let Ok(part) = std::env::var(PART) else { return };
@@ -19,7 +19,7 @@ fn tool_that_starts_children() {
         "tool" | "dismissed" => Some(childguard::guard_this_process().expect("guarded")),
         _ => None,
     };
-    // A grandchild in a session of its own, too: the mark is all that ties it to this process.
+    // Also a grandchild in its own session: only the mark ties it to this process.
     let mut marked = Command::new("sh");
     marked.args(["-c", "setsid sleep 300 & echo $! $$; wait"]);
     let mut spared = Command::new("sleep");
@@ -32,13 +32,13 @@ fn tool_that_starts_children() {
     let mut pids = String::new();
     let stdout = marked.stdout.take().expect("piped");
     BufReader::new(stdout).read_line(&mut pids).expect("a line");
-    // The harness may have begun a line of its own.
+    // The test harness may have begun a line.
     let line = format!("\npids {} {}\n", spared.id(), pids.trim());
     std::io::stdout().write_all(line.as_bytes()).expect("written");
     if let ("dismissed", Some(guard)) = (part.as_str(), guard) {
         guard.dismiss();
     }
-    // Until this process is killed.
+    // Waits until this process is killed.
     marked.wait().expect("it is waited for");
     spared.wait().expect("it is waited for");
 }
@@ -54,7 +54,7 @@ impl Tool {
     fn start(part: &str) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
         command.args(["--exact", "tool_that_starts_children", "--nocapture"]);
-        // If this test itself is killed, all of it ends.
+        // If this test itself is killed, everything ends.
         childguard::guard(&mut command).env(PART, part);
         let mut process = command.stdout(Stdio::piped()).spawn().expect("started");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
@@ -86,7 +86,7 @@ impl Drop for Tool {
     }
 }
 
-/// Whether a process runs; one that ended and was not waited for does not.
+/// Whether a process runs; a zombie does not.
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
     stat.is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z")))
@@ -117,7 +117,7 @@ fn marked_children_end_with_a_tool_that_is_killed() {
 #[test]
 fn children_of_a_tool_that_dismissed_its_guard_run_on() {
     let mut tool = Tool::start("dismissed");
-    // The guard is dismissed after this line was printed: it ends, and then nothing is killed.
+    // The guard is dismissed after this line was printed: wait until it has ended without killing.
     let guard = format!("childguard\0{}-", tool.process.id());
     wait_until("the guard has ended", || !command_lines().iter().any(|line| line.contains(&guard)));
     tool.end("KILL");

@@ -1,6 +1,6 @@
-//! Chance that can be repeated (splitmix64).
+//! Repeatable random numbers (splitmix64).
 
-/// A row of numbers that a seed decides.
+/// A sequence of numbers determined by a seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
 
@@ -16,7 +16,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below a bound, which is not 0.
+    /// A number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.number() % bound
     }

@@ -1,5 +1,5 @@
-//! A power cut: files and names are set back to what is durable, and some of the rest is done
-//! again.
+//! A power cut: sets files and names back to their durable state, then redoes some of the unsynced
+//! changes.
 
 mod content;
 mod names;
@@ -15,7 +15,7 @@ use crate::journal::Journal;
 use crate::record::{FileRecord, NameRecord};
 use crate::report::CutReport;
 
-/// What becomes of the unsynced.
+/// The fate of unsynced changes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Loss {
     /// All of it is lost.
@@ -40,8 +40,8 @@ pub(crate) fn cut_power(root: &Path, journal: &Path, loss: Loss) -> Result<CutRe
         Err(source) => return Err(DiskError::Io { path: names_path, source }),
     };
     let mut report = CutReport::default();
-    // While every name is where the program left it, each log finds its file: on the disk, or held
-    // back when it was removed.
+    // While every name is where the program left it, find the file of each log: on the disk, or
+    // held in the journal after its removal.
     let mut files = BTreeMap::new();
     for folder in [root, &Journal::held(journal)] {
         for file in files_below(folder)? {
@@ -52,7 +52,7 @@ pub(crate) fn cut_power(root: &Path, journal: &Path, loss: Loss) -> Result<CutRe
     let mut done = std::collections::BTreeSet::new();
     for (file, inode) in &files {
         let log_path = Journal::files(journal).join(inode.to_string());
-        // A file of two names has one log.
+        // Several names of one file share one log.
         if !done.insert(*inode) || !log_path.exists() {
             continue;
         }
@@ -76,7 +76,7 @@ pub(crate) fn cut_power(root: &Path, journal: &Path, loss: Loss) -> Result<CutRe
     Ok(report)
 }
 
-/// Every file below a folder, sorted.
+/// Lists every file below a folder, sorted.
 fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let mut files = Vec::new();
     walk(folder, &mut |path, is_folder| {
@@ -88,7 +88,7 @@ fn files_below(folder: &Path) -> Result<Vec<PathBuf>, DiskError> {
     Ok(files)
 }
 
-/// Shows a folder and all that is below it.
+/// Visits a folder and everything below it.
 fn walk(folder: &Path, show: &mut impl FnMut(&Path, bool)) -> Result<(), DiskError> {
     show(folder, true);
     for entry in fs::read_dir(folder).map_err(DiskError::io(folder))? {

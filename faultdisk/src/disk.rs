@@ -1,4 +1,4 @@
-//! The disk as a harness sees it.
+//! The disk, as a harness controls it.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -11,20 +11,20 @@ use crate::faults::{CONTROL_BYTES, Faults};
 use crate::journal::Journal;
 use crate::report::CutReport;
 
-/// Names of the environment that the preloaded library reads.
+/// Environment variables that the preloaded library reads.
 pub mod environment {
     /// Files below this folder are on the disk.
     pub const ROOT: &str = "FAULTDISK_ROOT";
-    /// Where the journal is kept.
+    /// The folder of the journal.
     pub const JOURNAL: &str = "FAULTDISK_JOURNAL";
-    /// The file of the faults that are on order.
+    /// The file of the ordered faults.
     pub const CONTROL: &str = "FAULTDISK_CONTROL";
-    /// `0`: a sync is recorded and not done. The kernel outlives the process, so nothing but real
-    /// power cuts needs it.
+    /// `0`: a sync is recorded but not executed. The page cache outlives a killed process, so only
+    /// real power cuts need real syncs.
     pub const REAL_SYNC: &str = "FAULTDISK_REAL_SYNC";
 }
 
-/// Why the disk cannot be set up, or its power cannot be cut.
+/// Why the disk cannot be set up, or a power cut cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiskError {
@@ -33,18 +33,18 @@ pub enum DiskError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The state folder cannot serve this root.
+    /// The state folder does not fit this root.
     #[error("{path}: {rule}", path = path.display())]
     State {
         /// The folder.
         path: PathBuf,
-        /// What it should be.
+        /// The rule it breaks.
         rule: &'static str,
     },
-    /// The journal does not read: it was written by another version, or damaged.
+    /// The journal cannot be parsed: another version wrote it, or it is damaged.
     #[error("{path}: {rule}", path = path.display())]
     Journal {
         /// The file.
@@ -52,7 +52,8 @@ pub enum DiskError {
         /// What is wrong.
         rule: String,
     },
-    /// The files are not what the journal says was written: they were changed past the library.
+    /// The files differ from what the journal says was written: they were changed without the
+    /// library.
     #[error("{path}: it was changed without the journal: {rule}", path = path.display())]
     Unseen {
         /// The file.
@@ -63,7 +64,7 @@ pub enum DiskError {
     /// The preloaded library could not be built.
     #[error("the preloaded library: {reason}")]
     Preload {
-        /// What cargo said.
+        /// Cargo's error.
         reason: String,
     },
 }
@@ -74,7 +75,7 @@ impl DiskError {
     }
 }
 
-/// A folder whose files are on a disk that can fail. One process at a time writes to it.
+/// A folder whose files are on a disk that can fail. Only one process at a time may write to it.
 ///
 /// ```no_run
 /// # use std::{path::Path, process::Command};
@@ -97,9 +98,9 @@ pub struct FaultDisk {
 }
 
 impl FaultDisk {
-    /// Puts the folder `root`, made if it is not there, on such a disk. What it holds already is
+    /// Puts the folder `root` on such a disk; creates it if it is missing. Its present content is
     /// durable. `state` is the disk's own folder: on the same file system, not below `root`. No
-    /// faults are on order. Taking up an earlier state folder goes on with its journal.
+    /// faults are ordered. An existing state folder is reused, with its journal.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -130,15 +131,15 @@ impl FaultDisk {
         Ok(disk)
     }
 
-    /// Whether a sync is really done too. It is not, unless asked for: only the journal counts
-    /// here, and tests are faster.
+    /// Sets whether a sync is also executed. By default it is not: only the journal counts here,
+    /// and tests are faster.
     #[must_use]
     pub fn with_real_sync(mut self, real_sync: bool) -> Self {
         self.real_sync = real_sync;
         self
     }
 
-    /// Lets a program run on the disk.
+    /// Makes a command run on the disk.
     pub fn apply(&self, command: &mut Command) {
         command.env("LD_PRELOAD", &self.library);
         command.env(environment::ROOT, &self.root);
@@ -153,7 +154,7 @@ impl FaultDisk {
         &self.root
     }
 
-    /// Orders faults, in place of those that were on order: counts begin anew. A running program
+    /// Orders faults. They replace those ordered before, and counts restart. A running program
     /// meets them at its next call.
     ///
     /// # Errors
@@ -172,8 +173,8 @@ impl FaultDisk {
             if file.read_exact_at(&mut page, 0).is_ok() {
                 generation = Faults::generation(&page);
             }
-            // A program that looks while the page is written sees that it is, and keeps to its
-            // earlier orders.
+            // Generation 0 shows a reader that the page is being written: it keeps its earlier
+            // orders.
             file.write_all_at(&0_u64.to_le_bytes(), 0)?;
             let page = faults.encode(generation + 1)?;
             file.write_all_at(&page[8..], 8)?;
@@ -182,8 +183,8 @@ impl FaultDisk {
         write().map_err(DiskError::io(&path))
     }
 
-    /// Which faults the program has met since the disk was set up, a line each, such as `ENOSPC
-    /// write ledger.sqlite-wal`.
+    /// The faults the program has met since the disk was set up, one a line, such as `ENOSPC write
+    /// ledger.sqlite-wal`.
     ///
     /// # Errors
     /// [`DiskError`].
@@ -196,17 +197,17 @@ impl FaultDisk {
         }
     }
 
-    /// Cuts the power, after the program was killed: rewrites the files to what a disk could hold.
-    /// The seed decides what of the unsynced is there. What is there then is durable, and the
+    /// Cuts the power after the program was killed: rewrites the files to a state the disk could
+    /// hold. The seed decides which unsynced changes survive. The result is durable, and the
     /// journal is empty.
     ///
     /// # Errors
-    /// [`DiskError`]. The files are then in no defined state.
+    /// [`DiskError`]. The state of the files is then undefined.
     pub fn cut_power(&self, seed: u64) -> Result<CutReport, DiskError> {
         cut::cut_power(&self.root, &self.journal_path(), Loss::Some { seed })
     }
 
-    /// Cuts the power on the harshest disk: nothing that was not synced is there.
+    /// Cuts the power with the greatest loss: no unsynced change survives.
     ///
     /// # Errors
     /// As [`FaultDisk::cut_power`].

@@ -1,11 +1,12 @@
-//! The faults that a harness orders, and the page by which they reach a running program.
+//! The faults that a harness orders, and the control page that passes them to a running program.
 //!
 //! ```text
 //! offset  bytes
 //!      0      8  generation, little-endian; 0 while the page is being written
 //!      8      8  bytes that may still be written; all ones: no limit
 //!     16      8  the sync that fails, counted from the next one as 1; 0: none
-//!     24      8  bit 0: reads fail, bit 1: writes fail, of the file named below; bit 2: a failed sync takes back
+//!     24      8  bit 0: reads fail, bit 1: writes fail, of the file named below;
+//!                bit 2: a failed sync undoes its writes
 //!     32      8  microseconds that a sync takes
 //!     40      2  length of the name, little-endian
 //!     42         the name: a path below the root
@@ -19,25 +20,25 @@ pub const CONTROL_BYTES: usize = 4096;
 const NAME_AT: usize = 42;
 const NO_LIMIT: u64 = u64::MAX;
 
-/// Faults on order. The default is a disk without faults.
+/// The ordered faults. The default is a disk without faults.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// After this many more bytes every write says ENOSPC, until other faults are ordered. A write
-    /// that reaches the end is cut short.
+    /// After this many more bytes every write fails with ENOSPC, until other faults are ordered. A
+    /// write that crosses the limit is cut short.
     pub space_bytes: Option<u64>,
-    /// The sync that fails with EIO, counted from the next one as 1: the syncs of [`Faults::file`],
-    /// or all of them when none is named, folders' included. What it was to write is lost for good,
-    /// and later syncs say that all is well.
+    /// The sync that fails with EIO, counted from the next one as 1: a sync of [`Faults::file`], or
+    /// any sync when it is empty, folders included. The changes it covered are permanently lost,
+    /// and later syncs succeed.
     pub failing_sync: Option<u64>,
-    /// Whether what a failed sync was to write is gone at once, as on Btrfs. Otherwise it can be
-    /// read until the power goes, as on ext4 and XFS.
+    /// Whether a failed sync undoes its changes at once, as on Btrfs. Otherwise they can be read
+    /// until the power cut, as on ext4 and XFS.
     pub failing_sync_takes_back: bool,
-    /// How long each sync of a file takes, in microseconds, besides the sync itself: a slow disk,
-    /// and time for a power cut to fall into.
+    /// Extra microseconds each sync of a file takes: a slow disk, and a wider window for a power
+    /// cut.
     pub sync_micros: u64,
-    /// Reads of [`Faults::file`] say EIO.
+    /// Reads of [`Faults::file`] fail with EIO.
     pub failing_reads: bool,
-    /// Writes to [`Faults::file`] say EIO.
+    /// Writes to [`Faults::file`] fail with EIO.
     pub failing_writes: bool,
     /// The file whose reads, writes or syncs fail: its path below the root, such as
     /// `ledger.sqlite`. The file need not exist yet.
@@ -45,7 +46,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// The page for a generation, which is never 0.
+    /// Encodes the page for a generation, which must not be 0.
     ///
     /// # Errors
     /// When the name is too long for the page.
@@ -65,7 +66,7 @@ impl Faults {
         Ok(page)
     }
 
-    /// Reads a page; a name that does not read is taken as none.
+    /// Decodes a page. A name out of range is taken as empty.
     #[must_use]
     pub fn decode(page: &[u8; CONTROL_BYTES]) -> Self {
         let space = number(page, 8);

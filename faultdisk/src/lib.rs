@@ -1,31 +1,30 @@
-//! A disk that loses power and fails on order, under a program that knows nothing of it.
+//! A disk that loses power and fails on order, under a program that does not know about it.
 //!
 //! ```text
-//! harness ── FaultDisk::apply ─▶ Command ─▶ the program, with libfaultdisk_preload.so between it and the C library
-//!    │                                            │ before each write: what was there      ─▶ journal/files/<inode>
-//!    │                                            │ at each change of a name               ─▶ journal/names
-//!    ├── set_faults ─▶ control ───────────────────┘ at each sync: the record is closed
+//! harness ── FaultDisk::apply ─▶ Command ─▶ program over libfaultdisk_preload.so
+//!    │                                    │ before each write: old bytes ─▶ journal/files/<inode>
+//!    │                                    │ at each change of a name ─▶ journal/names
+//!    ├── set_faults ─▶ control ───────────┘ at each sync: the record is closed
 //!    ├── SIGKILL
-//!    └── cut_power(seed): everything that was not synced is undone, then some of it is done again, torn or whole
+//!    └── cut_power(seed): undoes every unsynced change, then redoes some, torn or whole
 //! ```
 //!
-//! A process that is killed loses nothing: the kernel still has its writes. So the journal tells
-//! what a disk would have lost, and [`FaultDisk::cut_power`] rewrites the files to something that a
-//! disk could hold. What it may hold is taken widely:
+//! A killed process loses nothing: the kernel still has its writes. So the journal records what a
+//! disk would have lost, and [`FaultDisk::cut_power`] rewrites the files to a state the disk could
+//! hold. The possible states are chosen widely:
 //!
-//! - Of the writes to a file since its last successful sync any may be there, in part or not at
-//!   all, whatever their order.
+//! - Of the writes to a file since its last successful sync any may survive, in part or not at all,
+//!   in any order.
 //! - A file may have grown without its bytes: they read as zeros.
-//! - A name that was made, moved or removed may be as before until its folder is synced. Syncing
-//!   the file is not enough.
+//! - A created, renamed or removed name may be as before until its folder is synced. Syncing the
+//!   file is not enough.
 //!
-//! What a sync promised is there, always. A sync that failed promises nothing, ever: what it was to
-//! write is lost, though it can be read until the power goes, and the next sync says that all is
-//! well.
+//! What a sync made durable always survives. A failed sync guarantees nothing, ever: the changes it
+//! covered are lost, though they can be read until the power cut, and the next sync succeeds.
 //!
-//! Not seen, and refused with a message where they can be noticed: shared writable mappings
-//! (SQLite's `-shm` file aside, which is made anew after every crash), direct I/O, io_uring,
-//! symbolic links. Not noticed: system calls made without the C library, and C's own streams
+//! Not recorded, and refused with a message where the library can detect it: shared writable
+//! mappings (except SQLite's `-shm` file, which is recreated after every crash), direct I/O,
+//! io_uring, symbolic links. Not detected: system calls made without the C library, and C streams
 //! (`fopen`).
 
 mod chance;

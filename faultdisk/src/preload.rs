@@ -1,4 +1,4 @@
-//! Building the preloaded library, for tests that need it.
+//! Builds the preloaded library, for tests that need it.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::disk::DiskError;
 
-/// The preloaded library, built by cargo if it is not up to date. A process builds it once.
+/// The preloaded library; cargo builds it if it is out of date. A process builds it once.
 ///
 /// # Errors
 /// [`DiskError::Preload`] when cargo fails.
@@ -27,8 +27,7 @@ fn build() -> Result<PathBuf, String> {
         "json-render-diagnostics",
     ]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Cargo hands tests variables about their own package; build scripts that watch them would run
-    // again.
+    // Cargo sets variables about the test's own package; build scripts that watch them would rerun.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
@@ -52,7 +51,7 @@ fn build() -> Result<PathBuf, String> {
         .ok_or_else(|| "cargo built no library".to_owned())
 }
 
-/// The library that a message of cargo's tells of, if it does.
+/// The library a cargo message reports, if it does.
 fn library_of(message: &serde_json::Value) -> Option<PathBuf> {
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != "faultdisk_preload"
     {

@@ -1,47 +1,48 @@
-//! The records of the journal, as bytes. The preloaded library writes them, a power cut reads them.
+//! The journal's records, as bytes. The preloaded library writes them, a power cut reads them.
 //!
-//! Every log is a row of records: the length of the body (8 bytes, as all numbers little-endian),
-//! then the body. A record is there before the change that it tells of, so a last record that is
-//! cut short tells of a change that was not made.
+//! Every log is a sequence of records: the length of the body (8 bytes; all numbers are
+//! little-endian), then the body. A record is written before the change it describes, so an
+//! incomplete last record describes a change that was not made.
 //!
 //! ```text
-//! a file's log    1  write    offset, length, file length before, bytes that were overwritten
-//!                 2  resize   new length, file length before, bytes that were cut off
-//!                 3  synced
-//!                 4  lost     a sync failed: what no sync has covered is lost
-//! the names' log  1  made     number, inode, folder, name
-//!                 2  removed  number, inode, folder, mode of a folder or 0, name
-//!                 3  renamed  number, inode, folder, new folder, 1 if a file was replaced, length of name, name, new name
-//!                 4  synced   folder
-//!                 5  undone   number: the call failed
+//! file log   1  write    offset, length, file length before, overwritten bytes
+//!            2  resize   new length, file length before, bytes cut off
+//!            3  synced
+//!            4  lost     a sync failed: changes not covered by an earlier sync are lost
+//! name log   1  made     number, inode, folder, name
+//!            2  removed  number, inode, folder, mode of a folder or 0, name
+//!            3  renamed  number, inode, folder, new folder, 1 if a file was replaced,
+//!                        length of name, name, new name
+//!            4  synced   folder
+//!            5  undone   number: the call failed
 //! ```
 //!
-//! A file that was removed or replaced is kept under the number of its record.
+//! A removed or replaced file is kept under the number of its record.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// A change of one file's bytes. Replaced bytes are in `before`; new ones are in the file.
+/// A change of one file's bytes. `before` holds replaced bytes; the new bytes are in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FileRecord {
-    /// Bytes are written. They may reach beyond the end.
+    /// Bytes are written, possibly beyond the end.
     Write {
-        /// Where.
+        /// Offset of the write.
         offset: u64,
-        /// How many.
+        /// Number of bytes written.
         length: u64,
         /// The file's length before.
         file_length: u64,
-        /// What lay there before, as far as the file reached.
+        /// The overwritten bytes, as far as the file reached.
         before: Vec<u8>,
     },
     /// The length is set.
     Resize {
-        /// The new one.
+        /// The new length.
         length: u64,
-        /// The old one.
+        /// The old length.
         file_length: u64,
-        /// What lay beyond the new length.
+        /// The bytes beyond the new length.
         before: Vec<u8>,
     },
     /// A sync succeeded.
@@ -50,42 +51,42 @@ pub enum FileRecord {
     Lost,
 }
 
-/// A change of a name. Folders are told by inode: they may be renamed themselves.
+/// A change of a name. Folders are identified by inode: they may be renamed themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NameRecord {
-    /// A file or folder has got a name.
+    /// A file or folder was created, or got another name.
     Made {
         /// The number of the change.
         number: u64,
-        /// Whose name.
+        /// The inode the name refers to.
         inode: u64,
-        /// Where.
+        /// The inode of its folder.
         folder: u64,
         /// The name.
         name: OsString,
     },
-    /// A name goes away.
+    /// A name is removed.
     Removed {
-        /// The number of the change. A file is kept under it.
+        /// The number of the change. A removed file is kept under it.
         number: u64,
-        /// Whose name.
+        /// The inode the name refers to.
         inode: u64,
-        /// Where.
+        /// The inode of its folder.
         folder: u64,
         /// The mode of a folder; 0 for a file.
         folder_mode: u32,
         /// The name.
         name: OsString,
     },
-    /// A name becomes another.
+    /// A name is changed.
     Renamed {
-        /// The number of the change. A file that is replaced is kept under it.
+        /// The number of the change. A replaced file is kept under it.
         number: u64,
-        /// Whose name.
+        /// The inode the name refers to.
         inode: u64,
-        /// Where it was.
+        /// The inode of the old folder.
         folder: u64,
-        /// Where it will be.
+        /// The inode of the new folder.
         new_folder: u64,
         /// Whether a file is replaced.
         replaces: bool,
@@ -96,39 +97,39 @@ pub enum NameRecord {
     },
     /// A folder was synced.
     Synced {
-        /// Which.
+        /// The inode of the folder.
         folder: u64,
     },
-    /// A change did not come about.
+    /// A change failed.
     Undone {
-        /// Which.
+        /// The number of the change.
         number: u64,
     },
 }
 
 impl FileRecord {
-    /// The start of a write's record; the bytes that are overwritten, `before` of them, follow it.
+    /// The start of a write record; the `before` overwritten bytes follow it.
     #[must_use]
     pub fn write_head(offset: u64, length: u64, file_length: u64, before: u64) -> Vec<u8> {
         head(1, &[offset, length, file_length], before)
     }
 
-    /// The start of a resize's record; the bytes that are cut off, `before` of them, follow it.
+    /// The start of a resize record; the `before` bytes cut off follow it.
     #[must_use]
     pub fn resize_head(length: u64, file_length: u64, before: u64) -> Vec<u8> {
         head(2, &[length, file_length], before)
     }
 
-    /// A whole record without bytes.
+    /// A whole record without numbers and bytes: synced or lost.
     #[must_use]
     pub fn mark(&self) -> Vec<u8> {
         head(if matches!(self, Self::Lost) { 4 } else { 3 }, &[], 0)
     }
 
-    /// Reads a log, as far as it is whole; also gives that length.
+    /// Parses a log up to its last complete record; also returns the length of that part.
     ///
     /// # Errors
-    /// The place of what is no record.
+    /// The position of an invalid record.
     pub fn parse_log(log: &[u8]) -> Result<(Vec<Self>, usize), String> {
         parse(log, |kind, body| {
             Some(match kind {
@@ -152,7 +153,7 @@ impl FileRecord {
 }
 
 impl NameRecord {
-    /// The record's bytes.
+    /// Encodes the record.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let with_names = |kind, numbers: &[u64], names: &[&OsString]| {
@@ -184,10 +185,10 @@ impl NameRecord {
         }
     }
 
-    /// Reads a log, as far as it is whole; also gives that length.
+    /// Parses a log up to its last complete record; also returns the length of that part.
     ///
     /// # Errors
-    /// The place of what is no record.
+    /// The position of an invalid record.
     pub fn parse_log(log: &[u8]) -> Result<(Vec<Self>, usize), String> {
         parse(log, |kind, body| {
             Some(match kind {
@@ -227,10 +228,10 @@ impl NameRecord {
         })
     }
 
-    /// What is not durable: the changes that came about and were not synced, in order.
+    /// The changes that are not durable: those that succeeded and were not synced, in order.
     ///
-    /// A name is made or removed for good when its folder is synced; a move, when the folder is
-    /// that it leads to.
+    /// Syncing its folder makes a creation or removal durable; for a renaming, the new folder
+    /// counts.
     #[must_use]
     pub fn pending(records: Vec<Self>) -> Vec<Self> {
         let mut pending: Vec<Self> = Vec::new();
@@ -256,7 +257,7 @@ impl NameRecord {
         }
     }
 
-    /// The number of the change; 0 for what is none.
+    /// The number of the change; 0 for a record that is not a change.
     #[must_use]
     pub fn number(&self) -> u64 {
         match self {
@@ -268,7 +269,7 @@ impl NameRecord {
     }
 }
 
-/// Length, kind and numbers of a record; `more` bytes of its body follow.
+/// Encodes length, kind and numbers of a record; `more` bytes of its body follow.
 fn head(kind: u8, numbers: &[u64], more: u64) -> Vec<u8> {
     let length = 1 + 8 * numbers.len() as u64 + more;
     let mut record = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 8);

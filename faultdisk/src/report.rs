@@ -1,21 +1,21 @@
-//! What a power cut did.
+//! The report of a power cut.
 
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Unsynced changes, by what became of them.
+/// Unsynced changes, counted by their fate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// As if they had been synced.
+    /// Survived completely.
     pub kept: u64,
-    /// There in part.
+    /// Survived in part.
     pub torn: u64,
-    /// Not there.
+    /// Lost.
     pub dropped: u64,
 }
 
 impl Count {
-    /// All of them.
+    /// The sum of all three.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.kept + self.torn + self.dropped
@@ -36,23 +36,23 @@ impl fmt::Display for Count {
     }
 }
 
-/// What became of one file.
+/// The effect of a power cut on one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileCut {
-    /// Its path below the root at the moment of the cut.
+    /// Its path below the root at the time of the cut.
     pub path: String,
-    /// Its unsynced writes and changes of length.
+    /// Its unsynced writes and length changes.
     pub changes: Count,
-    /// Changes that a failed sync had lost before.
+    /// Changes that an earlier failed sync had lost.
     pub lost_before: u64,
 }
 
-/// What a power cut did. Without unsynced changes it did nothing.
+/// The effect of a power cut. Empty without unsynced changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CutReport {
     /// Files with changes that were not durable, in the order of their paths.
     pub files: Vec<FileCut>,
-    /// Names that were made, moved or removed.
+    /// Created, renamed or removed names.
     pub names: Count,
 }
 

@@ -1,5 +1,5 @@
-//! A program under the preloaded library: what it synced is there after a power cut, what it did
-//! not may be lost in every way.
+//! A program under the preloaded library: synced changes survive a power cut, unsynced ones may be
+//! lost in any way.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,13 +10,13 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use faultdisk::{CutReport, FaultDisk, Faults};
 use tempfile::TempDir;
 
-/// A disk, and a program on it.
+/// A disk in a temporary folder.
 struct Bench {
     folder: TempDir,
     disk: FaultDisk,
 }
 
-/// The program, killed when it is dropped.
+/// A program on the disk, killed on drop.
 struct Program {
     child: Child,
     input: ChildStdin,
@@ -45,7 +45,7 @@ impl Bench {
         Program { child, input, output }
     }
 
-    /// Runs lines that all succeed, then kills the program.
+    /// Runs commands that must all succeed, then kills the program.
     fn run(&self, lines: &[&str]) {
         let mut program = self.program();
         lines.iter().for_each(|line| program.ok(line));
@@ -55,7 +55,7 @@ impl Bench {
         self.disk.lose_everything_unsynced().expect("cut")
     }
 
-    /// Every file with its content in short (letters with their counts), sorted.
+    /// Every file with its content run-length encoded (letters with their counts), sorted.
     fn files(&self) -> Vec<String> {
         let mut found = Vec::new();
         list(self.disk.root(), self.disk.root(), &mut found);
@@ -128,7 +128,7 @@ fn what_was_synced_stays_and_what_was_not_goes() {
         "a kill alone loses nothing"
     );
     let report = bench.lose();
-    // The bytes of `late` were synced and its name was not.
+    // The bytes of `late` were synced, its name was not.
     assert_eq!(bench.files(), ["kept a1000", "lost ", "old o10"]);
     assert_eq!(
         (report.changes().dropped, report.changes().kept, report.names.dropped),
@@ -172,7 +172,7 @@ fn names_go_back_until_their_folder_is_synced() {
     ]);
     bench.lose();
     assert_eq!(bench.files(), ["folder/", "folder/b b1", "folder/c a1"]);
-    // A whole folder is gone with all that was synced in it, when its own name was not.
+    // A folder is lost with all its synced content when its own name was not synced.
     bench.run(&["mkdir new", "write new/e 0 e 1", "sync new/e", "sync new"]);
     bench.lose();
     assert_eq!(bench.files(), ["folder/", "folder/b b1", "folder/c a1"]);
@@ -191,7 +191,7 @@ fn a_file_that_is_emptied_or_replaced_keeps_its_bytes_until_the_sync() {
     bench.run(&["empty a", "write a 0 b 10", "sync a", "empty a"]);
     bench.lose();
     assert_eq!(bench.files(), ["a b10"]);
-    // An inode that is used again begins without a past.
+    // A reused inode starts with an empty log.
     bench.run(&["remove a", "sync .", "write a 0 n 5", "sync a", "sync ."]);
     bench.lose();
     assert_eq!(bench.files(), ["a n5"]);
@@ -292,7 +292,7 @@ fn a_disk_fills_and_is_given_room() {
     program.ok("write a 0 a 10");
     bench.disk.set_faults(&Faults { space_bytes: Some(15), ..Faults::default() }).expect("ordered");
     program.ok("write a 10 b 10");
-    // What fits is written: a short write, then the error.
+    // The bytes that fit are written: a short write, then the error.
     assert_eq!(program.answer("write a 20 c 10"), "error 28");
     assert_eq!(program.answer("write b 0 d 1"), "error 28");
     assert_eq!(bench.files(), ["a a10 b10 c5", "b "]);

@@ -1,6 +1,7 @@
-//! The fuzzer: libFuzzer drives the target that the variable `VOTEKIT_FUZZ_TARGET` names.
+//! The fuzzer: libFuzzer drives the target named by the variable `VOTEKIT_FUZZ_TARGET`.
 //!
-//! One program for all targets links once. `cargo xtask fuzz` builds and runs it.
+//! A single program for all targets needs to be linked only once. `cargo xtask fuzz` builds and
+//! runs it.
 
 #![no_main]
 

@@ -1,8 +1,8 @@
-//! One function a parser of outside bytes. Each checks a property of what was read, not only that
-//! nothing panics, and returns whether the bytes were read at all.
+//! One function per parser of external bytes. Each checks a property of the parsed value, not only
+//! the absence of panics, and returns whether the bytes were accepted.
 //!
-//! To add a target: a function here, its line in [`TARGETS`], and seeds in `fuzz/corpus/<name>/`,
-//! at least one that is read and one that is refused.
+//! To add a target: add a function here, its line in [`TARGETS`], and seeds in
+//! `fuzz/corpus/<name>/`, at least one that is accepted and one that is refused.
 
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::Batch;
@@ -18,7 +18,7 @@ use votekit_core::manifest::Manifest;
 use votekit_core::roll::read_roll;
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
 
-/// A target: whether the bytes were read. It panics when a property does not hold.
+/// Returns whether the bytes were accepted. Panics if a property does not hold.
 pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
@@ -39,8 +39,8 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("tile_path", tile_path),
 ];
 
-/// A batch keeps its bytes, holds as many envelopes as it says, and opens to as many choices under
-/// any key.
+/// A batch keeps its bytes, holds the stated number of envelopes, and opens to that number of
+/// choices with any key.
 fn batch(data: &[u8]) -> bool {
     let Ok(batch) = Batch::parse(data.to_vec()) else { return false };
     assert_eq!(batch.as_bytes(), data);
@@ -57,7 +57,7 @@ fn changes(data: &[u8]) -> bool {
     true
 }
 
-/// A checkpoint is written as it was read, and its fields alone make the signed text again.
+/// A checkpoint is written as it was read, and its fields alone reproduce the signed text.
 fn checkpoint(data: &[u8]) -> bool {
     let Ok(signed) = SignedCheckpoint::parse(data) else { return false };
     assert_eq!(signed.to_string().as_bytes(), data);
@@ -65,7 +65,7 @@ fn checkpoint(data: &[u8]) -> bool {
     true
 }
 
-/// The entries of a bundle, put together again, are the bundle.
+/// The entries of a bundle, reassembled, are the bundle.
 fn entry_bundle(data: &[u8]) -> bool {
     let Ok(entries) = tile::entries(data).collect::<Result<Vec<_>, _>>() else { return false };
     assert!(entries.len() <= usize::from(tile::TILE_WIDTH));
@@ -77,7 +77,7 @@ fn entry_bundle(data: &[u8]) -> bool {
     true
 }
 
-/// A vote in canonical form reads as the same vote; a refusal names a field and repeats no number
+/// A vote in canonical form reads as the same vote; a refusal names a field and contains no number
 /// long enough to be a secret.
 fn http_vote(data: &[u8]) -> bool {
     match VoteRequest::parse(data) {
@@ -122,7 +122,7 @@ fn manifest(data: &[u8]) -> bool {
     true
 }
 
-/// A note is written as it was read, and its parts make it again.
+/// A note is written as it was read, and its parts reproduce it.
 fn note(data: &[u8]) -> bool {
     let Ok(note) = Note::parse(data) else { return false };
     assert_eq!(note.to_string().as_bytes(), data);
@@ -130,8 +130,8 @@ fn note(data: &[u8]) -> bool {
     true
 }
 
-/// A policy keeps its bytes; everyone together is a quorum, and nobody is one only where none is
-/// asked for.
+/// A policy keeps its bytes. All witnesses together are a quorum; no witnesses are one only if the
+/// policy requires none.
 fn policy(data: &[u8]) -> bool {
     let Ok(policy) = Policy::parse(data) else { return false };
     assert_eq!(policy.as_bytes(), data);
@@ -142,7 +142,7 @@ fn policy(data: &[u8]) -> bool {
     true
 }
 
-/// A proof is written as it was read, and its parts make it again.
+/// A proof is written as it was read, and its parts reproduce it.
 fn proof(data: &[u8]) -> bool {
     let Ok(proof) = Proof::parse(data) else { return false };
     assert_eq!(proof.to_string().as_bytes(), data);
@@ -152,7 +152,7 @@ fn proof(data: &[u8]) -> bool {
     true
 }
 
-/// A roll in canonical form reads as the same electors, on ascending lines; a refusal repeats no
+/// A roll in canonical form reads as the same electors, on ascending lines; a refusal contains no
 /// number long enough to be a secret.
 fn roll(data: &[u8]) -> bool {
     let rows = match read_roll(data) {
@@ -176,7 +176,7 @@ fn roll(data: &[u8]) -> bool {
         ];
         canonical.extend(line.concat());
     }
-    // A header alone is refused or not by a rule of its own.
+    // Whether a header alone is refused is not part of this property.
     if !rows.is_empty() {
         let again = read_roll(canonical.as_slice()).expect("a canonical roll is read");
         assert!(again.iter().map(|row| &row.credential).eq(rows.iter().map(|row| &row.credential)));
@@ -192,7 +192,7 @@ fn shard_json(data: &[u8]) -> bool {
     shard(ShardFormat::Json, data)
 }
 
-/// A shard is read from its canonical bytes only, and its keys ascend.
+/// A shard is read from its canonical bytes only, and its keys are ascending.
 fn shard(format: ShardFormat, data: &[u8]) -> bool {
     let Ok((head, keys)) = ShardHead::decode(format, data) else { return false };
     assert!(keys.is_sorted_by(|earlier, later| earlier < later));
@@ -200,7 +200,7 @@ fn shard(format: ShardFormat, data: &[u8]) -> bool {
     true
 }
 
-/// A tile has one path.
+/// Each tile has exactly one path.
 fn tile_path(data: &[u8]) -> bool {
     let Some(path) = std::str::from_utf8(data).ok().and_then(|text| text.parse::<TilePath>().ok())
     else {

@@ -1,9 +1,9 @@
-//! What a node is measured against: an axum handler that parses a vote, hashes its credential,
-//! answers 202 and keeps nothing.
+//! The baseline a node is compared with: an axum handler that parses a vote, hashes its credential,
+//! answers 202 and stores nothing.
 //!
 //! `cargo run --release --package votekit-loadtests --example bare_handler 127.0.0.1:8090` serves
-//! `POST /api/v1/vote` until it is killed. Whatever a node's rate lacks to this one's is the price
-//! of keeping votes: encryption, disk, decision and log.
+//! `POST /api/v1/vote` until it is killed. The difference to a node's rate is the cost of storing
+//! votes: encryption, disk, decision and log.
 
 use std::error::Error;
 
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tikv_jemallocator::Jemalloc;
 use zeroizing_alloc::ZeroAlloc;
 
-/// As in votekit: the ratio is about the work, not about allocators.
+/// The same allocator as votekit, so that the ratio does not depend on it.
 #[global_allocator]
 static ALLOCATOR: ZeroAlloc<Jemalloc> = ZeroAlloc(Jemalloc);
 

@@ -1,23 +1,23 @@
-//! What a node answers, read from bytes: the status, the request id, the state of the vote, the
+//! Parses a node's answer from bytes: the status, the request id, the state of the vote, the
 //! problem's code.
 
 use serde::{Deserialize, Serialize};
 use votekit_core::id::RequestId;
 
-/// A node's answer to a vote or to a question about one.
+/// A node's answer to a vote or to a query about one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeAnswer {
     /// The HTTP status.
     pub status: u16,
-    /// The request id, where the body has one (a 503 of an unknown outcome does).
+    /// The request id, if the body has one (a 503 with unknown outcome does).
     pub request_id: Option<RequestId>,
-    /// The vote's state, where the body has one that is known.
+    /// The vote's state, if the body has a known one.
     pub state: Option<VoteState>,
-    /// The stable code of a problem.
+    /// The problem's stable code.
     pub code: Option<ProblemCode>,
 }
 
-/// What has become of a vote.
+/// The state of a vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum VoteState {
@@ -25,14 +25,14 @@ pub enum VoteState {
     Pending,
     /// Counted.
     Accepted,
-    /// The credential was spent before.
+    /// The credential had already voted.
     Duplicate,
-    /// Not counted, for a reason.
+    /// Not counted.
     Invalid,
 }
 
-/// The stable code of a problem: at most 40 of `a-z0-9-`. Whatever else a server sends is dropped,
-/// so that no report repeats it.
+/// The stable code of a problem: at most 40 characters of `a-z0-9-`. Any other text a server sends
+/// is dropped, so that no report repeats it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ProblemCode(String);
@@ -52,7 +52,7 @@ impl ProblemCode {
 }
 
 impl NodeAnswer {
-    /// Reads an answer's body. A body that is no JSON object gives the status alone.
+    /// Parses an answer's body. A body that is not a JSON object yields the status alone.
     pub(crate) fn parse(status: u16, body: &[u8]) -> Self {
         let members: Members<'_> = serde_json::from_slice(body).unwrap_or_default();
         let text = |member: Option<&serde_json::value::RawValue>| {
@@ -67,8 +67,8 @@ impl NodeAnswer {
     }
 }
 
-/// The members that matter, raw, so that one of an unexpected type (a problem's numeric `status`)
-/// spoils no other.
+/// The relevant members, unparsed, so that one of an unexpected type (a problem's numeric `status`)
+/// does not invalidate the others.
 #[derive(Default, Deserialize)]
 struct Members<'body> {
     #[serde(borrow)]

@@ -1,10 +1,10 @@
-//! Who votes what: vote `n` of a run is a function of the roll, the mix and the seed, so that a run
-//! repeats.
+//! Generates the votes: vote `n` of a run is a function of the roll, the mix and the seed, so that
+//! a run can be repeated.
 //!
 //! Kinds are spread evenly and add up exactly: with 5% duplicates every twentieth vote is one.
 //! First votes go through the roll in shuffled order, each row once; a duplicate repeats the
-//! credential of an earlier first vote, perhaps one that is still under way; an unknown vote has a
-//! well-formed credential that is in no roll.
+//! credential of an earlier first vote, which may still be in flight; an unknown vote has a
+//! well-formed credential that is not in the roll.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,7 +20,7 @@ use crate::shuffle::{Shuffle, Stream, draw, draw_below};
 /// The id of the blank choice, as the log and the results write it.
 pub const BLANK_CHOICE: &str = "blanc";
 
-/// What to send, in shares.
+/// The votes to send, in shares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MixOptions {
     /// Choices with their weights; not empty.
@@ -31,7 +31,7 @@ pub struct MixOptions {
     pub duplicates: Share,
     /// Share of votes with an invented credential.
     pub unknown: Share,
-    /// Makes the run repeat.
+    /// The seed of the run.
     pub seed: u64,
 }
 
@@ -43,7 +43,7 @@ impl Default for MixOptions {
     }
 }
 
-/// A choice and how often it is made, relative to the others. Written `oui` or `oui=55`.
+/// A choice and its weight relative to the others. Written `oui` or `oui=55`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WeightedChoice {
     /// The choice's id: 1 to 50 of `A-Za-z0-9._-`.
@@ -64,7 +64,7 @@ pub enum MixError {
         "a choice is an id of 1 to 50 of A-Z, a-z, 0-9, '.', '_' and '-', or that id, '=' and a weight from 1 to 1000000"
     )]
     Choice,
-    /// No first vote is left.
+    /// The shares leave no first votes.
     #[error("duplicates and unknown votes together must stay below 100%")]
     NoFirstVote,
 }
@@ -87,29 +87,29 @@ impl FromStr for WeightedChoice {
     }
 }
 
-/// What a vote is meant to be. What becomes of it is the node's to say: a duplicate may well arrive
+/// The kind of vote intended. The node decides the actual result: a duplicate may well arrive
 /// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BallotKind {
     /// The first vote of its row in this run.
     First,
-    /// A row that voted earlier in this run votes again.
+    /// A vote of a row that already voted in this run.
     Duplicate,
-    /// A credential that is in no roll.
+    /// A vote with a credential that is not in the roll.
     Unknown,
 }
 
-/// One vote to send. Prints without its credential.
+/// One vote to send. Its `Debug` output omits the credential.
 #[derive(Clone, Copy)]
 pub struct Ballot<'mix> {
     /// The number of the vote in the run, from 0.
     pub sequence: u64,
-    /// What it is meant to be.
+    /// The intended kind.
     pub kind: BallotKind,
-    /// The row of the roll, from 1, unless the credential is invented.
+    /// The row of the roll, from 1; `None` for an invented credential.
     pub row: Option<u32>,
-    /// The law's id.
+    /// The election's id.
     pub law_id: &'mix str,
     /// The choice's id.
     pub choice: &'mix str,
@@ -154,7 +154,7 @@ impl fmt::Debug for Ballot<'_> {
     }
 }
 
-/// The votes of a run, by number.
+/// The votes of a run, by sequence number.
 #[derive(Debug)]
 pub struct BallotMix {
     roll: RollSource,
@@ -162,15 +162,15 @@ pub struct BallotMix {
     options: MixOptions,
     /// Duplicates as a share of the votes that are not unknown.
     duplicates_of_known: Share,
-    /// Choices with the weight of all up to each; the blank choice is last and outside of it.
+    /// Cumulative weights of the choices. The blank choice comes last and has no entry.
     weights_through: Vec<u64>,
     choice_ids: Vec<String>,
-    /// The end of the body by law and choice: law outermost.
+    /// The end of the body for each law and choice, ordered by law, then choice.
     tails: Vec<Vec<u8>>,
 }
 
 impl BallotMix {
-    /// Mixes votes of `roll`.
+    /// Creates the mix for the votes of `roll`.
     ///
     /// # Errors
     /// [`LoadError::Mix`] when the options contradict themselves.
@@ -184,8 +184,8 @@ impl BallotMix {
         if duplicates + unknown >= all {
             return Err(MixError::NoFirstVote.into());
         }
-        // Rounded up, so that no more rows are needed than the shares say; below everything, so
-        // that somebody votes first.
+        // Rounded up, so that no more rows are needed than the shares say; below 100%, so that some
+        // votes are first votes.
         let of_known = (duplicates * all).div_ceil(all - unknown).min(all - 1);
         let of_known = u32::try_from(of_known).unwrap_or(0);
         let duplicates_of_known = Share::from_parts_per_million(of_known).unwrap_or_default();
@@ -215,7 +215,7 @@ impl BallotMix {
         Ok(Self { roll, shuffle, options, duplicates_of_known, weights_through, choice_ids, tails })
     }
 
-    /// Rows of the roll that the first `votes` votes use up.
+    /// Rows of the roll that the first `votes` votes use.
     #[must_use]
     pub fn first_votes(&self, votes: u64) -> u64 {
         let known = votes - self.options.unknown.of(votes);
@@ -228,7 +228,7 @@ impl BallotMix {
         self.roll.len()
     }
 
-    /// The laws that are voted on.
+    /// The elections voted on.
     #[must_use]
     pub fn laws(&self) -> &[ElectionId] {
         self.roll.laws()
@@ -240,10 +240,11 @@ impl BallotMix {
         self.options.seed
     }
 
-    /// Votes that can be sent before a row would have to vote first twice.
+    /// Votes that can be sent before the roll has no row left for a first vote.
     #[must_use]
     pub fn capacity(&self) -> u64 {
-        // At least one vote in a million is a first one; `first_votes` never falls.
+        // A binary search: at least one vote in a million is a first vote, and `first_votes` is
+        // monotonic.
         let mut possible = 0;
         let mut impossible =
             (self.rows() + 2).saturating_mul(u64::from(Share::ALL.parts_per_million()));
@@ -258,7 +259,7 @@ impl BallotMix {
         possible
     }
 
-    /// Refuses a run of `votes` votes that the roll is too small for.
+    /// Returns an error if the roll is too small for `votes` votes.
     ///
     /// # Errors
     /// [`LoadError::RollTooSmall`].
@@ -270,7 +271,7 @@ impl BallotMix {
         Ok(())
     }
 
-    /// Vote number `sequence`, from 0; nothing once the roll is used up.
+    /// Vote number `sequence`, from 0; `None` once the roll is used up.
     #[must_use]
     pub fn ballot(&self, sequence: u64) -> Option<Ballot<'_>> {
         let seed = self.options.seed;
@@ -305,8 +306,8 @@ impl BallotMix {
         })
     }
 
-    /// A NAS that is issued to nobody (its first digit is 0) with 10 random characters: no roll
-    /// holds the pair, but for a chance of one in 36^10 a row.
+    /// A NAS that is never issued (its first digit is 0) with 10 random characters. The chance that
+    /// a given row of the roll has this pair is one in 36^10.
     fn invented(&self, sequence: u64) -> (Option<u32>, u32, Code<'static>, usize) {
         const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
         let seed = self.options.seed;
@@ -330,6 +331,7 @@ impl BallotMix {
         {
             return self.choice_ids.len() - 1;
         }
+        // The remainder above used the low bits of `word`: take other bits for the choice.
         let weight_all = self.weights_through.last().copied().unwrap_or(1);
         let point = (word >> 20) % weight_all;
         self.weights_through.partition_point(|through| *through <= point)

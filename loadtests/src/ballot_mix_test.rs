@@ -1,4 +1,4 @@
-//! Tests of the mix: shares add up, rows are used once, bodies are the contract's.
+//! Tests of the mix: shares add up, each row votes first once, bodies follow the API contract.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! Follows a sample of votes to their decision by asking again and again, on a connection of its
-//! own.
+//! Follows a sample of votes to their decision by polling, on its own connection.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -26,14 +25,14 @@ pub(crate) struct Followed {
     pub(crate) answered: Duration,
 }
 
-/// What the follower works with.
+/// The state of the poller of one thread.
 pub(crate) struct DecisionPoll {
     pub(crate) client: Client,
     pub(crate) samples: Receiver<Followed>,
     pub(crate) start: Instant,
-    /// Between two questions about the same vote: the resolution of the times it measures.
+    /// Pause between two polls of one vote: the resolution of the measured times.
     pub(crate) interval: Duration,
-    /// A vote that is undecided this long after its 202 is given up.
+    /// A vote still undecided this long after its 202 counts as unresolved.
     pub(crate) patience: Duration,
     pub(crate) control: Arc<RunControl>,
     pub(crate) recorder: Rc<RefCell<Recorder>>,
@@ -41,7 +40,7 @@ pub(crate) struct DecisionPoll {
 }
 
 impl DecisionPoll {
-    /// Follows until the senders are gone and every sample is decided or given up.
+    /// Polls until the senders are gone and every sample is decided or unresolved.
     pub(crate) async fn run(mut self) {
         let mut queue: VecDeque<(Duration, Followed)> = VecDeque::new();
         loop {
@@ -76,7 +75,7 @@ impl DecisionPoll {
                 request_id: sample.request_id,
                 state,
             };
-            // A journal that failed says so when it is finished.
+            // A failed journal reports its error in `finish`.
             let _ = notes.send(line);
         }
     }

@@ -1,4 +1,4 @@
-//! Why a load test cannot start, or had to end.
+//! The errors that prevent or end a load test.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use votekit_core::roll::{RollError, RowFault};
 
 use crate::ballot_mix::MixError;
 
-/// Why a load test cannot start, or had to end. Failures of single requests are no errors: the
+/// An error that prevents or ends a load test. Failures of single requests are not errors: the
 /// report counts them by kind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -17,10 +17,10 @@ pub enum LoadError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The roll cannot be read as one.
+    /// The roll cannot be parsed.
     #[error("{}: {source}", path.display())]
     Roll {
         /// The roll.
@@ -28,20 +28,20 @@ pub enum LoadError {
         /// What is wrong.
         source: RollError,
     },
-    /// Rows of the roll are bad.
+    /// The roll has invalid rows.
     #[error("{}: {} bad rows, the first: {}", path.display(), faults.len(), FirstFault(faults))]
     RollRows {
         /// The roll.
         path: PathBuf,
-        /// Each of them; at least one.
+        /// The faults; at least one.
         faults: Vec<RowFault>,
     },
-    /// No row is left to vote with.
+    /// No row remains to vote with.
     #[error("{}: no row to vote with{}", path.display(), if *filtered { " for the laws asked for" } else { "" })]
     RollEmpty {
         /// The roll.
         path: PathBuf,
-        /// Whether laws were asked for.
+        /// Whether the rows were filtered by election.
         filtered: bool,
     },
     /// The roll holds more than the generator can address: 2^32 rows, 4 GiB of access codes, or
@@ -51,7 +51,7 @@ pub enum LoadError {
         /// The roll.
         path: PathBuf,
     },
-    /// The mix of ballots makes no sense.
+    /// The mix of ballots is invalid.
     #[error(transparent)]
     Mix(#[from] MixError),
     /// The plan needs more electors than the roll has.
@@ -62,16 +62,16 @@ pub enum LoadError {
         /// Rows in the roll.
         available: u64,
     },
-    /// A node's address is no http or https URL.
+    /// A node's address is not an http or https URL.
     #[error("node address: {problem}")]
     NodeAddress {
         /// What is wrong.
         problem: String,
     },
-    /// An option has a value that cannot work.
+    /// An option has an invalid value.
     #[error("{option}: {problem}")]
     Plan {
-        /// The option, as the command line writes it.
+        /// The option, as written on the command line.
         option: &'static str,
         /// What is wrong.
         problem: String,
@@ -81,7 +81,7 @@ pub enum LoadError {
     Unreachable {
         /// The node's address.
         node: String,
-        /// What the system said.
+        /// The system's error.
         problem: String,
     },
     /// A thread or the runtime could not be started, or ended abnormally.
@@ -93,7 +93,7 @@ pub enum LoadError {
     /// Goose refused its configuration or failed.
     #[error("goose: {problem}")]
     Goose {
-        /// What goose said.
+        /// Goose's error.
         problem: String,
     },
 }

@@ -1,9 +1,9 @@
-//! Voters as goose users: each votes, perhaps asks what became of the vote, perhaps looks at the
-//! results, and starts again.
+//! Voters as goose users: each votes, sometimes asks for the state of its vote, sometimes reads the
+//! results, and repeats.
 //!
-//! Goose is a closed loop: a user waits for the answer before it goes on, so the rate is whatever
-//! the node allows. It is the tool for "how many voters at once", with goose's own reports; for
-//! latency at a given rate use the [open loop](crate::open_loop).
+//! Goose is a closed loop: a user waits for the answer before it continues, so the node's speed
+//! sets the rate. Use it for the number of concurrent voters, with goose's own reports; for latency
+//! at a given rate use the [open loop](crate::open_loop).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,26 +30,26 @@ use crate::journal::idempotency_key;
 use crate::recorder::FailureKind;
 use crate::stdout_aside::StdoutAside;
 
-/// Goose's options that make sense for voters; absent ones keep goose's defaults.
+/// The goose options that apply to voters; absent ones keep goose's defaults.
 #[derive(Debug, Clone, Default)]
 pub struct GooseOptions {
-    /// Users at once; one a processor by default.
+    /// Concurrent users; one a processor by default.
     pub users: Option<usize>,
     /// Users started a second, such as `10` or `0.5`.
     pub hatch_rate: Option<String>,
-    /// How long to go on once all users have started, such as `30s` or `1h30m`.
+    /// How long to run once all users have started, such as `30s` or `1h30m`.
     pub run_time: Option<String>,
-    /// Rounds a user makes; unlimited by default.
+    /// Iterations a user makes; unlimited by default.
     pub iterations: Option<usize>,
-    /// The most requests a second of all users together.
+    /// Upper limit of requests a second, all users together.
     pub throttle_requests: Option<usize>,
     /// Reports to write: `.html`, `.json` or `.md`.
     pub report_files: Vec<PathBuf>,
-    /// A file that gets one line a request. It holds no bodies.
+    /// A file with one line a request. It contains no bodies.
     pub request_log: Option<PathBuf>,
-    /// Seconds a request may take; 60 by default.
+    /// Timeout of a request in seconds; 60 by default.
     pub timeout_s: Option<f64>,
-    /// Whether goose tells of its progress on the terminal.
+    /// Whether goose prints its progress on the terminal.
     pub verbose: bool,
     /// `Prefer: wait=N`, in seconds.
     pub wait_s: Option<u32>,
@@ -57,37 +57,37 @@ pub struct GooseOptions {
     pub idempotency_keys: bool,
 }
 
-/// What goose found. Prints as goose's own tables.
+/// The result of a goose run. Displays as goose's own tables.
 #[derive(Debug, Clone, Serialize)]
 pub struct GooseSummary {
     /// `votekit-goose-summary/1`.
     pub format: &'static str,
     /// The node.
     pub node: String,
-    /// The most users at once.
+    /// Maximum number of concurrent users.
     pub users_max: usize,
-    /// Seconds, starting and stopping included.
+    /// Duration in seconds, including starting and stopping the users.
     pub duration_s: usize,
-    /// Votes by what they were meant to be.
+    /// Votes by intended kind.
     pub votes_by_kind: BTreeMap<BallotKind, u64>,
     /// Requests by name.
     pub requests: BTreeMap<String, RequestCounts>,
-    /// Votes that were not taken, by kind.
+    /// Votes that were not accepted for storage, by kind of failure.
     pub errors: Vec<crate::report::FailureCount>,
-    /// Whether the roll was used up before the time was over.
+    /// Whether the roll was used up before the run time ended.
     pub roll_used_up: bool,
     #[serde(skip)]
     tables: String,
 }
 
-/// How requests of one name went.
+/// The results of the requests of one name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RequestCounts {
-    /// Answered as expected.
+    /// Requests answered as expected.
     pub succeeded: usize,
-    /// Not.
+    /// Requests that failed.
     pub failed: usize,
-    /// Answers by HTTP status; 0 stands for none.
+    /// Answers by HTTP status; 0 stands for no answer.
     pub by_status: BTreeMap<u16, usize>,
 }
 
@@ -102,14 +102,13 @@ impl fmt::Display for GooseSummary {
     }
 }
 
-/// Lets goose's users vote on `node` until their time is over, the roll is used up, or the user
+/// Runs goose's users against `node` until their time is over, the roll is used up, or the user
 /// interrupts. Blocks.
 ///
-/// What goose prints on standard output meanwhile goes to standard error: the result is the
-/// summary.
+/// Redirects goose's standard output to standard error: standard output is for the summary.
 ///
 /// # Errors
-/// [`LoadError::Goose`] with what goose said, [`LoadError::Thread`] when the runtime cannot start.
+/// [`LoadError::Goose`] with goose's error, [`LoadError::Thread`] when the runtime cannot start.
 pub fn run_goose(
     node: &NodeUrl,
     options: &GooseOptions,
@@ -162,7 +161,7 @@ async fn attack(
 fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
     let text = |path: &PathBuf| path.to_string_lossy().into_owned();
     let mut configuration = GooseConfiguration::default();
-    // With the slash, goose joins relative paths after whatever path the address has.
+    // With the trailing slash goose appends relative paths to the path of the address.
     configuration.host = Some(format!("{}/", node.as_str()));
     configuration.users = options.users;
     configuration.increase_rate = options.hatch_rate.clone();
@@ -172,19 +171,19 @@ fn configuration(node: &NodeUrl, options: &GooseOptions) -> GooseConfiguration {
     configuration.report_file = options.report_files.iter().map(text).collect();
     configuration.request_log = options.request_log.as_ref().map(text);
     configuration.timeout = options.timeout_s.map(|seconds| seconds.to_string());
-    // Counts include the time while users start, so that they agree with the votes sent; goose
-    // forbids it with iterations.
+    // Counts include the time while users start, so that they agree with the votes sent; goose does
+    // not allow this together with iterations.
     configuration.no_reset_metrics = options.iterations.is_none();
-    // Goose warns of every request that fails: the summary counts them by kind.
+    // Goose warns about each failed request; the summary counts them by kind instead.
     configuration.quiet = if options.verbose { 0 } else { 2 };
-    // The tables are handed back: printing is the command line's work.
+    // The caller prints the tables, from the summary.
     configuration.no_print_metrics = true;
-    // No remote control: a load test opens no port of its own.
+    // No remote control: a load test opens no port.
     configuration.no_telnet = true;
     configuration
 }
 
-/// What the users share.
+/// State shared by the users.
 #[derive(Debug)]
 struct Booth {
     mix: Arc<BallotMix>,
@@ -204,12 +203,12 @@ struct Tallies {
 
 impl Booth {
     fn tally(&self, change: impl FnOnce(&mut Tallies)) {
-        // Counts stay usable whatever another user's panic interrupted.
+        // Ignores poison: counts stay valid whatever another user's panic interrupted.
         change(&mut self.tallies.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// The last vote of a user that got a request id.
+/// The last vote of a user that received a request id.
 #[derive(Debug, Clone)]
 struct LastVote(RequestId);
 

@@ -1,9 +1,9 @@
-//! What is done to a node beside the honest votes: a storm of guessed credentials, connections that
-//! say nothing, that trickle, that keep busy, replays of one vote, readers.
+//! Hostile load on a node beside the honest votes: guessed credentials at a high rate, idle
+//! connections, slow connections, busy connections, replays of one vote, readers.
 //!
-//! It runs in threads of its own for as long as the honest run, and is reported apart from it:
-//! honest latencies stay those of honest votes. Over plain HTTP only. From a node on this machine's
-//! loopback it can come from many addresses (127.1.0.0/16), as from many clients.
+//! It runs in its own threads for as long as the honest run, and is reported separately: the
+//! latencies of the report are those of honest votes only. Plain HTTP only. Against a node on this
+//! machine's loopback it can come from many addresses (127.1.0.0/16), as if from many clients.
 
 mod busy;
 mod guesses;
@@ -27,40 +27,41 @@ use crate::error::LoadError;
 use crate::http_client::NodeUrl;
 use crate::pacer::RunControl;
 
-/// What is done beside the honest votes. The default: nothing.
+/// The hostile load beside the honest votes. The default is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HostilePlan {
     /// Invented credentials sent a second.
     pub guesses_per_second: u32,
-    /// Connections that say nothing. One that the node closes is opened again.
+    /// Connections that send nothing. One that the node closes is reopened.
     pub idle_connections: usize,
     /// Connections that send a byte a second: half of them of a head, half of a body.
     pub slow_connections: usize,
-    /// Connections that ask for nothing useful before they are idle for a second.
+    /// Connections that send a useless request before they have been idle for a second.
     pub busy_connections: usize,
-    /// Connections that send the first vote of the run again and again, under its key.
+    /// Connections that send the first vote of the run repeatedly, under its key.
     pub replay_connections: usize,
-    /// Connections that read the description of the interface again and again.
+    /// Connections that read the OpenAPI description repeatedly.
     pub reader_connections: usize,
-    /// Loopback addresses that all of this comes from in turn; 0: the system's choice, one address.
+    /// Loopback addresses that the hostile load comes from in turn; 0: one address, chosen by the
+    /// system.
     pub addresses: u32,
 }
 
-/// What came of it.
+/// The results of the hostile load.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HostileReport {
-    /// Addresses it came from.
+    /// Number of source addresses.
     pub addresses: u32,
-    /// The storm of guesses.
+    /// The guessed credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guesses: Option<GuessReport>,
-    /// The connections that said nothing.
+    /// The idle connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<HeldReport>,
-    /// The connections that trickled.
+    /// The slow connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<HeldReport>,
-    /// The connections that kept busy.
+    /// The busy connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub busy: Option<BusyReport>,
     /// The replays of one vote.
@@ -72,26 +73,26 @@ pub struct HostileReport {
 }
 
 impl HostilePlan {
-    /// Whether there is anything to do.
+    /// Whether the plan is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.guesses_per_second == 0 && self.connections() == 0
     }
 
-    /// Threads that it takes.
+    /// Number of threads it needs.
     pub(crate) fn threads(&self) -> usize {
         usize::from(self.guesses_per_second > 0)
             + usize::from(self.idle_connections + self.slow_connections > 0)
             + self.errands().iter().filter(|(_, connections)| *connections > 0).count()
     }
 
-    /// Connections in all, but those of guesses.
+    /// Number of connections, without those of guesses.
     fn connections(&self) -> usize {
         let busy: usize = self.errands().iter().map(|(_, connections)| *connections).sum();
         self.idle_connections + self.slow_connections + busy
     }
 
-    /// The connections that ask again and again, by what they ask for.
+    /// The connections that repeat a request, by the request they make.
     fn errands(&self) -> [(Errand, usize); 3] {
         [
             (Errand::Nothing, self.busy_connections),
@@ -130,49 +131,50 @@ impl HostilePlan {
 
     const CONNECTIONS_MAX: usize = 50_000;
 
-    /// The address that connection `number` comes from.
+    /// The source address of connection `number`.
     fn source(&self, number: usize) -> Option<IpAddr> {
         loopback_address(FIRST_ADDRESS, self.addresses, number)
     }
 }
 
-/// The most loopback addresses that connections can come from.
+/// Maximum number of loopback addresses that connections can come from.
 pub(crate) const ADDRESSES_MAX: u32 = 65_000;
 
 /// The first of the hostile addresses.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
-/// The address, of so many from `first` on, that connection `number` comes from.
+/// The source address of connection `number`: one of `addresses` loopback addresses from `first`
+/// on.
 pub(crate) fn loopback_address(first: Ipv4Addr, addresses: u32, number: usize) -> Option<IpAddr> {
     let place = (number as u32).checked_rem(addresses)?;
     Some(IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + place)))
 }
 
-/// Whether a node can be reached from every loopback address.
+/// Whether an address can be reached from every loopback address.
 pub(crate) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().is_loopback() && address.is_ipv4()
 }
 
-/// A node as it is attacked.
+/// A node under hostile load.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) address: SocketAddr,
-    /// The start of a request for a vote, up to and without the end of its head.
+    /// The start of a vote request, without the end of its head.
     pub(crate) vote_head: Vec<u8>,
 }
 
-/// The hostile part of a run, under way.
+/// A running hostile load.
 #[derive(Debug, Default)]
 pub(crate) struct HostileRun {
     stop: Option<watch::Sender<bool>>,
     guesses: Option<JoinHandle<GuessReport>>,
     held: Option<JoinHandle<[Option<HeldReport>; 2]>>,
-    /// By the errands of the plan.
+    /// In the order of [`HostilePlan::errands`].
     busy: [Option<JoinHandle<BusyReport>>; 3],
 }
 
 impl HostileRun {
-    /// Starts what is planned, at `start`. It ends by itself soon after `control` was stopped.
+    /// Starts the planned load, at `start`. It ends soon after `control` is stopped.
     pub(crate) fn start(
         plan: HostilePlan,
         targets: &[Target],
@@ -189,7 +191,7 @@ impl HostileRun {
             let (mut told, control) = (stop.subscribe(), Arc::clone(&control));
             async move {
                 while !control.is_stopped() {
-                    // Told, or time to look whether the whole run was stopped.
+                    // Stopped, or the timeout passed: check whether the whole run was stopped.
                     if let Ok(Ok(_)) =
                         tokio::time::timeout(LOOK_INTERVAL, told.wait_for(|stopped| *stopped)).await
                     {
@@ -229,7 +231,7 @@ impl HostileRun {
         Ok(Self { stop: Some(stop), guesses, held, busy })
     }
 
-    /// Ends it and says what came of it.
+    /// Stops the load and returns its report.
     pub(crate) fn finish(self, plan: HostilePlan) -> Result<Option<HostileReport>, LoadError> {
         let Some(stop) = self.stop else { return Ok(None) };
         stop.send_replace(true);

@@ -1,15 +1,15 @@
-//! One keep-alive connection that speaks just enough HTTP/1.1 (RFC 9112) as a client: one request
-//! at a time, no pipelining.
+//! One keep-alive client connection with a minimal HTTP/1.1 (RFC 9112): one request at a time, no
+//! pipelining.
 //!
 //! Written by hand because the generator shares a machine with the node it measures: a request
-//! costs one write, one read and a parse of the head.
+//! costs one write, one read and parsing the head.
 
 use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// The longest head and the longest body that are read.
+/// Maximum length of a head and of a body.
 const HEAD_LENGTH_MAX: usize = 16 * 1024;
 const BODY_LENGTH_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 64;
@@ -22,7 +22,7 @@ pub(crate) struct Connection {
     reusable: bool,
 }
 
-/// Connects from an address of this machine, or from the one that the system chooses.
+/// Connects from the given local address, or from one the system chooses.
 pub(crate) async fn connect_from(
     source: Option<IpAddr>,
     address: SocketAddr,
@@ -33,16 +33,16 @@ pub(crate) async fn connect_from(
     socket.connect(address).await
 }
 
-/// Why an exchange ended without an answer.
+/// The reason an exchange ended without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionError {
     /// The connection ended first.
     Closed,
-    /// What came is no HTTP/1.1 answer, or one that is too long.
+    /// The bytes received are not an HTTP/1.1 answer, or it is too long.
     Malformed,
 }
 
-/// An answer's parts, borrowed from the connection's buffer.
+/// The parts of an answer, borrowed from the connection's buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RawAnswer<'connection> {
     pub(crate) status: u16,
@@ -63,17 +63,17 @@ impl Connection {
     }
 
     /// Whether another request may be sent: the last answer allowed it, and the node has not closed
-    /// since.
+    /// the connection since.
     pub(crate) fn is_open(&self) -> bool {
         let mut probe = [0];
-        // An idle connection has nothing to read: an end, an error or unasked bytes all mean that
-        // it is of no more use.
+        // An idle connection has nothing to read: end of file, an error or unexpected bytes all
+        // make it unusable.
         self.reusable
             && matches!(self.stream.try_read(&mut probe), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
-    /// Sends `request` as it is and reads the answer. After an error, or when dropped half-way, the
-    /// connection is not reusable.
+    /// Sends `request` unchanged and reads the answer. After an error, or when dropped half-way,
+    /// the connection is not reusable.
     pub(crate) async fn exchange(
         &mut self,
         request: &[u8],
@@ -117,7 +117,7 @@ impl Connection {
         while self.received.len() < length {
             self.receive().await?;
         }
-        // More than was announced cannot be an answer to anything.
+        // Bytes beyond the announced length do not belong to any request.
         if self.received.len() == length { Ok(()) } else { Err(ConnectionError::Malformed) }
     }
 
@@ -158,7 +158,7 @@ struct Head {
 }
 
 impl Head {
-    /// Reads a head once it is whole.
+    /// Parses a head; `None` while it is incomplete.
     fn parse(bytes: &[u8]) -> Result<Option<Self>, ConnectionError> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut response = httparse::Response::new(&mut headers);
@@ -204,13 +204,13 @@ impl Head {
         Ok(())
     }
 
-    /// 100 Continue, 103 Early Hints and the like: the answer is still to come.
+    /// Whether this is an interim answer (100 Continue, 103 Early Hints): the final one follows.
     fn is_interim(&self) -> bool {
         (100..200).contains(&self.status)
     }
 }
 
-/// The body of a chunked answer once its last chunk is there. Trailers are not accepted.
+/// The body of a chunked answer; `None` until its last chunk arrived. Trailers are rejected.
 fn join_chunks(bytes: &[u8]) -> Result<Option<Vec<u8>>, ConnectionError> {
     let mut body = Vec::new();
     let mut rest = bytes;

@@ -1,5 +1,4 @@
-//! Tests of the client's HTTP/1.1 against a socket that answers with given bytes, whole or in
-//! pieces.
+//! Tests of the HTTP/1.1 client against a socket that sends given bytes, whole or in pieces.
 
 use std::time::Duration;
 

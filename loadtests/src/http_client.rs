@@ -1,5 +1,5 @@
-//! One client of one node: votes and asks, over plain HTTP/1.1 by hand, or over TLS through
-//! reqwest.
+//! A client of one node: sends votes and queries, over the hand-written plain HTTP/1.1 client or
+//! over TLS through reqwest.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -14,12 +14,13 @@ use crate::error::LoadError;
 use crate::http1::{Connection, ConnectionError};
 use crate::zeroed::SecretBuffer;
 
-/// A node's address, `http://host:port` or `https://host:port`, perhaps with a path before `/api`.
+/// A node's address, `http://host:port` or `https://host:port`, optionally with a path before
+/// `/api`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NodeUrl(Url);
 
 impl NodeUrl {
-    /// Reads an address.
+    /// Parses an address.
     ///
     /// # Errors
     /// [`LoadError::NodeAddress`] unless it is an http or https URL with a host, without user,
@@ -40,7 +41,7 @@ impl NodeUrl {
         Ok(Self(url))
     }
 
-    /// The address without a slash at its end.
+    /// The address without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
@@ -58,7 +59,7 @@ impl NodeUrl {
         self.0.authority()
     }
 
-    /// The head of a vote over plain HTTP, up to what differs from vote to vote.
+    /// The head of a vote request over plain HTTP, up to the first part that differs between votes.
     pub(crate) fn vote_head(&self) -> Vec<u8> {
         let (path, host) = (self.path(), self.authority());
         format!(
@@ -67,7 +68,7 @@ impl NodeUrl {
         .into_bytes()
     }
 
-    /// The first socket address the host stands for.
+    /// The first socket address the host resolves to.
     pub(crate) fn resolve(&self) -> Result<SocketAddr, LoadError> {
         let unreachable =
             |problem: String| LoadError::Unreachable { node: self.as_str().to_owned(), problem };
@@ -91,19 +92,19 @@ impl fmt::Debug for NodeUrl {
     }
 }
 
-/// Why a request has no answer. Only [`Connect`](Self::Connect) is sure not to have reached the
-/// node.
+/// The reason a request has no answer. Only [`Connect`](Self::Connect) guarantees that the node did
+/// not receive it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum ExchangeError {
     /// No connection could be made.
     Connect,
-    /// The time allowed passed.
+    /// The timeout passed.
     Timeout,
-    /// The connection ended before the answer was whole.
+    /// The connection ended before the answer was complete.
     Closed,
-    /// What came is no answer of a node.
+    /// The bytes received are not an answer of a node.
     Malformed,
 }
 
@@ -120,18 +121,18 @@ impl ExchangeError {
     }
 }
 
-/// What every client of a run shares.
+/// Options shared by all clients of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientOptions {
-    /// The longest time from sending to the whole answer, connecting included.
+    /// Timeout from sending to the complete answer, including the connection setup.
     pub(crate) timeout: Duration,
     /// Sent as `Prefer: wait=N`, in seconds.
     pub(crate) wait_s: Option<u32>,
-    /// The address of this machine that connections come from; `None`: the system's choice.
+    /// Local address of the connections; `None`: the system's choice.
     pub(crate) source: Option<IpAddr>,
 }
 
-/// A client with one connection, opened when needed and kept.
+/// A client with one connection, opened on demand and kept.
 pub(crate) struct Client {
     transport: Transport,
     options: ClientOptions,
@@ -153,7 +154,7 @@ enum Transport {
 }
 
 impl Client {
-    /// A client of `node` at `address`. `tls` is used for https only.
+    /// Creates a client of `node` at `address`. `tls` is used for https only.
     pub(crate) fn new(
         node: &NodeUrl,
         address: SocketAddr,
@@ -179,7 +180,7 @@ impl Client {
         Self { transport, options, wire: SecretBuffer::with_capacity(1024) }
     }
 
-    /// Opens the connection ahead of the first request. TLS connections open with their first
+    /// Opens the connection before the first request. TLS connections open with their first
     /// request.
     pub(crate) async fn connect(&mut self) -> Result<(), ExchangeError> {
         let Transport::Plain { address, connection, .. } = &mut self.transport else {
@@ -207,8 +208,8 @@ impl Client {
                     self.wire.extend_from_slice(key.as_bytes());
                     self.wire.extend_from_slice(b"\r\n");
                 }
-                // The body is a few hundred bytes at most: its length never needs more than what a
-                // u32 prints.
+                // The body is a few hundred bytes at most: its length always fits what a u32
+                // prints.
                 self.wire.extend_from_slice(
                     format!("content-length: {}\r\n\r\n", body.len()).as_bytes(),
                 );
@@ -231,7 +232,7 @@ impl Client {
         }
     }
 
-    /// Asks what has become of a vote.
+    /// Queries the state of a vote.
     pub(crate) async fn ask(&mut self, request_id: RequestId) -> Result<NodeAnswer, ExchangeError> {
         match &mut self.transport {
             Transport::Plain { address, ask_head, ask_tail, connection, .. } => {
@@ -264,7 +265,7 @@ async fn exchange_plain(
     request: &[u8],
     options: &ClientOptions,
 ) -> Result<NodeAnswer, ExchangeError> {
-    // Taken out, so that an exchange that is given up half-way takes its connection with it.
+    // Taken out, so that an exchange abandoned half-way drops its connection too.
     let kept = connection.take().filter(Connection::is_open);
     let exchange = async {
         let mut open = match kept {

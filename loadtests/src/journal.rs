@@ -1,21 +1,21 @@
-//! What was sent and what came of it, on disk in time to be believed after a crash of anything.
+//! The journal: votes sent and their outcomes, durable early enough to be trusted after any crash.
 //!
-//! A file of JSON lines, each with a member `line` that says what it is:
+//! A file of JSON lines. The member `line` names the kind of each line:
 //!
-//! | line | members | when |
-//! | --- | --- | --- |
-//! | `start` | `format` (`votekit-load/1`), `seed`, `votes`, `rows`, `nodes` | first |
-//! | `vote` | `seq`, `kind` (`first`, `duplicate`, `unknown`), `row`, `law_id`, `choice`, `key` | durable **before** the vote is sent |
-//! | `outcome` | `seq`, `at_us`, then `status`, `request_id`, `state`, `code` as far as the answer has them, or `error` | once a sending; once a vote, unless it is sent again |
-//! | `decision` | `seq`, `at_us`, `request_id`, `state` | for votes that were followed |
-//! | `end` | `votes`, `outcomes` | last, after an orderly end |
+//! - `start`: `format` (`votekit-load/1`), `seed`, `votes`, `rows`, `nodes`. First.
+//! - `vote`: `seq`, `kind` (`first`, `duplicate`, `unknown`), `row`, `law_id`, `choice`, `key`.
+//!   Durable **before** the vote is sent.
+//! - `outcome`: `seq`, `at_us`, then `status`, `request_id`, `state`, `code` as far as the answer
+//!   has them, or `error`. One for each sending: one for a vote, unless it is retried.
+//! - `decision`: `seq`, `at_us`, `request_id`, `state`. For followed votes.
+//! - `end`: `votes`, `outcomes`. Last, after an orderly end.
 //!
 //! `seq` counts from 0. `row` is the row of the roll, from 1, not counting the header; absent for
 //! an invented credential. `key` is the idempotency key, absent if none was sent. `at_us` is
-//! microseconds from the start of the run. `error` is `connect` or `unsent` (the node never saw the
-//! vote), or `timeout`, `closed` or `malformed` (it may have). A vote that is sent again goes under
-//! the same key. Votes are written ahead of their time in groups, so a vote without an outcome was
-//! perhaps sent. No line holds a NAS, an access code or a digest of either.
+//! microseconds from the start of the run. `error` is `connect` or `unsent` (the node did not
+//! receive the vote), or `timeout`, `closed` or `malformed` (it may have). A retry uses the same
+//! key. Votes are written ahead of their time in groups, so a vote without an outcome may have been
+//! sent. No line contains a NAS, an access code or a digest of either.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
@@ -34,10 +34,10 @@ use crate::answer::VoteState;
 use crate::ballot_mix::{BallotKind, BallotMix};
 use crate::error::LoadError;
 
-/// The journal's format, as its first line names it.
+/// The journal's format name, in its first line.
 pub const FORMAT: &str = "votekit-load/1";
 
-/// The error of a vote that never left.
+/// The error of a vote that was never sent.
 pub(crate) const UNSENT: &str = "unsent";
 
 /// One line of a journal.
@@ -74,7 +74,7 @@ pub enum JournalLine<'text> {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         key: Option<Cow<'text, str>>,
     },
-    /// What came back of one sending.
+    /// The outcome of one sending.
     Outcome {
         /// The vote.
         seq: u64,
@@ -86,17 +86,17 @@ pub enum JournalLine<'text> {
         /// The request id.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         request_id: Option<RequestId>,
-        /// The state that the answer told.
+        /// The state in the answer.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         state: Option<VoteState>,
         /// The problem's code.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         code: Option<Cow<'text, str>>,
-        /// Why there is no answer.
+        /// The reason there is no answer.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         error: Option<Cow<'text, str>>,
     },
-    /// What a followed vote became.
+    /// The decision of a followed vote.
     Decision {
         /// The vote.
         seq: u64,
@@ -107,7 +107,7 @@ pub enum JournalLine<'text> {
         /// The decision.
         state: VoteState,
     },
-    /// The last line of an orderly end.
+    /// The last line, after an orderly end.
     End {
         /// `vote` lines written.
         votes: u64,
@@ -116,25 +116,24 @@ pub enum JournalLine<'text> {
     },
 }
 
-/// The idempotency key of vote `sequence`. The same seed gives the same keys, so that a run that is
-/// repeated against the same election is a retry of the first.
+/// The idempotency key of vote `sequence`. The same seed gives the same keys, so repeating a run
+/// against the same election retries the votes of the first.
 #[must_use]
 pub fn idempotency_key(seed: u64, sequence: u64) -> String {
     format!("load-{seed:016x}-{sequence}")
 }
 
-/// How the journal writes.
 #[derive(Debug, Clone)]
 pub(crate) struct JournalOptions {
     pub(crate) path: PathBuf,
     pub(crate) votes: u64,
-    /// Votes to keep durable ahead of the one being released.
+    /// Votes to keep durable ahead of the last released one.
     pub(crate) ahead: u64,
     pub(crate) idempotency_keys: bool,
     pub(crate) nodes: Vec<String>,
 }
 
-/// A journal being written by a thread of its own.
+/// A journal written by its own thread.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -143,34 +142,34 @@ pub(crate) struct Journal {
     thread: JoinHandle<()>,
 }
 
-/// What the pacer and the writer tell one another.
+/// State shared by the pacer and the writer.
 #[derive(Debug, Default)]
 struct Shared {
-    /// Votes that are durable.
+    /// Number of durable votes.
     durable: AtomicU64,
-    /// Votes that were released to be sent.
+    /// Number of votes released for sending.
     released: AtomicU64,
-    /// No vote will be released any more.
+    /// Whether no more votes will be released.
     closing: AtomicBool,
     failure: OnceLock<io::Error>,
 }
 
-/// The pacer's view: how far it may go.
+/// The pacer's handle: limits how far it may release.
 #[derive(Debug, Clone)]
 pub(crate) struct Watermark(Arc<Shared>);
 
 impl Watermark {
-    /// Votes that may be sent.
+    /// Number of votes that may be sent.
     pub(crate) fn durable(&self) -> u64 {
         self.0.durable.load(Ordering::Acquire)
     }
 
-    /// Tells that the votes before `count` were released.
+    /// Reports that the votes before `count` were released.
     pub(crate) fn released(&self, count: u64) {
         self.0.released.store(count, Ordering::Release);
     }
 
-    /// Whether writing failed: nothing more becomes durable.
+    /// Whether writing failed. No more votes become durable then.
     pub(crate) fn has_failed(&self) -> bool {
         self.0.failure.get().is_some()
     }
@@ -200,12 +199,12 @@ impl Journal {
     }
 
     /// A handle for outcomes and decisions. Lines sent after a failure are dropped;
-    /// [`finish`](Self::finish) tells of the failure.
+    /// [`finish`](Self::finish) returns the failure.
     pub(crate) fn notes(&self) -> Sender<JournalLine<'static>> {
         self.notes.clone()
     }
 
-    /// Writes what is left and ends the file. Every handle must be gone.
+    /// Writes the remaining lines and ends the file. Every handle must have been dropped.
     pub(crate) fn finish(self) -> Result<(), LoadError> {
         self.shared.closing.store(true, Ordering::Release);
         drop(self.notes);
@@ -218,7 +217,7 @@ impl Journal {
     }
 }
 
-/// Makes the file's name durable too.
+/// Makes the file's name durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path
         .parent()
@@ -237,9 +236,9 @@ struct Writer {
 }
 
 impl Writer {
-    /// How long a note may wait for the disk.
+    /// Maximum time before a note is synced.
     const SYNC_INTERVAL: Duration = Duration::from_millis(100);
-    /// How often the writer looks whether votes must be written ahead.
+    /// How often the writer checks whether votes must be written ahead.
     const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
     fn new(file: File, mix: Arc<BallotMix>, options: JournalOptions, shared: Arc<Shared>) -> Self {
@@ -268,7 +267,7 @@ impl Writer {
 
     fn run(mut self, notes: &Receiver<JournalLine<'static>>) {
         if let Err(failure) = self.write_all(notes) {
-            // Only this thread sets it, and it ends here.
+            // Only this thread sets it, once, at its end.
             let _ = self.shared.failure.set(failure);
         }
     }
@@ -278,7 +277,7 @@ impl Writer {
             match notes.recv_timeout(Self::LOOK_INTERVAL) {
                 Ok(note) => {
                     self.write_note(&note)?;
-                    // Bounded, so that a flood of outcomes never delays the votes that must be
+                    // Bounded, so that many outcomes at once never delay the votes that must be
                     // written ahead.
                     for note in notes.try_iter().take(10_000) {
                         self.write_note(&note)?;
@@ -296,8 +295,8 @@ impl Writer {
         }
     }
 
-    /// Keeps enough votes durable ahead of the pacer, a good part of them at once: one sync covers
-    /// many.
+    /// Keeps enough votes durable ahead of the pacer. Writes them in large groups, so that one sync
+    /// covers many.
     fn write_ahead(&mut self) -> io::Result<()> {
         let durable = self.shared.durable.load(Ordering::Relaxed);
         let released = self.shared.released.load(Ordering::Acquire);
@@ -326,6 +325,7 @@ impl Writer {
                 key,
             })?;
         }
+        // The order matters: the pacer may release these votes only after the sync.
         self.sync()?;
         self.shared.durable.store(goal, Ordering::Release);
         Ok(())
@@ -349,7 +349,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Votes that were written ahead and never released did not leave; then the last line.
+    /// Records votes written ahead but never released as unsent, then writes the last line.
     fn end(&mut self) -> io::Result<()> {
         let votes = self.shared.durable.load(Ordering::Relaxed);
         for seq in self.shared.released.load(Ordering::Acquire)..votes {

@@ -1,26 +1,26 @@
-//! Load against votekit nodes: who votes what, sent at a rate nobody can slow down, and measured
-//! honestly.
+//! Load tests for votekit nodes: generates votes, sends them at a fixed rate that the node cannot
+//! slow down, and measures their latency correctly.
 //!
 //! Two generators share one source of ballots:
 //!
 //! ```text
-//! roll.csv ─▶ roll_source ─▶ ballot_mix ─┬─▶ goose_scenarios                     a number of users, each waiting for its answer
+//! roll.csv ─▶ roll_source ─▶ ballot_mix ─┬─▶ goose_scenarios: users, each waiting for its answer
 //!             packed in memory   vote n  │
 //!                                        └─▶ open_loop: schedule ─▶ pacer ─▶ http_client ─▶ node
 //!                                                          │                     │
 //!                                                       journal               recorder ─▶ report
 //! ```
 //!
-//! Goose's users wait for an answer before they send again, so a node that stalls is asked less and
-//! looks better than it is (*coordinated omission*). Claims about latency therefore come from the
-//! **open loop**: vote `n` has an intended send time, fixed before the run, and its latency is
-//! measured from then, whether or not a connection was free to carry it.
+//! Goose's users wait for an answer before they send again, so a stalled node gets fewer requests
+//! and its figures look better than they are (*coordinated omission*). Latency figures therefore
+//! come from the **open loop**: vote `n` has an intended send time, fixed before the run, and its
+//! latency counts from then, whether or not a connection was free.
 //!
-//! Beside the open loop [`hostile`] can guess credentials by the thousand and hold slow
-//! connections, reported apart.
+//! Beside the open loop [`hostile`] can guess credentials at a high rate and hold slow connections;
+//! their results are reported separately.
 //!
-//! Secrets of the roll stay in memory. Journals, reports and errors name an elector by the row of
-//! the roll only.
+//! Secrets of the roll stay in memory. Journals, reports and errors identify an elector only by the
+//! row of the roll.
 
 mod error;
 mod share;

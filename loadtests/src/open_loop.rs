@@ -1,10 +1,10 @@
-//! The open loop: votes leave at a given rate, and their latency counts from when they were meant
-//! to leave.
+//! The open loop: votes are sent at a given rate, and their latency counts from the intended send
+//! time.
 //!
-//! A thread of its own releases votes by the schedule; a fixed number of keep-alive connections
-//! carries them, one vote at a time each. When the node stalls, released votes wait for a
-//! connection and their clock runs on. What the generator itself costs and how late it was is
-//! measured beside, so that a saturated generator is not taken for a slow node.
+//! A separate thread releases votes by the schedule; a fixed number of keep-alive connections sends
+//! them, each one vote at a time. When the node stalls, released votes wait for a connection while
+//! their latency grows. The generator's own cost and delay are also measured, so that a saturated
+//! generator is not mistaken for a slow node.
 
 use std::cell::RefCell;
 use std::net::Ipv4Addr;
@@ -38,53 +38,53 @@ use crate::share::Share;
 use crate::shuffle::{Stream, draw_below};
 use crate::zeroed::SecretBuffer;
 
-/// What to do to whom.
+/// The plan of an open-loop run.
 #[derive(Debug, Clone)]
 pub struct OpenLoopPlan {
-    /// The nodes; connections are dealt out among them. Not empty.
+    /// The nodes; connections are distributed among them. Not empty.
     pub nodes: Vec<NodeUrl>,
-    /// When votes leave.
+    /// The intended send times.
     pub schedule: Schedule,
-    /// Keep-alive connections in all.
+    /// Number of keep-alive connections, over all threads.
     pub connections: usize,
-    /// Loopback addresses (127.2.0.1 and on) that the connections come from in turn, as from as
-    /// many networks of voters; 0: the system's choice, one address.
+    /// Loopback addresses (from 127.2.0.1) that the connections use in turn, as if voters came from
+    /// as many networks; 0: one address, chosen by the system.
     pub addresses: u32,
-    /// Threads that carry the connections.
+    /// Threads that run the connections.
     pub threads: usize,
-    /// The longest time from sending a vote to its whole answer.
+    /// Timeout from sending a vote to its complete answer.
     pub timeout: Duration,
-    /// After the last intended send time, votes that still wait for a connection leave for this
-    /// long; then they count as unsent.
+    /// After the last intended send time, votes still waiting for a connection are sent for this
+    /// long; the rest count as unsent.
     pub drain: Duration,
-    /// `Prefer: wait=N`, in seconds: the answer then comes with the decision (200), or when the
-    /// time is over (202).
+    /// `Prefer: wait=N`, in seconds: the node answers with the decision (200), or when the time is
+    /// over (202).
     pub wait_s: Option<u32>,
     /// Whether each vote carries an `Idempotency-Key`.
     pub idempotency_keys: bool,
-    /// Whether a vote without an answer, or with one that asks to come back (408, 429, 503), is
-    /// sent again under its key, until it is answered or the drain is over. The run then outlives a
-    /// node that dies and comes back. Wants `idempotency_keys`.
+    /// Whether a vote without an answer, or with one that asks to retry (408, 429, 503), is retried
+    /// under its key, until it is answered or the drain is over. The run then survives a node that
+    /// dies and restarts. Requires `idempotency_keys`.
     pub retry: bool,
-    /// Which share of the votes that were taken to send once more under their key, as by voters who
-    /// missed the answer. Wants `idempotency_keys`.
+    /// Share of the taken votes to send once more under their key, like voters who missed the
+    /// answer. Requires `idempotency_keys`.
     pub resend: Share,
-    /// Which share of the votes to follow to their decision by asking.
+    /// Share of the votes to follow to their decision by polling.
     pub follow: Share,
-    /// Between two questions about a followed vote.
+    /// Pause between two polls of a followed vote.
     pub follow_interval: Duration,
-    /// How long a followed vote may stay pending.
+    /// Maximum time a followed vote may stay pending.
     pub follow_patience: Duration,
-    /// Where to journal; the file must not exist.
+    /// The journal file, which must not exist.
     pub journal: Option<PathBuf>,
-    /// What is done to the nodes beside the votes.
+    /// The hostile load beside the votes.
     pub hostile: HostilePlan,
-    /// Certificate authorities (PEM) to trust beside the system's, for https.
+    /// Certificate authorities (PEM) to trust in addition to the system's, for https.
     pub tls_ca_pem: Option<Vec<u8>>,
 }
 
 impl OpenLoopPlan {
-    /// A plan with 64 connections on one thread, 10 s of patience with each vote, and nothing else.
+    /// A plan with 64 connections on one thread, a timeout of 10 s for each vote, and nothing else.
     #[must_use]
     pub fn new(nodes: Vec<NodeUrl>, schedule: Schedule) -> Self {
         Self {
@@ -137,8 +137,8 @@ impl OpenLoopPlan {
 /// own threads.
 ///
 /// # Errors
-/// [`LoadError`] when the run cannot start (nothing was sent then), or when the journal could not
-/// be written. Votes that fail are no error: the report counts them.
+/// [`LoadError`] when the run cannot start (then nothing was sent), or when the journal could not
+/// be written. Failed votes are not errors: the report counts them.
 pub fn run_open_loop(
     plan: &OpenLoopPlan,
     mix: Arc<BallotMix>,
@@ -207,8 +207,8 @@ pub fn run_open_loop(
 
 fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
     let rate = plan.schedule.rate();
-    // Half a second of votes, so that a slow disk delays no vote and a crash leaves few that were
-    // written and never sent.
+    // Half a second of votes: a slow disk delays no vote, and a crash leaves few votes that were
+    // written but not sent.
     let ahead = (rate.from.max(rate.to) / 2.0) as u64;
     JournalOptions {
         path,
@@ -219,10 +219,10 @@ fn journal_options(plan: &OpenLoopPlan, path: PathBuf) -> JournalOptions {
     }
 }
 
-/// The first of the honest voters' addresses.
+/// The first of the honest voters' source addresses.
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 
-/// A wrong address is told at once rather than as a million failed votes. One node that answers is
+/// Reports a wrong address at once instead of as a million failed votes. One reachable node is
 /// enough.
 fn check_reachable(
     plan: &OpenLoopPlan,
@@ -250,8 +250,8 @@ fn targets(plan: &OpenLoopPlan, addresses: &[std::net::SocketAddr]) -> Vec<Targe
         .collect()
 }
 
-/// Connections by the thousand want as many file descriptors. Where the limit cannot be raised,
-/// connections that fail are counted.
+/// Thousands of connections need as many file descriptors. If the limit cannot be raised, failed
+/// connections are counted.
 fn raise_file_descriptor_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
@@ -316,7 +316,7 @@ struct Carrier {
 }
 
 impl Carrier {
-    /// Samples that may wait for the follower of one thread.
+    /// Maximum number of samples that wait for the poller of one thread.
     const FOLLOWED_MAX: usize = 10_000;
 
     fn run(self, thread: usize) -> CarrierResult {
@@ -358,8 +358,8 @@ impl Carrier {
         Ok(recorder.take())
     }
 
-    /// The node of a connection, and then the others, which a vote is sent to when that one gives
-    /// no answer.
+    /// The client of a connection's node, followed by clients of the other nodes, used when that
+    /// node gives no answer.
     fn clients(&self, connection: usize, tls: &reqwest::Client) -> Vec<Client> {
         let nodes = if self.plan.retry { self.plan.nodes.len() } else { 1 };
         (0..nodes).map(|further| self.client(connection + further, tls, self.plan.wait_s)).collect()
@@ -367,7 +367,7 @@ impl Carrier {
 
     fn client(&self, connection: usize, tls: &reqwest::Client, wait_s: Option<u32>) -> Client {
         let place = connection % self.plan.nodes.len();
-        // A node that waits for the decision may take that long on purpose.
+        // With `Prefer: wait` the node may delay its answer by that long.
         let timeout = self.plan.timeout + Duration::from_secs(u64::from(wait_s.unwrap_or(0)));
         let source = loopback_address(FIRST_ADDRESS, self.plan.addresses, connection);
         Client::new(
@@ -391,31 +391,31 @@ fn tls_client(ca_pem: Option<&[u8]>) -> Result<reqwest::Client, LoadError> {
     builder.build().map_err(refused)
 }
 
-/// One connection: takes the next vote, sends it, waits for its end, records, and again.
+/// One connection: takes the next vote, sends it, waits for its end, records it, and repeats.
 struct Connection {
     carrier: Rc<Carrier>,
     recorder: Rc<RefCell<Recorder>>,
     follow: tokio::sync::mpsc::Sender<Followed>,
-    /// Not empty; with retries one for each node.
+    /// Not empty; with retries one client a node.
     clients: Vec<Client>,
-    /// Which of them is in use.
+    /// Index of the client in use.
     at: usize,
 }
 
 impl Connection {
-    /// Between two sendings of a vote: short, so that a node that comes back finds its voters
-    /// waiting, as on a polling day.
+    /// Pause between two sendings of a vote: short, so that voters are waiting when a node comes
+    /// back, as on a polling day.
     const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
     async fn run(mut self) {
-        // A failure shows again, and is counted, with the first vote.
+        // A failure recurs, and is counted, with the first vote.
         let _: Result<(), ExchangeError> = self.clients[self.at].connect().await;
         let carrier = Rc::clone(&self.carrier);
         let schedule = carrier.plan.schedule;
         let unsent_from = schedule.offset(schedule.total()) + carrier.plan.drain;
         let mut body = SecretBuffer::with_capacity(256);
         while let Some(sequence) = carrier.releases.take().await {
-            // The plan was checked against the roll: there is a ballot for every vote.
+            // The plan was checked against the roll: every vote has a ballot.
             let Some(ballot) = carrier.mix.ballot(sequence) else { return };
             let intended = schedule.offset(sequence);
             let sent = carrier.start.elapsed();
@@ -451,8 +451,8 @@ impl Connection {
         }
     }
 
-    /// Sends a vote, and with `retry` again, to the nodes in turn, until it is answered for good.
-    /// All endings but the last are noted here.
+    /// Sends a vote. With `retry`, repeats it on the nodes in turn until the answer is final. Notes
+    /// all outcomes except the last.
     async fn send(
         &mut self,
         sequence: u64,
@@ -463,7 +463,8 @@ impl Connection {
         let carrier = Rc::clone(&self.carrier);
         let mut give_up_after = give_up_after;
         let mut stopped = false;
-        // Each vote begins at home: a node that comes back finds its voters.
+        // Each vote starts with the connection's own node, so that a restarted node gets its voters
+        // back.
         self.at = 0;
         loop {
             let answer = self.clients[self.at].vote(body, key).await;
@@ -476,7 +477,7 @@ impl Connection {
                 return answer;
             }
             self.note(sequence, now, &VoteEnd::Sent(answer));
-            // With several nodes, another may be there.
+            // With several nodes, another one may answer.
             self.at = (self.at + 1) % self.clients.len();
             tokio::time::sleep(Self::RETRY_INTERVAL).await;
         }
@@ -497,7 +498,7 @@ impl Connection {
                 .map(|code| code.as_str().to_owned().into()),
             error: end.error_name().map(Into::into),
         };
-        // A journal that failed says so when it is finished.
+        // A failed journal reports its error in `finish`.
         let _ = notes.send(line);
     }
 
@@ -513,7 +514,7 @@ impl Connection {
         recorder.follows_skipped += u64::from(!followed);
     }
 
-    /// Whether vote `sequence` is of a share that is drawn for one purpose.
+    /// Whether vote `sequence` belongs to the share drawn for this purpose.
     fn draws(&self, stream: Stream, sequence: u64, share: Share) -> bool {
         let point = draw_below(
             self.carrier.mix.seed(),
@@ -525,7 +526,7 @@ impl Connection {
     }
 }
 
-/// Whether sending the vote again would bring nothing new.
+/// Whether the answer is final, so that a retry would change nothing.
 fn is_answered_for_good(answer: &Result<NodeAnswer, ExchangeError>) -> bool {
     matches!(answer, Ok(answer) if !matches!(answer.status, 408 | 429 | 503))
 }

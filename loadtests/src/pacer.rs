@@ -1,8 +1,8 @@
-//! The pacer: releases votes at their intended times, from a thread of its own, whatever the
-//! connections are doing.
+//! The pacer: releases votes at their intended times, from its own thread, independently of the
+//! connections.
 //!
-//! Connections wait on a semaphore and take the next vote when one is released. A permit that waits
-//! is a vote whose time has come and that no connection was free to carry: the backlog.
+//! Connections wait on a semaphore and take the next vote when one is released. Available permits
+//! are due votes that no connection was free for: the backlog.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::journal::Watermark;
 use crate::recorder::{new_histogram, record_us};
 use crate::schedule::Schedule;
 
-/// A view of a run from outside: how far it is, and a way to stop it early.
+/// The controls of a run: reads its progress and stops it early.
 #[derive(Debug, Default)]
 pub struct RunControl {
     stopped: AtomicBool,
@@ -24,7 +24,7 @@ pub struct RunControl {
 }
 
 impl RunControl {
-    /// Releases no further vote. Votes under way are awaited, and the report is made.
+    /// Stops releasing votes. Votes in flight are awaited, and the report is made.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
     }
@@ -35,13 +35,13 @@ impl RunControl {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Votes whose time has come.
+    /// Votes released so far.
     #[must_use]
     pub fn released(&self) -> u64 {
         self.released.load(Ordering::Relaxed)
     }
 
-    /// Votes that were answered, in whatever way.
+    /// Votes answered so far, with any status.
     #[must_use]
     pub fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
@@ -52,7 +52,7 @@ impl RunControl {
     }
 }
 
-/// The queue of released votes, of which only the number is kept: votes leave in order.
+/// The queue of released votes. It stores only counts: votes are taken in order.
 #[derive(Debug)]
 pub(crate) struct Releases {
     permits: Semaphore,
@@ -66,7 +66,7 @@ impl Releases {
         Self { permits: Semaphore::new(0), next: AtomicU64::new(0), votes: AtomicU64::new(votes) }
     }
 
-    /// Waits for the next vote; nothing once all have been taken.
+    /// Waits for the next vote; `None` once all have been taken.
     pub(crate) async fn take(&self) -> Option<u64> {
         self.permits.acquire().await.ok()?.forget();
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
@@ -74,16 +74,15 @@ impl Releases {
     }
 }
 
-/// What the pacer measured of itself.
+/// The pacer's measurements.
 #[derive(Debug)]
 pub(crate) struct Pacing {
-    /// How late each vote was released: the generator's own lateness, in microseconds.
+    /// Delay of each release, in microseconds: the generator's own lateness.
     pub(crate) release_lag: Histogram<u64>,
     pub(crate) backlog_max: u64,
     pub(crate) released: u64,
 }
 
-/// Everything the pacer needs.
 #[derive(Debug)]
 pub(crate) struct Pacer {
     pub(crate) schedule: Schedule,
@@ -91,17 +90,17 @@ pub(crate) struct Pacer {
     pub(crate) releases: Arc<Releases>,
     pub(crate) control: Arc<RunControl>,
     pub(crate) watermark: Option<Watermark>,
-    /// Connections that wait for votes: each must be told of the end.
+    /// Number of connections that wait for votes: each needs a permit to see the end.
     pub(crate) takers: usize,
 }
 
 impl Pacer {
-    /// The shortest sleep: at high rates votes are released in groups this far apart.
+    /// The shortest sleep. At high rates votes are released in groups at this interval.
     const SLEEP_MIN: Duration = Duration::from_micros(100);
     /// The longest sleep, so that a stop is noticed.
     const SLEEP_MAX: Duration = Duration::from_millis(20);
 
-    /// Releases every vote of the schedule, or as many as there are until the run is stopped.
+    /// Releases every vote of the schedule, or until the run is stopped.
     pub(crate) fn run(self) -> Pacing {
         let mut pacing = Pacing { release_lag: new_histogram(), backlog_max: 0, released: 0 };
         while pacing.released < self.schedule.total() && !self.must_stop() {
@@ -112,6 +111,7 @@ impl Pacer {
                 std::thread::sleep(sleep.clamp(Self::SLEEP_MIN, Self::SLEEP_MAX));
             }
         }
+        // First lower the number of votes, then wake every connection: each finds no vote left.
         self.releases.votes.store(pacing.released, Ordering::Release);
         self.releases.permits.add_permits(self.takers);
         pacing

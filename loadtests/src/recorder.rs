@@ -1,5 +1,5 @@
-//! What one thread of connections saw. Recorders are merged at the end: nothing is shared while
-//! votes fly.
+//! The measurements of one thread. Recorders are merged at the end: threads share no measurement
+//! state during the run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,12 +17,12 @@ pub(crate) fn new_histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("the bounds are valid")
 }
 
-/// Records a time; what is above the histogram's end counts as its end.
+/// Records a time. Values above the histogram's maximum count as the maximum.
 pub(crate) fn record_us(histogram: &mut Histogram<u64>, time: Duration) {
     histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
 }
 
-/// When one vote was meant to leave, left, and ended; each counted from the start of the run.
+/// Intended, actual and end time of one vote, from the start of the run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct VoteTimes {
     pub(crate) intended: Duration,
@@ -30,17 +30,17 @@ pub(crate) struct VoteTimes {
     pub(crate) ended: Duration,
 }
 
-/// How a vote ended.
+/// The end of a vote.
 #[derive(Debug)]
 pub(crate) enum VoteEnd {
-    /// It left, and was answered or not.
+    /// It was sent, with an answer or an error.
     Sent(Result<NodeAnswer, ExchangeError>),
-    /// No connection was free until the run was over.
+    /// No connection was free before the run ended.
     Unsent,
 }
 
 impl VoteEnd {
-    /// The answer, if there was one.
+    /// The answer, if there is one.
     pub(crate) fn answer(&self) -> Option<&NodeAnswer> {
         match self {
             Self::Sent(answer) => answer.as_ref().ok(),
@@ -48,7 +48,7 @@ impl VoteEnd {
         }
     }
 
-    /// The error's name; nothing for an answer.
+    /// The error's name; `None` for an answer.
     pub(crate) fn error_name(&self) -> Option<&'static str> {
         match self {
             Self::Sent(answer) => answer.as_ref().err().map(|error| error.name()),
@@ -64,7 +64,7 @@ impl VoteEnd {
     }
 }
 
-/// A kind of failure: no answer, or one that does not say that the vote was taken.
+/// A kind of failure: no answer, or one that does not confirm that the vote is stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FailureKind {
     /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than
@@ -81,17 +81,17 @@ pub struct FailureKind {
 pub struct SecondRow {
     /// The second, from 0.
     pub second: u64,
-    /// Votes that were meant to leave in it.
+    /// Votes intended to be sent in this second.
     pub votes: u64,
-    /// Those that were taken: answered 202, or 200 once decided.
+    /// Votes taken: answered 202, or 200 once decided.
     pub taken: u64,
-    /// Those that did not.
+    /// Votes not taken.
     pub failed: u64,
-    /// The longest time to the answer among those taken, in microseconds.
+    /// The longest time to the answer of a taken vote, in microseconds.
     pub to_taken_us_max: u64,
 }
 
-/// Counts and histograms of one thread, or of all once merged.
+/// Counts and histograms of one thread, or of all after merging.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     pub(crate) kinds: BTreeMap<BallotKind, u64>,
@@ -134,7 +134,8 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Kinds of failure that are told apart; a server that invents codes gets no more.
+    /// Maximum number of failure kinds with a code; beyond it codes are dropped, so that a server
+    /// that invents codes cannot fill the memory.
     const FAILURE_KINDS_MAX: usize = 100;
 
     /// Records one vote.
@@ -161,7 +162,7 @@ impl Recorder {
         }
     }
 
-    /// Records the decision of a vote that was followed.
+    /// Records the decision of a followed vote.
     pub(crate) fn record_decision(&mut self, state: VoteState, latency: Duration) {
         *self.decisions.entry(state).or_default() += 1;
         record_us(&mut self.to_decision, latency);
@@ -200,7 +201,7 @@ impl Recorder {
         *self.failures.entry(failure).or_default() += 1;
     }
 
-    /// Adds what another thread saw.
+    /// Adds the measurements of another thread.
     pub(crate) fn merge(&mut self, other: Self) {
         merge_counts(&mut self.kinds, other.kinds);
         merge_counts(&mut self.by_status, other.by_status);
@@ -241,8 +242,8 @@ fn merge_counts<K: Ord>(mine: &mut BTreeMap<K, u64>, theirs: BTreeMap<K, u64>) {
 }
 
 impl FailureKind {
-    /// A vote was taken if its answer is 202, or 200 once it was decided while the answer waited
-    /// (`Prefer: wait`), with a request id. Anything else is a failure.
+    /// Classifies an answer. A vote is taken if its answer is 202, or 200 if it was decided while
+    /// the answer waited (`Prefer: wait`), with a request id. Anything else is a failure.
     pub(crate) fn of(answer: &Result<NodeAnswer, ExchangeError>) -> Option<Self> {
         let (kind, status, code) = match answer {
             Ok(answer) if taken(answer.status) && answer.request_id.is_some() => return None,
@@ -256,7 +257,7 @@ impl FailureKind {
     }
 }
 
-/// Whether a status says that a vote is stored.
+/// Whether a status confirms that a vote is stored.
 pub(crate) fn taken(status: u16) -> bool {
     matches!(status, 200 | 202)
 }

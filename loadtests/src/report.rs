@@ -1,10 +1,11 @@
-//! The open loop's report: numbers for a machine as JSON, and a short text for a reader.
+//! The open loop's report: JSON for programs, and a short text for people.
 //!
-//! How to read it: `to_taken_us` is what a voter waits who came at the intended time; `service_us`
-//! leaves out the wait for a free connection, and is what closed-loop tools call latency.
-//! `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share` (processor
-//! time of this process over wall time; 1 is one core) say whether the generator itself kept up:
-//! when `generator.saturated` is true the numbers speak of the generator as much as of the node.
+//! How to read it: `to_taken_us` is the wait of a voter who votes at the intended time;
+//! `service_us` excludes the wait for a free connection, and is what closed-loop tools call
+//! latency. `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share`
+//! (processor time of this process over wall time; 1 is one core) show whether the generator itself
+//! kept up: when `generator.saturated` is true, the figures reflect the generator as much as the
+//! node.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,7 +26,7 @@ use crate::pacer::Pacing;
 use crate::recorder::Recorder;
 pub use crate::recorder::{FailureKind, SecondRow};
 
-/// What a run of the open loop found.
+/// The report of an open-loop run.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenLoopReport {
     /// `votekit-load-report/1`.
@@ -38,14 +39,14 @@ pub struct OpenLoopReport {
     pub started_at_ms: u64,
     /// The seed.
     pub seed: u64,
-    /// Votes a second asked for, such as `5000` or `100..5000`.
+    /// Planned votes a second, such as `5000` or `100..5000`.
     pub rate_asked: String,
-    /// Seconds asked for.
+    /// Planned duration in seconds.
     pub duration_asked_s: f64,
-    /// Votes that left, over the time from the first to the end of the schedule or of the last
-    /// release.
+    /// Votes sent a second, over the time from the first vote to the end of the schedule or to the
+    /// last release.
     pub rate_sent: f64,
-    /// Votes that were taken, over the time from the start to the last end.
+    /// Votes taken a second, over the time from the start to the last end.
     pub rate_taken: f64,
     /// Seconds from the start to the last end.
     pub duration_s: f64,
@@ -57,98 +58,97 @@ pub struct OpenLoopReport {
     pub stopped: bool,
     /// Votes planned.
     pub planned: u64,
-    /// Votes that left, or tried to.
+    /// Votes sent, or attempted.
     pub sent: u64,
-    /// Votes that were answered, in whatever way.
+    /// Votes answered, with any status.
     pub answered: u64,
-    /// Votes that were taken: answered 202, or 200 once decided (`Prefer: wait`), with a request
-    /// id.
+    /// Votes taken: answered 202, or 200 once decided (`Prefer: wait`), with a request id.
     pub taken: u64,
-    /// Votes by what they were meant to be.
+    /// Votes by intended kind.
     pub votes_by_kind: BTreeMap<BallotKind, u64>,
     /// Answers by HTTP status.
     pub answers_by_status: BTreeMap<u16, u64>,
-    /// States in the answers to votes that were taken.
+    /// States in the answers to taken votes.
     pub answers_by_state: BTreeMap<VoteState, u64>,
-    /// Votes that were not taken, by kind.
+    /// Votes not taken, by kind of failure.
     pub errors: Vec<FailureCount>,
-    /// From the intended send time to the answer of a vote that was taken.
+    /// From the intended send time to the answer of a taken vote.
     pub to_taken_us: Distribution,
-    /// From the intended send time to the end of every vote, failed ones too.
+    /// From the intended send time to the end of every vote, including failed ones.
     pub to_end_us: Distribution,
-    /// From the actual send time to the same answer.
+    /// From the actual send time to the answer of a taken vote.
     pub service_us: Distribution,
-    /// From the intended to the actual send time: the wait for a free connection, and the
-    /// generator's own lateness.
+    /// From the intended to the actual send time: the wait for a free connection plus the
+    /// generator's own delay.
     pub send_lag_us: Distribution,
-    /// Decisions, by waiting or by following a sample.
+    /// Decisions, obtained by waiting or by following a sample.
     pub decisions: Decisions,
-    /// What was done to the nodes beside the votes.
+    /// The results of the hostile load.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostile: Option<HostileReport>,
-    /// The generator itself.
+    /// The generator's own cost and delay.
     pub generator: GeneratorFacts,
-    /// Second by second.
+    /// Counts for each second.
     pub seconds: Vec<SecondRow>,
     /// `to_taken_us` as an HdrHistogram in its V2 encoding, in base64: histograms of several
     /// generators can be added.
     pub to_taken_us_hdr: String,
-    /// What the reader must know before believing the numbers.
+    /// Reasons to distrust the figures.
     pub warnings: Vec<String>,
 }
 
-/// How often one kind of failure was met.
+/// The number of failures of one kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FailureCount {
-    /// The kind.
+    /// The kind of failure.
     #[serde(flatten)]
     pub failure: FailureKind,
-    /// How often.
+    /// The number of failures.
     pub count: u64,
 }
 
-/// The shape of a set of times, in microseconds, to 3 significant digits.
+/// The distribution of a set of times, in microseconds, to 3 significant digits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Distribution {
-    /// How many.
+    /// Number of times.
     pub count: u64,
-    /// The shortest.
+    /// The minimum.
     pub min: u64,
     /// The mean.
     pub mean: f64,
-    /// Half are no longer.
+    /// The median.
     pub p50: u64,
-    /// 90% are no longer.
+    /// The 90th percentile.
     pub p90: u64,
-    /// 95% are no longer.
+    /// The 95th percentile.
     pub p95: u64,
-    /// 99% are no longer.
+    /// The 99th percentile.
     pub p99: u64,
-    /// 99.9% are no longer.
+    /// The 99.9th percentile.
     #[serde(rename = "p99.9")]
     pub p99_9: u64,
-    /// The longest.
+    /// The maximum.
     pub max: u64,
 }
 
-/// Decisions that were waited for or followed.
+/// Decisions obtained by waiting or following.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Decisions {
     /// By state.
     pub by_state: BTreeMap<VoteState, u64>,
-    /// Votes followed by asking.
+    /// Votes followed by polling.
     pub followed: u64,
-    /// Votes of the sample that were not followed because too many were.
+    /// Votes of the sample that were not followed because the poller's queue was full.
     pub skipped: u64,
-    /// Followed votes that were undecided when patience ended.
+    /// Followed votes still undecided at the timeout.
     pub unresolved: u64,
-    /// Between two questions about a followed vote: the resolution of their times.
+    /// Pause between two polls of a followed vote: the resolution of their times.
     pub follow_interval_ms: u64,
-    /// From the intended send time to the decision as the voter sees it.
+    /// From the intended send time to the decision as seen by the voter.
     pub to_decision_us: Distribution,
 }
 
-/// The generator's own cost and lateness.
+/// The generator's own cost and delay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GeneratorFacts {
     /// Processor seconds of this process during the run.
@@ -157,13 +157,13 @@ pub struct GeneratorFacts {
     pub cpu_share: f64,
     /// From a vote's intended time to its release.
     pub release_lag_us: Distribution,
-    /// The most votes that waited for a connection at once.
+    /// Maximum number of votes that waited for a connection at once.
     pub backlog_max: u64,
-    /// Whether the generator, not the node, may have set the numbers.
+    /// Whether the generator, not the node, may have determined the figures.
     pub saturated: bool,
 }
 
-/// What the run knows beside its recorder.
+/// Facts about the run that its recorder does not have.
 pub(crate) struct RunFacts<'run> {
     pub(crate) plan: &'run OpenLoopPlan,
     pub(crate) mix: &'run BallotMix,
@@ -175,7 +175,7 @@ pub(crate) struct RunFacts<'run> {
 }
 
 impl OpenLoopReport {
-    /// Puts the report together.
+    /// Assembles the report.
     pub(crate) fn new(facts: &RunFacts<'_>, recorder: Recorder, pacing: &Pacing) -> Self {
         let plan = facts.plan;
         let recorded: u64 = recorder.kinds.values().sum();
@@ -263,14 +263,13 @@ impl OpenLoopReport {
 }
 
 impl GeneratorFacts {
-    /// A generator whose own thread releases one vote in a hundred this late is not keeping its
-    /// schedule.
+    /// A generator that releases one vote in a hundred later than this does not keep its schedule.
     const RELEASE_LAG_US_MAX: u64 = 5_000;
 
     fn new(facts: &RunFacts<'_>, pacing: &Pacing) -> Self {
         let release_lag_us = Distribution::of(&pacing.release_lag);
         let cpu_share = per_second_f64(facts.cpu.as_secs_f64(), facts.wall.as_secs_f64());
-        // Each thread that carries is one core at most: near that, the generator is the bottleneck.
+        // A thread uses one core at most: near that, the generator is the bottleneck.
         let busy = cpu_share > 0.95 * (facts.plan.threads + facts.plan.hostile.threads()) as f64;
         let saturated = busy || release_lag_us.p99 > Self::RELEASE_LAG_US_MAX;
         Self {
@@ -314,7 +313,7 @@ fn per_second_f64(amount: f64, seconds: f64) -> f64 {
     if seconds > 0.0 { (amount / seconds * 1_000.0).round() / 1_000.0 } else { 0.0 }
 }
 
-/// The failures, most frequent first.
+/// The failures, the most frequent kinds first.
 pub(crate) fn failures_by_count(failures: &BTreeMap<FailureKind, u64>) -> Vec<FailureCount> {
     let failures = failures.iter();
     let mut failures: Vec<_> = failures
@@ -332,7 +331,7 @@ fn encode(histogram: &Histogram<u64>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Prints a time with a unit that fits.
+/// Displays a time with a suitable unit.
 struct Microseconds(u64);
 
 impl fmt::Display for Microseconds {

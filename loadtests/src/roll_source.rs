@@ -1,8 +1,8 @@
 //! The roll in memory, packed: 10 bytes and the access code a row, so that 8 million electors fit
 //! in about 150 MB.
 //!
-//! Rows keep the order of the file and are named by their number: row 1 is the first record after
-//! the header.
+//! Rows keep the order of the file and are identified by their number: row 1 is the first record
+//! after the header.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,31 +17,31 @@ use zeroize::Zeroize;
 use crate::error::LoadError;
 use crate::zeroed::SecretBuffer;
 
-/// Credentials to vote with, packed.
+/// The credentials to vote with, packed.
 pub struct RollSource {
     /// Each NAS as a number below 10^9.
     numbers: Vec<u32>,
-    /// All access codes, end to end.
+    /// All access codes, concatenated.
     codes: SecretBuffer,
-    /// Where each row's code ends in `codes`.
+    /// End of each row's code in `codes`.
     code_ends: Vec<u32>,
-    /// Each row's place in `laws`.
+    /// Index of each row's law in `laws`.
     law_places: Vec<u16>,
     laws: Vec<ElectionId>,
-    /// Row numbers in the file, kept only when laws were left out.
+    /// Row numbers in the file; present only when rows were filtered by law.
     row_numbers: Option<Vec<u32>>,
 }
 
-/// One row of the roll, borrowed from it. Prints as its number.
+/// One row of the roll, borrowed from it. Its `Debug` output shows only its number.
 #[derive(Clone, Copy)]
 pub struct RollRow<'roll> {
-    /// The row of the file, from 1, not counting the header.
+    /// The row in the file, from 1, not counting the header.
     pub number: u32,
-    /// The NAS as a number; it is written with 9 digits.
+    /// The NAS as a number; written with 9 digits.
     pub(crate) nas: u32,
-    /// The access code, canonical.
+    /// The access code in canonical form.
     pub(crate) code: &'roll [u8],
-    /// Which of [`RollSource::laws`].
+    /// Index into [`RollSource::laws`].
     pub law_place: usize,
 }
 
@@ -55,14 +55,14 @@ impl RollSource {
     /// Reads the roll at `path`, keeping only rows of `laws` unless that is empty.
     ///
     /// # Errors
-    /// [`LoadError`]; every bad row is in it, and none is left out.
+    /// [`LoadError`] with every invalid row.
     pub fn open(path: &Path, laws: &[ElectionId]) -> Result<Self, LoadError> {
         let file =
             File::open(path).map_err(|source| LoadError::File { path: path.to_owned(), source })?;
         Self::read(file, path, laws)
     }
 
-    /// Reads a roll from `reader`; `path` names it in errors.
+    /// Reads a roll from `reader`; `path` is used in errors.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -89,25 +89,25 @@ impl RollSource {
             .ok_or_else(|| LoadError::RollEmpty { path: path(), filtered: !laws.is_empty() })
     }
 
-    /// Rows to vote with; at least one.
+    /// Number of rows to vote with; at least one.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.numbers.len() as u64
     }
 
-    /// Whether there is none; a roll that was read has at least one.
+    /// Whether there are no rows; a roll that was read has at least one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
     }
 
-    /// The laws met, in the order of the file.
+    /// The laws found, in the order of the file.
     #[must_use]
     pub fn laws(&self) -> &[ElectionId] {
         &self.laws
     }
 
-    /// The row at `index`, from 0 and below [`len`](Self::len).
+    /// The row at `index`, which counts from 0 and must be below [`len`](Self::len).
     #[must_use]
     pub fn row(&self, index: u64) -> RollRow<'_> {
         let index = index as usize;
@@ -151,7 +151,7 @@ impl Builder {
         Self { places: HashMap::new(), source }
     }
 
-    /// Adds a row; `None` when there are more than the generator can address.
+    /// Adds a row; `None` when the roll exceeds what the generator can address.
     fn push(&mut self, row: &TableRow<'_>) -> Option<()> {
         let number = u32::try_from(row.number).ok()?;
         let law_place = self.law_place(row.law_id)?;
@@ -172,7 +172,7 @@ impl Builder {
             return Some(*place);
         }
         let place = u16::try_from(self.places.len()).ok()?;
-        // The reader has checked it.
+        // The reader has validated it.
         self.source.laws.push(law_id.parse().ok()?);
         self.places.insert(law_id.to_owned(), place);
         Some(place)
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(faults.iter().map(|fault| fault.line).collect::<Vec<_>>(), [3, 4]);
         let printed = format!("{error} {error:?}");
         assert!(!printed.contains("12345678") && !printed.contains("SECRET99"), "{printed}");
-        // Rows of laws that were not asked for are not looked at.
+        // Rows of other laws are not checked.
         let roll = read(b"nas,code,law_id\n1,A,L2\n000000001,AAAA,L1\n", &["L1"]).expect("roll");
         assert_eq!((roll.len(), roll.row(0).number), (1, 2));
     }

@@ -1,5 +1,4 @@
-//! When each vote is meant to leave: fixed before the run, so that nothing the node does can move
-//! it.
+//! The intended send time of each vote: fixed before the run, so that the node cannot influence it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +6,7 @@ use std::time::Duration;
 
 use crate::error::LoadError;
 
-/// Votes a second, constant or rising (or falling) evenly over the run. Written `5000` or
-/// `100..5000`.
+/// Votes a second, constant or changing linearly over the run. Written `5000` or `100..5000`.
 ///
 /// ```
 /// use votekit_loadtests::schedule::Rate;
@@ -24,7 +22,7 @@ pub struct Rate {
     pub to: f64,
 }
 
-/// Why a text is no rate or no duration.
+/// A text is not a rate or not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -40,7 +38,7 @@ pub enum ScheduleError {
 }
 
 impl Rate {
-    /// The highest rate that is accepted, in votes a second.
+    /// The highest accepted rate, in votes a second.
     pub const MAX: u32 = 10_000_000;
 }
 
@@ -69,10 +67,10 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Reads a duration such as `30s`, `5m`, `1h30m` or `500ms`; a bare number is seconds.
+/// Parses a duration such as `30s`, `5m`, `1h30m` or `500ms`; a bare number is seconds.
 ///
 /// # Errors
-/// [`ScheduleError::Duration`] for anything else, for none at all, and above 48 hours.
+/// [`ScheduleError::Duration`] for any other text, for zero, and above 48 hours.
 pub fn parse_duration(text: &str) -> Result<Duration, ScheduleError> {
     const MAX: Duration = Duration::from_secs(48 * 3600);
     let mut rest = text.trim();
@@ -98,7 +96,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, ScheduleError> {
     if total.is_zero() || total > MAX { Err(ScheduleError::Duration) } else { Ok(total) }
 }
 
-/// The intended send time of every vote of a run, by a formula: no list is kept.
+/// The intended send time of every vote of a run, by a formula, without a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     rate: Rate,
@@ -107,7 +105,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// Lays out `duration` at `rate`.
+    /// Creates the schedule for `duration` at `rate`.
     ///
     /// # Errors
     /// [`LoadError::Plan`] when no vote falls into the duration.
@@ -128,20 +126,20 @@ impl Schedule {
         self.total
     }
 
-    /// The rate asked for.
+    /// The planned rate.
     #[must_use]
     pub fn rate(&self) -> Rate {
         self.rate
     }
 
-    /// The duration asked for.
+    /// The planned duration.
     #[must_use]
     pub fn duration(&self) -> Duration {
         self.duration
     }
 
-    /// When vote `sequence`, from 0, is meant to leave, counted from the start: the time by which
-    /// `sequence` votes have left.
+    /// The intended send time of vote `sequence`, from 0, counted from the start: the time by which
+    /// `sequence` votes have been sent.
     #[must_use]
     pub fn offset(&self, sequence: u64) -> Duration {
         let (votes, from) = (sequence as f64, self.rate.from);

@@ -15,18 +15,18 @@ use std::str::FromStr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Share(u32);
 
-/// A text is no share.
+/// A text is not a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected a share such as 5%, 0.5% or 0.05, between 0 and 1, in steps of one millionth")]
 pub struct ShareError;
 
 impl Share {
-    /// Nothing.
+    /// 0%.
     pub const NONE: Self = Self(0);
-    /// Everything.
+    /// 100%.
     pub const ALL: Self = Self(1_000_000);
 
-    /// Takes parts per million.
+    /// Creates a share from parts per million.
     ///
     /// # Errors
     /// [`ShareError`] above one million.
@@ -40,16 +40,16 @@ impl Share {
         self.0
     }
 
-    /// How many of the first `count` things belong to this share when they are spread evenly:
+    /// The number of the first `count` items that belong to this share when they are spread evenly:
     /// `floor(count × share)`.
     ///
-    /// Thing `n`, from 0, is one of them when `of(n + 1) > of(n)`.
+    /// Item `n`, from 0, belongs to it when `of(n + 1) > of(n)`.
     #[must_use]
     pub const fn of(self, count: u64) -> u64 {
         (count as u128 * self.0 as u128 / Self::ALL.0 as u128) as u64
     }
 
-    /// Whether thing `index`, from 0, is one of the share's evenly spread things.
+    /// Whether item `index`, from 0, is one of the share's evenly spread items.
     #[must_use]
     pub const fn takes(self, index: u64) -> bool {
         self.of(index + 1) > self.of(index)

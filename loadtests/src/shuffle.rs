@@ -1,20 +1,20 @@
-//! Chance that repeats: a shuffle of `0..n` that needs no memory, and numbers drawn by (seed,
+//! Repeatable random numbers: a shuffle of `0..n` that needs no memory, and numbers drawn by (seed,
 //! stream, index).
 
-/// What a number is drawn for, so that draws for one vote are independent of one another.
+/// The purpose of a draw, so that the draws for one vote are independent of each other.
 #[derive(Clone, Copy)]
 pub(crate) enum Stream {
     /// Rounds of the shuffle.
     Round(u8),
-    /// Which earlier vote a duplicate repeats.
+    /// The earlier vote a duplicate repeats.
     Repeat,
-    /// Which choice.
+    /// The choice of a vote.
     Choice,
     /// The parts of an invented credential.
     Invented(u8),
-    /// Which votes are followed to their decision.
+    /// The votes followed to their decision.
     Follow,
-    /// Which answered votes are sent once more.
+    /// The answered votes sent once more.
     Resend,
 }
 
@@ -31,12 +31,12 @@ impl Stream {
     }
 }
 
-/// A number that depends on its three arguments only, each bit as good as thrown.
+/// A number that depends only on its three arguments, with uniformly distributed bits.
 pub(crate) fn draw(seed: u64, stream: Stream, index: u64) -> u64 {
     mix(mix(seed ^ stream.number().wrapping_mul(0xd6e8_feb8_6659_fd93)).wrapping_add(index))
 }
 
-/// A draw below `bound`, which is not 0. The bias is below `bound` / 2^64.
+/// A draw below `bound`, which must not be 0. The bias is below `bound` / 2^64.
 pub(crate) fn draw_below(seed: u64, stream: Stream, index: u64, bound: u64) -> u64 {
     ((u128::from(draw(seed, stream, index)) * u128::from(bound)) >> 64) as u64
 }
@@ -50,8 +50,8 @@ fn mix(mut word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// A permutation of `0..count`: a Feistel network over the next even power of two, walked until it
-/// lands inside.
+/// A permutation of `0..count`: a Feistel network over the next even power of two, applied
+/// repeatedly until the result is below `count`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shuffle {
     seed: u64,
@@ -68,12 +68,12 @@ impl Shuffle {
         Self { seed, count, half_bits: bits.div_ceil(2).max(1) }
     }
 
-    /// Where `index` goes; `index` is below the count.
+    /// The position of `index`, which must be below the count.
     pub(crate) fn place(&self, index: u64) -> u64 {
         debug_assert!(index < self.count, "an index below the count");
         let mut place = self.round_trip(index);
-        // The domain is less than four times the count, so this takes few steps; a permutation's
-        // cycle returns inside.
+        // The domain is less than four times the count, so this takes few steps; the cycle of a
+        // permutation leads back below the count.
         while place >= self.count {
             place = self.round_trip(place);
         }

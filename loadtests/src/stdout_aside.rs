@@ -1,9 +1,9 @@
-//! Standard output, out of the way of a library that prints on it.
+//! Redirects standard output while a library prints on it.
 
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 
-/// While this lives, what is printed on standard output goes to standard error.
+/// While this lives, standard output goes to standard error.
 #[derive(Debug)]
 pub(crate) struct StdoutAside {
     stdout: OwnedFd,
@@ -21,8 +21,8 @@ impl StdoutAside {
 
 impl Drop for StdoutAside {
     fn drop(&mut self) {
-        // What is left in the buffer still belongs to the library. Neither call can be reported
-        // from here, and a standard output that is broken shows itself with the next result.
+        // The rest of the buffer still belongs to the library. Errors cannot be returned from here;
+        // a broken standard output shows itself with the next result.
         let _ = io::stdout().flush();
         let _ = rustix::stdio::dup2_stdout(&self.stdout);
     }

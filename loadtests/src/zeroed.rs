@@ -1,4 +1,4 @@
-//! Buffers that hold secrets: zeroed on drop, never printed.
+//! Buffers for secrets: zeroed on drop, never printed.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -7,8 +7,8 @@ use zeroize::Zeroize;
 
 /// A growing buffer of bytes that may hold a NAS or an access code.
 ///
-/// Growth leaves the old allocation behind as the allocator freed it; give a capacity that lasts
-/// where the size is known.
+/// Growing frees the old allocation without zeroing it: give a sufficient capacity where the size
+/// is known.
 #[derive(Default)]
 pub(crate) struct SecretBuffer(Vec<u8>);
 

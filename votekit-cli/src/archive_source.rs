@@ -1,4 +1,4 @@
-//! Where stored votes and logs are read: a data folder, or the ledger of an installation beside it.
+//! Source of stored votes and logs: a data folder, or an installation's ledger beside it.
 
 use std::path::Path;
 
@@ -8,19 +8,19 @@ use votekit_store::services::url::{Service, ServiceAddress};
 
 use crate::error::CommandError;
 
-/// Where the ledger is, unless it is in the data folder
+/// Location of the ledger, unless it is in the data folder
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct LedgerArgs {
-    /// The ledger of an installation on PostgreSQL, such as
-    /// postgres://votekit@db:5432/votekit?password_file=FILE; read with --data, whose folder has
-    /// the keys
+    /// Read the ledger from PostgreSQL, such as
+    /// postgres://votekit@db:5432/votekit?password_file=FILE; the folder given with --data has the
+    /// keys
     #[cfg(feature = "services")]
     #[arg(long, env = "VOTEKIT_LEDGER", hide_env_values = true, value_name = "URL")]
     ledger: Option<String>,
 }
 
 impl LedgerArgs {
-    /// Opens the ledger that is meant.
+    /// Opens the archive: the PostgreSQL ledger if one is given, else the data folder alone.
     pub(crate) fn open(&self, data: &Path) -> Result<Archive, CommandError> {
         #[cfg(feature = "services")]
         if let Some(address) = self.address()? {
@@ -29,7 +29,7 @@ impl LedgerArgs {
         Ok(Archive::open(data)?)
     }
 
-    /// The address, when there is one.
+    /// Returns the address of the PostgreSQL ledger, if one is given.
     #[cfg(feature = "services")]
     pub(crate) fn address(&self) -> Result<Option<ServiceAddress>, CommandError> {
         let read = |text| ServiceAddress::parse(Service::PostgreSql, text);

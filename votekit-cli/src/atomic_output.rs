@@ -1,8 +1,9 @@
-//! Files and folders that appear whole or not at all, and never replace what is there.
+//! Writes files and folders atomically: they appear whole or not at all. Only [`replace`]
+//! overwrites an existing file.
 //!
-//! A folder is written beside its target as `.<name>.partial`, synced and renamed. A run that was
-//! killed leaves that folder behind; the next run to the same target finds it unlocked and removes
-//! it. A run that is interrupted may clean up after itself: see `interruption`.
+//! A folder is written beside its target as `.<name>.partial`, synced and renamed. A killed run
+//! leaves that folder behind; the next run with the same target finds it unlocked and removes it.
+//! An interrupted run may clean up: see `interruption`.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
@@ -15,30 +16,30 @@ use tempfile::NamedTempFile;
 use crate::error::CommandError;
 use crate::interruption::Staged;
 
-/// Who may read a new file.
+/// Read permission of a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Secrecy {
-    /// The owner alone: mode 0600.
+    /// Only the owner: mode 0600.
     Private,
-    /// Whoever the user's file mask lets read.
+    /// As the user's file mask allows: mode 0666 before the mask.
     Public,
 }
 
-/// A folder in the making. Dropped before [`StagedFolder::commit`], it vanishes.
+/// A folder being written. It is removed when dropped before [`StagedFolder::commit`].
 #[derive(Debug)]
 pub(crate) struct StagedFolder {
     target: PathBuf,
     staging: PathBuf,
-    /// Held until the end: tells a run that is under way from one that was killed.
+    /// Lock held until the end; distinguishes a running process from a killed one.
     _lock: File,
     committed: bool,
 }
 
 impl StagedFolder {
-    /// Starts a folder that will be `target`, which must not exist, or be empty.
+    /// Stages a folder that will become `target`, which must not exist, or be empty.
     ///
     /// # Errors
-    /// When the target holds something, another run is writing it, or its parent cannot be written.
+    /// When the target is not empty, another run is writing it, or its parent cannot be written.
     pub(crate) fn create(target: &Path) -> Result<Self, CommandError> {
         refuse_occupied(target)?;
         let parent = parent_of(target);
@@ -54,10 +55,10 @@ impl StagedFolder {
         Ok(Self { target: target.to_owned(), staging, _lock: lock, committed: false })
     }
 
-    /// Writes one file of the folder and syncs it. `name` may lead into a folder within.
+    /// Writes one file of the folder and syncs it. `name` may contain subfolders.
     ///
     /// # Errors
-    /// When it cannot be written whole. The message names the file as it would have been.
+    /// When it cannot be written completely. The message gives the final path of the file.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CommandError> {
         let write = || -> io::Result<()> {
             let path = self.staging.join(name);
@@ -71,49 +72,49 @@ impl StagedFolder {
         write().map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
-    /// Makes one file of the folder, for a caller that writes it piece by piece and syncs it.
+    /// Creates one file of the folder, for a caller that writes it in pieces and syncs it.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When it cannot be created.
     pub(crate) fn create_file(&self, name: &str) -> Result<File, CommandError> {
         let _staged = Staged::lock();
         File::create_new(self.staging.join(name))
             .map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
-    /// Waits until the disk holds a file that was made by [`StagedFolder::create_file`].
+    /// Syncs a file created by [`StagedFolder::create_file`] to disk.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the sync fails.
     pub(crate) fn sync_file(&self, name: &str) -> Result<(), CommandError> {
         let sync = || File::open(self.staging.join(name))?.sync_all();
         sync().map_err(|error| CommandError::writing(&self.target.join(name), &error))
     }
 
-    /// Makes the folder appear under its name, durably.
+    /// Gives the folder its final name, durably.
     ///
     /// # Errors
-    /// When the target has come into being meanwhile, or the disk refuses; nothing is left then.
+    /// When the target was created meanwhile, or the disk fails; no partial output is left.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.commit_with(None)
     }
 
-    /// Makes the folder appear together with a file: both or none, whatever interrupts it, short of
-    /// a power cut.
+    /// Commits the folder together with a file: both appear or neither, however the run is
+    /// interrupted, short of a power cut.
     ///
     /// # Errors
-    /// As [`StagedFolder::commit`].
+    /// As for [`StagedFolder::commit`].
     pub(crate) fn commit_with(mut self, file: Option<StagedFile>) -> Result<(), CommandError> {
         let failed = |error: &io::Error| CommandError::writing(&self.target, error);
         File::open(&self.staging)
             .and_then(|staging| staging.sync_all())
             .map_err(|error| failed(&error))?;
         file.as_ref().map_or(Ok(()), StagedFile::sync)?;
+        // The lock keeps an interruption from coming between the two renames.
         let mut staged = Staged::lock();
         let beside = file.map(|file| file.appear(&mut staged)).transpose()?;
         if let Err(error) = fs::rename(&self.staging, &self.target) {
-            // Nothing can be done about a file that cannot be removed: the error below is what
-            // matters.
+            // A file that cannot be removed is ignored: the error below matters more.
             beside.map(fs::remove_file);
             return Err(failed(&error));
         }
@@ -135,14 +136,14 @@ impl Drop for StagedFolder {
     fn drop(&mut self) {
         if !self.committed {
             let mut staged = Staged::lock();
-            // Nothing can be done about a failure here, and the next run tries again.
+            // A failure here is ignored: the next run with this target removes the folder.
             let _ = fs::remove_dir_all(&self.staging);
             staged.remove(&self.staging);
         }
     }
 }
 
-/// Refuses a target that holds something.
+/// Refuses a target that is not empty.
 ///
 /// # Errors
 /// When `target` is a file, or a folder that is not empty.
@@ -165,6 +166,7 @@ fn create_locked(staging: &Path) -> Result<File, CommandError> {
     let create = || -> io::Result<File> {
         match fs::create_dir(staging) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A leftover whose lock is free belongs to a killed run.
                 let leftover = File::open(staging)?;
                 flock(&leftover, FlockOperation::NonBlockingLockExclusive)?;
                 fs::remove_dir_all(staging)?;
@@ -184,7 +186,7 @@ fn create_locked(staging: &Path) -> Result<File, CommandError> {
     })
 }
 
-/// A file in the making. Dropped before [`StagedFile::commit`], it vanishes.
+/// A file being written. It is removed when dropped before [`StagedFile::commit`].
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     target: PathBuf,
@@ -192,7 +194,7 @@ pub(crate) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Starts a file that will be `target`, which must not exist.
+    /// Stages a file that will become `target`, which must not exist.
     ///
     /// # Errors
     /// When the target exists, or its folder cannot be written.
@@ -214,10 +216,10 @@ impl StagedFile {
         Ok(Self { target: target.to_owned(), file })
     }
 
-    /// Makes the file appear under its name, durably.
+    /// Gives the file its final name, durably.
     ///
     /// # Errors
-    /// When the target has come into being meanwhile, or the disk refuses; nothing is left then.
+    /// When the target was created meanwhile, or the disk fails; no partial output is left.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.sync()?;
         let target = self.appear(&mut Staged::lock())?;
@@ -230,7 +232,7 @@ impl StagedFile {
         self.file.as_file().sync_all().map_err(|error| CommandError::writing(&self.target, &error))
     }
 
-    /// Gives the file its name, not yet durably. The path is that name.
+    /// Gives the file its final name without syncing its folder. Returns that name.
     fn appear(self, staged: &mut Staged) -> Result<PathBuf, CommandError> {
         let staging = self.file.path().to_owned();
         self.file.persist_noclobber(&self.target).map_err(|error| match error.error.kind() {
@@ -252,20 +254,20 @@ impl Write for StagedFile {
     }
 }
 
-/// Writes a new file in one go.
+/// Writes a new file in one call.
 ///
 /// # Errors
-/// As [`StagedFile`].
+/// As for [`StagedFile`].
 pub(crate) fn write_new(target: &Path, secrecy: Secrecy, bytes: &[u8]) -> Result<(), CommandError> {
     let mut file = StagedFile::create(target, secrecy)?;
     file.write_all(bytes).map_err(|error| CommandError::writing(target, &error))?;
     file.commit()
 }
 
-/// Replaces a file, or makes it, in one step: readers see the old bytes or the new ones.
+/// Replaces or creates a file atomically: readers see the old bytes or the new ones.
 ///
 /// # Errors
-/// When its folder cannot be written; the old file stays.
+/// When its folder cannot be written; the old file is kept.
 pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     let write = || -> io::Result<()> {
         let mut file = tempfile::Builder::new()
@@ -285,7 +287,7 @@ fn already_exists(target: &Path) -> CommandError {
         .hint("choose another name, or move that file away first: votekit never overwrites")
 }
 
-/// The folder that holds `path`; the current one for a bare name.
+/// Returns the folder that holds `path`; the current folder for a bare name.
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

@@ -1,4 +1,4 @@
-//! One vote as a call to a node, repeated with the same key while the node asks to come back.
+//! Casts one vote through a node's HTTP API, retrying with the same key on 429 and 503.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 use crate::client::{Answer, Client};
 use crate::error::CommandError;
 
-/// Times a vote is sent at the most: enough for a node that restarts, and an end.
+/// Maximum attempts per vote: enough to outlast a node's restart, yet bounded.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Longest pause before a vote is sent again.
+/// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// The body of a vote.
+/// The body of a vote request.
 #[derive(Serialize)]
 pub(crate) struct Ballot<'a> {
     pub(crate) nas: &'a str,
@@ -24,22 +24,22 @@ pub(crate) struct Ballot<'a> {
     pub(crate) vote: &'a str,
 }
 
-/// What a node says of a vote.
+/// A node's answer to a vote.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct VoteAnswer {
-    /// The request, to ask again and for the receipt.
+    /// Request id, for later queries and the receipt.
     pub(crate) request_id: String,
     /// `pending`, `accepted`, `duplicate` or `invalid`.
     pub(crate) status: String,
-    /// Of a duplicate: the how-manieth attempt it was.
+    /// Attempt number of a duplicate, from 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) attempt_count: Option<u32>,
-    /// Of an invalid vote: why.
+    /// Why an invalid vote is invalid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
 }
 
-/// Casts a vote and waits for the decision. `Err` in the answer is the node's refusal.
+/// Casts a vote and waits for the decision. The inner `Err` is the node's refusal.
 pub(crate) async fn cast(
     client: &Client,
     ballot: &Ballot<'_>,
@@ -75,7 +75,7 @@ pub(crate) async fn cast(
     }
 }
 
-/// A fresh idempotency key.
+/// Generates a random idempotency key.
 pub(crate) fn fresh_key() -> Result<String, CommandError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

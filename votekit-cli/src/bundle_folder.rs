@@ -11,11 +11,11 @@ use crate::error::CommandError;
 use crate::progress;
 use crate::system_files;
 
-/// Folders inside folders are followed this deep: a bundle has one, a deeper file is named as not
-/// belonging there.
+/// Maximum depth of subfolders followed. A bundle has one level; a deeper file is reported as not
+/// belonging to it.
 const DEPTH_MAX: usize = 4;
 
-/// The files of a folder, and a bar that shows how much of them has been read.
+/// The files of a folder, with a progress bar for the bytes read.
 #[derive(Debug)]
 pub(crate) struct BundleFolder {
     root: PathBuf,
@@ -39,12 +39,12 @@ impl BundleFolder {
         Ok(Self { root: root.to_owned(), names, system_files, bar })
     }
 
-    /// Files that the operating system put there: they are no part of the folder.
+    /// Files that the operating system created; they are not part of the folder.
     pub(crate) fn system_files(&self) -> &[String] {
         &self.system_files
     }
 
-    /// Takes the bar away.
+    /// Removes the progress bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
@@ -63,7 +63,7 @@ impl Source for BundleFolder {
 
     fn open(&self, name: &str) -> io::Result<Box<dyn Read + '_>> {
         let path = self.root.join(name);
-        // Opening a pipe would wait for a writer for ever.
+        // Opening a pipe would block until a writer opens it.
         if !fs::metadata(&path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
         }
@@ -71,7 +71,7 @@ impl Source for BundleFolder {
     }
 }
 
-/// Lists files below a folder, with `/` between folder and file. Links to folders are not followed.
+/// Lists files below a folder, with `/` as the separator. Links to folders are not followed.
 fn list(
     folder: &Path,
     prefix: &str,
@@ -92,8 +92,8 @@ fn list(
     Ok(())
 }
 
-/// Finds what is neither a regular file nor a folder that holds something. A link is not followed:
-/// what it leads to is not a part of the folder.
+/// Finds entries that are neither regular files nor non-empty folders. Links are not followed:
+/// their targets are not part of the folder.
 fn find_irregular(
     folder: &Path,
     prefix: &str,

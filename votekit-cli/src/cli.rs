@@ -1,5 +1,5 @@
-//! The verbs of the command line and the options common to all. Help texts are the documentation:
-//! man pages come from them.
+//! The verbs of the command line and their common options. Help texts are the documentation: man
+//! pages are generated from them.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ use crate::output::Output;
 )]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {
-    /// Print results (and errors) as JSON, for programs
+    /// Print results and errors as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -39,7 +39,7 @@ Exit codes:
   5  verification failed
   6  consistent, but nothing proves who made it";
 
-/// One variant a verb; its arguments and its `run` are in `commands/<verb>.rs`.
+/// One variant per verb; its arguments and its `run` are in `commands/<verb>.rs`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Roll(commands::roll::Args),
@@ -80,11 +80,10 @@ pub(crate) enum Command {
     Man(commands::man::Args),
 }
 
-/// Parses the command line. Help and version are printed here; a command that is not understood is
-/// told on standard error.
+/// Parses the command line. Prints help and version, and reports usage errors on standard error.
 ///
 /// # Errors
-/// The exit code to leave with: 0 after help or version, 2 after a mistake.
+/// The exit code: 0 after help or version, 2 after a usage error.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let error = match Cli::try_parse_from(&arguments) {
@@ -92,7 +91,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         Err(error) => error,
     };
     if !error.use_stderr() {
-        // A reader that closed the pipe early has seen what it wanted.
+        // Not an error: the reader closed the pipe because it has seen enough.
         let _ = error.print();
         return Err(ExitCode::SUCCESS);
     }
@@ -105,7 +104,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
     Err(mistake.exit_code())
 }
 
-/// The whole command tree, for completions and man pages.
+/// Returns the whole command tree, for completions and man pages.
 pub(crate) fn tree() -> clap::Command {
     Cli::command()
 }

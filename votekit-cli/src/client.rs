@@ -1,4 +1,4 @@
-//! Calls to a node: JSON out, JSON or a problem back.
+//! HTTP client for a node: sends JSON, receives JSON or a problem.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,37 +12,37 @@ use crate::error::CommandError;
 use crate::office::{EARLY_HINT, ROLLS_HINT};
 use crate::output::plain;
 
-/// A node, as a client sees it.
+/// HTTP client for one node.
 pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<Zeroizing<String>>,
 }
 
-/// What a node says when it refuses (RFC 9457).
+/// Problem details of a node's refusal (RFC 9457).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {
-    /// The stable code.
+    /// Stable code.
     pub(crate) code: String,
-    /// What kind of problem it is.
+    /// Title of this kind of problem.
     pub(crate) title: String,
-    /// What happened this time.
+    /// Description of this occurrence.
     pub(crate) detail: Option<String>,
-    /// Each field that is wrong.
+    /// All wrong fields.
     pub(crate) errors: Vec<ProblemField>,
-    /// The request, when one was issued.
+    /// Request id, if one was issued.
     pub(crate) request_id: Option<String>,
 }
 
-/// A field that is wrong.
+/// A wrong field and the rule that it breaks.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ProblemField {
     pub(crate) field: String,
     pub(crate) rule: String,
 }
 
-/// An answer: its status, when to come back, and its body.
+/// A response: status, Retry-After and body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<Duration>,
@@ -50,7 +50,7 @@ pub(crate) struct Answer {
 }
 
 impl Client {
-    /// A client of the node at `url`, such as `http://127.0.0.1:8080`.
+    /// Creates a client for the node at `url`, such as `http://127.0.0.1:8080`.
     pub(crate) fn new(url: &str) -> Result<Self, CommandError> {
         let bad = |rule: String| {
             CommandError::usage(format!("'{url}' is no address of a node: {rule}"))
@@ -60,10 +60,10 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(bad("it begins with http:// or https:// and a host".to_owned()));
         }
-        // Another part of the tree may have installed the same provider already.
+        // An error is ignored: another part of the tree may have installed the same provider.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        // A vote or a token goes where it was meant to go: to no other address, and through no
-        // proxy that the surroundings name.
+        // Votes and tokens go only to the given address: redirects are not followed, and proxies
+        // named in the environment are not used.
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -75,7 +75,7 @@ impl Client {
         Ok(Self { http, base, token: None })
     }
 
-    /// The same client, for secrets: refuses to send them through a network in clear.
+    /// Prepares the client for secrets: refuses to send them in clear to another machine.
     pub(crate) fn for_secrets(self) -> Result<Self, CommandError> {
         let host = self.base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let here = host == "localhost"
@@ -90,13 +90,13 @@ impl Client {
         .hint("give the node's https:// address"))
     }
 
-    /// The same client, as the administrator.
+    /// Adds the administrator's token.
     pub(crate) fn with_token(mut self, token: Zeroizing<String>) -> Self {
         self.token = Some(token);
         self
     }
 
-    /// Calls, and reads the JSON that comes back.
+    /// Sends a request and parses the JSON of the response.
     pub(crate) async fn call<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -118,7 +118,7 @@ impl Client {
         })
     }
 
-    /// Sends a request as it is.
+    /// Sends a request and returns the response, whatever its status.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -165,12 +165,12 @@ impl fmt::Debug for Client {
 }
 
 impl Answer {
-    /// What the node says against it.
+    /// Parses the problem details; empty if the body has none.
     pub(crate) fn problem(&self) -> Problem {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
-    /// The node's refusal as this command's.
+    /// Converts the node's refusal into this command's error.
     pub(crate) fn refusal(&self) -> CommandError {
         let problem = self.problem();
         let mut text = match (&problem.detail, problem.title.is_empty()) {
@@ -197,7 +197,7 @@ impl Answer {
     }
 }
 
-/// An error with what caused it, for libraries whose errors name only the outermost cause.
+/// Describes an error by its innermost cause, since some libraries name only the outermost.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

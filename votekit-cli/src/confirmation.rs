@@ -1,23 +1,23 @@
-//! Asking before a step that cannot be undone.
+//! Asks for confirmation before a step that cannot be undone.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Whether a step that cannot be undone is meant
+/// Confirmation of a step that cannot be undone
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct YesArgs {
-    /// Do not ask whether this is meant
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
 }
 
 impl YesArgs {
-    /// Whether a person must be asked.
+    /// Whether the user must confirm.
     ///
     /// # Errors
-    /// When a person must be asked, and standard input is not a terminal.
+    /// When the user must confirm, and standard input is not a terminal.
     pub(crate) fn must_ask(self, step: &str) -> Result<bool, CommandError> {
         if self.yes {
             return Ok(false);
@@ -32,7 +32,7 @@ impl YesArgs {
     }
 }
 
-/// Says what will happen, and asks for the id of the election.
+/// States what will happen, and asks the user to type the id of the election.
 ///
 /// # Errors
 /// When another answer is given; nothing was changed then.

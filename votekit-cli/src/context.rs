@@ -1,16 +1,16 @@
-//! What every command is handed besides its arguments.
+//! What every command receives besides its arguments.
 
 use crate::output::Output;
 
-/// The surroundings of one run.
+/// Context of one run.
 #[derive(Debug)]
 pub(crate) struct Context {
-    /// Where results, notes and errors go.
+    /// Destination of results, notes and errors.
     pub(crate) output: Output,
 }
 
 impl Context {
-    /// The surroundings of a run that prints for people, or with `json` for programs.
+    /// Creates the context of a run that prints for people, or with `json` for programs.
     pub(crate) fn new(json: bool) -> Self {
         Self { output: Output::new(json) }
     }

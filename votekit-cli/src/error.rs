@@ -1,4 +1,4 @@
-//! What a command can fail with, and the one place where that becomes an exit code.
+//! Errors of commands, and their only mapping to exit codes.
 
 use std::fmt;
 use std::io;
@@ -10,20 +10,20 @@ use std::process::ExitCode;
 pub(crate) enum ErrorKind {
     /// A fault inside votekit.
     Internal,
-    /// The command line asks for something that makes no sense.
+    /// The command line makes no sense.
     Usage,
     /// A file or a value handed in is bad; nothing was changed.
     BadInput,
     /// The disk, a folder, a server or the configuration is at fault.
     Configuration,
-    /// Something that was to be verified is not right.
+    /// A verification failed.
     VerificationFailed,
-    /// Everything fits together, but nothing pins who made it.
+    /// Everything is consistent, but nothing pins who made it.
     NotAuthenticated,
 }
 
 impl ErrorKind {
-    /// The stable name in JSON errors and the exit code.
+    /// Stable name in JSON errors, and exit code.
     const fn name_and_code(self) -> (&'static str, u8) {
         match self {
             Self::Internal => ("internal", 1),
@@ -35,19 +35,19 @@ impl ErrorKind {
         }
     }
 
-    /// The stable name in JSON errors.
+    /// Stable name in JSON errors.
     pub(crate) const fn name(self) -> &'static str {
         self.name_and_code().0
     }
 
-    /// The number the process leaves with.
+    /// Exit code of the process.
     pub(crate) const fn code(self) -> u8 {
         self.name_and_code().1
     }
 }
 
-/// A failed command: what kind, what happened, what to do about it, and details for programs. Never
-/// holds a NAS or a code.
+/// A failed command: its kind, what happened, a hint, and details for programs. Never holds a NAS
+/// or a code.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     /// Decides the exit code.
@@ -56,12 +56,12 @@ pub(crate) struct CommandError {
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hint: Option<String>,
-    /// The same, in full, for programs.
+    /// All details, for programs.
     pub(crate) details: Option<serde_json::Value>,
 }
 
 impl CommandError {
-    /// An error of a kind.
+    /// Creates an error of a kind.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, details: None }
     }
@@ -76,39 +76,39 @@ impl CommandError {
         Self::new(ErrorKind::Usage, message)
     }
 
-    /// What was handed in is bad.
+    /// The input is bad.
     pub(crate) fn bad_input(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::BadInput, message)
     }
 
-    /// The surroundings are at fault.
+    /// The environment is at fault.
     pub(crate) fn configuration(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Configuration, message)
     }
 
-    /// A check did not hold.
+    /// A verification failed.
     pub(crate) fn verification_failed(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::VerificationFailed, message)
     }
 
-    /// Consistent, but pinned by nothing.
+    /// Everything is consistent, but nothing is pinned.
     pub(crate) fn not_authenticated(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::NotAuthenticated, message)
     }
 
-    /// A file that was handed in cannot be read.
+    /// An input file cannot be read.
     pub(crate) fn reading(path: &Path, error: &io::Error) -> Self {
         Self::bad_input(format!("cannot read {}: {}", path.display(), plain_words(error)))
     }
 
-    /// A file or folder cannot be written. Says so when the disk is full.
+    /// A file or folder cannot be written. Adds a hint when the disk is full.
     pub(crate) fn writing(path: &Path, error: &io::Error) -> Self {
         Self::configuration(format!("cannot write {}: {}", path.display(), plain_words(error)))
             .hint_of_room(error)
     }
 
-    /// A file or folder of the data folder can be neither read nor written. Says so when the disk
-    /// is full.
+    /// A file or folder of the data folder can be neither read nor written. Adds a hint when the
+    /// disk is full.
     #[cfg(feature = "node")]
     pub(crate) fn using(path: &Path, error: &io::Error) -> Self {
         Self::configuration(format!("cannot use {}: {}", path.display(), plain_words(error)))
@@ -126,7 +126,7 @@ impl CommandError {
         }
     }
 
-    /// Adds what to do about it.
+    /// Adds a hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -138,13 +138,13 @@ impl CommandError {
         self
     }
 
-    /// The number the process leaves with.
+    /// Exit code of the process.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
     }
 }
 
-/// The operating system's words without its error number.
+/// The operating system's message in lower case, without its error number.
 fn plain_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
@@ -158,7 +158,7 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// What no command has put in better words is a fault of ours, told with its causes.
+/// An error that no command describes itself is internal, and reported with its causes.
 impl From<anyhow::Error> for CommandError {
     fn from(error: anyhow::Error) -> Self {
         Self::internal(format!("{error:#}"))

@@ -1,7 +1,7 @@
-//! A line typed at the terminal without being shown, such as an access code.
+//! Reads a line from the terminal without echo, such as an access code.
 //!
-//! While nothing is shown, a signal that ends or stops the process first puts the terminal back as
-//! it was: else the next shell would show nothing of what is typed.
+//! While echo is off, a signal that ends or stops the process first restores the terminal;
+//! otherwise the next shell would not echo its input.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,29 +17,29 @@ use zeroize::Zeroizing;
 use crate::interruption::is_ignored;
 use crate::output::to_stderr;
 
-/// The longest line that a terminal hands over at once.
+/// Longest line that a terminal delivers in one read.
 const LINE_BYTES_MAX: usize = 4096;
 
-/// The terminal as it was, while it shows nothing.
+/// Settings of the terminal before echo was turned off, while it is off.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
 fn before() -> MutexGuard<'static, Option<Termios>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads a line from standard input, a terminal, without showing it. `None` at the end of input.
+/// Reads a line from standard input, a terminal, without echo. `None` at the end of input.
 ///
 /// # Errors
-/// When the terminal cannot be set or read; it is then as it was.
+/// When the terminal cannot be set or read; its settings are then restored.
 pub(crate) fn read_line() -> io::Result<Option<Zeroizing<String>>> {
     restore_on_signals()?;
     let hidden = Hidden::begin()?;
-    // One buffer that never grows: no copy of the code is left behind in freed memory.
+    // One buffer that never grows, so that no copy of the code is left in freed memory.
     let mut line = Zeroizing::new([0; LINE_BYTES_MAX]);
     let length = loop {
         match rustix::io::read(io::stdin(), line.as_mut_slice()) {
             Ok(length) => break length,
-            // After a stop the terminal was set again, and the line is typed anew.
+            // After a stop, echo was turned off again, and the user types the line anew.
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -53,7 +53,7 @@ pub(crate) fn read_line() -> io::Result<Option<Zeroizing<String>>> {
     Ok(Some(Zeroizing::new(text.trim().to_owned())))
 }
 
-/// While it lives the terminal shows nothing of what is typed.
+/// While it lives, the terminal does not echo.
 struct Hidden;
 
 impl Hidden {
@@ -72,7 +72,7 @@ impl Drop for Hidden {
     }
 }
 
-/// Shows nothing but the line feed that ends the line.
+/// Turns off echo, except for the line feed that ends the line.
 fn hide(shown: &Termios) -> io::Result<()> {
     let mut hidden = shown.clone();
     hidden.local_modes -= LocalModes::ECHO;
@@ -80,16 +80,16 @@ fn hide(shown: &Termios) -> io::Result<()> {
     Ok(tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?)
 }
 
-/// Puts the terminal back as it was, if it shows nothing. Tells whether it did.
+/// Restores the terminal if echo is off. Returns whether it was.
 fn restore(before: &mut Option<Termios>) -> bool {
     let Some(shown) = before.take() else { return false };
-    // A terminal that is gone needs nothing.
+    // Ignored: a terminal that is gone needs no restoring.
     let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &shown);
     true
 }
 
-/// Installed once, for the rest of the process: a handler that is taken away again would leave its
-/// signal without effect.
+/// Installed once, for the rest of the process: after removing a handler, its signal would have no
+/// effect.
 fn restore_on_signals() -> io::Result<()> {
     static INSTALLED: Once = Once::new();
     let mut result = Ok(());
@@ -102,7 +102,7 @@ fn install() -> io::Result<()> {
     let caught = Arc::new(AtomicUsize::new(0));
     let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
     for signal in signals.into_iter().filter(|signal| !is_ignored(*signal)) {
-        // Handlers run in the order of their registration: first it is noted which signal it was.
+        // Handlers run in order of registration: the signal is stored before the thread is woken.
         flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
         low_level::pipe::register(signal, OwnedFd::from(waker.try_clone()?))?;
     }
@@ -114,16 +114,16 @@ fn install() -> io::Result<()> {
     Ok(())
 }
 
-/// Puts the terminal back, then lets the signal do what it does.
+/// Restores the terminal, then runs the default action of the signal.
 fn handle(signal: i32) {
-    // Held meanwhile: no prompt hides anything between the two.
+    // Locked meanwhile, so that no prompt turns echo off between the two.
     let mut before = before();
     let shown = before.clone();
     if restore(&mut before) {
         to_stderr("\n");
     }
-    // One that ends the process does not return from here; one that stops it returns when the
-    // process is continued.
+    // Does not return if the signal ends the process. If it stops the process, returns once it is
+    // continued.
     let _ = low_level::emulate_default_handler(signal);
     if let Some(shown) = shown
         && hide(&shown).is_ok()

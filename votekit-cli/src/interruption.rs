@@ -1,8 +1,9 @@
-//! Ctrl-C while files are in the making: they are removed, and the process ends as if nobody had
-//! caught the signal.
+//! Ctrl-C while files are being written: removes them, and ends the process as if the signal had
+//! not been caught.
 //!
-//! What is in the making is listed here, and changes its state only under the list's lock. Whoever
-//! is interrupted takes the lock for good: from then on nothing is made and nothing appears.
+//! Files and folders being written are listed here, and change their state only under the list's
+//! lock. An interrupted process takes the lock and never releases it: from then on no file is
+//! created or gets its final name.
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -19,29 +20,29 @@ use crate::error::CommandError;
 
 static STAGED: Mutex<Staged> = Mutex::new(Staged(Vec::new()));
 
-/// Files and folders in the making.
+/// Files and folders being written.
 pub(crate) struct Staged(Vec<PathBuf>);
 
 impl Staged {
-    /// The list. Held while something is made, appears under its name, or is removed.
+    /// Locks the list. The lock is held while an entry is created, gets its final name, or is
+    /// removed.
     pub(crate) fn lock() -> MutexGuard<'static, Self> {
         STAGED.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// This is in the making.
+    /// Adds a file or folder that is being written.
     pub(crate) fn add(&mut self, path: &Path) {
         self.0.push(path.to_owned());
     }
 
-    /// This has appeared, or is gone.
+    /// Removes an entry that has its final name, or was deleted.
     pub(crate) fn remove(&mut self, path: &Path) {
         self.0.retain(|staged| staged != path);
     }
 }
 
-/// From here on an interrupted process leaves nothing behind that was in the making. For verbs that
-/// are done whole or not at all; one that keeps what it has when it is interrupted does not call
-/// this.
+/// From now on an interrupted process removes what it was writing. For verbs that finish completely
+/// or not at all; a verb that keeps partial output when interrupted does not call this.
 ///
 /// # Errors
 /// When the operating system has no handles or threads left.
@@ -50,8 +51,8 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
         let (mut wake, waker) = io::pipe()?;
         let caught = Arc::new(AtomicUsize::new(0));
         for signal in [SIGHUP, SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)) {
-            // Handlers run in the order of their registration: first it is noted which signal it
-            // was.
+            // Handlers run in order of registration: the signal is stored before the thread is
+            // woken.
             flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
             low_level::pipe::register(signal, OwnedFd::from(waker.try_clone()?))?;
         }
@@ -67,19 +68,19 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
     })
 }
 
-/// Removes what is in the making and lets the signal do what it does.
+/// Removes what is being written, then runs the default action of the signal.
 fn end(signal: usize) {
-    // Held to the end of the process.
+    // Held until the process ends.
     let staged = Staged::lock();
     for path in &staged.0 {
-        // Nothing can be done about a failure here: the process is to end.
+        // A failure is ignored: the process is about to end.
         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     }
     let _ = low_level::emulate_default_handler(signal as i32);
 }
 
-/// Whether whoever started this process had the signal ignored, as `nohup` does. Where the system
-/// does not tell, it is not.
+/// Whether the signal was ignored when the process started, as by `nohup`. Assumed not, if the
+/// system does not say.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,5 +1,4 @@
-//! Where the public log of an election is read from: the data folder of a node, or a running node's
-//! tiles.
+//! Source of an election's public log: the data folder of a node, or the tiles of a running node.
 
 use std::path::PathBuf;
 
@@ -14,28 +13,27 @@ use crate::archive_source::LedgerArgs;
 use crate::client::Client;
 use crate::error::CommandError;
 
-/// Whose log: a data folder's, or a running node's
+/// Source of the log: a data folder, or a running node
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LogArgs {
-    /// The public address of a running node, such as http://127.0.0.1:8080
+    /// Public address of a running node, such as http://127.0.0.1:8080
     #[arg(long, value_name = "URL", required_unless_present = "data", conflicts_with = "data")]
     node: Option<String>,
 
-    /// The data folder of a node, running or stopped
+    /// Data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// The election; can be left out when there is only one
+    /// Election; may be omitted when there is only one
     #[arg(long, value_name = "LAW_ID")]
     election: Option<ElectionId>,
 }
 
-/// A log to be read, of one election.
+/// The log of one election, opened for reading.
 pub(crate) struct LogSource {
-    /// The election.
     pub(crate) law_id: ElectionId,
     kind: Kind,
 }
@@ -45,18 +43,18 @@ enum Kind {
     Node(Client),
 }
 
-/// What stands beside the leaves of a log.
+/// What is read beside the leaves of a log.
 pub(crate) struct LogHead {
-    /// The signed checkpoint.
+    /// Signed checkpoint.
     pub(crate) checkpoint: Vec<u8>,
-    /// The policy that verifies it.
+    /// Policy that verifies it.
     pub(crate) policy: Vec<u8>,
-    /// The manifests that the log names.
+    /// Manifests that the log names.
     pub(crate) manifests: Vec<Vec<u8>>,
 }
 
 impl LogSource {
-    /// Opens the log that is asked for.
+    /// Opens the requested log.
     pub(crate) async fn open(args: &LogArgs) -> Result<Self, CommandError> {
         match (&args.node, &args.data) {
             (Some(url), _) => {
@@ -81,8 +79,8 @@ impl LogSource {
         }
     }
 
-    /// Reads the whole log into a bundle's writer; `lines` is handed pieces of `leaves.jsonl` as
-    /// they come.
+    /// Reads the whole log into a bundle's writer; passes pieces of `leaves.jsonl` to `lines` as
+    /// they are read.
     pub(crate) async fn read(
         &self,
         writer: &mut Writer,
@@ -137,7 +135,7 @@ impl LogSource {
     }
 }
 
-/// The election meant in a data folder.
+/// Selects the election in a data folder.
 pub(crate) fn choose(
     archive: &Archive,
     wanted: Option<&ElectionId>,
@@ -182,7 +180,7 @@ impl From<WriteError> for CommandError {
     }
 }
 
-/// The digest of bytes, for reports.
+/// Hexadecimal digest of bytes, for reports.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {
     Digest::of(bytes).to_hex()
 }

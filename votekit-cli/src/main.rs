@@ -1,8 +1,8 @@
 //! The votekit command line: hold a referendum or an election, and let anyone verify it.
 //!
-//! `cli` describes the verbs, `commands/<verb>.rs` holds each verb's arguments and what it does,
-//! `error` maps what went wrong to exit codes. Data goes to standard output, everything else to
-//! standard error.
+//! `cli` declares the verbs, `commands/<verb>.rs` holds the arguments and the action of each verb,
+//! `error` maps errors to exit codes. Data goes to standard output, everything else to standard
+//! error.
 
 mod allocator;
 #[cfg(feature = "node")]

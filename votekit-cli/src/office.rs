@@ -1,5 +1,5 @@
-//! Where administrative verbs are carried out: on a running node through its administration
-//! listener, or in the data folder of a stopped one.
+//! Target of administrative verbs: a running node, through its administration listener, or the data
+//! folder of a stopped one.
 
 use std::path::{Path, PathBuf};
 
@@ -25,34 +25,34 @@ use zeroize::Zeroizing;
 use crate::client::Client;
 use crate::error::CommandError;
 
-/// Which node: a running one by its address, or a stopped one by its data folder
+/// Node to administer: a running one by its address, or a stopped one by its data folder
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OfficeArgs {
-    /// The administration address of a running node, such as http://127.0.0.1:8081
+    /// Administration address of a running node, such as http://127.0.0.1:8081
     #[arg(long, value_name = "URL")]
     node: Option<String>,
 
-    /// The data folder: of a stopped node, or of the running one, for its administrator's token
+    /// Data folder of a stopped node, or of the running one, for its administrator's token
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// The file with the administrator's token, when it is not in the data folder
+    /// File with the administrator's token, if it is not in the data folder
     #[arg(long, value_name = "FILE", requires = "node")]
     token_file: Option<PathBuf>,
 }
 
 impl OfficeArgs {
-    /// The data folder, if it is given.
+    /// The data folder, if given.
     pub(crate) fn data(&self) -> Option<&Path> {
         self.data.as_deref()
     }
 
-    /// The data folder, unless a running node is meant.
+    /// The data folder, unless a running node is addressed.
     pub(crate) fn data_of_stopped(&self) -> Option<&Path> {
         self.data.as_deref().filter(|_| self.node.is_none())
     }
 
-    /// The running node, with its token, or the data folder that is meant.
+    /// Returns the running node, with its token, or else the data folder.
     pub(crate) fn place(&self) -> Result<Place<'_>, CommandError> {
         if let Some(url) = &self.node {
             let client = Client::new(url)?.for_secrets()?.with_token(token(self)?);
@@ -69,15 +69,15 @@ impl OfficeArgs {
     }
 }
 
-/// Where a verb goes.
+/// Target named on the command line.
 pub(crate) enum Place<'a> {
-    /// To a running node.
+    /// A running node.
     Running(Client),
-    /// To a folder that exists.
+    /// An existing folder.
     Folder(&'a Path),
 }
 
-/// The place where administrative verbs are carried out.
+/// Target on which an administrative verb works.
 pub(crate) enum Office {
     /// A running node.
     Running(Client),
@@ -86,7 +86,7 @@ pub(crate) enum Office {
 }
 
 impl Office {
-    /// Reaches the node, or opens the data folder, which must be there.
+    /// Connects to the node, or opens the data folder, which must exist.
     pub(crate) async fn open(args: &OfficeArgs, config: Config) -> Result<Self, CommandError> {
         match args.place()? {
             Place::Running(client) => Ok(Self::Running(client)),
@@ -240,7 +240,7 @@ impl Office {
         }
     }
 
-    /// Lets go of the folder, if this process opened it.
+    /// Closes the folder, if this process opened it.
     pub(crate) async fn leave(self) {
         if let Self::Here(node) = self {
             node.shutdown().await;
@@ -257,14 +257,14 @@ async fn act<A: Serialize>(
     client.call(Method::POST, &format!("/api/v1/admin/elections/{law_id}/{verb}"), body).await
 }
 
-/// What to do about a close before the planned end.
+/// Hint for a close before the planned end.
 pub(crate) const EARLY_HINT: &str =
     "if that is meant, say why with --early REASON: the public log keeps the reason";
 
-/// What to do about rolls that do not fit together.
+/// Hint for rolls that do not fit together.
 pub(crate) const ROLLS_HINT: &str = "`votekit roll list` shows what is loaded; `votekit roll discard` removes a roll that no election uses, and `votekit load --replace` puts another in its place until the election opens";
 
-/// Opens a data folder, making it if need be, and starts the node in it without listeners.
+/// Opens a data folder, creating it if needed, and starts the node in it without listeners.
 pub(crate) async fn start(
     data: &Path,
     base: Option<&str>,
@@ -290,28 +290,28 @@ fn token(args: &OfficeArgs) -> Result<Zeroizing<String>, CommandError> {
     }
 }
 
-/// Runs asynchronous work to its end on this thread's runtime.
+/// Runs asynchronous work to completion, on this thread.
 pub(crate) fn run<T>(
     work: impl Future<Output = Result<T, CommandError>>,
 ) -> Result<T, CommandError> {
     runtime()?.block_on(overwriting_stack(work))
 }
 
-/// The threads of one command.
+/// Creates the runtime of one command.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         CommandError::configuration(format!("the system gives no threads: {error}"))
     })
 }
 
-/// The name that the logs of a new folder begin with.
+/// Parses the name that the logs of a new folder begin with.
 pub(crate) fn base_name(base: Option<&str>) -> Result<Option<KeyName>, CommandError> {
     base.map(str::parse).transpose().map_err(|error| {
         CommandError::usage(format!("--base: {error}")).hint("such as elections.example.ca")
     })
 }
 
-/// Opens the office, does one thing in it, and leaves it whatever came of it.
+/// Opens the target, runs one operation on it, and closes it whatever the outcome.
 pub(crate) fn within<T>(
     args: &OfficeArgs,
     config: Config,
@@ -372,7 +372,7 @@ impl From<NodeError> for CommandError {
     }
 }
 
-/// Whatever verb was given the address.
+/// For every verb that takes an address.
 #[cfg(feature = "services")]
 impl From<AddressError> for CommandError {
     fn from(error: AddressError) -> Self {

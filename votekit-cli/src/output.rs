@@ -1,11 +1,11 @@
-//! Where words go: results to standard output, notes, warnings, hints and errors to standard error.
+//! Output: results go to standard output; notes, warnings, hints and errors to standard error.
 //!
-//! A reader that closes the pipe early (`votekit … | head`) ends the printing, not the command: its
-//! exit code stays the command's own.
+//! If the reader closes the pipe early (`votekit … | head`), printing ends but the command does
+//! not: it keeps its own exit code.
 //!
-//! Titles, labels, reasons and answers of a node are text of others. [`plain`] blanks what could
-//! drive a terminal or add a line in such a text; what goes to the terminal as a whole passes the
-//! same filter, line breaks excepted.
+//! Titles, labels, reasons and a node's answers are untrusted text. [`plain`] blanks the characters
+//! in it that could control a terminal or add a line. Everything written to the terminal passes the
+//! same filter, except for line breaks.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -15,14 +15,14 @@ use serde_json::json;
 
 use crate::error::CommandError;
 
-/// The two streams, and whether results and errors are JSON.
+/// The two output streams, and whether results and errors are JSON.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
     json: bool,
 }
 
 impl Output {
-    /// Prints for people, or with `json` for programs.
+    /// Creates an output for people, or with `json` for programs.
     pub(crate) fn new(json: bool) -> Self {
         Self { json }
     }
@@ -32,11 +32,11 @@ impl Output {
         self.json
     }
 
-    /// The result of a command: its `Display` for people, its `Serialize` as one line of JSON for
-    /// programs.
+    /// Prints the result of a command: its `Display` for people, its `Serialize` as one line of
+    /// JSON for programs.
     ///
     /// # Errors
-    /// When standard output cannot be written, except that its reader has gone.
+    /// When standard output cannot be written, unless its reader has gone.
     pub(crate) fn result<T: Serialize + Display>(&self, result: &T) -> Result<(), CommandError> {
         let text = if self.json {
             let text = serde_json::to_string(result)
@@ -48,10 +48,10 @@ impl Output {
         self.data(format!("{}\n", text.trim_end_matches('\n')).as_bytes())
     }
 
-    /// Bytes to standard output, as they are.
+    /// Writes bytes to standard output, unchanged.
     ///
     /// # Errors
-    /// When standard output cannot be written, except that its reader has gone.
+    /// When standard output cannot be written, unless its reader has gone.
     pub(crate) fn data(&self, bytes: &[u8]) -> Result<(), CommandError> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -62,21 +62,21 @@ impl Output {
         }
     }
 
-    /// A line for the person at the terminal; nothing with `--json`.
+    /// Prints a line for the person at the terminal; nothing with `--json`.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.is_json() {
             to_stderr(&plain_lines(&format!("{text}\n")));
         }
     }
 
-    /// A question at the terminal, without a line break; the answer is not read here. Goes to
-    /// standard error with `--json` too: a person is there.
+    /// Prints a question without a line break; the answer is read elsewhere. Goes to standard error
+    /// even with `--json`, since a person is there.
     #[cfg(feature = "node")]
     pub(crate) fn question(&self, text: impl Display) {
         to_stderr(&plain_lines(&text.to_string()));
     }
 
-    /// Something that went well enough, but that a person should know.
+    /// Prints a warning: the command succeeds, but a person should know of it.
     pub(crate) fn warning(&self, text: impl Display) {
         if self.json {
             let line = json!({ "warning": text.to_string() }).to_string();
@@ -86,7 +86,7 @@ impl Output {
         }
     }
 
-    /// What ended the command.
+    /// Prints the error that ended the command.
     pub(crate) fn error(&self, error: &CommandError) {
         if self.json {
             let body = json!({
@@ -103,13 +103,13 @@ impl Output {
     }
 }
 
-/// Nobody can be told that standard error is closed.
+/// Writes to standard error. A failure is ignored: there is nowhere to report it.
 pub(crate) fn to_stderr(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// A text of others on one line: every control character is a space, and so is every character that
-/// breaks a line or turns the direction of writing.
+/// Makes untrusted text safe for one line: replaces every control character, line separator and
+/// direction mark by a space.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|character| if is_active(character) { ' ' } else { character }).collect()
 }
@@ -120,11 +120,11 @@ fn plain_lines(text: &str) -> String {
     text.chars().map(blank).collect()
 }
 
-/// JSON in which those characters are escaped: its values stay the same.
+/// Escapes these characters in JSON; its values stay the same.
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        // Those of ASCII are escaped already, except DEL. All of them have one UTF-16 unit.
+        // The ASCII ones are already escaped, except DEL. Each of them is one UTF-16 unit.
         if is_active(character) {
             text.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
@@ -134,8 +134,8 @@ fn escaped(json: &str) -> String {
     text
 }
 
-/// Whether a character does something to a terminal, a line or the direction of writing: C0, DEL,
-/// C1, the separators of lines and paragraphs, and the marks of direction.
+/// Whether a character affects a terminal, a line or the writing direction: C0, DEL, C1, line and
+/// paragraph separators, and direction marks.
 fn is_active(character: char) -> bool {
     character.is_control()
         || matches!(

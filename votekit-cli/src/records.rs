@@ -1,4 +1,4 @@
-//! Where verbs that only read look: a running node, or the data folder of any node. Nothing is
+//! Source of verbs that only read: a running node, or the data folder of any node. Nothing is
 //! written and no lock is taken.
 
 use reqwest::Method;
@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::error::CommandError;
 use crate::office::{OfficeArgs, Place};
 
-/// The place where is read.
+/// Source that a verb reads from.
 pub(crate) enum Records {
     /// A running node.
     Running(Client),
@@ -20,7 +20,7 @@ pub(crate) enum Records {
 }
 
 impl Records {
-    /// Reaches the node, or looks into the folder.
+    /// Connects to the node, or opens the folder for reading.
     pub(crate) fn open(args: &OfficeArgs) -> Result<Self, CommandError> {
         match args.place()? {
             Place::Running(client) => Ok(Self::Running(client)),

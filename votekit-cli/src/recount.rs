@@ -1,15 +1,14 @@
 //! The recount: decrypts the evidence and counts it again, by code that shares nothing with the
 //! tally.
 //!
-//! It reads leaves and batches by itself, from `docs/formats.md`, uses the `hpke` crate directly,
-//! and counts into a plain list. From the core it takes no decision, tally, batch, registry or
-//! commitment: should one of those be wrong, the recount is not wrong in the same way.
+//! It parses leaves and batches with its own code, following `docs/formats.md`, uses the `hpke`
+//! crate directly, and counts into a plain list. It uses no decision, tally, batch, registry or
+//! commitment of the core: if one of those is wrong, the recount is not wrong in the same way.
 //!
-//! For each batch of the log it asks for the batch's bytes and compares them with the digest. Leaf i
-//! after the batch must be about envelope i. It opens the sealed choices, makes every decision
-//! again, and counts the choices of accepted entries. Totals are compared where the log opens them.
-//! Without the rolls that the log names it cannot tell who was registered, and takes the log's word
-//! for that.
+//! For each batch of the log it reads the batch's bytes and compares their digest. Leaf i after the
+//! batch must be about envelope i. It opens the sealed choices, makes every decision again, and
+//! counts the choices of accepted entries. Totals are compared where the log opens them. Without
+//! the rolls that the log names it cannot know who was registered, and trusts the log for that.
 
 mod batch;
 mod decisions;
@@ -36,10 +35,10 @@ pub(crate) struct BatchName {
     pub(crate) sequence: u64,
 }
 
-/// What the recount came to.
+/// Result of the recount.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Recount {
-    /// The law, from the log.
+    /// Id of the law, from the log.
     pub(crate) law_id: String,
     /// Batches decrypted.
     pub(crate) batches: u64,
@@ -47,29 +46,29 @@ pub(crate) struct Recount {
     pub(crate) envelopes: u64,
     /// Votes that the log accepted.
     pub(crate) accepted: u64,
-    /// Each choice with its count.
+    /// Choices with their counts.
     pub(crate) choices: Vec<(String, u64)>,
     /// Accepted votes whose choice cannot be read.
     pub(crate) spoiled: u64,
-    /// The totals last opened in the log: the choices, then spoiled votes.
+    /// Latest totals opened in the log: the choices, then spoiled votes.
     pub(crate) published: Option<Vec<u64>>,
-    /// Whether all rolls were at hand, so that each credential was looked up in them.
+    /// Whether all rolls were available, so that each credential was looked up in them.
     pub(crate) rolls_checked: bool,
-    /// Everything that does not agree; empty if the published totals are confirmed.
+    /// All differences; empty if the published totals are confirmed.
     pub(crate) differences: Vec<Difference>,
 }
 
-/// Something that does not agree.
+/// A difference between the log and the evidence.
 #[derive(Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub(crate) enum Difference {
-    /// The log names a batch that the evidence lacks.
+    /// The evidence lacks a batch that the log names.
     #[error("line {line}: batch {node}/{epoch}/{sequence} is missing from the evidence")]
     Missing { line: u64, node: String, epoch: u32, sequence: u64 },
-    /// The evidence is not what the log names.
+    /// The evidence of a batch is not what the log names.
     #[error("line {line}: the evidence of batch {node}/{epoch}/{sequence} {what}")]
     Batch { line: u64, node: String, epoch: u32, sequence: u64, what: String },
-    /// A line of the log cannot be read, or stands where it cannot.
+    /// A line of the log cannot be read, or is out of place.
     #[error("line {line}: {what}")]
     Log { line: u64, what: String },
     /// A leaf is not about the envelope in its place.
@@ -81,7 +80,7 @@ pub(crate) enum Difference {
     /// A decision does not follow from the envelopes.
     #[error("line {line}: {what}")]
     Decision { line: u64, what: String },
-    /// The totals of the log are not what was counted.
+    /// The totals of the log differ from the count.
     #[error("line {line}: the log opens {published:?}, the evidence counts {counted:?}")]
     Totals { line: u64, published: Vec<u64>, counted: Vec<u64> },
 }
@@ -103,18 +102,18 @@ impl Difference {
 
 /// What a recount reads beside the log.
 pub(crate) trait Evidence {
-    /// The bytes of a batch, or none if it has been lost.
+    /// Returns the bytes of a batch, or `None` if it has been lost.
     fn batch(&self, name: &BatchName) -> io::Result<Option<Vec<u8>>>;
 
-    /// The rows for this election of the roll or supplement whose manifest has a digest, or none if
-    /// they are not at hand.
+    /// Returns the rows for this election of the roll or supplement whose manifest has this digest,
+    /// or `None` if they are not available.
     fn roll(&self, manifest: &[u8; 32]) -> io::Result<Option<RollRows>>;
 }
 
-/// Counts again: `leaves` is the log, a leaf a line.
+/// Counts again: `leaves` is the log, one leaf per line.
 ///
 /// # Errors
-/// When the log or the evidence cannot be read. What does not agree is in [`Recount::differences`].
+/// When the log or the evidence cannot be read. Differences are in [`Recount::differences`].
 pub(crate) fn recount(
     mut leaves: impl BufRead,
     evidence: &impl Evidence,
@@ -147,16 +146,16 @@ struct Open {
 struct Counting<'a> {
     ballot_key: &'a [u8; 32],
     definition: Option<LogDefinition>,
-    /// The first minute whose votes count, and the first whose votes do not any more.
+    /// First minute whose votes count, and first minute whose votes no longer count.
     opens: Option<u64>,
     closes: Option<u64>,
     rolls: Rolls,
     decisions: Decisions,
     open: Option<Open>,
-    /// The choices, then spoiled votes.
+    /// Counts of the choices, then of spoiled votes.
     counts: Vec<u64>,
     height: u64,
-    /// The counts as each block since the last totals left them.
+    /// Counts after each block since the last totals.
     history: BTreeMap<u64, Vec<u64>>,
     found: Recount,
 }
@@ -224,7 +223,7 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    /// Decrypts the batch whose leaves have all been read, and counts it.
+    /// Decrypts and counts the batch whose leaves have all been read.
     fn count_batch(&mut self, evidence: &impl Evidence) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let is_accepted =
@@ -262,7 +261,7 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    /// Leaf i is about envelope i.
+    /// Compares leaf i with envelope i, and counts the choices.
     fn count_envelopes(&mut self, open: &Open, batch: &EvidenceBatch<'_>) {
         self.found.batches += 1;
         self.found.envelopes += batch.count() as u64;
@@ -284,6 +283,7 @@ impl<'a> Counting<'a> {
             self.decisions.push(line, outcome.request, key, outcome.decision, choice);
             if outcome.decision == LogDecision::Accepted {
                 let spoiled = self.counts.len().saturating_sub(1);
+                // A choice that is unreadable or out of range counts as spoiled.
                 let slot = choice.map(usize::from).filter(|choice| *choice < spoiled);
                 if let Some(count) = self.counts.get_mut(slot.unwrap_or(spoiled)) {
                     *count += 1;
@@ -296,7 +296,7 @@ impl<'a> Counting<'a> {
         let early = self.opens.is_none_or(|opens| minute < opens);
         let late = !early && self.closes.is_some_and(|closes| minute >= closes);
         let agrees = match decision {
-            // What was decided before is not decided by its time.
+            // A request that was decided before is not decided by its time.
             LogDecision::Replay | LogDecision::Clash => true,
             LogDecision::Early => early,
             LogDecision::Late => late,
@@ -309,6 +309,7 @@ impl<'a> Counting<'a> {
     }
 
     fn compare(&mut self, line: u64, through: u64, published: Vec<u64>) {
+        // Totals through the block being read: its counts are not in the history yet.
         let counted = if self.height.checked_add(1) == Some(through) {
             Some(&self.counts)
         } else {
@@ -351,7 +352,7 @@ impl<'a> Counting<'a> {
     }
 }
 
-/// Whether a leaf is about the envelope at a place: its request, and H and minute, or cᵢ.
+/// Whether a leaf is about an envelope: its request, and H and minute, or cᵢ.
 fn names(outcome: &LogOutcome, batch: &EvidenceBatch<'_>, place: usize) -> bool {
     outcome.request == batch.request(place)
         && outcome.hash.is_none_or(|hash| hash == batch.hash(place))

@@ -19,7 +19,8 @@ fn ballot_key() -> [u8; 32] {
     key
 }
 
-/// The evidence of the golden election, with one roll left out and one batch changed or lost.
+/// The evidence of the golden election, optionally without its rolls, or with one batch changed or
+/// lost.
 #[derive(Default)]
 struct Golden {
     without_rolls: bool,
@@ -94,7 +95,7 @@ fn a_vote_turned_invalid_or_another_elector_is_told() {
         .lines()
         .find(|line| line.contains(r#""decision":"accepted""#))
         .expect("an accepted vote");
-    // A leaf that reads well.
+    // A well-formed leaf.
     let duplicate = accepted
         .replace(r#""accepted""#, r#""duplicate""#)
         .replace(r#","minute""#, r#","attempt":2,"minute""#);
@@ -105,13 +106,13 @@ fn a_vote_turned_invalid_or_another_elector_is_told() {
     assert!(!decisions.is_empty(), "{found:?}");
     let is_decision = |difference: &&Difference| matches!(difference, Difference::Decision { .. });
     assert!(decisions.iter().all(is_decision), "{found:?}");
-    // One that does not.
+    // A malformed leaf.
     let malformed = accepted.replace("accepted", "duplicate");
     let found = differences(&log.replacen(accepted, &malformed, 1));
     assert!(found.iter().any(|difference| matches!(difference, Difference::Log { .. })));
     let hash = accepted.split(r#""hash":""#).nth(1).expect("a hash");
     let other = log.replacen(&hash[..8], "00000000", 1);
-    // The vote of the envelope is then not counted: whatever else is found follows from that.
+    // The vote of the envelope is then not counted: other differences follow from that.
     let entries = differences(&other);
     let entries =
         entries.iter().filter(|difference| matches!(difference, Difference::Entry { .. }));
@@ -151,7 +152,7 @@ fn what_is_no_log_is_told() {
     assert!(!differences("{}\nnot json\n").is_empty());
 }
 
-/// The first accepted vote of the log: its line, and the digest of its envelope.
+/// Returns the first accepted vote of the log: its line, and the digest of its envelope.
 fn first_accepted(log: &str) -> (String, String) {
     let lines: Vec<&str> = log.lines().collect();
     let place = lines.iter().position(|line| line.contains(r#""decision":"accepted""#));
@@ -169,7 +170,7 @@ fn request_of(line: &str) -> &str {
     line.split(r#""request":""#).nth(1).and_then(|rest| rest.get(..32)).expect("a request")
 }
 
-/// Only the rolls show that a registered elector was refused.
+/// Only the rolls reveal that a registered elector was refused.
 #[test]
 fn a_registered_vote_decided_as_unknown_is_reported() {
     let log = leaves();

@@ -1,7 +1,7 @@
-//! The signals of a running node: SIGTERM and SIGINT stop it, a second one ends it at once, SIGHUP
-//! has it read certificate and token again.
+//! Signals of a running node: SIGTERM and SIGINT stop it, a second one ends it at once, SIGHUP
+//! makes it reload certificate and token.
 //!
-//! A thread of its own waits for them: it must answer when every other thread hangs on a disk.
+//! A separate thread waits for them: it must respond even when every other thread hangs on a disk.
 
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
@@ -17,19 +17,19 @@ use votekit_http::listener;
 
 use crate::error::CommandError;
 
-/// How long the last log lines may take to be written before the process ends.
+/// Time to write the last log lines before the process ends.
 const FLUSH_TIME: Duration = Duration::from_millis(500);
 
-/// A stop that was asked for.
+/// A requested stop.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stop {
-    /// The name of the signal.
+    /// Name of the signal.
     pub(crate) signal: &'static str,
-    /// When it came.
+    /// Time of its arrival.
     pub(crate) at: Instant,
 }
 
-/// The signals that came.
+/// The signals received.
 #[derive(Debug)]
 pub(crate) struct Signals {
     stop: watch::Receiver<Option<Stop>>,
@@ -37,8 +37,8 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Catches the signals from here on. `stop_time` after the first stop the process ends whatever
-    /// it is doing.
+    /// Catches the signals from now on. The process ends at the latest `stop_time` after the first
+    /// stop.
     ///
     /// # Errors
     /// When the operating system has no handles or threads left.
@@ -51,8 +51,8 @@ impl Signals {
             let mut caught = Vec::new();
             for (signal, name) in [(SIGTERM, "SIGTERM"), (SIGINT, "SIGINT"), (SIGHUP, "SIGHUP")] {
                 let came = Arc::new(AtomicBool::new(false));
-                // Handlers run in the order of their registration: first it is noted which signal
-                // it was.
+                // Handlers run in order of registration: the signal is stored before the thread is
+                // woken.
                 flag::register(signal, Arc::clone(&came))?;
                 low_level::pipe::register(signal, OwnedFd::from(waker.try_clone()?))?;
                 caught.push((signal, name, came));
@@ -78,16 +78,16 @@ impl Signals {
         }
     }
 
-    /// Waits for SIGHUP. One that comes between two calls is not lost.
+    /// Waits for SIGHUP. One that arrives between two calls is not lost.
     pub(crate) async fn reloaded(&self) {
         self.reload.notified().await;
     }
 }
 
-/// Ends the process with this code when it has not ended by itself by then.
+/// Ends the process with this code after a time, unless it has ended by itself.
 pub(crate) fn end_after(time: Duration, code: i32) {
     let watchdog = thread::Builder::new().name("watchdog".into());
-    // Without a thread the stop has no limit, and a second signal still ends it.
+    // Without the thread the stop has no time limit; a second signal still ends the process.
     let _ = watchdog.spawn(move || {
         thread::sleep(time);
         tracing::warn!(
@@ -99,7 +99,7 @@ pub(crate) fn end_after(time: Duration, code: i32) {
     });
 }
 
-/// What the thread has.
+/// State of the thread.
 struct Waiting {
     caught: Vec<(i32, &'static str, Arc<AtomicBool>)>,
     stopping: watch::Sender<Option<Stop>>,
@@ -138,7 +138,7 @@ impl Waiting {
             "a second signal ends the process at once; what was answered is stored"
         );
         listener::flush_log(FLUSH_TIME);
-        // Ends it as the signal itself would.
+        // Ends the process as the signal itself would.
         let _ = low_level::emulate_default_handler(signal);
     }
 }

@@ -1,8 +1,8 @@
-//! Files that operating systems put into folders they show: no part of what a folder holds.
+//! Files that operating systems add to the folders they show; they are not part of the content.
 
 use crate::context::Context;
 
-/// Whether macOS or Windows makes files of this name by itself.
+/// Whether macOS or Windows creates files of this name.
 pub(crate) fn is_one(name: &str) -> bool {
     let name = name.rsplit('/').next().unwrap_or(name);
     name.starts_with("._")
@@ -11,7 +11,7 @@ pub(crate) fn is_one(name: &str) -> bool {
             .any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// Says what these files are. They change no verdict.
+/// Warns of these files. They do not affect the result.
 pub(crate) fn warn(context: &Context, names: &[String]) {
     for name in names {
         context

@@ -1,5 +1,5 @@
-//! What is wrong with a roll or a file of votes, in the same words for every command that reads
-//! one: by line, field and rule, never by value.
+//! Reports what is wrong with a roll or a file of votes, in the same words for every command that
+//! reads one: by line, field and rule, never by value.
 
 use std::fmt::Write as _;
 
@@ -8,23 +8,23 @@ use votekit_core::roll::{RollError, RowFault, RuleCount, count_by_rule};
 
 use crate::error::CommandError;
 
-/// Lines printed of a list; the rest is counted.
+/// Maximum lines printed of a list; the rest is counted.
 pub(crate) const PRINTED_MAX: usize = 100;
-/// Entries of a list in JSON errors; the rest is counted.
+/// Maximum entries of a list in JSON errors; the rest is counted.
 pub(crate) const DETAILED_MAX: usize = 10_000;
 
 /// The bad rows of one or two files.
 pub(crate) struct BadRows<'a> {
-    /// Each file's name with its faults.
+    /// File names with their faults.
     pub(crate) files: &'a [(&'a str, &'a [RowFault])],
     /// What was not done because of them, such as "nothing was written".
     pub(crate) outcome: &'a str,
-    /// What to do, whatever the rules are.
+    /// Hint that applies to all rules.
     pub(crate) hint: &'a str,
 }
 
 impl BadRows<'_> {
-    /// Fails when there is a bad row. Lists the rows, then counts them by rule.
+    /// Fails if there is a bad row. Lists the rows, then counts them by rule.
     pub(crate) fn refuse(&self) -> Result<(), CommandError> {
         let total = self.faults().count();
         if total == 0 {
@@ -36,7 +36,7 @@ impl BadRows<'_> {
         Err(self.error(message, total))
     }
 
-    /// Fails when a fault may hide further rows: leaving out the one row would lose them too.
+    /// Fails if a fault may hide further rows: skipping its row would lose them too.
     pub(crate) fn refuse_lost_place(&self) -> Result<(), CommandError> {
         let Some((name, fault)) = self.faults().find(|(_, fault)| fault.rule.loses_place()) else {
             return Ok(());
@@ -53,7 +53,7 @@ impl BadRows<'_> {
         })
     }
 
-    /// Fails with a message of its own, followed by the count by rule.
+    /// Returns an error with the given message, followed by the counts by rule.
     pub(crate) fn refuse_as(&self, message: String) -> CommandError {
         self.error(message, self.faults().count())
     }
@@ -79,7 +79,7 @@ impl BadRows<'_> {
         }
         let listed: Vec<Value> =
             self.faults().take(DETAILED_MAX).map(|(name, fault)| described(name, fault)).collect();
-        // The advice for the most frequent rule that has one.
+        // The hint of the most frequent rule that has one.
         let hint = match rules.iter().find_map(|rule| rule.first.rule.hint()) {
             Some(advice) => format!("{advice}; {}", self.hint),
             None => self.hint.to_owned(),
@@ -91,7 +91,7 @@ impl BadRows<'_> {
     }
 }
 
-/// One line of a count by rule, with the first row as its example.
+/// One line of the counts by rule, with the first row as an example.
 pub(crate) struct RuleLine<'a>(pub(crate) &'a RuleCount);
 
 impl std::fmt::Display for RuleLine<'_> {
@@ -104,7 +104,7 @@ impl std::fmt::Display for RuleLine<'_> {
     }
 }
 
-/// A count by rule, for programs.
+/// The count of a rule, for programs.
 pub(crate) fn counted(rule: &RuleCount) -> Value {
     json!({
         "field": rule.first.field.to_string(),
@@ -124,14 +124,14 @@ fn described(name: &str, fault: &RowFault) -> Value {
     })
 }
 
-/// Says how many entries of a list were not printed.
+/// Appends how many entries of a list were not printed.
 pub(crate) fn and_more(message: &mut String, total: usize) {
     if total > PRINTED_MAX {
         let _ = write!(message, "\n  … and {} more", total - PRINTED_MAX);
     }
 }
 
-/// A table that cannot be read, with what to do about it.
+/// The error for a table that cannot be read, with a hint.
 pub(crate) fn unreadable(name: &str, error: &RollError) -> CommandError {
     let failed = CommandError::bad_input(format!("{name}: {error}"));
     match error.hint() {
@@ -140,7 +140,7 @@ pub(crate) fn unreadable(name: &str, error: &RollError) -> CommandError {
     }
 }
 
-/// The word, with an s unless there is one.
+/// Returns the word, with an s unless `count` is 1.
 pub(crate) fn plural(count: u64, word: &str) -> String {
     if count == 1 { word.to_owned() } else { format!("{word}s") }
 }

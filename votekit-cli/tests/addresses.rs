@@ -1,5 +1,5 @@
-//! Every verb that is given the address of a service says in one line what is wrong with it, with a
-//! hint, and leaves with 4.
+//! Every verb that takes the address of a service reports in one line what is wrong with it, with a
+//! hint, and exits with 4.
 #![cfg(feature = "services")]
 
 mod support;
@@ -53,7 +53,7 @@ fn each_verb_says_what_is_wrong_with_an_address() {
     ] {
         let failed = desk.run(&words);
         failed.fails(4, &[told, "\nhint: "]);
-        // A node's log lines are JSON, and come before.
+        // The log lines of a node are JSON, and come first.
         let said = failed.stderr.lines().filter(|line| !line.starts_with('{'));
         assert_eq!(said.count(), 2, "{words:?}: {}", failed.stderr);
         assert!(!failed.stderr.contains("geheim"), "{words:?}: {}", failed.stderr);

@@ -8,8 +8,7 @@ use support::Desk;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
-/// A poll in which three have voted, and the number of the one batch that holds the votes or of the
-/// first that does.
+/// A poll in which three electors have voted, and the number of its first batch.
 fn voted() -> (Desk, Vec<Elector>, String) {
     let (desk, electors) = poll::opened(5);
     let node = Node::serve(&desk);

@@ -1,4 +1,4 @@
-//! `votekit cast`, and what it leaves behind: no NAS, no code.
+//! `votekit cast`, and what it leaves behind: no NAS and no code.
 #![cfg(feature = "node")]
 
 mod support;
@@ -23,7 +23,7 @@ fn lines(elector: &Elector, vote: &str) -> String {
     format!("{}\n{}\n{vote}\n", elector.nas, elector.code)
 }
 
-/// An address at which nobody listens.
+/// Returns an address without a listener.
 fn nobody() -> String {
     let address =
         TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
@@ -65,7 +65,7 @@ fn one_vote_is_cast_from_standard_input() {
         receipt.succeeds().contains(&request)
             && receipt.stdout.contains("accepted: the vote counts")
     );
-    // However NAS and code are written.
+    // NAS and code may be written in other forms.
     let spaced =
         format!("{} {}-{}", &electors[1].nas[..3], &electors[1].nas[3..6], &electors[1].nas[6..]);
     let input = format!("{spaced}\n  {}\nnon\n", electors[1].code.to_lowercase());
@@ -74,7 +74,7 @@ fn one_vote_is_cast_from_standard_input() {
             .succeeds()
             .starts_with("Your vote is recorded and counts.")
     );
-    // The law can come first on standard input.
+    // If the law is omitted, it is the first line of standard input.
     let input = format!("{LAW}\n{}", lines(&electors[2], "blanc"));
     let asked = desk.run_with_input(&["cast", "--node", &node.public, "--json"], input.as_bytes());
     assert_eq!(asked.json()["status"], "accepted");
@@ -155,7 +155,7 @@ fn outside_the_poll_a_vote_is_refused() {
     one(&desk, &node.public, &lines(&electors[1], "oui"), &[]).fails(3, &["closed"]);
 }
 
-/// Every outcome of `cast --from`, over electors of whom the last is revoked.
+/// Produces every outcome of `cast --from`. The last elector must be revoked.
 fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome> {
     let mut said = Vec::new();
     let cast = ["cast", "--node", &node.public, "--from", "votes.csv"];
@@ -170,7 +170,8 @@ fn every_outcome(desk: &Desk, node: &Node, electors: &[Elector]) -> Vec<Outcome>
     let rest = [format!("{nas},ZZGUESS1,{LAW},oui\n"), format!("{nas},{code},NOPE,oui\n")];
     desk.write("votes.csv", again.clone() + &rest.concat());
     said.push(desk.run(&[&cast[..], &["-o", "outcomes-2.csv"]].concat()));
-    // A file with bad rows is refused whole: the vote in its first row is not cast either.
+    // A file with a bad row is refused as a whole: the good vote in its first row is not cast
+    // either.
     let bad = [
         format!("98765432,{code},{LAW},oui\n"),
         format!("{nas},ZZ|GUESS,{LAW},oui\n"),
@@ -254,7 +255,7 @@ fn files_that_cannot_be_cast_are_refused_whole() {
         ),
         (Vec::new(), &["votes.csv: the file of votes is empty", "hint: "]),
         (b"nas,code,law_id,vote\n".to_vec(), &["a header but no row"]),
-        // The first row is good, and the second would be lost in it.
+        // The first row is good; the unclosed quote would swallow the second.
         (
             format!("nas,code,law_id,vote,nom\n{row},oui,\"Roy\n{other},non,Cote\n").into_bytes(),
             &[
@@ -292,7 +293,7 @@ fn files_that_cannot_be_cast_are_refused_whole() {
             refused.stderr
         );
         assert!(!desk.exists("out.csv"));
-        // A header that hashgen refuses too, it refuses in the same words.
+        // A header that hashgen refuses too is refused in the same words.
         if bytes.contains(&b'\r') {
             let hashed = desk.run(&["hashgen", "votes.csv", "--out", "hashes-of-votes"]);
             assert_eq!((hashed.code, &hashed.stderr), (refused.code, &refused.stderr));
@@ -354,7 +355,7 @@ fn no_nas_and_no_code_is_left_behind() {
     }
     said.push(desk.run(&["export", "bundle", "bundle", "--node", &node.public]));
     said.push(desk.run(&["recount", "--data", "node", "--json"]));
-    // While the node runs, its write-ahead log is there too.
+    // While the node runs, its write-ahead log exists too.
     let mut places = vec![("metrics".to_owned(), metrics.into_bytes())];
     places.extend(
         said.iter()

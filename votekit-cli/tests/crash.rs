@@ -1,5 +1,5 @@
-//! Power cuts: the node is killed under load and in the middle of a close, and no vote that was
-//! answered is lost or counted twice.
+//! Power cuts: the node is killed under load and in the middle of a close. No answered vote is lost
+//! or counted twice.
 #![cfg(feature = "node")]
 
 mod support;
@@ -15,7 +15,7 @@ use support::http::Http;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// How long a restarted node may take to finish a close: an end for the test, not a target.
+/// Time limit for a restarted node to finish a close: it ends the test, and is not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 fn state(http: &Http, node: &Node) -> Value {
@@ -54,8 +54,8 @@ fn killed_under_load(seed: u64) {
             status.body
         );
     }
-    // Those whose connection broke send the same vote under the same key, as the answer told them
-    // to.
+    // Clients whose connection broke send the same vote again under the same key, as the node's
+    // answer demands.
     cast(&node.public, &electors, &mut known, &answered);
     assert!(
         known.len() == electors.len()
@@ -63,7 +63,7 @@ fn killed_under_load(seed: u64) {
     );
     desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
         .succeeds();
-    // A connection left open is waited for.
+    // A stopping node waits for an open connection.
     drop(http);
     node.stop();
     holds_once(&desk, &known);
@@ -80,7 +80,7 @@ fn a_node_killed_under_load_keeps_every_answered_vote_once() {
     }
 }
 
-/// Closes over HTTP and gives no heed to the answer: the node dies under it.
+/// Requests a close over HTTP and ignores the answer: the node dies meanwhile.
 fn ask_to_close(admin: &str, token: &str) {
     let http = Http::new();
     let request =
@@ -88,7 +88,7 @@ fn ask_to_close(admin: &str, token: &str) {
     let _ = http.send(request.bearer_auth(token));
 }
 
-/// Kills the node while it closes with votes on their way.
+/// Kills the node while it closes with votes in flight.
 fn killed_while_closing(seed: u64) {
     let mut numbers = Numbers(seed);
     let (desk, electors) = poll::opened(200);
@@ -107,7 +107,7 @@ fn killed_while_closing(seed: u64) {
         if seed.is_multiple_of(2) {
             std::thread::sleep(Duration::from_micros(numbers.below(12_000)));
         } else {
-            // As soon as the close shows.
+            // As soon as the close is visible.
             let http = Http::new();
             while !closing.is_finished() && state(&http, &node) == "open" {}
         }
@@ -119,7 +119,7 @@ fn killed_while_closing(seed: u64) {
     let http = Http::new();
 
     if state(&http, &node) == "open" {
-        // The close had not become durable, so nobody was told of it: it is asked for again.
+        // The close was not durable yet and not answered, so it is requested again.
         desk.run(&["election", "close", LAW, "--yes", "--node", &node.admin, "--data", "node"])
             .succeeds();
     }

@@ -1,5 +1,5 @@
-//! Damaged data folders: the node says what is wrong, or what it serves is what was stored. It
-//! never serves anything else.
+//! Damaged data folders: the node reports the damage, or serves exactly what was stored; never
+//! anything else.
 #![cfg(feature = "node")]
 
 mod support;
@@ -18,10 +18,10 @@ use support::poll::{self, LAW};
 /// Enough votes, each decided before the next, for a full tile.
 const VOTES: usize = 90;
 
-/// What an undamaged folder tells.
+/// The content of an undamaged folder.
 struct Truth {
     desk: Desk,
-    /// Request ids, each with the choice's place.
+    /// Request ids, in the order of the votes.
     requests: Vec<String>,
     leaves: Vec<String>,
     tile: String,
@@ -30,7 +30,7 @@ struct Truth {
 }
 
 impl Truth {
-    /// A folder of a node that was stopped, or killed with its write-ahead log full.
+    /// Makes the folder of a node that was stopped, or killed with a full write-ahead log.
     fn new(killed: bool) -> Self {
         let (desk, electors) = poll::opened(VOTES as u32 + 10);
         let node = Node::serve(&desk);
@@ -60,8 +60,8 @@ impl Truth {
         Self { desk, requests, leaves, tile: tile.body, fingerprint, results }
     }
 
-    /// Starts a node on a damaged folder. What it said if it refused; `None` if all that it serves
-    /// is true.
+    /// Starts a node on a damaged folder. Returns its error if it refused, or `None` if everything
+    /// it serves is true.
     fn refusal(&self, desk: &Desk, disk: Option<&FaultDisk>, place: &str) -> Option<String> {
         let node = match Node::try_serve(desk, disk) {
             Ok(node) => node,
@@ -105,7 +105,7 @@ impl Truth {
 
 fn results(http: &Http, node: &Node) -> Value {
     let results = http.get(&format!("{}/api/v1/results/{LAW}", node.public)).json();
-    // The rest tells the log, which grows when a restarted node ends its earlier epoch.
+    // The other fields depend on the log, which grows when a restarted node ends its earlier epoch.
     let names = [
         "state",
         "received",
@@ -127,8 +127,8 @@ fn leaves(desk: &Desk) -> Vec<String> {
         .collect()
 }
 
-/// A desk with a copy of another's data folder, without its snapshots: so everything is read at the
-/// start. What is found behind a snapshot, and when, is for the node's own tests.
+/// Copies a desk's data folder to a new desk, without its snapshots, so that everything is read at
+/// the start. Damage covered by a snapshot is tested in the node's own tests.
 fn copy_of(desk: &Desk) -> Desk {
     let copy = Desk::new();
     copy_folder(&desk.path("node"), &copy.path("node"));
@@ -152,7 +152,7 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Flips a bit of a file in a copy of the folder.
+/// Flips one bit of a file in a copy of the folder.
 fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
     let copy = copy_of(&truth.desk);
     let path = copy.path("node").join(file);
@@ -162,7 +162,7 @@ fn damaged(truth: &Truth, file: &Path, at: usize, bit: u64) -> Desk {
     copy
 }
 
-/// The files of a data folder, by their paths in it.
+/// Lists the files of a data folder, by their paths in it.
 fn files_of(desk: &Desk) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![desk.path("node")]);
     while let Some(folder) = folders.pop() {
@@ -205,7 +205,7 @@ fn damage_in_the_write_ahead_log_is_told() {
     let truth = Truth::new(true);
     let length = truth.desk.read("node/ledger.sqlite-wal").len();
     let mut numbers = Numbers(2);
-    // Damage to the last transaction cannot be told from a write that a power cut tore.
+    // Damage to the last transaction is indistinguishable from a write torn by a power cut.
     let random = (0..8).map(|_| numbers.below(length as u64 * 9 / 10) as usize);
     for at in [0, 9, 20, 31, 32, 40, 60].into_iter().chain(random.collect::<Vec<_>>()) {
         let said = truth.refusal(
@@ -225,7 +225,7 @@ fn damage_in_the_write_ahead_log_is_told() {
 #[test]
 fn damage_in_any_other_file_is_told() {
     let truth = Truth::new(true);
-    // SQLite makes its index anew after a crash, and whoever brings a damaged token hears 401.
+    // SQLite rebuilds its index after a crash, and a damaged token is answered with 401.
     let harmless = ["lock", "ledger.lock", "ledger.sqlite-shm", "keys/admin-token"];
     let ledger = ["ledger.sqlite", "ledger.sqlite-wal"];
     let files = files_of(&truth.desk);
@@ -271,7 +271,7 @@ fn a_ledger_that_cannot_be_read_is_told() {
                 || said.contains(&format!("{file}: input/output error")),
             "{said}"
         );
-        // Nothing was changed: with the disk mended the node serves as before.
+        // Nothing was changed: once the disk works again, the node serves as before.
         disk.set_faults(&Faults::default()).expect("lifted");
         assert_eq!(truth.refusal(&desk, Some(&disk), file), None);
     }

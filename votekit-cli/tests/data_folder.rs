@@ -14,7 +14,7 @@ use support::{Desk, names_in};
 
 const DATA: [&str; 2] = ["--data", "node"];
 
-/// Everything in a folder, with its permissions and times; files with their bytes.
+/// Returns everything in a folder, with permissions and times; files with their bytes.
 fn tree(folder: &Path) -> BTreeMap<String, (u32, i64, Vec<u8>)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -26,8 +26,8 @@ fn tree(folder: &Path) -> BTreeMap<String, (u32, i64, Vec<u8>)> {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 folders.push(path);
-            // Shared memory of SQLite, where readers note which state they look at: no data, and
-            // made anew whenever the ledger is opened first.
+            // SQLite's shared memory, in which readers record the state they read: not data, and
+            // recreated whenever the ledger is opened first.
             } else if !path.ends_with("ledger.sqlite-shm") {
                 let seen = fs::metadata(&path).expect("a file");
                 let bytes = fs::read(&path).expect("a file");
@@ -38,7 +38,7 @@ fn tree(folder: &Path) -> BTreeMap<String, (u32, i64, Vec<u8>)> {
     found
 }
 
-/// Every verb that takes `--data` and is not told to make a folder.
+/// Every verb that takes `--data` and does not create a folder.
 fn verbs() -> Vec<Vec<&'static str>> {
     let digest = "0000000000000000000000000000000000000000000000000000000000000000";
     let titles = ["--title-fr", "F", "--title-en", "E"];
@@ -86,7 +86,7 @@ fn no_verb_makes_a_data_folder_of_a_folder_with_something_else() {
         assert!(outcome.stderr.contains("data folder"), "{verb:?}: {}", outcome.stderr);
         assert_eq!(tree(&desk.path("node")), before, "{verb:?}");
     }
-    // Those that make a data folder make it of a new or empty folder only.
+    // Verbs that create a data folder do so only in a new or empty folder.
     for verb in [&["load", "hashes"][..], &["serve", "--new"]] {
         let outcome = desk.run(&[verb, &DATA].concat());
         outcome
@@ -112,12 +112,13 @@ fn commands_that_read_write_nothing() {
         let names = |tree: &BTreeMap<String, _>| tree.keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&after), names(&before), "{verb:?}");
         for (name, was) in &before {
-            // Without the bytes: a ledger is no reading.
+            // Without printing the bytes: a ledger is unreadable.
             assert!(after[name] == *was, "{verb:?} changed {name}");
         }
         json
     };
-    // The log alone shows what the running node shows: an orderly stop adds the last batch.
+    // The log alone shows the same as the running node, except that an orderly stop adds the last
+    // batch.
     let mut alone = read(&["election", "show", LAW]);
     assert!(alone["log_size"].as_u64() >= shown["log_size"].as_u64());
     alone["log_size"] = shown["log_size"].clone();
@@ -140,7 +141,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     let first = desk.run(&[&["load", "hashes", "--json"][..], &DATA, &pepper].concat()).json();
     let first = first["manifest"].as_str().expect("a digest").to_owned();
     poll::revoke(&desk, &electors[0]);
-    // Another roll of the same law, as it is made after a correction.
+    // Another roll of the same law, as made after a correction.
     desk.run(&["roll", "sample", "--electors", "20", "--law", LAW, "--seed", "8", "-o", "new.csv"])
         .succeeds();
     desk.run(&["pepper", "generate", "-o", "new.pepper"]).succeeds();
@@ -157,7 +158,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     assert!(lines[1].starts_with("  roll, with a pepper"), "{}", list.stdout);
     let place = "30 electors, kept until the election is created";
     assert!(lines[2].starts_with("  L2025-001 ") && lines[2].ends_with(place), "{}", list.stdout);
-    // A supplement keeps its roll in place.
+    // A roll with a supplement cannot be discarded.
     desk.run(&["load", "supplement", "--data", "node"]).succeeds();
     let discard = |digest: &str| desk.run(&["roll", "discard", digest, "--data", "node"]);
     discard(&first).fails(3, &["follows the roll", "discard the supplement first"]);
@@ -169,7 +170,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     assert_eq!((names_in(&rolls).len(), names_in(&peppers).len()), (0, 0), "its pepper goes too");
     discard(&first).fails(3, &["no roll with the manifest", "is loaded"]);
     assert_eq!(desk.run(&["roll", "list", "--data", "node"]).succeeds(), "no rolls\n");
-    // The right roll takes its place, and is in use from the creation on.
+    // The right roll replaces it, and is in use once the election is created.
     let loaded = desk.run(&second);
     assert!(loaded.succeeds().starts_with("L2025-001: 20 credentials kept"), "{}", loaded.stdout);
     let titles = ["--title-fr", "F", "--title-en", "E"];
@@ -177,7 +178,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     let rolls_listed = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
     assert_eq!(rolls_listed[0]["laws"][0]["in_use"], true);
     let used = rolls_listed[0]["manifest"].as_str().expect("a digest").to_owned();
-    // On a running node by the calls of its interface.
+    // On a running node, through its API.
     let node = Node::serve(&desk);
     let office = ["--node", &node.admin, "--data", "node"];
     let discard = |digest: &str| desk.run(&[&["roll", "discard", digest][..], &office].concat());
@@ -197,7 +198,7 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
 }
 
 /// Until the poll opens the roll can be replaced: the log names both, and only electors of the new
-/// one vote.
+/// one can vote.
 #[test]
 fn the_roll_of_a_draft_is_replaced() {
     let (desk, electors) = poll::drafted(30, &["--blank"]);
@@ -205,7 +206,7 @@ fn the_roll_of_a_draft_is_replaced() {
     desk.run(&["load", "supplement", "--data", "node"]).succeeds();
     let first = desk.run(&["roll", "list", "--data", "node", "--json"]).json();
     let first = first[0]["manifest"].as_str().expect("a digest").to_owned();
-    // The right roll names ten of the same electors, and another law.
+    // The right roll has ten of the same electors, and another law.
     let mut rows = "nas,code,law_id\n".to_owned();
     for elector in &electors[..10] {
         rows += &format!("{},{},{LAW}\n", elector.nas, elector.code);
@@ -223,13 +224,13 @@ fn the_roll_of_a_draft_is_replaced() {
     let loaded = desk.run(&replace);
     assert!(loaded.succeeds().contains("10 electors"), "{}", loaded.stdout);
     desk.run(&replace).succeeds();
-    // Back to the first roll, and again to the right one.
+    // Back to the first roll, then to the right one again.
     let back = desk.run(&[&["load", "hashes", "--replace"][..], &office].concat());
     assert!(back.succeeds().contains("30 electors"), "{}", back.stdout);
     assert!(desk.run(&replace).succeeds().contains("10 electors"));
-    // The log needs the first one as well.
+    // The log needs the first one too.
     desk.run(&[&["roll", "discard", &first][..], &office].concat()).fails(3, &["is in use"]);
-    // An election that is created later has the new roll alone.
+    // An election created later has only the new roll.
     let titles = ["--title-fr", "F", "--title-en", "E"];
     let created = desk.run(&[&["election", "create", "L2"][..], &titles, &office].concat());
     assert!(created.succeeds().contains("registered   1\n"), "{}", created.stdout);
@@ -241,7 +242,7 @@ fn the_roll_of_a_draft_is_replaced() {
         desk.write("votes.csv", poll::votes([(elector, "oui")]));
         desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).stdout
     };
-    // The first elector was revoked by the supplement that went with the roll.
+    // The first elector was revoked by a supplement of the replaced roll.
     for (elector, state) in [(0, "accepted"), (9, "accepted"), (10, "invalid"), (29, "invalid")] {
         let said = cast(&electors[elector]);
         assert!(said.contains(state), "elector {elector}: {said}");
@@ -281,7 +282,7 @@ fn a_supplement_says_what_it_changed_and_what_was_refused() {
     assert!(load.succeeds().starts_with(said), "{}", load.stdout);
     assert!(load.stderr.contains("L2025-001: 1 revocation was refused"));
     node.stop();
-    // Another supplement to the same roll is refused before anything of it is kept.
+    // Another supplement to the same roll is refused before any part of it is kept.
     let kept = names_in(&desk.path("node/rolls"));
     desk.write(
         "lost.csv",

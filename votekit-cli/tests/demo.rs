@@ -1,4 +1,4 @@
-//! `votekit demo`: the whole life of a referendum, as a newcomer runs it.
+//! `votekit demo`: a whole referendum, as a newcomer runs it.
 #![cfg(feature = "node")]
 
 mod support;
@@ -37,7 +37,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
     ] {
         assert!(demo.stderr.contains(part), "no {part:?} in {}", demo.stderr);
     }
-    // What it shows can be given again.
+    // The commands that it shows can be run again.
     desk.run(&["verify", "bundle", "votekit-demo/bundle", "--policy", "votekit-demo/policy"])
         .succeeds();
     let receipt =
@@ -85,6 +85,6 @@ fn with_keep_the_node_serves_until_it_is_told_to_stop() {
     terminate(demo.id());
     let ended = demo.wait().expect("it ends");
     assert!(ended.success(), "{ended}");
-    // The node went with it: the folder is free.
+    // The node has stopped too: the folder is free.
     desk.run(&["election", "list", "--data", "there/node"]).succeeds();
 }

@@ -1,4 +1,4 @@
-//! `votekit election`: the life of an election, offline and on a running node.
+//! `votekit election`: the states of an election, offline and on a running node.
 #![cfg(feature = "node")]
 
 mod support;
@@ -209,13 +209,13 @@ fn a_binding_election_names_every_rule_it_lacks() {
     refused(&desk, &["--behind-tls-proxy"], &[pepper, results], &[tls]);
     election(&desk, "open", &["--waive", "tls", "--data", "node"])
         .fails(3, &["'tls' is no rule that can be waived"]);
-    // The verifier refuses a binding log under the name of a test.
+    // The verifier refuses a binding log that is named as a test.
     let (desk, _) = poll::hashed(3);
     let named = ["--base", "elections.example/test", "--pepper-file", "referendum.pepper"];
     desk.run(&[&["load", "hashes", "--data", "node"][..], &named].concat()).succeeds();
     create(&desk, LAW, &["--binding"]).succeeds();
     refused(&desk, &["--behind-tls-proxy"], &["must not be named as that of a test is"], &[tls]);
-    // Its default is after_close, so with a pepper only TLS is missing.
+    // The default is after_close, so with a pepper only TLS is missing.
     let (desk, _) = poll::drafted(3, &["--binding"]);
     refused(&desk, &[], &[tls], &[pepper, results]);
     let opened = election(&desk, "open", &["--behind-tls-proxy", "--data", "node"]);
@@ -224,7 +224,7 @@ fn a_binding_election_names_every_rule_it_lacks() {
         opened.stdout.contains("leaves, elections.example/L2025-001\n"),
         "a binding log is not under /test/"
     );
-    // A waiver is written in the public log.
+    // A waiver is recorded in the public log.
     let (desk, _) = poll::drafted(3, &["--binding", "--results", "live"]);
     election(&desk, "open", &["--waive", "results", "--behind-tls-proxy", "--data", "node"])
         .succeeds();
@@ -331,7 +331,7 @@ fn a_close_under_way_leaves_no_vote_behind() {
     node.stop();
 }
 
-/// What is said to be the default is what the log has, and a smaller number is warned of.
+/// The log has the documented default, and a smaller number causes a warning.
 #[test]
 fn results_move_by_twenty_votes_unless_it_is_asked_for_otherwise() {
     for (policy, every) in [("live", "1"), ("live", "19"), ("after_vote", "5")] {
@@ -379,7 +379,7 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     let warned = amend(&["--publish-every", "1"]);
     warned.succeeds();
     assert!(warned.stderr.contains("warning: with results live and publish_every 1"));
-    // By the log alone, and on a running node.
+    // From the log alone, and on a running node.
     let shown = election(&desk, "show", &[&DATA[..], &["--json"]].concat()).json();
     assert_eq!(
         (&shown["title"]["en"], &shown["choices"][0]["id"]),
@@ -390,7 +390,7 @@ fn a_draft_can_be_amended_and_an_election_annulled() {
     desk.run(&[&["election", "amend", LAW, "--title-fr", "Eau"][..], &office].concat()).succeeds();
     let annul = ["election", "annul", LAW, "--reason", "liste erronée"];
     desk.run(&[&annul[..], &office].concat()).fails(2, &["cannot be undone", "hint: give --yes"]);
-    // A draft is amended, an open poll is closed: only then can the result be annulled.
+    // A draft is amended and an open poll is closed: only a closed election can be annulled.
     desk.run(&[&annul[..], &["--yes"], &office].concat()).fails(3, &["the election is draft"]);
     desk.run(
         &[&["election", "amend", LAW, "--opens", "2020-01-01T00:00:00Z"][..], &office].concat(),

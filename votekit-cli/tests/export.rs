@@ -1,4 +1,4 @@
-//! `votekit export`: results for others, and the publication bundle.
+//! `votekit export`: results in formats of other systems, and the publication bundle.
 #![cfg(feature = "node")]
 
 mod support;
@@ -10,7 +10,7 @@ use support::node::Node;
 use support::poll::{self, LAW};
 use votekit_core::id::Digest;
 
-/// A certified election whose node has stopped: 3 oui, 2 non, 1 blank, of 9.
+/// A certified election whose node has stopped: 3 oui, 2 non, 1 blank, of 9 electors.
 fn certified() -> Desk {
     let (desk, electors) = poll::opened(9);
     let node = Node::serve(&desk);
@@ -55,7 +55,7 @@ fn results_are_written_in_each_format() {
         assert_eq!(printed.succeeds(), text("out"), "{format}");
         assert_eq!(text("out"), text(&format!("bundle/{bundled}")), "{format}");
     }
-    // What is certified in the log is the digest of these bytes.
+    // The log certifies the digest of these bytes.
     let certified = Digest::of(&desk.read("bundle/results.json")).to_hex();
     let leaves = String::from_utf8(desk.read("bundle/leaves.jsonl")).expect("UTF-8");
     assert!(leaves.contains("\"state\":\"certified\"") && leaves.contains(&certified));

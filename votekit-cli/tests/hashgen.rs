@@ -1,4 +1,4 @@
-//! `votekit hashgen`, but for supplements.
+//! `votekit hashgen`, except for supplements.
 
 mod support;
 
@@ -6,7 +6,7 @@ use std::fs;
 
 use support::{Desk, fixture, mode_of, names_in};
 
-/// Everything in a folder, by name.
+/// Returns all files of a folder, by name.
 fn content(desk: &Desk, folder: &str) -> Vec<(String, Vec<u8>)> {
     let names = names_in(&desk.path(folder)).into_iter();
     names.map(|name| (name.clone(), desk.read(&format!("{folder}/{name}")))).collect()
@@ -240,7 +240,7 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     assert_eq!(content(&desk, "again"), content(&desk, "hashes"));
     desk.run(&["manifest", "verify", "hashes"]).succeeds();
 
-    // The file of rejects is a roll: what is mended in it is read from it.
+    // The file of rejects is a roll: rows corrected in it can be read from it.
     desk.run(&["hashgen", "r.csv", "--out", "never"]).fails(
         3,
         &["2 bad rows", "r.csv: line 2, nas: a NAS has exactly 9 digits", "r.csv: line 5, law_id"],
@@ -251,7 +251,7 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     desk.write("mended.csv", mended);
     let read = desk.run(&["hashgen", "mended.csv", "--out", "mended"]);
     assert!(read.succeeds().contains("L1: 3 registered"), "{}", read.stdout);
-    // Or as a supplement: but for the elector who was registered all the time.
+    // Or as a supplement, except for the elector who was registered before.
     desk.run(&[
         "hashgen",
         "--supplement-of",
@@ -265,7 +265,7 @@ fn skipped_rows_go_to_a_private_file_as_they_stand_and_can_be_read_again() {
     ])
     .fails(3, &["mended.csv: line 3, law L1: the elector is registered already"]);
 
-    // A byte-order mark makes spreadsheets read the rows as they were written.
+    // With a byte order mark, spreadsheets read the rows in their original encoding.
     desk.write("marked.csv", format!("\u{feff}{roll}"));
     let arguments = [&["hashgen", "marked.csv", "--out", "marked"][..], &skip].concat();
     desk.run(&arguments).succeeds();
@@ -392,7 +392,7 @@ fn an_occupied_folder_is_refused_and_an_empty_one_is_used() {
     assert_eq!(names_in(&desk.path("full")), ["precious"]);
     fs::create_dir(desk.path("empty")).expect("writable");
     desk.run(&["hashgen", &roll, "--out", "empty"]).succeeds();
-    // What a killed run left is in nobody's way.
+    // The leftovers of a killed run do not matter.
     fs::create_dir(desk.path(".next.partial")).expect("writable");
     desk.write(".next.partial/L1.0001.json", "half");
     desk.run(&["hashgen", &roll, "--out", "next"]).succeeds();

@@ -4,7 +4,7 @@ mod support;
 
 use support::{Desk, Outcome, fixture, names_in};
 
-/// A desk with the hashed roll of `fixtures/rolls/good.csv` as `hashes`.
+/// A desk with the roll of `fixtures/rolls/good.csv`, hashed into `hashes`.
 fn hashed() -> Desk {
     let desk = Desk::new();
     desk.write("roll.csv", std::fs::read(fixture("rolls/good.csv")).expect("the fixture"));
@@ -18,7 +18,7 @@ fn write(desk: &Desk, add: &str, revoke: &str) {
     desk.write("revoke.csv", format!("nas,code,law_id\n{revoke}"));
 }
 
-/// A supplement to `parent`, with both files of changes.
+/// Makes a supplement to `parent` from both files of changes.
 fn supplement(desk: &Desk, parent: &str, out: &str, more: &[&str]) -> Outcome {
     let base = ["hashgen", "--supplement-of", parent, "--roll", "roll.csv", "--out", out];
     let files = ["--add", "add.csv", "--revoke", "revoke.csv"];
@@ -55,7 +55,7 @@ fn a_supplement_adds_revokes_and_replaces_under_the_same_pepper() {
     let manifest: serde_json::Value =
         serde_json::from_slice(&desk.read("s/manifest.json")).expect("JSON");
     assert_eq!(manifest["parent"], made["parent_sha256"]);
-    // What is revoked is what was registered.
+    // The revoked keys are registered ones.
     let changes: serde_json::Value =
         serde_json::from_slice(&desk.read("s/L2025-001.changes.json")).expect("JSON");
     let shard = String::from_utf8(desk.read("hashes/L2025-001.0001.json")).expect("UTF-8");
@@ -153,7 +153,7 @@ fn the_roll_must_be_the_one_that_was_hashed() {
         .fails(3, &["roll.csv is not the roll that was hashed", "hint: give --roll the very file"]);
     assert!(!desk.exists("s"));
     desk.write("roll.csv", &whole);
-    // From standard input, as when it is kept encrypted.
+    // From standard input, as when the roll is kept encrypted.
     let arguments =
         ["hashgen", "--supplement-of", "hashes", "--roll", "-", "--add", "add.csv", "--out", "s"];
     desk.run_with_input(&arguments, &whole).succeeds();
@@ -180,7 +180,7 @@ fn a_roll_of_some_laws_and_with_rows_left_out_is_read_as_it_was_hashed() {
         "2",
     ])
     .succeeds();
-    // Whom the check digit kept out is not registered, and can be added.
+    // An elector refused for the check digit is not registered, and can be added.
     write(&desk, "046454287,ABCD1235,L1\n", "046454286,ABCD1234,L1\n");
     supplement(&desk, "hashes", "s", &[]).succeeds();
     write(&desk, "046454286,NEWC1237,L2\n", "");
@@ -196,12 +196,12 @@ fn a_chain_of_supplements_is_followed() {
             desk.write(&format!("{name}-{number}.csv"), bytes);
         }
     };
-    // The first replaces a code; it has both files.
+    // The first replaces a code, so it has both files.
     write(&desk, "000000018,NEWC1234,L2025-001\n", "000000018,ABCD1234,L2025-001\n");
     supplement(&desk, "hashes", "s1", &[]).succeeds();
     keep(1);
     let first = ["--prior-add", "add-1.csv", "--prior-revoke", "revoke-1.csv"];
-    // The second has additions only.
+    // The second has only additions.
     desk.write("add-2.csv", "nas,code,law_id\n000000042,ABCD1238,L2025-001\n");
     let base = ["hashgen", "--supplement-of", "s1", "--roll", "roll.csv", "--add", "add-2.csv"];
     desk.run(&[&base[..], &["--out", "s2"]].concat())
@@ -216,7 +216,7 @@ fn a_chain_of_supplements_is_followed() {
     write(&desk, "", "000000018,ABCD1234,L2025-001\n");
     third(&chain).fails(3, &["this code was revoked before (revoke-1.csv line 2)"]);
     write(&desk, "000000018,THIRD234,L2025-001\n", "000000018,NEWC1234,L2025-001\n");
-    // Out of order, too many, or changed.
+    // Wrong order, too many, or changed.
     let mixed =
         ["--prior-add", "add-2.csv", "--prior-add", "add-1.csv", "--prior-revoke", "revoke-1.csv"];
     third(&mixed).fails(3, &["not those of the earlier supplement"]);
@@ -226,7 +226,7 @@ fn a_chain_of_supplements_is_followed() {
     let made = third(&[&chain[..], &["--json"]].concat()).json();
     assert_eq!(made["laws"][0]["replaced"], 1);
 
-    // Where the folders of the chain do not lie beside one another, their manifests are named.
+    // If the folders of the chain are not beside one another, their manifests must be named.
     std::fs::create_dir(desk.path("aside")).expect("made");
     for folder in ["hashes", "s1"] {
         std::fs::rename(desk.path(folder), desk.path(&format!("aside/{folder}"))).expect("moved");

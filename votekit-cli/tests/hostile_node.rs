@@ -1,5 +1,5 @@
-//! What a node answers is printed without anything that drives a terminal, breaks a line or turns
-//! the direction of writing.
+//! A node's answers are printed without characters that control a terminal, break a line or change
+//! the writing direction.
 #![cfg(feature = "node")]
 
 mod support;
@@ -10,10 +10,10 @@ use std::net::{TcpListener, TcpStream};
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// As JSON writes it: ends the line, sets the clipboard, clears the screen, turns the direction.
+/// In JSON notation: ends the line, sets the clipboard, clears the screen, changes the direction.
 const EVIL: &str = r"\nroot\u001b]52;c;ZXZpbA==\u0007\u001b[2J\u202e\u0085";
 
-/// A node in front of another, which puts [`EVIL`] behind titles, labels and details of errors.
+/// Starts a proxy of a node, which appends [`EVIL`] to titles, labels and details of errors.
 fn stand_before(node: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let url = format!("http://{}", listener.local_addr().expect("address"));
@@ -27,7 +27,7 @@ fn stand_before(node: &str) -> String {
     url
 }
 
-/// Passes one request on, and answers with what is behind, changed.
+/// Forwards one request, and returns a changed answer.
 fn pass_on(mut stream: TcpStream, behind: &str) -> Option<()> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut head, mut length) = (String::new(), 0);
@@ -88,7 +88,7 @@ fn what_a_node_answers_drives_no_terminal() {
     for words in runs {
         let outcome = desk.run(&words);
         let printed = format!("{}{}", outcome.stdout, outcome.stderr);
-        // Where the hostile text is printed at all, it is printed as plain text, on its line.
+        // Wherever the hostile text is printed, it is plain text, on its own line.
         met += usize::from(printed.contains("52;c;ZXZpbA=="));
         for forbidden in ['\u{1b}', '\u{7}', '\u{202e}', '\u{85}'] {
             assert!(!printed.contains(forbidden), "{words:?}: {forbidden:?} in {printed:?}");

@@ -1,4 +1,4 @@
-//! Ctrl-C while files are in the making.
+//! Ctrl-C while files are being written.
 
 mod support;
 
@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use support::Desk;
 
-/// Starts `votekit` in the folder of a desk, as from a terminal: whoever runs this test in the
-/// background has the signal ignored.
+/// Starts `votekit` in the folder of a desk with default signal handling, as from a terminal: a
+/// test run in the background would have the signal ignored.
 fn start(desk: &Desk, arguments: &[&str]) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_votekit")]).args(arguments);
@@ -29,8 +29,8 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process as soon as a desk holds what is hidden while it is in the making, and interrupts
-/// it there. `None` when it was faster.
+/// Stops a process once the desk holds the hidden files of an output being written, then interrupts
+/// it. `None` if the process was faster.
 fn interrupted(
     desk: &Desk,
     mut child: Child,
@@ -46,7 +46,7 @@ fn interrupted(
         thread::sleep(Duration::from_millis(1));
     }
     send(&child, Signal::STOP);
-    // It may have come further before the signal reached it, but not past this.
+    // It may continue until the signal reaches it, but not longer than this.
     thread::sleep(Duration::from_millis(20));
     let caught = in_the_making();
     send(&child, signal);
@@ -67,7 +67,7 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
             let mut roll = fs::read(desk.path("roll.csv")).expect("just made");
             roll.extend_from_slice(b"1,ABCD1234,L1\n");
             desk.write("roll.csv", roll);
-            // Small shards take long to write: there is time to interrupt it.
+            // Small shards take long to write, which leaves time to interrupt.
             let arguments = [
                 "hashgen",
                 "roll.csv",
@@ -89,7 +89,7 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
             assert!(electors < 20_000, "it was always faster than this test");
         };
         assert_eq!(desk.names(), ["roll.csv"]);
-        // And nothing is in the way of another run.
+        // The next run is not affected.
         desk.run(&[
             "hashgen",
             "roll.csv",
@@ -109,12 +109,12 @@ fn an_interrupted_hashgen_leaves_nothing_behind() {
 fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
     let desk = Desk::new();
     let mut child = start(&desk, &["hashgen", "-", "--out", "hashes"]);
-    // It has started when it reads: until then the signal would end it anyway.
+    // It has started once it reads: before, the signal would end it anyway.
     let mut roll = child.stdin.take().expect("piped");
     std::io::Write::write_all(&mut roll, &vec![b'\n'; 1 << 20]).expect("it reads");
     send(&child, Signal::INT);
     assert_eq!(child.wait().expect("it ends").signal(), Some(Signal::INT.as_raw()));
-    // Held open so far: at its end the roll would be complete.
+    // Held open so far: closing it would complete the roll.
     drop(roll);
     assert!(desk.names().is_empty());
 }
@@ -122,8 +122,8 @@ fn a_hashgen_that_waits_for_its_roll_can_be_interrupted() {
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let desk = Desk::new();
-    // As nohup does it. The roll goes on after the signal. A shell gives what runs in the
-    // background no input but what is named.
+    // As with nohup. The roll continues after the signal. A shell gives background processes no
+    // input unless it is named.
     let line = "trap '' HUP; { echo nas,code,law_id; sleep 0.5; echo 123456789,ABCD1234,L1; } | \
         { exec 3<&0; \"$VOTEKIT\" hashgen - --out hashes <&3 & id=$!; sleep 0.2; kill -HUP $id; wait $id; }";
     desk.shell(line).succeeds();

@@ -15,7 +15,7 @@ fn load(desk: &Desk) -> support::Outcome {
     desk.run(&[&LOAD[..], &PEPPER].concat())
 }
 
-/// Asserts that no roll is kept, whole or in part, and that the right one can still be loaded.
+/// Asserts that no roll is kept, completely or in part, and that the right one can still be loaded.
 #[track_caller]
 fn nothing_was_loaded(desk: &Desk) {
     no_roll_is_there(desk);
@@ -38,7 +38,7 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
     desk.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
     desk.run(&LOAD).fails(3, &["none was given"]);
     assert!(!desk.exists("node"));
-    // A folder that holds something else stays as it is, and does not become a data folder.
+    // A folder with other content is left as it is, and does not become a data folder.
     std::fs::create_dir(desk.path("node")).expect("made");
     desk.write("node/notes", "yours");
     chmod(&desk.path("node"), 0o755);
@@ -47,7 +47,7 @@ fn a_roll_that_is_refused_leaves_no_new_folder_behind() {
         (names_in(&desk.path("node")), mode_of(&desk.path("node"))),
         (vec!["notes".into()], 0o755)
     );
-    // One that is empty has its permissions back after a roll that is refused.
+    // An empty folder gets its permissions back after a refused roll.
     std::fs::remove_file(desk.path("node/notes")).expect("removed");
     desk.run(&["load", "nope", "--data", "node"]).fails(3, &["nope/manifest.json"]);
     assert_eq!((names_in(&desk.path("node")).len(), mode_of(&desk.path("node"))), (0, 0o755));
@@ -105,7 +105,7 @@ fn a_roll_waits_for_its_election_and_is_loaded_once() {
     let show = ["election", "show", LAW, "--data", "node", "--json"];
     let before = desk.run(&show).json();
     assert_eq!(before["registered"], 30);
-    // The pepper is known by now.
+    // The pepper is known from the first load.
     let again = desk.run(&LOAD);
     assert_eq!(
         again.succeeds(),
@@ -215,14 +215,14 @@ fn a_supplement_reports_what_it_changed_and_what_was_refused() {
         "warning: L2025-001: 2 revocations were refused: the code has been used, its vote counts, \
          and a replacement was not added\n"
     );
-    // Again nothing changes, and nothing is refused anew.
+    // A second load changes nothing, and refuses nothing anew.
     let again = desk.run(&[&["load", "supplement", "--json"][..], &office].concat());
     assert_eq!(
         again.json()["laws"][0],
         serde_json::json!({ "law_id": LAW, "keys": 3, "outcome": "unchanged", "registered": 6 })
     );
     assert_eq!(again.stderr, "");
-    // The next one, as a program reads it.
+    // The next supplement, with JSON output.
     desk.write("revoke-2.csv", format!("nas,code,law_id\n{}", lost(&electors[4..5])));
     desk.run(&[
         "hashgen",
@@ -252,8 +252,8 @@ fn a_supplement_reports_what_it_changed_and_what_was_refused() {
     );
 }
 
-/// The node refused the revocation of a code that was used. A supplement that gives its elector
-/// another one adds nothing; an elector whose code was revoked indeed gets the new one.
+/// The node refused to revoke a used code. A later supplement that gives its elector another code
+/// adds nothing; an elector whose code was in fact revoked gets the new one.
 #[test]
 fn a_new_code_after_a_refused_revocation_gives_no_second_vote() {
     let (desk, electors) = poll::opened(3);
@@ -307,7 +307,7 @@ fn a_new_code_after_a_refused_revocation_gives_no_second_vote() {
     assert!(output.status.success() && said.contains("VERIFIED"), "{said}");
 }
 
-/// A log with a supplement of short codes in a binding poll would fail every verifier.
+/// A log with a supplement of short codes in a binding poll would fail every verification.
 #[test]
 fn a_binding_poll_that_is_open_takes_no_supplement_with_short_codes() {
     let (desk, electors) = poll::drafted(3, &["--binding"]);
@@ -347,7 +347,7 @@ fn a_shard_with_one_byte_changed_is_refused() {
     );
     desk.write("hashes/L2025-001.0001.json", &whole);
     nothing_was_loaded(&desk);
-    // Once loaded, a damaged copy is refused all the same.
+    // A damaged copy is refused even after the roll is loaded.
     desk.write("hashes/L2025-001.0001.json", &damaged);
     load(&desk).fails(3, &["has been changed"]);
 }
@@ -374,7 +374,7 @@ fn a_manifest_with_a_wrong_count_is_refused() {
         load(&desk).fails(3, &["hashes/manifest.json", said]);
         desk.write("hashes/manifest.json", &whole);
     }
-    // Row and shard agree with one another, and neither with the file.
+    // Row and shard agree with each other, but not with the file.
     change(&desk, "hashes/manifest.json", "\"registered\": 30", "\"registered\": 31");
     change(&desk, "hashes/manifest.json", "\"rows\": 30", "\"rows\": 31");
     change(&desk, "hashes/manifest.json", "\"count\": 30", "\"count\": 31");
@@ -434,7 +434,7 @@ fn where_officials_are_named_a_roll_must_be_signed() {
     load(&desk).fails(3, &["manifest.note", "signed manifests only"]);
     desk.run(&["manifest", "sign", "hashes", "--key", "jean"]).succeeds();
     let note = desk.read("hashes/manifest.note");
-    // A signature of another manifest does not serve.
+    // A signature of another manifest is not accepted.
     desk.run(&["hashgen", "roll.csv", "--out", "plain"]).succeeds();
     desk.write("plain/manifest.note", note);
     desk.run(&["load", "plain", "--data", "node"]).fails(3, &["it signs another manifest"]);
@@ -504,7 +504,7 @@ fn a_full_disk_leaves_no_roll_and_loading_again_works() {
         .fails(3, &["there is no data folder node", "hint: `votekit load` makes one"]);
     load(&desk).succeeds();
     let kept = names_in(&desk.path("node/rolls"));
-    // The ledger fits below the limit of 128 KiB, the shard of 268 kB does not.
+    // The ledger is below the limit of 128 KiB, the shard of 268 kB is not.
     let limited = desk.shell("trap '' XFSZ; ulimit -f 256; exec \"$VOTEKIT\" load big --data node");
     limited.fails(4, &["cannot use node/rolls/", "file too large", "hint: make room"]);
     assert_eq!(names_in(&desk.path("node/rolls")), kept);

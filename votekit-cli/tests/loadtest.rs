@@ -1,4 +1,4 @@
-//! `votekit loadtest` against a socket that says 202 to everything, and against a node.
+//! `votekit loadtest` against a socket that answers every request with 202, and against a node.
 #![cfg(feature = "loadtest")]
 
 mod support;
@@ -23,7 +23,7 @@ fn serve() -> String {
     url
 }
 
-/// Each request of the generators is small and comes whole, one at a time: one read is one request.
+/// Requests of the generators are small and arrive whole, one at a time: one read is one request.
 fn answer(mut stream: TcpStream) {
     let body = r#"{"request_id":"000102030405060708090a0b0c0d0e0f","status":"pending"}"#;
     let answer = format!(
@@ -89,7 +89,7 @@ fn a_roll_that_hashgen_refuses_is_refused_in_the_same_words() {
             "{refused_text}"
         );
         assert!(refused_text.contains(said) && !refused_text.contains("SECRET"), "{refused_text}");
-        // But for what was not done, and what one can do about it here.
+        // Only the outcome and the hint differ.
         let place =
             |text: &str| text.lines().find(|line| line.contains("line ")).map(str::to_owned);
         assert_eq!(place(&refused_text), place(&hashed_text));
@@ -190,7 +190,7 @@ fn goose_writes_its_reports() {
     assert!(report.exists());
 }
 
-/// With `--wait` a node answers 200 once it has decided: such a vote was taken as well.
+/// With `--wait` a node answers 200 once it has decided; such a vote counts as taken.
 #[test]
 fn votes_that_a_node_decides_while_the_client_waits_are_taken() {
     let (desk, _) = poll::opened(120);
@@ -207,7 +207,7 @@ fn votes_that_a_node_decides_while_the_client_waits_are_taken() {
     node.stop();
 }
 
-/// Refuses every vote, as a node does whose poll is not open.
+/// Refuses every vote, like a node whose poll is not open.
 fn refuse() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
     let url = format!("http://{}", listener.local_addr().expect("address"));

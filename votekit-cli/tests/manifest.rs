@@ -42,7 +42,7 @@ fn officials_sign_one_after_the_other_and_anyone_verifies() {
         "{}",
         verified.stdout
     );
-    // A signature that nobody asked to check is named as such.
+    // A signature that was not checked is named as such.
     let verified = desk.run(&["manifest", "verify", "hashes", "--vkey", &marie]);
     let jean_unchecked =
         "signature of elections.example/jean: NOT checked (give the key with --vkey)\n";

@@ -1,5 +1,6 @@
 //! What a running node keeps in memory: no NAS, no code and no body of a vote once it is answered,
-//! no key of an election once it is purged. A real node is searched from outside.
+//! no key of an election once it is purged. The tests search the memory of a real node from
+//! outside.
 #![cfg(feature = "node")]
 
 mod support;
@@ -19,18 +20,18 @@ use support::poll::LAW;
 use support::process_memory::{Needle, as_root, find};
 use support::{Desk, private};
 
-/// Votes on each node: many times as many as there are connections, so that buffers are reused.
+/// Votes per node: many times the number of connections, so that buffers are reused.
 const ELECTORS: usize = 300;
 
 /// Connections that stay open, idle, while the memory is searched.
 const CONNECTIONS: usize = 10;
 
-/// A search is repeated this often before what it finds counts: an answer reaches its voter before
-/// the connection's task has finished with it.
+/// Number of searches before a finding counts: an answer reaches its voter before the connection's
+/// task has finished with it.
 const SEARCHES: usize = 12;
 const SEARCH_PAUSE: Duration = Duration::from_millis(250);
 
-/// What all NAS, and all codes, of this poll begin with; long enough that nothing else does.
+/// Prefixes of all NAS and all codes of this poll, long enough to be unique.
 const NAS_START: &str = "90731";
 const CODE_START: &str = "ZQXJ7";
 
@@ -43,7 +44,7 @@ fn elector(place: usize) -> Elector {
     Elector { nas: format!("{NAS_START}{place:04}"), code: format!("{CODE_START}{place:05}") }
 }
 
-/// Texts that only a vote brings into the memory of a node.
+/// Texts that only a vote brings into a node's memory.
 fn canaries() -> Vec<Needle> {
     let text = |name, text: &str| Needle::bytes(name, text.as_bytes());
     vec![
@@ -56,7 +57,7 @@ fn canaries() -> Vec<Needle> {
     ]
 }
 
-/// A poll of electors with known credentials, open, in the folder `node`.
+/// Prepares an open poll of electors with known credentials, in the folder `node`.
 fn opened(desk: &Desk) {
     let rows = (0..2 * ELECTORS)
         .map(elector)
@@ -70,11 +71,11 @@ fn opened(desk: &Desk) {
     desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
 }
 
-/// Anything that requests travel over.
+/// A stream that carries requests.
 trait Wire: Read + Write {}
 impl<T: Read + Write> Wire for T {}
 
-/// A connection that is kept.
+/// A keep-alive connection.
 struct Connection(BufReader<Box<dyn Wire>>);
 
 impl Connection {
@@ -106,7 +107,7 @@ impl Connection {
         self.0.get_mut().flush().expect("the node reads");
     }
 
-    /// The status and the body of the next answer.
+    /// Reads the status and the body of the next answer.
     fn answer(&mut self) -> (u16, String) {
         let mut status = String::new();
         self.0.read_line(&mut status).expect("an answer");
@@ -127,7 +128,8 @@ impl Connection {
         (status.expect("a status"), String::from_utf8(body).expect("UTF-8"))
     }
 
-    /// Sends a request whose answer has this status. The body comes in pieces, each in a packet.
+    /// Sends a request and asserts the status of its answer. The body is sent in pieces, one packet
+    /// each.
     #[track_caller]
     fn post(&mut self, headers: &str, pieces: &[&str], status: u16) {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -161,7 +163,7 @@ fn tcp(node: &Node) -> TcpStream {
 
 fn tls_file(name: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../votekit-http/tests/tls").join(name);
-    // A key that others can read is refused, and a checkout gives it to all.
+    // The node refuses a key that others can read, and a checkout makes it readable by all.
     private(&file);
     file
 }
@@ -170,7 +172,7 @@ fn body(nas: &str, code: &str, vote: &str) -> String {
     format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{LAW}","vote":"{vote}"}}"#)
 }
 
-/// Casts one vote, in one of the ways in which a client may write it.
+/// Casts one vote, in one of the forms that a client may use.
 #[track_caller]
 fn cast(connection: &mut Connection, place: usize) {
     let Elector { nas, code } = elector(place);
@@ -178,7 +180,7 @@ fn cast(connection: &mut Connection, place: usize) {
     let plain = body(&nas, &code, vote);
     match place % 6 {
         0 => connection.post("", &[&plain], 202),
-        // Head and body apart; and cut within the code.
+        // Head and body separately; then cut within the code.
         1 => connection.post("", &["", &plain], 202),
         2 => {
             let (start, end) = plain.split_at(34);
@@ -188,7 +190,7 @@ fn cast(connection: &mut Connection, place: usize) {
             let nas = format!("{}-{}-{}", &nas[..3], &nas[3..6], &nas[6..]);
             connection.post("", &[&body(&nas, &code.to_lowercase(), vote)], 202);
         }
-        // What is escaped is copied by the parser.
+        // The parser copies escaped text.
         4 => {
             let nas = format!("\\u0039{}", &nas[1..]);
             connection.post(
@@ -209,16 +211,16 @@ fn cast(connection: &mut Connection, place: usize) {
     }
 }
 
-/// Requests that are answered without a vote being counted.
+/// Sends requests that are answered without a vote being counted.
 fn refused(connection: &mut Connection, voted: usize, unknown: usize) {
     let Elector { nas, code } = elector(voted);
-    // A duplicate, a credential that is not on the roll, another law, an unknown choice.
+    // A duplicate, an unregistered credential, another law, an unknown choice.
     connection.post("", &[&body(&nas, &code, "oui")], 202);
     let stranger = elector(unknown);
     connection.post("", &[&body(&stranger.nas, &format!("{CODE_START}WRONG"), "oui")], 202);
     connection.post("", &[&body(&nas, &code, "oui").replace(LAW, "L-OTHER")], 404);
     connection.post("", &[&body(&nas, &code, "maybe")], 400);
-    // No vote: a field too many, a number in place of a text, cut short, not JSON by its header.
+    // Not votes: an extra field, a number instead of text, cut short, not JSON by its header.
     connection.post("", &[&body(&nas, &code, "oui").replace('}', &format!(",\"{nas}\":1}}"))], 400);
     connection.post("", &[&format!("{{\"nas\":{nas},\"code\":\"{code}\"}}")], 400);
     connection.post("", &[&body(&nas, &code, "oui")[..40]], 400);
@@ -231,7 +233,7 @@ fn refused(connection: &mut Connection, voted: usize, unknown: usize) {
     assert_eq!(connection.answer().0, 415);
 }
 
-/// Asserts that nothing is found, once the tasks have finished.
+/// Asserts that nothing is found once the tasks have finished.
 #[track_caller]
 fn holds_none(node: &Node, needles: &[Needle]) {
     let mut found = Vec::new();
@@ -245,7 +247,7 @@ fn holds_none(node: &Node, needles: &[Needle]) {
     panic!("{} left in memory:\n{}", found.len(), found.join("\n"));
 }
 
-/// Votes from `first` on over kept connections, then searches while they are idle.
+/// Casts votes from `first` on over keep-alive connections, then searches while they are idle.
 #[track_caller]
 fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) {
     let canaries = canaries();
@@ -255,7 +257,7 @@ fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) 
         cast(&mut connections[place % CONNECTIONS], place);
     }
     refused(&mut connections[3], first, 2 * ELECTORS);
-    // A vote that is under way is found: so the search finds what there is.
+    // A vote in progress is found, which shows that the search works.
     let Elector { nas, code } = elector(first);
     let again = body(&nas, &code, "oui");
     let mut under_way = connect(node);
@@ -272,7 +274,7 @@ fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) 
     assert_eq!(under_way.answer().0, 202);
     holds_none(node, &canaries);
     connections.push(under_way);
-    // All of them were open meanwhile.
+    // All connections were open during the search.
     connections.iter_mut().for_each(Connection::is_open);
     holds_none(node, &canaries);
     drop(connections);
@@ -305,7 +307,7 @@ fn an_answered_vote_leaves_no_nas_no_code_and_no_body_in_memory() {
     as_root("an_answered_vote_leaves_no_nas_no_code_and_no_body_in_memory", votes_leave_nothing);
 }
 
-/// The line of the log with this event.
+/// Returns the last log line with this event.
 #[track_caller]
 fn log_line(node: &Node, event: &str) -> Value {
     let log = node.log();
@@ -313,8 +315,8 @@ fn log_line(node: &Node, event: &str) -> Value {
     lines.rfind(|line| line["event"] == event).unwrap_or_else(|| panic!("no {event}: {log}"))
 }
 
-/// Forms in which a secret key stands in memory: its halves, its digits, and under the two constants
-/// of HMAC.
+/// Forms of a secret key in memory: its halves, its digits, and its first half under the two
+/// constants of HMAC.
 fn key_needles(desk: &Desk) -> Vec<Needle> {
     let mut needles = Vec::new();
     for kind in ["ballot", "request"] {
@@ -333,7 +335,7 @@ fn key_needles(desk: &Desk) -> Vec<Needle> {
     needles
 }
 
-/// Asserts that each of the two keys stands in one place, once the last votes are sealed.
+/// Asserts that each of the two keys exists exactly once, after the last votes are sealed.
 #[track_caller]
 fn holds_one_copy(node: &Node, needles: &[Needle]) {
     let mut found = String::new();
@@ -352,7 +354,7 @@ fn holds_one_copy(node: &Node, needles: &[Needle]) {
 fn a_purge_leaves_no_key() {
     let desk = Desk::new();
     opened(&desk);
-    // The node reads snapshots and evidence under the key when it starts again.
+    // After a restart the node reads snapshots and evidence under the key.
     let node = Node::serve(&desk);
     let mut connection = Connection::plain(&node);
     (0..60).for_each(|place| cast(&mut connection, place));

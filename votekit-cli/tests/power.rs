@@ -1,5 +1,5 @@
-//! Power cuts and bad disks under the real node: what was answered is there, once; what is damaged
-//! is told and never served.
+//! Power cuts and bad disks under a real node: every answered vote is stored, once; damage is
+//! reported and damaged data is never served.
 #![cfg(feature = "node")]
 
 mod support;
@@ -15,20 +15,20 @@ use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
-/// The folder of a desk on a disk that can fail.
+/// Puts a folder of a desk on a disk that can fail.
 fn disk(desk: &Desk, folder: &str) -> FaultDisk {
     let library = faultdisk::preload_library().expect("it builds");
     FaultDisk::new(&desk.path(folder), &desk.path("disk"), &library).expect("a disk")
 }
 
-/// An open poll, its node's folder on such a disk.
+/// An open poll, with the node's folder on such a disk.
 fn opened(electors: u32) -> (Desk, Vec<Elector>, FaultDisk) {
     let (desk, electors) = poll::opened(electors);
     let disk = disk(&desk, "node");
     (desk, electors, disk)
 }
 
-/// Casts until some votes more are answered, and a little longer, then kills the node.
+/// Casts until a random number of votes is answered, and a little longer, then kills the node.
 fn kill_under_load(
     node: Node,
     electors: &[Elector],
@@ -49,7 +49,7 @@ fn kill_under_load(
     });
 }
 
-/// Lets everyone vote who does not know that theirs was taken, closes, and holds the log against
+/// Casts the votes of all who do not know that theirs was taken, closes, and compares the log with
 /// what the voters know.
 fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
     let node = Node::serve(desk);
@@ -63,7 +63,7 @@ fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>)
             status.body
         );
     }
-    // A connection left open is waited for.
+    // A stopping node waits for an open connection.
     drop(http);
     cast(&node.public, electors, known, &AtomicUsize::new(0));
     assert!(
@@ -80,12 +80,13 @@ fn finish(desk: &Desk, electors: &[Elector], known: &mut BTreeMap<usize, Known>)
     );
 }
 
-/// Three lives of a node, each ended by a power cut. Gives how many unsynced changes the cuts met.
+/// Runs a node three times, each run ended by a power cut. Returns the number of unsynced changes
+/// that the cuts met.
 fn power_is_cut(seed: Option<u64>) -> u64 {
     let mut numbers = Numbers(seed.unwrap_or(0));
     let (desk, electors, disk) = opened(200);
     let (mut known, mut unsynced) = (BTreeMap::new(), 0);
-    // Most of the time a sync is under way, and the power goes in the midst of one.
+    // A sync is usually in progress, and the power fails in the middle of one.
     disk.set_faults(&Faults { sync_micros: 2000, ..Faults::default() }).expect("ordered");
     for _ in 0..3 {
         kill_under_load(Node::serve_from(&desk, &disk), &electors, &mut known, &mut numbers);
@@ -102,8 +103,8 @@ fn power_is_cut(seed: Option<u64>) -> u64 {
 
 #[test]
 fn a_node_that_loses_power_keeps_every_answered_vote_once() {
-    // A cut that meets nothing unsynced proves nothing; where each falls is chance, so they are
-    // taken together.
+    // A cut that meets nothing unsynced proves nothing. Where each cut falls is random, so the
+    // seeds are summed.
     let unsynced: u64 = [1, 2, 3, 4].into_iter().map(|seed| power_is_cut(Some(seed))).sum();
     assert!(unsynced > 0, "no cut met anything that was not synced");
 }
@@ -164,7 +165,7 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         assert_eq!(refused.json()["detail"], "this attempt was not stored; try again");
         let log = node.log();
         assert!(log.contains("the disk is full"), "{log}");
-        // Eighty and more refusals are a few lines, which count them.
+        // More than eighty refusals are logged as a few lines that count them.
         let lines: Vec<&str> =
             log.lines().filter(|line| line.contains("a vote was not stored")).collect();
         let count = |line: &&str| {
@@ -189,8 +190,8 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
             "it does not recover by itself: {}",
             node.log()
         );
-        // Until one vote has found out that the disk has room again, the others hear 503. From then
-        // on every sending is taken.
+        // Votes get 503 until one of them finds that the disk has room again; from then on every
+        // vote is taken.
         cast(&node.public, &electors, &mut known, &answered);
         assert!(known.values().all(|known| matches!(known, Known::Taken(_))), "{}", node.log());
         node.cut_off();

@@ -1,14 +1,14 @@
-//! Runs the README's examples as they stand, in their order, and holds what they print against the
-//! answers shown.
+//! Runs the README's examples unchanged, in order, and compares their output with the answers
+//! shown.
 //!
-//! The words after a block's fence say what it is:
+//! The words after a block's fence state its kind:
 //!
 //! | block | what happens |
 //! | --- | --- |
-//! | `sh run` | is run, all of them by one shell, so that variables live on |
+//! | `sh run` | is run; one shell runs them all, so that variables persist |
 //! | `sh node` | starts a node: the command shown, on free ports |
 //! | `sh set` | sets variables; they get the addresses of that node |
-//! | `text answer`, `json answer` | what the block before must have printed; `…` stands for anything |
+//! | `text answer`, `json answer` | expected output of the block before; `…` matches anything |
 //!
 //! Any other block is not run.
 
@@ -88,7 +88,7 @@ fn every_example_of_the_readme_answers_as_shown() {
     node.stop();
 }
 
-/// The README's table names each call that the node's own description has.
+/// The README's table lists every call of the node's OpenAPI document.
 fn every_call_is_listed(readme: &str, interface: &Value) {
     let paths = interface["paths"].as_object().expect("paths");
     assert!(paths.len() > 10, "{} paths", paths.len());
@@ -107,7 +107,7 @@ fn every_call_is_listed(readme: &str, interface: &Value) {
 /// A fenced block of the README.
 struct Block<'a> {
     info: &'a str,
-    /// The line of its fence, from 1.
+    /// Line of its fence, from 1.
     line: usize,
     text: String,
 }
@@ -133,7 +133,7 @@ fn blocks(readme: &str) -> Vec<Block<'_>> {
     blocks
 }
 
-/// Whether a text is the one shown, `…` standing for anything, line breaks too.
+/// Whether a text matches the one shown, where `…` stands for anything, including line breaks.
 fn fits(shown: &str, found: &str) -> bool {
     let mut pieces = shown.split('…');
     let Some(mut rest) = pieces.next().and_then(|first| found.strip_prefix(first)) else {
@@ -155,8 +155,8 @@ fn fits(shown: &str, found: &str) -> bool {
     true
 }
 
-/// The first difference between a JSON value shown and the one found. A text shown is matched by
-/// [`fits`], the text `…` by any value, and a member named `…` allows further members.
+/// Returns the first difference between a JSON value shown and the one found. Text is matched by
+/// [`fits`], the text `…` matches any value, and a member named `…` allows further members.
 fn difference(shown: &Value, found: &Value, place: &str) -> Option<String> {
     match (shown, found) {
         (Value::String(shown), _) if shown == "…" => None,
@@ -186,7 +186,7 @@ fn difference(shown: &Value, found: &Value, place: &str) -> Option<String> {
     }
 }
 
-/// Where the examples run, and a place aside for what belongs to the test.
+/// The folder of the examples, and a separate one for the test's own files.
 struct Desk {
     desk: TempDir,
     aside: TempDir,
@@ -196,7 +196,7 @@ impl Desk {
     fn new() -> Self {
         let folder = || TempDir::new().expect("a temporary folder");
         let (desk, aside) = (folder(), folder());
-        // What curl says of a failure is seen, and no call lasts for ever.
+        // curl reports errors, and no call can hang forever.
         fs::write(aside.path().join(".curlrc"), "show-error\nmax-time = 60\n")
             .expect("a writable folder");
         Self { desk, aside }
@@ -215,7 +215,7 @@ impl Desk {
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = Command::new("sh");
         command.current_dir(self.desk.path()).env("PATH", path).env("CURL_HOME", self.aside.path());
-        // The node is on this machine whatever proxy the machine has.
+        // The node is local: no proxy of this machine applies.
         command.env("NO_PROXY", "*").env("no_proxy", "*");
         command
     }
@@ -229,7 +229,7 @@ struct Shell<'a> {
     stdout: BufReader<ChildStdout>,
 }
 
-/// Ends what a block prints.
+/// Marks the end of a block's output.
 const MARK: &str = "--- end of the block ---";
 
 impl<'a> Shell<'a> {
@@ -243,12 +243,11 @@ impl<'a> Shell<'a> {
         Self { desk, child, stdin, stdout }
     }
 
-    /// Runs a block to its end and gives what it printed on standard output. A command that fails
-    /// ends the test.
+    /// Runs a block to its end and returns its standard output. A failing command fails the test.
     fn run(&mut self, block: &Block<'_>) -> String {
         let script = self.desk.aside("block.sh");
         fs::write(&script, &block.text).expect("a writable folder");
-        // Read from a file, so that no command in it takes the shell's own input for its own.
+        // Read from a file, so that no command in it consumes the shell's own input.
         writeln!(
             self.stdin,
             "{{ . '{}'; }} </dev/null\nprintf '\\n%s\\n' '{MARK}'",
@@ -277,13 +276,13 @@ impl<'a> Shell<'a> {
 
 impl Drop for Shell<'_> {
     fn drop(&mut self) {
-        // A shell that has ended already is what is wanted.
+        // An error is ignored: the shell has then ended already, as wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The node that the README starts, ended when it is dropped.
+/// The node that the README starts, killed when dropped.
 struct NodeProcess {
     child: Child,
     listening: Value,
@@ -336,7 +335,8 @@ impl NodeProcess {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Ends the node as an operator does, with SIGTERM: it must end well and without an alarm.
+    /// Stops the node as an operator does, with SIGTERM. It must exit successfully and without an
+    /// alarm.
     fn stop(mut self) {
         let id = i32::try_from(self.child.id())
             .ok()
@@ -351,7 +351,7 @@ impl NodeProcess {
 
 impl Drop for NodeProcess {
     fn drop(&mut self) {
-        // After a failed example no node stays behind; one that was waited for is gone already.
+        // A failed example must not leave a node behind; after a normal stop it is already gone.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -10,7 +10,7 @@ use support::poll::{self, LAW};
 
 const RECOUNT: [&str; 3] = ["recount", "--data", "node"];
 
-/// A closed election of 9: 3 oui, 2 non, 1 blank, and one duplicate.
+/// A closed election with 9 electors: 3 oui, 2 non, 1 blank, and one duplicate.
 fn closed() -> Desk {
     let (desk, electors) = poll::opened(9);
     let node = Node::serve(&desk);
@@ -39,7 +39,7 @@ fn the_published_totals_are_confirmed() {
     assert!(counted.stdout.ends_with(
         "every vote was looked up in the rolls that the log names\nthe published totals are confirmed\n"
     ));
-    // Officials take the rolls from their own medium.
+    // Officials use the rolls from their own medium.
     let own = desk.run(&[&RECOUNT[..], &["--shards", "hashes"]].concat());
     assert_eq!(own.succeeds(), counted.stdout);
     let other = desk.run(&[&RECOUNT[..], &["--shards", "nope"]].concat());
@@ -51,7 +51,7 @@ fn the_published_totals_are_confirmed() {
     );
     assert_eq!(json["published"], serde_json::json!([3, 2, 1, 0]));
     assert_eq!(json["differences"], serde_json::json!([]));
-    // It reads beside a running node as well.
+    // The recount also reads beside a running node.
     let node = Node::serve(&desk);
     desk.run(&RECOUNT).succeeds();
     node.stop();
@@ -71,7 +71,7 @@ fn before_the_close_nothing_is_counted() {
     refused_before_the_close(&desk, "draft");
 }
 
-/// The stored batches: row, number as the log writes it, bytes.
+/// The stored batches: row id, number as in the log, bytes.
 fn batches(ledger: &Connection) -> Vec<(i64, String, Vec<u8>)> {
     let mut statement = ledger
         .prepare("SELECT id, lower(hex(node)), epoch, sequence, bytes FROM batch ORDER BY id")
@@ -97,8 +97,8 @@ fn an_altered_batch_is_named() {
     let put = |bytes: &[u8]| {
         ledger.execute("UPDATE batch SET bytes = ?1 WHERE id = ?2", (bytes, id)).expect("written")
     };
-    // The last byte is of the signature, one further in of the sealed choices, one early of the
-    // envelopes.
+    // The end of the bytes is the signature; before it are the sealed choices, and near the start
+    // the envelopes.
     for place in [bytes.len() - 70, 120] {
         let mut altered = bytes.clone();
         altered[place] ^= 1;
@@ -136,7 +136,7 @@ fn after_the_purge_it_says_why_it_cannot() {
         .expect("SQL");
     assert_eq!(left, 0);
     drop(ledger);
-    // Log, results and bundle stay, and a node still serves them.
+    // Log, results and bundle are kept, and a node still serves them.
     assert_eq!(desk.run(&["results", "--data", "node", "--json"]).json()["oui_count"], 3);
     let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();
     let fingerprint = report["policy_fingerprint"].as_str().expect("a fingerprint");

@@ -22,7 +22,7 @@ fn live_results_are_seen_while_voting() {
         "L2025-001: Loi sur l’eau / Water Act (open)\n{counts}  turnout 55.55 % of 9 registered\n"
     );
     assert_eq!(shown.succeeds(), table);
-    // The data folder is read beside the node that holds it.
+    // The data folder can be read while a node uses it.
     assert_eq!(desk.run(&RESULTS).succeeds(), table);
     let json = desk.run(&["results", "--node", &node.public, "--json"]).json();
     assert_eq!(
@@ -37,13 +37,13 @@ fn live_results_are_seen_while_voting() {
     assert_eq!(desk.run(&RESULTS).succeeds(), table);
 }
 
-/// Results are moved by several votes at once, with as many held back; turnout moves with each.
+/// Results move by several votes at once, with as many held back; turnout moves with each vote.
 #[test]
 fn the_votes_that_results_hold_back_are_named() {
     let (desk, electors) = poll::drafted(9, &["--publish-every", "2"]);
     desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let node = Node::serve(&desk);
-    // One by one, each in a block of its own.
+    // One by one, each in a separate block.
     for (elector, choice) in electors.iter().zip(["oui", "oui", "non", "non", "non"]) {
         desk.write("votes.csv", poll::votes([(elector, choice)]));
         desk.run(&["cast", "--node", &node.public, "--from", "votes.csv"]).succeeds();

@@ -7,8 +7,8 @@ use support::Desk;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// A desk whose stopped node has three accepted votes, two further attempts of the first elector,
-/// and a vote of no credential.
+/// A desk with a stopped node that has three accepted votes, two further attempts of the first
+/// elector, and one vote with an unknown credential.
 fn reviewed() -> Desk {
     let (desk, electors) = poll::opened(4);
     let mut nobody = electors[3].clone();
@@ -80,7 +80,7 @@ fn what_did_not_count_is_listed_shown_and_proven() {
         people.stdout
     );
 
-    // The proof is a receipt like any other: it holds against the policy of the published bundle.
+    // The proof is an ordinary receipt: it verifies against the policy of the published bundle.
     desk.run(&["export", "bundle", "publication", "--data", "node"]).succeeds();
     desk.run(&["verify", "receipt", "request.receipt", "--policy", "publication/policy"])
         .succeeds();
@@ -132,7 +132,7 @@ fn remarks_are_kept_beside_the_log() {
         serde_json::from_slice(&desk.read("review.json")).expect("JSON");
     assert_eq!(exported, serde_json::Value::Array(list(&desk, &[])));
 
-    // A node that is started on the folder again reads its log as before.
+    // A node restarted on the folder reads its log as before.
     let node = Node::serve(&desk);
     desk.run(&["review", "mark", &request, "--by", "M. Roy", "--text", "late", "--data", "node"])
         .fails(4, &["another process has it open", "hint: is a node running"]);

@@ -1,4 +1,4 @@
-//! `votekit roll sample`, and what is common to all verbs.
+//! `votekit roll sample`, and behaviour common to all verbs.
 
 mod support;
 
@@ -61,7 +61,7 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     let desk = Desk::new();
     let full = desk.shell("\"$VOTEKIT\" roll sample --electors 200000 --law L1 -o - > /dev/full");
     full.fails(4, &["cannot write standard output", "no space left"]);
-    // The shell ignores the signal, so that the write fails as it does on a full disk.
+    // The shell ignores the signal, so that the write fails as on a full disk.
     let limited = "trap '' XFSZ; ulimit -f 8; exec \"$VOTEKIT\" roll sample --electors 200000 --law L1 -o roll.csv";
     desk.shell(limited).fails(4, &["cannot write roll.csv", "hint: make room"]);
     assert!(desk.names().is_empty());

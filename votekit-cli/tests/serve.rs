@@ -1,4 +1,4 @@
-//! `votekit serve`: how a node starts, what keeps it from starting, how it stops.
+//! `votekit serve`: how a node starts, what prevents a start, how it stops.
 #![cfg(feature = "node")]
 
 mod support;
@@ -14,7 +14,7 @@ use support::{Desk, Outcome, mode_of, private};
 const ANY_PORTS: &str =
     "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
 
-/// Runs a node that is to refuse; one that serves instead is ended after a while.
+/// Runs a node that must refuse to start; one that serves instead is killed after 30 seconds.
 fn refused(desk: &Desk, environment: &str, arguments: &str) -> Outcome {
     desk.shell(&format!(
         "{environment} exec timeout 30 \"$VOTEKIT\" serve --new --data node {arguments}"
@@ -32,7 +32,7 @@ fn a_node_makes_its_folder_and_tells_where_it_listens() {
         serde_json::json!([])
     );
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.admin)).status, 401);
-    // Each listener serves its own routes only.
+    // Each listener serves only its own routes.
     assert_eq!(http.get(&format!("{}/api/v1/admin/elections", node.public)).status, 404);
     assert_eq!(mode_of(&desk.path("node")), 0o700);
     assert_eq!(mode_of(&desk.path("node/keys")), 0o700);
@@ -73,7 +73,7 @@ fn beyond_this_machine_it_wants_tls() {
     refused(&desk, "", "--listen 0.0.0.0:0").fails(4, &["listening on 0.0.0.0:0", wants]);
     refused(&desk, "", "--listen [::]:0").fails(4, &["listening on [::]:0", wants]);
     refused(&desk, "VOTEKIT_LISTEN=0.0.0.0:0", "").fails(4, &[wants]);
-    // Administration and metrics stay, whatever proxy stands before the votes.
+    // Administration and metrics stay local, even with a proxy before the votes.
     let stays = "only admin_beyond_loopback = true";
     refused(&desk, "", "--admin-listen 0.0.0.0:0").fails(4, &["admin_listen = 0.0.0.0:0", stays]);
     refused(&desk, "", "--metrics-listen 0.0.0.0:0 --tls-proxy 10.0.0.5")
@@ -110,8 +110,8 @@ fn a_configuration_is_read_and_its_faults_are_placed() {
     refused(&desk, "", "--rate-limit few").fails(2, &["--rate-limit"]);
     refused(&desk, "", "--base 'a b'").fails(2, &["--base", "hint: such as elections.example.ca"]);
     assert!(!desk.exists("node"));
-    // Flag over environment over file: the file's address is not this machine's to take, the flags'
-    // are.
+    // Flag over environment over file: the file's address is not on this machine, those of the
+    // flags are.
     desk.write(
         "node.toml",
         "listen = \"192.0.2.1:80\"\ntls_proxies = [\"192.0.2.7\"]\n[throttle]\nenabled = false\n",
@@ -159,7 +159,7 @@ fn sigterm_under_load_loses_nothing() {
                 let (public, answered) = (node.public.clone(), &answered);
                 scope.spawn(move || {
                     let http = Http::new();
-                    // From the first broken connection on nobody is there.
+                    // After the first broken connection the node is gone.
                     let answers = share
                         .iter()
                         .map_while(|elector| http.vote(&public, elector, "oui", "k", 0).ok());
@@ -182,7 +182,7 @@ fn sigterm_under_load_loses_nothing() {
         (taken, node.ended())
     });
     assert!(ended.success(), "{ended}");
-    // What was answered is sealed before the node goes: the folder at rest shows it.
+    // Answered votes are sealed before the node exits, as the folder at rest shows.
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
     assert_eq!(shown["accepted"], taken.len(), "a vote was answered 202 and is not sealed");
     let node = Node::serve(&desk);
@@ -228,7 +228,7 @@ fn the_metrics_have_their_names() {
         assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}\n{metrics}");
     }
     node.stop();
-    // What the policy withholds is not in the metrics either.
+    // Metrics do not show what the policy withholds.
     let (desk, electors) = poll::drafted(3, &["--results", "after_close"]);
     desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let node = Node::serve(&desk);

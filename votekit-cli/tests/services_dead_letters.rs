@@ -1,4 +1,4 @@
-//! `votekit dead-letters`, over a real RabbitMQ.
+//! `votekit dead-letters`, with a real RabbitMQ.
 #![cfg(feature = "services")]
 
 mod support;

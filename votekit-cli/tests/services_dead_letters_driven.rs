@@ -1,5 +1,4 @@
-//! `votekit dead-letters` over a ballot box in which a dead letter lies: it is listed, driven, and
-//! gone.
+//! `votekit dead-letters` on a ballot box with a dead letter: it is listed, requeued, and gone.
 #![cfg(feature = "services")]
 
 mod support;
@@ -15,7 +14,7 @@ use votekit_store::services::rabbitmq::RabbitMqBallotBox;
 use votekit_store::services::rabbitmq::dead_letters::DeadLetters;
 use votekit_store::services::url::{Service, ServiceAddress};
 
-/// More than the broker gives a batch back.
+/// More deliveries than the broker makes of one batch.
 const DIED_MAX: usize = 40;
 
 #[test]
@@ -77,14 +76,14 @@ fn a_dead_letter_is_listed_and_driven() {
     assert_eq!(delivery.batch, batch);
 }
 
-/// Publishes a batch, and takes it and dies until the broker puts it aside.
+/// Publishes a batch, then receives it and dies, until the broker makes it a dead letter.
 async fn publish_and_die(address: &ServiceAddress, batch: &Arc<Batch>) {
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("opened");
     ballot_box.publish(batch).await.expect("published");
     for _ in 0..DIED_MAX {
         let taker = RabbitMqBallotBox::open(address).await.expect("opened");
         let taken = tokio::time::timeout(Duration::from_secs(3), taker.receive()).await;
-        // On a busy machine it may only be late.
+        // On a busy machine the batch may only be late.
         if taken.is_err() && is_put_aside(address).await {
             return;
         }

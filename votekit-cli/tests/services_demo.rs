@@ -1,5 +1,5 @@
-//! `votekit demo --engine services`, on real servers: the same referendum as on the embedded
-//! engine, and the same report.
+//! `votekit demo --engine services`, on real servers: the same referendum and the same report as
+//! with the embedded engine.
 #![cfg(feature = "services")]
 
 mod support;
@@ -34,7 +34,7 @@ fn the_report_is_that_of_the_embedded_engine() {
         &ledger,
     ];
     let services = desk.run(&[&demo[..], &["--dir", "services"], &services].concat()).json();
-    // Not the size of the log: votes come in other batches, and each batch is a leaf.
+    // Except for the size of the log: votes are batched differently, and each batch is a leaf.
     for part in ["electors", "outcomes", "results", "turnout", "node"] {
         assert_eq!(services[part], embedded[part], "{part}");
     }

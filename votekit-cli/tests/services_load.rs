@@ -39,12 +39,12 @@ fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused()
     let (desk, _) = poll::hashed(300);
     let (url, prefix) = registry();
     load(&desk, &url).succeeds();
-    // As if it had been killed before its end, with a bucket not yet written.
+    // As if killed before the end, with one bucket not yet written.
     let (meta, bucket) = (format!("{prefix}:{{{LAW}}}"), format!("{prefix}:{{{LAW}:6:1}}"));
     redis(&["HSET", &meta, "state", "loading"]);
     assert_eq!(redis(&["DEL", &bucket]), ":1");
     assert!(load(&desk, &url).succeeds().contains("loaded, 300 electors"));
-    // Loaded to its end, and then a server lost some of it.
+    // Loaded completely, then a server lost a part of it.
     assert_eq!(redis(&["DEL", &bucket]), ":1");
     desk.run(&["registry", "check", "--registry", &url])
         .fails(5, &["1 of 64 buckets are gone", "hint: `votekit registry rebuild`"]);
@@ -52,11 +52,11 @@ fn an_interrupted_load_is_run_again_and_lost_electors_are_not_loaded_as_unused()
         4,
         &["part (1 of 64 buckets) of L2025-001 is gone", "hint: `votekit registry rebuild`"],
     );
-    // What is said about the election is lost too.
+    // The description of the election is lost too.
     redis(&["DEL", &meta]);
     load(&desk, &url)
         .fails(4, &["what was said of L2025-001 is gone", "hint: `votekit registry rebuild`"]);
-    // The way back.
+    // Recovery.
     desk.run(&["load", "hashes", "--data", "node", "--pepper-file", "referendum.pepper"])
         .succeeds();
     desk.run(&[
@@ -97,7 +97,7 @@ fn loading_again_never_unspends() {
     let (url, prefix) = registry();
     load(&desk, &url).succeeds();
     let (meta, bucket) = (format!("{prefix}:{{{LAW}}}"), format!("{prefix}:{{{LAW}:6:1}}"));
-    // Some elector of the bucket has voted.
+    // One elector of the bucket has voted.
     let spend =
         "local f = redis.call('HKEYS', KEYS[1])[2]; redis.call('HSET', KEYS[1], f, '77'); return 1";
     assert_eq!(redis(&["EVAL", spend, "1", &bucket]), ":1");
@@ -165,7 +165,7 @@ fn the_roll_is_checked_before_anything_changes() {
     );
     load(&desk, &url).fails(3, &["L2025-001.0001.json", "has been changed"]);
     desk.write("hashes/L2025-001.0001.json", whole);
-    // The rule of a node's folder, when it is named.
+    // With --data, the rules of that node's folder apply.
     let vkey = desk
         .run(&["manifest", "keygen", "--name", "elections.example/marie", "-o", "marie"])
         .succeeds()
@@ -182,7 +182,7 @@ fn the_roll_is_checked_before_anything_changes() {
             .contains("no roll is loaded")
     );
     desk.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
-    // The pepper is known to the folder.
+    // The folder already has the pepper.
     assert!(desk.run(&with_data).succeeds().contains("loaded, 30 electors"));
 }
 

@@ -16,8 +16,8 @@ fn rebuild(desk: &Desk, url: &str) -> Outcome {
     desk.run(&["registry", "rebuild", "--registry", url, "--data", "node"])
 }
 
-/// A node with 30 electors of whom one was revoked and two have voted, and its electors' registry
-/// at an address.
+/// A node with 30 electors, of whom one is revoked and two have voted, and the address of an empty
+/// registry.
 fn voted() -> (Desk, String, String) {
     let (desk, electors) = poll::opened(30);
     poll::revoke(&desk, &electors[0]);
@@ -50,10 +50,10 @@ fn a_registry_is_rebuilt_from_the_ledger_and_its_rolls() {
     );
     assert_eq!(election["manifests"].as_array().expect("a list").len(), 2);
     assert_eq!(checked["cluster"], true);
-    // Loading the very rolls again is known to have happened.
+    // A second load of the same rolls is recognised.
     let again = desk.run(&["load", "hashes", "--registry", &url, "--data", "node"]);
     assert!(again.succeeds().contains("loaded before, nothing changed (29 electors)"));
-    // A whole election is lost, with what is said about it.
+    // A whole election is lost, with its description.
     redis(&["DEL", &format!("{prefix}:{{{LAW}}}")]);
     assert!(
         rebuild(&desk, &url).succeeds().contains("29 electors registered, 2 of them have voted")
@@ -65,7 +65,7 @@ fn a_registry_is_rebuilt_from_the_ledger_and_its_rolls() {
 fn what_differs_from_the_log_is_told() {
     let (desk, url, prefix) = voted();
     rebuild(&desk, &url).succeeds();
-    // Every mark is forgotten, as by a failover.
+    // All marks are lost, as by a failover.
     let forget = "for _, f in ipairs(redis.call('HKEYS', KEYS[1])) do
         local v = redis.call('HGET', KEYS[1], f)
         if v ~= '0' and v ~= '-1' and v ~= 'v1' then redis.call('HSET', KEYS[1], f, '0') end end return 1";
@@ -80,7 +80,7 @@ fn what_differs_from_the_log_is_told() {
         "{}",
         told.stdout
     );
-    // The revoked elector is let in again, and another one is lost.
+    // The revoked elector is live again in the registry.
     let unrevoke = forget.replace("v ~= '0' and v ~= '-1' and v ~= 'v1'", "v == '-1'");
     for bucket in 0..64 {
         redis(&["EVAL", &unrevoke, "1", &format!("{prefix}:{{{LAW}:6:{bucket:x}}}")]);

@@ -1,5 +1,5 @@
-//! `votekit serve --roles`, on real servers: a process a role, another one that comes and goes
-//! while the poll is open.
+//! `votekit serve --roles`, on real servers: one process per role, and processes that join and
+//! leave while the poll is open.
 #![cfg(feature = "services")]
 
 mod support;
@@ -11,10 +11,10 @@ use support::node::Node;
 use support::poll::{self, Elector, LAW};
 use support::{Desk, Outcome};
 
-/// An end for waits, not a target.
+/// Time limit for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The options that name a corner of the servers that nobody else uses.
+/// Returns the options for the servers, with a prefix and a schema that no other test uses.
 fn corner() -> Vec<String> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -47,8 +47,8 @@ fn serve(desk: &Desk, corner: &[String], name: &str, role: &str) -> Node {
     Node::serve_with(desk, &options)
 }
 
-/// Asks until it is done: a leader leads a moment after its start, and the log comes to the others
-/// a moment after it grew.
+/// Retries until it succeeds: a node becomes leader shortly after its start, and the log reaches
+/// the others shortly after it has grown.
 fn insist(what: &str, mut done: impl FnMut() -> Option<Outcome>) -> Outcome {
     let begun = Instant::now();
     loop {
@@ -67,7 +67,7 @@ fn office(desk: &Desk, sealer: &Node, arguments: &[&str]) -> Outcome {
     })
 }
 
-/// Waits until a node takes votes, and hands in one of each elector.
+/// Waits until a node takes votes, then casts one of each elector.
 fn cast(desk: &Desk, node: &Node, electors: &[Elector]) {
     let http = Http::new();
     let begun = Instant::now();
@@ -97,7 +97,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     office(&desk, &sealer, &["election", "open", LAW, "--yes"]).succeeds();
     cast(&desk, &first, &electors[..20]);
 
-    // One more, while the poll is open: no other is restarted for it.
+    // Another ingest node joins while the poll is open; no other node is restarted for it.
     let second = serve(&desk, &corner, "ingest-2", "ingest");
     let health = Http::new().get(&format!("{}/api/v1/health", second.public));
     assert!(health.status == 503 && health.body.contains("does not admit it"), "{}", health.body);
@@ -105,7 +105,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     cast(&desk, &second, &electors[20..40]);
     second.stop();
 
-    // And one of another kind, in place of the first.
+    // Another validator replaces the first.
     let other = serve(&desk, &corner, "validator-2", "validate");
     validator.stop();
     cast(&desk, &first, &electors[40..]);
@@ -113,7 +113,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
     let closed = office(&desk, &sealer, &["election", "close", LAW, "--yes"]);
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
     [first, other, sealer].into_iter().for_each(Node::stop);
-    // Forgotten options do not make a new installation of its folder.
+    // Without its options a folder does not become a new installation.
     desk.run(&["serve", "--data", "node", "--name", "ingest-1"])
         .fails(4, &["its ledger is on services", "hint: "]);
 }

@@ -1,4 +1,5 @@
-//! A stop of `votekit serve` with every service away: it ends by itself, and says what it gave up.
+//! A stop of `votekit serve` while every service is unreachable: it ends by itself, and reports
+//! what it gave up.
 #![cfg(feature = "services")]
 
 mod support;
@@ -14,10 +15,10 @@ use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
 
-/// An end for waits, not a target.
+/// Time limit for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A wire to a server that can be cut.
+/// A proxy for a server whose connections can be cut.
 struct Wire {
     address: String,
     is_cut: Arc<AtomicBool>,
@@ -31,7 +32,7 @@ impl Wire {
         let (is_cut, streams) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let wire = Self { address, is_cut: Arc::clone(&is_cut), streams: Arc::clone(&streams) };
         let server = server.to_owned();
-        // Ends with the process of the test.
+        // Ends with the test process.
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 if is_cut.load(Ordering::SeqCst) {
@@ -53,13 +54,13 @@ impl Wire {
     fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
         for stream in self.streams.lock().expect("no panic").drain(..) {
-            // One that is closed already is as good.
+            // An error means that it is closed already.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// The address of a server in the environment with its host and port replaced by a wire's.
+/// Replaces host and port of a server's address, from the environment, by those of a wire.
 fn wired(variable: &str, parameter: &str) -> (String, Wire) {
     let url = std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: `cargo xtask test` starts the servers"));
@@ -84,7 +85,7 @@ fn open_poll(desk: &Desk, node: &Node) {
         loop {
             let arguments = [arguments, &["--node", &node.admin, "--data", "node"]].concat();
             let outcome = desk.run(&arguments);
-            // It leads a moment after its start.
+            // It becomes leader shortly after its start.
             if outcome.code == 0 {
                 break;
             }

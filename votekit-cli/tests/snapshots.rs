@@ -1,5 +1,5 @@
-//! Snapshots under a served node: written while it votes, killed at any moment, damaged, switched
-//! off.
+//! Snapshots of a serving node: written while votes come in, killed at any moment, damaged, and
+//! disabled.
 #![cfg(feature = "node")]
 
 mod support;
@@ -12,7 +12,7 @@ use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
 
-/// A snapshot after every few votes.
+/// Takes a snapshot after every few votes.
 const CONFIG: &str =
     "snapshot_leaves = 5\nrate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n";
 
@@ -20,7 +20,7 @@ fn serve(desk: &Desk, more: &[&str]) -> Node {
     Node::serve_with(desk, &[&["--config", "node.toml"], more].concat())
 }
 
-/// Casts votes one after the other until the node is gone, and says which were taken.
+/// Casts votes one after another until the node is gone, and returns those taken.
 fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     let http = Http::new();
     let mut taken = Vec::new();
@@ -77,7 +77,7 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
     node.stop();
     let places: std::collections::BTreeSet<_> = taken.iter().map(|(place, _)| place).collect();
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
-    // The last vote of a round may have been taken and its answer lost.
+    // The last vote of a round may have been taken although its answer was lost.
     let accepted = shown["accepted"].as_u64().expect("a number") as usize;
     assert!(
         accepted >= places.len() && accepted <= electors.len(),

@@ -1,5 +1,5 @@
-//! `votekit serve` keeps running, and says so: log lines that nobody takes, disks that are full,
-//! files that are none, signals.
+//! `votekit serve` keeps running and reports faults: unread log lines, full disks, irregular files,
+//! signals.
 #![cfg(feature = "node")]
 
 mod support;
@@ -18,10 +18,10 @@ use support::node::{Node, signal};
 use support::poll::{self, Elector, LAW};
 use support::private;
 
-/// An end for waits, not a target.
+/// Time limit for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Asks until it is so.
+/// Polls until the condition holds.
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -35,7 +35,7 @@ fn health(http: &Http, node: &Node) -> Answer {
     http.get(&format!("{}/api/v1/health", node.public))
 }
 
-/// The value of a metric.
+/// Reads the value of a metric.
 #[track_caller]
 fn metric(http: &Http, node: &Node, name: &str) -> f64 {
     let text = http.get(&node.metrics).body;
@@ -48,7 +48,7 @@ fn vote(http: &Http, node: &Node, elector: &Elector, key: &str) -> Answer {
     http.vote(&node.public, elector, "oui", key, 10).expect("an answer")
 }
 
-/// A poll is opened, voted in and closed on a node whose log lines go nowhere.
+/// Opens, votes in and closes a poll on a node whose log lines cannot be written.
 fn poll_without_a_log(prepare: impl FnOnce(&mut std::process::Command)) {
     let (desk, electors) = poll::drafted(3, &[]);
     let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], prepare);
@@ -113,7 +113,7 @@ fn health_follows_writes_and_a_full_disk_passes_by_itself() {
     let library = faultdisk::preload_library().expect("it builds");
     let disk = FaultDisk::new(&desk.path("node"), &desk.path("disk"), &library).expect("a disk");
     let log = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
-    // The log lies on the same full disk, so to speak.
+    // The log is on a full disk, too.
     let node = Node::serve_prepared(&desk, &["--rate-limit", "0"], |command| {
         disk.apply(command);
         command.stderr(log);
@@ -130,7 +130,7 @@ fn health_follows_writes_and_a_full_disk_passes_by_itself() {
     fill();
     let refused = vote(&http, &node, &electors[1], "k1");
     assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("unavailable")));
-    // From the first failed write on, and for as long as it lasts.
+    // From the first failed write, for as long as it lasts.
     for _ in 0..30 {
         let sick = health(&http, &node);
         assert_eq!(sick.status, 503, "{}", sick.body);
@@ -139,7 +139,8 @@ fn health_follows_writes_and_a_full_disk_passes_by_itself() {
     }
     assert_eq!(metric(&http, &node, "node_healthy"), 0.0);
     assert!(metric(&http, &node, "ledger_writes_failed_total") > 0.0);
-    // With room again it is well again without a vote: a balancer sends none to a sick node.
+    // Once there is room, health recovers without a vote: a balancer sends none to an unhealthy
+    // node.
     disk.set_faults(&Faults::default()).expect("lifted");
     wait_until("health", || health(&http, &node).status == 200);
     assert_eq!(vote(&http, &node, &electors[1], "k1").status, 200);
@@ -221,8 +222,8 @@ fn what_is_no_regular_file_is_refused_and_the_node_answers_on() {
     desk.run(&["load", "fifo", "--data", "node"]).fails(3, &["this is a FIFO", "hint: "]);
 }
 
-/// Administration runs on its own thread: nodes accept votes while a roll is loaded, and refuse a
-/// second load.
+/// Administration runs on a separate thread: nodes accept votes while a roll is loaded, and refuse
+/// a second load.
 #[test]
 fn votes_go_on_while_a_roll_is_loaded() {
     let (desk, electors) = poll::opened(40);
@@ -252,7 +253,7 @@ fn votes_go_on_while_a_roll_is_loaded() {
     node.stop();
 }
 
-/// Sends half of a vote's body, and leaves it at that.
+/// Sends half of a vote's body, then stops.
 fn half_a_vote(node: &Node) -> TcpStream {
     let address = node.public.strip_prefix("http://").expect("a URL");
     let mut stream = TcpStream::connect(address).expect("connected");
@@ -285,7 +286,7 @@ fn a_half_sent_body_does_not_hold_up_the_stop() {
     }
     assert!(!log.contains("were cut off"), "{log}");
     let mut rest = Vec::new();
-    // Closed, in whatever way.
+    // Closed in any way.
     let _ = stream.read_to_end(&mut rest);
     assert_eq!(rest, b"");
     let shown = desk.run(&["results", "--data", "node", "--json"]).json();
@@ -356,7 +357,7 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     };
     let old_token = String::from_utf8(desk.read("node/keys/admin-token")).expect("text");
     assert_eq!(token(&old_token), 200);
-    // A key without its certificate: the earlier identity stays.
+    // With a key that does not match the certificate, the earlier identity is kept.
     copy("other-key.pem", "key.pem");
     signal(node.id(), Signal::HUP);
     wait_until("the refusal", || node.log().contains("the certificate was not reloaded"));
@@ -421,7 +422,7 @@ fn a_start_tests_addresses_and_files_before_it_reads_its_logs() {
     let (desk, _) = poll::opened(3);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address");
-    // A log that does not read would be the fault, were it looked at first.
+    // If the log were read first, its damage would be reported.
     desk.write("node/ledger.sqlite", b"no database");
     let start = |more: &str| {
         desk.shell(&format!(

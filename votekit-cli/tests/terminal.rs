@@ -1,4 +1,4 @@
-//! Verbs at a terminal: hidden prompts, second attempts, questions before steps that cannot be
+//! Verbs at a terminal: hidden prompts, second attempts, confirmation before steps that cannot be
 //! undone. The terminal is a real pseudo-terminal.
 #![cfg(feature = "node")]
 
@@ -19,13 +19,13 @@ use support::Desk;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// How long a test waits for what must come.
+/// Time limit for what must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// `votekit` at a terminal, with a keyboard and a screen.
 struct Terminal {
     keyboard: File,
-    /// The terminal itself, to see how it is set.
+    /// The terminal itself, to read its settings.
     tty: File,
     child: Child,
     output: Receiver<Vec<u8>>,
@@ -40,8 +40,8 @@ impl Terminal {
         let name = ptsname(&master, Vec::new()).expect("a name").into_string().expect("text");
         let tty = OpenOptions::new().read(true).write(true).open(&name).expect("the terminal");
         let stream = || tty.try_clone().expect("another handle");
-        // A session of its own, whose terminal this is: Ctrl-C is then a signal to it. Whoever runs
-        // this test in the background has signals ignored.
+        // A new session with this terminal, so that Ctrl-C becomes a signal. Default signal
+        // handling, since a test run in the background would have signals ignored.
         let mut command = Command::new("setsid");
         command.args(["--ctty", "env", "--default-signal=INT,TERM,QUIT,TSTP,HUP"]);
         command.arg(env!("CARGO_BIN_EXE_votekit")).args(arguments).current_dir(desk.path(""));
@@ -61,7 +61,7 @@ impl Terminal {
         Self { keyboard, tty, child, output, screen: String::new() }
     }
 
-    /// Waits until something new on the screen ends with a text.
+    /// Waits until the screen ends with a text.
     #[track_caller]
     fn sees(&mut self, text: &str) {
         let began = Instant::now();
@@ -81,7 +81,7 @@ impl Terminal {
         tcgetattr(&self.tty).expect("a terminal").local_modes.contains(LocalModes::ECHO)
     }
 
-    /// Waits until the terminal shows what is typed, or does not.
+    /// Waits until the terminal echoes input, or does not.
     #[track_caller]
     fn until_echo_is(&self, wanted: bool) {
         let began = Instant::now();
@@ -96,7 +96,7 @@ impl Terminal {
         kill_process(id, signal).expect("not waited for, so it is there");
     }
 
-    /// Waits for the end, and gives what was on the screen.
+    /// Waits for the exit. Returns the status, the screen, and whether the terminal echoes.
     fn ends(mut self) -> (ExitStatus, String, bool) {
         let ended = self.child.wait().expect("it ends");
         let echoes = self.echoes();
@@ -109,13 +109,13 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // An error is ignored: the process has then ended already, as wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// At the prompt for the access code.
+/// Starts a vote up to the prompt for the access code.
 fn at_the_code(desk: &Desk, node: &Node, nas: &str) -> Terminal {
     let mut terminal = Terminal::start(desk, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
@@ -199,7 +199,7 @@ fn a_voter_who_mistypes_is_asked_again() {
         assert!(screen.contains(text), "no {text:?}: {screen:?}");
     }
     assert!(!screen.contains("AB#D"), "{screen:?}");
-    // The end of the input ends it all the same.
+    // The end of the input ends the command.
     let mut terminal = Terminal::start(&desk, &["cast", "--node", &node.public, "--law", LAW]);
     terminal.sees("NAS: ");
     terminal.types("\u{4}");
@@ -241,7 +241,7 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
         ("purge", &[], "no recount is possible after that", "certified", "certified"),
     ] {
         let verb = [&["election", step, LAW, "--data", "node"][..], more].concat();
-        // Without a terminal nothing is asked, and nothing done.
+        // Without a terminal nothing is asked and nothing done.
         desk.run(&verb)
             .fails(2, &["cannot be undone, and there is no terminal", "hint: give --yes"]);
         desk.run(&[&verb[..], &["--json"]].concat()).fails(2, &[r#""hint":"give --yes"#]);
@@ -257,7 +257,7 @@ fn steps_that_cannot_be_undone_ask_at_a_terminal() {
             assert!(screen.contains(stated), "{step}: no {stated:?}: {screen:?}");
         }
         assert_eq!(state(&desk), before);
-        // With JSON a person at the terminal is asked too.
+        // With JSON, too, a person at the terminal is asked.
         let mut terminal = Terminal::start(&desk, &[&verb[..], &["--json"]].concat());
         terminal.sees("Type L2025-001 to go on, or Enter to stop: ");
         terminal.types("L2025-001\n");
@@ -280,12 +280,12 @@ fn a_close_before_the_planned_end_wants_a_reason() {
     close(&["--early", " "]).fails(3, &["reason: the reason has only blank characters"]);
     close(&["--early", "a\nb"]).fails(3, &["reason: the reason: character 2 is U+000A"]);
     assert_eq!(state(&desk), "open");
-    // At a terminal it is said before anything is asked.
+    // At a terminal this is reported before the question.
     let terminal = Terminal::start(&desk, &["election", "close", LAW, "--data", "node"]);
     let (ended, screen, _) = terminal.ends();
     assert_eq!(ended.code(), Some(3), "{screen:?}");
     assert!(screen.contains(said) && !screen.contains("Type "), "{screen:?}");
-    // On a running node by its interface.
+    // On a running node, through its API.
     let node = Node::serve(&desk);
     let office = ["--node", &node.admin, "--data", "node"];
     let close = |more: &[&str]| {

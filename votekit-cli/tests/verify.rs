@@ -26,7 +26,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
-/// A copy of the golden bundle that may be damaged.
+/// Copies the golden bundle, so that it may be damaged.
 fn copy() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("folder");
     fs::create_dir(folder.path().join("manifests")).expect("folder");
@@ -160,7 +160,7 @@ fn damage_is_told_with_its_file() {
     }
 }
 
-/// One damaged line breaks many rules; the reader is not led to take each for a fault.
+/// One damaged line breaks many rules; the report marks which failures may follow from it.
 #[test]
 fn failures_that_may_follow_from_a_damaged_line_are_marked_once() {
     let folder = copy();

@@ -1,5 +1,5 @@
-//! What each part of the way of a vote costs by itself, on one core and in microseconds a vote,
-//! beside the least that it could cost: the bare operations that nobody could leave out.
+//! Measures the cost of each step in processing a vote, on one core and in microseconds per vote,
+//! next to its lower bound: the cost of the bare operations that the step cannot avoid.
 //!
 //! `cargo run --release -p votekit-core --example parts`
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
@@ -26,13 +26,13 @@ use votekit_core::id::{BatchNumber, Digest, Epoch, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
 
-/// Votes in a batch and batches in a block, about as a node under full load makes them.
-/// When everything happens.
+/// The time of all events.
 const MINUTE: UnixMinutes = UnixMinutes(29_400_000);
 
+/// Votes per batch and batches per block, about as a node under full load makes them.
 const BATCH: u64 = 128;
 const BATCHES: u64 = 8;
-/// Blocks made.
+/// Number of blocks made.
 const BLOCKS: u64 = 200;
 const VOTES: u64 = BATCH * BATCHES * BLOCKS;
 
@@ -48,7 +48,7 @@ fn main() -> Outcome {
     syncs(bytes[0].len())
 }
 
-/// Microseconds a turn.
+/// Microseconds per call of `turn`.
 fn time<T>(turns: u64, mut turn: impl FnMut(u64) -> T) -> f64 {
     let began = Instant::now();
     for number in 0..turns {
@@ -74,7 +74,7 @@ fn reading(sha256: f64) -> Outcome {
     Ok(())
 }
 
-/// Seals, verifies and opens batches; gives back their bytes.
+/// Seals, verifies and opens batches; returns their bytes.
 fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     let law_id = "L2025-001".parse()?;
     let public = ballot.public_key();
@@ -125,7 +125,7 @@ fn batches(node: &NodeKey, ballot: &BallotSecretKey) -> Outcome<Vec<Vec<u8>>> {
     Ok(sealed)
 }
 
-/// Decides and seals blocks of batches that were verified before.
+/// Decides verified batches and makes blocks of them.
 fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256: f64) -> Outcome {
     let public = node.public_key();
     let mut keys: Vec<RegistryKey> = (0..VOTES)
@@ -203,12 +203,11 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     Ok(())
 }
 
-/// A sync of what a batch stores, to a file that is written over and over: what SQLite could not
-/// leave out.
+/// Writes and syncs the data of a batch, overwriting one file: the part that SQLite cannot avoid.
 fn syncs(batch_bytes: usize) -> Outcome {
     let path = std::env::temp_dir().join(format!("votekit-parts-{}", std::process::id()));
     let mut file = File::create(&path)?;
-    // The batch, its votes' leaves, a page or two of indexes.
+    // The batch, its votes' leaves, and one or two pages of indexes.
     let bytes = vec![7; batch_bytes + 180 * BATCH as usize + 8192];
     file.write_all(&bytes)?;
     file.sync_all()?;
@@ -241,7 +240,7 @@ fn envelope(number: u64) -> Envelope {
     }
 }
 
-/// No randomness: what is measured is the work.
+/// Returns constant bytes: only the work is measured.
 struct Random;
 
 impl rand_core::TryRng for Random {

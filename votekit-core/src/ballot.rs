@@ -1,8 +1,8 @@
-//! The ballot key of an election, and the sealing of choices under it.
+//! The ballot key of an election, and the encryption of choices with it.
 //!
 //! Choices are encrypted at ingest with HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256),
-//! HKDF-SHA256, ChaCha20Poly1305, one encapsulation a batch. Who holds only the public key cannot
-//! read a choice, not even one it sealed a moment ago.
+//! HKDF-SHA256, ChaCha20Poly1305, one encapsulation per batch. The public key alone cannot decrypt
+//! a choice, not even one that was just sealed with it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,18 +26,18 @@ hex_bytes! {
 }
 
 impl BallotPublicKey {
-    /// Whether choices can be sealed to this key: it is not a point of small order, under which
-    /// everyone knows the shared secret.
+    /// Whether choices can be sealed to this key. A point of small order is unusable: its shared
+    /// secret is known to everyone.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        // Eight times a point of small order is the neutral element, whose u-coordinate is 0; a
-        // clamped scalar is a multiple of eight.
+        // Multiplying a point of small order by eight gives the neutral element, whose u-coordinate
+        // is 0. Every clamped scalar is a multiple of eight.
         let point = MontgomeryPoint(*self.as_bytes()).mul_clamped([0; 32]);
         point.to_bytes() != [0; 32]
     }
 }
 
-/// The place of a choice in the election's list, from 0, as it travels inside a sealed batch.
+/// Index of a choice in the election's list, from 0, as stored in a sealed batch.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -46,24 +46,24 @@ pub struct ChoiceIndex(pub u16);
 
 impl DefaultIsZeroes for ChoiceIndex {}
 
-/// Bytes that sealing adds to the choices: the Poly1305 tag.
+/// Number of bytes that sealing adds to the choices: the Poly1305 tag.
 pub const SEAL_OVERHEAD: usize = 16;
 
-/// Bytes of one choice in the plaintext: fixed, so that the length of a sealed batch tells no
-/// choice.
+/// Length in bytes of one choice in the plaintext. Fixed, so that the length of a sealed batch
+/// reveals no choice.
 pub const CHOICE_LENGTH: usize = 2;
 
 /// Why sealing failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The ballot public key is no usable point of X25519.
+    /// The ballot public key is not a usable X25519 point.
     #[error("the election's ballot key cannot be used for encryption")]
     Key,
 }
 
-/// The secret half of a ballot key. Prints as redacted. Clones share one place in memory, which is
-/// zeroed with the last of them.
+/// The secret half of a ballot key. Prints as redacted. Clones share one allocation, which is
+/// zeroed when the last one is dropped.
 ///
 /// ```
 /// use votekit_core::ballot::{BallotSecretKey, ChoiceIndex, Sealing};
@@ -98,7 +98,7 @@ impl BallotSecretKey {
         Self::from_bytes(secret.to_bytes().into())
     }
 
-    /// Takes a stored secret key.
+    /// Wraps a stored secret key.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self { bytes: Arc::new(Zeroizing::new(bytes)) }
@@ -116,7 +116,7 @@ impl BallotSecretKey {
         BallotPublicKey::from_bytes(Suite::sk_to_pk(&self.hpke_key()).to_bytes().into())
     }
 
-    /// Opens the sealed choices of one batch. `None` when they do not decrypt: then every choice of
+    /// Decrypts the sealed choices of one batch. `None` if decryption fails: then every choice of
     /// the batch is spoiled.
     #[must_use]
     pub fn open(
@@ -140,7 +140,7 @@ impl BallotSecretKey {
             .then(|| choices.iter().map(|bytes| ChoiceIndex(u16::from_be_bytes(*bytes))).collect())
     }
 
-    /// Opens what [`BallotPublicKey::seal_sums`] sealed. `None` when it does not decrypt.
+    /// Decrypts the output of [`BallotPublicKey::seal_sums`]. `None` if decryption fails.
     #[must_use]
     pub(crate) fn open_sums(
         &self,
@@ -167,7 +167,8 @@ impl BallotSecretKey {
 }
 
 impl BallotPublicKey {
-    /// Seals sums of counts that nobody may read yet: the encapsulated key, then the ciphertext.
+    /// Seals sums of counts that are still secret. Returns the encapsulated key, then the
+    /// ciphertext.
     ///
     /// # Errors
     /// [`SealError::Key`] when the public key is a point of small order.
@@ -199,7 +200,7 @@ impl fmt::Debug for BallotSecretKey {
     }
 }
 
-/// The sealing of one batch under way: first the encapsulated key, which the associated data must
+/// The sealing of one batch in progress: first the encapsulated key, which the associated data must
 /// contain, then the choices.
 pub struct Sealing {
     encapsulated: [u8; 32],
@@ -227,17 +228,17 @@ impl Sealing {
         Ok(Self { encapsulated: encapsulated.to_bytes().into(), context })
     }
 
-    /// The encapsulated key, to be written into the batch.
+    /// The encapsulated key, for the batch.
     #[must_use]
     pub fn encapsulated_key(&self) -> [u8; 32] {
         self.encapsulated
     }
 
-    /// Encrypts the choices, bound to the associated data.
+    /// Encrypts the choices and binds them to the associated data.
     ///
     /// # Errors
-    /// [`SealError::Key`] should the cipher refuse, which one message of a batch's length cannot
-    /// cause.
+    /// [`SealError::Key`] if the cipher fails, which cannot happen for one message of a batch's
+    /// length.
     pub fn finish(
         mut self,
         choices: &[ChoiceIndex],

@@ -1,10 +1,10 @@
 //! The batch: envelopes of one election from one ingest node, numbered, signed, choices encrypted.
 //!
-//! The unit of transport, storage, retry and proof. Batches travel whole; they are never split or
-//! reordered. The bytes are specified in `docs/formats.md`, section 5.
+//! The unit of transport, storage, retry and proof: batches are never split or reordered. The bytes
+//! are specified in `docs/formats.md`, section 5.
 //!
-//! A [`Batch`] is read; a [`VerifiedBatch`] is of the expected election and signed by the expected
-//! node. Only a verified batch can be decided.
+//! A [`Batch`] is parsed but not verified. A [`VerifiedBatch`] belongs to the expected election and
+//! has the expected node's signature. Only a verified batch can be decided.
 
 use std::fmt;
 use std::ops::Deref;
@@ -43,7 +43,7 @@ hex_bytes! {
 pub struct NodeKey(SigningKey);
 
 impl NodeKey {
-    /// Takes 32 random bytes (the RFC 8032 private key).
+    /// Wraps 32 random bytes (the RFC 8032 private key).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SigningKey::from_bytes(seed))
@@ -55,7 +55,7 @@ impl NodeKey {
         NodePublicKey::from_bytes(self.0.verifying_key().to_bytes())
     }
 
-    /// The id that follows from the public key.
+    /// The node id derived from the public key.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         self.public_key().node_id()
@@ -63,14 +63,14 @@ impl NodeKey {
 }
 
 impl NodePublicKey {
-    /// The id that follows from this key.
+    /// The node id derived from this key.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
         NodeId::of_public_key(self.as_bytes())
     }
 
-    /// Whether signatures can be verified under this key: a point of the curve, and not one of
-    /// small order, under which one signature fits every message.
+    /// Whether signatures can be verified with this key: it is a point of the curve, and not of
+    /// small order, for which one signature fits every message.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         VerifyingKey::from_bytes(self.as_bytes()).is_ok_and(|key| !key.is_weak())
@@ -83,16 +83,16 @@ impl fmt::Debug for NodeKey {
     }
 }
 
-/// What stands before the envelopes.
+/// The fields before the envelopes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchHeader {
     /// The election.
     pub law_id: ElectionId,
-    /// What makes this batch unique in it.
+    /// Unique within the election.
     pub number: BatchNumber,
-    /// Every sequence of this epoch up to here is known durable; 0 for none.
+    /// Every sequence of this epoch up to this one is known to be durable; 0 for none.
     pub confirmed_through: Sequence,
-    /// Whether the node ends its epoch with this batch.
+    /// Whether this is the node's last batch of its epoch.
     pub last: bool,
 }
 
@@ -100,15 +100,15 @@ pub struct BatchHeader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// The bytes do not start as a batch.
+    /// The bytes do not start like a batch.
     #[error("not a batch: it does not start with VKBATCH1")]
     Magic,
-    /// The bytes end too early, or go on after the end.
+    /// The number of bytes differs from the announced length.
     #[error("a batch of {expected} bytes was announced, {found} were found")]
     Length {
-        /// Bytes that the header announces; the shortest batch when the header itself is cut.
+        /// Length announced by the header, or that of the shortest batch if the header is cut.
         expected: usize,
-        /// Bytes found.
+        /// Number of bytes found.
         found: usize,
     },
     /// A header field is out of range.
@@ -117,13 +117,13 @@ pub enum BatchError {
         /// The field.
         field: &'static str,
     },
-    /// The signature is not by the node that the batch names.
+    /// The signature is not by the node named in the batch.
     #[error("batch {number}: the signature is not by the node it names")]
     Signature {
         /// The batch.
         number: BatchNumber,
     },
-    /// The key does not belong to the node that the batch names.
+    /// The given key does not belong to the node named in the batch.
     #[error("batch {number}: the key given belongs to another node")]
     Node {
         /// The batch.
@@ -134,15 +134,15 @@ pub enum BatchError {
     Law {
         /// The batch.
         number: BatchNumber,
-        /// The election that was expected.
+        /// The expected election.
         expected: ElectionId,
-        /// The election that the batch names.
+        /// The election named in the batch.
         found: ElectionId,
     },
-    /// A minute is out of range, or lies before the minute of an earlier envelope.
+    /// A minute is out of range, or earlier than that of a previous envelope.
     #[error("envelope {place}: its minute is out of range, or before that of an earlier envelope")]
     Minute {
-        /// The place of the envelope, from 0.
+        /// Index of the envelope, from 0.
         place: usize,
     },
     /// The choices cannot be sealed.
@@ -150,19 +150,19 @@ pub enum BatchError {
     Seal(#[from] SealError),
 }
 
-/// A batch as it travels and is stored: its bytes, with the header read out of them.
+/// A batch as transported and stored: its bytes and the header parsed from them.
 #[derive(Clone)]
 pub struct Batch {
     header: BatchHeader,
     count: usize,
     digest: Digest,
     bytes: Vec<u8>,
-    /// The key under which the signature is good, and the digest of the envelopes that it covers:
-    /// both are computed once.
+    /// Cached result of the signature check: the key that verified it, and the digest of the
+    /// envelopes, which the signature covers.
     verified: OnceLock<(NodePublicKey, Digest)>,
 }
 
-/// A batch of the expected election, with a good signature of the expected node.
+/// A batch of the expected election, with a valid signature of the expected node.
 ///
 /// [`Batch::verify`] is the only constructor.
 #[derive(Clone, PartialEq, Eq)]
@@ -173,14 +173,14 @@ pub struct VerifiedBatch {
 
 impl PartialEq for Batch {
     fn eq(&self, other: &Self) -> bool {
-        // Everything else follows from the bytes.
+        // All other fields follow from the bytes.
         self.bytes == other.bytes
     }
 }
 
 impl Eq for Batch {}
 
-/// One envelope of a batch in storage: the choice is sealed.
+/// One envelope of a stored batch; its choice is sealed separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedEnvelope {
     /// The request.
@@ -200,15 +200,15 @@ impl SealedEnvelope {
 }
 
 impl Batch {
-    /// The most envelopes in one batch: a block of one batch stays a matter of megabytes.
+    /// Maximum number of envelopes in a batch: keeps a block of one batch within megabytes.
     pub const COUNT_MAX: usize = 65_536;
 
-    /// Seals and signs envelopes, in their order.
+    /// Seals and signs envelopes, preserving their order.
     ///
     /// # Errors
-    /// [`BatchError::Field`] with a number out of range or more than [`Batch::COUNT_MAX`]
-    /// envelopes, [`BatchError::Minute`] with a minute out of range or order, [`BatchError::Seal`]
-    /// when the ballot key cannot be used.
+    /// [`BatchError::Field`] for a number out of range or more than [`Batch::COUNT_MAX`] envelopes,
+    /// [`BatchError::Minute`] for a minute out of range or order, [`BatchError::Seal`] if the
+    /// ballot key is unusable.
     pub fn seal(
         header: BatchHeader,
         envelopes: &[Envelope],
@@ -222,6 +222,7 @@ impl Batch {
         let mut bytes =
             Vec::with_capacity(batch_length(header.law_id.as_str().len(), envelopes.len()));
         write_header(&mut bytes, &header, envelopes.len());
+        // The signature covers the header without its magic bytes.
         let signed_header = MAGIC.len()..bytes.len();
         bytes.extend_from_slice(&sealing.encapsulated_key());
         let mut envelopes_hash = envelopes_hasher();
@@ -235,6 +236,7 @@ impl Batch {
         }
         let choices: Zeroizing<Vec<ChoiceIndex>> =
             Zeroizing::new(envelopes.iter().map(|envelope| envelope.choice).collect());
+        // The bytes so far, through the last envelope, are the associated data of the choices.
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
         let digest = Digest::of(&bytes);
@@ -246,20 +248,21 @@ impl Batch {
         Ok(Self { header, count: envelopes.len(), digest, bytes, verified })
     }
 
-    /// Reads a batch. [`Batch::verify`] checks its signature.
+    /// Parses a batch. [`Batch::verify`] checks its signature.
     ///
     /// # Errors
-    /// [`BatchError`] with the first rule that is broken.
+    /// [`BatchError`] with the first broken rule.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BatchError> {
         let (header, count) = read_header(&bytes)?;
+        // `read_header` has checked the exact length, so this cannot underflow.
         let digest = Digest::of(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
         let batch = Self { header, count, digest, bytes, verified: OnceLock::new() };
         check_minutes(batch.envelopes().map(|envelope| envelope.received))?;
         Ok(batch)
     }
 
-    /// Checks that the batch belongs to an election and is signed by a node. The result is kept:
-    /// a second call with the same key costs nothing.
+    /// Checks that the batch belongs to the election and is signed by the node. The result is
+    /// cached for further calls with the same key.
     ///
     /// # Errors
     /// [`BatchError::Law`] for another election's batch, [`BatchError::Node`] for another node's
@@ -295,24 +298,24 @@ impl Batch {
         if !is_signed(key, &message, &self.signature()) {
             return Err(BatchError::Signature { number: self.header.number });
         }
-        // Only one key belongs to the node, so a concurrent call has set the same.
+        // Each node has only one key, so a concurrent call can only have set the same value.
         let _ = self.verified.set((*key, envelopes_digest));
         Ok(envelopes_digest)
     }
 
-    /// What stands before the envelopes.
+    /// The fields before the envelopes.
     #[must_use]
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
 
-    /// What makes this batch unique in its election.
+    /// Identifies this batch within its election.
     #[must_use]
     pub fn number(&self) -> BatchNumber {
         self.header.number
     }
 
-    /// How many envelopes it holds.
+    /// The number of envelopes.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -330,13 +333,13 @@ impl Batch {
         BatchSignature::from_bytes(take(&self.bytes, self.bytes.len() - SIGNATURE_LENGTH))
     }
 
-    /// The batch as it travels.
+    /// The bytes of the batch.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The envelopes in their order.
+    /// The envelopes in order.
     pub fn envelopes(
         &self,
     ) -> impl ExactSizeIterator<Item = SealedEnvelope> + DoubleEndedIterator + '_ {
@@ -352,7 +355,7 @@ impl Batch {
         })
     }
 
-    /// Opens the choices in the order of the envelopes; `None` stands for one that is spoiled.
+    /// Decrypts the choices in the order of the envelopes; `None` for a spoiled one.
     #[must_use]
     pub fn open(&self, key: &BallotSecretKey) -> Vec<Option<ChoiceIndex>> {
         let end = self.associated_end();
@@ -364,7 +367,7 @@ impl Batch {
         }
     }
 
-    /// Where the envelopes end: the associated data of the sealed choices is everything before.
+    /// End of the envelopes. The bytes before it are the associated data of the sealed choices.
     fn associated_end(&self) -> usize {
         self.bytes.len() - SIGNATURE_LENGTH - SEAL_OVERHEAD - self.count * CHOICE_LENGTH
     }
@@ -387,7 +390,7 @@ impl VerifiedBatch {
         &self.batch
     }
 
-    /// SHA-256 over c₁ … cₙ, which the signature covers.
+    /// SHA-256 over c₁ … cₙ, covered by the signature.
     #[must_use]
     pub fn envelopes_digest(&self) -> Digest {
         self.envelopes_digest
@@ -413,22 +416,22 @@ pub(crate) fn envelopes_hasher() -> Sha256 {
     Sha256::new().chain_update(b"votekit-envelopes/1\n")
 }
 
-/// What a node signs: the header from the law id to the count, the digest over c₁ … cₙ, and the
-/// digest of the batch. A log shows all of it, so a verifier checks the signature without the
-/// batch.
+/// The message that a node signs: the header from the law id to the count, the digest over c₁ … cₙ,
+/// and the digest of the batch. A log contains all of it, so a verifier can check the signature
+/// without the batch.
 pub(crate) fn signed_message(header: &[u8], envelopes_digest: &Digest, digest: &Digest) -> Vec<u8> {
     let prefix = b"votekit-batch/1\n";
     [prefix, header, envelopes_digest.as_bytes().as_slice(), digest.as_bytes()].concat()
 }
 
-/// The bytes of a header that the signature covers.
+/// The part of a header that the signature covers.
 pub(crate) fn signed_header(header: &BatchHeader, count: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(header_length(header.law_id.as_str().len()));
     write_header(&mut bytes, header, count);
     bytes.split_off(MAGIC.len())
 }
 
-/// Whether a signature is good, by the strict rules: no key of small order, canonical encodings.
+/// Whether a signature is valid under the strict rules: no key of small order, canonical encodings.
 pub(crate) fn is_signed(key: &NodePublicKey, message: &[u8], signature: &BatchSignature) -> bool {
     VerifyingKey::from_bytes(key.as_bytes()).is_ok_and(|verifying| {
         verifying.verify_strict(message, &Signature::from_bytes(signature.as_bytes())).is_ok()
@@ -461,7 +464,7 @@ fn write_header(bytes: &mut Vec<u8>, header: &BatchHeader, count: usize) {
     bytes.extend_from_slice(&count.to_be_bytes());
 }
 
-/// Checks the numbers of a header against their ranges.
+/// Checks the ranges of the numbers in a header.
 pub(crate) fn check_header(header: &BatchHeader, count: usize) -> Result<(), BatchError> {
     let BatchNumber { epoch, sequence, .. } = header.number;
     let rules = [

@@ -1,15 +1,16 @@
-//! The publication bundle: one folder with which anyone checks an election offline, and the
-//! verifier that does it.
+//! The publication bundle: one folder with which anyone can verify an election offline, and its
+//! verifier.
 //!
 //! ```text
-//! leaves.jsonl  checkpoint  policy  manifests/<sha256>.json      what happened, and who vouches for it
+//! leaves.jsonl  checkpoint  policy  manifests/<sha256>.json   what happened, and who signed it
 //!       │
-//!       └─▶ Account ─▶ results.json  results.csv  results.nist.json  README.md  index.json      follow from the log alone
+//!       └─▶ Account ─▶ results.json  results.csv  results.nist.json  README.md  index.json
+//!                                                             all follow from the log alone
 //! ```
 //!
-//! [`Writer`] makes the files; [`verify`](verify::verify) reads them back through a [`Source`],
-//! makes every derived file again, and lists everything that is wrong. Neither touches a disk. The
-//! format is sections 9 to 13 of `docs/formats.md`.
+//! [`Writer`] makes the files; [`verify`](verify::verify) reads them through a [`Source`], makes
+//! every derived file again, and lists everything that is wrong. Neither touches a disk. Sections 9
+//! to 13 of `docs/formats.md` specify the format.
 
 mod account;
 mod failure;
@@ -38,13 +39,13 @@ pub mod file {
 
     /// The list of all other files, with their digests.
     pub const INDEX: &str = "index.json";
-    /// What each file is, for people.
+    /// A description of each file, for people.
     pub const README: &str = "README.md";
-    /// The log, a leaf a line.
+    /// The log, one leaf per line.
     pub const LEAVES: &str = "leaves.jsonl";
     /// The signed head of the log.
     pub const CHECKPOINT: &str = "checkpoint";
-    /// Who must have signed it.
+    /// The policy: who must have signed the checkpoint.
     pub const POLICY: &str = "policy";
     /// Results for programs.
     pub const RESULTS_JSON: &str = "results.json";

@@ -1,8 +1,8 @@
 //! Commitments to the counts of a block: Pedersen commitments in ristretto255 (RFC 9496).
 //!
-//! A block does not state its counts, or one vote sealed alone would be told. It commits to them;
-//! the close, and under `live` some moments before, open only sums. Anyone can check that a
-//! published total is the sum of all blocks; nobody can read one block's.
+//! A block does not state its counts: they would reveal a vote that is sealed alone. It commits to
+//! them; the close, and under `live` some earlier blocks, open only sums. Anyone can verify that a
+//! published total is the sum over all blocks; the counts of one block stay hidden.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha512};
 use crate::ballot::BallotSecretKey;
 use crate::id::{ElectionId, hex_bytes};
 
-/// The second base, of which nobody knows the logarithm to the first: derived from a text.
+/// The second base, derived from a text so that its logarithm to the first base is unknown.
 static SECOND_BASE: LazyLock<RistrettoBasepointTable> = LazyLock::new(|| {
     let uniform: [u8; 64] = Sha512::digest(b"votekit-commitment/1").into();
     RistrettoBasepointTable::create(&RistrettoPoint::from_uniform_bytes(&uniform))
@@ -51,13 +51,13 @@ impl Blinding {
         Self::from_bytes(Scalar::from_bytes_mod_order_wide(&uniform).to_bytes())
     }
 
-    /// The sum of two blindings. `None` when one is no canonical scalar.
+    /// The sum of two blindings. `None` if one is not a canonical scalar.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self::from_bytes((self.scalar()? + other.scalar()?).to_bytes()))
     }
 
-    /// The neutral blinding, from which sums start.
+    /// The zero blinding, from which sums start.
     #[must_use]
     pub const fn zero() -> Self {
         Self::from_bytes([0; 32])
@@ -69,7 +69,7 @@ impl Blinding {
 }
 
 impl Commitment {
-    /// Commits to a value. `None` when the blinding is no canonical scalar.
+    /// Commits to a value. `None` if the blinding is not a canonical scalar.
     #[must_use]
     pub fn to_value(value: u64, blinding: &Blinding) -> Option<Self> {
         let point =
@@ -109,15 +109,15 @@ pub enum CommitmentError {
     /// Each block commits to each choice and to spoiled votes.
     #[error("expected {expected} commitments, found {found}")]
     Count {
-        /// Choices and one more.
+        /// The number of choices plus one.
         expected: usize,
         /// Commitments found.
         found: usize,
     },
-    /// The bytes are no ristretto255 element in canonical form.
+    /// The bytes are not a ristretto255 element in canonical form.
     #[error("commitment {position} is no element of ristretto255")]
     Encoding {
-        /// Which, from 1.
+        /// Its position, from 1.
         position: usize,
     },
 }
@@ -140,6 +140,7 @@ impl CommitmentSum {
                 found: commitments.len(),
             });
         }
+        // Decode all before adding any: an error must leave the sum unchanged.
         let mut points = Vec::with_capacity(commitments.len());
         for (index, commitment) in commitments.iter().enumerate() {
             let point = CompressedRistretto(*commitment.as_bytes()).decompress();
@@ -151,7 +152,7 @@ impl CommitmentSum {
         Ok(())
     }
 
-    /// Whether the sum opens to these values under these sums of blindings.
+    /// Whether the sum opens to these values with these sums of blindings.
     #[must_use]
     pub fn opens_to(&self, values: &[u64], blindings: &[Blinding]) -> bool {
         values.len() == self.points.len()
@@ -225,7 +226,7 @@ mod tests {
         assert_eq!(Commitment::to_value(1, &Blinding::from_bytes([0xff; 32])), None);
     }
 
-    /// The vector's columns: everything that a blinding is derived from, then what comes of it.
+    /// The vector's columns: everything that a blinding is derived from, then the results.
     fn golden() -> String {
         let key = const_hex::encode(BallotSecretKey::from_seed(&[1; 32]).expose_bytes());
         let rows = (0..3).map(|choice| {

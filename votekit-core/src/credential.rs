@@ -1,9 +1,8 @@
-//! Credentials and their hashes: what an official hashes offline and a node hashes on arrival, byte
-//! for byte the same.
+//! Credentials and their hashes. An official's offline machine and a node compute the same bytes.
 //!
-//! The hashed message is `NAS|CODE|LAW_ID` in canonical form. Under a pepper the credential hash is
-//! HMAC-SHA-256 (RFC 2104) of it, else SHA-256 (FIPS 180-4). Secrets print as redacted and are
-//! zeroed on drop.
+//! The hashed message is `NAS|CODE|LAW_ID` in canonical form. The credential hash is its
+//! HMAC-SHA-256 (RFC 2104) under a pepper, or its SHA-256 (FIPS 180-4) without one. Secrets print
+//! as redacted and are zeroed on drop.
 
 mod key_batch;
 
@@ -19,51 +18,51 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::id::{ElectionId, IdError, hex_bytes};
 
 hex_bytes! {
-    /// H: the hash of one credential. It enters the log when its vote is accepted or a duplicate.
+    /// H: the hash of one credential. Enters the log when its vote is accepted or a duplicate.
     CredentialHash, 32
 }
 
 hex_bytes! {
-    /// T: what shards and registry hold. H itself for plain SHA-256; SHA-256(H) under a pepper, so
-    /// that whoever reads the registry cannot vote for an abstainer.
+    /// T: the key stored in shards and the registry. H itself without a pepper; SHA-256(H) with
+    /// one, so that a reader of the registry cannot vote for an abstainer.
     RegistryKey, 32
 }
 
 hex_bytes! {
-    /// Names a pepper without telling it: the first 8 bytes of SHA-256 of `votekit-pepper-id/1`, a
-    /// line feed and the key.
+    /// Identifies a pepper without revealing it: the first 8 bytes of SHA-256 of
+    /// `votekit-pepper-id/1`, a line feed and the key.
     PepperId, 8
 }
 
-/// Why a NAS or an access code is refused. The value is never repeated.
+/// Why a NAS or an access code is refused. Never contains the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialError {
     /// A NAS has exactly 9 digits once spaces and hyphens are removed.
     #[error("a NAS has exactly 9 digits, this one has {digits}")]
     NasLength {
-        /// Digits found.
+        /// Number of digits found.
         digits: usize,
     },
-    /// A NAS holds digits, spaces and hyphens only.
+    /// A NAS contains only digits, spaces and hyphens.
     #[error("a NAS holds digits, spaces and hyphens only: character {position} is something else")]
     NasCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
     },
-    /// The NAS fails the Luhn check that was asked for.
+    /// The NAS fails the requested Luhn check.
     #[error("the NAS fails its check digit")]
     NasCheckDigit,
-    /// Nine zeros pass the Luhn check, and are never issued.
+    /// Nine zeros pass the Luhn check but are never issued.
     #[error("a NAS of nine zeros is never issued")]
     NasZeros,
     /// An access code has 4 to 32 characters.
     #[error("an access code has 4 to 32 characters, this one has {length}")]
     CodeLength {
-        /// Characters found.
+        /// Number of characters found.
         length: usize,
     },
-    /// An access code is made of letters A-Z and digits.
+    /// An access code consists of the letters A-Z and digits.
     #[error(
         "an access code is made of letters A-Z and digits: character {position} is something else"
     )]
@@ -81,7 +80,7 @@ pub enum CredentialError {
 pub struct Nas([u8; 9]);
 
 impl Nas {
-    /// Removes spaces, no-break spaces and hyphens and checks that 9 digits remain.
+    /// Removes spaces, no-break spaces and hyphens, and checks that 9 digits remain.
     ///
     /// # Errors
     /// [`CredentialError::NasLength`] or [`CredentialError::NasCharacter`].
@@ -114,8 +113,8 @@ impl Nas {
         }
     }
 
-    /// Checks what all issued numbers have in common: they pass the Luhn check (ISO/IEC 7812-1),
-    /// and are not nine zeros.
+    /// Checks the properties of all issued numbers: they pass the Luhn check (ISO/IEC 7812-1) and
+    /// are not nine zeros.
     ///
     /// # Errors
     /// [`CredentialError::NasCheckDigit`] or [`CredentialError::NasZeros`].
@@ -140,12 +139,12 @@ impl Nas {
     }
 }
 
-/// What follows a no-break space (U+00A0, or U+202F as spreadsheets in French write it).
+/// Skips a no-break space (U+00A0, or U+202F as French spreadsheets write it).
 fn behind_no_break_space(text: &[u8]) -> Option<&[u8]> {
     [&b"\xc2\xa0"[..], b"\xe2\x80\xaf"].into_iter().find_map(|space| text.strip_prefix(space))
 }
 
-/// The character at the start of `rest`, counted from 1 in `text`.
+/// Position of the character at the start of `rest`, counted from 1 in `text`.
 #[cold]
 fn position_of(text: &[u8], rest: &[u8]) -> usize {
     let before = &text[..text.len() - rest.len()];
@@ -181,13 +180,13 @@ pub struct AccessCode {
 }
 
 impl AccessCode {
-    /// The fewest characters.
+    /// Minimum number of characters.
     pub const LENGTH_MIN: usize = 4;
-    /// The most characters.
+    /// Maximum number of characters.
     pub const LENGTH_MAX: usize = 32;
 
-    /// Removes spaces, no-break spaces and hyphens (letters print codes in groups), raises letters
-    /// to capitals and checks the alphabet and the length. Other ASCII white space is trimmed at
+    /// Removes spaces, no-break spaces and hyphens (letters print codes in groups), converts
+    /// letters to capitals, and checks alphabet and length. Other ASCII white space is trimmed at
     /// both ends.
     ///
     /// # Errors
@@ -228,7 +227,7 @@ impl AccessCode {
         &self.bytes[..usize::from(self.length)]
     }
 
-    /// The characters with zero bytes behind them, and how many they are.
+    /// The characters, padded with zero bytes, and their number.
     pub(crate) fn padded(&self) -> (&[u8; 32], usize) {
         (&self.bytes, usize::from(self.length))
     }
@@ -246,7 +245,7 @@ impl fmt::Debug for AccessCode {
     }
 }
 
-/// One elector's right to vote on one law: NAS, access code and law id, checked.
+/// One elector's right to vote on one law: NAS, access code and law id, all checked.
 ///
 /// ```
 /// use votekit_core::credential::{Credential, CredentialHasher};
@@ -257,19 +256,19 @@ impl fmt::Debug for AccessCode {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credential {
-    /// Who.
+    /// The elector's number.
     pub nas: Nas,
     /// The secret from the letter.
     pub code: AccessCode,
-    /// On what.
+    /// The law.
     pub law_id: ElectionId,
 }
 
 impl Credential {
-    /// Checks and normalises the three fields.
+    /// Parses and normalises the three fields.
     ///
     /// # Errors
-    /// [`CredentialError`] for the first field that is wrong.
+    /// [`CredentialError`] for the first invalid field.
     pub fn parse(nas: &[u8], code: &[u8], law_id: &[u8]) -> Result<Self, CredentialError> {
         let nas = Nas::parse(nas)?;
         let code = AccessCode::parse(code)?;
@@ -279,11 +278,11 @@ impl Credential {
     }
 }
 
-/// How H is computed; written in the manifest.
+/// How H is computed; stated in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashScheme {
     /// H = SHA-256(message), T = H. For tests and consultations: a stolen registry can be searched
-    /// in seconds a voter.
+    /// in seconds per voter.
     #[serde(rename = "sha256")]
     Sha256,
     /// H = HMAC-SHA-256(pepper, message), T = SHA-256(H).
@@ -308,7 +307,7 @@ impl HashScheme {
 #[derive(Clone)]
 pub struct Pepper(Zeroizing<[u8; 32]>);
 
-/// A text is no pepper file.
+/// A text is not a pepper file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case hexadecimal digits"
@@ -318,13 +317,13 @@ pub struct PepperError;
 impl Pepper {
     const PREFIX: &'static str = "votekit-pepper/1 ";
 
-    /// Takes 32 random bytes.
+    /// Wraps 32 random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// Reads a pepper file.
+    /// Parses the text of a pepper file.
     ///
     /// # Errors
     /// [`PepperError`] when the text is not the one line described above.
@@ -346,7 +345,7 @@ impl Pepper {
         Zeroizing::new(format!("{}{}\n", Self::PREFIX, const_hex::encode(self.0.as_slice())))
     }
 
-    /// Names this pepper in manifests.
+    /// Identifies this pepper in manifests.
     #[must_use]
     pub fn id(&self) -> PepperId {
         let digest = Sha256::new()
@@ -358,8 +357,8 @@ impl Pepper {
         PepperId::from_bytes(id)
     }
 
-    /// The check value of manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Proves the key
-    /// without telling it.
+    /// The check value in manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Verifies a
+    /// key without revealing it.
     #[must_use]
     pub fn check_value(&self) -> crate::id::Digest {
         let mac = self.mac().chain_update(b"votekit-pepper-check/1");
@@ -377,15 +376,15 @@ impl fmt::Debug for Pepper {
     }
 }
 
-/// Hashes credentials under one scheme. Cheap to clone; the keyed state is prepared once.
+/// Hashes credentials under one scheme. Cheap to clone: the keyed state is prepared once.
 #[derive(Clone)]
 pub struct CredentialHasher {
     keyed: Option<Hmac<Sha256>>,
-    /// The same key, prepared for [`KeyBatch`].
+    /// The same key, as prepared states for [`KeyBatch`].
     keyed_states: Option<key_batch::KeyedStates>,
 }
 
-/// The longest hashed message in bytes: 9 digits, 32 characters, 50 characters and two bars.
+/// Maximum length of the message in bytes: 9 digits, 32 characters, 50 characters and two bars.
 const MESSAGE_LENGTH_MAX: usize = 9 + 1 + 32 + 1 + ElectionId::LENGTH_MAX;
 
 impl CredentialHasher {
@@ -404,7 +403,7 @@ impl CredentialHasher {
         }
     }
 
-    /// The scheme this hasher follows.
+    /// The scheme of this hasher.
     #[must_use]
     pub fn scheme(&self) -> HashScheme {
         if self.keyed.is_some() { HashScheme::HmacSha256 } else { HashScheme::Sha256 }
@@ -435,7 +434,7 @@ impl CredentialHasher {
         CredentialHash::from_bytes(bytes)
     }
 
-    /// T of a credential given in parts: what goes into shards.
+    /// T of a credential given in parts, as stored in shards.
     #[must_use]
     pub fn registry_key(&self, nas: &Nas, code: &AccessCode, law_id: &ElectionId) -> RegistryKey {
         self.scheme().registry_key(&self.hash_parts(nas, code, law_id))

@@ -1,13 +1,13 @@
-//! What counts: the rules, and the state they are applied to.
+//! The rules that decide votes, and the state they apply to.
 //!
-//! [`DecisionState::decide`] is a pure function of (batch, roll, window, state of the log so far): every
-//! authority that has the same log and the same batch makes the same leaves. The registry of an
-//! engine only gives hints.
+//! [`DecisionState::decide`] is a pure function of (batch, roll, window, state of the log so far):
+//! all authorities that have the same log and the same batch make the same leaves. The registry of
+//! an engine only gives hints.
 //!
-//! The order of the rules (`decide_envelope`): a request that the log has decided is a replay, or
-//! with another H a clash; a minute outside the window is `early` or `late`; a credential that no
-//! roll holds is `unknown`; one that was revoked is `revoked`; one that has voted is a duplicate,
-//! with its attempt counted; what remains is accepted.
+//! The rules in order (`decide_envelope`): a request that the log has decided is a replay, or with
+//! another H a clash; a minute outside the window is `early` or `late`; a credential in no roll is
+//! `unknown`; a revoked one is `revoked`; one that has voted is a duplicate, and its attempt is
+//! counted; any other vote is accepted.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -23,7 +23,7 @@ use crate::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId};
 use crate::instant::UnixMinutes;
 use crate::request_index::{FirstDecision, RequestIndex, Subject, requests_expected};
 
-/// What became of a request.
+/// The decision on a vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
@@ -36,12 +36,12 @@ pub enum Decision {
     Duplicate {
         /// H of the credential.
         hash: CredentialHash,
-        /// The number of this attempt of the credential, the accepted one included: from 2.
+        /// Attempt number of the credential, from 2: the accepted attempt is 1.
         attempt: u32,
     },
     /// The vote does not count, and its credential stays unspent.
     Invalid {
-        /// Why.
+        /// The reason.
         reason: InvalidReason,
         /// cᵢ: binds the entry to its envelope without showing H.
         envelope: EnvelopeDigest,
@@ -66,7 +66,7 @@ pub enum InvalidReason {
 }
 
 impl InvalidReason {
-    /// The reason as leaves and answers write it.
+    /// The reason as written in leaves and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl InvalidReason {
         }
     }
 
-    /// Reads a reason.
+    /// Parses a reason.
     #[must_use]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
         [Self::Unknown, Self::Revoked, Self::Early, Self::Late, Self::Clash]
@@ -92,7 +92,7 @@ impl InvalidReason {
 pub struct Entry {
     /// The request.
     pub request: RequestId,
-    /// What became of it.
+    /// The decision.
     pub decision: Decision,
     /// The minute in which it was received.
     pub minute: UnixMinutes,
@@ -107,7 +107,7 @@ pub struct Replay {
     pub envelope: EnvelopeDigest,
 }
 
-/// What one envelope of a batch comes to: exactly one leaf.
+/// The outcome of one envelope of a batch: exactly one leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The request is decided.
@@ -126,7 +126,8 @@ impl Outcome {
         }
     }
 
-    /// Whether a leaf can be about this envelope: its request, and its H and minute or cᵢ.
+    /// Whether the leaf of this outcome can be about the envelope: its request, and its H and
+    /// minute or cᵢ.
     #[must_use]
     pub fn names(&self, envelope: &SealedEnvelope) -> bool {
         match self {
@@ -146,10 +147,11 @@ impl Outcome {
     }
 }
 
-/// What decisions depend on: the electorate, the decided requests, and how far each epoch has come.
+/// The state that decisions depend on: the electorate, the decided requests, and the progress of
+/// each epoch.
 ///
-/// [`DecisionState::decide`] changes nothing: what a batch changes is collected in
-/// [`PendingDecisions`], and takes effect with [`DecisionState::apply`] once the block is durable.
+/// [`DecisionState::decide`] changes nothing: the changes of a batch are collected in
+/// [`PendingDecisions`], and take effect with [`DecisionState::apply`] once the block is durable.
 #[derive(Debug)]
 pub struct DecisionState {
     law_id: ElectionId,
@@ -158,15 +160,15 @@ pub struct DecisionState {
     epochs: Epochs,
 }
 
-/// Decisions that are made and not applied yet: those of one block.
+/// Decisions that are made but not applied yet: those of one block.
 #[derive(Debug, Default)]
 pub struct PendingDecisions {
-    /// The electorate after a roll or a supplement, in place of the present one.
+    /// The electorate after a roll or a supplement, which replaces the present one.
     electorate: Option<Electorate>,
     attempts: PendingAttempts,
     /// New requests in the order of the log, each with the index of its entry.
     requests: Vec<(RequestId, u64, Subject)>,
-    /// The place of each in that list.
+    /// The position of each in that list.
     places: HashMap<RequestId, usize>,
     epochs: BTreeMap<(NodeId, Epoch), EpochProgress>,
 }
@@ -190,8 +192,8 @@ impl DecisionState {
         Self { law_id, electorate, requests, epochs }
     }
 
-    /// Decides every envelope of a batch, in order, after what is pending: one outcome an envelope.
-    /// `first_leaf` is the index in the log of the first one's leaf.
+    /// Decides every envelope of a batch, in order, after what is pending. Returns one outcome per
+    /// envelope. `first_leaf` is the index in the log of the first one's leaf.
     ///
     /// # Errors
     /// [`OrderError`] when the batch is not the next of its epoch, or belongs to another election;
@@ -228,7 +230,7 @@ impl DecisionState {
         Ok(outcomes.collect())
     }
 
-    /// Takes an entry as the log states it, without its envelope: once evidence has been purged.
+    /// Records an entry as the log states it, without its envelope: once evidence is purged.
     pub(crate) fn take_entry(
         &self,
         pending: &mut PendingDecisions,
@@ -253,7 +255,7 @@ impl DecisionState {
         }
     }
 
-    /// Takes the next batch of an epoch.
+    /// Records the next batch of an epoch.
     pub(crate) fn take_batch(
         &self,
         pending: &mut PendingDecisions,
@@ -266,7 +268,7 @@ impl DecisionState {
         Ok(())
     }
 
-    /// Records the minute of an envelope of the last batch taken.
+    /// Records the minute of an envelope of the last batch.
     pub(crate) fn take_minute(
         &self,
         pending: &mut PendingDecisions,
@@ -277,7 +279,7 @@ impl DecisionState {
         pending.epochs.insert((number.node, number.epoch), progress);
     }
 
-    /// Ends an epoch of a node that was retired.
+    /// Retires an epoch.
     pub(crate) fn retire(
         &self,
         pending: &mut PendingDecisions,
@@ -289,7 +291,7 @@ impl DecisionState {
         progress
     }
 
-    /// How far an epoch has come once what is pending is applied.
+    /// The progress of an epoch once what is pending is applied.
     pub(crate) fn progress(
         &self,
         pending: &PendingDecisions,
@@ -308,11 +310,11 @@ impl DecisionState {
         })
     }
 
-    /// Applies decisions that were made from this very state.
+    /// Applies decisions that were made from exactly this state.
     pub fn apply(&mut self, pending: PendingDecisions) {
         if let Some(electorate) = pending.electorate {
             self.electorate = electorate;
-            // A table with room for every elector never moves while votes come in.
+            // With room for every elector the table is never rebuilt while votes arrive.
             let room = usize::try_from(self.electorate.registered()).map_or(0, requests_expected);
             self.requests.reserve_when_empty(room);
         }
@@ -325,13 +327,13 @@ impl DecisionState {
         }
     }
 
-    /// Who may vote and who has.
+    /// The electorate: who may vote and who has voted.
     #[must_use]
     pub fn electorate(&self) -> &Electorate {
         &self.electorate
     }
 
-    /// How far the log has come with each epoch.
+    /// The progress of each epoch.
     #[must_use]
     pub fn epochs(&self) -> &Epochs {
         &self.epochs
@@ -345,7 +347,7 @@ impl DecisionState {
 }
 
 impl PendingDecisions {
-    /// Puts another electorate in place of the present one: a roll or a supplement took effect.
+    /// Replaces the electorate: a roll or a supplement took effect.
     pub(crate) fn set_electorate(&mut self, electorate: Electorate) {
         debug_assert!(self.attempts.is_empty(), "a block has events or votes, never both");
         self.electorate = Some(electorate);
@@ -356,7 +358,7 @@ impl PendingDecisions {
         self.electorate.as_ref()
     }
 
-    /// New requests among the decisions.
+    /// Number of new requests.
     pub(crate) fn requests(&self) -> usize {
         self.requests.len()
     }
@@ -367,12 +369,12 @@ impl PendingDecisions {
     }
 }
 
-/// An electorate as the rules see it: it finds an elector and records an attempt.
+/// The part of an electorate that the rules use: finds an elector and records an attempt.
 pub(crate) trait AttemptRecorder {
     /// The elector with a key, registered or revoked.
     fn find(&self, key: &RegistryKey) -> Option<Elector>;
 
-    /// Makes an attempt for an elector.
+    /// Records an attempt of an elector.
     fn record_attempt(&mut self, elector: Elector) -> CredentialStatus;
 }
 
@@ -386,7 +388,7 @@ impl AttemptRecorder for Electorate {
     }
 }
 
-/// An electorate that stays as it is, with the attempts made beside it.
+/// An unchanged electorate, with the pending attempts beside it.
 struct AttemptsBeside<'a> {
     electorate: &'a Electorate,
     attempts: &'a mut PendingAttempts,
@@ -402,8 +404,9 @@ impl AttemptRecorder for AttemptsBeside<'_> {
     }
 }
 
-/// Decides one envelope: the rule of the log, for every authority, replay and scrub. `first` is the
-/// earlier decision on the same request. Gives the subject under which a new request is recorded.
+/// Decides one envelope: the rules of the log, for every authority, replay and scrub. `first` is
+/// the earlier decision on the same request. Also returns the subject under which a new request is
+/// recorded.
 pub(crate) fn decide_envelope(
     envelope: &SealedEnvelope,
     first: Option<&FirstDecision>,
@@ -416,6 +419,7 @@ pub(crate) fn decide_envelope(
         (Outcome::Decided(Entry { request, decision, minute: received }), subject)
     };
     let invalid = |reason| {
+        // A clash is not recorded: its request keeps the first decision.
         let subject = (reason != InvalidReason::Clash).then_some(Subject::Invalid(hash));
         decided(Decision::Invalid { reason, envelope: envelope.digest() }, subject)
     };

@@ -144,12 +144,12 @@ fn batches() -> impl Strategy<Value = Vec<Vec<(u8, u8, u64)>>> {
 }
 
 proptest! {
-    /// Invariants 2, 3 and 4, and that the state read back from the log is the state that wrote it.
+    /// Invariants 2, 3 and 4; and the state read back from the log equals the state that wrote it.
     #[test]
     fn decisions_keep_the_invariants(batches in batches()) {
         let mut replayed = decisions();
         let mut replay = PendingDecisions::default();
-        // All batches of the election in one block, against a block for each.
+        // All batches of the election in one block, compared with one block per batch.
         let (one_block, mut whole) = (decisions(), PendingDecisions::default());
         let mut decisions = decisions();
         let mut decided: BTreeMap<RequestId, CredentialHash> = BTreeMap::new();

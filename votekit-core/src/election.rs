@@ -1,6 +1,6 @@
-//! Elections: what is put to the vote, how, and where it stands.
+//! Elections: their definition, its rules, and the states and times of a poll.
 //!
-//! Long because each rule of a definition stands beside its error and its test.
+//! Long because each rule of a definition is next to its error and its test.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,7 +21,7 @@ pub const BLANK: &str = "blanc";
 #[serde(try_from = "String", into = "String")]
 pub struct ChoiceId(String);
 
-/// A text is no choice id.
+/// A text is not a choice id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a choice has 1 to 50 characters of a-z, 0-9, '.', '_' and '-'")]
 pub struct ChoiceIdError;
@@ -101,7 +101,7 @@ pub struct Bilingual {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
-    /// Its id in votes and results.
+    /// The id used in votes and results.
     pub id: ChoiceId,
     /// The French label.
     pub fr: String,
@@ -110,8 +110,8 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// A choice by id, with the customary labels of `oui`, `non` and `blanc`, and the id itself for
-    /// any other.
+    /// A choice with the customary labels for `oui`, `non` and `blanc`, and the id itself as the
+    /// label of any other.
     #[must_use]
     pub fn with_customary_labels(id: ChoiceId) -> Self {
         let (fr, en) = match id.as_str() {
@@ -124,21 +124,21 @@ impl Choice {
     }
 }
 
-/// Who sees results, and when. Binds API, pages, metrics and totals leaves alike.
+/// Who may see results, and when. Applies to the API, pages, metrics and totals leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ResultsPolicy {
     /// Everyone, while the poll is open.
     Live,
-    /// Who has voted, while the poll is open; everyone after the close.
+    /// Electors who have voted, while the poll is open; everyone after the close.
     AfterVote,
     /// Everyone, after the close.
     AfterClose,
 }
 
 impl ResultsPolicy {
-    /// The policy as leaves and answers write it.
+    /// The policy's name in leaves and answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -149,47 +149,46 @@ impl ResultsPolicy {
     }
 }
 
-/// What is put to the vote. Published whole in the first leaf of the election's log.
+/// The definition of an election. Published in full in the first leaf of the election's log.
 ///
-/// A value of this type obeys the rules of [`Definition::check`] when it came through
-/// [`Definition::checked`] or out of a leaf.
+/// Values from [`Definition::checked`] or from a leaf obey the rules of [`Definition::check`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Definition {
-    /// The law, and so the id of the election.
+    /// The law, which is also the id of the election.
     pub law_id: ElectionId,
-    /// Its title.
+    /// The title.
     pub title: Bilingual,
-    /// What it is about; may be empty.
+    /// The description; may be empty.
     pub description: Bilingual,
-    /// The choices in the order of the ballot.
+    /// The choices in ballot order.
     pub choices: Vec<Choice>,
-    /// Whether the result binds: then stricter rules apply.
+    /// Whether the result is binding; stricter rules then apply.
     pub binding: bool,
-    /// Who sees results when.
+    /// Who may see results, and when.
     pub results: ResultsPolicy,
-    /// Under `live`: how many accepted votes must be new, and as many newer ones held back, before
-    /// totals are opened again.
+    /// Under `live`: totals are published again only once they include this many new accepted votes
+    /// while as many newer ones are held back.
     pub publish_every: u64,
     /// The first minute whose votes count, if planned.
     pub opens: Option<UnixMinutes>,
-    /// The first minute whose votes do not count any more, if planned.
+    /// The first minute whose votes no longer count, if planned.
     pub closes: Option<UnixMinutes>,
-    /// The key that choices are sealed to.
+    /// The public key to which choices are sealed.
     pub ballot_key: BallotPublicKey,
 }
 
-/// Which rule a definition breaks.
+/// The rule that a definition breaks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DefinitionError {
     /// A ballot has 2 to 100 choices.
     #[error("an election has 2 to 100 choices, this one has {count}")]
     ChoiceCount {
-        /// Choices given.
+        /// Number of choices given.
         count: usize,
     },
-    /// Each choice is there once.
+    /// A choice may occur only once.
     #[error("the choice '{choice}' is given twice")]
     ChoiceTwice {
         /// The repeated choice.
@@ -198,91 +197,91 @@ pub enum DefinitionError {
     /// A text is too long or empty.
     #[error("{what} has {length} characters; {minimum} to {maximum} are allowed")]
     TextLength {
-        /// Which text.
+        /// The text at fault.
         what: &'static str,
-        /// Characters found.
+        /// Number of characters found.
         length: usize,
-        /// Characters needed.
+        /// Minimum number of characters.
         minimum: usize,
-        /// Characters allowed.
+        /// Maximum number of characters.
         maximum: usize,
     },
-    /// A text holds a character that cannot be shown, or that changes how others are shown.
+    /// A text contains a character that cannot be displayed or changes how others are displayed.
     #[error("{what}: character {position} is U+{character:04X}, a control or direction character")]
     TextCharacter {
-        /// Which text.
+        /// The text at fault.
         what: &'static str,
-        /// The place of the character, from 1.
+        /// Position of the character, from 1.
         position: usize,
         /// The character's code point.
         character: u32,
     },
-    /// A text shows nothing.
+    /// A text is blank.
     #[error("{what} has only blank characters")]
     TextBlank {
-        /// Which text.
+        /// The text at fault.
         what: &'static str,
     },
-    /// Two choices read alike.
+    /// Two choices have the same label.
     #[error("the choices '{first}' and '{second}' have the same label")]
     LabelTwice {
         /// The first choice.
         first: ChoiceId,
-        /// The second.
+        /// The second choice.
         second: ChoiceId,
     },
-    /// The ballot key is not a usable point of X25519.
+    /// The ballot key is not a usable X25519 point.
     #[error("the ballot key is a point of small order, under which anyone can read every choice")]
     BallotKey,
     /// The poll must close after it opens.
     #[error("the poll closes ({closes}) no later than it opens ({opens})")]
     Times {
-        /// When it opens.
+        /// The opening time.
         opens: UnixMinutes,
-        /// When it closes.
+        /// The closing time.
         closes: UnixMinutes,
     },
-    /// All texts together must fit in one leaf.
+    /// The whole definition must fit in one leaf.
     #[error("the definition takes {length} bytes in all; at most {maximum} fit in the log", maximum = Definition::LENGTH_MAX)]
     TooLong {
-        /// Bytes of the definition as canonical JSON.
+        /// Length of the definition as canonical JSON in bytes.
         length: usize,
     },
-    /// `publish_every` counts from 1.
+    /// `publish_every` must be at least 1.
     #[error("results are published every 1 or more votes, not every 0")]
     PublishEvery,
 }
 
 impl Definition {
-    /// The longest definition as canonical JSON, in bytes: with what stands around it, it fits in a
-    /// leaf.
+    /// Maximum length of a definition as canonical JSON in bytes: with its surrounding fields it
+    /// fits in a leaf.
     pub const LENGTH_MAX: usize = 65_000;
 
-    /// The most choices on a ballot.
+    /// Maximum number of choices on a ballot.
     pub const CHOICES_MAX: usize = 100;
 
-    /// The shortest access code with which a binding election opens or takes a supplement, in
-    /// characters.
+    /// Minimum length of the shortest access code, in characters, for opening a binding election or
+    /// adding a supplement to it.
     pub const BINDING_CODE_LENGTH_MIN: u32 = 8;
 
-    /// Whether codes whose shortest has this length are too short for a binding election. 0 says
-    /// that there is no code at all.
+    /// Whether codes are too short for a binding election. `code_length` is the length of the
+    /// shortest one; 0 means that there are no codes.
     #[must_use]
     pub fn is_too_short_to_bind(code_length: u32) -> bool {
         (1..Self::BINDING_CODE_LENGTH_MIN).contains(&code_length)
     }
 
-    /// Whether a binding election must not have its log under this base: one that ends in `/test`
-    /// names the log of a test.
+    /// Whether this base names test logs (it is `test` or ends in `/test`), and so must not be used
+    /// for a binding election.
     #[must_use]
     pub fn is_test_base(base: &str) -> bool {
         base == "test" || base.ends_with("/test")
     }
 
-    /// Gives the definition back if it obeys every rule.
+    /// Returns the definition if it obeys every rule.
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first broken rule.
     pub fn checked(self) -> Result<Self, DefinitionError> {
         self.check().map(|()| self)
     }
@@ -290,13 +289,13 @@ impl Definition {
     /// Checks every rule on counts, texts, times and the ballot key.
     ///
     /// # Errors
-    /// The first rule that is broken.
+    /// The first broken rule.
     pub fn check(&self) -> Result<(), DefinitionError> {
         self.faults().into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    /// Every rule that is broken, each with the field of a request to create the election that
-    /// breaks it: `title_fr`, `choices`, `closes` and so on, or `body` for all of them together.
+    /// All broken rules, each with the field at fault in a request to create the election:
+    /// `title_fr`, `choices`, `closes` and so on, or `body` for the definition as a whole.
     #[must_use]
     pub fn faults(&self) -> Vec<(&'static str, DefinitionError)> {
         let mut faults = Vec::new();
@@ -355,7 +354,7 @@ impl Definition {
         if length <= Self::LENGTH_MAX { Ok(()) } else { Err(DefinitionError::TooLong { length }) }
     }
 
-    /// The place of a choice, if the ballot has it.
+    /// The index of a choice, if the ballot has it.
     #[must_use]
     pub fn choice_index(&self, id: &ChoiceId) -> Option<ChoiceIndex> {
         let index = self.choices.iter().position(|choice| choice.id == *id)?;
@@ -363,11 +362,11 @@ impl Definition {
     }
 }
 
-/// Checks a text that people read: its length in characters (Unicode scalar values), and that it
-/// shows what it says.
+/// Checks a text for display: its length in characters (Unicode scalar values), and that it has no
+/// hidden characters and is not blank.
 ///
 /// # Errors
-/// The first rule that it breaks.
+/// The first broken rule.
 pub fn check_text(
     what: &'static str,
     text: &str,
@@ -390,9 +389,9 @@ pub fn check_text(
     Ok(())
 }
 
-/// Whether a character shows nothing and changes how others are shown: control characters (C0, DEL,
-/// C1), line and paragraph separators, direction marks, embeddings, overrides and isolates, and the
-/// byte-order mark.
+/// Whether a character is invisible and changes how others are displayed: control characters (C0,
+/// DEL, C1), line and paragraph separators, direction marks, embeddings, overrides and isolates,
+/// and the byte-order mark.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     character.is_control()
@@ -413,25 +412,25 @@ fn is_blank(character: char) -> bool {
         )
 }
 
-/// Whether two labels read alike: equal in Unicode normalization form C, blank characters at the
-/// ends left out.
+/// Whether two labels are equal in Unicode normalization form C, ignoring blank characters at both
+/// ends.
 fn is_same_text(one: &str, other: &str) -> bool {
     let normal = |text: &str| text.trim_matches(is_blank).nfc().collect::<String>();
     normal(one) == normal(other)
 }
 
-/// Where an election stands. It only ever moves to the next.
+/// The state of an election. It only ever advances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum State {
-    /// Defined; no vote is taken.
+    /// Defined; votes are not accepted.
     Draft,
-    /// Votes are taken from the opening time on.
+    /// Votes are accepted from the opening time.
     Open,
-    /// No new vote is taken; those received in time are still decided.
+    /// No new votes are accepted; those received in time are still decided.
     Closing,
-    /// Everything is decided, reconciled and opened.
+    /// All votes are decided and reconciled, and the result is opened.
     Closed,
     /// The result is declared official.
     Certified,
@@ -452,7 +451,8 @@ impl fmt::Display for State {
     }
 }
 
-/// When a vote counts: opening ≤ received < closing, by the minute stamped once on arrival.
+/// The time in which votes count: opening ≤ received < closing, by the minute stamped once on
+/// arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// The effective opening time; `None` before the opening.
@@ -461,19 +461,19 @@ pub struct Window {
     pub closes: Option<UnixMinutes>,
 }
 
-/// Where a stamp lies.
+/// The position of a time stamp relative to the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timing {
     /// Before the opening.
     Early,
     /// Within the window.
     InTime,
-    /// At the closing time or after it.
+    /// At or after the closing time.
     Late,
 }
 
 impl Window {
-    /// Where a stamp lies in this window.
+    /// Compares a time stamp with this window.
     #[must_use]
     pub fn timing(&self, received: UnixMinutes) -> Timing {
         match (self.opens, self.closes) {

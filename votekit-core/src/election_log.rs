@@ -1,12 +1,12 @@
-//! The log of one election: its state at one size, and the making of the next block.
+//! The log of one election: its state at one size, and how the next block is made.
 //!
 //! A block is proposed, checked and applied:
 //!
-//! - [`ElectionLog::propose`] makes a block from events, batches or the close. It is a pure function
-//!   of the log, the content and the maker, and changes nothing.
-//! - [`ElectionLog::check`] takes a block that another process made, makes it again from the same
+//! - [`ElectionLog::propose`] makes a block from events, batches or the close. It is a pure
+//!   function of the log, the content and the maker, and changes nothing.
+//! - [`ElectionLog::check`] takes a block made by another process, makes it again from the same
 //!   inputs, and compares every byte. A [`Refusal`] names the leaf and the rule.
-//! - [`ElectionLog::apply`] takes the [`Effect`] of either, once the block is durable. A proposal
+//! - [`ElectionLog::apply`] applies the [`Effect`] of either, once the block is durable. A proposal
 //!   that loses is dropped.
 //!
 //! [`LogReplay`] reads a stored log with `check`, from the first block or from a [`snapshot`].
@@ -71,8 +71,8 @@ impl ElectionLog {
     /// Applies a block that is durable.
     ///
     /// # Panics
-    /// When the effect was made at another size of the log. Two proposals are made at one size; once
-    /// one is applied, the other must be dropped.
+    /// When the effect was made at another size of the log. Of two proposals made at one size, the
+    /// second must be dropped once the first is applied.
     pub fn apply(&mut self, effect: Effect) {
         let Effect { base_size, next, decisions } = effect;
         assert_eq!(base_size, self.state.tree.size(), "a block follows the log it was made for");
@@ -80,7 +80,7 @@ impl ElectionLog {
         self.decisions.apply(decisions);
     }
 
-    /// Verifies a batch for this election: right law, admitted node, good signature.
+    /// Verifies a batch for this election: right law, admitted node, valid signature.
     ///
     /// # Errors
     /// [`ElectionLogError`] with the first rule it breaks.
@@ -90,19 +90,19 @@ impl ElectionLog {
         Ok(batch.verify(&self.state.definition.law_id, key)?)
     }
 
-    /// What is put to the vote.
+    /// The definition of the election.
     #[must_use]
     pub fn definition(&self) -> &Definition {
         &self.state.definition
     }
 
-    /// Where the election stands.
+    /// The state of the election.
     #[must_use]
     pub fn state(&self) -> State {
         self.state.state
     }
 
-    /// When a vote counts.
+    /// The window in which votes count.
     #[must_use]
     pub fn window(&self) -> &Window {
         &self.state.window
@@ -114,7 +114,7 @@ impl ElectionLog {
         self.state.scheme
     }
 
-    /// The manifest loaded last.
+    /// The manifest that was loaded last.
     #[must_use]
     pub fn last_manifest(&self) -> Option<Digest> {
         self.state.manifests.last().copied()
@@ -126,8 +126,8 @@ impl ElectionLog {
         self.state.manifests.contains(manifest)
     }
 
-    /// Every manifest that the log names, also of a roll that was replaced: what reads the log
-    /// needs all of them.
+    /// Every manifest that the log names, including those of replaced rolls: reading the log needs
+    /// all of them.
     pub fn named_manifests(&self) -> impl Iterator<Item = &Digest> {
         self.state.replaced.iter().chain(&self.state.manifests)
     }
@@ -138,13 +138,13 @@ impl ElectionLog {
         &self.state.manifests
     }
 
-    /// Who may vote and who has.
+    /// The electorate: who may vote and who has voted.
     #[must_use]
     pub fn electorate(&self) -> &Electorate {
         self.decisions.electorate()
     }
 
-    /// The keys of admitted ingest nodes.
+    /// The key of an admitted ingest node.
     #[must_use]
     pub fn node_key(&self, node: NodeId) -> Option<&NodePublicKey> {
         self.state.nodes.get(&node)
@@ -155,13 +155,13 @@ impl ElectionLog {
         self.state.nodes.iter().map(|(node, key)| (*node, key))
     }
 
-    /// Which requests are decided and which batches are in.
+    /// The decided requests and the sealed batches.
     #[must_use]
     pub fn decisions(&self) -> &DecisionState {
         &self.decisions
     }
 
-    /// What was received and what became of it.
+    /// Counts of what was received, by outcome.
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.state.report
@@ -185,14 +185,13 @@ impl ElectionLog {
         self.state.updated_at
     }
 
-    /// Whether the log says that evidence and keys are destroyed.
+    /// Whether the log states that evidence and keys are destroyed.
     #[must_use]
     pub fn is_purged(&self) -> bool {
         self.state.purged
     }
 
-    /// Whether evidence was missing when the log was read back: only right after it has been
-    /// purged.
+    /// Whether evidence was missing when the log was read back. This is right only after a purge.
     #[must_use]
     pub fn evidence_missing(&self) -> bool {
         self.state.evidence_missing
@@ -204,14 +203,14 @@ impl ElectionLog {
         self.state.root
     }
 
-    /// The results that may be shown now: the sums last published, which after the close are all.
+    /// The results that may be shown now: the sums last published; after the close, all votes.
     #[must_use]
     pub fn results(&self) -> Results {
         self.state.results(self.decisions.electorate())
     }
 }
 
-/// The leaf that names a batch.
+/// The leaf that records a batch.
 pub(crate) fn batch_leaf(batch: &VerifiedBatch) -> BatchLeaf {
     let (number, header) = (batch.number(), batch.header());
     BatchLeaf {

@@ -1,11 +1,11 @@
-//! The electorate in memory: the sorted registry keys of one election, and a word of 32 bits an
+//! The electorate in memory: the sorted registry keys of one election, and a 32-bit word per
 //! elector.
 //!
-//! Keys stay sorted as shards hold them; a small table over their leading bits finds one in a step
-//! or two. 36 bytes an elector.
+//! Keys stay sorted as in the shards; a small table over their leading bits finds one in a step or
+//! two. 36 bytes per elector.
 //!
-//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, beside an electorate
-//! that stays as it is.
+//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, beside an unchanged
+//! electorate.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,17 +13,18 @@ use std::sync::Arc;
 
 use crate::credential::RegistryKey;
 
+// The word of an elector: two flags above the count of attempts.
 const ACCEPTED: u32 = 1 << 31;
 const REVOKED: u32 = 1 << 30;
 const ATTEMPTS: u32 = REVOKED - 1;
 
-/// Where the count of attempts of a credential stops.
+/// The count of attempts of a credential stops here.
 pub const ATTEMPTS_MAX: u32 = ATTEMPTS;
 
-/// Electors of one election at the most: the index of decided requests keeps one bit for itself.
+/// The most electors of one election: the index of decided requests uses one bit of 32 as a flag.
 const ELECTORS_MAX: usize = (1 << 31) - 1;
 
-/// How a credential stands when it makes an attempt.
+/// The status of a credential when it makes an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialStatus {
     /// No roll holds it.
@@ -34,17 +35,17 @@ pub enum CredentialStatus {
     First,
     /// It has voted before.
     Again {
-        /// The number of this attempt: from 2.
+        /// Attempt number, from 2.
         attempt: u32,
     },
 }
 
-/// The place of an elector in an election, from 0: in the order of the lists, and in each in the
-/// order of its keys.
+/// The index of an elector in an election, from 0: list by list, and in each list in the order of
+/// its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Elector(pub u32);
 
-/// What a supplement changes in one election.
+/// The changes of a supplement to one election.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Keys to add.
@@ -53,13 +54,13 @@ pub struct Changes {
     pub revoke: Vec<RegistryKey>,
     /// Keys to revoke, each with the key that replaces it: both or neither.
     pub replace: Vec<(RegistryKey, RegistryKey)>,
-    /// Pairs of a key that an earlier supplement revoked and one to add: added only if the first
+    /// Pairs of a key that an earlier supplement revoked and a key to add: added only if the first
     /// is revoked, since a revocation is refused once the key was used.
     pub readmit: Vec<(RegistryKey, RegistryKey)>,
 }
 
 impl From<&crate::shard::Changes> for Changes {
-    /// Takes the lists of a change file.
+    /// Copies the lists of a change file.
     fn from(file: &crate::shard::Changes) -> Self {
         Self {
             add: file.add().to_vec(),
@@ -70,7 +71,7 @@ impl From<&crate::shard::Changes> for Changes {
     }
 }
 
-/// What a supplement came to.
+/// The result of a supplement.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChangesApplied {
     /// Keys added.
@@ -88,9 +89,9 @@ impl fmt::Display for ChangesApplied {
     }
 }
 
-/// The registered credentials of one election and how each stands.
+/// The registered credentials of one election and their states.
 ///
-/// Cloning shares the keys and copies the words: 4 bytes an elector.
+/// Cloning shares the keys and copies the words: 4 bytes per elector.
 #[derive(Clone, Default)]
 pub struct Electorate {
     segments: Vec<(u32, Arc<KeyList>)>,
@@ -102,13 +103,13 @@ pub struct Electorate {
 /// One sorted list of keys: a roll, or the additions of one supplement. Made once and shared.
 pub struct KeyList {
     keys: Vec<RegistryKey>,
-    /// Where the keys with each value of the leading bits begin; one more than there are values.
+    /// The index of the first key with each value of the leading bits; one more item than values.
     starts: Vec<u32>,
-    /// How far a key's first 32 bits are shifted right to give the leading bits.
+    /// The right shift of a key's first 32 bits that gives the leading bits.
     shift: u32,
 }
 
-/// Why keys are no roll.
+/// Why keys do not form a roll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElectorateError {
@@ -141,10 +142,10 @@ impl Electorate {
         Ok(())
     }
 
-    /// Applies a supplement: in the order replacements, revocations, additions. A spent credential
+    /// Applies a supplement: replacements, then revocations, then additions. A spent credential
     /// cannot be revoked, and its replacement is then not added; nor is a readmission whose earlier
-    /// key is not revoked. A key that is registered already is not added twice; a revoked one that
-    /// is added again comes back.
+    /// key is not revoked. A registered key is not added twice; a revoked key that is added again
+    /// is registered again.
     pub fn apply(&mut self, changes: &Changes) -> ChangesApplied {
         let mut applied = ChangesApplied::default();
         let mut additions = Vec::with_capacity(changes.add.len() + changes.replace.len());
@@ -168,6 +169,7 @@ impl Electorate {
         additions.extend_from_slice(&changes.add);
         additions.sort_unstable();
         additions.dedup();
+        // A revoked key keeps its elector: only the flag is cleared.
         additions.retain(|key| match self.find(key) {
             Some(Elector(elector)) if self.states[elector as usize] & REVOKED != 0 => {
                 self.states[elector as usize] &= !REVOKED;
@@ -185,13 +187,13 @@ impl Electorate {
         applied
     }
 
-    /// Makes an attempt: marks a first one as accepted, counts a further one.
+    /// Records an attempt: marks the first as accepted, counts later ones.
     pub fn attempt(&mut self, key: &RegistryKey) -> CredentialStatus {
         self.find(key).map_or(CredentialStatus::Unknown, |elector| self.record_attempt(elector))
     }
 
-    /// Makes an attempt for an elector that was found, or is kept from before. An elector out of
-    /// range is unknown.
+    /// Records an attempt of an elector that was found now or earlier. An elector out of range is
+    /// unknown.
     pub fn record_attempt(&mut self, elector: Elector) -> CredentialStatus {
         let Some(state) = self.states.get_mut(elector.0 as usize) else {
             return CredentialStatus::Unknown;
@@ -210,7 +212,7 @@ impl Electorate {
         self.voted += pending.voted;
     }
 
-    /// How the credential would stand if it made an attempt now. Changes nothing.
+    /// The status that the credential would have if it made an attempt now. Changes nothing.
     #[must_use]
     pub fn look_up(&self, key: &RegistryKey) -> CredentialStatus {
         match self.find(key).map(|elector| self.states[elector.0 as usize]) {
@@ -232,7 +234,7 @@ impl Electorate {
     /// The elector with a key, registered or revoked.
     #[must_use]
     pub fn find(&self, key: &RegistryKey) -> Option<Elector> {
-        // No list has 2^32 keys: see push_segment.
+        // No list has 2^32 keys: see `push_segment`.
         self.segments.iter().find_map(|(first, keys)| Some(Elector(first + keys.find(key)? as u32)))
     }
 
@@ -286,7 +288,7 @@ impl fmt::Debug for Electorate {
     }
 }
 
-/// Makes an attempt on an elector's word. Returns how the credential stood, and the new word.
+/// Applies an attempt to an elector's word. Returns the credential's status and the new word.
 fn attempt(word: u32) -> (CredentialStatus, u32) {
     if word & REVOKED != 0 {
         return (CredentialStatus::Revoked, word);
@@ -302,19 +304,19 @@ fn attempt(word: u32) -> (CredentialStatus, u32) {
 /// Attempts that are not applied to their electorate yet.
 #[derive(Debug, Default)]
 pub struct PendingAttempts {
-    /// The new word of each elector that made one.
+    /// The new word of each elector that made an attempt.
     words: HashMap<Elector, u32>,
     voted: u64,
 }
 
 impl PendingAttempts {
-    /// Whether there is none.
+    /// Whether no attempt is pending.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// Makes an attempt as [`Electorate::record_attempt`] does, and leaves the electorate as it is.
+    /// Records an attempt as [`Electorate::record_attempt`] does, without changing the electorate.
     pub fn record_attempt(
         &mut self,
         electorate: &Electorate,
@@ -332,10 +334,10 @@ impl PendingAttempts {
 }
 
 impl KeyList {
-    /// Takes keys that ascend.
+    /// Takes ascending keys.
     ///
     /// # Errors
-    /// [`ElectorateError::Order`] when they do not, or one stands twice.
+    /// [`ElectorateError::Order`] when they do not ascend, or one is repeated.
     pub fn new(keys: Vec<RegistryKey>) -> Result<Self, ElectorateError> {
         match keys.windows(2).position(|pair| pair[0] >= pair[1]) {
             Some(position) => Err(ElectorateError::Order { position: position + 1 }),
@@ -348,6 +350,7 @@ impl KeyList {
         let bits = (keys.len() / 4).next_power_of_two().trailing_zeros().clamp(1, 24);
         let shift = 32 - bits;
         let mut starts = vec![0_u32; (1 << bits) + 1];
+        // Each key is counted one item later, so that the running sums are the starts.
         for key in &keys {
             starts[leading(key, shift) + 1] += 1;
         }
@@ -357,7 +360,7 @@ impl KeyList {
         Self { keys, starts, shift }
     }
 
-    /// The place of a key in the list, from 0.
+    /// The index of a key in the list, from 0.
     #[must_use]
     pub fn find(&self, key: &RegistryKey) -> Option<usize> {
         let value = leading(key, self.shift);
@@ -377,7 +380,7 @@ impl KeyList {
         self.keys.len()
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()

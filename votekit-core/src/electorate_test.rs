@@ -20,7 +20,7 @@ fn sorted(values: impl IntoIterator<Item = u16>) -> Vec<RegistryKey> {
 }
 
 proptest! {
-    /// Against a plain map: registered, revoked, attempts.
+    /// Compared with a plain map: registered, revoked, attempts.
     #[test]
     fn agrees_with_a_map(
         roll in prop::collection::btree_set(0_u16..200, 0..150),
@@ -72,8 +72,8 @@ fn a_spent_credential_is_not_replaced() {
     assert_eq!(electorate.look_up(&key(12)), CredentialStatus::First);
     assert_eq!(electorate.look_up(&key(2)), CredentialStatus::Revoked);
     assert_eq!(electorate.registered(), 2);
-    // An elector whose key was revoked before gets another; not where it was used, or was never
-    // registered.
+    // An elector whose key was revoked before gets another key; not if the old key was used, or was
+    // never registered.
     let changes = Changes {
         readmit: vec![(key(1), key(21)), (key(2), key(22)), (key(77), key(23))],
         ..Changes::default()

@@ -1,4 +1,4 @@
-//! A vote as it arrives, checked field by field, and the envelope that carries it on.
+//! A received vote, checked field by field, and the envelope that carries it.
 
 mod vote_body;
 
@@ -16,17 +16,17 @@ use crate::election::ChoiceId;
 use crate::id::{ElectionId, RequestId, hex_bytes};
 use crate::instant::UnixMinutes;
 
-/// One vote as the system carries it. Who it is from is a hash; the choice leaves memory only
-/// sealed.
+/// One vote as carried by the system. The voter is only a hash; the choice leaves memory only
+/// encrypted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Envelope {
-    /// The request, as told to the voter.
+    /// The request id, as returned to the voter.
     pub request: RequestId,
     /// H of the credential.
     pub hash: CredentialHash,
     /// The minute of arrival, stamped once.
     pub received: UnixMinutes,
-    /// What was chosen.
+    /// The voter's choice.
     pub choice: ChoiceIndex,
 }
 
@@ -37,8 +37,8 @@ hex_bytes! {
 
 impl EnvelopeDigest {
     /// SHA-256 of `votekit-envelope/1`, a line feed, the request, the minute in 4 bytes and H
-    /// (`docs/formats.md`, section 5). Nobody can compute it without H, so an invalid vote can be
-    /// shown in the log without showing whose it was.
+    /// (`docs/formats.md`, section 5). It cannot be computed without H, so the log can show an
+    /// invalid vote without revealing the voter.
     #[must_use]
     pub fn new(request: &RequestId, minute: UnixMinutes, hash: &CredentialHash) -> Self {
         let minute = u32::try_from(minute.0).unwrap_or(u32::MAX).to_be_bytes();
@@ -51,7 +51,7 @@ impl EnvelopeDigest {
     }
 }
 
-/// Overwrites the choice: what is left is public once it is in the log.
+/// Overwrites only the choice: the rest is public once it is in the log.
 impl Zeroize for Envelope {
     fn zeroize(&mut self) {
         self.choice.zeroize();
@@ -64,17 +64,17 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// One field of a vote that is wrong, and the rule it breaks. The value is never repeated.
+/// An invalid field of a vote, and the rule it breaks. Never contains the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {rule}")]
 pub struct FieldError {
-    /// `nas`, `code`, `law_id`, `vote`, or `body` when the JSON itself is wrong.
+    /// `nas`, `code`, `law_id`, `vote`, or `body` for a fault of the JSON itself.
     pub field: &'static str,
     /// The rule, as a sentence without a final stop.
     pub rule: String,
 }
 
-/// The body of `POST /api/v1/vote`, checked: `{"nas":…,"code":…,"law_id":…,"vote":…}` and nothing
+/// The checked body of `POST /api/v1/vote`: `{"nas":…,"code":…,"law_id":…,"vote":…}` and nothing
 /// else.
 ///
 /// ```
@@ -87,18 +87,18 @@ pub struct FieldError {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoteRequest {
-    /// Who votes, on what.
+    /// The voter and the law.
     pub credential: Credential,
-    /// The choice by its id; whether the election knows it is for the node to say.
+    /// The choice id; the node checks whether the election has it.
     pub choice: ChoiceId,
 }
 
 impl VoteRequest {
-    /// Reads a body: strict JSON in UTF-8, exactly the four text fields, each once. A byte-order
-    /// mark before it is skipped.
+    /// Parses a body: strict JSON in UTF-8 with exactly the four text fields, each once. A leading
+    /// byte-order mark is skipped.
     ///
     /// # Errors
-    /// Every field that is wrong, not only the first; or the one thing that is wrong with the JSON.
+    /// Every invalid field, not only the first; or the single fault of the JSON as a whole.
     pub fn parse(body: &[u8]) -> Result<Self, Vec<FieldError>> {
         let Fields { texts: [nas, code, law_id, vote], others } =
             vote_body::read(body).map_err(|error| vec![error])?;
@@ -119,7 +119,7 @@ impl VoteRequest {
     }
 }
 
-/// The value of a field by its own rules, or the error under its name.
+/// Parses the value of a field, and reports errors under its name.
 fn checked<T, E: fmt::Display>(
     text: Result<Text<'_>, FieldError>,
     parse: impl Fn(&str) -> Result<T, E>,
@@ -128,18 +128,18 @@ fn checked<T, E: fmt::Display>(
     parse(text?.as_str()).map_err(|error| FieldError { field, rule: error.to_string() })
 }
 
-/// A secret shared by the ingest nodes of one installation, from which the ids of idempotent
-/// requests are derived.
+/// A secret shared by the ingest nodes of one installation, from which they derive the ids of
+/// idempotent requests.
 ///
 /// It must be secret: the log publishes request ids and credential hashes, and an id that anyone
-/// could compute from hash, choice and a guessable key would tell the choice.
+/// could compute from hash, choice and a guessable idempotency key would reveal the choice.
 ///
-/// Clones share one place in memory, which is zeroed with the last of them.
+/// Clones share one allocation, which is zeroed when the last one is dropped.
 #[derive(Clone)]
 pub struct RequestKey(Arc<Zeroizing<[u8; 32]>>);
 
 impl RequestKey {
-    /// Takes 32 random bytes.
+    /// Wraps 32 random bytes.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
@@ -170,8 +170,8 @@ impl RequestKey {
 }
 
 hex_bytes! {
-    /// Shows that its holder sent a request that was answered: the id alone is public once it is in
-    /// the log.
+    /// Proves that its holder sent a request that was answered. The id alone is not enough: it is
+    /// public once it is in the log.
     VoterToken, 16
 }
 
@@ -305,8 +305,8 @@ mod tests {
     }
 
     proptest! {
-        /// What serde_json reads as a strict structure is read here to the same texts, and nothing
-        /// else is.
+        /// Bodies that serde_json accepts as a strict structure yield the same texts here; all
+        /// others are refused.
         #[test]
         fn texts_are_those_that_serde_json_reads(pieces in vec(select(PIECES.to_vec()), 0..14)) {
             #[derive(serde::Deserialize)]
@@ -332,7 +332,7 @@ mod tests {
         }
     }
 
-    /// Bodies of these are right often enough, and wrong in every way.
+    /// Pieces that often form a valid body, and otherwise invalid ones of every kind.
     const PIECES: [&str; 12] = [
         r#""nas":"1\/2","#,
         r#""code":"\ud83d\ude00","#,

@@ -1,4 +1,4 @@
-//! Batch numbers: how far the log has come with each epoch of each ingest node.
+//! Batch numbers: the progress of each epoch of each ingest node in the log.
 //!
 //! Sequences of one epoch follow one another from 1, minutes never decrease, and nothing follows
 //! the end. Epochs of a node count from 1; at the close none may be missing or open.
@@ -39,7 +39,7 @@ pub enum OrderError {
         /// The batch.
         number: BatchNumber,
     },
-    /// A minute lies before a minute of an earlier batch of the epoch.
+    /// A minute is before a minute of an earlier batch of the epoch.
     #[error("batch {number} is stamped before an earlier batch of its epoch")]
     Minute {
         /// The batch.
@@ -53,7 +53,7 @@ pub enum OrderError {
     },
 }
 
-/// How far the log has come with one epoch of one node.
+/// The progress of one epoch of one node in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochProgress {
     /// The last sequence in the log; 0 for none.
@@ -67,7 +67,7 @@ pub struct EpochProgress {
 }
 
 impl EpochProgress {
-    /// Nothing is in the log.
+    /// No batch is in the log.
     pub const NONE: Self =
         Self { through: Sequence(0), confirmed: Sequence(0), minute: UnixMinutes(0), ended: false };
 
@@ -106,15 +106,14 @@ impl EpochProgress {
         Self { minute: self.minute.max(minute), ..self }
     }
 
-    /// The progress of an epoch that is ended from outside: numbers above what the log holds are
-    /// void.
+    /// The progress of an epoch that is retired: numbers above what the log holds are void.
     #[must_use]
     pub fn retired(self) -> Self {
         Self { ended: true, ..self }
     }
 }
 
-/// What the log says of a batch's place.
+/// The fields of a batch that the order of batches depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchPlace {
     /// Its number.
@@ -148,10 +147,10 @@ impl Epochs {
         self.progress(number.node, number.epoch).after_batch(batch, first_minute).map(|_| ())
     }
 
-    /// Takes the next batch.
+    /// Records the next batch.
     ///
     /// # Errors
-    /// As [`Epochs::check_next`]; nothing has changed then.
+    /// As [`Epochs::check_next`]; nothing is then changed.
     pub fn take_batch(
         &mut self,
         batch: &BatchPlace,
@@ -163,48 +162,49 @@ impl Epochs {
         Ok(())
     }
 
-    /// Records the minute of an envelope of the last batch taken. Says whether it follows.
+    /// Records the minute of an envelope of the last batch. Returns whether it is not before an
+    /// earlier one.
     pub fn take_minute(&mut self, number: BatchNumber, minute: UnixMinutes) -> bool {
         let progress = self.progress(number.node, number.epoch);
         self.set(number.node, number.epoch, progress.after_minute(minute));
         minute >= progress.minute
     }
 
-    /// Ends an epoch that will not end by itself: its numbers above what the log holds are void.
+    /// Ends an epoch that its node will not end: its numbers above what the log holds are void.
     pub fn retire(&mut self, node: NodeId, epoch: Epoch) -> EpochProgress {
         let progress = self.progress(node, epoch).retired();
         self.set(node, epoch, progress);
         progress
     }
 
-    /// How far the log has come with an epoch.
+    /// The progress of an epoch.
     #[must_use]
     pub fn progress(&self, node: NodeId, epoch: Epoch) -> EpochProgress {
         self.0.get(&(node, epoch)).copied().unwrap_or(EpochProgress::NONE)
     }
 
-    /// Sets how far the log has come with an epoch.
+    /// Sets the progress of an epoch.
     pub(crate) fn set(&mut self, node: NodeId, epoch: Epoch, progress: EpochProgress) {
         self.0.insert((node, epoch), progress);
     }
 
-    /// The epochs that the log knows and that have not ended.
+    /// The epochs in the log that have not ended.
     pub fn open(&self) -> impl Iterator<Item = (NodeId, Epoch)> + '_ {
         self.0.iter().filter(|(_, progress)| !progress.ended).map(|(key, _)| *key)
     }
 
-    /// The epochs that the log does not know although it knows a later one of the same node.
+    /// The first missing epoch of each gap before an epoch of the same node that the log knows.
     pub fn missing(&self) -> impl Iterator<Item = (NodeId, Epoch)> + '_ {
         let mut earlier: Option<(NodeId, Epoch)> = None;
         self.0.keys().flat_map(move |(node, epoch)| {
             let known = earlier.filter(|(earlier, _)| earlier == node).map_or(0, |(_, e)| e.0);
             earlier = Some((*node, *epoch));
-            // One a gap is enough: a log may claim an epoch of four billion.
+            // One per gap is enough: a log may claim an epoch of four billion.
             (known + 1 < epoch.0).then_some((*node, Epoch(known + 1)))
         })
     }
 
-    /// The epochs that the log knows, each with how far it has come.
+    /// The epochs in the log, each with its progress.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, Epoch, EpochProgress)> + '_ {
         self.0.iter().map(|((node, epoch), progress)| (*node, *epoch, *progress))
     }

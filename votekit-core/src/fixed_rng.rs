@@ -1,9 +1,9 @@
-//! A generator that is no generator: it gives bytes from a counter hashed with a seed, so that
-//! vectors and tests repeat.
+//! A deterministic generator: bytes come from hashing a seed with a counter, so that vectors and
+//! tests are reproducible.
 
 use sha2::{Digest, Sha256};
 
-/// Repeatable bytes for tests and golden vectors. Never for keys that matter.
+/// Reproducible bytes for tests and golden vectors. Never for real keys.
 pub(crate) struct FixedRng {
     seed: [u8; 32],
     counter: u64,

@@ -1,7 +1,7 @@
-//! Names and numbers that travel: laws, requests, nodes, epochs, sequences, digests.
+//! Identifiers and numbers: laws, requests, nodes, epochs, sequences, digests.
 //!
-//! Each is a newtype with one checked constructor, so that a law id is never mistaken for a file
-//! name, nor a request id for a credential hash. Digests and ids print as lower-case hexadecimal.
+//! Each is a newtype with a checked constructor, so that a law id cannot be confused with a file
+//! name, nor a request id with a credential hash. Digests and ids print as lower-case hexadecimal.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Why a text is no identifier. The text itself is not repeated: it may be a secret pasted in the
+/// Why a text is not an identifier. Does not contain the text, which may be a secret pasted in the
 /// wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -17,10 +17,10 @@ pub enum IdError {
     /// A law id is 1 to 50 characters long.
     #[error("a law id has 1 to 50 characters, this one has {length}")]
     LawLength {
-        /// Characters found.
+        /// Number of characters found.
         length: usize,
     },
-    /// A law id is made of `A-Z a-z 0-9 . _ -`.
+    /// A law id consists of `A-Z a-z 0-9 . _ -`.
     #[error(
         "a law id is made of A-Z, a-z, 0-9, '.', '_' and '-': character {position} is something else"
     )]
@@ -28,18 +28,19 @@ pub enum IdError {
         /// Position of the first offending character, from 1.
         position: usize,
     },
-    /// `.` and `..` would be folder names in an address.
+    /// `.` and `..` would be folder names in a URL.
     #[error("a law id may not be '.' or '..'")]
     LawDots,
     /// A fixed number of lower-case hexadecimal digits was expected.
     #[error("expected {expected} lower-case hexadecimal digits")]
     Hex {
-        /// Digits expected.
+        /// Expected number of digits.
         expected: usize,
     },
 }
 
-/// The law (or office) put to the vote, and so the id of its election: 1 to 50 of `A-Za-z0-9._-`.
+/// The law (or office) put to the vote, which is also the id of its election: 1 to 50 of
+/// `A-Za-z0-9._-`.
 ///
 /// ```
 /// use votekit_core::id::ElectionId;
@@ -53,7 +54,7 @@ pub enum IdError {
 pub struct ElectionId(String);
 
 impl ElectionId {
-    /// The longest law id, in bytes.
+    /// Maximum length of a law id in bytes.
     pub const LENGTH_MAX: usize = 50;
 
     /// The id as text.
@@ -65,7 +66,7 @@ impl ElectionId {
     /// Checks the bytes of a law id without allocating.
     ///
     /// # Errors
-    /// [`IdError`] with the first rule that is broken.
+    /// [`IdError`] with the first broken rule.
     pub fn check(bytes: &[u8]) -> Result<(), IdError> {
         if let Some(position) = bytes.iter().position(|byte| !is_law_byte(*byte)) {
             return Err(IdError::LawCharacter { position: position + 1 });
@@ -120,7 +121,7 @@ impl fmt::Debug for ElectionId {
     }
 }
 
-/// Defines a newtype of `N` bytes that is written as lower-case hexadecimal.
+/// Defines a newtype of `$length` bytes that is written as lower-case hexadecimal.
 macro_rules! hex_bytes {
     ($(#[$doc:meta])* $name:ident, $length:literal) => {
         $(#[$doc])*
@@ -131,7 +132,7 @@ macro_rules! hex_bytes {
             /// Length in bytes.
             pub const LENGTH: usize = $length;
 
-            /// Takes the raw bytes.
+            /// Wraps the raw bytes.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; $length]) -> Self {
                 Self(bytes)
@@ -149,7 +150,7 @@ macro_rules! hex_bytes {
                 const_hex::encode(self.0)
             }
 
-            /// Parses exactly the lower-case hexadecimal form: no capitals, no `0x`.
+            /// Parses exact lower-case hexadecimal: no capitals, no `0x`.
             ///
             /// # Errors
             /// [`$crate::id::IdError::Hex`] for anything else.
@@ -201,7 +202,7 @@ macro_rules! hex_bytes {
 pub(crate) use hex_bytes;
 
 hex_bytes! {
-    /// SHA-256 of something that is no credential: a file, a batch, a leaf, a tree.
+    /// SHA-256 of data other than a credential: a file, a batch, a leaf, a tree.
     Digest, 32
 }
 
@@ -214,18 +215,18 @@ impl Digest {
 }
 
 hex_bytes! {
-    /// One request to vote, as told to the voter in the 202 answer.
+    /// One request to vote, as returned to the voter in the 202 answer.
     RequestId, 16
 }
 
 hex_bytes! {
-    /// A node, named by its ingest key: the first 8 bytes of SHA-256 of `votekit-node/1`, a line
-    /// feed and the Ed25519 public key.
+    /// A node, identified by its ingest key: the first 8 bytes of SHA-256 of `votekit-node/1`, a
+    /// line feed and the Ed25519 public key.
     NodeId, 8
 }
 
 impl NodeId {
-    /// The id that belongs to an Ed25519 public key.
+    /// The id derived from an Ed25519 public key.
     #[must_use]
     pub fn of_public_key(public_key: &[u8; 32]) -> Self {
         let digest =
@@ -236,13 +237,13 @@ impl NodeId {
     }
 }
 
-/// One life of an ingest node for one election. The ledger allocates epochs, from 1, so that no two
-/// lives share a number.
+/// One run of an ingest node for one election. The ledger allocates epochs, from 1, so that no two
+/// runs share a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Epoch(pub u32);
 
-/// The place of a batch in its epoch, from 1. Zero stands for *none yet*.
+/// The number of a batch in its epoch, from 1. Zero means *none yet*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sequence(pub u64);
@@ -251,21 +252,21 @@ impl Sequence {
     /// The largest number: integers in JSON stay below 2^53.
     pub const MAX: Self = Self((1 << 53) - 1);
 
-    /// The number after this one.
+    /// The following number.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What makes a batch unique in its election: the node, its epoch and the place in it.
+/// Identifies a batch within its election: the node, its epoch and its sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BatchNumber {
     /// The ingest node.
     pub node: NodeId,
-    /// Its life.
+    /// The node's epoch.
     pub epoch: Epoch,
-    /// The place in that life.
+    /// The number within that epoch.
     pub sequence: Sequence,
 }
 

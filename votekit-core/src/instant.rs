@@ -1,4 +1,4 @@
-//! Times as the formats carry them. The core has no clock: it is handed times.
+//! Times as used in the formats. The core has no clock: callers pass times in.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Milliseconds since 1970-01-01T00:00:00Z: what a clock shows.
+/// Milliseconds since 1970-01-01T00:00:00Z, as read from a clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub u64);
 
-/// Seconds since 1970-01-01T00:00:00Z: the times of cosignatures.
+/// Seconds since 1970-01-01T00:00:00Z, as used in cosignatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixSeconds(pub u64);
 
-/// Whole minutes since 1970-01-01T00:00:00Z: every time in a leaf and in an envelope.
+/// Whole minutes since 1970-01-01T00:00:00Z, as used for every time in a leaf and in an envelope.
 ///
-/// A finer time would record who stood where. Reading a leaf or a batch accepts minutes from
-/// [`UnixMinutes::MIN`] to [`UnixMinutes::MAX`] only.
+/// A finer time would reveal more about who voted when. Leaves and batches may contain only minutes from
+/// [`UnixMinutes::MIN`] to [`UnixMinutes::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct UnixMinutes(pub u64);
@@ -45,19 +45,19 @@ impl UnixSeconds {
         UnixMillis(self.0.saturating_mul(1000))
     }
 
-    /// Rounded down to the minute: how an opening is rounded.
+    /// Rounded down to the minute, as for an opening.
     #[must_use]
     pub const fn minute_floor(self) -> UnixMinutes {
         UnixMinutes(self.0 / 60)
     }
 
-    /// Rounded up to the minute: how a closing is rounded.
+    /// Rounded up to the minute, as for a closing.
     #[must_use]
     pub const fn minute_ceil(self) -> UnixMinutes {
         UnixMinutes(self.0.div_ceil(60))
     }
 
-    /// RFC 3339 in UTC, such as `2026-11-21T08:00:00Z`. A second past the year 9999 prints as its
+    /// RFC 3339 in UTC, such as `2026-11-21T08:00:00Z`. A second after the year 9999 prints as its
     /// number.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
@@ -68,10 +68,10 @@ impl UnixSeconds {
             .unwrap_or_else(|| self.0.to_string())
     }
 
-    /// Reads RFC 3339 with any offset, such as `2026-11-21T08:00:00-05:00`.
+    /// Parses RFC 3339 with any offset, such as `2026-11-21T08:00:00-05:00`.
     ///
     /// # Errors
-    /// [`TimeError`] when the text is not such a time, or lies before 1970.
+    /// [`TimeError`] when the text is not such a time, or is before 1970.
     pub fn from_rfc3339(text: &str) -> Result<Self, TimeError> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| TimeError)?;
         u64::try_from(instant.unix_timestamp()).map(Self).map_err(|_| TimeError)
@@ -84,7 +84,7 @@ impl UnixMinutes {
     /// 9999-12-31T23:59:00Z.
     pub const MAX: Self = Self(253_402_300_740 / 60);
 
-    /// Whether the minute lies in the years 2000 to 9999.
+    /// Whether the minute is in the years 2000 to 9999.
     #[must_use]
     pub const fn is_in_range(self) -> bool {
         Self::MIN.0 <= self.0 && self.0 <= Self::MAX.0
@@ -96,7 +96,7 @@ impl UnixMinutes {
         UnixSeconds(self.0.saturating_mul(60))
     }
 
-    /// The minute after this one.
+    /// The following minute.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0 + 1)
@@ -143,7 +143,7 @@ pub struct MinuteError {
     pub minute: u64,
 }
 
-/// A text is not an RFC 3339 time with its offset.
+/// A text is not an RFC 3339 time with an offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a time with its offset, such as 2026-11-21T08:00:00-05:00 or 2026-11-21T13:00:00Z"
@@ -167,7 +167,7 @@ mod tests {
         for minute in [UnixMinutes::MIN.0 - 1, UnixMinutes::MAX.0 + 1] {
             assert_eq!(UnixMinutes::try_from(minute), Err(MinuteError { minute }));
         }
-        // A checkpoint of a stranger can state any second: no sum of times overflows.
+        // A foreign checkpoint can state any second: conversions must not overflow.
         assert_eq!(UnixSeconds(u64::MAX).millis(), UnixMillis(u64::MAX));
     }
 

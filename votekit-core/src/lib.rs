@@ -1,8 +1,7 @@
-//! The pure heart of votekit: everything that decides what a vote is, whether it counts, and how
-//! anyone can check it.
+//! The pure core of votekit: what a vote is, whether it counts, and how anyone can verify it.
 //!
-//! Nothing here touches a network, a clock, the environment or a terminal: the core is handed bytes
-//! and times, and gives back values and bytes. Data flows one way:
+//! Nothing here touches a network, a clock, the environment or a terminal: the core takes bytes and
+//! times, and returns values and bytes. Data flows one way:
 //!
 //! ```text
 //! roll ─▶ credential ─▶ shard + manifest ─▶ registry            offline, then loaded
@@ -11,11 +10,12 @@
 //!                                 │
 //!                    log: leaf ─▶ merkle ─▶ checkpoint, proof, policy, tile
 //!                                 │
-//!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle    after the close, for anyone
+//!                    commitment, tally ─▶ reconcile ─▶ export ─▶ bundle   after the close
 //! ```
 //!
-//! An integrator who decides votes reads a [`batch::Batch`], verifies it for one election and one
-//! node, and hands the [`batch::VerifiedBatch`] to a [`election_log::ElectionLog`], which writes the log.
+//! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
+//! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
+//! the log.
 //!
 //! The formats are specified byte by byte in `docs/formats.md`.
 
@@ -47,7 +47,7 @@ pub mod tally;
 pub mod bundle;
 pub mod export;
 
-/// The release of `rand_core` whose traits the functions that seal take: implement these.
+/// The release of `rand_core` whose traits the sealing functions require of a generator.
 pub use rand_core;
 
 #[cfg(any(test, feature = "test-support"))]

@@ -1,9 +1,9 @@
-//! The manifest: what a hashed roll consists of, so that nothing can be left out, added or changed
-//! unseen.
+//! The manifest: the list of a hashed roll's files, so that none can be left out, added or changed
+//! unnoticed.
 //!
 //! Specified in `docs/formats.md` section 4. [`Manifest::parse`] accepts only canonical bytes whose
-//! counts and names agree with one another, so a `Manifest` in hand is consistent; the files it
-//! lists are held against it with [`Manifest::read_shard`] and [`Manifest::read_changes`].
+//! counts and names agree with each other, so every `Manifest` is consistent.
+//! [`Manifest::read_shard`] and [`Manifest::read_changes`] compare the listed files with it.
 
 mod check;
 mod error;
@@ -16,8 +16,8 @@ use crate::credential::{CredentialHasher, HashScheme, Pepper, PepperId, Registry
 use crate::id::{Digest, ElectionId};
 use crate::shard::{Changes, ShardFormat, ShardHead};
 
-/// The content of a `manifest.json`. Built by [`Manifest::new`] or [`Manifest::parse`], which check
-/// it.
+/// The content of a `manifest.json`, checked by its constructors [`Manifest::new`] and
+/// [`Manifest::parse`].
 ///
 /// ```
 /// use votekit_core::credential::HashScheme;
@@ -43,33 +43,33 @@ pub struct Manifest(ManifestBody);
 /// The fields of a manifest, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestBody {
-    /// What made it, such as `votekit 0.1.0`.
+    /// The program that made it, such as `votekit 0.1.0`.
     pub tool: String,
-    /// How credentials are hashed.
+    /// The hash scheme of the credentials.
     pub scheme: HashScheme,
-    /// The pepper's marks; there if and only if the scheme is keyed.
+    /// Identifies the pepper; present if and only if the scheme is keyed.
     pub pepper: Option<PepperMarks>,
-    /// The day, `YYYY-MM-DD`, when asked for.
+    /// The date, `YYYY-MM-DD`, if requested.
     pub date: Option<String>,
-    /// In a supplement, the digest of the manifest that it supplements.
+    /// In a supplement, the digest of the supplemented manifest.
     pub parent: Option<Digest>,
-    /// About the roll itself.
+    /// Counts of the roll.
     pub roll: RollFacts,
-    /// A row a law, by id.
+    /// One row per law, by id.
     pub laws: Vec<LawRow>,
-    /// A row a shard, by law and number; none in a supplement.
+    /// One row per shard, by law and number; empty in a supplement.
     pub shards: Vec<FileRow>,
-    /// In a supplement, a row a change file, by law.
+    /// In a supplement, one row per change file, by law.
     pub changes: Vec<FileRow>,
 }
 
-/// What tells one pepper from another without telling it.
+/// Identifies a pepper without revealing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PepperMarks {
-    /// Its id.
+    /// The pepper's id.
     pub id: PepperId,
-    /// Its check value.
+    /// The pepper's check value.
     pub check: Digest,
 }
 
@@ -81,26 +81,26 @@ impl PepperMarks {
     }
 }
 
-/// About the roll that was hashed; rows = registered + revoked + duplicates + rejects.
+/// Counts of the hashed roll; rows = registered + revoked + duplicates + rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollFacts {
-    /// SHA-256 of the roll's bytes; in a supplement see [`RollFacts::supplement_digest`].
+    /// SHA-256 of the roll's bytes; for a supplement see [`RollFacts::supplement_digest`].
     pub sha256: Digest,
-    /// Rows of the laws that were asked for.
+    /// Rows of the requested laws.
     pub rows: u64,
-    /// Exact duplicates left out.
+    /// Number of exact duplicates left out.
     pub duplicates: u64,
-    /// Bad rows left out.
+    /// Number of bad rows left out.
     pub rejects: u64,
-    /// Characters of the shortest access code that was hashed or added; 0 when there is none.
-    /// Binding elections want 8.
+    /// Length in characters of the shortest access code hashed or added; 0 if there is none.
+    /// Binding elections require 8.
     pub code_length_min: u32,
 }
 
 impl RollFacts {
-    /// The `sha256` of a supplement: SHA-256 of the digests of the file of additions and the file
-    /// of revocations, 64 bytes; a file that was not given counts as an empty one.
+    /// The `sha256` of a supplement: SHA-256 of the digests of the additions file and the
+    /// revocations file, 64 bytes together; a missing file counts as an empty one.
     #[must_use]
     pub fn supplement_digest(add: Option<Digest>, revoke: Option<Digest>) -> Digest {
         let empty = Digest::of(b"");
@@ -115,27 +115,27 @@ impl RollFacts {
 pub struct LawRow {
     /// The law.
     pub law_id: ElectionId,
-    /// Keys in its shards; in a supplement, keys added.
+    /// Number of keys in its shards; in a supplement, of keys added.
     pub registered: u64,
-    /// Its shards; 0 in a supplement.
+    /// Number of its shards; 0 in a supplement.
     pub shards: u32,
-    /// Keys revoked; 0 except in a supplement.
+    /// Number of keys revoked; 0 except in a supplement.
     pub revoked: u64,
 }
 
-/// One file beside the manifest.
+/// A file listed in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileRow {
-    /// Its name, without any folder.
+    /// The file's name, without any folder.
     pub file: String,
-    /// Its law.
+    /// The file's law.
     pub law_id: ElectionId,
-    /// Its number, from 1.
+    /// The file's number, from 1.
     pub shard: u32,
-    /// Its keys; of a change file, those added and those revoked.
+    /// Number of keys; in a change file, of keys added plus keys revoked.
     pub count: u64,
-    /// SHA-256 of its bytes.
+    /// SHA-256 of the file's bytes.
     pub sha256: Digest,
 }
 
@@ -145,7 +145,8 @@ enum Format {
     Manifest1,
 }
 
-/// The whole file. Flattening does not refuse unknown keys; that the bytes must be canonical does.
+/// The whole file. `flatten` makes serde accept unknown keys; the check for canonical bytes rejects
+/// them.
 #[derive(Serialize, Deserialize)]
 struct Wire<B> {
     format: Format,
@@ -156,22 +157,22 @@ struct Wire<B> {
 impl Manifest {
     /// The manifest's file name.
     pub const FILE_NAME: &'static str = "manifest.json";
-    /// The file name of its signatures.
+    /// The file name of the manifest's signatures.
     pub const NOTE_FILE_NAME: &'static str = "manifest.note";
 
     /// Checks that counts, numbers and names agree.
     ///
     /// # Errors
-    /// [`ManifestError`] with the first rule that is broken.
+    /// [`ManifestError`] with the first broken rule.
     pub fn new(body: ManifestBody) -> Result<Self, ManifestError> {
         check::check(&body)?;
         Ok(Self(body))
     }
 
-    /// Reads `manifest.json`: only canonical bytes that pass [`Manifest::new`].
+    /// Parses `manifest.json`; accepts only canonical bytes that pass [`Manifest::new`].
     ///
     /// # Errors
-    /// [`ManifestError`] with the first thing that is wrong.
+    /// [`ManifestError`] for the first fault.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
         let wire: Wire<ManifestBody> =
             serde_json::from_slice(bytes).map_err(|error| ManifestError::Json {
@@ -183,7 +184,7 @@ impl Manifest {
         if manifest.encode() == bytes { Ok(manifest) } else { Err(ManifestError::NotCanonical) }
     }
 
-    /// The bytes of `manifest.json`.
+    /// Encodes `manifest.json`.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let wire = Wire { format: Format::Manifest1, body: &self.0 };
@@ -193,19 +194,19 @@ impl Manifest {
         bytes
     }
 
-    /// What the manifest is named by elsewhere: SHA-256 of its bytes.
+    /// SHA-256 of the manifest's bytes, by which other documents refer to it.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.encode())
     }
 
-    /// The fields.
+    /// The manifest's fields.
     #[must_use]
     pub fn body(&self) -> &ManifestBody {
         &self.0
     }
 
-    /// Whether it adds to and revokes from another one.
+    /// Whether this is a supplement to another manifest.
     #[must_use]
     pub fn is_supplement(&self) -> bool {
         self.0.parent.is_some()
@@ -217,10 +218,11 @@ impl Manifest {
         self.0.laws.iter().find(|row| row.law_id == *law_id)
     }
 
-    /// The hasher this manifest asks for.
+    /// The hasher that this manifest requires.
     ///
     /// # Errors
-    /// When there is no pepper and one is needed, one is not needed, or it is another one.
+    /// When a required pepper is missing, an unneeded one is given, or the pepper is not the
+    /// manifest's.
     pub fn hasher(&self, pepper: Option<&Pepper>) -> Result<CredentialHasher, ManifestError> {
         match (&self.0.pepper, pepper) {
             (None, None) => Ok(CredentialHasher::plain()),
@@ -235,7 +237,7 @@ impl Manifest {
         }
     }
 
-    /// Holds a shard's bytes against its row and gives its keys, ascending.
+    /// Compares a shard's bytes with its row and returns its keys, ascending.
     ///
     /// # Errors
     /// [`ManifestError`] when digest, head or count differ.
@@ -258,7 +260,7 @@ impl Manifest {
         Ok(keys)
     }
 
-    /// Holds a change file's bytes against its row.
+    /// Compares a change file's bytes with its row and returns its changes.
     ///
     /// # Errors
     /// [`ManifestError`] when digest, law or counts differ.

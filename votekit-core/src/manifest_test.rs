@@ -1,4 +1,4 @@
-//! The manifest's codec, its rules, and files held against it.
+//! The manifest's codec and rules, and the comparison of files with their rows.
 
 use proptest::prelude::*;
 
@@ -131,7 +131,7 @@ fn counts_numbers_and_names_must_agree() {
             "if and only if",
         ),
         (
-            // A law without electors has one empty shard, never none.
+            // A law without electors has one empty shard, not none.
             refused(|body| {
                 let law_id = law("L3");
                 body.laws.push(LawRow { law_id, registered: 0, shards: 0, revoked: 0 });
@@ -139,7 +139,7 @@ fn counts_numbers_and_names_must_agree() {
             "mixes",
         ),
         (
-            // Named and numbered as they should be, and one more than a law can have.
+            // Correctly named and numbered, but one more shard than a law may have.
             refused(|body| {
                 body.shards.truncate(1);
                 body.shards.extend((1..=10_000).map(|shard| {
@@ -194,7 +194,7 @@ fn files_are_held_against_their_rows() {
     bytes[200] ^= 1;
     assert!(matches!(manifest.read_shard(row, &bytes), Err(ManifestError::FileDigest { .. })));
 
-    // A row that matches the digest of the wrong shard.
+    // A row with the digest of the wrong shard.
     let mut body = body();
     let other =
         ShardHead { law_id: law("L2"), shard: 2, shards: 2 }.encode(ShardFormat::Json, &keys(2));

@@ -1,4 +1,4 @@
-//! Reconciliation: at the close, everything that came in is accounted for.
+//! Reconciliation: at the close, every received envelope is accounted for.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::{Decision, Entry};
 use crate::tally::Counts;
 
-/// What was received and what became of it. All zero in the zero report.
+/// Counts of what was received, by outcome. All zero in the zero report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
@@ -15,9 +15,9 @@ pub struct Report {
     pub received: u64,
     /// Votes that count.
     pub accepted: u64,
-    /// Votes of credentials that had voted.
+    /// Votes of credentials that had voted before.
     pub duplicate: u64,
-    /// Votes that do not count, by any reason.
+    /// Votes that do not count, for any reason.
     pub invalid: u64,
     /// Second copies of requests decided earlier.
     pub replayed: u64,
@@ -34,7 +34,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// An account that does not add up.
+/// Counts that do not add up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Imbalance {
@@ -43,7 +43,7 @@ pub enum Imbalance {
     Received {
         /// Envelopes received.
         received: u64,
-        /// The sum of what became of them.
+        /// The sum over all outcomes.
         decided: u64,
     },
     /// accepted = the sum over choices, blank and spoiled included.

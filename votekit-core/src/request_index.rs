@@ -1,9 +1,9 @@
-//! Which requests the log has decided, in the order of the log: each with the index of its entry
-//! and whose vote it was.
+//! The index of decided requests, in log order: each with the index of its entry and its subject.
 //!
-//! One list that only grows, and a table of places in it. A snapshot keeps the list: an item never
-//! changes, so the list can be copied in parts while votes are decided. 24 bytes a request, 33 more
-//! an invalid one, and 4 bytes a slot of the table, which is at most three quarters full.
+//! One list that only grows, and a hash table of positions in it. A snapshot stores the list: an
+//! item never changes, so the list can be copied in parts while votes are decided. 24 bytes per
+//! request, 33 more per invalid one, and 4 bytes per slot of the table, which is at most three
+//! quarters full.
 
 use std::fmt;
 
@@ -11,45 +11,45 @@ use crate::credential::CredentialHash;
 use crate::electorate::Elector;
 use crate::id::RequestId;
 
-/// A decided request, as the list holds it.
+/// A decided request: one item of the list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Decided {
     request: RequestId,
     leaf: u32,
-    /// An elector, or [`INVALID`] and the place in the list of invalid votes.
+    /// An elector, or [`INVALID`] and a position in the list of invalid votes.
     subject: u32,
 }
 
 /// Marks a subject that is not an elector: the vote was invalid.
 const INVALID: u32 = 1 << 31;
 
-/// Whose vote a request was.
+/// The subject of a decided request: whose vote it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// An elector: the first attempt of each was accepted, later ones are duplicates.
+    /// An elector. The first attempt was accepted; later ones are duplicates.
     Elector(Elector),
-    /// A credential whose vote was invalid, by H.
+    /// A credential whose vote was invalid, by its H.
     Invalid(CredentialHash),
-    /// An invalid vote whose envelope has been purged.
+    /// An invalid vote whose envelope was purged.
     Unknown,
 }
 
 /// The earlier decision on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstDecision {
-    /// Its place among the decided requests, from 0.
+    /// Its position among the decided requests, from 0.
     pub place: usize,
     /// The index of its entry in the log.
     pub leaf: u64,
-    /// Whose vote it was.
+    /// Its subject.
     pub subject: Subject,
 }
 
 impl Decided {
-    /// Bytes of one in a snapshot.
+    /// Length of one item in a snapshot, in bytes.
     pub const LENGTH: usize = RequestId::LENGTH + 4 + 4;
 
-    /// Stands where nothing has been read yet.
+    /// Placeholder for an item that is not read yet.
     pub const EMPTY: Self = Self { request: RequestId::from_bytes([0; 16]), leaf: 0, subject: 0 };
 
     /// The request.
@@ -70,12 +70,12 @@ impl Decided {
         (self.subject & INVALID == 0).then_some(Elector(self.subject))
     }
 
-    /// The place in the list of invalid votes.
+    /// The position in the list of invalid votes; `None` for the vote of an elector.
     fn invalid_place(&self) -> Option<usize> {
         (self.subject & INVALID != 0).then_some((self.subject & !INVALID) as usize)
     }
 
-    /// The request, the leaf and the subject, numbers little-endian.
+    /// Encodes request, leaf and subject; numbers are little-endian.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
@@ -85,7 +85,7 @@ impl Decided {
         bytes
     }
 
-    /// Reads what [`Decided::to_bytes`] wrote.
+    /// Decodes what [`Decided::to_bytes`] wrote.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::LENGTH]) -> Self {
         let mut request = [0; RequestId::LENGTH];
@@ -103,26 +103,25 @@ impl fmt::Debug for Decided {
     }
 }
 
-/// Decided requests in their order, as a snapshot keeps them.
+/// Decided requests in log order, as a snapshot stores them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DecidedList {
     /// The requests.
     pub decided: Vec<Decided>,
-    /// H of each invalid one among them, in their order; `None` where it has been purged.
+    /// H of each invalid one among them, in the same order; `None` where it was purged.
     pub invalid: Vec<Option<CredentialHash>>,
 }
 
-/// An exact map from decided requests to their entries in the log, in the order in which they were
-/// decided.
+/// An exact map from decided requests to their entries in the log, in the order of decision.
 ///
-/// Made with room for every elector it never moves its table while votes come in, and memory that
-/// is never used is never touched.
+/// With room for every elector the table is never rebuilt while votes arrive, and memory that is
+/// not used is never touched.
 pub struct RequestIndex {
     decided: Vec<Decided>,
-    /// H of each invalid vote; `None` where it has been purged.
+    /// H of each invalid vote; `None` where it was purged.
     invalid: Vec<Option<CredentialHash>>,
-    /// `0` for a free slot; else the place in the list, plus one, in the lower `bits`, and above it
-    /// bits of the request.
+    /// `0` for a free slot. Otherwise the lower `bits` bits hold the position in the list plus one,
+    /// and the bits above them a tag: further bits of the request id.
     slots: Vec<u32>,
     /// The table has 2^bits slots.
     bits: u32,
@@ -132,24 +131,24 @@ pub struct RequestIndex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecidedListError {
-    /// A request stands twice.
+    /// A request occurs twice.
     #[error("decided request {place} stands in the list before")]
     Repeated {
-        /// The second place, from 0.
+        /// The second position, from 0.
         place: usize,
     },
-    /// The list of invalid votes does not fit the requests.
+    /// The list of invalid votes does not match the requests.
     #[error("the invalid votes are not those of the decided requests, from request {place} on")]
     Invalid {
-        /// The first request that does not fit, from 0.
+        /// The first request that does not match, from 0.
         place: usize,
     },
 }
 
-/// The smallest table, as a power of two.
+/// Base-2 logarithm of the smallest table.
 const BITS_MIN: u32 = 6;
 
-/// Requests whose slots are fetched together when many are put in at once.
+/// Requests whose slots [`RequestIndex::fill`] fetches together.
 const TOGETHER: usize = 32;
 
 impl Default for RequestIndex {
@@ -159,7 +158,7 @@ impl Default for RequestIndex {
 }
 
 impl RequestIndex {
-    /// An empty index with room for so many requests.
+    /// An empty index with room for `requests` requests.
     #[must_use]
     pub fn with_capacity(requests: usize) -> Self {
         let bits = bits_for(requests);
@@ -167,20 +166,21 @@ impl RequestIndex {
         Self { decided, invalid: Vec::new(), slots: vec![0; 1 << bits], bits }
     }
 
-    /// Makes room for so many requests in an empty index.
+    /// Makes room for `requests` requests if the index is empty.
     pub(crate) fn reserve_when_empty(&mut self, requests: usize) {
         if self.is_empty() && bits_for(requests) > self.bits {
             *self = Self::with_capacity(requests);
         }
     }
 
-    /// The index of these requests in their order, with room for `room` of them in all.
+    /// Builds the index of a list, with room for `room` requests in all.
     ///
     /// # Errors
-    /// [`DecidedListError`] with the first request that does not fit.
+    /// [`DecidedListError`] with the first request that does not match.
     pub fn from_list(list: DecidedList, room: usize) -> Result<Self, DecidedListError> {
         let DecidedList { mut decided, invalid } = list;
         let mut expected = 0;
+        // The n-th invalid request must name the n-th item of the list of invalid votes.
         for (place, decided) in decided.iter().enumerate() {
             let Some(found) = decided.invalid_place() else { continue };
             if found != expected {
@@ -199,7 +199,7 @@ impl RequestIndex {
         Ok(index)
     }
 
-    /// Copies part of the list.
+    /// Copies a range of the list.
     ///
     /// # Panics
     /// When the range goes beyond the list.
@@ -235,10 +235,10 @@ impl RequestIndex {
         Some(FirstDecision { place, leaf: decided.leaf(), subject })
     }
 
-    /// Records a decided request whose entry stands at `leaf`, unless it is there.
+    /// Records a decided request whose entry is at index `leaf`, unless it is recorded already.
     ///
     /// # Panics
-    /// At 2^32 leaves, 500 times the largest log this system is made for.
+    /// At 2^32 leaves, 500 times the largest log this system is designed for.
     pub fn insert(&mut self, request: RequestId, leaf: u64, subject: Subject) {
         let Err(slot) = self.find(&request) else { return };
         let leaf = u32::try_from(leaf).expect("a log has fewer than 2^32 leaves");
@@ -249,6 +249,7 @@ impl RequestIndex {
         };
         self.put(slot, self.decided.len(), &request);
         self.decided.push(Decided { request, leaf, subject });
+        // A search ends at a free slot, so the table must never fill.
         if self.decided.len() >= capacity(self.bits) {
             self.grow();
         }
@@ -261,26 +262,27 @@ impl RequestIndex {
         INVALID | place
     }
 
-    /// The decided requests in the order of the log.
+    /// The decided requests in log order.
     #[must_use]
     pub fn decided(&self) -> &[Decided] {
         &self.decided
     }
 
-    /// Requests decided.
+    /// Number of decided requests.
     #[must_use]
     pub fn len(&self) -> usize {
         self.decided.len()
     }
 
-    /// Whether none is.
+    /// Whether no request is decided.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.decided.is_empty()
     }
 
-    /// The place of a request in the list, or the slot where it would be put.
+    /// Finds the position of a request in the list; `Err` holds the free slot where it belongs.
     fn find(&self, request: &RequestId) -> Result<usize, usize> {
+        // Linear probing. Nothing is ever removed, so a free slot ends the search.
         let (mut slot, tag) = self.home(request);
         loop {
             let found = self.slots[slot];
@@ -288,43 +290,51 @@ impl RequestIndex {
                 return Err(slot);
             }
             let place = (found & self.mask()) as usize - 1;
+            // Comparing tags first spares most reads of the list, which are cache misses.
             if found & !self.mask() == tag && self.decided[place].request == *request {
                 return Ok(place);
             }
+            // The number of slots is a power of two: the mask wraps around the end.
             slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
 
     fn put(&mut self, slot: usize, place: usize, request: &RequestId) {
         let (_, tag) = self.home(request);
+        // At most three quarters of 2^bits, so the number never reaches into the tag.
         let number = u32::try_from(place + 1).expect("a log has fewer than 2^32 leaves");
         self.slots[slot] = tag | number;
     }
 
-    /// Where the search for a request begins, and its bits above a place. Request ids are random or
-    /// the output of a keyed hash, and no voter can choose one: their own bytes are the hash.
+    /// The slot where the search for a request starts, and its tag. Request ids are random or the
+    /// output of a keyed hash, and no voter can choose one: their own bytes are the hash.
     fn home(&self, request: &RequestId) -> (usize, u32) {
         let [first, second, third, fourth, fifth, sixth, seventh, eighth, ..] = *request.as_bytes();
+        // Slot: the leading `bits` bits of bytes 0..4. Tag: the low `32 - bits` bits of bytes 4..8,
+        // shifted above the position; in 64 bits, since the shift may be 32.
         let slot = u32::from_be_bytes([first, second, third, fourth]) >> (32 - self.bits);
         let tag = u64::from(u32::from_be_bytes([fifth, sixth, seventh, eighth])) << self.bits;
         (slot as usize, tag as u32)
     }
 
     fn mask(&self) -> u32 {
+        // Selects the position; the tag is the rest of the slot.
         u32::MAX >> (32 - self.bits)
     }
 
     fn grow(&mut self) {
+        // Slot and tag depend on `bits`: the table is filled again from the list.
         self.bits += 1;
         self.slots = vec![0; 1 << self.bits];
         self.fill().expect("a request is put in once");
     }
 
-    /// Puts the whole list into an empty table. The slots of a few requests are looked at before
-    /// they are filled: so many fetches from memory are under way at once.
+    /// Fills an empty table from the whole list. The slots of a group of requests are read before
+    /// they are filled, so that the cache misses of the group overlap.
     fn fill(&mut self) -> Result<(), DecidedListError> {
         for start in (0..self.decided.len()).step_by(TOGETHER) {
             let end = (start + TOGETHER).min(self.decided.len());
+            // The loads are independent and run in parallel; the sum and `black_box` keep them.
             let fetched = self.decided[start..end].iter().fold(0, |sum: u32, decided| {
                 let (slot, _) = self.home(&decided.request);
                 sum.wrapping_add(self.slots[slot])
@@ -348,18 +358,19 @@ impl fmt::Debug for RequestIndex {
     }
 }
 
-/// Requests to make room for with so many electors: some vote twice.
+/// Requests to make room for with `electors` electors: some vote twice.
 pub(crate) const fn requests_expected(electors: usize) -> usize {
     electors + electors / 8
 }
 
-/// Requests that a table holds before it grows.
+/// Requests that a table of 2^bits slots holds before it grows.
 const fn capacity(bits: u32) -> usize {
     (1 << bits) / 4 * 3
 }
 
 fn bits_for(requests: usize) -> u32 {
     let mut bits = BITS_MIN;
+    // `<=`: a table grows once it reaches its capacity.
     while capacity(bits) <= requests {
         bits += 1;
     }
@@ -376,7 +387,7 @@ mod tests {
     use super::*;
 
     fn request(number: u32) -> RequestId {
-        // Few leading bits differ, so that slots collide and searches run over the end of the
+        // Few leading bits differ, so that slots collide and searches wrap around the end of the
         // table.
         let mut bytes = [0xff; 16];
         bytes[3] = (number >> 3) as u8;

@@ -1,4 +1,4 @@
-//! The result of an election, ready to be written in any format.
+//! The results of an election, for any output format.
 
 use crate::election::{Definition, State};
 use crate::id::{Digest, ElectionId};
@@ -6,12 +6,12 @@ use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
 use crate::tally::Counts;
 
-/// Everything the results files say. Pure data: the exporters turn it into bytes.
+/// Everything that the results files state. Pure data: the exporters encode it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Results {
-    /// What was put to the vote.
+    /// The definition of the election.
     pub definition: Definition,
-    /// Where the election stands.
+    /// The state of the election.
     pub state: State,
     /// When the poll opened.
     pub opened: Option<UnixMinutes>,
@@ -19,7 +19,7 @@ pub struct Results {
     pub closed: Option<UnixMinutes>,
     /// Electors registered.
     pub registered: u64,
-    /// What was received and what became of it.
+    /// Counts of what was received, by outcome.
     pub report: Report,
     /// Accepted votes by choice.
     pub counts: Counts,
@@ -32,13 +32,13 @@ pub struct Results {
 }
 
 impl Results {
-    /// The law, and so the election.
+    /// The law id, which identifies the election.
     #[must_use]
     pub fn law_id(&self) -> &ElectionId {
         &self.definition.law_id
     }
 
-    /// Turnout in hundredths of a per cent, rounded down; 0 with nobody registered.
+    /// Turnout in hundredths of a per cent, rounded down; 0 if no elector is registered.
     #[must_use]
     pub fn turnout_basis_points(&self) -> u64 {
         let accepted = u128::from(self.report.accepted) * 10_000;
@@ -46,7 +46,7 @@ impl Results {
             .unwrap_or(u64::MAX)
     }
 
-    /// The count of a choice by its id; 0 when the ballot lacks it.
+    /// The count of a choice by its id; 0 if the ballot lacks it.
     #[must_use]
     pub fn count_of(&self, id: &str) -> u64 {
         let choices = self.definition.choices.iter().zip(&self.counts.choices);

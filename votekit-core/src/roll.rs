@@ -2,20 +2,25 @@
 //! hashed.
 //!
 //! ```text
-//! reader ─▶ RollChunks ─▶ Chunk ─▶ RollHasher ─▶ HashedChunk ─▶ RollHashes ─▶ HashedRoll ─▶ LawKeys ─▶ shards
-//!           (in order)            (any thread)               (any order)   duplicates,   ascending,
-//!                                  keys in rough order                     conflicts     (any thread)
+//! reader ─▶ RollChunks ─▶ Chunk ─▶ RollHasher ─▶ HashedChunk ─▶ RollHashes ─▶ HashedRoll
+//!           (in order)            (any thread)               (any order)   duplicates,
+//!                                  keys in rough order                     conflicts
+//!
+//! HashedRoll ─▶ LawKeys ─▶ shards
+//!               ascending
+//!               (any thread)
 //! ```
 //!
-//! [`RollChunks`] cuts the file where records seem to end; the parser of a chunk finds out, and
-//! [`RollHashes`] mends a wrong cut. So chunks are parsed on as many threads as there are, and no
-//! byte is looked at for that alone. Parsing walks the bytes once and allocates nothing a row. A
-//! fault has the line on which its record starts, the field and the rule, never the value.
+//! [`RollChunks`] guesses where records end and cuts there. The parser of a chunk detects a wrong
+//! cut, and [`RollHashes`] repairs it. So chunks are parsed on any number of threads, without a
+//! separate pass over the bytes to find record ends. Parsing reads the bytes once and allocates
+//! nothing per row. A fault gives the line on which its record starts, the field and the rule,
+//! never the value.
 //!
-//! Keys are brought into the order of their leading bits while a chunk is in the cache, and into
-//! their last order when they are handed out: they are moved twice, and never as a whole.
+//! Keys are ordered by their leading bits while a chunk is in the cache, and fully sorted when they
+//! are handed out: they move twice, and never all at once.
 //!
-//! [`read_table`] reads rolls, and votes to be cast ([`Table`]), row by row and by the same rules;
+//! [`read_table`] reads rolls and votes to be cast ([`Table`]) row by row, by the same rules;
 //! [`read_roll`] is for integrators with a small roll.
 
 mod chunk;

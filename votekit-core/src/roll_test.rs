@@ -1,6 +1,6 @@
-//! The roll parser against the csv crate, against every chunk size, and against bad input.
+//! Compares the roll parser with the csv crate, across chunk sizes, and with bad input.
 //!
-//! Long because it is a list of inputs, each with what must come of it.
+//! Long because it lists inputs, each with its expected result.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn hasher_of<R: std::io::Read>(chunks: &RollChunks<R>, rules: &RollRules) -> Rol
     RollHasher::new(*chunks.header(), rules.clone(), CredentialHasher::plain())
 }
 
-/// Hashes as threads would: chunks as they are cut, added in another order.
+/// Hashes as threads would: chunks are hashed as cut, and added in another order.
 fn hash_all(
     roll: &[u8],
     chunk_size: usize,
@@ -178,7 +178,7 @@ fn bad_headers_are_told_apart() {
         RollError::HeaderTwice { field: Field::Nas, .. }
     ));
     for header in [
-        // A row stands in the header; no line of it is one; there is none.
+        // The header contains a row; contains no row in any line; is followed by no row.
         &b"nas,code,law_id,\"note\n123456789,ABC123,L1,a\n"[..],
         b"nas,code,law_id,\"note\n123\r456789,ABC123,L1,a\n",
         b"nas,code,law_id,\"note\n",
@@ -189,7 +189,7 @@ fn bad_headers_are_told_apart() {
     assert!(!without.to_string().contains("123456789"), "{without}");
 }
 
-/// The cause is named, which is not always a missing column.
+/// The error names the actual cause, which is not always a missing column.
 #[test]
 fn a_header_that_cannot_be_read_names_the_cause() {
     let long = [b"nas,code,law_id\r".as_slice(), &b"123456789,ABC123,L1\r".repeat(60_000)].concat();
@@ -201,7 +201,7 @@ fn a_header_that_cannot_be_read_names_the_cause() {
         (b"\xd0\xcf\x11\xe0\xa1", "a workbook of Excel (.xls)", "comma delimited"),
         (b"\x1f\x8b\x08\0", "compressed (gzip)", "decompress"),
         (b"nas,code,law_id\r1,A,L1\r", "end with a carriage return (CR) alone", "CR alone"),
-        // Here all columns are found, and the rows are a part of the header.
+        // Here all columns are found, and the rows are part of the header.
         (b"nas,code,law_id,nom\r1,A,L1,x\r", "end with a carriage return (CR) alone", "CR alone"),
         (&long, "line 1: the lines end with a carriage return (CR) alone", "CR alone"),
         (b"sep=,\r\nnas,code,law_id\n", "no column 'nas'", "delete the first line: 'sep='"),
@@ -231,7 +231,7 @@ fn a_header_that_cannot_be_read_names_the_cause() {
         assert!(error.to_string().contains(text), "{error} is not {text:?}");
         assert!(hint.contains(advice), "{hint:?} does not hold {advice:?}");
     }
-    // Rows, too, can end so behind a header that does not.
+    // Rows can end this way even if the header does not.
     let mixed =
         [b"nas,code,law_id\n".as_slice(), &b"123456789,ABC123,L1\r".repeat(60_000)].concat();
     let error = hash_all(&mixed, 1 << 16, &RollRules::default()).expect_err("one endless row");
@@ -261,7 +261,7 @@ fn a_stray_quotation_mark_spoils_no_other_row() {
     assert!(!hashed.faults[0].rule.loses_place());
 }
 
-/// Rows behind such a fault may be gone, so the count of bad rows does not say what is lost.
+/// Rows after such a fault may be lost, so the number of bad rows does not say how many.
 #[test]
 fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
     let rows = |second: &str, third: &str| {
@@ -272,11 +272,11 @@ fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
     };
     let row = "123456782,ABC126,L1,";
     for (second, third) in [
-        // Never closed; closed by the mark that opens another field, and there by text.
+        // Never closed; closed by the mark that opens another field, which text follows.
         ("\"Roy", format!("{row}Roy")),
         ("\"Roy", format!("{row}\"Roy\"")),
         ("\"Roy", format!("{row}\"Roy, Jean\"")),
-        // Closed where a field ends, so that what is between is well-formed CSV.
+        // Closed where a field ends, so that the text in between is well-formed CSV.
         ("\"Roy", format!("{row}Roy\"")),
         ("\"Roy", "123456782,ABC126\",L1,Roy".to_owned()),
         ("\"Roy", "123456782\",ABC126,L1,Roy".to_owned()),
@@ -293,7 +293,7 @@ fn faults_that_may_hide_other_rows_are_told_from_those_that_do_not() {
             assert_eq!(cut.0.faults, hashed.faults);
         }
     }
-    // Quoted text of several lines is good, and a bad row that holds some hides nothing.
+    // Quoted text over several lines is good, and a bad row with such text hides no other row.
     let text = rows("\"Roy\nJean, \"\"Ti\"\"\n123\"", "1,\"AB\nC\",L1,Roy");
     let hashed = hash(text.as_bytes());
     assert_eq!(hashed.faults.len(), 1);
@@ -376,7 +376,7 @@ fn check_digits_are_checked_when_asked_for() {
     let (hashed, _) = hash_all(roll, 1 << 20, &rules).expect("a readable roll");
     let rule = CredentialError::NasCheckDigit.into();
     assert_eq!(hashed.faults, [RowFault { line: 3, field: Field::Nas, rule }]);
-    // Nine zeros pass the sum, whatever the form of the row.
+    // Nine zeros pass the check sum, and are refused in every form of row.
     for zeros in ["000000000,ABC123,L1\n", "000 000 000,ABC123,L1\n"] {
         let roll = format!("nas,code,law_id\n{zeros}");
         let rule = CredentialError::NasZeros.into();
@@ -415,7 +415,7 @@ fn votes_are_read_by_the_rules_of_a_roll() {
     let twice = read("nas,code,law_id,vote,VOTE\n").expect_err("two votes a row");
     assert_eq!(twice.to_string(), "line 1: the header names the column 'vote' twice");
     assert_eq!(read("").expect_err("nothing").to_string(), "the file of votes is empty");
-    // A roll may have a column of that name, which means nothing in it.
+    // A roll may have a column of that name, which is then ignored.
     let mut plain = 0;
     let roll = "nas,code,law_id,vote\n123456789,ABC123,L1,Oui!\n";
     let faults = read_table(roll.as_bytes(), Table::Roll, &RollRules::default(), |_| plain += 1);
@@ -460,8 +460,7 @@ fn by_us(text: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let mut fields = Vec::new();
         let rest = rows.rest();
         let found = rows.next_record(|_, field| {
-            // A field that starts behind a quotation mark was quoted: its doubled marks stand for
-            // one.
+            // A field preceded by a quotation mark was quoted: its doubled marks stand for one.
             let start = field.bytes.as_ptr() as usize - rest.as_ptr() as usize;
             let quoted = start > 0 && rest[start - 1] == b'"';
             fields.push(if quoted { undouble(field.bytes) } else { field.bytes.to_vec() });
@@ -477,7 +476,7 @@ fn undouble(bytes: &[u8]) -> Vec<u8> {
     String::from_utf8_lossy(bytes).replace("\"\"", "\"").into_bytes()
 }
 
-/// A field as a careful writer writes it: quoted when it must be, or anyway.
+/// A field as a correct writer writes it: quoted if necessary, or optionally.
 fn written_field() -> impl Strategy<Value = (String, String)> {
     ("[a-z0-9 ,\"\n\r]{0,8}", any::<bool>()).prop_map(|(value, quote)| {
         let must = value.contains([',', '"', '\n', '\r']);
@@ -502,7 +501,7 @@ fn written_roll() -> impl Strategy<Value = String> {
     })
 }
 
-/// Rolls in the making: good rows, bad rows, quotes and line breaks anywhere.
+/// Random rolls: good rows, bad rows, quotes and line breaks anywhere.
 fn any_roll() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => "[0-9]{9},[A-Z0-9]{6},L[12]\n",

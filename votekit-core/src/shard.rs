@@ -1,8 +1,8 @@
-//! Shards: sorted files of one law's registry keys, as JSON for people or binary for speed; and the
-//! change files of a supplement. Specified in `docs/formats.md` section 3 and 4.
+//! Shards: sorted files of one law's registry keys, as readable JSON or compact binary; and the
+//! change files of a supplement. Specified in `docs/formats.md` sections 3 and 4.
 //!
-//! Keys are sorted because the order of the roll must not survive: it would tell who is who. A
-//! reader accepts exactly the bytes that the writer makes.
+//! Keys are sorted so that the order of the roll does not survive: it would reveal whose key is
+//! whose. A reader accepts exactly the bytes that the writer produces.
 
 mod binary;
 mod changes;
@@ -15,10 +15,10 @@ pub use encoder::ShardEncoder;
 use crate::credential::RegistryKey;
 use crate::id::{ElectionId, IdError};
 
-/// How the keys of a shard are written.
+/// The encoding of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ShardFormat {
-    /// One key a line, readable.
+    /// Readable text, one key per line.
     #[default]
     Json,
     /// Half the size.
@@ -35,7 +35,7 @@ impl ShardFormat {
         }
     }
 
-    /// The format that a file name tells.
+    /// The format that a file name's extension denotes.
     #[must_use]
     pub fn of_file_name(name: &str) -> Option<Self> {
         [Self::Json, Self::Binary].into_iter().find(|format| {
@@ -44,25 +44,25 @@ impl ShardFormat {
     }
 }
 
-/// Which part of a law's keys a shard holds.
+/// The position of a shard among the shards of its law.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardHead {
     /// The law.
     pub law_id: ElectionId,
-    /// The place of this shard, from 1.
+    /// The number of this shard, from 1.
     pub shard: u32,
-    /// Shards of this law.
+    /// The number of shards of this law.
     pub shards: u32,
 }
 
-/// Why bytes are no shard.
+/// Why bytes are not a valid shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ShardError {
-    /// The file does not start, go on or end as the format says.
+    /// The file deviates from the format.
     #[error("byte {offset} is not as a shard has it")]
     Malformed {
-        /// Where, from 0.
+        /// Offset of the first deviation, from 0.
         offset: usize,
     },
     /// The law id is malformed.
@@ -71,41 +71,41 @@ pub enum ShardError {
     /// The shard's number is not within 1 to the number of shards.
     #[error("shard {shard} of {shards} does not exist")]
     Number {
-        /// The shard.
+        /// The shard's number.
         shard: u32,
-        /// Shards of the law.
+        /// Stated number of shards of the law.
         shards: u32,
     },
-    /// More keys than a shard may hold.
+    /// The shard states more keys than allowed.
     #[error("{count} keys are more than a shard may hold")]
     TooMany {
-        /// Keys stated.
+        /// Stated number of keys.
         count: u32,
     },
-    /// The keys are fewer or more than stated.
+    /// The shard holds fewer or more keys than stated.
     #[error("the shard states {stated} keys and holds another number")]
     Count {
-        /// Keys stated.
+        /// Stated number of keys.
         stated: u32,
     },
-    /// A key is no 64 lower-case hexadecimal digits.
+    /// A key is not 64 lower-case hexadecimal digits.
     #[error("key {key} is malformed")]
     Key {
-        /// Which, from 1.
+        /// Index of the key, from 1.
         key: usize,
     },
-    /// A key is not greater than the one before it.
+    /// A key is not greater than its predecessor.
     #[error("key {key} is out of order or repeated")]
     Order {
-        /// Which, from 1.
+        /// Index of the key, from 1.
         key: usize,
     },
 }
 
 impl ShardHead {
-    /// Keys a shard may hold.
+    /// Maximum number of keys in a shard.
     pub const KEYS_MAX: usize = 1_000_000;
-    /// Shards a law may have: file names have four digits for it.
+    /// Maximum number of shards of a law: file names have four digits for the number.
     pub const SHARDS_MAX: usize = 9_999;
 
     /// `<law_id>.<shard>.json` or `.bin`.
@@ -114,8 +114,8 @@ impl ShardHead {
         format!("{}.{:04}.{}", self.law_id, self.shard, format.extension())
     }
 
-    /// Writes a shard. `keys` must be ascending and at most [`ShardHead::KEYS_MAX`], or no reader
-    /// accepts it.
+    /// Encodes a shard. `keys` must be ascending and at most [`ShardHead::KEYS_MAX`]; otherwise no
+    /// reader accepts the shard.
     ///
     /// ```
     /// use votekit_core::{credential::RegistryKey, shard::{ShardFormat, ShardHead}};
@@ -136,10 +136,10 @@ impl ShardHead {
         bytes
     }
 
-    /// Reads a shard: only the exact bytes that [`ShardHead::encode`] makes.
+    /// Decodes a shard; accepts only the exact bytes that [`ShardHead::encode`] produces.
     ///
     /// # Errors
-    /// [`ShardError`] with the first thing that is wrong.
+    /// [`ShardError`] for the first fault.
     pub fn decode(
         format: ShardFormat,
         bytes: &[u8],

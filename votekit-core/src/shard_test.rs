@@ -1,4 +1,4 @@
-//! Shards and change files: what is written reads back, and nothing else is accepted.
+//! Shards and change files: written bytes read back, and nothing else is accepted.
 
 use proptest::prelude::*;
 
@@ -121,7 +121,7 @@ fn changes_are_disjoint_sorted_and_canonical() {
         .replace(&"01".repeat(32), "x")
         .replace(&"02".repeat(32), &"01".repeat(32))
         .replace('x', &"02".repeat(32));
-    // The replaced `x` stands in the format's name nowhere.
+    // The replaced `x` does not occur in the format's name.
     assert_eq!(Changes::decode(swapped.as_bytes()), Err(ChangesError::Order { list: "add" }));
     assert_eq!(Changes::decode(text.trim_end().as_bytes()), Err(ChangesError::NotCanonical));
     assert_eq!(
@@ -158,8 +158,8 @@ proptest! {
         }
     }
 
-    /// A decoder that accepts changed bytes must at least give another value: there is one form of
-    /// each.
+    /// Each value has one encoding, so a decoder that accepts changed bytes must return another
+    /// value.
     #[test]
     fn one_changed_byte_is_refused_or_is_another_shard(
         head in heads(), keys in sorted_keys(), place in any::<prop::sample::Index>(), byte in any::<u8>(),

@@ -1,4 +1,4 @@
-//! The tally: accepted votes by choice, and what a block publishes of it.
+//! The tally: accepted votes by choice, and what a block publishes of them.
 //!
 //! A block commits to its counts ([`commit`]); sums are opened with [`Tally::open`].
 
@@ -12,14 +12,14 @@ use crate::id::ElectionId;
 /// Votes by choice, in the definition's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// One count a choice, the blank one included where the ballot has it.
+    /// One count per choice, including the blank one if the ballot has it.
     pub choices: Vec<u64>,
     /// Accepted votes whose sealed choice did not decrypt or names no choice.
     pub spoiled: u64,
 }
 
 impl Counts {
-    /// Zero for so many choices.
+    /// Zero counts for this many choices.
     #[must_use]
     pub fn zero(choices: usize) -> Self {
         Self { choices: vec![0; choices], spoiled: 0 }
@@ -50,13 +50,13 @@ impl Counts {
         self.spoiled += other.spoiled;
     }
 
-    /// The counts as commitments and openings order them: the choices, then spoiled votes.
+    /// The counts in the order of commitments and openings: the choices, then spoiled votes.
     #[must_use]
     pub fn in_order(&self) -> Vec<u64> {
         self.choices.iter().copied().chain([self.spoiled]).collect()
     }
 
-    /// The counts from that order. `None` when the list is empty.
+    /// The counts from values in that order. `None` if there are none.
     #[must_use]
     pub fn from_order(values: &[u64]) -> Option<Self> {
         let (spoiled, choices) = values.split_last()?;
@@ -70,13 +70,13 @@ impl Counts {
 pub struct Totals {
     /// The height of the last block in the sums.
     pub through: u64,
-    /// One sum a choice in the definition's order, then one for spoiled votes.
+    /// One sum per choice in the definition's order, then one for spoiled votes.
     pub values: Vec<u64>,
     /// The sums of the blindings, in the same order.
     pub blindings: Vec<Blinding>,
 }
 
-/// The commitments of one block to its counts, one a choice and one for spoiled votes.
+/// The commitments of one block to its counts, one per choice and one for spoiled votes.
 #[must_use]
 pub fn commit(
     counts: &Counts,
@@ -101,7 +101,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Nothing counted, for so many choices.
+    /// An empty tally for this many choices.
     #[must_use]
     pub fn new(choices: usize) -> Self {
         Self {
@@ -127,9 +127,9 @@ impl Tally {
         self.height = height;
     }
 
-    /// The tally that an opening tells.
+    /// The tally that an opening states.
     ///
-    /// `None` when the opening has no counts.
+    /// `None` if the opening has no counts.
     #[must_use]
     pub fn opened(totals: &Totals) -> Option<Self> {
         let counts = Counts::from_order(&totals.values)?;
@@ -148,7 +148,8 @@ impl Tally {
         &self.counts
     }
 
-    /// Opens the sums of all blocks up to `through`, which no block with counts may follow.
+    /// Opens the sums as those of all blocks up to `through`. No block between [`Tally::height`]
+    /// and `through` may have counts.
     #[must_use]
     pub fn open(&self, through: u64) -> Totals {
         Totals { through, values: self.counts.in_order(), blindings: self.blindings.clone() }

@@ -1,7 +1,7 @@
-//! The golden vectors of `fixtures/vectors/` that state their inputs: every file is made here from
+//! The golden vectors of `fixtures/vectors/` that state their inputs: every file is built here from
 //! fixed inputs and compared byte for byte.
 //!
-//! Long because the vectors of all formats are one list; a new format gets its vector here.
+//! Long because the vectors of all formats are one list; add the vector of a new format here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ fn hex(bytes: &[u8]) -> String {
     const_hex::encode(bytes)
 }
 
-/// Every file made here, by its name below `fixtures/vectors/`.
+/// Every file built here, by its name below `fixtures/vectors/`.
 fn vectors() -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> = [
         ("credential.json", credential()),
@@ -162,7 +162,7 @@ fn batch() -> Value {
         include_str!("../../fixtures/vectors/batch.hex"),
         "batch.hex is another batch"
     );
-    // What HPKE draws at random: `FixedRng` gives it.
+    // The random bytes that HPKE draws from `FixedRng`.
     let drawn = Sha256::new().chain_update([5; 32]).chain_update([0; 8]).finalize().into();
     let ephemeral = BallotSecretKey::from_seed(&drawn);
     let signed = signed_header(&header, envelopes.len());
@@ -246,7 +246,7 @@ fn choice(id: &str, fr: &str, en: &str) -> Choice {
     Choice { id: id.parse().expect("a choice id"), fr: fr.to_owned(), en: en.to_owned() }
 }
 
-/// Labels that need quoting, and that a spreadsheet would run.
+/// Labels that need quoting, and labels that a spreadsheet would run as formulas.
 fn annulled_results() -> Results {
     Results {
         definition: definition(vec![
@@ -266,7 +266,7 @@ fn annulled_results() -> Results {
     }
 }
 
-/// Nothing happened yet: no times, no elector.
+/// Before any event: no times, no electors.
 fn draft_results() -> Results {
     let choices = vec![choice("oui", "Oui", "Yes"), choice("non", "Non", "No")];
     let definition = Definition {
@@ -315,7 +315,7 @@ fn results_files(name: &str, results: &Results) -> Vec<(String, Vec<u8>)> {
     files.map(|(file, bytes)| (format!("results/{name}/{file}"), bytes)).to_vec()
 }
 
-/// One block: a draft whose titles hold everything that README.md escapes.
+/// One block: a draft whose titles contain every character that README.md escapes.
 fn draft_log() -> Vec<Vec<u8>> {
     let sample = Sample::certified();
     let leaves = sample.parsed();
@@ -334,7 +334,7 @@ fn draft_log() -> Vec<Vec<u8>> {
     vec![draft.to_bytes(), block.to_bytes()]
 }
 
-/// The golden election, annulled in one more block.
+/// The golden election, annulled in an additional block.
 fn annulled_log() -> Vec<Vec<u8>> {
     let sample = Sample::certified();
     let Some(Leaf::Block(last)) = sample.parsed().pop() else {
@@ -390,7 +390,7 @@ fn the_certified_digest_of_the_results_vector_is_that_of_its_file() {
     assert_eq!(certified_digest(&results), Digest::of(&file));
 }
 
-/// The example and the template of `docs/formats.md`, sections 4 and 9.
+/// Checks the example and the template in `docs/formats.md`, sections 4 and 9.
 #[test]
 fn the_formats_page_shows_the_manifest_and_the_readme_as_they_are() {
     let page = include_str!("../../docs/formats.md");

@@ -1,9 +1,9 @@
-//! The log against code that others wrote: `signed_note` and `tlog_tiles` (Cloudflare's Azul) and
-//! `sigsum` (Mullvad's client) verify what votekit signs, proves and stores. All three were written
-//! from the same specifications without knowledge of votekit, on other versions of the hash and
-//! signature libraries.
+//! Interoperability of the log with independent implementations: `signed_note` and `tlog_tiles`
+//! (Cloudflare's Azul) and `sigsum` (Mullvad's client) verify what votekit signs, proves and
+//! stores. All three implement the same specifications without knowledge of votekit, with other
+//! versions of the hash and signature libraries.
 //!
-//! The golden vectors of `fixtures/vectors/log/` are made here too, from fixed seeds: see
+//! The golden vectors of `fixtures/vectors/log/` are also generated here, from fixed seeds: see
 //! [`vectors`].
 
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ fn leaf(index: u64) -> Vec<u8> {
     format!("leaf {index}").into_bytes()
 }
 
-/// An authority whose secrets are one byte repeated: its number for the log key, its number plus
-/// 128 for the cosigner key.
+/// An authority whose secret keys are one repeated byte: its number for the log key, its number
+/// plus 128 for the cosigner key.
 struct SampleAuthority {
     log_key: SigningKey,
     cosigner: Cosigner,
@@ -77,7 +77,7 @@ fn policy(authorities: &[SampleAuthority]) -> Policy {
     .expect("a policy")
 }
 
-/// Signed by authority 1, cosigned by authorities 1 and 3.
+/// A checkpoint signed by authority 1 and cosigned by authorities 1 and 3.
 fn sign(checkpoint: &Checkpoint, authorities: &[SampleAuthority]) -> SignedCheckpoint {
     let log = checkpoint.sign(&authorities[0].log_key).expect("the log's own key");
     let cosignatures = [0, 2]
@@ -85,7 +85,7 @@ fn sign(checkpoint: &Checkpoint, authorities: &[SampleAuthority]) -> SignedCheck
     SignedCheckpoint::new(checkpoint.clone(), log, cosignatures).expect("few signatures")
 }
 
-/// The tiles of a log as its server has them: bytes by path.
+/// The tiles of a log as served: bytes by path.
 struct Served {
     builder: TreeBuilder,
     files: BTreeMap<String, Vec<u8>>,
@@ -107,7 +107,7 @@ impl Served {
         Self::of_leaves((0..SIZE).map(leaf))
     }
 
-    /// The bytes of a tile, or of the full one that has taken its place.
+    /// The bytes of a tile, or of the full tile that replaced it.
     fn bytes(&self, tile: Tile) -> &[u8] {
         let full = Tile::new(tile.level(), tile.index(), 256).expect("the same place");
         let longest = self.files.keys().filter(|path| path.starts_with(&full.to_string())).max();
@@ -171,7 +171,7 @@ fn we_verify_what_signed_note_signs() {
     note.add_sigs(&[&signer]).expect("a signature");
     let read = Note::parse(&note.to_bytes()).expect("a note");
     assert!(read.verify_strict(&[ours.verifier().clone()]).is_ok());
-    // Ed25519 is deterministic: both sign the same bytes.
+    // Ed25519 is deterministic: both produce the same bytes.
     assert_eq!(read.signatures()[0], ours.sign(read.text()));
 
     let verifier =
@@ -198,7 +198,7 @@ fn tlog_tiles_accepts_our_inclusion_and_consistency_proofs() {
     }
 }
 
-/// Their reader fetches tiles by path, checks them against the root, and makes proofs from them.
+/// Their reader fetches tiles by path, checks them against the root, and builds proofs from them.
 #[test]
 fn tlog_tiles_reads_our_tiles() {
     struct Reader<'served>(&'served Served);
@@ -211,7 +211,7 @@ fn tlog_tiles_reads_our_tiles() {
             &self,
             tiles: &[tlog_tiles::Tile],
         ) -> Result<Vec<Vec<u8>>, tlog_tiles::Error> {
-            // Their paths name the tile height, which tlog-tiles fixes at 8 and leaves out.
+            // Their paths contain the tile height, which tlog-tiles fixes at 8 and leaves out.
             let path = |tile: &tlog_tiles::Tile| tile.path().replacen("tile/8/", "tile/", 1);
             tiles
                 .iter()
@@ -260,9 +260,9 @@ fn our_tile_paths_are_theirs() {
     }
 }
 
-/// The same key signs as the same log in Sigsum's sense: then its client verifies our log
-/// signature, our cosignatures, our quorum and our inclusion proof, end to end. Only the framing,
-/// which Sigsum has of its own, is written here.
+/// The same key signs as a Sigsum log, so Sigsum's client verifies our log signature, cosignatures,
+/// quorum and inclusion proof end to end. Only the framing, which is specific to Sigsum, is written
+/// here.
 #[test]
 fn sigsum_verifies_a_whole_proof_of_ours() {
     let submitter = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
@@ -323,7 +323,7 @@ fn sigsum_verifies_a_whole_proof_of_ours() {
     assert!(verify(&ascii.replace(&AT.0.to_string(), "1"), &text).is_err());
 }
 
-/// The same policy as Sigsum writes it: keys in hexadecimal where tlog-policy has verifier keys.
+/// The same policy in Sigsum's form: hexadecimal keys in place of tlog-policy's verifier keys.
 fn sigsum_policy(policy: &Policy) -> String {
     let mut text = String::from_utf8(policy.as_bytes().to_vec()).expect("ASCII");
     let logs = policy.logs().iter().map(|log| &log.key);
@@ -333,7 +333,7 @@ fn sigsum_policy(policy: &Policy) -> String {
     text
 }
 
-/// Sigsum's client and we agree on which of seven witnesses are a quorum.
+/// Checks that Sigsum's client agrees with us on which of seven witnesses form a quorum.
 #[test]
 fn sigsum_agrees_on_quorums() {
     let keys: Vec<_> = (1..=7u8)
@@ -365,7 +365,7 @@ fn sigsum_agrees_on_quorums() {
     }
 }
 
-/// The key id as signed-note gives it, by hand.
+/// The key id as specified by signed-note, computed by hand.
 fn key_id(name: &str, kind: u8, public_key: &[u8; 32]) -> [u8; 4] {
     let digest = Sha256::digest([name.as_bytes(), b"\n", &[kind], public_key].concat());
     digest[..4].try_into().expect("4 bytes")
@@ -380,7 +380,8 @@ fn vectors_dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures/vectors/log")
 }
 
-/// The files of `fixtures/vectors/log/` and their bytes, all from [`authorities`] and [`leaf`].
+/// The files of `fixtures/vectors/log/` with their bytes, all generated from [`authorities`] and
+/// [`leaf`].
 fn vectors() -> Vec<(&'static str, Vec<u8>)> {
     let authorities = authorities(&origin());
     let served = Served::sample();
@@ -415,7 +416,7 @@ fn vectors() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// A line a tile: size of the tree, level, index, width, path; and the entry bundle beside level 0.
+/// One line per tile: tree size, level, index, width, path; for level 0 also the entry bundle.
 fn tile_paths() -> String {
     let places = [
         (1, 0, 0),
@@ -469,7 +470,7 @@ fn golden_vectors_verify() {
     assert_eq!(receipt.verify_strict(receipt.extra(), &policy).expect("in the log").index, INDEX);
 }
 
-/// Writes the golden vectors anew. For a deliberate change of format only:
+/// Rewrites the golden vectors. For a deliberate change of format only:
 /// `cargo test -p votekit-core --test c2sp -- --ignored`.
 #[test]
 #[ignore = "writes into the source tree"]

@@ -1,7 +1,7 @@
-//! Replays the committed seeds of every fuzz target, so that each property is checked on every run
-//! of the tests.
+//! Replays the committed seeds of every fuzz target, so that each property is checked in every test
+//! run.
 //!
-//! The fuzzer itself is a workspace of its own; it and this test compile the same file of targets.
+//! The fuzzer itself is a separate workspace; it and this test compile the same file of targets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,7 +34,7 @@ fn every_property_holds_on_the_seeds() {
             let seed = fs::read(entry.expect("an entry").path()).expect("a seed");
             if target(&seed) { read += 1 } else { refused += 1 }
         }
-        // A target whose seeds are all refused has checked nothing.
+        // If all seeds of a target are refused, nothing was checked.
         assert!(
             read > 0 && refused > 0,
             "{name}: {read} seeds read and {refused} refused; there must be some of each"

@@ -231,8 +231,7 @@ impl RouteMeter {
 
     /// One request was answered.
     pub fn answered(&self, method: &str, status: u16, elapsed: Duration) {
-        let method =
-            METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
+        let method = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
         let status =
             STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
         let histogram = self.histograms[method][status].get_or_init(|| {
@@ -610,11 +609,7 @@ mod tests {
         wrong_code(21);
         batch(Step::Staged);
         let _commit = OpenCommit::count();
-        RouteMeter::new("/api/v1/vote").answered(
-            "POST",
-            202,
-            Duration::from_millis(1),
-        );
+        RouteMeter::new("/api/v1/vote").answered("POST", 202, Duration::from_millis(1));
         read(&[Reading {
             name: "votes_by_law",
             labels: vec![("law_id", "L1".to_owned()), ("choice", "oui".to_owned())],

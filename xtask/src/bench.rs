@@ -1,8 +1,8 @@
-//! `cargo xtask bench`: every figure beside something that stands next to it, as a ratio, the
-//! median of several runs.
+//! `cargo xtask bench`: compares each figure with a reference as a ratio, the median of several
+//! runs.
 //!
-//! A ratio of two programs on the same input, on the same machine, in the same minute, says more
-//! than a time alone. One row a file.
+//! The ratio of two programs on the same input, on the same machine, in the same minute, says more
+//! than a time alone. One file a row.
 
 mod hashgen;
 mod hostile;
@@ -34,27 +34,26 @@ use crate::project;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The benchmarks to run: hashgen, vote, latency, hostile, verify, referendum, redis, restart;
-    /// on services vote, latency, parts. By default those of the engine that are not long.
+    /// on services vote, latency, parts. By default those of the engine that are short.
     names: Vec<String>,
-    /// The engine that votekit runs on; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL
-    /// for it.
+    /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
     /// The command to run beside votekit, split at spaces, without a shell. `{input}` stands for
-    /// the benchmark's input and `{output}` for a path of its own that does not exist yet.
+    /// the benchmark's input and `{output}` for its own path that does not exist yet.
     #[arg(long, value_name = "COMMAND")]
     beside: Option<String>,
-    /// How many runs, or pairs of runs, the median is taken of.
+    /// Number of runs, or pairs of runs, for the median.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// The size of the made-up roll.
+    /// Number of electors in the generated roll.
     #[arg(long, default_value_t = 1_000_000)]
     electors: u64,
-    /// Also record where a node's processor time goes, by perf, and print how it divides (rows
-    /// `vote` and `parts`).
+    /// Also profile the node with perf, and print how its processor time divides (rows `vote` and
+    /// `parts`).
     #[arg(long)]
     profile: bool,
-    /// A Python that has DuckDB, which hashgen is run beside.
+    /// A Python with DuckDB, which hashgen is compared with.
     #[arg(long, value_name = "PATH", env = "VOTEKIT_BENCH_PYTHON")]
     python: Option<PathBuf>,
 }
@@ -74,11 +73,10 @@ impl Engine {
     }
 }
 
-/// One benchmark: what it is called, what it tells, and how.
 struct Bench {
     name: &'static str,
     about: &'static str,
-    /// Whether it runs without being named.
+    /// Whether it runs when no name is given.
     by_default: bool,
     run: fn(&Workbench) -> Result<Vec<Row>>,
 }
@@ -155,10 +153,10 @@ const SERVICES_BENCHES: [Bench; 3] = [
     },
 ];
 
-/// What a benchmark has at hand.
+/// The resources of a benchmark.
 struct Workbench {
     votekit: PathBuf,
-    /// An empty folder of the benchmark's own.
+    /// An empty folder for the benchmark alone.
     folder: PathBuf,
     electors: u64,
     runs: u32,
@@ -200,7 +198,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             python: arguments.python.clone(),
         };
         rows.extend((bench.run)(&workbench).with_context(|| format!("benchmark {}", bench.name))?);
-        // A profile is looked into afterwards.
+        // The folder of a profile is kept, to be examined afterwards.
         if !arguments.profile {
             fs::remove_dir_all(&workbench.folder)?;
         }

@@ -1,15 +1,15 @@
-//! `cargo xtask chaos`: nodes are killed and lose their power under load, again and again, and no
-//! answered vote may be lost or doubled.
+//! `cargo xtask chaos`: repeatedly kills nodes and cuts their power under load, and checks that no
+//! answered vote is lost or doubled.
 //!
 //! ```text
 //! run ─▶ episodes: one election each, from its opening to its check
-//!          ├─ load       voters, who write down each vote before they send it, and send it again until they are answered
-//!          ├─ node       the node under test, perhaps on a disk that fails on order
-//!          ├─ fault      what ends each round
-//!          └─ checker    journals against the publication bundle, by code that shares nothing with votekit
+//!          ├─ load       voters: record each vote before they send it, retry until it is answered
+//!          ├─ node       the node under test, in some episodes on a disk that fails on order
+//!          ├─ fault      ends each round
+//!          └─ checker    compares journals with the bundle, sharing no code with votekit
 //! ```
 //!
-//! `--mutant` builds a votekit that breaks a promise, and fails unless the checker catches it.
+//! `--mutant` builds a votekit that breaks an invariant, and fails unless the checker detects it.
 
 mod chance;
 mod episode;
@@ -32,40 +32,40 @@ use self::mutants::Mutant;
 use self::tally::Tally;
 use crate::project;
 
-/// Kill nodes and servers and cut power and wires under load, and check every answered vote.
+/// Kill nodes and servers, cut power and connections under load, and check every answered vote.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The engine the nodes run on.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
-    /// Faults in all, on services.
+    /// Total number of faults, on services.
     #[arg(long, default_value_t = 130, value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
-    /// How long PostgreSQL is away once, on services; 0: never.
+    /// How long PostgreSQL is down once, on services; 0: never.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(..=3600))]
     outage_seconds: u64,
-    /// Votes a second, on services, unless the roll would be too large for the length of the run.
+    /// Votes a second, on services; fewer if the roll would become too large for a long run.
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..))]
     rate: u64,
-    /// Rounds in all, on the embedded engine: in each the node dies once.
+    /// Total number of rounds, on the embedded engine: in each the node dies once.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Rounds of one election [default: 10; 4 with --mutant].
+    /// Rounds in one election [default: 10; 4 with --mutant].
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     rounds_per_episode: Option<u64>,
-    /// Everything that is done follows from it.
+    /// The seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Run this episode alone, as after a failure; with --mutant begin with it.
+    /// Run only this episode, for example after a failure; with --mutant start with it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     episode: Option<u64>,
-    /// How the node is built [default: release; dev with --mutant].
+    /// The build profile of the node [default: release; dev with --mutant].
     #[arg(long, value_enum)]
     profile: Option<Profile>,
     /// Run this votekit instead of building one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["profile", "mutant"])]
     votekit: Option<PathBuf>,
-    /// Run a build that breaks a promise, and fail unless it is caught: no-sync, early-answer.
+    /// Run a build that breaks an invariant, and fail unless it is detected: no-sync, early-answer.
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
 }
@@ -76,7 +76,6 @@ enum Engine {
     Services,
 }
 
-/// How a binary is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Profile {
     Dev,
@@ -92,7 +91,7 @@ impl Profile {
         }
     }
 
-    /// Arguments of a cargo that builds votekit. In dev features are resolved as for the tests, so
+    /// The cargo arguments that build votekit. In dev, features are resolved as for the tests, so
     /// that nothing compiles twice.
     fn build_arguments(self) -> &'static [&'static str] {
         match self {
@@ -110,12 +109,12 @@ impl Profile {
 }
 
 impl Arguments {
-    /// The short run among all checks on services: most kinds of faults once.
+    /// The short run as part of all checks on services: most kinds of faults once.
     pub(crate) fn short_on_services() -> Self {
         Self { engine: Engine::Services, ..Self::short() }
     }
 
-    /// The short run among all checks: an episode with kills alone, and one with power cuts.
+    /// The short run as part of all checks: one episode with kills only, and one with power cuts.
     pub(crate) fn short() -> Self {
         Self {
             engine: Engine::Embedded,
@@ -133,21 +132,20 @@ impl Arguments {
     }
 }
 
-/// The law that every election of chaos asks about.
+/// The law of every chaos election.
 const LAW: &str = "L2025-001";
 
-/// Its first episode is on a disk that fails on order, its second is not.
+/// Its first episode runs on a disk that fails on order, its second does not.
 const SHORT_SEED: u64 = 1;
 
-/// Episodes whose folders are kept after a failure; then the run ends, since a node that is broken
-/// stays broken.
+/// Failed episodes whose folders are kept; then the run ends, since a broken node stays broken.
 const FAILURES_MAX: u64 = 3;
 
-/// Runs episodes until there were enough rounds.
+/// Runs episodes until there are enough rounds.
 ///
 /// # Errors
-/// When a promise was broken, a node did not come up, or anything else did not end as it should;
-/// with `--mutant` when nothing was caught.
+/// When an invariant is violated, a node does not start, or anything else ends unexpectedly; with
+/// `--mutant` when the checker detects nothing.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match (arguments.engine, &arguments.mutant) {
         (Engine::Services, None) => run_services(arguments),
@@ -160,7 +158,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn run_services(arguments: &Arguments) -> Result<()> {
-    // First of all: the servers' guard is this very program, whose file the build may replace.
+    // First of all: the guard of the servers runs this program's file, which the build may replace.
     let rig = crate::services::start_for_a_run()?;
     let plan = services::Plan {
         votekit: program(arguments, arguments.profile.unwrap_or(Profile::Release))?,
@@ -172,7 +170,7 @@ fn run_services(arguments: &Arguments) -> Result<()> {
     services::run(&plan, rig)
 }
 
-/// The program that is put to the test: built, unless one is given.
+/// The program under test: built, unless one is given.
 fn program(arguments: &Arguments, profile: Profile) -> Result<PathBuf> {
     if let Some(votekit) = &arguments.votekit {
         let found = std::path::absolute(votekit)?;
@@ -220,8 +218,8 @@ fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
     let mut run = Run::new(setup, per_episode, profile)?;
     run.mutant = Some(mutant.name);
     let mut episode = arguments.episode.unwrap_or(1) - 1;
-    // A node that does not come up again ends its episode, and shows nothing that the checker could
-    // judge.
+    // A node that does not start again ends its episode, and leaves nothing for the checker to
+    // compare.
     while run.tally.rounds < arguments.rounds && run.tally.episodes < arguments.rounds {
         episode += 1;
         let outcome = run.episode(episode, per_episode.min(arguments.rounds - run.tally.rounds))?;
@@ -247,7 +245,7 @@ fn run_mutant(arguments: &Arguments, mutant: &Mutant) -> Result<()> {
     )
 }
 
-/// A run under way.
+/// A running chaos run.
 struct Run {
     setup: Setup,
     per_episode: u64,
@@ -272,7 +270,7 @@ impl Run {
         })
     }
 
-    /// Runs one episode, tells of it in a line, and keeps its folder if it failed.
+    /// Runs one episode, prints a line about it, and keeps its folder if it failed.
     fn episode(&mut self, episode: u64, rounds: u64) -> Result<Outcome> {
         let folder = self.folder.join(format!("episode-{episode}"));
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;

@@ -1,8 +1,8 @@
-//! `cargo xtask fuzz`: libFuzzer on every parser of outside bytes.
+//! `cargo xtask fuzz`: runs libFuzzer on every parser of untrusted bytes.
 //!
-//! The coverage passes are part of the pinned stable compiler, and the code under test is free of
-//! `unsafe`, so that neither a nightly compiler, nor a sanitizer, nor another tool is needed: only
-//! a C++ compiler, for libFuzzer itself.
+//! The coverage passes are part of the pinned stable compiler, and the code under test has no
+//! `unsafe`, so no nightly compiler, sanitizer or other tool is needed: only a C++ compiler, for
+//! libFuzzer itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,27 +12,27 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::project;
 
-/// Fuzz the parsers of outside bytes.
+/// Fuzz the parsers of untrusted bytes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How long to fuzz each target.
+    /// Seconds to fuzz each target.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
     /// The largest input to try, in bytes.
     #[arg(long, default_value_t = 8192)]
     bytes_max: u32,
-    /// The targets, all of them by default: the folders in `fuzz/corpus`.
+    /// The targets, by default all: the folders in `fuzz/corpus`.
     targets: Vec<String>,
 }
 
-/// What libFuzzer's code needs from the compiler: a counter an edge, a table of places, and the
-/// operands of comparisons.
+/// The instrumentation libFuzzer needs from the compiler: a counter for each edge, a table of code
+/// locations, and the operands of comparisons.
 const COVERAGE_FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
     -Ccodegen-units=1 -Cdebug-assertions --cfg fuzzing";
 
-/// What one target came to.
+/// The result of one target.
 struct Outcome {
     target: String,
     executions: u64,
@@ -42,7 +42,7 @@ struct Outcome {
 /// Fuzzes each target in turn.
 ///
 /// # Errors
-/// When a target is unknown, the fuzzer does not build, or any input made a target fail.
+/// When a target is unknown, the fuzzer does not build, or an input makes a target fail.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let known = targets()?;
     for target in &arguments.targets {
@@ -72,7 +72,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Each target has a folder of committed seeds; a test in the core holds the two lists together.
+/// Each target has a folder of committed seeds; a test in the core verifies that the two lists
+/// agree.
 fn targets() -> Result<Vec<String>> {
     let folder = project::root().join("fuzz/corpus");
     let mut names = Vec::new();
@@ -87,7 +88,8 @@ fn targets() -> Result<Vec<String>> {
 fn build() -> Result<PathBuf> {
     let host = host()?;
     let folder = project::target_dir()?.join("fuzz");
-    // Naming the host as the target keeps the coverage flags away from build scripts and macros.
+    // With the host named as the target, the coverage flags do not apply to build scripts and
+    // macros.
     let mut command = project::cargo([
         "build",
         "--release",
@@ -101,7 +103,7 @@ fn build() -> Result<PathBuf> {
     Ok(folder.join(host).join("release/votekit-fuzz"))
 }
 
-/// The triple this machine compiles for.
+/// The target triple of this machine.
 fn host() -> Result<String> {
     let output = Command::new("rustc")
         .arg("-vV")
@@ -113,8 +115,7 @@ fn host() -> Result<String> {
     Ok(host.context("rustc -vV names no host")?.to_owned())
 }
 
-/// Runs one target. What it finds on the way stays in the target folder; the committed seeds stay
-/// few and small.
+/// Runs one target. New inputs stay in the target folder; the committed seeds stay few and small.
 fn fuzz(fuzzer: &Path, target: &str, arguments: &Arguments) -> Result<Outcome> {
     let found = project::target_dir()?.join("fuzz/corpus").join(target);
     let artifacts = project::root().join("fuzz/artifacts").join(target);

@@ -1,8 +1,8 @@
-//! The project's own chores, run as `cargo xtask <verb>`: every check, the man pages, fuzzing,
-//! benchmarks, chaos, and servers to try things with.
+//! The project's chores, run as `cargo xtask <verb>`: all checks, man pages, fuzzing, benchmarks,
+//! chaos, and servers for experiments.
 //!
-//! Beside a Rust toolchain and a C compiler, tests want curl and openssl, benchmarks wrk and a
-//! Python with DuckDB, fuzzing a C++ compiler.
+//! In addition to a Rust toolchain and a C compiler, tests need curl and openssl, benchmarks wrk
+//! and a Python with DuckDB, fuzzing a C++ compiler.
 
 #![expect(
     clippy::print_stdout,
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
-/// The project's own chores.
+/// The project's chores.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Chores {
@@ -35,9 +35,9 @@ struct Chores {
 #[derive(Subcommand)]
 enum Verb {
     Test(test::Arguments),
-    /// Write the pages in man/ anew.
+    /// Regenerate the pages in man/.
     Man,
-    /// Record anew which files exceed the rules of wording, after some got better.
+    /// Record again which files exceed the wording rules, after some have improved.
     Wording,
     Modules(modules::Arguments),
     Fuzz(fuzz::Arguments),
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
     if let Verb::Services(arguments) = &chores.verb
         && arguments.is_guard()
     {
-        // It outlives the chore that started it, and starts nothing.
+        // It outlives the chore that started it, and starts no processes.
         return exit_code(services::run(arguments));
     }
     match childguard::guard_this_process() {

@@ -1,9 +1,9 @@
 //! The module graph of each crate: which modules use which, circles among them, and size.
 //!
-//! A module is a file or a folder below `src`. Two modules are siblings when they lie in the same
+//! A module is a file or a folder below `src`. Two modules are siblings when they are in the same
 //! folder. An arrow from one sibling to another means that a path in its files begins with
-//! `crate::…` or `super::…` and leads into the other. Arrows between a module and its own parent
-//! are no circle: a parent declares its children, and they share its types.
+//! `crate::…` or `super::…` and leads into the other. Arrows between a module and its own parent do
+//! not count as a circle: a parent declares its children, and they share its types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::project;
 /// Print the modules of each crate: files, lines, arrows, circles.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// One crate alone, by its folder.
+    /// Only this crate, by its folder.
     #[arg(long = "crate", value_name = "FOLDER")]
     one: Option<String>,
     /// Print each arrow.
@@ -25,18 +25,18 @@ pub(crate) struct Arguments {
     arrows: bool,
 }
 
-/// One crate, read.
+/// The module graph of one crate.
 struct CrateGraph {
     folder: String,
     files: Vec<SourceFile>,
     /// From sibling to sibling, by their full paths.
     arrows: BTreeSet<(String, String)>,
     circles: Vec<Vec<String>>,
-    /// The order in which each module declares its children.
+    /// The position at which its parent declares each module.
     order: BTreeMap<String, usize>,
 }
 
-/// A source file that is no test.
+/// A source file that is not a test.
 struct SourceFile {
     module: Vec<String>,
     lines: usize,
@@ -45,7 +45,7 @@ struct SourceFile {
     text: String,
 }
 
-/// Prints what was found; with circles or without.
+/// Prints the module graph of each crate. Circles are not an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let root = project::root();
     for folder in crate_folders(root)? {
@@ -180,7 +180,7 @@ impl SourceFile {
     fn targets(&self, known: &BTreeSet<Vec<String>>) -> BTreeSet<Vec<String>> {
         let mut found = BTreeSet::new();
         for path in paths(&self.text, &self.module) {
-            // The longest part of the path that is a module.
+            // The longest prefix of the path that is a module.
             for length in (1..=path.len()).rev() {
                 if known.contains(&path[..length]) {
                     found.insert(path[..length].to_vec());
@@ -192,7 +192,7 @@ impl SourceFile {
     }
 }
 
-/// Tests see everything; what they use is no arrow.
+/// Cuts off the tests: they may use every module, which does not count as an arrow.
 fn without_tests(text: &str) -> &str {
     let end = text.find("#[cfg(test)]\nmod ").or_else(|| text.find("#[cfg(test)]\n#[path"));
     end.map_or(text, |end| &text[..end])
@@ -218,8 +218,8 @@ fn declared(text: &str) -> Vec<String> {
     names.collect()
 }
 
-/// Every path that begins with `crate::` or `super::`, in full; a list in braces gives one path for
-/// each of its first names.
+/// Every path that begins with `crate::` or `super::`, in full; a list in braces yields one path
+/// for each of its first names.
 fn paths(text: &str, module: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for (start, keyword) in
@@ -286,8 +286,8 @@ fn sibling_arrow(from: &[String], to: &[String]) -> Option<(String, String)> {
     Some((from[..=common].join("::"), to[..=common].join("::")))
 }
 
-/// The strongly connected components of more than one module, by Tarjan's algorithm in its plain
-/// form: two modules are in one circle when each reaches the other.
+/// The strongly connected components of more than one module, computed directly: two modules are in
+/// one circle when each reaches the other.
 fn circles(arrows: &BTreeSet<(String, String)>) -> Vec<Vec<String>> {
     let modules: BTreeSet<&String> = arrows.iter().flat_map(|(from, to)| [from, to]).collect();
     let reached: BTreeMap<&String, BTreeSet<&String>> =

@@ -1,4 +1,4 @@
-//! Where the project lies, and how to call cargo on it.
+//! The project's paths, and how to call cargo on it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -22,7 +22,7 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
     Ok(target.to_owned())
 }
 
-/// A new, empty folder under the target folder, for one chore's files.
+/// Creates a new, empty folder under the target folder, for one chore's files.
 pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     let folder = target_dir()?.join("xtask-files").join(name);
     if folder.exists() {
@@ -32,11 +32,11 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A cargo call in the workspace's root, as if from a fresh shell.
+/// A cargo command in the workspace's root, as if from a fresh shell.
 ///
-/// `cargo run` hands this program variables about its own package. Build scripts that watch them
-/// (ring's does) would run again at every switch between `cargo xtask` and plain cargo, so they are
-/// taken out.
+/// `cargo run` sets variables about this program's own package. Build scripts that watch them (such
+/// as ring's) would rerun at every switch between `cargo xtask` and plain cargo, so they are
+/// removed.
 pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (name, _) in std::env::vars_os() {
@@ -48,8 +48,8 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
             command.env_remove(&name);
         }
     }
-    // Continuous integration builds once: incremental state would cost time and disk and serve
-    // nobody.
+    // Continuous integration builds once: incremental state would cost time and disk without a
+    // benefit.
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         command.env("CARGO_INCREMENTAL", "0");
     }
@@ -57,21 +57,21 @@ pub(crate) fn cargo<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> 
     command
 }
 
-/// Runs a command to its end, its output passed through.
+/// Runs a command to its end, with its output passed through.
 pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("starting {}", words(command)))?;
     ensure!(status.success(), "{} failed: {status}", words(command));
     Ok(())
 }
 
-/// A command as one would type it.
+/// A command as typed in a shell.
 pub(crate) fn words(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-/// Every file below a folder, sorted, as paths relative to it. No folder, no files.
+/// Every file below a folder, sorted, as relative paths. A missing folder has no files.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut pending = vec![folder.to_owned()];

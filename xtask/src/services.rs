@@ -1,5 +1,5 @@
 //! `cargo xtask services`: a Redis Cluster, RabbitMQ and PostgreSQL on private ports of this
-//! machine, with the settings that are shipped.
+//! machine, with the shipped settings.
 //!
 //! ```text
 //! site ─▶ rig ─┬─ redis       three masters, three replicas
@@ -8,8 +8,7 @@
 //!              └─ guard       ends them when this program cannot
 //! ```
 //!
-//! Checks, chaos and benchmarks use [`Rig`] itself; the verbs are for a person who wants to play,
-//! or to break something.
+//! Checks, chaos and benchmarks use [`Rig`] directly; the verbs are for manual experiments.
 
 mod account;
 mod guard;
@@ -42,7 +41,7 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    /// Whether this is the guard of servers, which another xtask started.
+    /// Whether this is the guard of servers that another xtask started.
     pub(crate) fn is_guard(&self) -> bool {
         matches!(self.verb, Verb::Guard(_))
     }
@@ -50,37 +49,37 @@ impl Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Start all servers, wait until each answers, and print their addresses as lines for a shell.
+    /// Start all servers, wait until each answers, and print their addresses as shell exports.
     Up {
-        /// A folder for all that they store; it is removed in the end [default: one among the
-        /// temporary files].
+        /// The folder for all stored data; removed at the end [default: one among the temporary
+        /// files].
         #[arg(long, value_name = "DIR")]
         folder: Option<PathBuf>,
-        /// The first of 32 ports that they may use [default: some that are free].
+        /// The first of 32 ports to use [default: some free ones].
         #[arg(long, value_name = "BASE")]
         ports: Option<u16>,
     },
     /// Stop all servers and remove their folder.
     Down,
-    /// Tell of each server whether it runs and answers.
+    /// Show for each server whether it runs and answers.
     Status,
     /// Kill a server at once.
     Kill { server: Server },
-    /// Let a server stand still, with its connections open.
+    /// Stop a server's processes, with its connections open.
     Pause { server: Server },
-    /// Let a server that stands still go on.
+    /// Continue a paused server.
     Resume { server: Server },
-    /// Start a server again on what it stored, and wait until it answers.
+    /// Start a server again on its stored data, and wait until it answers.
     Restart { server: Server },
-    /// Wait until standard input closes, then stop what is written down in a file.
+    /// Wait until standard input closes, then stop the servers recorded in a file.
     #[command(hide = true)]
     Guard(guard::Arguments),
 }
 
-/// Does what is asked.
+/// Executes a verb.
 ///
 /// # Errors
-/// When a server does not do what it is told, or servers already run.
+/// When a server does not react as requested, or servers already run.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let record = record_file()?;
     match &arguments.verb {
@@ -103,7 +102,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Where the servers of `up` are written down.
+/// The file that records the servers of `up`.
 fn record_file() -> Result<PathBuf> {
     Ok(project::target_dir()?.join("services.json"))
 }
@@ -154,11 +153,11 @@ fn status(rig: &Rig) -> Result<()> {
     Ok(())
 }
 
-/// Installs what is missing and starts servers for this program alone, in a temporary folder on
+/// Installs missing programs and starts servers for this program alone, in a temporary folder on
 /// free ports.
 ///
 /// # Errors
-/// When a program is missing and cannot be installed, or a server does not come up.
+/// When a program is missing and cannot be installed, or a server does not start.
 pub(crate) fn start_for_a_run() -> Result<Rig> {
     let programs = Programs::find_or_install()?;
     let site = Site::make(None, None)?;

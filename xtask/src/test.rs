@@ -1,12 +1,12 @@
-//! `cargo xtask test`: every check, one after the other, with a table of times and one last line `N
-//! passed, N failed`.
+//! `cargo xtask test`: runs all checks one after the other, and prints a table of times and a last
+//! line `N passed, N failed`.
 //!
-//! A check that fails does not stop the others: one run tells everything that is wrong. All of them
+//! A failing check does not stop the others: one run reports everything that is wrong. All checks
 //! share one build configuration, so that clippy and doc share their metadata, and the tests and
 //! the binary their code.
 //!
-//! Tests of engines that are servers run over real ones, which are started for them. With `--engine
-//! embedded` those tests are left out, by name and aloud; a test never skips itself.
+//! Tests of engines that are servers run over real ones, which this chore starts. With `--engine
+//! embedded` those tests are left out, and their names are printed; a test never skips itself.
 
 mod conformance;
 mod findings;
@@ -32,8 +32,8 @@ use crate::{chaos, man, project, services};
 /// Run every check.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The engines that are tested. All but the embedded one want servers: what is missing is
-    /// installed on Debian, as root.
+    /// The engines to test. All but the embedded one need servers: missing programs are installed
+    /// on Debian, as root.
     #[arg(long, value_enum, default_value_t = Engine::All)]
     engine: Engine,
 }
@@ -45,7 +45,7 @@ enum Engine {
 }
 
 impl Engine {
-    /// As they call themselves in the conformance suite.
+    /// Their names in the conformance suite.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::All => &["embedded", "services"],
@@ -56,7 +56,7 @@ impl Engine {
 
 const CLIPPY_DENY: [&str; 3] = ["--", "-D", "warnings"];
 
-/// Runs every check. Failures are in the report: nothing may be printed after its last line.
+/// Runs every check. Failures are part of the report: nothing may be printed after its last line.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let mut report = Report::default();
 
@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         let arguments = ["clippy", "--workspace", "--all-targets"].iter().chain(&CLIPPY_DENY);
         project::succeed(&mut project::cargo(arguments))
     });
-    // Tests of bad disks load it, and would build it by themselves.
+    // The tests of faulty disks load it, and would otherwise build it themselves.
     report.check("preloaded library", || {
         project::succeed(&mut project::cargo(["build", "--package", "faultdisk-preload"]))
     });
@@ -110,7 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         project::succeed(command.env("RUSTDOCFLAGS", "-D warnings"))
     });
     report.check("man pages", man::check);
-    // Last, because it leaves the offline binary where the full one was.
+    // Last, because it replaces the full binary with the offline one.
     report.check("offline: no network code", offline::check_tree);
     report.check("offline: clippy", || {
         let arguments =
@@ -126,11 +126,10 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// All tests of the workspace but doc tests; their binaries are built on the way. Without servers,
-/// those that want some are left out.
+/// All tests of the workspace except doc tests; also builds their binaries. Without servers, the
+/// tests that need them are left out.
 ///
-/// Tests that are ignored write golden files anew: they are called by name, after a deliberate
-/// change of format.
+/// Ignored tests rewrite golden files: run them by name, after a deliberate change of format.
 fn tests(rig: Option<&Rig>, cases: Option<&conformance::Cases>) -> Result<Counts> {
     let mut command = project::cargo(["test", "--no-fail-fast", "--workspace", "--lib", "--bins"]);
     servers::hand_over(&mut command, rig)?;

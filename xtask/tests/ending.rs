@@ -1,4 +1,4 @@
-//! A run of chaos that is ended from outside takes everything with it that it started.
+//! A chaos run that is ended from outside takes all its processes with it.
 
 mod support;
 
@@ -9,17 +9,18 @@ use support::{Program, votekit, working_in};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// Runs chaos until votes are being sent, ends it by a signal, and waits until nothing of it runs.
+/// Runs chaos until votes are being sent, ends it with a signal, and waits until none of its
+/// processes run.
 fn end_chaos_by(signal: &str) -> TestResult {
     let program = Program::new(&format!("chaos-ended-by-{signal}"))?;
-    // Its second episode is not on a disk that fails: the node comes up at once.
+    // Its second episode is not on a faulty disk: the node starts at once.
     let words = ["chaos", "--rounds-per-episode", "4", "--episode", "2", "--votekit"];
     let mut chore = program.chore(&words);
     chore.arg(votekit()?);
     let mut run = chore.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let journal = program.target.join("xtask-files/chaos/episode-2/journal.jsonl");
     program.wait("votes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));
-    // A node is being killed now and then.
+    // The node may be down for a moment: the run kills it repeatedly.
     program.wait("a node and its voters", || {
         working_in(&program.target).is_ok_and(|working| working.len() >= 2)
     });

@@ -1,4 +1,4 @@
-//! `cargo xtask services` as a person uses it: servers come up, break, come back, and leave nothing
+//! `cargo xtask services` as used by a person: servers start, break, recover, and leave nothing
 //! behind.
 
 mod support;
@@ -11,7 +11,7 @@ use support::{Program, votekit, working_in};
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
 
-/// The folder of the servers, as it is written down.
+/// The folder of the servers, from the record.
 fn folder(program: &Program) -> Result<PathBuf, Box<dyn std::error::Error>> {
     let record: serde_json::Value = serde_json::from_slice(&fs::read(program.record())?)?;
     Ok(record["folder"].as_str().ok_or("no folder")?.into())
@@ -29,7 +29,7 @@ fn servers_of(chore: u32) -> Result<PathBuf, Box<dyn std::error::Error>> {
     Err(format!("no folder {begin}… among the temporary files").into())
 }
 
-/// Nine servers that answer, three masters of slots, each with its replica.
+/// Nine servers that answer, three masters with slots, each with its replica.
 fn is_whole(status: &str) -> bool {
     let count = |what: &str| status.lines().filter(|line| line.contains(what)).count();
     count("  answers") == 9
@@ -113,7 +113,7 @@ fn servers_and_nodes_end_when_chaos_on_services_is_killed() -> TestResult {
     let journal = program.target.join("xtask-files/chaos-services/journal.jsonl");
     program.wait("votes", || fs::metadata(&journal).is_ok_and(|journal| journal.len() > 0));
     let servers = servers_of(run.id())?;
-    // Six of Redis, RabbitMQ, its directory and PostgreSQL, with their children.
+    // Six Redis nodes, RabbitMQ, epmd and PostgreSQL, with their children.
     assert!(working_in(&servers)?.len() >= 9, "{:?}", working_in(&servers)?);
     assert!(working_in(&program.target)?.len() >= 6, "{:?}", working_in(&program.target)?);
     program.end(&mut run, "KILL")?;

@@ -1,4 +1,4 @@
-//! The faults on order.
+//! The ordered faults.
 
 use std::ffi::{OsStr, c_int};
 use std::os::unix::ffi::OsStrExt;
@@ -13,12 +13,12 @@ use crate::fatal::{fatal, fatal_errno};
 use crate::file_log::{append, open_log};
 use crate::real;
 
-/// The page that a harness writes, and what is left of its orders.
+/// The control page that a harness writes, and the state of its orders.
 pub(crate) struct Control {
     page: Option<Page>,
-    /// The generation of the orders that are followed.
+    /// The generation of the orders in effect.
     followed: AtomicU64,
-    /// Whether reads of some file fail: most reads are let through on this alone.
+    /// Whether reads of some file fail. Lets most reads pass without taking the lock.
     reads_fail: AtomicBool,
     orders: Mutex<Orders>,
     met: Descriptor,
@@ -30,10 +30,10 @@ struct Orders {
     last_met: String,
 }
 
-/// A page of the control file, mapped to be read.
+/// The control file's page, mapped read-only.
 struct Page(*const u8);
 
-// SAFETY: the mapping is never written here nor unmapped, and is read by volatile and atomic loads.
+// SAFETY: the mapping is never written or unmapped here, and is read by volatile and atomic loads.
 unsafe impl Send for Page {}
 // SAFETY: as above.
 unsafe impl Sync for Page {}
@@ -49,7 +49,7 @@ impl Control {
         }
     }
 
-    /// Whether a read of a file fails.
+    /// Whether a read of this file must fail.
     pub(crate) fn fails_read(&self, disk: &Disk, fd: c_int) -> bool {
         self.look();
         if !self.reads_fail.load(Ordering::Relaxed) {
@@ -62,7 +62,7 @@ impl Control {
             && self.meet(&mut orders, "EIO read", &path)
     }
 
-    /// How much of a write is made: all of it, some, or an error's number.
+    /// The number of bytes to write: all, some, or an error number.
     pub(crate) fn admit_write(&self, disk: &Disk, fd: c_int, length: u64) -> Result<u64, c_int> {
         self.look();
         let mut orders = lock(&self.orders);
@@ -83,7 +83,7 @@ impl Control {
         if admitted == 0 && length > 0 { Err(libc::ENOSPC) } else { Ok(admitted) }
     }
 
-    /// Whether this sync fails; if so, whether it takes back what it was to write.
+    /// Whether this sync fails; if so, whether it undoes the writes it should have made durable.
     pub(crate) fn fails_sync(&self, path: &Path) -> Option<bool> {
         self.look();
         let mut orders = lock(&self.orders);
@@ -104,13 +104,13 @@ impl Control {
         }
     }
 
-    /// How long a sync takes besides, in microseconds.
+    /// Extra time a sync takes, in microseconds.
     pub(crate) fn sync_micros(&self) -> u64 {
         self.look();
         lock(&self.orders).faults.sync_micros
     }
 
-    /// Takes up new orders, if there are any.
+    /// Loads new orders, if there are any.
     fn look(&self) {
         let Some(page) = &self.page else { return };
         let generation = page.generation();
@@ -119,7 +119,7 @@ impl Control {
         }
         let mut orders = lock(&self.orders);
         let bytes = page.copy();
-        // A page that is being written is taken up by a later call.
+        // The page is being written: a later call loads it.
         if page.generation() != generation || Faults::generation(&bytes) != generation {
             return;
         }
@@ -128,7 +128,7 @@ impl Control {
         self.followed.store(generation, Ordering::Release);
     }
 
-    /// Writes down that a fault was met, a row of like ones once.
+    /// Records that a fault was met. Consecutive repeats are recorded once.
     fn meet(&self, orders: &mut Orders, what: &str, path: &Path) -> bool {
         let line = format!("{what} {}\n", path.display());
         if orders.last_met != line {
@@ -157,7 +157,7 @@ impl Page {
         {
             fatal("the control file is too short");
         }
-        // SAFETY: a new mapping, to be read only, of a file that is long enough.
+        // SAFETY: a new read-only mapping of a file that is long enough.
         let page = unsafe {
             real::mmap64(
                 std::ptr::null_mut(),
@@ -175,12 +175,12 @@ impl Page {
     }
 
     fn generation(&self) -> u64 {
-        // SAFETY: the page is mapped for good and begins with an aligned number.
+        // SAFETY: the page stays mapped and begins with an aligned number.
         u64::from_le(unsafe { &*self.0.cast::<AtomicU64>() }.load(Ordering::Acquire))
     }
 
     fn copy(&self) -> [u8; CONTROL_BYTES] {
-        // SAFETY: the page is mapped for good. Bytes that change meanwhile are told by the
+        // SAFETY: the page stays mapped. Bytes that change during the copy are detected by the
         // generation.
         unsafe { self.0.cast::<[u8; CONTROL_BYTES]>().read_volatile() }
     }

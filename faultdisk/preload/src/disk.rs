@@ -1,4 +1,4 @@
-//! What is on the disk: the files below the root, each with its log, and the log of names.
+//! The disk: the files below the root, each with its log, and the name log.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr, OsString, c_char, c_int};
@@ -16,7 +16,7 @@ use crate::file_log::FileLog;
 use crate::name_log::NameLog;
 use crate::real;
 
-/// The disk that this process is on.
+/// The disk this process runs on.
 pub(crate) struct Disk {
     root: PathBuf,
     device: libc::dev_t,
@@ -27,7 +27,7 @@ pub(crate) struct Disk {
     names: Mutex<NameLog>,
 }
 
-/// The disk, if the environment names one. Lock names before files, and one file at a time.
+/// The disk, if the environment names one. Lock order: names before files, one file at a time.
 pub(crate) fn disk() -> Option<&'static Disk> {
     static DISK: OnceLock<Option<Disk>> = OnceLock::new();
     DISK.get_or_init(|| {
@@ -62,7 +62,7 @@ impl Disk {
         })
     }
 
-    /// The log of what a descriptor leads to, if that is a file below the root.
+    /// The log of the descriptor's file, if that is a regular file below the root.
     pub(crate) fn file(&self, fd: c_int) -> Option<Arc<Mutex<FileLog>>> {
         let status = status_of(fd)?;
         if status.st_mode & libc::S_IFMT != libc::S_IFREG || status.st_dev != self.device {
@@ -81,7 +81,7 @@ impl Disk {
         Some(log)
     }
 
-    /// Forgets what was told of an inode: it has become another file.
+    /// Clears the log of an inode that has become another file.
     pub(crate) fn begin_file(&self, inode: u64) {
         let log = Arc::clone(
             lock(&self.files)
@@ -96,18 +96,18 @@ impl Disk {
         lock(names)
     }
 
-    /// The path below the root of what a descriptor leads to; `None` when it lies elsewhere.
+    /// The path below the root of the descriptor's file; `None` when it is elsewhere.
     pub(crate) fn path(&self, fd: c_int) -> Option<PathBuf> {
         path_of(fd)?.strip_prefix(&self.root).ok().map(Path::to_owned)
     }
 
-    /// Where a path leads to: the folder that it names something in, if that is the root or lies
-    /// below it.
+    /// Resolves a path to its folder and its name in it; `None` when the folder is neither the root
+    /// nor below it.
     pub(crate) fn place(&self, fd: c_int, path: *const c_char) -> Option<Place> {
         if path.is_null() {
             return None;
         }
-        // SAFETY: the program hands over a path, which ends with a zero byte.
+        // SAFETY: the program passes a path, which ends with a zero byte.
         let bytes = unsafe { std::ffi::CStr::from_ptr(path) }.to_bytes();
         let path = Path::new(OsStr::from_bytes(bytes));
         let name = path.file_name()?;
@@ -146,14 +146,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What is there. A symbolic link is the end: where it leads would have to be followed at a
-    /// power cut too.
+    /// The status of the file with this name. Aborts on a symbolic link: a power cut would have to
+    /// follow it too.
     pub(crate) fn status(&self) -> Option<stat> {
         let errno = real::errno();
-        // SAFETY: all zeros is a value of it.
+        // SAFETY: all zeros is a valid value.
         let mut status: stat = unsafe { std::mem::zeroed() };
         let name = c_string(self.name.as_bytes());
-        // SAFETY: the name ends with a zero byte, and there is room for the answer.
+        // SAFETY: the name ends with a zero byte, and there is room for the result.
         let found = unsafe {
             real::fstatat64(self.folder.0, name.as_ptr(), &mut status, libc::AT_SYMLINK_NOFOLLOW)
         } == 0;
@@ -167,7 +167,7 @@ impl Place {
         found.then_some(status)
     }
 
-    /// Opens what is there to be read.
+    /// Opens the file read-only.
     pub(crate) fn read(&self) -> Descriptor {
         let name = c_string(self.name.as_bytes());
         // SAFETY: the name ends with a zero byte.
@@ -176,7 +176,7 @@ impl Place {
         })
     }
 
-    /// Gives the file another name, in the journal.
+    /// Adds a hard link to the file in the journal, so that it survives its removal.
     pub(crate) fn hold(&self, held: &Path) {
         let (name, held) = (c_string(self.name.as_bytes()), c_string(held.as_os_str().as_bytes()));
         // SAFETY: the names end with zero bytes.
@@ -188,40 +188,39 @@ impl Place {
     }
 }
 
-/// A descriptor of our own.
+/// An owned descriptor, closed on drop.
 pub(crate) struct Descriptor(pub(crate) c_int);
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
         if self.0 >= 0 {
             let errno = real::errno();
-            // SAFETY: it was opened here and is used by nobody else.
+            // SAFETY: it was opened here and has no other user.
             unsafe { real::close(self.0) };
             real::set_errno(errno);
         }
     }
 }
 
-/// SQLite's index of its write-ahead log. It is made anew when the first process opens the
-/// database.
+/// SQLite's index of its write-ahead log. The first process that opens the database recreates it.
 fn is_shared_memory(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"-shm")
 }
 
 pub(crate) fn status_of(fd: c_int) -> Option<stat> {
     let errno = real::errno();
-    // SAFETY: all zeros is a value of it.
+    // SAFETY: all zeros is a valid value.
     let mut status: stat = unsafe { std::mem::zeroed() };
-    // SAFETY: there is room for the answer.
+    // SAFETY: there is room for the result.
     let found = unsafe { real::fstat64(fd, &mut status) } == 0;
     real::set_errno(errno);
     found.then_some(status)
 }
 
 fn status_of_path(path: &CString) -> Option<stat> {
-    // SAFETY: all zeros is a value of it.
+    // SAFETY: all zeros is a valid value.
     let mut status: stat = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends with a zero byte, and there is room for the answer.
+    // SAFETY: the path ends with a zero byte, and there is room for the result.
     (unsafe { real::fstatat64(libc::AT_FDCWD, path.as_ptr(), &mut status, 0) } == 0)
         .then_some(status)
 }
@@ -230,7 +229,7 @@ fn path_of(fd: c_int) -> Option<PathBuf> {
     let errno = real::errno();
     let link = c_string(format!("/proc/self/fd/{fd}").as_bytes());
     let mut buffer = vec![0_u8; libc::PATH_MAX as usize];
-    // SAFETY: the path ends with a zero byte, and the buffer is as long as is said.
+    // SAFETY: the path ends with a zero byte, and the buffer has the given length.
     let length = unsafe { real::readlink(link.as_ptr(), buffer.as_mut_ptr().cast(), buffer.len()) };
     real::set_errno(errno);
     buffer.truncate(usize::try_from(length).ok()?);
@@ -241,17 +240,17 @@ pub(crate) fn c_string(bytes: &[u8]) -> CString {
     CString::new(bytes).unwrap_or_else(|_| fatal("a path holds a zero byte"))
 }
 
-/// A variable of the environment. std's own way takes a lock that a forked child may find held.
+/// Reads an environment variable. `std::env` takes a lock that a forked child may find locked.
 fn variable(name: &str) -> Option<OsString> {
     // SAFETY: the name ends with a zero byte, and nothing sets variables while the process starts.
     let value = unsafe { libc::getenv(c_string(name.as_bytes()).as_ptr()) };
-    // SAFETY: what is not null is a string that ends with a zero byte.
+    // SAFETY: a non-null result is a string that ends with a zero byte.
     (!value.is_null())
         .then(|| OsString::from_vec(unsafe { std::ffi::CStr::from_ptr(value) }.to_bytes().to_vec()))
 }
 
-/// Locks. What a panicked holder left behind is never seen: a panic in a C function ends the
-/// process.
+/// Locks. Ignoring poison is sound: a panic in a C function ends the process, so no other thread
+/// sees the state it left.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

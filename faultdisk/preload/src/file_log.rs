@@ -11,20 +11,19 @@ use crate::disk::{Descriptor, c_string, status_of};
 use crate::fatal::{fatal, fatal_errno};
 use crate::real;
 
-/// Bytes that are read and told at once.
+/// Bytes read and logged at once.
 const CHUNK: usize = 1 << 20;
 
-/// A log. It is locked while the change that it tells of is made.
+/// A file's log. It is locked while the change it records is made.
 pub(crate) struct FileLog {
     log: Descriptor,
-    /// Whether it holds anything.
     empty: bool,
-    /// Whether a sync has failed: the log is then kept for good.
+    /// Whether a sync has failed. The log is then never cleared.
     lost: bool,
 }
 
 impl FileLog {
-    /// Opens the log of an inode, which an earlier process may have begun.
+    /// Opens the log of an inode, which an earlier process may have started.
     pub(crate) fn open(journal: &Path, inode: u64) -> Self {
         let log = open_log(&Journal::files(journal).join(inode.to_string()));
         let bytes = read_log(&log);
@@ -34,13 +33,13 @@ impl FileLog {
         Self { log, empty: records.is_empty(), lost: records.contains(&FileRecord::Lost) }
     }
 
-    /// Begins anew, for a new file.
+    /// Resets the log for a new file.
     pub(crate) fn begin(&mut self) {
         set_length(&self.log, 0);
         (self.empty, self.lost) = (true, false);
     }
 
-    /// Tells of a write before it is made.
+    /// Records a write before it is made.
     pub(crate) fn write(&mut self, file: c_int, offset: u64, length: u64) {
         let file_length = length_of(file);
         let before = file_length.saturating_sub(offset).min(length);
@@ -48,7 +47,7 @@ impl FileLog {
         self.append_from(file, offset, before);
     }
 
-    /// Tells of a new length before it is set.
+    /// Records a new length before it is set.
     pub(crate) fn resize(&mut self, file: c_int, length: u64) {
         let file_length = length_of(file);
         if file_length == length {
@@ -59,8 +58,9 @@ impl FileLog {
         self.append_from(file, length, before);
     }
 
-    /// Tells that everything so far is durable.
+    /// Records that all changes so far are durable.
     pub(crate) fn synced(&mut self) {
+        // The log also holds changes that the failed sync lost: mark the sync, do not clear.
         if self.lost {
             self.append(&FileRecord::Synced.mark());
         } else if !self.empty {
@@ -69,8 +69,7 @@ impl FileLog {
         }
     }
 
-    /// Tells that a sync failed. What it was to write is taken back from a file that is handed
-    /// over.
+    /// Records that a sync failed. If `file` is given, undoes in it the changes that sync covered.
     pub(crate) fn sync_failed(&mut self, file: Option<c_int>) {
         if let Some(file) = file {
             self.take_back(file);
@@ -79,10 +78,10 @@ impl FileLog {
         self.lost = true;
     }
 
-    /// Undoes what was not synced. A power cut may undo it again, which changes nothing.
+    /// Undoes the unsynced changes. A power cut may undo them again, to the same result.
     fn take_back(&self, file: c_int) {
         let path = c_string(format!("/proc/self/fd/{file}").as_bytes());
-        // SAFETY: asks for the flags of a descriptor; the path ends with a zero byte.
+        // SAFETY: reads the flags of a descriptor; the path ends with a zero byte.
         let again = unsafe {
             let writable = libc::fcntl(file, libc::F_GETFL) & libc::O_ACCMODE != libc::O_RDONLY;
             (!writable).then(|| {
@@ -108,7 +107,7 @@ impl FileLog {
                 FileRecord::Resize { length, file_length, before } => (length, file_length, before),
                 FileRecord::Synced | FileRecord::Lost => continue,
             };
-            // SAFETY: sets the length of a file that is open to be written.
+            // SAFETY: sets the length of a file that is open for writing.
             if unsafe { real::ftruncate64(file, file_length.cast_signed()) } != 0 {
                 fatal_errno("what a failed sync lost cannot be taken back");
             }
@@ -121,13 +120,13 @@ impl FileLog {
         self.empty = false;
     }
 
-    /// Adds bytes of the file itself.
+    /// Appends bytes of the file itself.
     fn append_from(&self, file: c_int, mut offset: u64, mut length: u64) {
         if length == 0 {
             return;
         }
-        // A file that was opened to write alone is read through another descriptor.
-        // SAFETY: asks for the flags of a descriptor, whatever it is.
+        // A write-only file is read through another descriptor.
+        // SAFETY: reads the flags of a descriptor, whatever it is.
         let write_only =
             unsafe { libc::fcntl(file, libc::F_GETFL) } & libc::O_ACCMODE == libc::O_WRONLY;
         let again = write_only.then(|| {
@@ -141,7 +140,7 @@ impl FileLog {
         let mut chunk = vec![0; CHUNK.min(usize::try_from(length).unwrap_or(CHUNK))];
         while length > 0 {
             let wanted = chunk.len().min(usize::try_from(length).unwrap_or(usize::MAX));
-            // SAFETY: the buffer is at least as long as is said.
+            // SAFETY: the buffer is at least as long as `wanted`.
             let read = unsafe {
                 real::pread64(file, chunk.as_mut_ptr().cast(), wanted, offset.cast_signed())
             };
@@ -173,7 +172,7 @@ pub(crate) fn read_log(log: &Descriptor) -> Vec<u8> {
     let mut read = 0;
     while read < bytes.len() {
         let rest = &mut bytes[read..];
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the buffer has the given length.
         let more =
             unsafe { real::pread64(log.0, rest.as_mut_ptr().cast(), rest.len(), read as i64) };
         let Ok(more @ 1..) = usize::try_from(more) else {
@@ -186,7 +185,7 @@ pub(crate) fn read_log(log: &Descriptor) -> Vec<u8> {
 
 pub(crate) fn append(log: &Descriptor, mut bytes: &[u8]) {
     while !bytes.is_empty() {
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the buffer has the given length.
         let written = unsafe { real::write(log.0, bytes.as_ptr().cast(), bytes.len()) };
         let Ok(written @ 1..) = usize::try_from(written) else {
             fatal_errno("the journal cannot be written")
@@ -197,7 +196,7 @@ pub(crate) fn append(log: &Descriptor, mut bytes: &[u8]) {
 
 fn write_at(file: c_int, mut bytes: &[u8], mut offset: u64) {
     while !bytes.is_empty() {
-        // SAFETY: the buffer is as long as is said.
+        // SAFETY: the buffer has the given length.
         let written = unsafe {
             real::pwrite64(file, bytes.as_ptr().cast(), bytes.len(), offset.cast_signed())
         };
@@ -210,7 +209,7 @@ fn write_at(file: c_int, mut bytes: &[u8], mut offset: u64) {
 }
 
 pub(crate) fn set_length(log: &Descriptor, length: usize) {
-    // SAFETY: sets the length of a file of our own.
+    // SAFETY: sets the length of the journal's own file.
     if unsafe { real::ftruncate64(log.0, length as i64) } != 0 {
         fatal_errno("the journal cannot be cut");
     }

@@ -1,5 +1,5 @@
-//! The functions that are replaced. Each that may touch the disk says what it does differently; the
-//! rest call what they hide.
+//! The replaced functions. Each module handles calls on the disk in its own way and passes all
+//! others to the real functions.
 
 mod names;
 mod opening;

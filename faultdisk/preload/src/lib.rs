@@ -1,23 +1,23 @@
-//! The part of faultdisk that sits between a program and its C library, by `LD_PRELOAD`. Linux with
-//! glibc.
+//! The preloaded library of faultdisk: sits between a program and its C library, by `LD_PRELOAD`.
+//! Linux with glibc.
 //!
-//! It takes the place of the C functions that change files, and of those that read them. Below
-//! `FAULTDISK_ROOT` each change is first told to the journal, or fails as ordered; everywhere else
-//! the functions are what they were. Files are told apart by inode at every call, not by what was
-//! opened: there is no table of descriptors to go stale.
+//! It replaces the C functions that change files and those that read them. Below `FAULTDISK_ROOT`
+//! each change is first recorded in the journal, or fails as ordered; everywhere else the functions
+//! are unchanged. Files are identified by inode at every call, not when they are opened: there is
+//! no table of descriptors that can become stale.
 //!
 //! ```text
-//! hooks/    the functions that are replaced: opening, writing, syncing, names, reading, and those that are refused
-//! disk      what is below the root, and its locks
+//! hooks/    the replaced functions: opening, writing, syncing, names, reading, refused ones
+//! disk      the files below the root, and their locks
 //! file_log  name_log   the journal
-//! control   the faults on order
+//! control   the ordered faults
 //! real      the functions underneath
-//! fatal     the end, when going on would be a lie
+//! fatal     aborts the process when the recording would become wrong
 //! ```
 //!
-//! Nothing here may call what is replaced here, so std's files are not used: std calls the C
-//! library by the same names. `open` and `fcntl` take a variable number of arguments in C. On
-//! x86-64 and on 64-bit ARM a fixed one receives them alike.
+//! No code here may call a replaced function, so it does not use `std::fs`: std calls the C library
+//! by the same names. `open` and `fcntl` are variadic in C. On x86-64 and on 64-bit ARM a fixed
+//! signature receives the same arguments.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 

@@ -1,4 +1,4 @@
-//! The log of names that are not durable.
+//! The log of name changes that are not durable.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::fatal::fatal;
 use crate::file_log::{append, open_log, read_log, set_length};
 use crate::real;
 
-/// The log. It is locked while the change that it tells of is made.
+/// The name log. It is locked while the change it records is made.
 pub(crate) struct NameLog {
     log: Descriptor,
     held: PathBuf,
@@ -20,7 +20,7 @@ pub(crate) struct NameLog {
 }
 
 impl NameLog {
-    /// Opens the log, which an earlier process may have begun.
+    /// Opens the log, which an earlier process may have started.
     pub(crate) fn open(journal: &Path) -> Self {
         let log = open_log(&Journal::names(journal));
         let (records, length) = NameRecord::parse_log(&read_log(&log))
@@ -35,7 +35,7 @@ impl NameLog {
         }
     }
 
-    /// Tells that a file or folder was made.
+    /// Records that a file or folder was created.
     pub(crate) fn made(&mut self, place: &Place, inode: u64) {
         let number = self.next_number();
         self.add(NameRecord::Made {
@@ -46,7 +46,8 @@ impl NameLog {
         });
     }
 
-    /// Tells that something will be removed, and keeps a file. Gives the number to undo it by.
+    /// Records a removal before it is made, and keeps a removed file. Returns the number to undo it
+    /// by.
     pub(crate) fn remove(&mut self, place: &Place, status: &libc::stat) -> u64 {
         let number = self.next_number();
         let is_folder = status.st_mode & libc::S_IFMT == libc::S_IFDIR;
@@ -59,8 +60,8 @@ impl NameLog {
         number
     }
 
-    /// Tells that something will be renamed, and keeps a file that is replaced. Gives the number to
-    /// undo it by.
+    /// Records a renaming before it is made, and keeps a replaced file. Returns the number to undo
+    /// it by.
     pub(crate) fn rename(
         &mut self,
         place: &Place,
@@ -90,13 +91,13 @@ impl NameLog {
         number
     }
 
-    /// Tells that a change did not come about.
+    /// Records that a change failed.
     pub(crate) fn undo(&mut self, number: u64) {
         append(&self.log, &NameRecord::Undone { number }.encode());
         self.settle(|change| change.number() == number);
     }
 
-    /// Tells that a folder is synced.
+    /// Records that a folder was synced.
     pub(crate) fn synced(&mut self, folder: u64) {
         if self.pending.iter().any(|change| change.decided_by() == folder) {
             append(&self.log, &NameRecord::Synced { folder }.encode());
@@ -109,7 +110,7 @@ impl NameLog {
         self.pending.push(change);
     }
 
-    /// Lets go of changes, and of what was kept for them.
+    /// Drops settled changes, and the files kept for them.
     fn settle(&mut self, settled: impl Fn(&NameRecord) -> bool) {
         let (settled, pending) = std::mem::take(&mut self.pending).into_iter().partition(settled);
         self.pending = pending;
@@ -120,7 +121,8 @@ impl NameLog {
         for change in settled {
             let held = c_string(self.held_path(change.number()).as_os_str().as_bytes());
             let errno = real::errno();
-            // SAFETY: the path ends with a zero byte. Most changes hold nothing.
+            // SAFETY: the path ends with a zero byte. Most changes have no kept file; then this
+            // fails.
             unsafe { real::unlinkat(libc::AT_FDCWD, held.as_ptr(), 0) };
             real::set_errno(errno);
         }

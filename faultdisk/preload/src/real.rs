@@ -1,4 +1,4 @@
-//! The C functions underneath: what the program would have called.
+//! The C functions underneath, which the program would have called.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::ptr::null_mut;
@@ -8,14 +8,13 @@ use libc::{iovec, mode_t, off_t, size_t, ssize_t, stat};
 
 use crate::fatal::fatal;
 
-/// Looks a function up once. Two threads that do so at the same time find the same.
+/// Looks a function up, and caches it. Two threads that do so at the same time find the same.
 fn find(cache: &AtomicPtr<c_void>, name: &'static CStr) -> *mut c_void {
     let known = cache.load(Ordering::Relaxed);
     if !known.is_null() {
         return known;
     }
-    // SAFETY: the name ends with a zero byte, and RTLD_NEXT is meant for callers in a preloaded
-    // library.
+    // SAFETY: the name ends with a zero byte, and RTLD_NEXT is for callers in a preloaded library.
     let found = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) };
     if found.is_null() {
         fatal(&format!("the C library has no {}", name.to_string_lossy()));
@@ -34,7 +33,7 @@ macro_rules! real {
             };
             // SAFETY: the C library's function of this name has this signature.
             let function: unsafe extern "C" fn($($type),*) -> $result = unsafe { std::mem::transmute(find(&CACHE, NAME)) };
-            // SAFETY: the caller keeps to the function's rules.
+            // SAFETY: the caller follows the function's contract.
             unsafe { function($($argument),*) }
         }
     )*};
@@ -70,24 +69,24 @@ real! {
     fstatat64(fd: c_int, path: *const c_char, status: *mut stat, flags: c_int) -> c_int;
 }
 
-/// Opens; the mode counts only if the flags say that a file may be made.
+/// Opens a file. The mode counts only if the flags allow creating it.
 pub(crate) unsafe fn openat64(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
     static CACHE: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
     // SAFETY: the C library's function of this name has this signature.
     let function: unsafe extern "C" fn(c_int, *const c_char, c_int, ...) -> c_int =
         unsafe { std::mem::transmute(find(&CACHE, c"openat64")) };
-    // SAFETY: the caller keeps to the function's rules.
+    // SAFETY: the caller follows the function's contract.
     unsafe { function(fd, path, flags, mode) }
 }
 
-/// The number of the last error.
+/// The calling thread's `errno`.
 pub(crate) fn errno() -> c_int {
-    // SAFETY: it points to this thread's number.
+    // SAFETY: it points to this thread's `errno`.
     unsafe { *libc::__errno_location() }
 }
 
-/// Sets the number of the last error, for the program to read.
+/// Sets the calling thread's `errno`, for the program to read.
 pub(crate) fn set_errno(number: c_int) {
-    // SAFETY: it points to this thread's number.
+    // SAFETY: it points to this thread's `errno`.
     unsafe { *libc::__errno_location() = number }
 }

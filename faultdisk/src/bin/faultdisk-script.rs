@@ -1,9 +1,11 @@
-//! Does to files what its standard input says, line by line, and answers each line: `ok`, what was
-//! read, or `error` and its number. For the tests: it knows nothing of the disk that it may be on.
+//! Executes the commands on its standard input, line by line, and answers each: `ok`, the bytes
+//! read, or `error` and its number. For the tests: it does not know that it may be on a faulty
+//! disk.
 //!
 //! ```text
-//! write FILE OFFSET LETTER COUNT     append FILE LETTER COUNT     resize FILE LENGTH     empty FILE     read FILE
-//! sync PATH      rename FROM TO      remove FILE      mkdir FOLDER      rmdir FOLDER     link FROM TO
+//! write FILE OFFSET LETTER COUNT    append FILE LETTER COUNT    resize FILE LENGTH
+//! empty FILE    read FILE    sync PATH    rename FROM TO    remove FILE
+//! mkdir FOLDER    rmdir FOLDER    link FROM TO
 //! ```
 
 use std::collections::HashMap;
@@ -27,7 +29,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Files stay open, so that a sync is one of the descriptor that wrote.
+/// Executes one command. Files stay open, so that a sync uses the descriptor that wrote.
 fn act(words: &[&str], open: &mut HashMap<String, File>) -> io::Result<String> {
     let number = |word: &str| word.parse::<u64>().map_err(io::Error::other);
     let letters = |letter: &str, count: &str| -> io::Result<Vec<u8>> {

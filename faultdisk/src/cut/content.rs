@@ -10,17 +10,17 @@ use crate::disk::DiskError;
 use crate::record::FileRecord;
 use crate::report::{Count, FileCut};
 
-/// What a disk writes whole or not at all.
+/// Bytes a disk writes atomically.
 const SECTOR: u64 = 512;
 
-/// A change with its new bytes, as it can be done again.
+/// A change with its new bytes, so that it can be redone.
 #[derive(Debug)]
 enum Change {
     Write { offset: u64, bytes: Vec<u8> },
     Resize { length: u64 },
 }
 
-/// What is known of a change.
+/// Whether a change is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Durable,
@@ -28,8 +28,8 @@ enum Standing {
     Pending,
 }
 
-/// Sets a file back. `None` when everything in it was durable. Without chance everything that is
-/// not durable is lost.
+/// Sets a file back. `None` when all its changes were durable. Without `chance` every change that
+/// is not durable is lost.
 pub(super) fn set_back(
     path: &Path,
     shown: &str,
@@ -45,6 +45,8 @@ pub(super) fn set_back(
     let mut fates = fates(unsynced, chance).into_iter();
     let set_back = || -> io::Result<()> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
+        // Undo all changes, last one first, so that each is undone on the content it produced; then
+        // redo in order.
         let mut again = Vec::new();
         for (record, standing) in changes.into_iter().rev() {
             again.push((undo(&file, record)?, standing));
@@ -68,7 +70,7 @@ pub(super) fn set_back(
     Ok(Some(cut))
 }
 
-/// The changes in order, each with what the syncs after it say of it.
+/// The changes in order, each with its standing after the syncs that follow it.
 fn standings(records: Vec<FileRecord>) -> Vec<(FileRecord, Standing)> {
     let mut changes: Vec<(FileRecord, Standing)> = Vec::new();
     for record in records {
@@ -88,12 +90,12 @@ fn standings(records: Vec<FileRecord>) -> Vec<(FileRecord, Standing)> {
     changes
 }
 
-/// Undoes the last change of the file, and gives it as it can be done again.
+/// Undoes the last change of the file, and returns it in redoable form.
 fn undo(file: &File, record: FileRecord) -> io::Result<Change> {
     let length = file.metadata()?.len();
     match record {
         FileRecord::Write { offset, length: written, file_length, before } => {
-            // A process that was killed before it wrote, or in the midst of it, wrote less.
+            // A process killed before or during its write wrote fewer bytes.
             let there = written.min(length.saturating_sub(offset));
             let mut bytes = vec![0; usize::try_from(there).map_err(io::Error::other)?];
             file.read_exact_at(&mut bytes, offset)?;
@@ -110,24 +112,24 @@ fn undo(file: &File, record: FileRecord) -> io::Result<Change> {
     }
 }
 
-/// What becomes of one change.
+/// The fate of one change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Keep,
     Drop,
-    /// The file grows, but its new bytes are zeros.
+    /// The file grows, but the new bytes are zeros.
     Grow,
-    /// The sectors up to one are there, and no more.
+    /// Only the sectors before a drawn one are written.
     Start {
         draw: u64,
     },
-    /// Each sector is there or not.
+    /// Each sector is written or not.
     Scatter {
         draw: u64,
     },
 }
 
-/// Draws what becomes of each of a file's unsynced changes.
+/// Draws the fate of each unsynced change of a file.
 fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
     let Some(chance) = chance else { return vec![Fate::Drop; changes] };
     if changes == 0 {
@@ -137,7 +139,7 @@ fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
     match chance.below(8) {
         0 => vec![Fate::Drop; changes],
         1 => vec![Fate::Keep; changes],
-        // The power went while the disk wrote in order.
+        // The power failed while the disk wrote in order.
         2 | 3 => {
             let reached = usize::try_from(chance.below(changes as u64)).expect("below a length");
             let fate = |place: usize, chance: &mut Chance| match place.cmp(&reached) {
@@ -147,7 +149,7 @@ fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
             };
             (0..changes).map(|place| fate(place, chance)).collect()
         }
-        // It wrote in an order of its own.
+        // The disk reordered the writes.
         _ => (0..changes)
             .map(|place| match chance.below(8) {
                 0..=2 => Fate::Keep,
@@ -160,7 +162,7 @@ fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
     }
 }
 
-/// Does a change again, as far as its fate lets it.
+/// Redoes a change, as far as its fate allows.
 fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
     let (kept, torn, dropped) = (
         Count { kept: 1, ..Count::default() },
@@ -168,7 +170,7 @@ fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
         Count { dropped: 1, ..Count::default() },
     );
     let (offset, bytes) = match change {
-        // A length is one field: it is there or not.
+        // A length is one field: it is set or not, never torn.
         Change::Resize { length }
             if matches!(fate, Fate::Keep | Fate::Grow | Fate::Start { .. }) =>
         {
@@ -218,7 +220,7 @@ fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
     Ok(kept)
 }
 
-/// The pieces of a row of bytes that lie each in one sector.
+/// Splits a byte range at sector boundaries.
 fn sectors(offset: u64, end: u64) -> Vec<(u64, u64)> {
     let mut pieces = Vec::new();
     let mut from = offset;

@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 
-/// A file as the program left it, and the log of how it came there.
+/// A file as the program left it, and the log of its changes.
 struct Case {
     folder: tempfile::TempDir,
     records: Vec<FileRecord>,

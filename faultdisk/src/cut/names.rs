@@ -1,4 +1,4 @@
-//! The names after a power cut.
+//! Sets names back after a power cut.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,8 +15,8 @@ use crate::journal::Journal;
 use crate::record::NameRecord;
 use crate::report::Count;
 
-/// Sets names back: undoes what is pending, the last change first, then does again what chance
-/// keeps, as far as it still can be done.
+/// Sets names back: undoes pending changes, last one first, then redoes those that chance keeps, if
+/// still possible.
 pub(super) fn set_back(
     root: &Path,
     journal: &Path,
@@ -46,7 +46,7 @@ fn keeps(changes: usize, chance: Option<&mut Chance>) -> Vec<bool> {
     match chance.below(4) {
         0 => vec![false; changes],
         1 => vec![true; changes],
-        // A journalling file system keeps the order.
+        // A journalling file system keeps the order of name changes.
         2 => {
             let reached = usize::try_from(chance.below(changes as u64)).expect("below a length");
             (0..changes).map(|place| place < reached).collect()
@@ -55,8 +55,8 @@ fn keeps(changes: usize, chance: Option<&mut Chance>) -> Vec<bool> {
     }
 }
 
-/// The folders of the disk by inode. Each is held open, and reached through its handle: it may move
-/// meanwhile.
+/// The folders of the disk by inode. Each stays open and is reached through its descriptor, because
+/// it may be renamed in the meantime.
 struct Folders {
     open: HashMap<u64, File>,
     held: PathBuf,
@@ -78,7 +78,7 @@ impl Folders {
         Ok(Self { open, held: Journal::held(journal) })
     }
 
-    /// Where a name lies; nowhere when its folder is gone.
+    /// The path of a name; `None` when its folder no longer exists.
     fn place(&self, folder: u64, name: &OsStr) -> Option<PathBuf> {
         let folder = self.open.get(&folder)?;
         Some(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
@@ -105,7 +105,7 @@ impl Folders {
                     return fs::hard_link(self.held(*number), place);
                 }
                 fs::DirBuilder::new().mode(*folder_mode & 0o7777).create(&place)?;
-                // What is told of the folder that was removed holds for this one.
+                // Later records name the removed folder's inode; this folder replaces it.
                 self.open.insert(*inode, File::open(place)?);
                 Ok(())
             }
@@ -125,7 +125,7 @@ impl Folders {
         }
     }
 
-    /// Does a change again; tells whether it could be done.
+    /// Redoes a change. Returns whether it was possible.
     fn redo(&mut self, change: &NameRecord) -> io::Result<bool> {
         match change {
             NameRecord::Made { number, folder, name, .. } => match self.place(*folder, name) {

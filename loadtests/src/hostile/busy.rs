@@ -1,5 +1,5 @@
-//! Connections that ask for something again and again: busy ones that want nothing but their slot,
-//! replays of one vote under its key, readers of the largest document.
+//! Connections that repeat a request: busy ones that only occupy their slot, replays of one vote
+//! under its key, readers of the largest document.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -18,14 +18,14 @@ use crate::ballot_mix::BallotMix;
 use crate::http1::connect_from;
 use crate::journal::idempotency_key;
 
-/// What came of connections that ask again and again.
+/// The results of connections that repeat a request.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct BusyReport {
-    /// Connections asked for at once.
+    /// Number of connections to keep open.
     pub connections: usize,
-    /// Connections that were made: each that the node closed was made again.
+    /// Connections opened, including those reopened after the node closed them.
     pub made: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be opened.
     pub failed: u64,
     /// Answers a second.
     pub rate_answered: f64,
@@ -33,24 +33,24 @@ pub struct BusyReport {
     pub answers_by_status: BTreeMap<u16, u64>,
 }
 
-/// What the connections ask for.
+/// The request the connections repeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Errand {
-    /// A path that does not exist, at the pace at which a connection is never idle for a second.
+    /// A path that does not exist, often enough that the connection is never idle for a second.
     Nothing,
     /// The same vote under the same key, at full speed.
     Replay,
-    /// The description of the interface, at full speed.
+    /// The OpenAPI description, at full speed.
     Read,
 }
 
-/// Between two requests of a connection that only keeps its slot.
+/// Pause between two requests of a connection that only keeps its slot.
 const KEEP_INTERVAL: Duration = Duration::from_millis(700);
 
-/// Before a connection that was closed or refused is made again.
+/// Pause before a closed or refused connection is reopened.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
-/// Connections that are made in a millisecond at the start.
+/// Connections opened a millisecond at the start.
 const MADE_A_MILLISECOND: u32 = 5;
 
 impl Errand {
@@ -58,7 +58,7 @@ impl Errand {
         if self == Self::Nothing { KEEP_INTERVAL } else { Duration::ZERO }
     }
 
-    /// A whole request.
+    /// Builds the whole request.
     pub(super) fn request(self, target: &Target, mix: &BallotMix) -> Vec<u8> {
         let host = "HTTP/1.1\r\nhost: localhost\r\n\r\n";
         match self {
@@ -78,7 +78,7 @@ impl Errand {
     }
 }
 
-/// Asks until told to stop.
+/// Sends requests until `stopped` resolves.
 pub(super) async fn run(
     plan: HostilePlan,
     (errand, connections): (Errand, usize),
@@ -117,7 +117,7 @@ pub(super) async fn run(
     report
 }
 
-/// Sends a request, waits for its answer, and again, until the connection ends.
+/// Sends a request, waits for its answer, and repeats, until the connection ends.
 async fn ask(mut stream: TcpStream, wire: &[u8], pause: Duration, report: &RefCell<BusyReport>) {
     let mut received = Vec::with_capacity(4096);
     loop {
@@ -141,7 +141,7 @@ async fn ask(mut stream: TcpStream, wire: &[u8], pause: Duration, report: &RefCe
     }
 }
 
-/// The status of an answer once it is whole, and whether the node ends the connection with it.
+/// The status of a complete answer, and whether the node closes the connection after it.
 fn answer(received: &[u8]) -> Option<(u16, bool)> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut headers);

@@ -1,9 +1,9 @@
-//! A storm of guessed credentials: each request the bytes of the last with other digits, so that
-//! the generator costs little.
+//! Guessed credentials at a high rate. Each request reuses the bytes of the last with other digits,
+//! so that the generator costs little.
 //!
-//! Guesses leave at their rate and wait for no answer: a connection carries one behind the other
-//! (HTTP/1.1 pipelining), as somebody sends who does not care. What the node does not read in time
-//! waits in the buffers of the connection; when those are full guesses are let go, and counted.
+//! Guesses are sent at their rate without waiting for answers: a connection pipelines them
+//! (HTTP/1.1). Guesses the node does not read in time wait in the buffers of the connection; when
+//! those are full, guesses are dropped, and counted.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,18 +21,18 @@ use super::{HostilePlan, Target};
 use crate::ballot_mix::BallotMix;
 use crate::http1::connect_from;
 
-/// What came of the guesses.
+/// The results of the guesses.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GuessReport {
-    /// Guesses a second asked for.
+    /// Guesses a second, as planned.
     pub rate_asked: u32,
-    /// Guesses that left, a second.
+    /// Guesses sent a second.
     pub rate_sent: f64,
-    /// Guesses that were answered, a second.
+    /// Guesses answered a second.
     pub rate_answered: f64,
-    /// Guesses that left.
+    /// Guesses sent.
     pub sent: u64,
-    /// Guesses that never left because the buffers of every connection were full.
+    /// Guesses dropped because the buffers of every connection were full.
     pub unsent: u64,
     /// Answered 429.
     pub refused_429: u64,
@@ -40,14 +40,14 @@ pub struct GuessReport {
     pub stored_202: u64,
     /// Answered otherwise.
     pub other: u64,
-    /// Without an answer when their connection, or the run, ended.
+    /// Not answered when their connection or the run ended.
     pub unanswered: u64,
-    /// Keep-alive connections that carried them.
+    /// Keep-alive connections used.
     pub connections: usize,
 }
 
-/// The body of a guess: a NAS that is issued to nobody (its first digit is 0) and a code, both to
-/// be overwritten.
+/// The body of a guess: a NAS that is never issued (its first digit is 0) and a code; the digits of
+/// both are overwritten.
 #[derive(Debug, Clone)]
 pub(super) struct GuessBody {
     text: Vec<u8>,
@@ -59,7 +59,7 @@ const CODE_AT: usize = r#"{"nas":"000000000","code":""#.len();
 const CODE_DIGITS: usize = 10;
 
 impl GuessBody {
-    /// A guess in the election and at the choice of the first honest vote.
+    /// A guess for the election and the choice of the first honest vote.
     pub(super) fn new(mix: &BallotMix) -> Self {
         let (law_id, choice) =
             mix.ballot(0).map_or(("", ""), |ballot| (ballot.law_id, ballot.choice));
@@ -70,16 +70,16 @@ impl GuessBody {
     }
 }
 
-/// Connections that carry the guesses, unless there are more addresses.
+/// Number of connections, unless there are more addresses.
 const CONNECTIONS: usize = 256;
 
-/// Between two releases of guesses.
+/// Pause between two releases of guesses.
 const TICK: Duration = Duration::from_millis(1);
 
-/// Guesses that may wait for a connection: those of a tenth of a second.
+/// Seconds of guesses that may wait for a connection.
 const WAITING_S: f64 = 0.1;
 
-/// Sends until told to stop.
+/// Sends guesses until `stopped` resolves.
 pub(super) async fn run(
     plan: HostilePlan,
     targets: Arc<[Target]>,
@@ -115,8 +115,8 @@ pub(super) async fn run(
     report
 }
 
-/// Releases guesses at the rate, whatever the node does; those that no connection is free for are
-/// let go.
+/// Releases guesses at the given rate, independently of the node. Drops those that no connection is
+/// free for.
 async fn release(rate: f64, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
     let start = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
@@ -134,11 +134,10 @@ async fn release(rate: f64, released: Rc<Semaphore>, report: Rc<RefCell<GuessRep
     }
 }
 
-/// One connection that guesses.
+/// One guessing connection.
 struct Guesser {
     target: Target,
     source: Option<std::net::IpAddr>,
-    /// A whole request.
     wire: Vec<u8>,
     body_at: usize,
     random: u64,
@@ -157,7 +156,7 @@ impl Guesser {
     async fn run(mut self, released: Rc<Semaphore>, report: Rc<RefCell<GuessReport>>) {
         loop {
             if let Ok(stream) = connect_from(self.source, self.target.address).await {
-                // A failure to switch this on makes the storm slower, and no different.
+                // If this fails, guesses are sent more slowly, otherwise unchanged.
                 let _ = stream.set_nodelay(true);
                 let (reader, writer) = stream.into_split();
                 tokio::select! {
@@ -176,8 +175,9 @@ impl Guesser {
         released: &Semaphore,
         report: &RefCell<GuessReport>,
     ) {
-        // Never closed.
+        // The semaphore is never closed.
         while let Ok(permit) = released.acquire().await {
+            // One permit is one guess: it is not returned.
             permit.forget();
             self.guess();
             if writer.write_all(&self.wire).await.is_err() {
@@ -187,7 +187,7 @@ impl Guesser {
         }
     }
 
-    /// Other digits: an xorshift, since guesses need no better chance.
+    /// Replaces the digits. An xorshift generator is good enough for guesses.
     fn guess(&mut self) {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -203,7 +203,7 @@ impl Guesser {
     }
 }
 
-/// Counts answers until the connection ends, or says something that is none.
+/// Counts answers until the connection ends or sends something that is not an answer.
 async fn count_answers(mut reader: OwnedReadHalf, report: &RefCell<GuessReport>) {
     let mut received = Vec::with_capacity(16 * 1024);
     while !matches!(reader.read_buf(&mut received).await, Ok(0) | Err(_)) {
@@ -221,7 +221,7 @@ async fn count_answers(mut reader: OwnedReadHalf, report: &RefCell<GuessReport>)
     }
 }
 
-/// The status and the length of the first answer, once it is whole.
+/// The status and the length of the first answer, once it is complete.
 fn answer(received: &[u8]) -> Option<(u16, usize)> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut headers);

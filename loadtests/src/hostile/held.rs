@@ -1,5 +1,4 @@
-//! Connections that are held against the node: idle ones say nothing, slow ones trickle a byte a
-//! second.
+//! Connections held open against the node: idle ones send nothing, slow ones send a byte a second.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,35 +18,35 @@ use super::{HostilePlan, Target};
 use crate::http1::connect_from;
 use crate::recorder::{new_histogram, record_us};
 
-/// What came of connections that were held.
+/// The results of held connections.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeldReport {
-    /// Connections asked for at once.
+    /// Number of connections to hold open.
     pub asked: usize,
-    /// Connections that were made: each that the node closed was made again.
+    /// Connections opened, including those reopened after the node closed them.
     pub made: u64,
-    /// Connections that could not be made.
+    /// Connections that could not be opened.
     pub failed: u64,
-    /// The most that were open at once.
+    /// Maximum number open at once.
     pub open_max: u64,
     /// Open at the end.
     pub open_at_end: u64,
     /// Closed by the node.
     pub closed_by_node: u64,
-    /// How long those were open that the node closed, in milliseconds: the shortest, the middle,
-    /// the longest.
+    /// How long the connections closed by the node were open, in milliseconds: the shortest, the
+    /// median, the longest.
     pub closed_after_ms: [u64; 3],
-    /// What the node said before it closed, by status.
+    /// Answers received before the node closed, by status.
     pub answers_by_status: BTreeMap<u16, u64>,
 }
 
-/// How a connection passes its time.
+/// How a held connection behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     Idle,
-    /// Trickles a head that never ends.
+    /// Sends a head slowly and never ends it.
     SlowHead,
-    /// Sends a head, and trickles the body that it announced.
+    /// Sends a head, then slowly the body it announced.
     SlowBody,
 }
 
@@ -57,16 +56,17 @@ struct Tally {
     closed_after: Histogram<u64>,
 }
 
-/// Between two bytes of a slow connection.
+/// Pause between two bytes of a slow connection.
 const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Before a connection that was closed is made again.
+/// Pause before a closed connection is reopened.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Connections that are made at once at the start: the system's queue is short.
+/// Connections opened a millisecond at the start: the system's accept queue is short.
 const MADE_A_MILLISECOND: u32 = 5;
 
-/// Holds until told to stop: what came of the idle ones, and of the slow ones.
+/// Holds connections until `stopped` resolves. Returns the reports of the idle and of the slow
+/// ones.
 pub(super) async fn run(
     plan: HostilePlan,
     targets: Arc<[Target]>,
@@ -95,7 +95,7 @@ pub(super) async fn run(
     tallies.map(|tally| tally.borrow().finish())
 }
 
-/// One connection, and those that take its place.
+/// One held connection and its replacements.
 struct Holder {
     target: Target,
     source: Option<IpAddr>,
@@ -121,7 +121,7 @@ impl Holder {
         }
     }
 
-    /// Holds one connection until the node ends it, and gives back what the node said.
+    /// Holds one connection until the node closes it, and returns the bytes the node sent.
     async fn hold(&self, mut stream: TcpStream) -> Vec<u8> {
         let mut said = Vec::new();
         let head_end: &[u8] = match self.manner {
@@ -146,7 +146,7 @@ impl Holder {
 }
 
 async fn read_to_end(stream: &mut TcpStream, mut said: Vec<u8>) -> Vec<u8> {
-    // However it ended.
+    // However it ended, return the bytes received.
     let _ = stream.read_to_end(&mut said).await;
     said
 }

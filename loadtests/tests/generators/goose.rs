@@ -8,7 +8,7 @@ use votekit_loadtests::goose_scenarios::{GooseOptions, run_goose};
 use votekit_loadtests::http_client::NodeUrl;
 use votekit_loadtests::roll_source::RollSource;
 
-/// One test, because goose's stop switch and logger belong to the process.
+/// One test, because goose's stop switch and logger are global to the process.
 #[test]
 fn users_vote_follow_and_look_until_the_roll_is_used_up() {
     let folder = tempfile::tempdir().expect("folder");

@@ -1,5 +1,4 @@
-//! A server that answers like a node, as far as the generator can tell, and misbehaves when told
-//! to.
+//! A server that looks like a node to the generator, and misbehaves on demand.
 
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -22,10 +21,10 @@ pub(crate) struct Received {
     pub(crate) prefer: Option<String>,
 }
 
-/// What to do with vote `n`, from 0, in the order of arrival.
+/// The behaviour for vote `n`, from 0, in the order of arrival.
 pub(crate) type Behaviour = dyn Fn(u64, &Received) -> Action + Send + Sync;
 
-/// One way to treat a vote.
+/// One way to handle a vote.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
     Answer(u16, String),
@@ -39,7 +38,7 @@ pub(crate) fn pending(n: u64) -> Action {
     Action::Answer(202, format!(r#"{{"request_id":"{n:032x}","status":"pending"}}"#))
 }
 
-/// A running server; it ends with the value.
+/// A running server; dropping it stops the server.
 pub(crate) struct Node {
     pub(crate) url: String,
     pub(crate) received: Arc<Mutex<Vec<Received>>>,
@@ -48,8 +47,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Serves on a free port of the loopback. Questions about a vote are answered "pending" first,
-    /// then "accepted".
+    /// Serves on a free loopback port. Queries about a vote are answered "pending" and "accepted"
+    /// alternately.
     pub(crate) fn start(
         behaviour: impl Fn(u64, &Received) -> Action + Send + Sync + 'static,
     ) -> Self {
@@ -85,7 +84,7 @@ impl Node {
     }
 }
 
-/// An error makes hyper end the connection without an answer.
+/// This error makes hyper close the connection without an answer.
 #[derive(Debug)]
 struct HungUp;
 

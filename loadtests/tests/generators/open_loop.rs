@@ -76,9 +76,9 @@ fn every_vote_arrives_once_and_is_counted() {
     assert!(report.to_string().contains("taken: 300"), "{report}");
 }
 
-/// One answer of 800 ms stops the only connection. Of the votes meant to leave meanwhile, all but
-/// one are answered at once when they do leave: a closed loop would report one slow vote in a
-/// hundred. From the intended times, most were slow.
+/// One answer delayed by 800 ms blocks the only connection. All but one of the votes intended
+/// during that time are answered at once when they are sent: a closed loop would report one slow
+/// vote in a hundred. Counted from the intended times, most were slow.
 #[test]
 fn a_stall_shows_from_the_intended_time() {
     let stall = Duration::from_millis(800);
@@ -91,7 +91,7 @@ fn a_stall_shows_from_the_intended_time() {
     let report = run(&OpenLoopPlan { connections: 1, ..plan(&node.url, "200", "1s") }, &mix);
     assert_eq!(report.taken, 200);
     assert!(report.to_taken_us.max >= 790_000, "{report}");
-    // The 160 votes meant to leave during the stall waited 400 ms on average: the median of all
+    // The 160 votes intended during the stall waited 400 ms on average: the median of all votes
     // shows it, the service time does not.
     assert!(report.to_taken_us.p50 >= 100_000, "{report}");
     assert!(report.to_taken_us.p99 >= 700_000, "{report}");
@@ -190,7 +190,7 @@ fn the_journal_has_every_vote_before_it_is_sent() {
     let journal = path.clone();
     let missing = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&missing);
-    // The server looks into the file while it holds the vote: the line must be there already.
+    // The server reads the file before it answers the vote: the line must already be there.
     let node = Node::start(move |n, vote| {
         let text = std::fs::read_to_string(&journal).expect("the journal");
         let key = format!("\"key\":\"{}\"", vote.key.as_deref().expect("a key"));
@@ -340,8 +340,7 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
     assert!(matches!(refused(&plan(&url, "50", "1s")), LoadError::Unreachable { .. }));
 }
 
-/// Every vote is lost twice on its way before it is answered, and half of the voters miss the
-/// answer.
+/// Every vote fails twice before it is answered, and half of the voters miss the answer.
 #[test]
 fn votes_are_sent_again_under_their_key_until_they_are_answered() {
     let folder = tempfile::tempdir().expect("folder");

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::choose;
 
-/// Show a batch of sealed votes
+/// Show a stored batch of votes
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -25,29 +25,29 @@ enum Action {
     Show(ShowArgs),
 }
 
-/// Show what a batch says: its number, its digest, its envelopes. Choices stay sealed
+/// Show the number, digest and envelopes of a batch; choices stay sealed
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit batch show 3f1c9a0b7e55d2c4/1/7 --data node/
   votekit batch show saved.batch")]
 struct ShowArgs {
-    /// The batch: its number NODE/EPOCH/SEQUENCE as the log writes it, with --data; or a file in
-    /// the binary format
+    /// Number of the batch as in the log, NODE/EPOCH/SEQUENCE, with --data; or a file in the binary
+    /// format
     batch: String,
 
-    /// The data folder of a node, running or stopped
+    /// Data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// The election; can be left out when there is only one
+    /// Election; may be omitted when there is only one
     #[arg(long, value_name = "LAW_ID", requires = "data")]
     election: Option<ElectionId>,
 
-    /// Write the batch as it is stored to this file
+    /// Write the stored batch to this file, unchanged
     #[arg(short, long, value_name = "FILE", requires = "data")]
     output: Option<PathBuf>,
 }
@@ -72,7 +72,7 @@ struct EnvelopeRow {
     minute: String,
 }
 
-/// Shows a batch.
+/// Runs `votekit batch`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let Action::Show(args) = args.action;
     let batch = match &args.data {

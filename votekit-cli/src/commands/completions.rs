@@ -1,4 +1,4 @@
-//! `votekit completions`: makes the Tab key complete votekit's commands.
+//! `votekit completions`: prints shell completion scripts.
 
 use clap_complete::Shell;
 
@@ -6,7 +6,7 @@ use crate::cli;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Print a script that lets the Tab key complete votekit commands
+/// Print a shell completion script
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -14,7 +14,7 @@ Examples:
   votekit completions zsh > ~/.zfunc/_votekit
   votekit completions fish > ~/.config/fish/completions/votekit.fish")]
 pub(crate) struct Args {
-    /// The shell that the script is for
+    /// Shell that the script is for
     #[arg(value_enum)]
     shell: Shell,
 }

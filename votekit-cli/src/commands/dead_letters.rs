@@ -1,4 +1,4 @@
-//! `votekit dead-letters`: batches that the ballot box put aside.
+//! `votekit dead-letters`: lists and requeues the dead letters of the ballot box.
 
 use std::fmt;
 
@@ -10,11 +10,11 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::office;
 
-/// Show batches that the ballot box put aside, and have them tried again
+/// List the dead letters of the ballot box, and requeue them
 ///
-/// A message that was taken and given back more than 20 times, because whoever took it died or
-/// stood still each time, is put aside as a dead letter, so that others can pass. The votes in it
-/// are undecided: no election closes while one lies there.
+/// A message that was delivered and returned more than 20 times, because its consumer died or
+/// stalled each time, becomes a dead letter, so that others can pass. The votes in it are
+/// undecided: no election closes while a dead letter remains.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -27,7 +27,7 @@ enum Action {
     Drive(DriveArgs),
 }
 
-/// List what was put aside, the oldest first. It stays where it is
+/// List the dead letters, oldest first, without removing them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -37,11 +37,11 @@ struct ListArgs {
     place: Place,
 }
 
-/// Send what was put aside on its way again: to validation, and out of the dead letters once it is
-/// durable there
+/// Requeue the dead letters for validation
 ///
-/// A batch may come twice to staging that way, which counts its votes once. Barriers of a close are
-/// dropped. What is no batch is refused by validation and told to the reviewers.
+/// Each one is removed from the dead letters once it is durable in the queue. A batch may thus
+/// reach staging twice; its votes are counted once. Barriers of a close are dropped. A message that
+/// is not a batch is refused by validation and reported to the reviewers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -53,12 +53,12 @@ struct DriveArgs {
 
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The ballot box: amqp:// or amqps://, with the same ?prefix= and ?queues= as the nodes
+    /// Ballot box URL, amqp:// or amqps://, with the same ?prefix= and ?queues= as the nodes
     #[arg(long, value_name = "URL", env = "VOTEKIT_BALLOT_BOX", hide_env_values = true)]
     ballot_box: String,
 }
 
-/// What was found, and whether it was sent on its way.
+/// The dead letters found, and whether they were requeued.
 #[derive(Serialize)]
 struct Report {
     driven: bool,
@@ -79,7 +79,7 @@ struct Row {
     first_death: Option<u64>,
 }
 
-/// Lists or drives.
+/// Runs `votekit dead-letters`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let (place, driven) = match args.action {
         Action::List(args) => (args.place, false),

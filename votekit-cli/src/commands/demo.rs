@@ -1,5 +1,5 @@
 //! `votekit demo`: a whole referendum, from the roll to the verified result, with the commands that
-//! real people would give.
+//! its participants would run.
 
 mod ballots;
 mod steps;
@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Hold a small referendum from roll to verified result, and show each step
+/// Run a small referendum from roll to verified result, and show each step
 ///
 /// Everything is real: the roll is hashed under a pepper, a node is started, votes of every kind
 /// are cast over HTTP (valid, blank, duplicate, unknown, revoked, refused, and one repeated with
-/// its key), the poll is closed and reconciled, the stored votes are recounted by other code, and
-/// the publication bundle and one receipt are verified with the pinned policy.
+/// its idempotency key), the poll is closed and reconciled, the stored votes are recounted by
+/// independent code, and the publication bundle and one receipt are verified with the pinned
+/// policy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,16 +24,16 @@ Examples:
   votekit demo --engine services --registry redis://127.0.0.1:6379 \\
     --ballot-box amqp://guest:guest@127.0.0.1 --ledger postgres://postgres@127.0.0.1/postgres")]
 pub(crate) struct Args {
-    /// Electors on the sample roll
+    /// Number of electors on the sample roll
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(20..=10_000_000))]
     electors: u32,
 
-    /// The folder for all files; it must be new or empty
+    /// Folder for all files; must be new or empty
     #[arg(long, value_name = "DIR", default_value = "votekit-demo")]
     dir: PathBuf,
 
-    /// The engine the node runs on; services wants --registry, --ballot-box and --ledger (`cargo
-    /// xtask services up` starts servers to try)
+    /// Engine of the node; services requires --registry, --ballot-box and --ledger (`cargo xtask
+    /// services up` starts servers for trials)
     #[cfg(feature = "services")]
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
     engine: Engine,
@@ -41,24 +42,24 @@ pub(crate) struct Args {
     #[command(flatten)]
     services: crate::services_args::ServicesArgs,
 
-    /// Go on serving when the demo is done, until Ctrl-C
+    /// Keep the node running after the demo, until Ctrl-C
     #[arg(long)]
     keep: bool,
 }
 
-/// What the node of the demo runs on.
+/// Engine of the demo's node.
 #[cfg(feature = "services")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Engine {
-    /// One process, no server.
+    /// One process, no server
     Embedded,
-    /// Redis, RabbitMQ and PostgreSQL, in a corner of their own.
+    /// Redis, RabbitMQ and PostgreSQL, under a separate prefix and schema
     Services,
 }
 
 impl Args {
-    /// What a node and the commands are told of the services, in their environment: a prefix and a
-    /// schema keep demos apart. None for the embedded engine.
+    /// Returns environment variables for the node and the commands: the addresses of the services,
+    /// with a prefix and a schema that keep demos apart. Empty for the embedded engine.
     #[cfg(feature = "services")]
     fn services(&self) -> Result<Vec<(&'static str, String)>, CommandError> {
         if self.engine == Engine::Embedded {
@@ -80,7 +81,7 @@ impl Args {
     }
 }
 
-/// Runs the demo.
+/// Runs `votekit demo`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     steps::run(&args, context)
 }

@@ -25,10 +25,10 @@ use crate::records::Records;
 
 /// Create, open, close, certify and show elections
 ///
-/// An election is a draft when it is created; it is opened, closed and certified in this order, and
-/// never goes back. Each step is written in the election's public log. Steps that cannot be undone
-/// say what will happen and ask, unless --yes is given. The commands work on a running node
-/// (--node) or in the data folder of a stopped one (--data).
+/// An election starts as a draft; it is opened, closed and certified, in this order, and never goes
+/// back. Each step is written to the election's public log. Steps that cannot be undone describe
+/// their effect and ask for confirmation, unless --yes is given. The commands work on a running
+/// node (--node) or in the data folder of a stopped one (--data).
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -40,33 +40,33 @@ enum Action {
     Create(Box<CreateArgs>),
     Amend(Box<AmendArgs>),
     Open(OpenArgs),
-    /// Close the poll: take no more votes, decide those taken, reconcile, publish the totals
+    /// Close the poll: decide the votes received, reconcile, and publish the totals
     ///
-    /// A close that is interrupted goes on when the command is given again, or when the node
-    /// starts. It does not finish while anything is missing.
+    /// No more votes are taken. An interrupted close resumes when the command is given again, or
+    /// when the node starts. It does not finish while anything is missing.
     Close(CloseArgs),
     /// Declare the result official
     Certify(StepArgs),
     /// Declare a closed or certified election void
     ///
-    /// The public log keeps the reason. After that nothing follows but a purge.
+    /// The reason is kept in the public log. Only a purge can follow.
     Annul(AnnulArgs),
     /// Destroy the stored votes and the ballot key of a certified election
     ///
-    /// To be done when the contestation period is over: afterwards no recount is possible. The
-    /// public log and its totals stay.
+    /// Do this after the contestation period: no recount is possible afterwards. The public log and
+    /// its totals are kept.
     Purge(StepArgs),
     /// List the elections
     ///
-    /// Nothing is written, and a data folder may be in use by a running node.
+    /// Nothing is written; a running node may be using the data folder.
     List(ListArgs),
     /// Show one election
     ///
-    /// Nothing is written, and a data folder may be in use by a running node.
+    /// Nothing is written; a running node may be using the data folder.
     Show(OneArgs),
 }
 
-/// Create an election, as a draft
+/// Create an election as a draft
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -75,54 +75,53 @@ Examples:
       --choice 'tremblay=Alice Tremblay' --choice 'roy=Jean Roy' --blank --results after_close \\
       --opens 2026-11-21T08:00:00-05:00 --closes 2026-11-22T08:00:00-05:00 --data node/")]
 struct CreateArgs {
-    /// The law put to the vote, which becomes the id of the election
+    /// Law put to the vote; it becomes the id of the election
     law_id: ElectionId,
 
-    /// The title in French
+    /// Title in French
     #[arg(long, value_name = "TEXT")]
     title_fr: String,
 
-    /// The title in English
+    /// Title in English
     #[arg(long, value_name = "TEXT")]
     title_en: String,
 
-    /// The description in French
+    /// Description in French
     #[arg(long, value_name = "TEXT", default_value = "")]
     description_fr: String,
 
-    /// The description in English
+    /// Description in English
     #[arg(long, value_name = "TEXT", default_value = "")]
     description_en: String,
 
-    /// A choice: its id, or ID=LABEL, or ID=FRENCH|ENGLISH. Given once a choice; without any, the
-    /// choices are oui and non
+    /// Choice, as ID, ID=LABEL or ID=FRENCH|ENGLISH; may be repeated [default: oui and non]
     #[arg(long = "choice", value_name = "CHOICE", value_parser = parse_choice)]
     choices: Vec<ChoiceRequest>,
 
-    /// Let electors cast a blank vote, as the choice 'blanc'
+    /// Add a blank vote, as the choice 'blanc'
     #[arg(long)]
     blank: bool,
 
-    /// The result binds: the poll then opens only with a pepper, codes of 8 characters, a --base of
-    /// your own, results after the close, and TLS
+    /// Make the result binding: the poll then opens only with a pepper, codes of at least 8
+    /// characters, your own --base, results after the close, and TLS
     #[arg(long)]
     binding: bool,
 
-    /// Who sees results when: live, after_vote or after_close [default: live; after_close when
+    /// Who sees results, and when: live, after_vote or after_close [default: live; after_close when
     /// binding]
     #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
     results: Option<ResultsPolicy>,
 
-    /// Before the close, move the results only once N votes are new and as many newer ones are held
-    /// back: fewer than 20 let readers learn what single voters chose [default: 20]
+    /// Before the close, update the results only when N votes are new and N newer ones are held
+    /// back; below 20, readers can learn how single voters chose [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     publish_every: Option<u64>,
 
-    /// When the poll opens, with the offset, such as 2026-11-21T08:00:00-05:00
+    /// Opening time with UTC offset, such as 2026-11-21T08:00:00-05:00
     #[arg(long, value_name = "TIME")]
     opens: Option<String>,
 
-    /// When the poll closes, with the offset
+    /// Closing time with UTC offset
     #[arg(long, value_name = "TIME")]
     closes: Option<String>,
 
@@ -130,20 +129,20 @@ struct CreateArgs {
     office: OfficeArgs,
 }
 
-/// Open the poll, with a zero report in the log
+/// Open the poll, and write a zero report to the log
 ///
 /// A binding election refuses to open without a pepper, results after the close, and TLS.
 #[derive(Debug, clap::Args)]
 struct OpenArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
-    /// Waive a rule of a binding election by name; written in the log. 'results' lets results show
+    /// Waive a rule of a binding election, by name; recorded in the log. 'results' allows results
     /// before the close
     #[arg(long = "waive", value_name = "RULE")]
     waivers: Vec<String>,
 
-    /// When opening in the data folder of a stopped node: the node will be reached by TLS
+    /// With the data folder of a stopped node: confirm that voters will reach the node by TLS
     #[arg(long)]
     behind_tls_proxy: bool,
 
@@ -156,10 +155,10 @@ struct OpenArgs {
 
 #[derive(Debug, clap::Args)]
 struct CloseArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
-    /// Close before the planned end, and why; the public log keeps the reason
+    /// Close before the planned end, for this reason; it is kept in the public log
     #[arg(long, value_name = "REASON")]
     early: Option<String>,
 
@@ -172,7 +171,7 @@ struct CloseArgs {
 
 #[derive(Debug, clap::Args)]
 struct OneArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
     #[command(flatten)]
@@ -181,50 +180,49 @@ struct OneArgs {
 
 /// Change a draft: titles, descriptions, choices, times, results
 ///
-/// What is not given stays. The id, whether the result binds, and the ballot key never change; the
-/// public log keeps each version.
+/// Options that are omitted change nothing. The id, whether the result is binding, and the ballot
+/// key never change; the public log keeps each version.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit election amend L2025-001 --title-en 'Water Act' --closes 2036-11-22T20:00:00-05:00 --data node/")]
 struct AmendArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
-    /// The title in French
+    /// Title in French
     #[arg(long, value_name = "TEXT")]
     title_fr: Option<String>,
 
-    /// The title in English
+    /// Title in English
     #[arg(long, value_name = "TEXT")]
     title_en: Option<String>,
 
-    /// The description in French
+    /// Description in French
     #[arg(long, value_name = "TEXT")]
     description_fr: Option<String>,
 
-    /// The description in English
+    /// Description in English
     #[arg(long, value_name = "TEXT")]
     description_en: Option<String>,
 
-    /// A choice, as in create; all of them are given, in place of those there are
+    /// Choice, as in create; the given choices replace all earlier ones
     #[arg(long = "choice", value_name = "CHOICE", value_parser = parse_choice)]
     choices: Vec<ChoiceRequest>,
 
-    /// Who sees results when: live, after_vote or after_close
+    /// Who sees results, and when: live, after_vote or after_close
     #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
     results: Option<ResultsPolicy>,
 
-    /// Before the close, move the results only once N votes are new
+    /// Before the close, update the results only when N votes are new
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     publish_every: Option<u64>,
 
-    /// When the poll opens, with the offset, such as 2026-11-21T08:00:00-05:00; none for no planned
-    /// time
+    /// Opening time with UTC offset, such as 2026-11-21T08:00:00-05:00; 'none' for no planned time
     #[arg(long, value_name = "TIME")]
     opens: Option<String>,
 
-    /// When the poll closes, with the offset; none for no planned time
+    /// Closing time with UTC offset; 'none' for no planned time
     #[arg(long, value_name = "TIME")]
     closes: Option<String>,
 
@@ -234,10 +232,10 @@ struct AmendArgs {
 
 #[derive(Debug, clap::Args)]
 struct AnnulArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
-    /// Why; the public log keeps it
+    /// Reason, kept in the public log
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
@@ -250,7 +248,7 @@ struct AnnulArgs {
 
 #[derive(Debug, clap::Args)]
 struct StepArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
     #[command(flatten)]
@@ -276,7 +274,7 @@ struct One(ElectionView);
 #[serde(transparent)]
 struct List(Vec<ElectionView>);
 
-/// A new election, as printed: with its times as they were typed.
+/// A created election, printed with its times as typed.
 #[derive(Serialize)]
 struct Created {
     #[serde(flatten)]
@@ -287,7 +285,7 @@ struct Created {
     closes: Option<String>,
 }
 
-/// Runs one action.
+/// Runs `votekit election`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let shown = match args.action {
         Action::Create(args) => return create(*args, context),
@@ -308,8 +306,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&One(shown?))
 }
 
-/// The configuration of a node that works in the data folder and serves no voters: which proxy it
-/// will be reached through is then unknown, and only whether there is one matters.
+/// Configuration of a node that works in the data folder and serves no voters. Only whether there
+/// will be a TLS proxy matters; its address is unknown.
 fn offline_config(behind_tls_proxy: bool) -> Config {
     let mut config = Config::default();
     if behind_tls_proxy {
@@ -321,7 +319,7 @@ fn offline_config(behind_tls_proxy: bool) -> Config {
 fn create(args: CreateArgs, context: &Context) -> Result<(), CommandError> {
     let office = args.office.clone();
     let (opens, closes) = (args.opens.clone(), args.closes.clone());
-    // How voters will reach the node is known when the poll opens.
+    // How voters will reach the node is known only when the poll opens.
     let config = offline_config(true);
     let created =
         office::within(&office, config, async |office| office.create(args.request()).await)?;
@@ -402,7 +400,7 @@ fn close(args: CloseArgs, context: &Context) -> Result<ElectionView, CommandErro
     })
 }
 
-/// The planned end of an open poll, while it is to come.
+/// The planned end of an open poll, if it lies in the future.
 fn planned_end(view: &ElectionView) -> Option<UnixMinutes> {
     let closes = UnixSeconds::from_rfc3339(view.closes.as_deref()?).ok()?;
     (view.state == "open" && clock() < closes).then(|| closes.minute_floor())
@@ -413,7 +411,7 @@ fn clock() -> UnixSeconds {
     UnixSeconds(since.as_secs())
 }
 
-/// A time to come, to the minute below an hour and else to the hour.
+/// Formats a remaining time: to the minute below one day, else to the hour.
 fn in_words(seconds: u64) -> String {
     match (seconds / 86_400, seconds % 86_400 / 3600, seconds % 3600 / 60) {
         (0, 0, minutes) => format!("{minutes} min"),
@@ -461,7 +459,7 @@ fn purge(args: &StepArgs, context: &Context) -> Result<ElectionView, CommandErro
     Ok(purged)
 }
 
-/// Shows what a step will do to which election, and asks; with `--yes` goes on at once.
+/// Shows the effect of a step and its election, and asks for confirmation; `--yes` skips this.
 fn confirm(
     step: &str,
     law_id: &ElectionId,
@@ -532,7 +530,7 @@ impl fmt::Display for Created {
     }
 }
 
-/// A time as it was typed, and in UTC: a wrong offset shows when both are read aloud.
+/// Formats a time as typed and in UTC, so that a wrong offset is noticed.
 fn time(typed: Option<&str>, utc: Option<&str>) -> String {
     match (typed, utc) {
         (Some(typed), Some(utc)) if typed != utc => format!("{} ({})", plain(typed), plain(utc)),
@@ -567,7 +565,7 @@ fn write_election(
         view.accepted,
         view.duplicate,
         view.invalid,
-        // A request that came again and was decided once.
+        // Replays: requests that arrived again and were decided once.
         view.received.saturating_sub(view.accepted + view.duplicate + view.invalid)
     )?;
     writeln!(formatter, "  log          {} leaves, {}", view.log_size, plain(&view.origin))?;

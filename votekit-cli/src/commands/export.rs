@@ -1,4 +1,4 @@
-//! `votekit export`: writes results in a format for others, and the publication bundle.
+//! `votekit export`: writes results in formats of other systems, and the publication bundle.
 
 use std::fmt;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::log_source::{LogArgs, LogSource, fingerprint};
 use crate::office;
 use crate::progress;
 
-/// Write results for others, and the publication bundle
+/// Export the results or the publication bundle
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -33,18 +33,18 @@ enum Action {
 
 /// Write the results as CSV, JSON or NIST SP 1500-100 JSON
 ///
-/// The results are read from the public log: what the log has not opened yet is not written.
+/// Only results that the public log has opened are written.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit export results --format csv --data node/ > results.csv
   votekit export results --format nist --node http://127.0.0.1:8080 -o results.nist.json")]
 struct ResultsArgs {
-    /// The format
+    /// Output format
     #[arg(long, value_enum)]
     format: Format,
 
-    /// The file to write; standard output when left out
+    /// File to write; standard output when omitted
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -62,23 +62,23 @@ enum Format {
     Nist,
 }
 
-/// Write the publication bundle: a folder with which anyone can check the whole election offline
+/// Write the publication bundle: a folder with which anyone can verify the election offline
 ///
-/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results. It
-/// is checked with `votekit verify bundle`.
+/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results.
+/// Verify it with `votekit verify bundle`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit export bundle publication/ --data node/ --election L2025-001")]
 struct BundleArgs {
-    /// The folder to make
+    /// Folder to create
     folder: PathBuf,
 
     #[command(flatten)]
     log: LogArgs,
 }
 
-/// What a bundle came to.
+/// Summary of a written bundle.
 #[derive(Serialize)]
 struct BundleReport {
     folder: PathBuf,
@@ -89,7 +89,7 @@ struct BundleReport {
     policy_fingerprint: String,
 }
 
-/// Runs one action.
+/// Runs `votekit export`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Results(args) => run_results(&args, context),
@@ -101,7 +101,7 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
     let results = read_results(&args.log)?;
     let bytes = match args.format {
         Format::Csv => export::csv::to_csv(&results),
-        // As in the bundle: its SHA-256 is what a `certified` leaf states.
+        // As in the bundle: a `certified` leaf states the SHA-256 of this form.
         Format::Json => {
             let as_certified = Results { state: results.state.min(State::Closed), ..results };
             export::json::to_json(&as_certified)
@@ -114,7 +114,7 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
     }
 }
 
-/// The results that the public log has opened.
+/// Reads the results that the public log has opened.
 pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
     office::run(async {
         let source = LogSource::open(log).await?;

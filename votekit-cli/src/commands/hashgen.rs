@@ -1,4 +1,4 @@
-//! `votekit hashgen`: turns an electoral roll into hashes, whole or not at all.
+//! `votekit hashgen`: hashes an electoral roll, completely or not at all.
 
 mod chain;
 mod contradictions;
@@ -33,15 +33,15 @@ use crate::table_error::{self, RuleLine, plural};
 ///
 /// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order;
 /// other columns are ignored. Each row is one elector's right to vote on one law. The output is a
-/// folder with sorted files of hashes (shards) and a manifest.json that lists them; it holds no NAS
-/// and no code, and is what operators load.
+/// folder with sorted files of hashes (shards) and a manifest.json that lists them. It holds no NAS
+/// and no code; operators load it.
 ///
-/// Every row is checked. By default one bad row stops everything: each is reported with its line,
-/// and nothing is written. Two faults always stop: the same elector and law with two different
-/// codes, since only you know which one is right; and a quotation mark that is not closed, since
-/// rows behind it may be lost.
+/// Every row is checked. By default any bad row is an error: each is reported with its line, and
+/// nothing is written. Two faults are always errors: the same elector and law with two different
+/// codes, since only you know which one is right; and an unclosed quotation mark, since rows after
+/// it may be lost.
 ///
-/// A supplement changes a roll that is hashed already. It is checked against that roll, which
+/// A supplement changes a roll that is already hashed. It is checked against that roll, which
 /// --roll names: no elector can get a second code while the first one is live, and only live codes
 /// can be revoked.
 ///
@@ -68,7 +68,7 @@ Examples:
   A second supplement, on top of the first:
     votekit hashgen --supplement-of supplement-1/manifest.json --roll roll.csv --prior-add new.csv --prior-revoke lost.csv --add new-2.csv --out supplement-2")]
 pub(crate) struct Args {
-    /// The roll; '-' reads standard input
+    /// Electoral roll; '-' reads standard input
     #[arg(
         value_name = "ROLL.csv",
         required_unless_present = "supplement_of",
@@ -76,11 +76,11 @@ pub(crate) struct Args {
     )]
     roll: Option<PathBuf>,
 
-    /// The folder to make; it must not exist, or be empty
+    /// Folder to create; must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 
-    /// How hashes are written: json can be read by people, bin is half the size
+    /// Format of the hashes: json is readable by people, bin is half the size
     #[arg(long, value_enum, default_value_t = Format::Json, conflicts_with = "supplement_of")]
     format: Format,
 
@@ -89,66 +89,66 @@ pub(crate) struct Args {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=ShardHead::KEYS_MAX as i64))]
     shard_size: u32,
 
-    /// The secret key made by 'votekit pepper generate'; binding votes need one
+    /// Secret key made by 'votekit pepper generate'; binding votes need one
     #[arg(long, value_name = "F")]
     pepper_file: Option<PathBuf>,
 
-    /// Hash only the rows of this law; give it again for further laws
+    /// Hash only the rows of this law; may be repeated
     #[arg(long = "law", value_name = "ID", conflicts_with = "supplement_of")]
     laws: Vec<ElectionId>,
 
-    /// Refuse a NAS whose last digit does not fit the others, and one of nine zeros
+    /// Refuse a NAS with a wrong check digit, and one of nine zeros
     #[arg(long)]
     check_digit: bool,
 
-    /// What a bad row does: stop everything, or skip it into the file of rejects
+    /// On a bad row: stop, or skip it into the file of rejects
     #[arg(long, value_enum, default_value_t = OnError::Stop, conflicts_with = "supplement_of")]
     on_error: OnError,
 
-    /// With --on-error skip: stop when more bad rows than this would be left out; a number, or a
-    /// share of all rows
+    /// With --on-error skip: the maximum number of bad rows to skip, as a number or a share of all
+    /// rows
     #[arg(long, value_name = "N|N%", default_value = "1%", conflicts_with = "supplement_of")]
     max_rejects: faults::RejectsMax,
 
-    /// The file of skipped rows, readable by you alone [default: beside DIR, named DIR-rejects.csv]
+    /// File for skipped rows, readable only by you [default: DIR-rejects.csv, beside DIR]
     #[arg(long, value_name = "FILE", conflicts_with = "supplement_of")]
     rejects: Option<PathBuf>,
 
-    /// A day to write into the manifest, such as 2026-11-21; none by default, so that the same roll
-    /// gives the same bytes
+    /// Day to write into the manifest, such as 2026-11-21; omitted by default, so that the same
+    /// roll gives the same bytes
     #[arg(long, value_name = "D")]
     date: Option<String>,
 
-    /// How many processor cores to use [default: all]
+    /// Number of processor cores to use [default: all]
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
 
-    /// Make a supplement: changes to the roll whose manifest this is
+    /// Make a supplement: changes to the roll of this manifest
     #[arg(long, value_name = "MANIFEST")]
     supplement_of: Option<PathBuf>,
 
-    /// In a supplement: the roll that was hashed first; '-' reads standard input
+    /// For a supplement: the roll that was hashed first; '-' reads standard input
     #[arg(long = "roll", value_name = "ROLL.csv", requires = "supplement_of")]
     parent_roll: Option<PathBuf>,
 
-    /// In a supplement to a supplement: the additions of each earlier one, in their order
+    /// For a supplement to a supplement: the additions of each earlier one, in order
     #[arg(long = "prior-add", value_name = "FILE", requires = "supplement_of")]
     prior_adds: Vec<PathBuf>,
 
-    /// In a supplement to a supplement: the revocations of each earlier one, in their order
+    /// For a supplement to a supplement: the revocations of each earlier one, in order
     #[arg(long = "prior-revoke", value_name = "FILE", requires = "supplement_of")]
     prior_revokes: Vec<PathBuf>,
 
-    /// In a supplement to a supplement: the manifest of the roll, and of each supplement before the
-    /// one that is supplemented; those in folders beside it are found without this
+    /// For a supplement to a supplement: the manifests of the roll and of each supplement before
+    /// the parent; not needed for those in folders beside the parent
     #[arg(long = "prior-manifest", value_name = "MANIFEST", requires = "supplement_of")]
     prior_manifests: Vec<PathBuf>,
 
-    /// In a supplement: a roll of electors to add
+    /// For a supplement: a roll of electors to add
     #[arg(long, value_name = "FILE", requires = "supplement_of")]
     add: Option<PathBuf>,
 
-    /// In a supplement: a roll of electors to revoke, with the codes they were sent
+    /// For a supplement: a roll of electors to revoke, with the codes they were sent
     #[arg(long, value_name = "FILE", requires = "supplement_of")]
     revoke: Option<PathBuf>,
 }
@@ -174,15 +174,15 @@ enum OnError {
     Skip,
 }
 
-/// The shortest access code with which a binding election opens.
+/// Shortest access code with which a binding election opens.
 const CODE_LENGTH_OF_BINDING: u32 = 8;
 
-/// The name and version that manifests carry.
+/// Name and version written to manifests.
 const TOOL: &str = concat!("votekit ", env!("CARGO_PKG_VERSION"));
 
-/// Hashes a roll, or makes a supplement.
+/// Runs `votekit hashgen`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
-    // Refused before the work, not after it.
+    // Checked before the work, not after it.
     refuse_occupied(&args.out)?;
     interruption::sweep_when_interrupted()?;
     let pepper = args.pepper_file.as_deref().map(|path| pepper::read(path, context)).transpose()?;
@@ -259,8 +259,8 @@ fn hash_roll(
     context.output.result(&Summary::new(args, &manifest, &roll, rejects, started.elapsed(), flush))
 }
 
-/// A law that was asked for and has no row is misspelt; and a roll without a good row registers no
-/// elector.
+/// Refuses a requested law that has no good row (its id is probably misspelt), and a roll without a
+/// good row (it would register no elector).
 fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<(), CommandError> {
     let missing =
         rules.laws.iter().find(|law_id| roll.laws.iter().all(|law| law.law_id() != *law_id));
@@ -275,7 +275,7 @@ fn refuse_missing(name: &str, roll: &HashedRoll, rules: &RollRules) -> Result<()
     }
 }
 
-/// What was done, and what comes next.
+/// Summary of the run, and the next steps.
 #[derive(Serialize)]
 struct Summary {
     out: PathBuf,
@@ -287,15 +287,14 @@ struct Summary {
     rejects: u64,
     ignored_rows_of_other_laws: u64,
     rejects_file: Option<PathBuf>,
-    /// Rows that were left out, counted by rule.
     #[serde(serialize_with = "rules_as_json")]
     left_out_by_rule: Vec<RuleCount>,
-    /// Characters of the shortest code.
+    /// Length of the shortest code in characters.
     code_length_min: u32,
     #[serde(serialize_with = "warnings_as_json")]
     warnings: Vec<RollWarning>,
     elapsed_seconds: f64,
-    /// How much of it the disk took at the end, for what had been written.
+    /// Part of `elapsed_seconds` that the final flush to disk took.
     flush_seconds: f64,
     rows_per_second: u64,
 }
@@ -387,7 +386,7 @@ fn rules_as_json<S: Serializer>(rules: &[RuleCount], serializer: S) -> Result<S:
     serializer.collect_seq(rules.iter().map(table_error::counted))
 }
 
-/// Warnings for programs: each with its stable name.
+/// Serialises warnings with their stable codes.
 fn warnings_as_json<S: Serializer>(
     warnings: &[RollWarning],
     serializer: S,

@@ -1,4 +1,4 @@
-//! `votekit load`: brings a hashed roll into a node's data folder.
+//! `votekit load`: loads a hashed roll into a node's data folder.
 
 #[cfg(feature = "services")]
 mod shared_registry;
@@ -18,19 +18,19 @@ use crate::error::CommandError;
 use crate::office::{self, Office, OfficeArgs};
 use crate::output::plain;
 
-/// Load a hashed roll, or a supplement to one, into a node, or into a registry on Redis
+/// Load a hashed roll or a supplement into a node, or into a registry on Redis
 ///
 /// Every digest, count and signature is checked before anything changes. Loading the same roll
-/// again changes nothing, and never lets anyone vote twice. The roll takes effect in each election
-/// of its laws that exists, and in one that is created later. A law has one roll: another one is
-/// refused. `votekit roll discard` removes one that no election uses; --replace puts another in its
-/// place until the election opens.
+/// again changes nothing, and never lets anyone vote twice. The roll takes effect in each existing
+/// election of its laws, and in those created later. A law has one roll: another one is refused.
+/// `votekit roll discard` removes a roll that no election uses; --replace puts another in its place
+/// until the election opens.
 ///
-/// A data folder is made where there is none yet, in a new or empty folder.
+/// If there is no data folder yet, it is created in a new or empty folder.
 ///
-/// With --registry the roll goes into the registry that nodes share, and nowhere else: the nodes
-/// load it from their own folder. A load that was interrupted is run again. The servers' settings
-/// are looked at first; with --data the officials and peppers of that folder count.
+/// With --registry the roll is loaded only into the registry that nodes share: the nodes load it
+/// from their own folder. An interrupted load can be run again. The servers' settings are checked
+/// first; with --data, the officials and peppers of that folder apply.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -38,23 +38,22 @@ Examples:
   votekit load supplement/ --node http://127.0.0.1:8081 --data node/
   votekit load hashes/ --registry rediss://redis.example.ca:6379?ca_file=ca.pem --pepper-file referendum.pepper")]
 pub(crate) struct Args {
-    /// The folder that `votekit hashgen` made
+    /// Folder made by `votekit hashgen`
     folder: PathBuf,
 
-    /// The pepper that the roll was hashed under; needed the first time
+    /// Pepper that the roll was hashed under; needed the first time
     #[arg(long, value_name = "FILE")]
     pepper_file: Option<PathBuf>,
 
-    /// Put this roll in the place of the one that its laws have, while their elections are drafts;
-    /// the public log keeps both
+    /// Replace the roll of these laws, while their elections are drafts; the public log keeps both
     #[arg(long)]
     replace: bool,
 
-    /// The name that the logs of a new data folder begin with, such as elections.example.ca
+    /// Name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME", conflicts_with = "node")]
     base: Option<String>,
 
-    /// The registry that nodes share: the address of a Redis server, or of one node of a cluster
+    /// Registry that nodes share: address of a Redis server, or of one node of a cluster
     #[cfg(feature = "services")]
     #[arg(long, value_name = "URL", conflicts_with_all = ["node", "base", "replace"])]
     registry: Option<String>,
@@ -66,7 +65,7 @@ pub(crate) struct Args {
 #[derive(Serialize)]
 struct Report(LoadReport);
 
-/// Loads a roll.
+/// Runs `votekit load`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     #[cfg(feature = "services")]
     if let Some(url) = &args.registry {
@@ -92,7 +91,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&report)
 }
 
-/// What a supplement could not revoke: officials must know before they send another letter.
+/// Describes a supplement's failed revocations: officials must know of them before they send
+/// another letter.
 fn refusals(law: &LoadedLaw) -> Option<String> {
     let SupplementReport { refused, unknown, .. } = law.changes?;
     let mut parts = Vec::new();
@@ -110,11 +110,11 @@ fn refusals(law: &LoadedLaw) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}: {}", plain(&law.law_id), parts.join("; ")))
 }
 
-/// What stood in a data folder before this call. A roll that is refused must not leave a new folder
-/// behind, with the wrong name in it for good.
+/// State of a data folder before this call. A refused roll must not leave behind a new folder,
+/// which would keep a wrong name permanently.
 struct Made<'a> {
     data: &'a Path,
-    /// The permissions of a folder that was there.
+    /// Permissions of the folder, if it existed.
     existed: Option<Permissions>,
     names: BTreeSet<OsString>,
 }
@@ -125,9 +125,8 @@ impl<'a> Made<'a> {
         Self { data, existed, names: names_in(data) }
     }
 
-    /// Removes what was made in a folder that was not a data folder before, and gives a folder that
-    /// was there its permissions back. What cannot be removed stays: the failure itself is
-    /// reported.
+    /// Removes what was created in a folder that was not a data folder before, and restores the
+    /// permissions of an existing folder. Errors are ignored: the failed load is reported.
     fn undo(self) {
         if let Some(permissions) = &self.existed
             && fs::metadata(self.data).is_ok_and(|found| found.permissions() != *permissions)
@@ -187,7 +186,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// What a supplement changed, in words. Refusals are there when there are any.
+/// Describes the changes of a supplement. Refused and unknown ones are shown only if there are any.
 struct Counts<'a>(&'a SupplementReport);
 
 impl fmt::Display for Counts<'_> {

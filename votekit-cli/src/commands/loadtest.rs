@@ -31,11 +31,11 @@ use crate::table_error::{self, BadRows};
 
 /// Put a running node under load
 ///
-/// By default goose lets a number of users vote, each waiting for its answer before it goes on.
-/// With --rate, votes leave at a given rate whatever the node does, and their latency counts from
-/// when they were meant to leave: only that says what a voter would have waited. The report also
-/// says what the generator itself cost and how late it was. Use a synthetic roll and an election
-/// made for the purpose: the votes are real.
+/// By default goose simulates users, each of whom waits for an answer before the next vote. With
+/// --rate, votes are sent at a given rate whatever the node does, and latency counts from the
+/// intended send time: only that shows how long a voter would have waited. The report also shows
+/// the generator's own cost and lateness. Use a synthetic roll and an election made for the
+/// purpose: the votes are real.
 ///
 /// The exit code is 0 when votes were taken and no --fail-if threshold was reached, 4 when no vote
 /// was taken, 5 when a threshold was reached. The report is written in each case.
@@ -47,11 +47,11 @@ Examples:
   votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 100..5000 --duration 2m --report report.json
   votekit loadtest --node http://127.0.0.1:8080 --roll roll.csv --rate 1000 --duration 1m --guesses 50000 --hostile-addresses 1000")]
 pub(crate) struct Args {
-    /// The node's address; with --rate, give it again to spread connections over several nodes
+    /// Address of the node; with --rate, may be repeated to spread connections over several nodes
     #[arg(long = "node", value_name = "URL", required = true)]
     nodes: Vec<String>,
 
-    /// The roll to vote with: nas, code and law_id in any order
+    /// Roll to vote with, with the columns nas, code and law_id in any order
     #[arg(long, value_name = "FILE")]
     roll: PathBuf,
 
@@ -66,15 +66,14 @@ pub(crate) struct Args {
     #[arg(long)]
     idempotency_keys: bool,
 
-    /// Fail when a measurement reaches a limit: METRIC, one of > >= < <=, LIMIT. With --rate the
-    /// metrics are mean, p50, p90, p95, p99, p99.9 and max (the time to the answer: 250ms, 1.5s,
-    /// 900us) and rate (votes taken a second). With and without: errors (votes that were not taken,
-    /// as a count or in percent). Give it again for further ones: --fail-if 'p99>250ms' --fail-if
-    /// 'errors>0.1%'
+    /// Fail when a measurement reaches a limit: METRIC, one of > >= < <=, LIMIT. The metrics are
+    /// errors (votes not taken, as a count or in percent); with --rate also mean, p50, p90, p95,
+    /// p99, p99.9 and max (time to the answer: 250ms, 1.5s, 900us) and rate (votes taken per
+    /// second). May be repeated: --fail-if 'p99>250ms' --fail-if 'errors>0.1%'
     #[arg(long = "fail-if", value_name = "THRESHOLD")]
     fail_if: Vec<Threshold>,
 
-    /// How long to wait for an answer [default: 10s with --rate, else 60s]
+    /// Timeout for an answer [default: 10s with --rate, else 60s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     timeout: Option<Duration>,
 
@@ -91,27 +90,27 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Votes")]
 struct MixArgs {
-    /// Vote on this law only; give it again for further laws [default: all of the roll]
+    /// Vote only on this law; may be repeated [default: all of the roll]
     #[arg(long = "law", value_name = "ID")]
     laws: Vec<ElectionId>,
 
-    /// A choice, perhaps with a weight, such as oui=55; give it again for further choices
+    /// Choice, optionally with a weight, such as oui=55; may be repeated
     #[arg(long = "choice", value_name = "ID[=WEIGHT]", default_values = ["oui", "non"])]
     choices: Vec<WeightedChoice>,
 
-    /// Share of votes that are blank
+    /// Share of blank votes
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     blank: Share,
 
-    /// Share of votes that repeat the credential of an earlier one
+    /// Share of votes that repeat an earlier credential
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     duplicates: Share,
 
-    /// Share of votes whose credential is in no roll
+    /// Share of votes whose credential is on no roll
     #[arg(long, value_name = "SHARE", default_value = "0%")]
     unknown: Share,
 
-    /// Another number makes other votes in another order
+    /// Seed of the votes and their order
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 }
@@ -119,36 +118,35 @@ struct MixArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Users (goose)")]
 struct GooseArgs {
-    /// Users at once [default: one a processor]
+    /// Number of simultaneous users [default: one per processor]
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     users: Option<usize>,
 
-    /// Users started a second [default: 1]
+    /// Users started per second [default: 1]
     #[arg(long, value_name = "RATE", conflicts_with = "rate")]
     hatch_rate: Option<String>,
 
-    /// Go on for this long once all users have started, such as 30s or 1h30m [default: until
-    /// interrupted]
+    /// Run time once all users have started, such as 30s or 1h30m [default: until interrupted]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["rate", "iterations"])]
     run_time: Option<String>,
 
-    /// Rounds a user makes
+    /// Number of rounds per user
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     iterations: Option<usize>,
 
-    /// The most requests a second of all users together
+    /// Maximum requests per second, of all users together
     #[arg(long, value_name = "N", conflicts_with = "rate")]
     throttle_requests: Option<usize>,
 
-    /// Write goose's report: .html, .json or .md; give it again for several
+    /// Write goose's report: .html, .json or .md; may be repeated
     #[arg(long = "report-file", value_name = "FILE", conflicts_with = "rate")]
     report_files: Vec<PathBuf>,
 
-    /// Write one line a request
+    /// Write one line per request to this file
     #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     request_log: Option<PathBuf>,
 
-    /// Let goose tell of its progress
+    /// Show goose's progress
     #[arg(long, short, conflicts_with = "rate")]
     verbose: bool,
 }
@@ -156,62 +154,62 @@ struct GooseArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Open loop")]
 struct OpenLoopArgs {
-    /// Votes a second, or a ramp such as 100..5000
+    /// Votes per second, or a ramp such as 100..5000
     #[arg(long, value_name = "N", requires = "duration")]
     rate: Option<Rate>,
 
-    /// How long to send, such as 30s or 5m
+    /// Duration of sending, such as 30s or 5m
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     duration: Option<Duration>,
 
-    /// Keep-alive connections; each carries one vote at a time [default: 64]
+    /// Number of keep-alive connections; each carries one vote at a time [default: 64]
     #[arg(long, value_name = "N", requires = "rate")]
     connections: Option<usize>,
 
-    /// Let the connections come from so many addresses of this machine (127.2.0.1 and on), as from
-    /// as many networks of voters [default: one]
+    /// Number of local source addresses of the connections (127.2.0.1 and up), to simulate networks
+    /// of voters [default: one]
     #[arg(long, value_name = "N", requires = "rate")]
     addresses: Option<u32>,
 
-    /// Threads that carry the connections [default: 1]
+    /// Number of threads that carry the connections [default: 1]
     #[arg(long, value_name = "N", requires = "rate")]
     threads: Option<usize>,
 
-    /// Go on this long with votes that still wait for a connection at the end [default: 10s]
+    /// Maximum time at the end for votes that still wait for a connection [default: 10s]
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     drain: Option<Duration>,
 
-    /// Send a vote that has no answer, or is told to come back, again under its key, to the nodes
-    /// in turn, until it is answered or the drain is over
+    /// Retry a vote that got no answer, or was asked to retry, under its key and at the nodes in
+    /// turn, until it is answered or the drain is over
     #[arg(long, requires = "rate", requires = "idempotency_keys")]
     retry: bool,
 
-    /// Share of taken votes to send once more under their key, as by voters who missed the answer
+    /// Share of taken votes to send once more under their key, like voters who missed the answer
     #[arg(long, value_name = "SHARE", requires = "rate", requires = "idempotency_keys")]
     resend: Option<Share>,
 
-    /// Share of votes to follow to their decision by asking
+    /// Share of votes to poll until they are decided
     #[arg(long, value_name = "SHARE", requires = "rate")]
     follow: Option<Share>,
 
-    /// Time between two questions about a followed vote [default: 20ms]
+    /// Polling interval of a followed vote [default: 20ms]
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     follow_interval: Option<Duration>,
 
-    /// Give a followed vote up when it is undecided for this long [default: 30s]
+    /// Stop following a vote that is undecided for this long [default: 30s]
     #[arg(long, value_name = "TIME", requires = "rate", value_parser = parse_duration)]
     follow_patience: Option<Duration>,
 
-    /// Write each vote (its row, never the credential) to this file before it is sent, then what
-    /// came of it
+    /// Write each vote (its row, never the credential) to this file before it is sent, then its
+    /// outcome
     #[arg(long, value_name = "FILE", requires = "rate")]
     journal: Option<PathBuf>,
 
-    /// Write the report as JSON
+    /// Write the report as JSON to this file
     #[arg(long, value_name = "FILE", requires = "rate")]
     report: Option<PathBuf>,
 
-    /// Certificate authorities (PEM) to trust beside the system's
+    /// Trust these certificate authorities (PEM) in addition to the system's
     #[arg(long, value_name = "FILE", requires = "rate")]
     tls_ca: Option<PathBuf>,
 }
@@ -219,38 +217,37 @@ struct OpenLoopArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Hostile load beside the votes, reported apart")]
 struct HostileArgs {
-    /// Send so many votes a second with credentials that nobody holds
+    /// Number of votes per second with credentials that do not exist
     #[arg(long, value_name = "N", requires = "rate")]
     guesses: Option<u32>,
 
-    /// Hold so many connections that say nothing; one that the node closes is opened again
+    /// Number of silent connections; one that the node closes is reopened
     #[arg(long, value_name = "N", requires = "rate")]
     idle_connections: Option<usize>,
 
-    /// Hold so many connections that send one byte a second, half of them within a head, half
-    /// within a body
+    /// Number of connections that send one byte per second, half of them within a head, half within
+    /// a body
     #[arg(long, value_name = "N", requires = "rate")]
     slow_connections: Option<usize>,
 
-    /// Hold so many connections that ask for nothing useful before they are idle for a second
+    /// Number of connections that send useless requests, so that they are never idle for a second
     #[arg(long, value_name = "N", requires = "rate")]
     busy_connections: Option<usize>,
 
-    /// Send the first vote of the run again and again under its key, over so many connections
+    /// Number of connections that repeat the first vote of the run under its key
     #[arg(long, value_name = "N", requires = "rate")]
     replay_connections: Option<usize>,
 
-    /// Read the description of the interface again and again over so many connections
+    /// Number of connections that read the OpenAPI description repeatedly
     #[arg(long, value_name = "N", requires = "rate")]
     reader_connections: Option<usize>,
 
-    /// Let all of this come from so many addresses of this machine (127.1.0.1 and on) [default:
-    /// one]
+    /// Number of local source addresses of the hostile load (127.1.0.1 and up) [default: one]
     #[arg(long, value_name = "N", requires = "rate")]
     hostile_addresses: Option<u32>,
 }
 
-/// Puts a node under load.
+/// Runs `votekit loadtest`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let failed = |error| command_error(error, &args.roll);
     let nodes = args
@@ -280,9 +277,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     ran.outcome
 }
 
-/// What a run came to.
+/// Result of a run.
 struct Ran {
-    /// Votes that were meant to be duplicates.
+    /// Votes that were intended as duplicates.
     duplicates: u64,
     outcome: Result<(), CommandError>,
 }
@@ -311,8 +308,8 @@ impl Ran {
     }
 }
 
-/// How many votes the elections of a roll hold, by the node's own word. Nothing when it does not
-/// say: a load test goes on without.
+/// Vote counts of the elections of a roll, as reported by the node. Zero if it does not report
+/// them: a load test runs without.
 #[derive(Default)]
 struct CredentialStatus {
     accepted: u64,
@@ -412,7 +409,7 @@ fn run_at_rate(
     context: &Context,
 ) -> Result<Ran, CommandError> {
     let plan = plan(args, nodes, schedule)?;
-    // Claimed before the run: a report that cannot be written would be a run for nothing.
+    // Created before the run: without a writable report the run would be useless.
     let report_path = args.open_loop.report.as_deref();
     let report_file =
         report_path.map(|path| StagedFile::create(path, Secrecy::Public)).transpose()?;
@@ -470,7 +467,7 @@ fn plan(
     })
 }
 
-/// The first interrupt stops the sending, so that there is still a report; a second one ends the
+/// Stops sending at the first interrupt, so that a report is still written; a second one ends the
 /// process.
 fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| {
@@ -483,7 +480,7 @@ fn stop_on_interrupt(control: Arc<RunControl>) -> Result<(), CommandError> {
             control.stop();
         }
         if tokio::signal::ctrl_c().await.is_ok() {
-            // 128 + SIGINT, as a process that the signal had ended.
+            // 128 + SIGINT, as if the signal had ended the process.
             std::process::exit(130);
         }
     };

@@ -1,4 +1,4 @@
-//! `votekit man`: writes the man pages. Hidden: the project's own checks call it.
+//! `votekit man`: writes the man pages. Hidden, since only the project's own checks call it.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,10 @@ use crate::cli;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Write one man page per command into a folder
+/// Write the man pages into a folder, one per command
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The folder for the pages; made if it is not there
+    /// Folder for the pages; created if missing
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

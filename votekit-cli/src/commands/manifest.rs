@@ -7,7 +7,7 @@ mod verify;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Sign the manifest of a hashed roll, and check that nothing in its folder was changed
+/// Sign the manifest of a hashed roll, and verify that nothing in its folder was changed
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -21,7 +21,7 @@ enum Action {
     Verify(verify::Args),
 }
 
-/// Makes a key, signs or verifies.
+/// Runs `votekit manifest`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Keygen(args) => key::run(args, context),

@@ -1,4 +1,4 @@
-//! One file a verb, each with its `Args` and its `run`.
+//! One file per verb, each with its `Args` and its `run`.
 
 #[cfg(feature = "node")]
 pub(crate) mod batch;
@@ -43,7 +43,7 @@ use crate::error::CommandError;
 /// Runs one verb.
 ///
 /// # Errors
-/// What the verb failed with.
+/// The error of the verb.
 pub(crate) fn run(command: Command, context: &Context) -> Result<(), CommandError> {
     match command {
         Command::Roll(args) => roll::run(args, context),

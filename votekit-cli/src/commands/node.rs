@@ -1,4 +1,4 @@
-//! `votekit node`: the ingest nodes of an election: shown, admitted, retired.
+//! `votekit node`: shows, admits and retires the ingest nodes of an election.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ use crate::records::Records;
 
 /// Show, admit and retire the nodes that take votes
 ///
-/// The log of an election names the nodes whose batches it takes. Those with a name in the data
+/// The log of an election names the nodes whose batches it takes. Nodes with a name in the data
 /// folder are admitted when the poll opens; one that joins later is admitted by its public key. A
-/// node that is gone for good is retired: what it confirmed counts, and the close no longer waits
-/// for it.
+/// node that is permanently gone is retired: what it confirmed counts, and the close no longer
+/// waits for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -29,23 +29,24 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// List the nodes of an election: epochs, batches in the log, and who may be answering voters
+    /// List the nodes of an election: epochs, batches in the log, and whether they may be answering
+    /// voters
     List(OneArgs),
-    /// Tell the public keys of the nodes that have a name in a data folder
+    /// Show the public keys of the nodes that have a name in a data folder
     Keys(KeysArgs),
-    /// Admit a node: from then on its batches are taken
+    /// Admit a node, so that its batches are taken
     Admit(NodeArgs),
-    /// Let go of a node that is gone for good
+    /// Retire a node that is permanently gone
     ///
-    /// The node may answer nobody any more; what it confirmed is decided; its numbers above that
-    /// are void, and the log says so. Wait until its process is dead: one that still runs begins
-    /// anew. The command can be given again.
+    /// The node can no longer answer voters; what it confirmed is decided; its numbers above that
+    /// are void, and the log records this. Wait until its process is dead: one that still runs
+    /// begins a new epoch. The command can be repeated.
     Retire(NodeArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct OneArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
     #[command(flatten)]
@@ -54,17 +55,17 @@ struct OneArgs {
 
 #[derive(Debug, clap::Args)]
 struct KeysArgs {
-    /// The data folder
+    /// Data folder
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
 struct NodeArgs {
-    /// The election
+    /// Election
     law_id: ElectionId,
 
-    /// The node: its name in the data folder, its id, or to admit it its public key
+    /// Node: its name in the data folder, its id, or to admit it, its public key
     #[arg(id = "which", value_name = "NODE")]
     node: String,
 
@@ -89,7 +90,7 @@ struct Key {
 #[serde(transparent)]
 struct Keys(Vec<Key>);
 
-/// Runs one of the actions.
+/// Runs `votekit node`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Keys(args) => context.output.result(&Keys(keys(&args.data)?)),

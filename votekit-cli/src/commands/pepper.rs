@@ -1,4 +1,4 @@
-//! `votekit pepper`: makes and names peppers.
+//! `votekit pepper`: generates peppers and shows their ids.
 
 use std::fmt;
 use std::fs;
@@ -15,9 +15,9 @@ use crate::error::CommandError;
 
 /// Make a pepper: the secret key that protects a hashed roll
 ///
-/// Without a pepper, whoever steals the hashes can find out each elector's code by trying them all.
+/// Without a pepper, anyone who steals the hashes can find each elector's code by trying all codes.
 /// With one, the hashes are worthless to anyone who does not have the pepper too. The offline
-/// machine that hashes the roll and the nodes that take votes need the same pepper; nobody else may
+/// machine that hashes the roll and the nodes that take votes need the same pepper; no one else may
 /// have it. Keep one copy in a safe until the result is certified.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -31,16 +31,16 @@ enum Action {
     Show(ShowArgs),
 }
 
-/// Make a new pepper from the machine's random numbers
+/// Generate a new pepper from the machine's random numbers
 ///
-/// The file can be read by you alone. An existing file is never overwritten: a lost pepper cannot
-/// be made again. What is printed is the pepper's id, which tells peppers apart and is no secret.
+/// Only you can read the file. An existing file is never overwritten: a lost pepper cannot be made
+/// again. The command prints the pepper's id, which distinguishes peppers and is not secret.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit pepper generate -o referendum.pepper")]
 struct GenerateArgs {
-    /// The file to make
+    /// File to create
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
@@ -51,7 +51,7 @@ struct GenerateArgs {
 Example:
   votekit pepper show referendum.pepper")]
 struct ShowArgs {
-    /// The pepper's file
+    /// Pepper file
     file: PathBuf,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Makes or names a pepper.
+/// Runs `votekit pepper`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Generate(args) => generate(args, context),
@@ -92,14 +92,14 @@ fn generate(args: GenerateArgs, context: &Context) -> Result<(), CommandError> {
     context.output.result(&Report { id: pepper.id().to_hex(), file: args.output })
 }
 
-/// Reads a pepper's file; warns when others can read it too.
+/// Reads a pepper file; warns if others can read it too.
 pub(crate) fn read(path: &Path, context: &Context) -> Result<Pepper, CommandError> {
     let text = read_secret(path, context)?;
     Pepper::from_file_text(&text)
         .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))
 }
 
-/// Reads a small file that holds a secret; warns when others can read it too.
+/// Reads a small file that holds a secret; warns if others can read it too.
 pub(crate) fn read_secret(
     path: &Path,
     context: &Context,

@@ -24,7 +24,7 @@ use crate::recount::{BatchName, Evidence, Recount, RollRows, recount, shorten};
 ///
 /// The recount reads the log and the encrypted batches in the node's data folder, opens them with
 /// the ballot key, makes every decision again, and compares its counts with the totals that the log
-/// published. Who was registered it reads from the rolls in the data folder, or from those given
+/// published. It reads who was registered from the rolls in the data folder, or from those given
 /// with --shards. It works from the close until `votekit election purge` destroys the evidence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -32,24 +32,24 @@ Example:
   votekit recount --data node/ --election L2025-001
   votekit recount --data node/ --shards hashes/ --shards supplement-1/")]
 pub(crate) struct Args {
-    /// The data folder of a node, running or stopped
+    /// Data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// The election; can be left out when there is only one
+    /// Election; may be omitted when there is only one
     #[arg(long, value_name = "LAW_ID")]
     election: Option<ElectionId>,
 
-    /// A folder with a manifest and its shards or change file, to take in place of the data
-    /// folder's own; once for the roll and each supplement
+    /// Folder with a manifest and its shards or change file, used instead of the data folder's own;
+    /// give one for the roll and one for each supplement
     #[arg(long, value_name = "DIR")]
     shards: Vec<PathBuf>,
 }
 
-/// What the data folder, and the folders of rolls given beside it, hold.
+/// Content of the data folder, and of the roll folders given beside it.
 struct Stored<'a> {
     archive: &'a Archive,
     law_id: &'a ElectionId,
@@ -63,8 +63,8 @@ impl Evidence for Stored<'_> {
         let number =
             BatchNumber { node, epoch: Epoch(name.epoch), sequence: Sequence(name.sequence) };
         let batch = self.archive.batch(self.law_id, number).map_err(|error| match error {
-            // A batch that does not read is a difference like any other: the recount names it and
-            // goes on.
+            // An unreadable batch is a difference like any other: the recount names it and
+            // continues.
             EngineError::Corrupt { reason, .. } => {
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             }
@@ -86,7 +86,7 @@ impl Evidence for Stored<'_> {
     }
 }
 
-/// The rows of a roll as the recount compares them.
+/// Converts the rows of a roll to the form that the recount compares.
 pub(crate) fn rows(content: &RollContent) -> RollRows {
     let short = |key: &RegistryKey| shorten(key.as_bytes());
     let all = |keys: &[RegistryKey]| keys.iter().map(short).collect();
@@ -105,7 +105,7 @@ pub(crate) fn rows(content: &RollContent) -> RollRows {
 #[serde(transparent)]
 struct Report(Recount);
 
-/// Counts again.
+/// Runs `votekit recount`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let archive = args.ledger.open(&args.data)?;
     let law_id = choose(&archive, args.election.as_ref())?;
@@ -136,8 +136,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     )))
 }
 
-/// A count while the poll is open would tell what nobody may know yet, and after each vote what that
-/// vote chose.
+/// Refuses a count while the poll is open: it would reveal partial results that are still secret,
+/// and after each vote the choice of that vote.
 fn refuse_before_the_close(archive: &Archive, law_id: &ElectionId) -> Result<(), CommandError> {
     let state = archive.state(law_id)?;
     if state >= State::Closed {

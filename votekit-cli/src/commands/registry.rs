@@ -1,4 +1,4 @@
-//! `votekit registry`: holds the registry that nodes share against the log, and makes it anew.
+//! `votekit registry`: compares the registry that nodes share with the log, and rebuilds it.
 
 mod check;
 mod rebuild;
@@ -12,10 +12,10 @@ use crate::archive_source::LedgerArgs;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Check the registry that nodes share on Redis, or make it anew from the ledger
+/// Check the registry that nodes share on Redis, or rebuild it from the ledger
 ///
-/// The registry is a hint: it tells at once what to expect of a vote. The log decides. So whatever
-/// happened to the registry, no vote is lost, and it can be rebuilt while votes are coming in.
+/// The registry is a hint: it states at once what to expect of a vote. The log decides. So no vote
+/// is lost whatever happens to the registry, and it can be rebuilt while votes are coming in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -28,7 +28,7 @@ enum Action {
     Rebuild(rebuild::Args),
 }
 
-/// Checks or rebuilds.
+/// Runs `votekit registry`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Check(args) => check::run(&args, context),
@@ -36,14 +36,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     }
 }
 
-/// What both verbs need: the registry, the ledger, the elections.
+/// Registry, ledger and elections, for both verbs
 #[derive(Debug, clap::Args)]
 struct Where {
-    /// The registry: the address of a Redis server, or of one node of a cluster
+    /// Registry: address of a Redis server, or of one node of a cluster
     #[arg(long, value_name = "URL", env = "VOTEKIT_REGISTRY", hide_env_values = true)]
     registry: String,
 
-    /// The data folder of a node, running or stopped: the rolls it keeps, and its ledger unless
+    /// Data folder of a node, running or stopped: the rolls it keeps, and its ledger unless
     /// --ledger is given
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -51,13 +51,13 @@ struct Where {
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// Only this election; give it again for further ones
+    /// Only this election; may be repeated
     #[arg(long = "election", value_name = "LAW_ID")]
     elections: Vec<ElectionId>,
 }
 
 impl Where {
-    /// The ledger that is meant.
+    /// Opens the ledger.
     fn archive(&self, data: &Path) -> Result<Archive, CommandError> {
         self.ledger.open(data)
     }
@@ -66,7 +66,7 @@ impl Where {
         self.elections.is_empty() || self.elections.contains(law_id)
     }
 
-    /// An election that was named and is not there is a slip of the pen.
+    /// Refuses a named election that does not exist: its id is probably misspelt.
     fn refuse_absent(&self, there: &[ElectionId], place: &str) -> Result<(), CommandError> {
         match self.elections.iter().find(|law_id| !there.contains(law_id)) {
             Some(law_id) => {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 struct Table(Results);
 
-/// Shows results.
+/// Runs `votekit results`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&Table(read_results(&args.log)?))
 }
@@ -63,7 +63,7 @@ impl fmt::Display for Table {
             turnout % 100,
             results.registered
         )?;
-        // Before the close the latest votes are held back from the results, and turnout moves.
+        // Before the close the results hold back the latest votes, while turnout moves.
         let (shown, accepted) = (results.counts.total(), results.report.accepted);
         if shown < accepted {
             writeln!(

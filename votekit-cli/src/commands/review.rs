@@ -1,5 +1,4 @@
-//! `votekit review`: what reviewers look at, the requests that did not count, and what they remark
-//! on them.
+//! `votekit review`: shows reviewers the requests that did not count, and keeps their remarks.
 
 mod case;
 mod export;
@@ -18,10 +17,10 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::choose;
 
-/// Review duplicate and invalid votes, as the log tells them
+/// Review duplicate and invalid votes, as recorded in the log
 ///
-/// What counts was decided once, in the log; a review changes no decision. Nothing here shows a
-/// choice or names an elector.
+/// The log has decided once what counts; a review changes no decision. Nothing here shows a choice
+/// or names an elector.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -36,17 +35,17 @@ enum Action {
     Export(export::Args),
 }
 
-/// Whose log
+/// Source of the log
 #[derive(Debug, clap::Args)]
 struct SourceArgs {
-    /// The data folder of a node, running or stopped
+    /// Data folder of a node, running or stopped
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
     #[command(flatten)]
     ledger: LedgerArgs,
 
-    /// The election; can be left out when there is only one
+    /// Election; may be omitted when there is only one
     #[arg(long, value_name = "LAW_ID")]
     election: Option<ElectionId>,
 }
@@ -59,7 +58,7 @@ impl SourceArgs {
     }
 }
 
-/// Runs one action.
+/// Runs `votekit review`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::List(args) => list::run(&args, context),

@@ -32,38 +32,38 @@ enum Action {
 
 /// Make a synthetic electoral roll
 ///
-/// The roll has one row per elector and law, with a NAS that is issued to nobody (its first digit
-/// is 0; its check digit is right) and an access code of 8 letters and digits. The same options
-/// always make the same roll, so nothing in it is secret: use it for trials only.
+/// The roll has one row per elector and law, with a NAS that is never issued (its first digit is 0;
+/// its check digit is right) and an access code of 8 letters and digits. The same options always
+/// make the same roll, so nothing in it is secret: use it for trials only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit roll sample --electors 1000 --law L2025-001 -o roll.csv
   votekit roll sample --electors 50 --law L2025-001 --law L2025-002 --seed 7 -o -")]
 struct SampleArgs {
-    /// How many electors
+    /// Number of electors
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=ELECTORS_MAX))]
     electors: u64,
 
-    /// A law they vote on; give it again for further laws
+    /// Law they vote on; may be repeated
     #[arg(long = "law", value_name = "ID", required = true)]
     laws: Vec<ElectionId>,
 
-    /// Another number makes another roll
+    /// Seed: another number makes another roll
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// The file to make; '-' for standard output
+    /// File to create; '-' for standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
-/// Numbers of seven free digits.
+/// Number of values of seven free digits.
 const FREE_NUMBERS: u64 = 10_000_000;
-/// Numbers that start with 0 and pass the Luhn check, but for nine zeros.
+/// Numbers that start with 0 and pass the Luhn check, except nine zeros.
 const ELECTORS_MAX: u64 = FREE_NUMBERS - 1;
 
-/// Runs one action.
+/// Runs `votekit roll`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Sample(args) => sample(&args, context),
@@ -129,11 +129,11 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
     output.flush()
 }
 
-/// A number of its own for each elector: the seven free digits run through a permutation of
-/// 0..10^7, an affine one, since its factor has neither 2 nor 5 in common with the modulus.
+/// Returns a distinct number for each elector: the seven free digits pass through an affine
+/// permutation of 0..10^7, whose factor shares neither 2 nor 5 with the modulus.
 fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
     let image = |place: u64| (place * 7_654_321 + mix(seed) % FREE_NUMBERS) % FREE_NUMBERS;
-    // The last place is never an elector's: its number takes the place of nine zeros.
+    // The last place belongs to no elector: its number replaces nine zeros.
     let free = match image(elector) {
         0 => image(ELECTORS_MAX),
         free => free,
@@ -153,7 +153,7 @@ fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
     digits
 }
 
-/// Every second digit is doubled, and the digits of the product added up (ISO/IEC 7812-1).
+/// Doubles every second digit and adds up the digits of the product (ISO/IEC 7812-1).
 const fn luhn_term(place: usize, digit: u32) -> u32 {
     match (place % 2, digit) {
         (0, digit) => digit,

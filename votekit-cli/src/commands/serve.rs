@@ -23,13 +23,14 @@ use crate::signals::{self, Signals};
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
-/// The node stops on SIGTERM or Ctrl-C: it answers what it has taken, seals it, and leaves the
-/// folder in order, within 35 seconds; a second signal ends it at once. On SIGHUP it reads its
-/// certificate and the administrator's token again. A second node on the same data is refused, unless all have a --name, and Redis,
-/// RabbitMQ and PostgreSQL beside them. Beyond this machine it wants TLS, its own (--tls-cert,
-/// --tls-key) or that of the proxies it is told to believe (--tls-proxy).
+/// The node stops on SIGTERM or Ctrl-C: it answers and seals what it has taken, and closes its data
+/// folder cleanly, within 35 seconds; a second signal ends it at once. On SIGHUP it reloads its
+/// certificate and the administrator's token. A second node on the same data folder is refused,
+/// unless all nodes have a --name and use Redis, RabbitMQ and PostgreSQL. To be reached from other
+/// machines the node requires TLS, its own (--tls-cert, --tls-key) or that of trusted proxies
+/// (--tls-proxy).
 ///
-/// Every setting can stand in the configuration file; what is given here counts over it.
+/// Every setting can also stand in the configuration file; options given here take precedence.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -48,61 +49,61 @@ A configuration file:
   [throttle]                        # the throttle on wrong codes
   enabled = true")]
 pub(crate) struct Args {
-    /// The data folder
+    /// Data folder
     #[arg(long, value_name = "DIR")]
     data: PathBuf,
 
-    /// Make the data folder if it is not there
+    /// Create the data folder if it does not exist
     #[arg(long)]
     new: bool,
 
-    /// The name that the logs of a new data folder begin with, such as elections.example.ca
+    /// Name that the logs of a new data folder begin with, such as elections.example.ca
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
 
-    /// A configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long, value_name = "FILE", env = "VOTEKIT_CONFIG")]
     config: Option<PathBuf>,
 
-    /// Where voters and readers come in [default: 127.0.0.1:8080]
+    /// Address for voters and readers [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "VOTEKIT_LISTEN")]
     listen: Option<SocketAddr>,
 
-    /// Where administration comes in [default: 127.0.0.1:8081]
+    /// Address for administration [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR", env = "VOTEKIT_ADMIN_LISTEN")]
     admin_listen: Option<SocketAddr>,
 
-    /// Where metrics are read [default: 127.0.0.1:9090]
+    /// Address for metrics [default: 127.0.0.1:9090]
     #[arg(long, value_name = "ADDR", env = "VOTEKIT_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
 
-    /// The certificate chain of the public listener (PEM)
+    /// Certificate chain of the public listener (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
 
-    /// The private key of the public listener (PEM)
+    /// Private key of the public listener (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// A proxy in front that terminates TLS, by address or network (10.0.0.0/24): its
-    /// X-Forwarded-For is believed. Give it again for further ones
+    /// Trusted TLS-terminating proxy, by address or network (10.0.0.0/24); its X-Forwarded-For is
+    /// used. May be repeated
     #[arg(long = "tls-proxy", value_name = "ADDR")]
     tls_proxies: Vec<AddressRange>,
 
-    /// The form of earlier versions, which believed everybody
+    /// Removed option of earlier versions, which trusted every proxy
     #[arg(long, hide = true)]
     behind_tls_proxy: bool,
 
-    /// Votes taken a second; 0 lifts the limit [default: 1000]
+    /// Maximum votes taken per second; 0 lifts the limit [default: 1000]
     #[arg(long, value_name = "N", env = "VOTEKIT_RATE_LIMIT")]
     rate_limit: Option<u32>,
 
-    /// What this node is called among those that share its data folder, such as ingest-1: several
-    /// nodes on services share one folder, each under a name
+    /// Name of this node among those that share its data folder, such as ingest-1; nodes on
+    /// services share one folder, each under its own name
     #[arg(long, value_name = "NAME", env = "VOTEKIT_NAME")]
     name: Option<NodeName>,
 
-    /// What this node does: ingest, validate and seal, or some of them when other nodes on the same
+    /// Roles of this node: ingest, validate and seal, or some of them when other nodes on the same
     /// services do the rest [default: all]
     #[arg(long, value_name = "ROLES", value_delimiter = ',', env = "VOTEKIT_ROLES")]
     roles: Vec<Role>,
@@ -110,21 +111,21 @@ pub(crate) struct Args {
     #[command(flatten)]
     services: ServicesArgs,
 
-    /// Read every log from its first leaf at the start, whatever snapshots say
+    /// Read every log from its first leaf at the start, without using snapshots
     #[arg(long)]
     replay: bool,
 
-    /// Test what a start needs (configuration, data folder, addresses, TLS files, services), and
-    /// start nothing: each fault is a line, with what to do
+    /// Check what a start needs (configuration, data folder, addresses, TLS files, services) and
+    /// exit; each fault is one line, with a hint
     #[arg(long)]
     check: bool,
 
-    /// Log lines from this level on: error, warn, info, debug or trace [default: info]
+    /// Lowest level of log lines: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL", env = "VOTEKIT_LOG")]
     log_level: Option<String>,
 }
 
-/// What is told once the node listens.
+/// Printed once the node listens.
 #[derive(Serialize)]
 struct Listening {
     public: String,
@@ -134,19 +135,19 @@ struct Listening {
     elections: usize,
 }
 
-/// How long a stop may take in all.
+/// Maximum duration of a stop.
 const STOP_TIME: Duration = Duration::from_secs(35);
 
-/// By when after its beginning the node has sealed what it can.
+/// Time from the beginning of a stop until the node has sealed what it can.
 const NODE_STOP_TIME: Duration = Duration::from_secs(28);
 
-/// How long threads may take to end that hang on a disk or a mount.
+/// Time to end for threads that hang on a disk or a mount.
 const THREADS_TIME: Duration = Duration::from_secs(2);
 
-/// How long the last log lines may take to be written.
+/// Time to write the last log lines.
 const FLUSH_TIME: Duration = Duration::from_secs(1);
 
-/// Runs a node until it is told to stop, or fails for good.
+/// Runs a node until it is stopped or fails permanently.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     if args.check {
         return check::run(&args, context);
@@ -173,7 +174,7 @@ async fn serve(
 ) -> Result<(), CommandError> {
     check_folder(args)?;
     office::base_name(args.base.as_deref())?;
-    // What is wrong with addresses and files should not be found after an hour of reading logs.
+    // Reserved first: faults of addresses and files must not appear after an hour of reading logs.
     let reserved = Reserved::of(&config).map_err(serve_error)?;
     let version = env!("CARGO_PKG_VERSION");
     tracing::info!(version, data = %args.data.display(), "the node starts: it reads its logs");
@@ -211,7 +212,7 @@ async fn serve(
         metrics = listening.metrics,
         "the node listens"
     );
-    // A node is not there for the reader of its standard output.
+    // The node keeps running even if its standard output has no reader.
     if let Err(error) = context.output.result(&listening) {
         tracing::warn!(%error, "the addresses could not be printed");
     }
@@ -326,7 +327,7 @@ fn serve_error(error: ServeError) -> CommandError {
     CommandError::new(kind, message).hint(hint)
 }
 
-/// The exit code of a node that stopped by itself. A service manager starts it again after either.
+/// Exit code of a node that stopped by itself. A service manager restarts it in either case.
 fn failure_code(error: &ServeError) -> u8 {
     match error {
         ServeError::Panicked { .. } => ErrorKind::Internal.code(),

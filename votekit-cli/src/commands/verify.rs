@@ -1,4 +1,4 @@
-//! `votekit verify`: anyone checks a published election, or a voter's receipt, offline.
+//! `votekit verify`: verifies a published election, or a voter's receipt, offline.
 
 mod bundle;
 mod receipt;
@@ -13,7 +13,7 @@ use votekit_core::log::policy::Policy;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Check a published election, or a voter's receipt, offline and trusting nobody
+/// Verify a published election, or a voter's receipt, offline and without trusting anyone
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -26,7 +26,7 @@ enum Action {
     Receipt(receipt::Args),
 }
 
-/// Verifies a bundle or a receipt.
+/// Runs `votekit verify`.
 pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     match args.action {
         Action::Bundle(args) => bundle::run(&args, context),
@@ -37,18 +37,18 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 /// What the verifier already trusts.
 #[derive(Debug, clap::Args)]
 struct Trust {
-    /// The policy file, obtained from elsewhere than the bundle
+    /// Policy file, obtained from elsewhere than the bundle
     #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     policy: Option<PathBuf>,
 
-    /// The SHA-256 of the policy file, obtained from elsewhere: 64 hexadecimal digits, perhaps in
-    /// groups with blanks or colons between
+    /// SHA-256 of the policy file, obtained from elsewhere: 64 hexadecimal digits, optionally in
+    /// groups separated by spaces or colons
     #[arg(long, value_name = "HEX", value_parser = parse_fingerprint)]
     fingerprint: Option<Digest>,
 }
 
 impl Trust {
-    /// What is pinned, if anything.
+    /// Returns the pinned policy or fingerprint, if any.
     fn pin(&self) -> Result<Option<Pin>, CommandError> {
         let Some(path) = &self.policy else {
             return Ok(self.fingerprint.map(Pin::Fingerprint));
@@ -64,7 +64,7 @@ impl Trust {
     }
 }
 
-/// A fingerprint as people copy it from paper: in capitals, in groups, with colons.
+/// Parses a fingerprint as copied from paper: in capitals, in groups, with colons.
 fn parse_fingerprint(text: &str) -> Result<Digest, String> {
     let is_digit = |character: &char| !character.is_whitespace() && *character != ':';
     let digits: String = text.chars().filter(is_digit).collect();
@@ -74,5 +74,5 @@ fn parse_fingerprint(text: &str) -> Result<Digest, String> {
         .map_err(|error: votekit_core::id::IdError| error.to_string())
 }
 
-/// How to get from exit code 6 to 0.
+/// Hint for getting from exit code 6 to 0.
 const PIN_HINT: &str = "get the policy or its fingerprint from the electoral authority, not from the bundle, and give it with --policy or --fingerprint";

@@ -1,4 +1,4 @@
-//! Batches, read and decrypted by the recount's own reader (`docs/formats.md`, section 5).
+//! Parses and decrypts batches with the recount's own code (`docs/formats.md`, section 5).
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -12,7 +12,7 @@ use super::BatchName;
 const ENVELOPE: usize = 16 + 32 + 4;
 const SIGNATURE: usize = 64;
 
-/// A batch, cut into its parts.
+/// A batch, split into its parts.
 pub(super) struct EvidenceBatch<'a> {
     law_id: &'a [u8],
     node: &'a [u8],
@@ -20,17 +20,17 @@ pub(super) struct EvidenceBatch<'a> {
     sequence: u64,
     encapsulated: &'a [u8],
     envelopes: &'a [[u8; ENVELOPE]],
-    /// From the first byte to the end of the envelopes.
+    /// Associated data: from the first byte to the end of the envelopes.
     associated: &'a [u8],
     sealed: &'a [u8],
     digest: String,
 }
 
 impl<'a> EvidenceBatch<'a> {
-    /// Cuts the bytes of a batch.
+    /// Splits the bytes of a batch.
     ///
     /// # Errors
-    /// What is wrong, in words that follow "the evidence of this batch".
+    /// What is wrong, to be appended to "the evidence of this batch".
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         Self::cut(bytes).ok_or_else(|| "is not a batch, or is cut short".to_owned())
     }
@@ -69,10 +69,10 @@ impl<'a> EvidenceBatch<'a> {
         })
     }
 
-    /// Gives the batch back if it is the one that the log names.
+    /// Returns the batch if it is the one that the log names.
     ///
     /// # Errors
-    /// What does not agree, in words that follow "the evidence of this batch".
+    /// What does not agree, to be appended to "the evidence of this batch".
     pub(super) fn agrees(
         self,
         law_id: &str,
@@ -112,7 +112,7 @@ impl<'a> EvidenceBatch<'a> {
         u32::from_be_bytes(part(&self.envelopes[place], 48)).into()
     }
 
-    /// cᵢ of an envelope.
+    /// Computes cᵢ of an envelope.
     pub(super) fn envelope_digest(&self, place: usize) -> [u8; 32] {
         let envelope = &self.envelopes[place];
         let (request, hash, minute) = (&envelope[..16], &envelope[16..48], &envelope[48..]);
@@ -125,7 +125,8 @@ impl<'a> EvidenceBatch<'a> {
             .into()
     }
 
-    /// The choices, envelope by envelope; `None` when they do not decrypt: then all are spoiled.
+    /// Decrypts the choices, in envelope order. `None` if they do not decrypt: then all are
+    /// spoiled.
     pub(super) fn decrypt(&self, ballot_key: &[u8; 32]) -> Option<Vec<u16>> {
         type Suite = X25519HkdfSha256;
         let key = <Suite as Kem>::PrivateKey::from_bytes(ballot_key).ok()?;

@@ -1,24 +1,25 @@
-//! Every decision made again, once all envelopes are known: each request decided once, replays and
-//! clashes of it after that; each credential accepted once, its attempts counted.
+//! Makes every decision again, once all envelopes are known: each request is decided once, and its
+//! later copies are replays or clashes; each credential is accepted once, and its attempts are
+//! counted.
 //!
-//! 48 bytes an envelope, sorted twice. Credentials are compared by the first 16 bytes of their
-//! registry keys.
+//! Uses 48 bytes per envelope, sorted twice. Credentials are compared by the first 16 bytes of
+//! their registry keys.
 
 use super::Difference;
 use super::line::LogDecision;
 use super::rolls::{CredentialStatus, Key, Rolls, Standings};
 
-/// One envelope, and what the log decided on it.
+/// One envelope, and the log's decision on it.
 struct Decided {
     request: [u8; 16],
     key: Key,
     line: u32,
     decision: LogDecision,
-    /// `None` when it does not decrypt.
+    /// `None` if it does not decrypt.
     choice: Option<u16>,
 }
 
-/// The envelopes so far, in the order of the log.
+/// The envelopes so far, in log order.
 #[derive(Default)]
 pub(super) struct Decisions(Vec<Decided>);
 
@@ -35,13 +36,15 @@ impl Decisions {
         self.0.push(Decided { request, key, line, decision, choice });
     }
 
-    /// What does not follow from the envelopes and the rolls, and whether the rolls were at hand.
+    /// Returns the decisions that do not follow from the envelopes and the rolls, and whether the
+    /// rolls were available.
     pub(super) fn check(mut self, rolls: Rolls) -> (Vec<Difference>, bool) {
         let mut found = Vec::new();
         self.0.sort_unstable_by_key(|decided| (decided.request, decided.line));
         for copies in self.0.chunk_by(|one, next| one.request == next.request) {
             check_request(copies, &mut found);
         }
+        // Replays and clashes are not attempts of a credential.
         self.0.retain(|decided| {
             !matches!(decided.decision, LogDecision::Replay | LogDecision::Clash)
         });
@@ -54,7 +57,8 @@ impl Decisions {
         (found, standings.is_some())
     }
 
-    /// The line of the first accepted vote of a credential, once all are sorted by key and line.
+    /// Line of the first accepted vote of a credential. The envelopes must be sorted by key and
+    /// line.
     fn line_of_accepted(&self, key: &Key) -> Option<u32> {
         let first = self.0.partition_point(|decided| decided.key < *key);
         let mut attempts = self.0[first..].iter().take_while(|decided| decided.key == *key);
@@ -62,8 +66,8 @@ impl Decisions {
     }
 }
 
-/// The first copy of a request is decided; another one is a replay, or with another credential a
-/// clash.
+/// Checks the copies of a request: the first is decided; a later one is a replay, or with another
+/// credential a clash.
 fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
     let [first, others @ ..] = copies else { return };
     let mut differs = |line: u32, what: &str| {
@@ -89,9 +93,9 @@ fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
     }
 }
 
-/// The first vote of a registered credential that is in time is accepted; later ones are
-/// duplicates, each with its number. Nothing can revoke a credential that has voted. Without the
-/// rolls, the log's word is taken for who was not registered.
+/// Checks the attempts of a credential: the first vote in time of a registered credential is
+/// accepted; later ones are duplicates, each with its attempt number. A credential that has voted
+/// cannot be revoked. Without the rolls, the log is trusted for who was not registered.
 fn check_credential(
     attempts: &[Decided],
     standings: Option<&Standings>,
@@ -123,5 +127,5 @@ fn check_credential(
     }
 }
 
-/// Where the count of attempts stops (`docs/formats.md`, section 6).
+/// The attempt number saturates here (`docs/formats.md`, section 6).
 const ATTEMPTS_MAX: u32 = (1 << 30) - 1;

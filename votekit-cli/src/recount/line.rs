@@ -1,11 +1,11 @@
-//! Leaves, read by the recount's own reader (`docs/formats.md`, section 6). Keys it does not need
-//! are passed over: whether the log is canonical is for `votekit verify bundle` to say.
+//! Parses leaves with the recount's own code (`docs/formats.md`, section 6). Keys that it does not
+//! need are ignored: `votekit verify bundle` checks whether the log is canonical.
 
 use serde::Deserialize;
 
 use super::BatchName;
 
-/// What the recount takes from a leaf.
+/// The parts of a leaf that the recount needs.
 pub(super) enum Line {
     Definition(LogDefinition),
     Opening {
@@ -36,7 +36,7 @@ pub(super) enum Line {
     Other,
 }
 
-/// What is put to the vote.
+/// The definition of the election.
 #[derive(Deserialize)]
 pub(super) struct LogDefinition {
     pub(super) law_id: String,
@@ -49,15 +49,15 @@ pub(super) struct LogChoice {
     pub(super) id: String,
 }
 
-/// What the log says of one envelope.
+/// The log's statement about one envelope.
 pub(super) struct LogOutcome {
     pub(super) request: [u8; 16],
     pub(super) decision: LogDecision,
-    /// Of accepted and duplicate votes.
+    /// Only in accepted and duplicate votes.
     pub(super) hash: Option<[u8; 32]>,
-    /// Of invalid votes and replays.
+    /// Only in invalid votes and replays.
     pub(super) envelope: Option<[u8; 32]>,
-    /// Not of replays.
+    /// Not in replays.
     pub(super) minute: Option<u64>,
 }
 
@@ -103,10 +103,10 @@ struct Fields<'a> {
 }
 
 impl Line {
-    /// Reads a leaf.
+    /// Parses a leaf.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// What is wrong, for people.
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
         let fields: Fields<'_> =
             serde_json::from_slice(text).map_err(|_| "not a leaf".to_owned())?;

@@ -1,4 +1,4 @@
-//! Who was registered when: the rolls of the log, applied again by the recount's own rules
+//! Who was registered when: applies the rolls of the log again, by the recount's own rules
 //! (`docs/formats.md`, section 6).
 //!
 //! Registry keys are compared by their first 16 bytes: 128 MiB for eight million electors.
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 /// The first 16 bytes of a registry key.
 pub(crate) type Key = [u8; 16];
 
-/// What a roll leaf brings to the election.
+/// The rows that a roll leaf contributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RollRows {
     /// The keys of a roll.
@@ -23,12 +23,12 @@ pub(crate) enum RollRows {
         revoke: Vec<Key>,
         /// Keys revoked, each with the one added in its place.
         replace: Vec<(Key, Key)>,
-        /// Keys revoked before, each with the one added if it was.
+        /// Keys revoked earlier, each with the key to add if it was in fact revoked.
         readmit: Vec<(Key, Key)>,
     },
 }
 
-/// The first 16 bytes.
+/// Returns the first 16 bytes of a key.
 pub(crate) fn shorten(key: &[u8; 32]) -> Key {
     *key.first_chunk().expect("16 of 32 bytes")
 }
@@ -40,14 +40,14 @@ pub(super) struct Rolls {
     /// Ascending.
     root: Vec<Key>,
     supplements: Vec<(u32, RollRows)>,
-    /// How many roll leaves were read, and of how many the rows are at hand.
+    /// Number of roll leaves read, and number of those whose rows are available.
     named: u64,
     at_hand: u64,
 }
 
 impl Rolls {
-    /// Takes a roll leaf: its line, whether it loads a roll, its scheme, and its rows if they are
-    /// at hand. A roll takes the place of all before it.
+    /// Loads a roll leaf: its line, whether it is a roll, its scheme, and its rows if available. A
+    /// roll replaces all rolls and supplements before it.
     pub(super) fn load(
         &mut self,
         line: u32,
@@ -70,13 +70,13 @@ impl Rolls {
         }
     }
 
-    /// The registry key of a credential hash.
+    /// Computes the registry key of a credential hash.
     pub(super) fn key_of(&self, hash: &[u8; 32]) -> Key {
         if self.is_keyed { shorten(&Sha256::digest(hash).into()) } else { shorten(hash) }
     }
 
-    /// Applies the supplements in turn. `accepted` gives the line of the accepted vote of a key.
-    /// `None` when the rows of a roll are not at hand.
+    /// Applies the supplements in order. `accepted` returns the line of the accepted vote of a key.
+    /// Returns `None` if the rows of a roll are not available.
     pub(super) fn apply(self, accepted: impl Fn(&Key) -> Option<u32>) -> Option<Standings> {
         if self.named == 0 || self.named != self.at_hand {
             return None;
@@ -86,6 +86,7 @@ impl Rolls {
             let RollRows::Supplement { add, revoke, replace, readmit } = supplement else {
                 continue;
             };
+            // A credential that voted before this line cannot be revoked.
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
             let readmitted = readmit
@@ -110,7 +111,7 @@ impl Rolls {
     }
 }
 
-/// How a credential stands in the electorate.
+/// Status of a credential in the electorate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CredentialStatus {
     /// Never registered.
@@ -119,15 +120,15 @@ pub(super) enum CredentialStatus {
     Revoked,
 }
 
-/// How each credential stands at each line of the log.
+/// Status of each credential at each line of the log.
 pub(super) struct Standings {
     root: Vec<Key>,
-    /// Lines at which a credential changed, ascending.
+    /// Lines at which the status of a credential changed, ascending.
     changes: HashMap<Key, Vec<(u32, CredentialStatus)>>,
 }
 
 impl Standings {
-    /// How a credential stands at a line.
+    /// Returns the status of a credential at a line.
     pub(super) fn at(&self, key: &Key, line: u32) -> CredentialStatus {
         let changes = self.changes.get(key).into_iter().flatten();
         changes.take_while(|(changed, _)| *changed < line).last().map_or_else(
@@ -143,7 +144,7 @@ impl Standings {
         self.at(key, u32::MAX)
     }
 
-    /// Revokes a live credential that has not been used, and reports whether it did.
+    /// Revokes a live credential that has not been used; returns whether it did.
     fn revoke(&mut self, line: u32, key: Key, used: &impl Fn(&Key) -> bool) -> bool {
         let may = self.latest(&key) == CredentialStatus::Live && !used(&key);
         if may {

@@ -1,4 +1,4 @@
-//! Many voters at once, what each of them knows of their vote, and the log held against it.
+//! Concurrent voters, what each of them knows about the vote, and the comparison with the log.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,10 +9,10 @@ use super::Desk;
 use super::http::Http;
 use super::poll::{Elector, LAW};
 
-/// Threads that cast at the same time.
+/// Number of threads that cast concurrently.
 const CASTERS: usize = 4;
 
-/// A repeatable row of numbers (splitmix64).
+/// A repeatable sequence of numbers (splitmix64).
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
@@ -24,7 +24,7 @@ impl Numbers {
     }
 }
 
-/// What a voter knows of his vote.
+/// What a voter knows about the vote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
     /// It was taken, under this request id.
@@ -35,7 +35,7 @@ pub(crate) enum Known {
     Unknown,
 }
 
-/// Casts the votes of those who do not yet know that theirs was taken, each under a key of its own,
+/// Casts the votes of those who do not yet know that theirs was taken, each under a separate key,
 /// until the node is gone.
 pub(crate) fn cast(
     node: &str,
@@ -71,7 +71,7 @@ fn cast_some(
     let mut found = Vec::new();
     for &place in places {
         let vote = if place % 3 == 0 { "non" } else { "oui" };
-        // Some wait for the decision, most go as soon as their vote is durable.
+        // Some wait for the decision; most continue once their vote is durable.
         let wait = if place % 5 == 0 { 10 } else { 0 };
         match http.vote(node, &electors[place], vote, &format!("key-{place:016}"), wait) {
             Ok(answer) if matches!(answer.status, 200 | 202) => {
@@ -94,8 +94,8 @@ fn cast_some(
     found
 }
 
-/// Asserts that the log of a closed election holds each of these requests accepted, once, and
-/// nothing that contradicts itself.
+/// Asserts that the log of a closed election has each of these requests accepted exactly once, and
+/// is consistent.
 #[track_caller]
 pub(crate) fn holds_once(desk: &Desk, known: &BTreeMap<usize, Known>) {
     let report = desk.run(&["export", "bundle", "bundle", "--data", "node", "--json"]).json();

@@ -6,13 +6,13 @@ use tokio::runtime::Runtime;
 
 use super::poll::{Elector, LAW};
 
-/// A caller with connections of its own. Each thread of a test has one.
+/// A client with its own connections. Each thread of a test has one.
 pub(crate) struct Http {
     runtime: Runtime,
     client: Client,
 }
 
-/// An answer: its status and its body.
+/// A response: status and body.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
@@ -27,7 +27,7 @@ impl Http {
         Self { runtime, client: Client::new() }
     }
 
-    /// Calls; an error when no whole answer came back.
+    /// Sends a request. An error means that no complete answer was received.
     pub(crate) fn send(&self, request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         self.runtime.block_on(async {
             let response = request.send().await?;
@@ -45,8 +45,8 @@ impl Http {
         self.send(self.request(Method::GET, url)).expect("an answer")
     }
 
-    /// Casts a vote under a key, which is filled up to the shortest that a node takes. With `wait`
-    /// seconds above 0 the answer comes with the decision.
+    /// Casts a vote under a key, which is padded to the minimum length. With `wait` above 0 seconds
+    /// the answer contains the decision.
     pub(crate) fn vote(
         &self,
         node: &str,
@@ -76,7 +76,7 @@ impl Answer {
             .unwrap_or_else(|_| panic!("no JSON: {} {}", self.status, self.body))
     }
 
-    /// The request id of a vote that was taken.
+    /// Request id of a taken vote.
     #[track_caller]
     pub(crate) fn request_id(&self) -> String {
         self.json()["request_id"]

@@ -1,6 +1,6 @@
-//! Runs the real binary in a folder of its own.
+//! Runs the real binary in a temporary folder.
 
-// Each test file is a crate of its own and uses what it needs.
+// Each test file is a separate crate and uses only a part of this.
 #![allow(dead_code)]
 
 use std::fs;
@@ -23,20 +23,20 @@ pub(crate) mod process_memory;
 #[cfg(feature = "services")]
 pub(crate) mod redis;
 
-/// Keeps other accounts from a file, as a node asks of its keys.
+/// Makes a file unreadable by other accounts, as a node requires of its keys.
 pub(crate) fn private(file: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("set");
 }
 
-/// A folder that vanishes with the test.
+/// A folder that is removed after the test.
 pub(crate) struct Desk(TempDir);
 
-/// Where the services are of whoever runs the tests: no business of a test's, which says what it
-/// wants.
+/// Variables with the services of the person who runs the tests: removed, since a test names its
+/// own.
 pub(crate) const SERVICES: [&str; 3] = ["VOTEKIT_REGISTRY", "VOTEKIT_BALLOT_BOX", "VOTEKIT_LEDGER"];
 
-/// How a run ended.
+/// Result of a run.
 pub(crate) struct Outcome {
     pub(crate) code: i32,
     pub(crate) stdout: String,
@@ -53,14 +53,14 @@ impl Outcome {
         }
     }
 
-    /// Asserts exit code 0 and gives standard output.
+    /// Asserts exit code 0 and returns standard output.
     #[track_caller]
     pub(crate) fn succeeds(&self) -> &str {
         assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
         &self.stdout
     }
 
-    /// Asserts exit code 0 and gives standard output as JSON.
+    /// Asserts exit code 0 and returns standard output as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(self.succeeds()).expect("JSON on standard output")
@@ -90,7 +90,7 @@ impl Desk {
         self.path(name).exists()
     }
 
-    /// The names in the folder, hidden ones too, sorted.
+    /// Names in the folder, including hidden ones, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         names_in(self.0.path())
     }
@@ -100,7 +100,7 @@ impl Desk {
         self.run_with_input(arguments, b"")
     }
 
-    /// Runs `votekit` in the folder and hands it standard input.
+    /// Runs `votekit` in the folder with standard input.
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &[u8]) -> Outcome {
         let mut command = Command::new(env!("CARGO_BIN_EXE_votekit"));
         command.args(arguments);
@@ -114,7 +114,7 @@ impl Desk {
         self.finish(command, b"")
     }
 
-    /// Runs a line of shell in the folder, `"$VOTEKIT"` being the binary.
+    /// Runs a line of shell in the folder, where `"$VOTEKIT"` is the binary.
     pub(crate) fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");
         command.args(["-c", line]).env("VOTEKIT", env!("CARGO_BIN_EXE_votekit"));
@@ -144,7 +144,7 @@ impl Desk {
     }
 }
 
-/// The names in a folder, sorted.
+/// Names in a folder, sorted.
 pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> = entries
@@ -154,12 +154,12 @@ pub(crate) fn names_in(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A file of the project's `fixtures/`.
+/// Path of a file in the project's `fixtures/`.
 pub(crate) fn fixture(name: &str) -> String {
     format!("{}/../fixtures/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The permission bits of a file.
+/// Permission bits of a file.
 pub(crate) fn mode_of(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).expect("a file").permissions().mode() & 0o777

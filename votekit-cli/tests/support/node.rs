@@ -1,4 +1,4 @@
-//! A node in a process of its own, as an operator runs it.
+//! A node in a child process, as an operator runs it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader};
@@ -12,8 +12,7 @@ use serde_json::Value;
 
 use super::{Desk, SERVICES};
 
-/// `votekit serve`, reached on ports of the system's choice. Whatever happens to the test, no node
-/// stays behind.
+/// `votekit serve` on ports chosen by the system. The node is killed however the test ends.
 pub(crate) struct Node {
     child: Child,
     pub(crate) public: String,
@@ -29,13 +28,13 @@ impl Node {
         Self::serve_with(desk, &["--rate-limit", "0"])
     }
 
-    /// Serves with further options. Its log lines are added to `node.log`.
+    /// Serves with further options. Log lines are appended to `node.log`.
     #[track_caller]
     pub(crate) fn serve_with(desk: &Desk, more: &[&str]) -> Self {
         Self::start(desk, more, |_| {}).unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves with what a test changes about the process: where its log lines go, or its disk.
+    /// Serves with a process that the test prepares: where its log lines go, or its disk.
     #[track_caller]
     pub(crate) fn serve_prepared(
         desk: &Desk,
@@ -52,8 +51,8 @@ impl Node {
             .unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node` of the desk, which may be damaged. What a node that refuses has
-    /// said is the error.
+    /// Serves the folder `node` of the desk, which may be damaged. The error has the log of a node
+    /// that refused.
     pub(crate) fn try_serve(desk: &Desk, disk: Option<&FaultDisk>) -> Result<Self, String> {
         Self::start(desk, &["--rate-limit", "0"], |command| {
             disk.into_iter().for_each(|disk| disk.apply(command))
@@ -104,12 +103,12 @@ impl Node {
         Ok(node)
     }
 
-    /// The process, for threads that outlive a borrow.
+    /// Process id, for threads that outlive a borrow.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Ends it as a power cut would: no handler runs.
+    /// Kills it like a power cut: no handler runs.
     pub(crate) fn cut_off(mut self) {
         self.child.kill().expect("it runs");
         let ended = self.child.wait().expect("it ends");
@@ -121,7 +120,7 @@ impl Node {
         );
     }
 
-    /// Ends it as an operator does.
+    /// Stops it as an operator does.
     #[track_caller]
     pub(crate) fn stop(mut self) {
         terminate(self.child.id());
@@ -129,17 +128,17 @@ impl Node {
         assert!(ended.success(), "{ended}: {}", self.log());
     }
 
-    /// Waits for its end.
+    /// Waits until it exits.
     pub(crate) fn ended(mut self) -> ExitStatus {
         self.child.wait().expect("it ends")
     }
 
-    /// The file of its log lines.
+    /// Path of its log file.
     pub(crate) fn log_path(&self) -> PathBuf {
         self.log.clone()
     }
 
-    /// Everything it has logged so far.
+    /// All log lines so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -147,7 +146,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // One that has ended already is what is wanted.
+        // An error is ignored: the node has then ended already, as wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -37,7 +37,7 @@ pub(crate) fn hashed(electors: u32) -> (Desk, Vec<Elector>) {
     (desk, electors)
 }
 
-/// The same with the roll loaded.
+/// The same, with the roll loaded.
 pub(crate) fn loaded(electors: u32) -> (Desk, Vec<Elector>) {
     let (desk, electors) = hashed(electors);
     desk.run(&[
@@ -54,7 +54,7 @@ pub(crate) fn loaded(electors: u32) -> (Desk, Vec<Elector>) {
     (desk, electors)
 }
 
-/// The same with an election as a draft, under further options of `election create`.
+/// The same, with a draft election, created with further options.
 pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
     let (desk, electors) = loaded(electors);
     let create = [
@@ -72,14 +72,14 @@ pub(crate) fn drafted(electors: u32, more: &[&str]) -> (Desk, Vec<Elector>) {
     (desk, electors)
 }
 
-/// The same with the poll open. Results are live and move with each vote, a blank vote can be cast.
+/// The same, with the poll open. Results are live and move with each vote; a blank vote is allowed.
 pub(crate) fn opened(electors: u32) -> (Desk, Vec<Elector>) {
     let (desk, electors) = drafted(electors, &["--blank", "--publish-every", "1"]);
     desk.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     (desk, electors)
 }
 
-/// A file for `votekit cast --from`, of each elector's vote.
+/// A file for `votekit cast --from` with these votes.
 pub(crate) fn votes<'a>(rows: impl IntoIterator<Item = (&'a Elector, &'a str)>) -> String {
     let rows = rows
         .into_iter()
@@ -87,7 +87,7 @@ pub(crate) fn votes<'a>(rows: impl IntoIterator<Item = (&'a Elector, &'a str)>) 
     format!("nas,code,law_id,vote\n{}", rows.collect::<String>())
 }
 
-/// A supplement in the folder `supplement` that revokes the credential of one elector.
+/// Makes a supplement, in the folder `supplement`, that revokes one elector's credential.
 pub(crate) fn revoke(desk: &Desk, elector: &Elector) {
     desk.write("lost.csv", format!("nas,code,law_id\n{},{},{LAW}\n", elector.nas, elector.code));
     let supplement = [

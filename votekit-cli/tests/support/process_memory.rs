@@ -1,7 +1,7 @@
 //! Searches the writable memory of another process.
 //!
-//! A node cannot be read by processes of its own account, only by root. A test that does not run as
-//! root is root in a user namespace: [`as_root`].
+//! Processes of its own account cannot read a node, only root can. A test that does not run as root
+//! becomes root in a user namespace: [`as_root`].
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -10,14 +10,14 @@ use std::process::Command;
 
 use memchr::memmem::Finder;
 
-/// Bytes read at once. Readings overlap by more than the longest needle.
+/// Bytes per read. Reads overlap by more than the longest needle.
 const CHUNK_BYTES: usize = 4 << 20;
 const OVERLAP_BYTES: usize = 256;
 
-/// Set where a test runs inside the namespace already.
+/// Set when a test already runs inside the namespace.
 const INSIDE: &str = "VOTEKIT_TEST_IN_NAMESPACE";
 
-/// Runs the body of a test as root: here, or by running the test again in a user namespace.
+/// Runs the body of a test as root: directly, or by running the test again in a user namespace.
 pub(crate) fn as_root(test: &str, body: impl FnOnce()) {
     if rustix::process::geteuid().is_root() {
         return body();
@@ -34,7 +34,7 @@ pub(crate) fn as_root(test: &str, body: impl FnOnce()) {
     assert!(status.success(), "in a user namespace: {status}");
 }
 
-/// What is searched for.
+/// A pattern to search for.
 pub(crate) struct Needle {
     name: &'static str,
     start: Finder<'static>,
@@ -42,12 +42,12 @@ pub(crate) struct Needle {
 }
 
 impl Needle {
-    /// These bytes.
+    /// Matches these bytes.
     pub(crate) fn bytes(name: &'static str, bytes: &[u8]) -> Self {
         Self { name, start: Finder::new(bytes).into_owned(), digits: 0 }
     }
 
-    /// Any number that begins with these digits and goes on with so many further ones.
+    /// Matches any number that starts with these digits and has `digits` further ones.
     pub(crate) fn number(name: &'static str, start: &str, digits: usize) -> Self {
         Self { digits, ..Self::bytes(name, start.as_bytes()) }
     }
@@ -67,14 +67,14 @@ impl Needle {
     }
 }
 
-/// A region of memory that the process may write.
+/// A writable region of memory.
 struct Region {
     start: u64,
     end: u64,
     name: String,
 }
 
-/// Every place where one of the needles stands, described.
+/// Describes every place where one of the needles is found.
 #[track_caller]
 pub(crate) fn find(process: u32, needles: &[Needle]) -> Vec<String> {
     let memory = File::open(format!("/proc/{process}/mem")).expect("root reads any memory");
@@ -85,7 +85,7 @@ pub(crate) fn find(process: u32, needles: &[Needle]) -> Vec<String> {
         while start < region.end {
             let length = (region.end - start).min(CHUNK_BYTES as u64) as usize;
             let mut bytes = vec![0; length];
-            // The process goes on, and may give a region back meanwhile.
+            // The process keeps running, and may unmap a region meanwhile.
             if memory.read_exact_at(&mut bytes, start).is_ok() {
                 read_bytes += length;
                 for needle in needles {
@@ -122,7 +122,7 @@ fn regions(process: u32) -> Vec<Region> {
     maps.lines().filter_map(region).collect()
 }
 
-/// What stands around a place, for the message of a failure.
+/// The bytes around a place, for the failure message.
 fn around(bytes: &[u8], place: usize) -> String {
     let mut text = String::new();
     for byte in &bytes[place.saturating_sub(48)..(place + 80).min(bytes.len())] {

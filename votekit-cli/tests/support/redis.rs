@@ -1,16 +1,16 @@
-//! The Redis Cluster that tests share, each under a name of its own.
+//! The Redis Cluster that tests share, each under a separate prefix.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The address of one node of a cluster of three masters and three replicas.
+/// Address of one node of a cluster of three masters and three replicas.
 fn cluster() -> String {
     std::env::var("VOTEKIT_TEST_REDIS")
         .expect("VOTEKIT_TEST_REDIS is not set: `cargo xtask test` starts the servers, or `cargo xtask services up`")
 }
 
-/// A registry that no other test, and no earlier run, has: its address, and its prefix.
+/// A registry that no other test or earlier run uses: its address and its prefix.
 pub(crate) fn registry() -> (String, String) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let now = std::time::SystemTime::now()
@@ -22,8 +22,8 @@ pub(crate) fn registry() -> (String, String) {
     (format!("{}?prefix={prefix}", cluster().trim_end_matches('/')), prefix)
 }
 
-/// Runs a command on whichever node has its key: `MOVED` is followed. Answers that are no lists
-/// come back as text.
+/// Runs a command on the node that has its key, following `MOVED`. Answers other than lists are
+/// returned as text.
 pub(crate) fn redis(command: &[&str]) -> String {
     let mut address = cluster().trim_start_matches("redis://").trim_end_matches('/').to_owned();
     loop {

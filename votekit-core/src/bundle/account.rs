@@ -1,7 +1,7 @@
-//! What a log says of its election: the one reading of the leaves from which results, README and
-//! index follow.
+//! What a log states about its election: the one reading of the leaves from which results, README
+//! and index follow.
 //!
-//! It judges nothing. Whether the log keeps the rules is for the verifier.
+//! It checks no rule: that is left to the verifier.
 
 use crate::decision::{Decision, Outcome};
 use crate::election::{Definition, State};
@@ -35,7 +35,8 @@ pub struct Account {
     certified: Option<Digest>,
 }
 
-/// What the results state, as the block that closed the election left it.
+/// What the results state: the account and the root at the end of the block that closed the
+/// election.
 #[derive(Debug, Clone)]
 struct AsOfClose {
     account: Box<Account>,
@@ -43,7 +44,7 @@ struct AsOfClose {
 }
 
 impl Account {
-    /// Takes the next leaf. `root` gives the root over all leaves up to this one; it is asked for
+    /// Takes the next leaf. `root` computes the root over all leaves up to this one; it is called
     /// once, at the end of the block that closes the election.
     pub fn take(&mut self, leaf: &Leaf, root: impl FnOnce() -> TreeHash) {
         self.leaves += 1;
@@ -72,7 +73,7 @@ impl Account {
         }
     }
 
-    /// Counts a line that is no leaf, so that later ones keep their places.
+    /// Counts a line that is not a leaf, so that later leaves keep their index.
     pub(super) fn skip(&mut self) {
         self.leaves += 1;
     }
@@ -116,13 +117,13 @@ impl Account {
         });
     }
 
-    /// What is put to the vote.
+    /// The definition of the election.
     #[must_use]
     pub fn definition(&self) -> Option<&Definition> {
         self.definition.as_ref()
     }
 
-    /// Where the election stands.
+    /// The state of the election.
     #[must_use]
     pub fn state(&self) -> Option<State> {
         self.state
@@ -158,16 +159,16 @@ impl Account {
         self.certified
     }
 
-    /// What was received and what became of it.
+    /// Counts of what was received, by outcome.
     #[must_use]
     pub fn report(&self) -> Report {
         let Self { received, accepted, duplicate, invalid, replayed, .. } = *self;
         Report { received, accepted, duplicate, invalid, replayed }
     }
 
-    /// The results that the log shows: none before totals are opened. Of a closed election they are
-    /// read as of the block that closed it, whatever follows; of an open one as of the head, whose
-    /// root is handed in.
+    /// The results that the log shows; `None` before totals are opened. For a closed election they
+    /// are as of the block that closed it, whatever follows; for an open one as of the head, whose
+    /// root is passed in.
     #[must_use]
     pub fn results(&self, head_root: TreeHash) -> Option<Results> {
         match &self.as_of_close {
@@ -181,7 +182,7 @@ impl Account {
     fn results_here(&self, root: TreeHash) -> Option<Results> {
         let definition = self.definition.clone()?;
         let values = &self.totals.as_ref()?.values;
-        // Nobody casts 2^64 votes; a log that says so has no result.
+        // A sum that overflows cannot be of votes: such a log has no result.
         values.iter().try_fold(0_u64, |sum, value| sum.checked_add(*value))?;
         let mut counts = Counts::from_order(values)?;
         counts.choices.resize(definition.choices.len(), 0);

@@ -1,18 +1,18 @@
-//! What a verifier finds wrong, and the rules it checks.
+//! The failures that a verifier reports, and the rules that it checks.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// One thing that is wrong: where, which rule, and what was found.
+/// One failure: where, which rule, and what was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The file, by its name in the bundle.
     pub file: String,
-    /// The line, from 1, where lines mean something. In `leaves.jsonl` it is the leaf's index plus
-    /// one.
+    /// The line, from 1, in files where lines have a meaning. In `leaves.jsonl` it is the leaf's
+    /// index plus one.
     pub line: Option<u64>,
-    /// The rule that is broken.
+    /// The broken rule.
     pub rule: Rule,
     /// What was found.
     pub found: String,
@@ -28,8 +28,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Everything that is wrong: of each rule the first [`Failures::LISTED_MAX`] in full, and how often
-/// it is broken in all.
+/// All failures: of each rule the first [`Failures::LISTED_MAX`] in full, and their number in all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failures {
     list: Vec<Failure>,
@@ -37,10 +36,10 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// How many failures of one rule are kept.
+    /// The most failures of one rule that are kept.
     pub const LISTED_MAX: u64 = 100;
 
-    /// Adds one.
+    /// Adds a failure.
     pub fn add(&mut self, file: &str, line: Option<u64>, rule: Rule, found: fmt::Arguments<'_>) {
         let count = self.counts.entry(rule).or_default();
         *count += 1;
@@ -49,31 +48,31 @@ impl Failures {
         }
     }
 
-    /// Those kept, in the order they were found.
+    /// The failures kept, in the order they were found.
     #[must_use]
     pub fn list(&self) -> &[Failure] {
         &self.list
     }
 
-    /// How often each rule is broken.
+    /// The number of failures of each rule.
     #[must_use]
     pub fn counts(&self) -> &BTreeMap<Rule, u64> {
         &self.counts
     }
 
-    /// How many there are in all.
+    /// The number of all failures.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.counts.values().sum()
     }
 
-    /// Whether nothing is wrong.
+    /// Whether no failure was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.counts.is_empty()
     }
 
-    /// Whether something is wrong with a file.
+    /// Whether a kept failure concerns a file.
     #[must_use]
     pub fn concern(&self, file: &str) -> bool {
         self.list.iter().any(|failure| failure.file == file)

@@ -25,11 +25,11 @@ pub struct IndexRow {
     pub sha256: Digest,
 }
 
-/// Why bytes are no index.
+/// Why bytes are not an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The bytes are no JSON of the index's shape.
+    /// The bytes are not JSON of the index's shape.
     #[error("not an index: line {line}, column {column}")]
     Syntax {
         /// The line, from 1.
@@ -37,7 +37,7 @@ pub enum IndexError {
         /// The column, from 1.
         column: usize,
     },
-    /// The index reads, but is not written in its one form.
+    /// The index parses, but is not in its canonical form.
     #[error("not in canonical form, first at byte {position}")]
     NotCanonical {
         /// The first byte that differs, from 0.
@@ -68,7 +68,7 @@ struct Read {
 }
 
 impl Index {
-    /// The bytes of `index.json`. Rows are sorted first.
+    /// Encodes `index.json`. Rows are sorted first.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut files = self.files.clone();
@@ -79,7 +79,7 @@ impl Index {
         bytes
     }
 
-    /// Reads `index.json`.
+    /// Parses `index.json`.
     ///
     /// # Errors
     /// [`IndexError`] unless the bytes are the canonical form of an index.

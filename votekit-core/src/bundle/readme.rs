@@ -1,5 +1,4 @@
-//! The text that tells a citizen what the files of a bundle are and how to check them, in French
-//! and in English.
+//! The text that explains the files of a bundle and how to verify them, in French and in English.
 
 use std::fmt::Write as _;
 
@@ -76,7 +75,7 @@ pub(super) fn readme(account: &Account, definition: &Definition, has_results: bo
     text.into_bytes()
 }
 
-/// A title on one line, with what Markdown or HTML would act on taken out of action.
+/// A title on one line, with the characters escaped that Markdown or HTML would interpret.
 fn plain(title: &str) -> String {
     let mut plain = String::with_capacity(title.len());
     for character in title.chars() {

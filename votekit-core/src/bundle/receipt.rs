@@ -1,4 +1,4 @@
-//! Holding a voter's receipt against a bundle.
+//! Compares a voter's receipt with a bundle.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,7 +7,7 @@ use crate::log::leaf::Leaf;
 use crate::log::merkle::{RootHasher, leaf_hash};
 use crate::log::proof::Proof;
 
-/// What came of looking for a receipt in a bundle.
+/// The result of looking for a receipt in a bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiptInBundle {
@@ -15,9 +15,9 @@ pub struct ReceiptInBundle {
     pub failures: Failures,
 }
 
-/// Checks that the receipt's leaf stands in `leaves.jsonl` at its index, and that the bundle's log
-/// began with the very tree that the receipt's checkpoint signs. With the receipt itself verified
-/// under the pinned policy, that proves the first leaves of the bundle too.
+/// Checks that the receipt's leaf is in `leaves.jsonl` at its index, and that the bundle's log
+/// begins with the tree that the receipt's checkpoint signs. If the receipt itself is verified
+/// under the pinned policy, this also proves the first leaves of the bundle.
 ///
 /// # Errors
 /// When the bundle cannot be read.

@@ -1,8 +1,8 @@
 //! A small, valid election for tests: its roll, its log of several blocks with votes of every kind,
 //! its evidence, and bundles of any leaves.
 //!
-//! Every key follows from a fixed seed, as `fixtures/README.md` lists them: never for anything that
-//! matters.
+//! Every key derives from a fixed seed that `fixtures/README.md` lists: never use one for a real
+//! election.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub const BASE: &str = "votekit.example";
 /// The electors of the sample's first roll.
 const ELECTORS: u32 = 12;
 
-/// An election as its node has it: leaves, evidence, rolls.
+/// An election as its node stores it: leaves, evidence, rolls.
 pub struct Sample {
     /// The leaves' canonical bytes, in order.
     pub leaves: Vec<Vec<u8>>,
@@ -133,8 +133,8 @@ impl AuthorityKeys {
     }
 }
 
-/// The credential hash of an elector of the sample, by number; from 12 on they are in no first
-/// roll.
+/// The credential hash of an elector of the sample, by number; electors from 12 on are not in the
+/// first roll.
 ///
 /// # Panics
 /// Never: the credential is well formed.
@@ -156,7 +156,7 @@ fn key(elector: u32) -> RegistryKey {
     HashScheme::HmacSha256.registry_key(&hash(elector))
 }
 
-/// What the sample's electors vote on.
+/// The definition of the sample's election.
 ///
 /// # Panics
 /// Never: the definition is well formed.
@@ -215,7 +215,7 @@ impl Sample {
     /// duplicate, replayed, clashing, unknown, revoked, early and late.
     ///
     /// # Panics
-    /// Never: every act follows from the one before.
+    /// Never: every event follows from the one before.
     #[must_use]
     pub fn certified() -> Self {
         let mut making = Making::open(definition(ResultsPolicy::Live, 2));
@@ -282,7 +282,7 @@ impl Sample {
         Proof::new(&self.leaves[index], index as u64, path(&hashes, index), checkpoint)
     }
 
-    /// The leaves, read.
+    /// The leaves, parsed.
     ///
     /// # Panics
     /// Never: they were written.
@@ -292,7 +292,7 @@ impl Sample {
     }
 }
 
-/// The inclusion proof of RFC 6962 section 2.1.1, as it is written there.
+/// The inclusion proof, computed as RFC 6962 section 2.1.1 defines it.
 fn path(hashes: &[TreeHash], index: usize) -> Vec<TreeHash> {
     if hashes.len() == 1 {
         return Vec::new();
@@ -308,9 +308,9 @@ fn path(hashes: &[TreeHash], index: usize) -> Vec<TreeHash> {
     below
 }
 
-/// A sample in the making.
+/// A sample under construction.
 pub struct Making {
-    /// What has been made.
+    /// The sample so far.
     pub sample: Sample,
     log: ElectionLog,
     time: u64,
@@ -321,7 +321,7 @@ impl Making {
     /// An election with its roll loaded, its two nodes admitted and the poll open.
     ///
     /// # Panics
-    /// Never: every act follows from the one before.
+    /// Never: every event follows from the one before.
     #[must_use]
     pub fn open(definition: Definition) -> Self {
         let (log, first) = ElectionLog::begin(definition, &maker(OPENS.0 - 60));
@@ -351,7 +351,7 @@ impl Making {
     /// Seals batches in one block.
     ///
     /// # Panics
-    /// When they do not follow.
+    /// When a batch is not the next of its epoch.
     pub fn vote(&mut self, batches: &[Arc<Batch>]) {
         let verified: Vec<VerifiedBatch> = batches
             .iter()
@@ -364,7 +364,7 @@ impl Making {
     /// Records one event.
     ///
     /// # Panics
-    /// When it does not fit.
+    /// When the event is not possible.
     pub fn record(&mut self, event: LogEvent, time: u64) {
         self.time = self.time.max(time);
         self.append(&BlockContent::Events(&[event]));
@@ -405,7 +405,6 @@ impl Making {
         self.record(LogEvent::Certify, CLOSES.0 + 60);
     }
 
-    /// Appends a block.
     fn append(&mut self, content: &BlockContent<'_>) {
         let Proposal { block, effect, refused } =
             self.log.propose(content, &maker(self.time)).expect("the content fits");

@@ -1,4 +1,5 @@
-//! The verifier in Python, `tools/second_verifier/`, beside the one in Rust, on the same bundles.
+//! Compares the verifier in Python, `tools/second_verifier/`, with the one in Rust, on the same
+//! bundles.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,10 +18,10 @@ use crate::log::policy::Policy;
 /// A bundle, and the rule that it breaks; `None` if both verifiers pass it.
 type Case = (String, MemorySource, Option<Rule>);
 
-/// How the rules that both find are compared.
+/// How the rules that the two verifiers find are compared.
 enum Compared {
-    /// Both find the rule of the case, and a wrong leaf may break further ones, which depend on
-    /// where a verifier goes on.
+    /// Both find the rule of the case. A wrong leaf may break further rules, which depend on where
+    /// a verifier continues.
     Named,
     /// Both find the same rules.
     All,
@@ -212,7 +213,7 @@ fn followed_by(leaves: &[Vec<u8>], events: &[&ElectionEvent]) -> Vec<Vec<u8>> {
     leaves
 }
 
-/// In the draft a supplement follows the roll, and then the roll replaces both.
+/// In the draft a supplement follows the roll; then the roll replaces both.
 fn replaced_roll(sample: &Sample) -> Vec<Vec<u8>> {
     edited(sample, |leaves| {
         uncertify(leaves);
@@ -260,7 +261,7 @@ fn closed_unplanned() -> Vec<Vec<u8>> {
     making.sample.leaves
 }
 
-/// The closing lies after the minute in which it is recorded, by as much as is allowed.
+/// The closing is after the minute in which it is recorded, by the most that is allowed.
 fn closed_early() -> Vec<Vec<u8>> {
     let mut making = Making::open(sample::definition(ResultsPolicy::AfterVote, 1));
     making.vote(&[batch(0, 1, true, &[(1, 0, 0, 0)]), batch(1, 1, false, &[(2, 1, 1, 2)])]);
@@ -276,7 +277,7 @@ fn closed_early() -> Vec<Vec<u8>> {
     making.sample.leaves
 }
 
-/// Files that are missing, further, changed or not listed, and checkpoints signed in other ways.
+/// Files that are missing, extra, changed or not listed, and checkpoints signed in other ways.
 fn file_cases() -> Vec<Case> {
     let sample = Sample::certified();
     let good = sample.bundle();
@@ -370,7 +371,7 @@ fn agree(cases: Vec<Case>, policy: &Policy, shards: &[MemorySource], compared: &
     agree_under(cases, policy.as_bytes(), shards, compared);
 }
 
-/// As [`agree`], under any bytes that are pinned.
+/// As [`agree`], with any bytes pinned.
 fn agree_under(cases: Vec<Case>, pinned: &[u8], shards: &[MemorySource], compared: &Compared) {
     let label = format!("agree-{:?}", std::thread::current().id());
     let folder = Scratch::new(&label);
@@ -435,7 +436,7 @@ fn write_files(folder: &Path, files: &MemorySource) {
     }
 }
 
-/// A folder that is removed at the end, also of a test that fails.
+/// A folder that is removed at the end, even if the test fails.
 struct Scratch(PathBuf);
 
 impl Scratch {

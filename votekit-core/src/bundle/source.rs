@@ -1,4 +1,4 @@
-//! Where a bundle's files come from: a folder, an archive, memory.
+//! The source of a bundle's files: a folder, an archive, memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -11,8 +11,8 @@ pub trait Source {
     /// When the files cannot be listed.
     fn names(&self) -> io::Result<Vec<String>>;
 
-    /// What is there and cannot belong to a bundle, by name, each with what it is: a link, a device,
-    /// an empty folder. None in most sources.
+    /// Objects that cannot belong to a bundle, by name, each with its kind: a link, a device, an
+    /// empty folder. Most sources have none.
     ///
     /// # Errors
     /// When the files cannot be listed.

@@ -1,11 +1,11 @@
-//! A table from 128-bit keys to small numbers, for sets of many millions: 20 bytes a slot, no
-//! allocation a key.
+//! A table from 128-bit keys to small numbers, for sets of many millions: 20 bytes per slot, no
+//! allocation per key.
 
 /// Open addressing with linear probing. Keys are request ids, or the first 16 bytes of credential
 /// hashes.
 ///
-/// The place of a key depends on a seed, which the verifier takes from the root of the log, so that
-/// nobody chooses ids that crowd one place.
+/// The slot of a key depends on a seed, which the verifier takes from the root of the log: no one
+/// can choose ids that crowd one place.
 pub(super) struct Table {
     /// Zero marks a free slot.
     keys: Vec<u128>,
@@ -17,19 +17,20 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// An empty table with room for so many keys.
+    /// An empty table with room for this many keys.
     pub(super) fn with_capacity(keys: usize, seed: u64) -> Self {
         let slots = (keys + keys / 2).max(64);
         Self { keys: vec![0; slots], values: vec![0; slots], zero: None, length: 0, seed }
     }
 
-    /// The value of a key, which may be changed; `value` itself if the key is new.
+    /// Inserts `value` if the key is new. Returns the value, which may be changed.
     pub(super) fn entry(&mut self, key: &[u8; 16], value: u32) -> Slot<'_> {
         let key = u128::from_be_bytes(*key);
         if key == 0 {
             let found = self.zero.is_some();
             return Slot { found, value: self.zero.get_or_insert(value) };
         }
+        // A free slot always remains, so that every search ends.
         if self.length * 4 >= self.keys.len() * 3 {
             self.grow();
         }
@@ -43,7 +44,7 @@ impl Table {
         Slot { found, value: &mut self.values[place] }
     }
 
-    /// The value of a key that may be there.
+    /// The value of a key, if it is in the table.
     pub(super) fn get_mut(&mut self, key: &[u8; 16]) -> Option<&mut u32> {
         let key = u128::from_be_bytes(*key);
         if key == 0 {
@@ -53,11 +54,12 @@ impl Table {
         (self.keys[place] == key).then(|| &mut self.values[place])
     }
 
-    /// The slot of a key, or the free one where it belongs.
+    /// Finds the slot of a key, or the free one where it belongs.
     fn place(&self, key: u128) -> usize {
         let (high, low) = ((key >> 64) as u64, key as u64);
         let mixed = u128::from(high ^ self.seed) * u128::from(low ^ 0x9e37_79b9_7f4a_7c15);
         let hash = (mixed >> 64) as u64 ^ mixed as u64;
+        // Scales the hash to the number of slots, which need not be a power of two.
         let mut place = ((u128::from(hash) * self.keys.len() as u128) >> 64) as usize;
         while self.keys[place] != 0 && self.keys[place] != key {
             place += 1;

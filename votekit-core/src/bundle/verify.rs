@@ -1,12 +1,14 @@
-//! The verifier: everything that can be checked of a bundle, offline, in one pass over its leaves.
+//! The verifier: checks everything about a bundle that can be checked offline, in one pass over its
+//! leaves.
 //!
 //! ```text
-//! leaves.jsonl ─▶ chunks of 4,096 lines ─▶ leaf hashes, parsing (other threads) ─▶ merged in order ─▶ Log: every rule ─▶ root
-//!      └─▶ SHA-256 ───────────────────────────────────────────────────────────────────────────────▶ index, derived files
+//! leaves.jsonl ─▶ chunks of 4,096 lines ─▶ leaf hashes, parsing (other threads)
+//!      │                                          └─▶ merged in order ─▶ Log: every rule ─▶ root
+//!      └─▶ SHA-256 ─▶ index, derived files
 //! ```
 //!
-//! It lists every failure, not the first. Memory is about 60 bytes an entry of the log; the shards,
-//! if given, 36 bytes an elector more.
+//! It lists every failure, not only the first. Memory is about 60 bytes per entry of the log; the
+//! shards, if given, take 36 bytes more per elector.
 
 mod batches;
 mod entries;
@@ -35,15 +37,15 @@ pub enum Pin {
     Fingerprint(Digest),
 }
 
-/// How to verify.
+/// The options of a verification.
 pub struct Options<'a> {
-    /// What is trusted; with nothing pinned a bundle can be consistent, but not authenticated.
+    /// What is trusted; without a pin a bundle can be consistent, but not authenticated.
     pub pin: Option<Pin>,
-    /// Folders with a manifest and its shards or change files, for checking that every hash was
-    /// registered. Empty to leave that out.
+    /// Folders with a manifest and its shards or change files, to check that every hash was
+    /// registered. Empty to skip that check.
     pub shards: Vec<&'a dyn Source>,
-    /// Threads to use, the calling one among them. With 0 or 1 none is started, for targets that
-    /// have none.
+    /// Threads to use, including the calling one. With 0 or 1 no thread is started, for targets
+    /// without threads.
     pub threads: usize,
 }
 
@@ -54,25 +56,25 @@ impl Default for Options<'_> {
     }
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// What is put to the vote, if the log says so.
+    /// The definition of the election, if the log states one.
     pub definition: Option<Definition>,
-    /// Where the election stands.
+    /// The state of the election.
     pub state: Option<State>,
     /// Electors registered.
     pub registered: u64,
-    /// What was received and what became of it.
+    /// Counts of what was received, by outcome.
     pub report: Report,
     /// The results, once totals are opened.
     pub results: Option<Results>,
     /// Leaves of the log.
     pub leaves: u64,
-    /// The root over them, as computed.
+    /// The computed root over them.
     pub root: TreeHash,
-    /// The log's origin, if the checkpoint is in order.
+    /// The log's origin, if the checkpoint verifies.
     pub origin: Option<String>,
     /// The authorities that cosigned it.
     pub cosigned_by: Vec<String>,
@@ -80,35 +82,35 @@ pub struct Verification {
     pub fingerprint: Option<Digest>,
     /// Whether each accepted hash was looked up in shards.
     pub shards_checked: bool,
-    /// Whether the policy is the one that was pinned. Says nothing on failures.
+    /// Whether the policy is the pinned one. Says nothing about failures.
     pub authenticated: bool,
-    /// Everything that is wrong.
+    /// All failures.
     pub failures: Failures,
 }
 
 impl Verification {
-    /// Whether nothing is wrong and the policy was pinned: the bundle proves its result.
+    /// Whether no failure was found and the policy was pinned: the bundle proves its result.
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.failures.is_empty() && self.authenticated
     }
 }
 
-/// A file that was listed cannot be read.
+/// A listed file cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {file}: {source}")]
 #[non_exhaustive]
 pub struct ReadError {
     /// The file; empty when the files cannot be listed.
     pub file: String,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
 /// Verifies a bundle.
 ///
 /// # Errors
-/// [`ReadError`] when a file cannot be read. Whatever is wrong with what was read is in
+/// [`ReadError`] when a file cannot be read. Faults in what was read are in
 /// [`Verification::failures`].
 ///
 /// ```

@@ -1,4 +1,4 @@
-//! Long because the forgeries are one table, with a test that every rule is in it.
+//! One long file, because the forgeries are one table, with a test that every rule is in it.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -110,8 +110,8 @@ fn a_pinned_policy_that_does_not_parse_is_not_replaced_by_the_bundles() {
     assert_eq!(verification.origin, None);
 }
 
-/// Every byte of every file, each changed in two ways: the file is named. The work is shared by two
-/// threads.
+/// Every byte of every file, each changed in two ways: the file is named. Two threads share the
+/// work.
 #[test]
 fn no_byte_of_any_file_can_change() {
     let bundle = Sample::certified().bundle();
@@ -170,7 +170,7 @@ fn a_log_is_a_bundle_at_the_end_of_each_block() {
             assert_eq!(verification.failures.list(), [], "after leaf {place}");
             assert_eq!(verification.results.is_some(), bundle.contains_key(file::RESULTS_JSON));
             if let Some(results) = bundle.get(file::RESULTS_JSON) {
-                // A planned closing is not one: `closed` is null until the `closing` leaf.
+                // A planned closing does not count: `closed` is null until the `closing` leaf.
                 let results: serde_json::Value = serde_json::from_slice(results).expect("JSON");
                 let is_closing = verification.state >= Some(State::Closing);
                 assert_eq!(!results["closed"].is_null(), is_closing, "after leaf {place}");
@@ -683,8 +683,8 @@ const FORGERIES: &[Forgery] = &[
     }),
 ];
 
-/// What the failure of a forgery says, where several faults break one rule, or the words have been
-/// wrong before.
+/// Text in the failure of a forgery, where several faults break one rule, or the text was wrong
+/// before.
 const WORDINGS: &[(&str, &str)] = &[
     ("a log without a draft first", "does not begin with the draft"),
     ("an opening before the draft", "'open' after 'no state'"),
@@ -695,7 +695,7 @@ const WORDINGS: &[(&str, &str)] = &[
     ("a supplement once the poll is closing", "a supplement after the closing"),
 ];
 
-/// The result as of the close is what the log says at that block, whatever follows.
+/// The result as of the close is what the log states at that block, whatever follows.
 #[test]
 fn nothing_after_the_close_changes_the_results() {
     let sample = Sample::certified();
@@ -727,7 +727,7 @@ fn forgeries_signed_with_the_right_keys_are_caught_by_their_rule() {
             let says = |failure: &Failure| failure.rule == *rule && failure.found.contains(wording);
             assert!(failures.iter().any(says), "{name}, '{wording}': {failures:?}");
         }
-        // Citizens read these: no value as Rust prints it, and no state called nothing.
+        // Citizens read these: no value in Rust's debug form, and no state called nothing.
         for Failure { found, .. } in failures {
             let is_debug = ["{ ", "Report", "ChangesApplied", "nothing'"];
             assert!(!is_debug.iter().any(|text| found.contains(text)), "{name}: {found}");
@@ -747,7 +747,7 @@ fn every_wording_is_of_a_forgery() {
     }
 }
 
-/// What no node of this toolkit writes, and section 6 allows.
+/// What no node of this toolkit writes, but section 6 allows.
 #[test]
 fn what_section_6_allows_is_proven() {
     let sample = Sample::certified();
@@ -800,7 +800,7 @@ fn retire_before_the_closing(leaves: &mut Vec<Leaf>, retired: Leaf) {
     leaves.insert(closing, retired);
 }
 
-/// Leaves out the last block: the digest that it certifies is that of the unchanged log.
+/// Removes the last block: the digest that it certifies is that of the unchanged log.
 fn uncertify(leaves: &mut Vec<Leaf>) {
     let certified = |leaf: &Leaf| matches!(leaf, Leaf::Election(ElectionEvent::Certified { .. }));
     leaves.truncate(find(leaves, certified));
@@ -823,7 +823,8 @@ fn a_binding_poll_wants_a_pepper_and_long_codes_in_every_roll() {
         ("no pepper", unkeyed, unkeyed, while_open, Some("without a pepper")),
     ] {
         let (sample, leaves) = binding(roll, supplement, place);
-        // The opening judges what is there by then, a later supplement is judged where it stands.
+        // The opening checks the rolls loaded by then; a later supplement is checked at its own
+        // leaf.
         let late = (name == "a short code while open").then(|| find(&leaves, is_supplement));
         let line = late
             .unwrap_or_else(|| find(&leaves, is!(Leaf::Election(ElectionEvent::Open { .. }))))
@@ -891,7 +892,7 @@ fn a_cosignature_older_than_its_block_is_refused() {
     }
 }
 
-/// Replaces a file, and states it in the index.
+/// Replaces a file and its row in the index.
 fn rewrite(bundle: &mut MemorySource, name: &str, bytes: Vec<u8>) {
     let mut index = crate::bundle::Index::parse(&bundle[file::INDEX]).expect("own index");
     let row = index.files.iter_mut().find(|row| row.file == name).expect("listed");
@@ -910,7 +911,7 @@ fn signatures_of_strangers_are_ignored() {
     assert_eq!(check(&bundle).failures.list(), []);
 }
 
-/// A source with something beside its files.
+/// A source that reports something irregular beside its files.
 struct WithIrregular(MemorySource);
 
 impl Source for WithIrregular {
@@ -936,7 +937,7 @@ fn links_and_empty_folders_are_refused() {
     assert_eq!(rules(&verification), BTreeSet::from([Rule::FileKind]));
 }
 
-/// A source with a file that goes on without an end, as `/dev/zero` does.
+/// A source with an endless file, such as `/dev/zero`.
 struct WithEndless {
     files: MemorySource,
     endless: &'static str,
@@ -972,7 +973,7 @@ impl Source for WithEndless {
     }
 }
 
-/// Counts what is read.
+/// Counts the bytes read.
 struct Counted<'a, R> {
     reader: R,
     read: &'a Cell<u64>,
@@ -1089,7 +1090,7 @@ fn a_receipt_is_found_in_its_bundle_only() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, max_global_rejects: 100_000, ..Default::default() })]
 
-    /// A log is somebody else's: no number in it, however large, may stop the verifier or the
+    /// A log is untrusted input: no number in it, however large, may stop the verifier or the
     /// writer.
     #[test]
     fn numbers_at_their_limits_are_told_and_nothing_breaks(
@@ -1117,7 +1118,7 @@ proptest! {
     }
 }
 
-/// The golden bundle and what belongs to it, as other tests and other implementations read it.
+/// The golden bundle and its companions, as other tests and other implementations read it.
 fn golden() -> MemorySource {
     let sample = Sample::certified();
     let mut files = MemorySource::new();

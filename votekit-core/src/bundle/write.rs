@@ -1,4 +1,4 @@
-//! Making a bundle: leaves stream through, every other file comes out at the end.
+//! Makes a bundle: leaves stream through, all other files are returned at the end.
 
 use sha2::{Digest as _, Sha256};
 
@@ -29,13 +29,13 @@ pub enum WriteError {
     Leaf {
         /// Its index, from 0.
         index: u64,
-        /// What is wrong.
+        /// The error.
         source: LeafError,
     },
     /// The log does not begin with the definition of an election.
     #[error("the log defines no election")]
     NoDefinition,
-    /// The checkpoint does not read.
+    /// The checkpoint does not parse.
     #[error("the checkpoint: {0}")]
     Checkpoint(#[from] CheckpointError),
     /// The checkpoint is of another log, or another size.
@@ -75,7 +75,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Nothing yet.
+    /// A writer that has taken no leaf.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -98,13 +98,13 @@ impl Writer {
         Ok(())
     }
 
-    /// What the leaves so far say.
+    /// The account of the leaves so far.
     #[must_use]
     pub fn account(&self) -> &Account {
         &self.account
     }
 
-    /// Every other file, sorted by name, for a checkpoint of exactly the leaves taken. Manifests
+    /// All other files, sorted by name, for a checkpoint of exactly the leaves taken. Manifests
     /// that the log does not name are left out.
     ///
     /// # Errors
@@ -155,7 +155,8 @@ impl Writer {
 /// The files that follow from the log alone: README and, once totals are opened, the results.
 ///
 /// `results.json` of a closed election states the result as of the close, in state `closed`, so
-/// that a `certified` leaf can state its digest; the others state where the election stands.
+/// that a `certified` leaf can state its digest; the other files state the current state of the
+/// election.
 pub(super) fn derived(account: &Account, root: TreeHash) -> Vec<BundleFile> {
     let Some(definition) = account.definition() else { return Vec::new() };
     let results = account.results(root);

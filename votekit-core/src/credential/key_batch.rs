@@ -1,8 +1,8 @@
-//! Registry keys by the batch: one block of SHA-256 a message, padded in place.
+//! Hashes registry keys in batches: one SHA-256 block per message, padded in place.
 //!
-//! A hasher that takes messages piece by piece spends more on its buffer than on a short message.
-//! Here each message is laid into a block of its own, and the blocks of a batch are compressed one
-//! after the other: they do not depend on each other, so a processor works on two at a time.
+//! An incremental hasher spends more time on its buffer than on a short message. Here each message
+//! is written into its own block, and the blocks of a batch are compressed one after another. They
+//! are independent, so a processor can work on two at a time.
 
 use sha2::block_api::compress256;
 use zeroize::Zeroizing;
@@ -23,13 +23,13 @@ const INITIAL: State = [
 ];
 /// Messages up to this many bytes fit one block with their padding.
 const MESSAGE_LENGTH_MAX: usize = 55;
-/// Messages hashed together: their blocks stay in the fastest cache.
+/// Messages hashed together: their blocks fit the first-level cache.
 const BATCH_LENGTH: usize = 64;
 
 type State = [u32; 8];
 type Block = [u8; 64];
 
-/// The states of HMAC-SHA-256 after its key: of the inner and of the outer hash.
+/// The inner and outer states of HMAC-SHA-256 after the key block.
 #[derive(Clone)]
 pub(super) struct KeyedStates(Zeroizing<[State; 2]>);
 
@@ -47,15 +47,15 @@ impl KeyedStates {
 
 /// Hashes checked fields to registry keys, in the order in which they are pushed.
 ///
-/// Fields are moved in pieces of a fixed length, which is faster than moving just what is needed:
-/// each overwrites the excess of the one before.
+/// Fields are copied in pieces of fixed length, which is faster than copying only the bytes needed:
+/// each piece overwrites the excess of the previous one.
 pub(crate) struct KeyBatch<'h> {
     hasher: &'h CredentialHasher,
-    /// What stands behind the code: a bar, the law id, the padding up to its length.
+    /// The bytes after the code: a bar, the law id, the start of the padding.
     ending: Block,
     ending_length: usize,
-    /// Messages with their padding, and a block for the excess of the last. Wiped on drop: they
-    /// hold NAS and codes.
+    /// Messages with their padding, and one more block for the excess of the last. Wiped on drop:
+    /// they hold NAS and codes.
     blocks: Zeroizing<Vec<u8>>,
     count: usize,
 }
@@ -66,7 +66,7 @@ impl<'h> KeyBatch<'h> {
         Self { hasher, ending: [0; 64], ending_length: 0, blocks, count: 0 }
     }
 
-    /// Sets the law of what is pushed from now on.
+    /// Sets the law of the following pushes.
     pub(crate) fn set_law(&mut self, law_id: &ElectionId) {
         let law = law_id.as_str().as_bytes();
         self.ending = [0; 64];
@@ -76,8 +76,8 @@ impl<'h> KeyBatch<'h> {
         self.ending_length = 1 + law.len();
     }
 
-    /// Takes a NAS and the first `code_length` bytes of a code, canonical both. False, and nothing
-    /// is taken, when the message is too long for a block.
+    /// Adds a NAS and the first `code_length` bytes of a code, both canonical. Returns false, and
+    /// adds nothing, if the message is too long for one block.
     #[inline]
     #[must_use]
     pub(crate) fn push(&mut self, nas: &[u8; 9], code: &[u8; 32], code_length: usize) -> bool {
@@ -92,20 +92,20 @@ impl<'h> KeyBatch<'h> {
         message[9] = b'|';
         message[10..42].copy_from_slice(code);
         message[10 + code_length..][..64].copy_from_slice(&self.ending);
-        // Under a key a block of its own has been hashed before.
+        // With a pepper the key block has been hashed before, which counts towards the length.
         let hashed_before = if self.hasher.keyed_states.is_some() { 64 } else { 0 };
         message[62..64].copy_from_slice(&bits(hashed_before + length));
         self.count += 1;
         true
     }
 
-    /// Whether it must be flushed before the next push.
+    /// Whether the batch must be flushed before the next push.
     #[inline]
     pub(crate) fn is_full(&self) -> bool {
         self.count == BATCH_LENGTH
     }
 
-    /// Appends the keys of all that was pushed.
+    /// Appends the keys of all pushed messages, and empties the batch.
     pub(crate) fn flush(&mut self, keys: &mut Vec<RegistryKey>) {
         let blocks = &mut self.blocks.as_chunks_mut::<64>().0[..self.count];
         match &self.hasher.keyed_states {
@@ -128,7 +128,7 @@ impl<'h> KeyBatch<'h> {
     }
 }
 
-/// A block whose message is a digest, hashed behind `length_before` bytes.
+/// A padded block whose message is a digest, hashed after `length_before` bytes.
 fn digest_block(digest: &[u8; 32], length_before: usize) -> Block {
     let mut block = [0; 64];
     block[..32].copy_from_slice(digest);
@@ -137,7 +137,7 @@ fn digest_block(digest: &[u8; 32], length_before: usize) -> Block {
     block
 }
 
-/// A length in bits, as the last two bytes of a padded message that is short.
+/// A length in bits, as the last two bytes of a short padded message.
 const fn bits(length: usize) -> [u8; 2] {
     ((length * 8) as u16).to_be_bytes()
 }

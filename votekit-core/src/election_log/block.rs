@@ -7,7 +7,7 @@ use crate::log::leaf::Leaf;
 use crate::log::merkle::{FullTile, TreeHash, leaf_hash};
 use crate::log::tile;
 
-/// Who makes a block, and when.
+/// The maker of a block, and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockMaker {
     /// The term of the leader.
@@ -18,18 +18,18 @@ pub struct BlockMaker {
     pub at: UnixMinutes,
 }
 
-/// A block as it was made: what is stored, and what moves with it.
+/// A block as made: the bytes that are stored, and the data that belongs to them.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// Its height, from 1.
     pub height: u64,
     /// The index of its first leaf.
     pub first_leaf: u64,
-    /// Leaves in it.
+    /// Number of leaves in it.
     pub leaf_count: u32,
-    /// The leaves, each behind its length, as in an entry bundle of tlog-tiles.
+    /// The leaves, each after its length, as in an entry bundle of tlog-tiles.
     pub leaves: Vec<u8>,
-    /// Tiles of hashes that it filled.
+    /// The tiles of hashes that it filled.
     pub full_tiles: Vec<FullTile>,
     /// The root of the tree after it.
     pub root: TreeHash,
@@ -47,8 +47,8 @@ impl Block {
     }
 }
 
-/// The leaves of a stored block, in order. `None` stands for bytes that end within a leaf; nothing
-/// follows it.
+/// The leaves of a stored block, in order. Bytes that end within a leaf result in a `None`, after
+/// which nothing follows.
 pub fn leaves_of_block(leaves: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = leaves;
     std::iter::from_fn(move || {
@@ -68,7 +68,7 @@ pub fn leaves_of_block(leaves: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
 }
 
 /// The numbers of the batches that a stored block seals, in order. Leaves that do not parse are
-/// passed over.
+/// skipped.
 pub fn batches_of_block(leaves: &[u8]) -> impl Iterator<Item = BatchNumber> {
     // A block holds thousands of entries: only leaves that begin as a batch leaf are parsed.
     leaves_of_block(leaves)
@@ -80,7 +80,7 @@ pub fn batches_of_block(leaves: &[u8]) -> impl Iterator<Item = BatchNumber> {
         })
 }
 
-/// The leaves of a block in the making.
+/// The leaves of a block under construction.
 pub(super) struct BlockBuilder {
     pub(super) first_leaf: u64,
     pub(super) leaf_count: u32,

@@ -1,5 +1,5 @@
-//! Checking a block that somebody else made: it is made again from the same inputs, and the bytes
-//! are compared.
+//! Checks a block made by another process: makes it again from the same inputs, and compares the
+//! bytes.
 
 use super::block::{BlockMaker, leaves_of_block};
 use super::evidence::{self, EvidenceFault};
@@ -13,16 +13,16 @@ use crate::log::leaf::{
     BatchLeaf, BlockLeaf, ElectionEvent, Leaf, LeafError, NodeEvent, RollEvent,
 };
 
-/// Why a block is refused: its first leaf that is not what the rules make of the inputs.
+/// Why a block is refused: its first leaf that does not follow from the inputs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The index of the leaf in the log.
     pub leaf: u64,
     /// The rule that it breaks.
     pub rule: RefusalRule,
-    /// The canonical bytes of the leaf as this log makes it; `None` where it makes none.
+    /// The canonical bytes of the leaf as this log makes it; `None` if it makes none there.
     pub own: Option<Vec<u8>>,
-    /// The bytes of the leaf in the block; `None` where the block has none.
+    /// The bytes of the leaf in the block; `None` if the block has none there.
     pub theirs: Option<Vec<u8>>,
 }
 
@@ -47,13 +47,13 @@ pub enum RefusalRule {
     /// The event is not possible.
     #[error("the event is not possible: {0}")]
     Event(ElectionLogError),
-    /// The block's votes cannot be taken.
+    /// Votes cannot be sealed in this state of the log.
     #[error("the votes cannot be taken: {0}")]
     Votes(ElectionLogError),
     /// The batch is not the next of its epoch.
     #[error(transparent)]
     Order(OrderError),
-    /// The batch leaf does not fit the stored batch.
+    /// The batch leaf does not match the stored batch.
     #[error("{0}")]
     Evidence(EvidenceFault),
     /// A second copy of a request carries another choice than the first.
@@ -109,7 +109,7 @@ impl std::error::Error for Refusal {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
-    /// The block is wrong, whatever else comes.
+    /// The block is wrong; no further input can change that.
     #[error(transparent)]
     Refused(#[from] Box<Refusal>),
     /// The shards that a `roll` leaf names are not available: the block cannot be decided yet.
@@ -136,7 +136,7 @@ pub enum CheckError {
     },
 }
 
-/// A block as it was read: its leaves with their bytes.
+/// A parsed block: its leaves with their bytes.
 struct ParsedBlock<'a> {
     first: u64,
     leaves: Vec<(&'a [u8], Leaf)>,
@@ -173,7 +173,7 @@ impl<'a> ParsedBlock<'a> {
             .map(|((bytes, leaf), index)| (index, *bytes, leaf))
     }
 
-    /// Finds the first leaf that differs from those of a block that was made from the same inputs.
+    /// Finds the first leaf that differs from `own`, a block made from the same inputs.
     fn compare(&self, own: &[u8]) -> Result<(), Box<Refusal>> {
         let mut own = leaves_of_block(own).map(|leaf| leaf.expect("an own block is whole"));
         let mut theirs = self.leaves.iter().map(|(bytes, _)| *bytes);
@@ -199,7 +199,8 @@ impl ParsedBlock<'_> {
         batches.map(|(index, bytes, _)| (index, bytes))
     }
 
-    /// A fault at an index, or that of an earlier leaf which differs: the first one is reported.
+    /// Returns the fault found at `index`, unless an earlier leaf differs: the first fault is
+    /// reported.
     fn first_fault(&self, own: &Proposal, index: u64, fault: CheckError) -> CheckError {
         match self.compare(&own.block.leaves) {
             Err(refused) if refused.leaf < index => refused.into(),
@@ -289,7 +290,7 @@ impl ElectionLog {
         let mut fault = None;
         for (index, bytes, leaf) in block.content() {
             let Leaf::Batch(leaf) = leaf else { continue };
-            // The order is checked first: a source may give out each batch once.
+            // Check the order first: a source may return each batch only once.
             let next = self.decisions.take_batch(&mut order, &leaf.place(), None);
             let opened = next
                 .map_err(|error| refusal(index, RefusalRule::Order(error), Some(bytes)).into())
@@ -359,6 +360,7 @@ impl ElectionLog {
                 let (bytes, index) = (block.leaves[place].0, block.first + place as u64);
                 fault =
                     Some((index, refusal(index, RefusalRule::Event(error), Some(bytes)).into()));
+                // Make the events before this one: a leaf of theirs that differs is reported first.
                 let before = self.propose_events(&events[..place], &block.maker);
                 before.map_err(|EventRefused { error, .. }| {
                     refusal(block.first, RefusalRule::Event(error), Some(block.leaves[0].0))
@@ -372,7 +374,7 @@ impl ElectionLog {
     }
 }
 
-/// The event that a leaf records; `None` for a leaf that is no event of an official.
+/// The event that a leaf records; `None` for a leaf that records no [`LogEvent`].
 fn log_event(
     leaf: &Leaf,
     index: u64,

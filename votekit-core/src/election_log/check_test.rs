@@ -20,7 +20,7 @@ fn check(log: &ElectionLog, leaves: &[u8], stored: &mut Stored) -> Result<Propos
     log.check(leaves, &keys().ballot, stored)
 }
 
-/// The texts of a block's leaves.
+/// The bytes of a block's leaves.
 fn texts(block: &Block) -> Vec<Vec<u8>> {
     leaves_of_block(&block.leaves).map(|leaf| leaf.expect("whole").to_vec()).collect()
 }
@@ -48,8 +48,8 @@ fn whole(votes: &[Vec<(u8, u8, u16)>]) -> (ElectionLog, Stored) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// A proposal that is dropped leaves no trace; one that is applied gives the state that a
-    /// follower comes to with `check`, and a new reader with `LogReplay`.
+    /// A dropped proposal leaves no trace. An applied one results in the state that a follower
+    /// reaches with `check`, and a new reader with `LogReplay`.
     #[test]
     fn propose_check_and_replay_agree(votes in votes()) {
         let (log, mut stored) = whole(&votes);
@@ -69,9 +69,9 @@ proptest! {
         prop_assert_eq!(encoded(&following), encoded(&log));
     }
 
-    /// Whatever is edited in a block of votes or in the close is refused. Left out is what a leader
-    /// chooses freely: term, name and time in the `block` leaf. Events and their parameters are
-    /// inputs: of a block of events only what follows from them is compared.
+    /// Every edit of a block of votes or of the close is refused, except in what a leader chooses
+    /// freely: term, name and time in the `block` leaf. Events and their parameters are inputs: in
+    /// a block of events only what follows from them is compared.
     #[test]
     fn every_edited_block_is_refused(
         votes in votes(),
@@ -106,12 +106,12 @@ proptest! {
                 let end = honest.first_leaf + texts.len() as u64;
                 prop_assert!((honest.first_leaf..=end).contains(&refused.leaf), "{}", refused);
             }
-            // A number that no stored batch bears: nothing can be said of it yet.
+            // A batch number that is not stored: the block cannot be decided yet.
             Err(error) => {
                 let is_missing = matches!(error, CheckError::MissingEvidence { .. });
                 prop_assert!(is_missing && edit == 3, "{}", error);
             }
-            // Another valid choice of the leader, which the guards of events look at.
+            // Another valid choice of the leader, or another valid event.
             Ok(_) => {
                 let leaf = String::from_utf8(texts[place].clone()).expect("canonical");
                 let block_leaf = leaf.contains("\"leaf\":\"block\"") && edit == 3;
@@ -121,7 +121,7 @@ proptest! {
     }
 }
 
-/// Each field of a batch block that follows from the inputs, changed by one, and the rule named.
+/// Changes each derived field of a block by one: the refusal names the leaf and the rule.
 #[test]
 fn a_refusal_names_the_leaf_and_the_rule() {
     let votes = [vec![(1, 1, 0), (2, 1, 1), (3, 77, 0), (1, 1, 0)], vec![(4, 2, 1), (5, 3, 0)]];

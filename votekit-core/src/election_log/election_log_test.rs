@@ -177,7 +177,7 @@ fn leaves(stored: &Stored) -> Vec<Leaf> {
 }
 
 pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
-    // The choice follows from the request, as the ids of idempotent requests do.
+    // The choice is a function of the request, as for the ids of idempotent requests.
     let vote = (0_u8..80, 0_u8..40)
         .prop_map(|(request, elector)| (request, elector, u16::from(request) % 3));
     prop::collection::vec(prop::collection::vec(vote, 0..12), 0..8)
@@ -186,8 +186,8 @@ pub(super) fn votes() -> impl Strategy<Value = Vec<Vec<(u8, u8, u16)>>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// What is read back is what was made; every opening matches the commitments; the accounts add
-    /// up; purged evidence leaves the totals.
+    /// The log read back equals the log made, every opening matches the commitments, the accounts
+    /// add up, and purged evidence leaves the totals.
     #[test]
     fn a_log_reads_back_as_it_was_made(
         votes in votes(),
@@ -210,7 +210,7 @@ proptest! {
         prop_assert_eq!(back.decisions().requests().len(), log.decisions().requests().len());
         check_openings(&leaves(&stored), policy, every);
         if closing {
-            // The log says so, as a node does before it destroys anything.
+            // The log states the purge first, as a node does before it destroys anything.
             let acts = [LogEvent::Certify, LogEvent::Purge];
             stored.blocks.push(append(&mut log, &acts, &maker(202)).expect("closed"));
             stored.purged = true;
@@ -221,8 +221,8 @@ proptest! {
     }
 }
 
-/// Each `totals` leaf opens the commitments before it, and under `live` no range is smaller than
-/// `every`, nor is what is held back.
+/// Each `totals` leaf opens the commitments before it. Under `live`, neither the range of new votes
+/// nor what is held back is smaller than `every`.
 fn check_openings(leaves: &[Leaf], policy: ResultsPolicy, every: u64) {
     let mut sums = vec![CommitmentSum::new(3)];
     let (mut height, mut accepted, mut accepted_at, mut published, mut closed) =
@@ -438,7 +438,8 @@ fn after_the_certification_only_annulment_and_purge_follow() {
     assert_eq!(record(LogEvent::Purge), Err(ElectionLogError::Purged));
 }
 
-/// The evidence of a log whose leaves a sealer has edited: replay and scrub name the rule.
+/// A sealer edited the leaves: replay and scrub compare the log with its evidence and name the
+/// rule.
 #[test]
 fn a_log_that_differs_from_its_evidence_is_refused() {
     use crate::decision::{Decision, Entry, Replay};
@@ -485,7 +486,7 @@ fn a_log_that_differs_from_its_evidence_is_refused() {
         Leaf::Entry(entry) => *entry,
         other => panic!("no entry: {other:?}"),
     };
-    // Dropped, and counted as replayed.
+    // A vote dropped and counted as replayed.
     is(
         &|leaves| {
             let Entry { request, .. } = entry(&leaves[2]);

@@ -21,7 +21,7 @@ pub enum ElectionLogError {
     State {
         /// The state it is in.
         state: State,
-        /// What was wanted, as a participle.
+        /// The wanted action, as a participle.
         wanted: &'static str,
     },
     /// A poll closes after it opens.
@@ -50,7 +50,7 @@ pub enum ElectionLogError {
         /// The planned closing.
         planned: UnixMinutes,
     },
-    /// The closing lies too far after the time at which it is recorded.
+    /// The closing is too far after the time at which it is recorded.
     #[error(
         "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the closing is recorded ({at}): did the clock run ahead?"
     )]
@@ -98,25 +98,25 @@ pub enum ElectionLogError {
     /// A supplement hashes credentials as its roll does.
     #[error("the supplement hashes credentials by another scheme than the roll")]
     Scheme,
-    /// The keys are no roll.
+    /// The keys do not form a roll.
     #[error(transparent)]
     Electorate(#[from] ElectorateError),
-    /// The batch is of a node that was not admitted.
+    /// The batch is of a node that is not admitted.
     #[error("node {node} is not admitted to this election")]
     NotAdmitted {
         /// The node.
         node: NodeId,
     },
-    /// The batch is of another election, or not signed by its node.
+    /// The batch belongs to another election, or is not signed by its node.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// The batch does not follow.
+    /// The batch is not the next of its epoch.
     #[error(transparent)]
     Order(#[from] OrderError),
-    /// The accounts of the close do not add up.
+    /// The counts of the close do not add up.
     #[error(transparent)]
     Imbalance(#[from] Imbalance),
-    /// The epoch has ended already.
+    /// The epoch has already ended.
     #[error("epoch {epoch} of node {node} has ended already")]
     EpochEnded {
         /// The node.
@@ -132,7 +132,7 @@ pub enum ElectionLogError {
         /// The epoch.
         epoch: u32,
     },
-    /// An epoch is missing although the node had a later one.
+    /// An epoch is missing although the node has a later one.
     #[error("the close waits for node {node}, epoch {epoch}: nothing in the log ends it")]
     MissingEpoch {
         /// The node.
@@ -145,7 +145,7 @@ pub enum ElectionLogError {
     Leaf {
         /// Its index in the log.
         index: u64,
-        /// What is wrong.
+        /// The error.
         error: LeafError,
     },
     /// A leaf read back does not follow from those before it.

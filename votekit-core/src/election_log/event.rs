@@ -14,20 +14,20 @@ use crate::id::{Digest, Epoch, NodeId};
 use crate::instant::UnixMinutes;
 use crate::log::leaf::{ElectionEvent, Leaf, NodeEvent, RollEvent};
 
-/// Characters of a reason in the log at the most.
+/// The most characters of a reason in the log.
 pub const REASON_LENGTH_MAX: usize = 500;
 
-/// How far the effective closing may lie after the time at which the closing is recorded, in
+/// How far the effective closing may be after the time at which the closing is recorded, in
 /// minutes.
 ///
-/// Without this bound an election without a planned closing could stay open for years behind a
-/// closing that is in the log already. A node names the minute after the last one in which any node
-/// may still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`closing_time` in
-/// `votekit-node/src/closing.rs`). It names a later one only while its clock stands behind stamps
-/// that it gave out and has not sealed; then the closing is refused until the clock catches up.
+/// Without this bound an election without a planned closing could stay open for years although the
+/// log already holds a closing. A node names the minute after the last one in which any node may
+/// still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`closing_time` in
+/// `votekit-node/src/closing.rs`). It names a later one only while its clock is behind times that
+/// it has stamped and not sealed; the closing is then refused until the clock catches up.
 pub const CLOSING_AHEAD_MINUTES_MAX: u64 = 5;
 
-/// Whether a closing recorded at a time names one that lies too far ahead.
+/// Whether a closing recorded at `at` is too far ahead.
 pub(crate) fn is_too_far_ahead(closes: UnixMinutes, at: UnixMinutes) -> bool {
     closes.0.saturating_sub(at.0) > CLOSING_AHEAD_MINUTES_MAX
 }
@@ -39,15 +39,15 @@ pub struct RollLoad {
     pub manifest: Digest,
     /// The manifest that this one supplements.
     pub parent: Option<Digest>,
-    /// The roll that this one replaces, by its first manifest: only in a draft.
+    /// The first manifest of the roll that this one replaces; only in a draft.
     pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
-    /// What it brings.
+    /// The keys or changes.
     pub content: RollContent,
 }
 
-/// What a manifest brings to one election.
+/// The content of a manifest for one election.
 #[derive(Debug, Clone)]
 pub enum RollContent {
     /// A roll's keys.
@@ -69,7 +69,7 @@ impl RollContent {
     }
 }
 
-/// Something an official or an operator does. Events are recorded in a block without votes.
+/// An event caused by an official or an operator. Events are recorded in a block without votes.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LogEvent {
@@ -99,16 +99,17 @@ pub enum LogEvent {
     /// The poll closes: votes received from this minute on do not count.
     Closing {
         /// The effective closing time, at most [`CLOSING_AHEAD_MINUTES_MAX`] minutes ahead. The
-        /// planned one takes its place if that is earlier.
+        /// planned closing replaces it if that is earlier.
         closes: UnixMinutes,
-        /// Why the poll closes before the planned closing: needed if it does, else not written.
+        /// Why the poll closes before the planned closing: required if it does, otherwise not
+        /// written.
         reason: Option<String>,
     },
     /// The result is declared official: the leaf carries the SHA-256 of the results as JSON.
     Certify,
     /// The election is declared void.
     Annul {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Evidence and keys are about to be destroyed.
@@ -228,7 +229,7 @@ impl NextState<'_> {
         if let Some(planned) = self.next.definition.opens.filter(|planned| opens < *planned) {
             return Err(ElectionLogError::Early { opens, planned });
         }
-        // A clock that stepped back opens no poll before the last block.
+        // Even if the clock stepped back, no poll opens before the last block.
         let opens = opens.max(at);
         if let Some(closes) = self.next.window.closes.filter(|closes| *closes <= opens) {
             return Err(ElectionLogError::Times { opens, closes });
@@ -305,6 +306,7 @@ impl NextState<'_> {
                 let mut electorate = Electorate::default();
                 electorate.add_roll(Arc::clone(keys))?;
                 self.pending.set_electorate(electorate);
+                // Readers of the log still need the manifests of the replaced roll.
                 self.next.replaced.append(&mut self.next.manifests);
                 self.next.decided_before.clear();
                 event.loaded = keys.len() as u64;

@@ -1,5 +1,5 @@
-//! Comparing a log with its evidence: each leaf of a batch is about one envelope, in order, and its
-//! decision is made again. Replay and scrub share it.
+//! Compares a log with its evidence: each leaf of a batch is about one envelope, in order, and its
+//! decision is made again. Used by replay and scrub.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::id::ElectionId;
 use crate::log::leaf::BatchLeaf;
 use crate::request_index::RequestIndex;
 
-/// The evidence of a batch: the stored bytes, and its choices as the ballot key opens them.
+/// The evidence of a batch: the stored bytes, and the choices that the ballot key decrypts.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     /// The stored batch.
     pub batch: Arc<Batch>,
-    /// A choice an envelope; `None` for a spoiled one.
+    /// One choice per envelope; `None` for a spoiled one.
     pub choices: Vec<Option<ChoiceIndex>>,
 }
 
-/// What differs between a log and its evidence.
+/// A difference between a log and its evidence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceFault {
@@ -31,7 +31,7 @@ pub enum EvidenceFault {
     /// The batch's node is not admitted.
     #[error("the batch's node is not admitted")]
     NotAdmitted,
-    /// The leaf is not that of the stored batch.
+    /// The leaf does not match the stored batch.
     #[error("the leaf is not that of the stored batch")]
     Leaf,
     /// The batch is not the next of its epoch.
@@ -40,19 +40,19 @@ pub enum EvidenceFault {
     /// A leaf is about another envelope.
     #[error("the leaf is not about envelope {place} of its batch")]
     Envelope {
-        /// The place of the envelope, from 0.
+        /// The index of the envelope, from 0.
         place: usize,
     },
-    /// A leaf decides otherwise than the rules.
+    /// A leaf decides differently from the rules.
     #[error("the leaf decides otherwise on envelope {place} of its batch than the rules do")]
     Decision {
-        /// The place of the envelope, from 0.
+        /// The index of the envelope, from 0.
         place: usize,
     },
     /// A replay carries another choice than the first copy of its request.
     #[error("envelope {place} of the batch repeats a request with another choice")]
     ReplayedChoice {
-        /// The place of the envelope, from 0.
+        /// The index of the envelope, from 0.
         place: usize,
     },
     /// A batch has more or fewer leaves than envelopes.
@@ -81,15 +81,15 @@ pub(super) fn verify(
 pub(super) struct ExpectedLeaves {
     envelopes: usize,
     taken: usize,
-    /// What each envelope comes to, with its choice. `None` when the evidence is gone.
+    /// The expected leaf of each envelope. `None` if the evidence is destroyed.
     outcomes: Option<(VerifiedBatch, Vec<ExpectedLeaf>)>,
 }
 
-/// What one envelope comes to, and its choice.
+/// The expected outcome of one envelope, and its choice.
 type ExpectedLeaf = (Outcome, Option<ChoiceIndex>);
 
 impl ExpectedLeaves {
-    /// Those of a batch whose evidence is at hand.
+    /// The leaves of a batch whose evidence is available.
     pub(super) fn of_evidence(
         batch: VerifiedBatch,
         outcomes: Vec<Outcome>,
@@ -100,12 +100,12 @@ impl ExpectedLeaves {
         Self { envelopes, taken: 0, outcomes: Some((batch, outcomes)) }
     }
 
-    /// Those of a batch whose evidence is gone: only their number is known.
+    /// The leaves of a batch whose evidence is destroyed: only their number is known.
     pub(super) fn of_count(leaf: &BatchLeaf) -> Self {
         Self { envelopes: leaf.count as usize, taken: 0, outcomes: None }
     }
 
-    /// Compares the next leaf; gives the choice of its envelope, if the evidence shows one.
+    /// Compares the next leaf. Returns the choice of its envelope, if the evidence shows one.
     pub(super) fn take(&mut self, found: &Outcome) -> Result<Option<ChoiceIndex>, EvidenceFault> {
         let place = self.taken;
         self.taken += 1;
@@ -125,7 +125,7 @@ impl ExpectedLeaves {
         Ok(*choice)
     }
 
-    /// Whether the evidence is at hand.
+    /// Whether the evidence is available.
     pub(super) fn is_known(&self) -> bool {
         self.outcomes.is_some()
     }
@@ -139,7 +139,7 @@ impl ExpectedLeaves {
     }
 }
 
-/// How many leaves must follow a batch leaf whose evidence is destroyed.
+/// The number of leaves that must follow a batch leaf whose evidence is destroyed.
 pub(super) struct ExpectedCount {
     left: u32,
 }
@@ -152,7 +152,7 @@ impl ExpectedCount {
         Self { left: leaf.count }
     }
 
-    /// Counts a leaf. `None` when it is one too many.
+    /// Counts a leaf. `None` if it is one too many.
     pub(super) fn take(&mut self) -> Option<()> {
         self.left = self.left.checked_sub(1)?;
         Some(())
@@ -163,12 +163,13 @@ impl ExpectedCount {
     }
 }
 
-/// The choices of decided requests, in their order: 2 bytes a request.
+/// The choices of decided requests, in the order of decision: 2 bytes per request.
 #[derive(Debug, Default)]
 pub(super) struct DecidedChoices(pub(super) Vec<u16>);
 
 impl DecidedChoices {
-    /// Records the choice of an envelope, or compares it with that of the first copy.
+    /// Records the choice of a new request, or compares that of a replay with the first copy.
+    /// Returns `false` if they differ.
     pub(super) fn take(
         &mut self,
         outcome: &Outcome,
@@ -185,16 +186,16 @@ impl DecidedChoices {
                 let first = self.0.get(place).copied().unwrap_or(choice);
                 first == choice || first == SPOILED || choice == SPOILED
             }
-            // A clash is decided anew and never recorded.
+            // A clash is a decision that is never recorded.
             _ => true,
         }
     }
 }
 
-/// Stands for a choice that does not decrypt: nothing can be compared with it.
+/// Marks a choice that does not decrypt: it matches any choice.
 const SPOILED: u16 = u16::MAX;
 
-/// The place of a request among those decided.
+/// The position of a request among the decided ones.
 pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
     let request = match outcome {
         Outcome::Decided(entry) => &entry.request,

@@ -1,4 +1,4 @@
-//! Proposing a block: what it holds and what it changes, without changing anything.
+//! Proposes a block: its content and its effect, without changing the log.
 
 use super::block::{Block, BlockBuilder, BlockMaker};
 use super::state::LogState;
@@ -14,7 +14,7 @@ use crate::log::leaf::{BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf};
 use crate::log::merkle::TreeHash;
 use crate::tally::{self, Counts, Totals};
 
-/// What a block is made of, besides its maker.
+/// The content of a block, without its maker.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum BlockContent<'a> {
@@ -31,18 +31,18 @@ pub enum BlockContent<'a> {
     Close,
 }
 
-/// A block and its effect. Dropping it leaves no trace.
+/// A block and its effect. Dropping it leaves no trace in the log.
 #[derive(Debug)]
 pub struct Proposal {
     /// The block.
     pub block: Block,
-    /// What [`ElectionLog::apply`] takes once the block is durable.
+    /// The effect to apply with [`ElectionLog::apply`] once the block is durable.
     pub effect: Effect,
-    /// The batches left out, each by its place among those given, with the reason.
+    /// The batches left out, each by its index among those given, with the reason.
     pub refused: Vec<(usize, OrderError)>,
 }
 
-/// What a block changes in the log that it was made for.
+/// The changes that a block makes to the log it was made for.
 #[derive(Debug)]
 pub struct Effect {
     pub(super) base_size: u64,
@@ -70,27 +70,27 @@ impl Effect {
     }
 }
 
-/// Why an event or the close is not possible, and which event it was.
+/// Why an event or the close is refused, and the index of the event.
 pub(super) struct EventRefused {
     pub(super) place: usize,
     pub(super) error: ElectionLogError,
 }
 
-/// Is shown each outcome of a batch, with the choice of its envelope.
+/// Called with each outcome of a batch and the choice of its envelope.
 pub(super) type OnOutcome<'a> = dyn FnMut(&Outcome, Option<ChoiceIndex>) + 'a;
 
-/// A batch with its choices.
+/// A batch with its decrypted choices.
 pub(super) type OpenedBatch = (VerifiedBatch, Vec<Option<ChoiceIndex>>);
 
 impl ElectionLog {
-    /// Makes the next block, and changes nothing.
+    /// Makes the next block without changing the log.
     ///
     /// A pure function of the log, the content and the maker: every authority that has the same log
     /// makes the same bytes.
     ///
     /// # Errors
-    /// [`ElectionLogError`] when an event does not fit, votes cannot be taken in this state, or the
-    /// close has to wait.
+    /// [`ElectionLogError`] when an event is not possible, votes cannot be taken in this state, or
+    /// the close has to wait.
     pub fn propose(
         &self,
         content: &BlockContent<'_>,
@@ -141,6 +141,7 @@ impl ElectionLog {
         let mut counts = Counts::zero(self.state.definition.choices.len());
         let mut refused = Vec::new();
         for (place, (batch, choices)) in batches.enumerate() {
+            // The leaf of the batch comes first; its entries start one leaf later.
             let (pending, first) = (&mut next.pending, block.next_leaf() + 1);
             match self.decisions.decide(pending, &batch, scheme, &self.state.window, first) {
                 Ok(outcomes) => {
@@ -171,6 +172,7 @@ impl ElectionLog {
     pub(super) fn propose_close(&self, maker: &BlockMaker) -> Result<Proposal, ElectionLogError> {
         let mut next = NextState::new(self);
         next.expect_state(State::Closing, "closed")?;
+        // The close is a barrier: every epoch must have ended.
         let epochs = self.decisions.epochs();
         if let Some((node, epoch)) = epochs.open().next() {
             return Err(ElectionLogError::OpenEpoch { node, epoch: epoch.0 });
@@ -191,7 +193,7 @@ impl ElectionLog {
     }
 }
 
-/// The state after a block, while the block is made: the log itself stays as it is.
+/// The state after a block under construction; the log itself does not change.
 pub(super) struct NextState<'a> {
     pub(super) log: &'a ElectionLog,
     pub(super) next: LogState,
@@ -212,12 +214,12 @@ impl<'a> NextState<'a> {
         maker.at.max(self.next.updated_at)
     }
 
-    /// The electorate with what the block changed so far.
+    /// The electorate with the changes of the block so far.
     pub(super) fn electorate(&self) -> &Electorate {
         self.pending.electorate().unwrap_or_else(|| self.log.decisions.electorate())
     }
 
-    /// How many requests are decided with those of the block.
+    /// Number of decided requests, including those of the block.
     pub(super) fn decided(&self) -> usize {
         self.log.decisions.requests().len() + self.pending.requests()
     }
@@ -234,24 +236,26 @@ impl<'a> NextState<'a> {
 }
 
 impl LogState {
-    /// Advances the totals that may be shown. With `publish_every` 1 these are all votes. With n > 1
-    /// they move only to sums that hold n new votes and behind which n newer ones stay hidden: else
-    /// two totals that differ by few votes would show how those few voted. Under `live` the sums are
-    /// opened in the log.
+    /// Advances the published totals. With `publish_every` 1 these are all votes. With n > 1 they
+    /// move only to a sum that has n new votes and behind which n newer votes stay hidden:
+    /// otherwise two totals that differ by few votes would show how those few voted. Under `live`
+    /// the new totals are opened in the log.
     pub(super) fn publish(&mut self) -> Option<Totals> {
         let every = self.definition.publish_every;
         let now = self.tally.counts().total();
         let due = if every <= 1 {
             (now > self.published.counts().total()).then(|| self.tally.clone())
         } else {
-            // The candidate is a sum taken at the end of an earlier block. It is shown only once n
-            // votes came after it, and then the present sum becomes the next candidate.
+            // The candidate is the sum at the end of an earlier block. It may be published only
+            // once n votes came after it; the present sum then becomes the next candidate.
             let candidate = self.candidate.get_or_insert_with(|| self.published.clone());
             let held_back = now - candidate.counts().total();
             if held_back < every {
                 return None;
             }
             let due = self.candidate.replace(self.tally.clone())?;
+            // False only for the first candidate, the empty sum: each later one has at least n
+            // votes more than the one before it, and only candidates are published.
             (due.counts().total() >= self.published.counts().total() + every).then_some(due)
         };
         self.published = due?;
@@ -259,7 +263,7 @@ impl LogState {
             .then(|| self.published.open(self.published.height()))
     }
 
-    /// Ends the block with its `block` leaf, and adds its leaves to the tree.
+    /// Ends the block with its `block` leaf, and appends its leaves to the tree.
     pub(super) fn finish(&mut self, mut block: BlockBuilder, maker: &BlockMaker) -> Block {
         self.height += 1;
         // No clock is trusted alone: a block is never sealed before the last one, nor before a vote

@@ -1,7 +1,7 @@
-//! Reading a stored log: block by block, each checked against its evidence.
+//! Reads a stored log block by block, and checks each block against its evidence.
 //!
-//! Once evidence has been purged its blocks cannot be made again: their leaves are taken as they
-//! stand ([`ElectionLog::replay`]). The signed root is then what vouches for them.
+//! Once evidence is purged, its blocks cannot be made again. Their leaves are then accepted as
+//! stored ([`ElectionLog::replay`]), and only the signed root vouches for them.
 
 use super::check::{CheckError, Refusal, RefusalRule};
 use super::evidence::{DecidedChoices, Evidence, ExpectedCount, place_of};
@@ -14,17 +14,17 @@ use crate::log::leaf::{BatchLeaf, BlockLeaf, ElectionEvent, Leaf, NodeEvent, Rol
 use crate::log::merkle::leaf_hash;
 use crate::tally::{Tally, Totals};
 
-/// What checking or replaying a log needs besides its leaves.
+/// The inputs of a check or replay besides the leaves.
 pub trait ReplaySource {
-    /// The keys or changes that a `roll` leaf names. `None` when they are not available.
+    /// The keys or changes that a `roll` leaf names. `None` if they are not available.
     fn roll(&mut self, event: &RollEvent) -> Option<RollContent>;
 
-    /// The evidence of a batch, as stored: whether it is the right one is checked here. `None` when
+    /// The evidence of a batch, as stored; this module checks that it is the right one. `None` if
     /// it is not available.
     fn evidence(&mut self, batch: &BatchLeaf) -> Option<Evidence>;
 }
 
-/// Why a log is not read.
+/// Why a log cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
@@ -36,12 +36,12 @@ pub enum ReplayError {
     Leaf(#[from] ElectionLogError),
 }
 
-/// A log that is read from its first block, or from a snapshot on.
+/// A log being read, from its first block or from a snapshot.
 #[derive(Debug, Default)]
 pub struct LogReplay {
     log: Option<ElectionLog>,
-    /// The choice of each decided request, so that a second copy is compared with the first. `None`
-    /// when earlier choices are not known.
+    /// The choice of each decided request, to compare a second copy with the first. `None` if
+    /// earlier choices are not known.
     choices: Option<DecidedChoices>,
 }
 
@@ -52,32 +52,32 @@ impl LogReplay {
         Self { log: None, choices: Some(DecidedChoices::default()) }
     }
 
-    /// Continues a log. The choices of its earlier votes are not known: [`super::Scrub`] compares
+    /// Continues a log. The choices of its earlier votes are not known; [`super::Scrub`] compares
     /// them.
     #[must_use]
     pub fn resume(log: ElectionLog) -> Self {
         Self { log: Some(log), choices: None }
     }
 
-    /// The log as far as it was read; `None` before the first block.
+    /// The log read so far; `None` before the first block.
     #[must_use]
     pub fn log(&self) -> Option<&ElectionLog> {
         self.log.as_ref()
     }
 
-    /// The log as far as it was read.
+    /// The log read so far; `None` before the first block.
     #[must_use]
     pub fn finish(self) -> Option<ElectionLog> {
         self.log
     }
 
-    /// Reads the next block: checks it, or takes its leaves as they stand once evidence is missing.
-    /// Whether evidence may be missing is for the caller to say, when all is read
+    /// Reads the next block: checks it, or accepts its leaves as stored if evidence is missing.
+    /// Whether evidence may be missing is for the caller to decide, after the last block
     /// ([`ElectionLog::evidence_missing`]).
     ///
     /// # Errors
-    /// [`ReplayError`]; the log is still the one before the block, unless a second copy of a request
-    /// carries another choice.
+    /// [`ReplayError`]; the log is unchanged, unless a second copy of a request carries another
+    /// choice.
     pub fn read(
         &mut self,
         leaves: &[u8],
@@ -94,6 +94,7 @@ impl LogReplay {
         let effect = match log.check_with(leaves, ballot_key, source, &mut keep) {
             Ok(proposal) => proposal.effect,
             Err(CheckError::MissingEvidence { .. } | CheckError::UnknownSums { .. }) => {
+                // Without this block's choices, later copies have nothing to be compared with.
                 self.choices = None;
                 outcomes.clear();
                 log.replay(leaves, source)?
@@ -124,7 +125,7 @@ fn leaf_index(leaves: &[u8], first: u64, wanted: Option<&[u8]>) -> u64 {
 }
 
 impl ElectionLog {
-    /// Takes the leaves of the next block as they stand: of a block whose evidence is destroyed.
+    /// Accepts the leaves of the next block as stored, for a block whose evidence is destroyed.
     /// Changes nothing; apply the effect.
     ///
     /// The sums of the votes are then known only from the `totals` leaves.
@@ -263,7 +264,7 @@ impl NextState<'_> {
             .ok_or(contradiction("the shards available are those that were loaded"))
     }
 
-    /// What was opened is all that is left of the votes.
+    /// The opened totals are all that is left of the votes.
     fn replay_totals(&mut self, totals: &Totals) -> Option<()> {
         self.next.tally = Tally::opened(totals)?;
         self.next.published = self.next.tally.clone();

@@ -1,8 +1,8 @@
-//! Reading a whole log again, beside the log that was restored from a snapshot of it:
-//! everything in the snapshot must follow from the leaves and the evidence.
+//! Reads a whole log again, beside the log restored from a snapshot of it: everything in the
+//! snapshot must follow from the leaves and the evidence.
 //!
-//! Every batch is decided again with an electorate of its own (4 bytes an elector beside the shared
-//! keys). Which requests are decided is asked of the log, 2 bytes a request are kept for
+//! Every batch is decided again with a separate electorate (4 bytes per elector beside the shared
+//! keys). The restored log is asked which requests are decided; 2 bytes per request are kept for
 //! their choices.
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ use crate::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
 use crate::request_index::{FirstDecision, Subject};
 use crate::tally::Counts;
 
-/// A log that is read again, up to the size it had at the start.
+/// Reads a log again, up to the size it had at the start.
 pub struct Scrub {
     law_id: ElectionId,
     electorate: Electorate,
@@ -36,9 +36,9 @@ pub struct Scrub {
     decided: usize,
     counts: Counts,
     choices: DecidedChoices,
-    /// The leaves that the current batch must have, and where each request was decided first.
+    /// The leaves that the current batch must have, and the first decision on each of its requests.
     batch: Option<OpenBatch>,
-    /// Some evidence was gone: the counts cannot be made again.
+    /// Set if evidence was missing: the counts cannot be made again.
     evidence_missing: bool,
 }
 
@@ -48,10 +48,10 @@ struct OpenBatch {
     taken: usize,
 }
 
-/// Looks up where the log decided requests first, in the order asked.
+/// Looks up the first decisions on requests, in the order given.
 pub type FindFirst<'a> = dyn Fn(&[RequestId]) -> Vec<Option<FirstDecision>> + 'a;
 
-/// What must come out.
+/// The values that the scrub must arrive at.
 struct Expected {
     size: u64,
     height: u64,
@@ -60,27 +60,27 @@ struct Expected {
     counts: Counts,
 }
 
-/// What is wrong with a log, its evidence, or what was made of them.
+/// A fault in a log, in its evidence, or in the state made from them.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScrubError {
-    /// A leaf does not read.
+    /// A leaf does not parse.
     #[error("leaf {index}: {error}")]
     Leaf {
         /// Its index in the log.
         index: u64,
-        /// What is wrong.
+        /// The error.
         error: LeafError,
     },
-    /// A leaf contradicts what the node works with.
+    /// A leaf contradicts the state of the node.
     #[error("leaf {index}: {rule}")]
     Contradiction {
         /// Its index in the log.
         index: u64,
-        /// What should hold.
+        /// The rule that should hold.
         rule: &'static str,
     },
-    /// The evidence of a batch is gone, or is not what the log names.
+    /// The evidence of a batch is missing, or is not what the log names.
     #[error("leaf {index}: the stored batch {number} is gone or is not the one that was sealed")]
     Evidence {
         /// The index of the batch's leaf.
@@ -96,18 +96,18 @@ pub enum ScrubError {
         /// What differs.
         fault: EvidenceFault,
     },
-    /// All leaves read, and give something else than was signed or shown.
+    /// All leaves were read, and result in something other than what was signed or shown.
     #[error("{size} leaves were read again: {rule}")]
     Whole {
         /// Leaves read.
         size: u64,
-        /// What should hold.
+        /// The rule that should hold.
         rule: &'static str,
     },
 }
 
 impl Scrub {
-    /// Begins to read a log again, up to its present size.
+    /// Starts to read a log again, up to its present size.
     #[must_use]
     pub fn new(log: &ElectionLog) -> Self {
         let expected = Expected {
@@ -135,7 +135,7 @@ impl Scrub {
         }
     }
 
-    /// The height of the block to be read next; `None` when all are read.
+    /// The height of the next block to read; `None` when all are read.
     #[must_use]
     pub fn next_height(&self) -> Option<u64> {
         (self.height < self.expected.height).then_some(self.height + 1)
@@ -147,11 +147,11 @@ impl Scrub {
         self.tree.size()
     }
 
-    /// Reads the next block. `find_first` asks the log; `purged` says whether evidence may be
-    /// gone.
+    /// Reads the next block. `find_first` looks up the restored log; `purged` says whether evidence
+    /// may be missing.
     ///
     /// # Errors
-    /// [`ScrubError`]; reading on is of no use then.
+    /// [`ScrubError`]; the scrub cannot continue after it.
     pub fn read(
         &mut self,
         leaves: &[u8],
@@ -277,7 +277,7 @@ impl Scrub {
             .zip(index + 1..)
             .zip(&firsts)
             .map(|((envelope, leaf), first)| {
-                // The log knows later decisions too.
+                // The index also holds later decisions: only earlier ones count here.
                 let earlier = first.as_ref().filter(|first| first.leaf < leaf);
                 let electorate = &mut self.electorate;
                 decide_envelope(&envelope, earlier, electorate, scheme, &self.window).0
@@ -321,8 +321,8 @@ impl Scrub {
         Ok(())
     }
 
-    /// The log must know the request with this entry; once the evidence is gone the
-    /// electorate is all that there is to compare with.
+    /// The log must know the request with this entry. Without evidence, only the electorate remains
+    /// to compare with.
     fn take_entry(
         &mut self,
         entry: &Entry,
@@ -352,7 +352,7 @@ impl Scrub {
         Ok(())
     }
 
-    /// Compares what was read with what the log had.
+    /// Compares the result with the state of the log at the start.
     ///
     /// # Errors
     /// [`ScrubError::Whole`].

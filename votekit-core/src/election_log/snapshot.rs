@@ -1,13 +1,13 @@
-//! Snapshots: a log as bytes, so that a restart reads back only what the log gained since.
+//! Snapshots: a log as bytes, so that a restart reads only the blocks added since.
 //!
-//! A snapshot is a cache. Everything in it follows from the log and the evidence, and whoever
-//! restores one holds the root against the signed checkpoint. It has two parts. The decided
-//! requests, of which there are millions, go into segments that are written once and never change.
-//! Everything else is small, and goes into the head together with the digests of the segments and
-//! the requests that fill none yet: a head is written anew each time.
+//! A snapshot is a cache. Everything in it follows from the log and the evidence; after restoring
+//! one, compare its root with the signed checkpoint. It has two parts. The decided requests, of
+//! which there are millions, go into segments that are written once and never change. Everything
+//! else is small, and goes into the head together with the digests of the segments and the requests
+//! that do not fill a segment yet. A new head is written each time.
 //!
-//! Counts that nobody may read yet are sealed to the ballot key: two heads that lie close together
-//! would otherwise tell how somebody voted.
+//! Counts that may not be read yet are sealed to the ballot key: two heads taken shortly one after
+//! the other would otherwise show how single electors voted.
 
 mod bytes;
 
@@ -33,41 +33,41 @@ use crate::tally::{Tally, Totals};
 
 pub use bytes::{SEGMENT_REQUESTS, decode_segment, encode_segment};
 
-/// Everything of a log but its decided requests and its electors: kilobytes.
+/// A log without its decided requests and its electors: kilobytes.
 #[derive(Debug)]
 pub struct Snapshot {
     state: SmallState,
     sums: Sums,
 }
 
-/// A snapshot's head as it was read.
+/// The decoded head of a snapshot.
 #[derive(Debug)]
 pub struct Head {
     state: SmallState,
-    /// The state as it was written: what sealed sums are bound to.
+    /// The state as written: sealed sums are bound to these bytes.
     text: Vec<u8>,
     sums: Vec<u8>,
     /// The digests of the segments, in order.
     pub segments: Vec<Digest>,
-    /// The decided requests after those of the segments.
+    /// The decided requests that are in no segment.
     pub rest: DecidedList,
-    /// What [`Snapshot::encode`] was given.
+    /// The value passed to [`Snapshot::encode`].
     pub sealed_through: u64,
 }
 
-/// Why a snapshot is not used.
+/// Why a snapshot cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
-    /// The bytes are no snapshot of this election and this version, or are cut.
+    /// The bytes are not a snapshot of this election and version, or are cut short.
     #[error("byte {offset}: {rule}")]
     Malformed {
-        /// Where, from 0.
+        /// The offset, from 0.
         offset: usize,
-        /// What should be there.
+        /// The rule that should hold.
         rule: &'static str,
     },
-    /// The bytes are not those that were written.
+    /// The bytes differ from those that were written.
     #[error("its SHA-256 is {found}, and should be {expected}")]
     Digest {
         /// The digest expected.
@@ -75,24 +75,24 @@ pub enum SnapshotError {
         /// The digest found.
         found: Digest,
     },
-    /// The state or the sums do not read.
+    /// The state or the sums do not parse.
     #[error("{part}, column {column}: not as a snapshot has it")]
     Json {
-        /// Which part.
+        /// The part.
         part: &'static str,
-        /// Where reading stopped, from 1.
+        /// Where parsing stopped, from 1.
         column: usize,
     },
-    /// The sealed sums do not open with the ballot key at hand.
+    /// The sealed sums do not open with the given ballot key.
     #[error("its sums do not open with the ballot key of the election")]
     Sums,
-    /// The parts do not fit one another.
+    /// The parts contradict one another.
     #[error("its parts contradict one another: {rule}")]
     Contradiction {
-        /// What should hold.
+        /// The rule that should hold.
         rule: &'static str,
     },
-    /// A roll is not at hand.
+    /// A roll is not available.
     #[error("the roll of manifest {manifest} is not at hand")]
     Roll {
         /// The manifest.
@@ -138,7 +138,7 @@ struct SmallState {
 #[serde(deny_unknown_fields)]
 struct LoadState {
     manifest: Digest,
-    /// Requests decided before.
+    /// Requests decided before it.
     after: usize,
 }
 
@@ -149,12 +149,12 @@ struct EpochState {
     epoch: Epoch,
     through: Sequence,
     confirmed: Sequence,
-    /// Minutes since 1970, or 0: no [`UnixMinutes`], which is never 0 when it is read.
+    /// Minutes since 1970, or 0 for none. Not a [`UnixMinutes`], whose range excludes 0 when read.
     minute: u64,
     ended: bool,
 }
 
-/// The sums of a log, opened at the heights they run to.
+/// The sums of a log, opened at their heights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Sums {
@@ -164,8 +164,8 @@ struct Sums {
 }
 
 impl ElectionLog {
-    /// What a snapshot needs of this log besides its decided requests. Quick: taken while
-    /// nobody may change it.
+    /// Takes a snapshot, without the decided requests. Fast, because the log must not change
+    /// meanwhile.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = &self.state;
@@ -203,7 +203,7 @@ impl ElectionLog {
             segments: Vec::new(),
             sealed: now.state < State::Closed,
         };
-        // After the close every sum is public, and what was held back before is of no use.
+        // After the close every sum is public, and a candidate has no use.
         let candidate = now.candidate.as_ref().filter(|_| state.sealed).map(open);
         Snapshot {
             state,
@@ -211,9 +211,9 @@ impl ElectionLog {
         }
     }
 
-    /// The log that a snapshot was taken of. `requests` are all decided requests in their
-    /// order; `rolls` gives what a manifest brought. The ballot key is needed while the sums are
-    /// sealed: until the close.
+    /// Restores the log of a snapshot. `requests` are all decided requests in log order; `rolls`
+    /// returns the content of a manifest. The ballot key is needed while the sums are sealed: until
+    /// the close.
     ///
     /// # Errors
     /// [`SnapshotError`] when the parts do not fit one another.
@@ -295,20 +295,21 @@ impl Snapshot {
         self.state.decided
     }
 
-    /// Where the election stood.
+    /// The state of the election when it was taken.
     #[must_use]
     pub fn state(&self) -> State {
         self.state.state
     }
 
-    /// The head: the digests of the segments in order, and the decided requests that are in none.
-    /// `sealed_through` is kept beside them: a place in staging up to which everything was sealed.
+    /// Encodes the head. `segments` are the digests in order, `rest` the decided requests that are
+    /// in no segment. `sealed_through` is stored with them: a position in staging up to which
+    /// everything was sealed.
     ///
     /// # Errors
     /// [`SealError`] when the ballot key cannot be used.
     ///
     /// # Panics
-    /// When segments and rest are not all requests that were decided.
+    /// When segments and rest are not all decided requests.
     pub fn encode(
         &self,
         segments: &[Digest],
@@ -335,10 +336,10 @@ impl Snapshot {
 }
 
 impl Head {
-    /// Reads a head.
+    /// Decodes a head.
     ///
     /// # Errors
-    /// [`SnapshotError`] unless it is one of that election, as it was written.
+    /// [`SnapshotError`] unless it is a head of that election, as written.
     pub fn decode(bytes: &[u8], law_id: &ElectionId) -> Result<Self, SnapshotError> {
         let bytes::Head { state: text, sums, rest } = bytes::decode_head(bytes, law_id)?;
         let mut state: SmallState = parse("the state", text)?;
@@ -370,12 +371,12 @@ impl Head {
         &self.state.root
     }
 
-    /// The manifests that had taken effect, in order.
+    /// The manifests in effect, in order.
     pub fn manifests(&self) -> impl Iterator<Item = Digest> {
         self.state.loads.iter().map(|load| load.manifest)
     }
 
-    /// Requests to make room for: those decided, and more to come.
+    /// Requests to make room for: those decided, and those still expected.
     #[must_use]
     pub fn room(&self) -> usize {
         usize::try_from(self.state.registered).map_or(0, requests_expected).max(self.state.decided)
@@ -391,8 +392,7 @@ impl Head {
     }
 }
 
-/// Lets the rolls take effect and the attempts be made in the order of the log. No key is searched
-/// for.
+/// Applies the rolls and records the attempts in log order. No key is looked up.
 fn restore_electorate(
     state: &SmallState,
     decided: &[Decided],
@@ -431,7 +431,7 @@ fn restore_electorate(
         }
     }
     attempts(&mut electorate, &decided[done..], &mut report)?;
-    // A clash is invalid too, and its request stands in the list under its first decision.
+    // A clash counts as invalid, but the list holds only the first decision on its request.
     let clashes = state.report.invalid.checked_sub(report.invalid);
     report.invalid += clashes.unwrap_or(0);
     if report != state.report

@@ -1,5 +1,5 @@
-//! The small part of an election's state: everything but the electorate, the decided requests and
-//! the epochs. Kilobytes, so a proposal copies it and changes the copy.
+//! The small part of an election's state: everything except the electorate, the decided requests
+//! and the epochs. It takes kilobytes, so a proposal copies it and changes the copy.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::reconcile::Report;
 use crate::results::Results;
 use crate::tally::Tally;
 
-/// The small part of an election's state.
+/// The small part of an election's state; see the module.
 #[derive(Debug, Clone)]
 pub(super) struct LogState {
     pub(super) definition: Definition,
@@ -26,23 +26,22 @@ pub(super) struct LogState {
     pub(super) manifests: Vec<Digest>,
     /// Manifests of rolls, and of their supplements, that another roll has replaced.
     pub(super) replaced: Vec<Digest>,
-    /// How many requests were decided when each manifest took effect.
+    /// Number of requests decided when each manifest took effect.
     pub(super) decided_before: Vec<usize>,
     pub(super) nodes: BTreeMap<NodeId, NodePublicKey>,
     pub(super) report: Report,
     pub(super) tally: Tally,
-    /// The sums last opened, or under the other policies the sums that may be shown.
+    /// The published sums: under `live` those last opened, else those that may be shown.
     pub(super) published: Tally,
-    /// Sums that may be opened once as many newer votes are held back.
+    /// The next sums to publish, once `publish_every` newer votes are held back.
     pub(super) candidate: Option<Tally>,
     pub(super) tree: TreeBuilder,
-    /// The root of the tree.
     pub(super) root: TreeHash,
     pub(super) height: u64,
     pub(super) updated_at: UnixMinutes,
-    /// Whether the log says that evidence and keys are destroyed.
+    /// Whether the log states that evidence and keys are destroyed.
     pub(super) purged: bool,
-    /// Set while reading back a log whose evidence has been destroyed.
+    /// Set once a block was replayed without its evidence.
     pub(super) evidence_missing: bool,
 }
 
@@ -93,7 +92,7 @@ impl LogState {
         self.window.closes = Some(closes);
     }
 
-    /// The results that may be shown: the sums last published, which after the close are all.
+    /// The results that may be shown: the sums last published; after the close, all votes.
     pub(super) fn results(&self, electorate: &Electorate) -> Results {
         Results {
             definition: self.definition.clone(),

@@ -1,8 +1,9 @@
-//! The JSON of a vote: one object of four texts, read in one pass that finds every wrong field.
+//! The JSON of a vote: one object of four strings, parsed in one pass that reports every invalid
+//! field.
 //!
-//! Texts are borrowed from the body. The raw form of each value is taken and unescaped here:
-//! serde_json copies a text with escapes into a buffer that it frees without zeroing it, and it
-//! stops at the first field that is wrong.
+//! Strings are borrowed from the body. Values are taken raw and unescaped here, because serde_json
+//! copies an escaped string into a buffer that it frees without zeroing, and stops at the first
+//! invalid field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +15,13 @@ use zeroize::Zeroizing;
 
 use super::FieldError;
 
-/// The fields of a vote, in the order in which their errors are listed.
+/// The fields of a vote, in the order in which errors are listed.
 pub(super) const FIELDS: [&str; 4] = ["nas", "code", "law_id", "vote"];
 
-/// Unknown fields that are listed at the most.
+/// Maximum number of unknown fields listed.
 const UNKNOWN_LISTED_MAX: usize = 8;
 
-/// A text of the body. One with escapes is a copy, zeroed when it is dropped.
+/// A string of the body. A string with escapes is copied, and the copy zeroed on drop.
 pub(super) enum Text<'a> {
     Plain(&'a str),
     Unescaped(Zeroizing<String>),
@@ -35,16 +36,16 @@ impl Text<'_> {
     }
 }
 
-/// What the body holds for each of [`FIELDS`], and errors that belong to none of them.
+/// The body's values for [`FIELDS`], and errors that belong to none of them.
 pub(super) struct Fields<'a> {
     pub(super) texts: [Result<Text<'a>, FieldError>; FIELDS.len()],
     pub(super) others: Vec<FieldError>,
 }
 
-/// Reads a body. One byte-order mark before the JSON is skipped, as RFC 8259 permits.
+/// Parses a body. One byte-order mark before the JSON is skipped, as RFC 8259 permits.
 ///
 /// # Errors
-/// What is wrong with the JSON as a whole.
+/// The fault of the JSON as a whole.
 pub(super) fn read(body: &[u8]) -> Result<Fields<'_>, FieldError> {
     let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(json).map_err(|error| body_error(json, &error))
@@ -97,7 +98,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The name of a field: a known one, or what may be shown of another.
+/// The name of a field: a known one, or the displayable text of an unknown one.
 enum FieldName {
     Known(usize),
     Unknown(Option<String>),
@@ -126,8 +127,8 @@ impl<'de> Deserialize<'de> for FieldName {
     }
 }
 
-/// Whether the name of an unknown field can be shown. A NAS or an access code in the place of a
-/// name must not be: a code has at least four letters or digits, and no underscore.
+/// Whether the name of an unknown field may be shown. A NAS or an access code in place of a name
+/// must not be: a code has at least four letters or digits, and no underscore.
 fn can_be_shown(name: &str) -> bool {
     const ORDINARY: [&str; 6] = ["choice", "ballot", "election", "lawid", "lawId", "request"];
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
@@ -145,7 +146,7 @@ fn unknown_field(shown: Option<String>, position: usize) -> FieldError {
     FieldError { field: "body", rule }
 }
 
-/// The text in a raw JSON value, or the rule that the value breaks.
+/// The text of a raw JSON value, or the rule that the value breaks.
 fn text(raw: &str) -> Result<Text<'_>, Cow<'static, str>> {
     let Some(inner) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
         let kind = match raw.as_bytes().first() {
@@ -164,9 +165,9 @@ fn text(raw: &str) -> Result<Text<'_>, Cow<'static, str>> {
     Ok(Text::Unescaped(unescaped))
 }
 
-/// Replaces the escapes of a JSON text, whose form serde_json has checked.
+/// Replaces the escapes of a JSON string whose syntax serde_json has checked.
 fn unescape(escaped: &str) -> Option<Zeroizing<String>> {
-    // An escape is longer than what it stands for: the buffer never moves.
+    // An escape is longer than the character it encodes, so the buffer is never reallocated.
     let mut text = Zeroizing::new(String::with_capacity(escaped.len()));
     let mut rest = escaped;
     while let Some(at) = rest.find('\\') {
@@ -203,8 +204,7 @@ fn code_unit(rest: &mut &str) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok()
 }
 
-/// Describes what is wrong with the JSON without repeating any of it: serde's own messages quote
-/// values.
+/// Describes a fault of the JSON without quoting it: serde's own messages contain values.
 fn body_error(json: &[u8], error: &serde_json::Error) -> FieldError {
     let (line, column) = (error.line(), error.column());
     let rule = if is_wide(json) {
@@ -221,8 +221,8 @@ fn body_error(json: &[u8], error: &serde_json::Error) -> FieldError {
     FieldError { field: "body", rule }
 }
 
-/// Whether this begins as UTF-16 or UTF-32 does: with their byte-order mark, or with a zero byte
-/// beside an ASCII character.
+/// Whether the body begins like UTF-16 or UTF-32: with a byte-order mark, or with a zero byte next
+/// to an ASCII character.
 fn is_wide(json: &[u8]) -> bool {
     json.starts_with(b"\xff\xfe")
         || json.starts_with(b"\xfe\xff")

@@ -1,4 +1,4 @@
-//! Results as CSV (RFC 4180): one row a count, for spreadsheets.
+//! Results as CSV (RFC 4180): one row per count, for spreadsheets.
 
 use std::borrow::Cow;
 
@@ -6,10 +6,10 @@ use super::json::percent;
 use crate::results::Results;
 
 /// The results as CSV with the columns `law_id,kind,id,label_fr,label_en,count`: one row of kind
-/// `choice` a choice, one `spoiled`, then one `total` a sum.
+/// `choice` per choice, one `spoiled`, then one `total` per sum.
 ///
-/// A text that a spreadsheet would take for a formula (it starts with `=`, `+`, `-`, `@`, a tab, a
-/// carriage return or a line feed) is preceded by an apostrophe.
+/// A text that a spreadsheet would run as a formula (it starts with `=`, `+`, `-`, `@`, a tab, a
+/// carriage return or a line feed) is prefixed with an apostrophe.
 #[must_use]
 pub fn to_csv(results: &Results) -> Vec<u8> {
     let mut writer =
@@ -54,7 +54,7 @@ pub fn to_csv(results: &Results) -> Vec<u8> {
     [b"law_id,kind,id,label_fr,label_en,count\r\n".as_slice(), &rows].concat()
 }
 
-/// Keeps a spreadsheet from running a text as a formula.
+/// Prevents a spreadsheet from running a text as a formula.
 fn inert(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
         Cow::Owned(format!("'{text}"))

@@ -110,7 +110,7 @@ fn csv_reads_back_and_runs_no_formula() {
     let mut results = results(&["oui", "non"], &[5, 3]);
     results.definition.choices[0].fr = "=HYPERLINK(\"x\"), oui".to_owned();
     results.definition.choices[1].en = "-1+1".to_owned();
-    // No definition holds control characters; the exporter does not rely on that.
+    // Definitions have no control characters, but the exporter does not rely on that.
     for (id, label) in [("lf", "\n=1"), ("tab", "\t=1"), ("cr", "\r=1")] {
         let (fr, en) = (label.to_owned(), "plain".to_owned());
         results.definition.choices.push(Choice { id: id.parse().expect("choice id"), fr, en });

@@ -6,10 +6,10 @@ use crate::election::{BLANK, Bilingual, State};
 use crate::id::Digest;
 use crate::results::Results;
 
-/// The name of this format and its version.
+/// The name and version of this format.
 pub const FORMAT: &str = "votekit-results/1";
 
-/// The results as pretty-printed JSON (two spaces, final line feed), keys in the order of
+/// The results as pretty-printed JSON (two spaces, final line feed), with keys in the order of
 /// [`Document`].
 ///
 /// ```
@@ -33,92 +33,92 @@ pub fn to_json(results: &Results) -> Vec<u8> {
     bytes
 }
 
-/// What a `certified` leaf states: SHA-256 of the JSON of the result as of the close. `results`
-/// must be read from the log as far as the block that closed the election; its state is written as
-/// `closed`, so that the digest does not depend on what it certifies.
+/// The digest in a `certified` leaf: SHA-256 of the JSON of the result as of the close. `results`
+/// must be read from the log up to the block that closed the election. Its state is written as
+/// `closed`, so that the digest does not depend on the certification itself.
 #[must_use]
 pub fn certified_digest(results: &Results) -> Digest {
     Digest::of(&to_json(&Results { state: State::Closed, ..results.clone() }))
 }
 
-/// The shape of results in files and in the answers of a node.
+/// The form of results in files and in a node's answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Document<'a> {
     /// [`FORMAT`].
     pub format: &'static str,
-    /// The law.
+    /// The law id.
     pub law_id: &'a str,
-    /// Its title.
+    /// The title.
     pub title: &'a Bilingual,
-    /// Whether the result binds.
+    /// Whether the result is binding.
     pub binding: bool,
-    /// Where the election stands.
+    /// The state of the election.
     pub state: State,
-    /// When the poll opened, RFC 3339.
+    /// The opening time, RFC 3339.
     pub opened: Option<String>,
-    /// When it closed, RFC 3339.
+    /// The closing time, RFC 3339.
     pub closed: Option<String>,
-    /// Electors registered.
+    /// Number of registered electors.
     pub registered: u64,
-    /// Envelopes received.
+    /// Number of envelopes received.
     pub received: u64,
-    /// Votes that count.
+    /// Number of votes that count.
     pub accepted: u64,
-    /// Votes of credentials that had voted.
+    /// Number of votes with credentials that had already voted.
     pub duplicate: u64,
-    /// Votes that do not count.
+    /// Number of votes that do not count.
     pub invalid: u64,
-    /// Second copies of requests decided earlier.
+    /// Number of second copies of requests decided earlier.
     pub replayed: u64,
-    /// Every choice in the order of the ballot.
+    /// The count of every choice, in ballot order.
     pub choices: Vec<ChoiceCount<'a>>,
-    /// Accepted votes whose choice could not be read.
+    /// Number of accepted votes whose choice is unreadable.
     pub spoiled: u64,
-    /// The count of `oui`, where the ballot has it.
+    /// The count of `oui`, if the ballot has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oui_count: Option<u64>,
-    /// The count of `non`, where the ballot has it.
+    /// The count of `non`, if the ballot has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub non_count: Option<u64>,
-    /// The count of `blanc`, where the ballot has it.
+    /// The count of `blanc`, if the ballot has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blank_count: Option<u64>,
-    /// The sum over all choices and spoiled votes.
+    /// The sum of all choices and spoiled votes.
     pub total_votes: u64,
-    /// Accepted votes in per cent of the electors registered, two decimals, rounded down.
+    /// Accepted votes in per cent of registered electors, two decimals, rounded down.
     pub turnout: String,
-    /// The same in hundredths of a per cent.
+    /// The turnout in hundredths of a per cent.
     pub turnout_basis_points: u64,
-    /// The log that the results were read from.
+    /// The log from which the results were read.
     pub log: LogHead,
-    /// The time of its last block, RFC 3339.
+    /// The time of the log's last block, RFC 3339.
     pub updated_at: String,
 }
 
 /// The count of one choice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChoiceCount<'a> {
-    /// The choice.
+    /// The choice id.
     pub id: &'a str,
-    /// Its French label.
+    /// The French label.
     pub fr: &'a str,
-    /// Its English label.
+    /// The English label.
     pub en: &'a str,
-    /// Accepted votes for it.
+    /// Number of accepted votes.
     pub count: u64,
 }
 
-/// How far a log was read.
+/// The part of a log that was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LogHead {
-    /// Leaves.
+    /// Number of leaves.
     pub size: u64,
-    /// The root over them, in hexadecimal.
+    /// The root over the leaves, in hexadecimal.
     pub root: Digest,
 }
 
 impl<'a> Document<'a> {
-    /// The document of these results.
+    /// Builds the document from results.
     #[must_use]
     pub fn of(results: &'a Results) -> Self {
         let Results { definition, report, counts, .. } = results;

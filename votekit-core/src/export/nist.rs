@@ -1,9 +1,9 @@
 //! Results as a NIST SP 1500-100 version 2 election results report, in its JSON form.
 //!
-//! One contest, a ballot measure whatever its choices: votekit knows no candidates or parties, only
+//! The report has one contest, always a ballot measure: votekit has no candidates or parties, only
 //! choices with labels. A blank vote is a choice of the ballot, so it is a selection with its
 //! count; a spoiled vote is a ballot without a readable selection, an undervote in the standard's
-//! terms. The times are those of the log, never of the machine that writes the report.
+//! terms. The times are those of the log, never those of the machine that writes the report.
 
 use serde::Serialize;
 
@@ -171,8 +171,8 @@ fn text<'a>(contents: [(&'static str, &'a str); 2]) -> InternationalizedText<'a>
     }
 }
 
-/// The classes of the standard, with the attributes that votekit fills in. Field order is the order
-/// in the file.
+/// The standard's classes, with the attributes that votekit fills in. Field order is the order in
+/// the file.
 macro_rules! classes {
     ($($name:ident $(<$life:lifetime>)? { $($field:ident / $wire:literal : $type:ty,)* })*) => {
         $(#[derive(Serialize)]

@@ -1,9 +1,9 @@
 //! Checkpoints (C2SP tlog-checkpoint): a log's name, size and root, signed by the log and cosigned
 //! by witnesses.
 //!
-//! A cosignature (C2SP tlog-cosignature, Ed25519 v1) says that at its time the largest tree the
-//! cosigner had seen of this log had this root, and began with every tree it had cosigned before.
-//! In votekit the authorities are the witnesses.
+//! A cosignature (C2SP tlog-cosignature, Ed25519 v1) states that at its time this root was that of
+//! the largest tree of this log the cosigner had seen, and that this tree begins with every tree it
+//! had cosigned before. In votekit the authorities are the witnesses.
 
 use std::fmt;
 
@@ -18,11 +18,11 @@ use super::note::{
 use crate::id::ElectionId;
 use crate::instant::UnixSeconds;
 
-/// Why bytes are no checkpoint, or why one was not signed. Lines count from 1.
+/// Why bytes are not a checkpoint, or why a checkpoint was not signed. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
-    /// The note around it is malformed.
+    /// The note is malformed.
     #[error(transparent)]
     Note(#[from] NoteError),
     /// A line of the text breaks a rule.
@@ -33,7 +33,7 @@ pub enum CheckpointError {
         /// The rule it breaks.
         rule: CheckpointRule,
     },
-    /// The key is another log's.
+    /// The key belongs to another log.
     #[error("the key of {key} does not sign for the log {origin}")]
     Origin {
         /// The key's name.
@@ -53,7 +53,7 @@ pub enum CheckpointError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointRule {
-    /// Origin, size and root are there.
+    /// Origin, size and root are present.
     #[error("a checkpoint has at least three lines: origin, size and root")]
     Lines,
     /// No line is empty.
@@ -68,7 +68,7 @@ pub enum CheckpointRule {
 }
 
 /// The origin of an election's log, which is also the name of its log keys: `<base>/<law>`, or
-/// `<base>/test/<law>` if nothing binding is decided.
+/// `<base>/test/<law>` unless the election is binding.
 ///
 /// # Errors
 /// None in practice: a base and a law id are made of characters that a key name may hold.
@@ -86,7 +86,7 @@ pub fn cosigner_name_of(base: &KeyName, authority: &str) -> Result<KeyName, KeyE
     format!("{base}/authority/{authority}").parse()
 }
 
-/// A tree head: what is signed.
+/// A tree head: the content that is signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     origin: String,
@@ -102,11 +102,10 @@ impl Checkpoint {
         Self { origin: origin.as_str().to_owned(), size, root, extensions: Vec::new() }
     }
 
-    /// Reads the text of a checkpoint's note. Extension lines, which votekit does not write, are
-    /// kept.
+    /// Parses the text of a checkpoint's note. Keeps extension lines, which votekit does not write.
     ///
     /// # Errors
-    /// [`CheckpointError::Malformed`], or [`CheckpointError::Note`] if the text can be in no note.
+    /// [`CheckpointError::Malformed`], or [`CheckpointError::Note`] if a note cannot hold the text.
     pub fn parse_text(text: &str) -> Result<Self, CheckpointError> {
         check_text(text)?;
         let lines: Vec<&str> = text.lines().collect();
@@ -145,13 +144,13 @@ impl Checkpoint {
         self.root
     }
 
-    /// Extension lines of somebody else's checkpoint, opaque.
+    /// Extension lines, opaque; only other implementations write them.
     #[must_use]
     pub fn extensions(&self) -> &[String] {
         &self.extensions
     }
 
-    /// The text that is signed, with its final line feed.
+    /// The signed text, with its final line feed.
     #[must_use]
     pub fn text(&self) -> String {
         let mut text =
@@ -176,7 +175,7 @@ impl Checkpoint {
     }
 }
 
-/// An authority's cosigner key (type 0x04). It has another secret than the log key.
+/// An authority's cosigner key (type 0x04). Its secret differs from that of the log key.
 ///
 /// The seed is zeroed on drop and never printed.
 pub struct Cosigner {
@@ -185,7 +184,7 @@ pub struct Cosigner {
 }
 
 impl Cosigner {
-    /// The key that belongs to an RFC 8032 seed.
+    /// Derives the key from an RFC 8032 seed.
     #[must_use]
     pub fn from_seed(name: KeyName, seed: &[u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
@@ -199,8 +198,8 @@ impl Cosigner {
         &self.verifier
     }
 
-    /// Cosigns a checkpoint. It is for the caller to have checked first that this checkpoint
-    /// follows from the last one cosigned.
+    /// Cosigns a checkpoint. The caller must have checked first that this checkpoint is consistent
+    /// with the last one cosigned.
     ///
     /// # Errors
     /// [`CheckpointError::Time`] for a time of 2^63 or later.
@@ -223,7 +222,7 @@ impl fmt::Debug for Cosigner {
     }
 }
 
-/// A checkpoint with its signatures, as stored and served. What it says counts only once a
+/// A checkpoint with its signatures, as stored and served. Trust its content only after a
 /// [`Policy`](super::policy::Policy) has verified it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
@@ -232,8 +231,8 @@ pub struct SignedCheckpoint {
 }
 
 impl SignedCheckpoint {
-    /// Joins a checkpoint, the log's signature and the cosignatures, which votekit keeps in the
-    /// policy's order.
+    /// Joins a checkpoint, the log's signature and the cosignatures. votekit keeps the cosignatures
+    /// in the policy's order.
     ///
     /// # Errors
     /// [`CheckpointError::Note`] if there are too many signatures.
@@ -247,7 +246,7 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint, note })
     }
 
-    /// Reads a checkpoint from any bytes.
+    /// Parses a checkpoint from arbitrary bytes.
     ///
     /// # Errors
     /// [`CheckpointError`].
@@ -257,13 +256,13 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint, note })
     }
 
-    /// The tree head, not yet believed.
+    /// The tree head, not yet verified.
     #[must_use]
     pub fn unverified(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// The note around it.
+    /// The note that carries it.
     #[must_use]
     pub fn note(&self) -> &Note {
         &self.note
@@ -271,7 +270,7 @@ impl SignedCheckpoint {
 }
 
 impl fmt::Display for SignedCheckpoint {
-    /// The checkpoint's bytes. What [`SignedCheckpoint::parse`] accepted is printed unchanged.
+    /// Writes the checkpoint's bytes: exactly those that [`SignedCheckpoint::parse`] accepted.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.note.fmt(formatter)
     }

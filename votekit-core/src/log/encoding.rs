@@ -1,9 +1,9 @@
-//! The encodings that the C2SP texts share, each accepted in its one canonical form.
+//! The encodings that the C2SP texts share. Each is accepted only in its canonical form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// An ASCII decimal without sign or leading zero that fits 64 bits.
+/// Parses an ASCII decimal without sign or leading zero that fits in 64 bits.
 pub(super) fn parse_decimal(text: &[u8]) -> Option<u64> {
     let canonical =
         matches!(text, [b'0'] | [b'1'..=b'9', ..]) && text.iter().all(u8::is_ascii_digit);
@@ -13,17 +13,17 @@ pub(super) fn parse_decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// RFC 4648 section 4 with its padding; stray bits after the last byte are refused.
+/// Decodes RFC 4648 section 4 base64 with padding; stray bits after the last byte are refused.
 pub(super) fn parse_base64(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
-/// The base64 of exactly `N` bytes.
+/// Decodes the base64 of exactly `N` bytes.
 pub(super) fn parse_base64_array<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     parse_base64(text)?.try_into().ok()
 }
 
-/// RFC 4648 section 4 with its padding.
+/// Encodes as RFC 4648 section 4 base64 with padding.
 pub(super) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }

@@ -1,11 +1,12 @@
-//! Leaves: what the log of an election is made of.
+//! Leaves: the units of an election's log.
 //!
-//! Each is one canonical compact JSON object (`docs/formats.md`, section 6). Reading accepts only
-//! bytes that are equal to their own canonical form, so that one leaf has one text and one hash.
-//! Entries, of which there are millions, have a hand-written codec; the others go through serde and
-//! are compared with their own encoding.
+//! Each is one canonical compact JSON object (`docs/formats.md`, section 6). Parsing accepts only
+//! bytes that equal their own canonical form, so that each leaf has one text and one hash. Entries,
+//! of which there are millions, have a hand-written codec; the other kinds go through serde and are
+//! compared with their own encoding.
 //!
-//! Long because the kinds of leaves, their ranges and their one canonical form are one contract.
+//! One long file, because the kinds of leaves, their ranges and their canonical form are one
+//! contract.
 
 use serde::{Deserialize, Serialize};
 
@@ -55,14 +56,14 @@ pub enum Leaf {
 pub enum ElectionEvent {
     /// The election is defined.
     Draft {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
-        /// As what.
+        /// The definition.
         definition: Definition,
     },
-    /// The definition of a draft is replaced: never its law, binding or ballot key.
+    /// The definition of a draft is replaced. Its law, binding and ballot key never change.
     Amended {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
         /// The whole new definition.
         definition: Definition,
@@ -79,7 +80,7 @@ pub enum ElectionEvent {
         registered: u64,
         /// Rules of a binding election that were waived, by name.
         waivers: Vec<String>,
-        /// All zero: nothing was in the box.
+        /// All zero: the ballot box was empty.
         zero_report: Report,
     },
     /// The poll closes: votes received from `closes` on do not count.
@@ -93,30 +94,30 @@ pub enum ElectionEvent {
     },
     /// Everything is decided and reconciled.
     Closed {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
         /// Electors registered at this moment.
         registered: u64,
-        /// What was received and what became of it.
+        /// Counts of what was received, by outcome.
         report: Report,
     },
     /// The result is declared official.
     Certified {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
         /// SHA-256 of the results as JSON.
         results: Digest,
     },
     /// The election is declared void.
     Annulled {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Evidence and keys are destroyed.
     Purged {
-        /// When.
+        /// When this was decided.
         at: UnixMinutes,
     },
 }
@@ -146,8 +147,8 @@ pub struct RollEvent {
     pub manifest: Digest,
     /// SHA-256 of the manifest that this one supplements.
     pub parent: Option<Digest>,
-    /// SHA-256 of the first manifest that this roll replaces, with all that supplemented it: only
-    /// while the election is a draft.
+    /// SHA-256 of the first manifest of the roll that this one replaces, with all its supplements;
+    /// only while the election is a draft.
     pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
@@ -157,7 +158,7 @@ pub struct RollEvent {
     pub added: u64,
     /// Credentials a supplement revoked.
     pub revoked: u64,
-    /// Revocations refused because the credential was spent already; their replacements were not
+    /// Revocations refused because the credential was already spent; their replacements were not
     /// added.
     pub refused: u64,
 }
@@ -167,14 +168,14 @@ pub struct RollEvent {
 #[serde(tag = "event", rename_all = "lowercase", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum NodeEvent {
-    /// From here on its batches are taken.
+    /// The node is admitted: its batches are accepted from this leaf on.
     Admitted {
         /// The node.
         node: NodeId,
-        /// The key its batches are verified with.
+        /// The key that verifies its batches.
         key: NodePublicKey,
     },
-    /// An epoch that will not end by itself is ended: its numbers above `through` are void.
+    /// An epoch that its node will not end is ended: its sequences above `through` are void.
     Retired {
         /// The node.
         node: NodeId,
@@ -182,12 +183,12 @@ pub enum NodeEvent {
         epoch: Epoch,
         /// The last sequence that counts; 0 if the node published nothing.
         through: Sequence,
-        /// The confirmed-through number that the node signed last, never above `through`.
+        /// The last confirmed-through number that the node signed; never above `through`.
         confirmed: Sequence,
     },
 }
 
-/// A batch, as the log names it.
+/// A batch, as the log records it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BatchLeaf {
@@ -195,13 +196,13 @@ pub struct BatchLeaf {
     pub node: NodeId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// The place in it.
+    /// Its sequence in the epoch.
     pub sequence: Sequence,
-    /// Every sequence of the epoch up to here was known durable to the node.
+    /// The node knew every sequence of the epoch up to this one to be durable.
     pub confirmed: Sequence,
     /// Whether it ends its epoch.
     pub last: bool,
-    /// Its envelopes: as many `entry` and `replay` leaves follow, in their order.
+    /// Number of envelopes: as many `entry` and `replay` leaves follow, in envelope order.
     pub count: u32,
     /// SHA-256 over c₁ … cₙ.
     pub envelopes: Digest,
@@ -212,19 +213,19 @@ pub struct BatchLeaf {
 }
 
 impl BatchLeaf {
-    /// What makes the batch unique.
+    /// The number that identifies the batch.
     #[must_use]
     pub fn number(&self) -> BatchNumber {
         BatchNumber { node: self.node, epoch: self.epoch, sequence: self.sequence }
     }
 
-    /// What the order of batches depends on.
+    /// The fields that the order of batches depends on.
     #[must_use]
     pub fn place(&self) -> BatchPlace {
         BatchPlace { number: self.number(), confirmed: self.confirmed, last: self.last }
     }
 
-    /// Whether the signature is by this node key, over what the leaf shows.
+    /// Whether this node key made the signature over the fields of the leaf.
     #[must_use]
     pub fn is_signed_by(&self, law_id: &ElectionId, key: &NodePublicKey) -> bool {
         let header = BatchHeader {
@@ -239,7 +240,7 @@ impl BatchLeaf {
     }
 }
 
-/// Commitments to the counts of a block: one a choice in the definition's order, then one for
+/// Commitments to the counts of a block: one per choice in the definition's order, then one for
 /// spoiled votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -252,13 +253,13 @@ pub struct Counts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlockLeaf {
-    /// Its place in the log, from 1.
+    /// Its height, from 1.
     pub height: u64,
     /// The term of the leader that proposed it.
     pub term: u64,
     /// The name of that authority.
     pub leader: String,
-    /// When.
+    /// When it was sealed.
     pub sealed_at: UnixMinutes,
 }
 
@@ -269,18 +270,18 @@ pub enum LeafError {
     /// The bytes are not the JSON of any kind of leaf.
     #[error("not a leaf: column {column} does not fit any kind of leaf{}", .what.as_deref().map(|what| format!(" ({what})")).unwrap_or_default())]
     Syntax {
-        /// Where reading stopped, from 1; 0 when unknown.
+        /// Where parsing stopped, from 1; 0 when unknown.
         column: usize,
-        /// What was found, if known: an unknown or repeated field, a number out of range.
+        /// The cause, if known: an unknown or repeated field, a number out of range.
         what: Option<String>,
     },
-    /// An integer lies outside its range.
+    /// An integer is out of its range.
     #[error("the leaf's {field} is out of range")]
     Range {
         /// The field.
         field: &'static str,
     },
-    /// The leaf reads, but is not written in its one canonical form.
+    /// The leaf parses, but is not in its canonical form.
     #[error("the leaf is not in canonical form (first difference at byte {position})")]
     NotCanonical {
         /// The first byte that differs, from 0.
@@ -307,10 +308,10 @@ enum Wire {
 }
 
 impl Leaf {
-    /// The longest leaf in bytes: what an entry bundle of tlog-tiles can carry.
+    /// The longest leaf in bytes: the most that an entry bundle of tlog-tiles can carry.
     pub const LENGTH_MAX: usize = 65_535;
 
-    /// The largest integer of a leaf: what every reader of JSON holds exactly.
+    /// The largest integer of a leaf: every JSON reader represents it exactly.
     pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
     /// The canonical bytes.
@@ -337,7 +338,7 @@ impl Leaf {
         serde_json::to_writer(out, &wire).expect("a leaf has text keys and writes to memory");
     }
 
-    /// Reads a leaf.
+    /// Parses a leaf.
     ///
     /// # Errors
     /// [`LeafError`] unless the bytes are the canonical form of a leaf.
@@ -367,7 +368,7 @@ impl Leaf {
         Ok(leaf)
     }
 
-    /// Checks every integer that is no time: times check themselves when they are read.
+    /// Checks every integer except times, which parsing checks.
     fn check_ranges(&self) -> Result<(), LeafError> {
         let report = |report: &Report| {
             let Report { received, accepted, duplicate, invalid, replayed } = *report;
@@ -379,7 +380,7 @@ impl Leaf {
                 ("replayed", replayed),
             ]
         };
-        // Ranges that end below those of every count come first.
+        // Limits narrower than that of all counts are reported first.
         let (narrow, counts) = match self {
             Self::Entry(_) | Self::Replay(_) | Self::Counts(_) => return Ok(()),
             Self::Election(ElectionEvent::Open { registered, zero_report, .. }) => {
@@ -450,7 +451,7 @@ impl From<Outcome> for Leaf {
     }
 }
 
-/// What serde found, without the place that it adds.
+/// The message of serde without the position that it appends.
 fn what(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or_default();
@@ -476,7 +477,7 @@ const ATTEMPT: &[u8] = br#"","attempt":"#;
 const MINUTE: &[u8] = br#","minute":"#;
 
 impl Entry {
-    /// No entry is longer, in bytes.
+    /// Upper bound on the length of an entry, in bytes.
     pub const LENGTH_MAX: usize = 256;
 
     /// Appends the canonical bytes.
@@ -508,7 +509,7 @@ impl Entry {
         out.push(b'}');
     }
 
-    /// Reads an entry. Only canonical bytes are accepted.
+    /// Parses an entry. Only canonical bytes are accepted.
     ///
     /// # Errors
     /// [`LeafError::Syntax`] with the column where the text departs from an entry.
@@ -528,7 +529,7 @@ impl Replay {
         out.extend_from_slice(b"\"}");
     }
 
-    /// Reads a replay. Only canonical bytes are accepted.
+    /// Parses a replay. Only canonical bytes are accepted.
     ///
     /// # Errors
     /// [`LeafError::Syntax`] with the column where the text departs from a replay.
@@ -538,7 +539,7 @@ impl Replay {
     }
 }
 
-/// Reads a leaf left to right; every token has one form, so what reads is canonical.
+/// Parses a leaf left to right. Each token has one accepted form, so whatever parses is canonical.
 struct Scan<'a> {
     bytes: &'a [u8],
     position: usize,
@@ -596,6 +597,7 @@ impl Scan<'_> {
     fn hex<const N: usize>(&mut self) -> Option<[u8; N]> {
         let end = self.position + 2 * N;
         let digits = self.bytes.get(self.position..end)?;
+        // `const_hex` also reads upper case and a `0x` prefix: neither is canonical.
         if digits.iter().any(u8::is_ascii_uppercase) || digits.starts_with(b"0x") {
             return None;
         }

@@ -22,7 +22,7 @@ fn definition(title: &str) -> Definition {
     }
 }
 
-/// One of each kind, as `docs/formats.md` lists them.
+/// One leaf of each kind, as `docs/formats.md` lists them.
 fn one_of_each() -> Vec<Leaf> {
     let at = UnixMinutes(29_383_333);
     let node = NodeId::from_bytes([0xaa; 8]);
@@ -152,7 +152,7 @@ fn other_forms_of_the_same_leaf_are_refused() {
     }
 }
 
-/// JSON escapes the control characters up to U+001F alone.
+/// JSON escapes only the control characters up to U+001F.
 #[test]
 fn later_controls_stand_as_they_are() {
     let at = UnixMinutes(29_383_333);

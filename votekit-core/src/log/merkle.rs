@@ -1,10 +1,9 @@
-//! The Merkle tree of RFC 6962 section 2.1 over SHA-256: its hashes, its growth, its roots and its
-//! proofs.
+//! The Merkle tree of RFC 6962 section 2.1 over SHA-256: hashes, growth, roots and proofs.
 //!
-//! - [`TreeBuilder`] grows a tree leaf by leaf and gives out each tile as it fills: the writer's
+//! - [`TreeBuilder`] grows a tree leaf by leaf and returns each tile as it fills: the writer's
 //!   side.
-//! - [`RootHasher`] gives the root of a stream of leaves without keeping the tree, in pieces if
-//!   wanted: the verifier's side.
+//! - [`RootHasher`] computes the root of a stream of leaves without keeping the tree, in parts if
+//!   needed: the verifier's side.
 //! - [`prove_inclusion`] and [`prove_consistency`] read tiles; [`verify_inclusion`] and
 //!   [`verify_consistency`] need only hashes.
 //!
@@ -51,13 +50,13 @@ pub fn empty_root() -> TreeHash {
     TreeHash(Sha256::digest([]).into())
 }
 
-/// The hash over the perfect subtrees that a tree falls into, from left to right, each larger than
-/// the next: RFC 6962 splits off the largest power of two each time, so they join from the right.
+/// Joins the perfect subtrees of a tree, given from left to right, each larger than the next. RFC
+/// 6962 splits off the largest power of two each time, so they join from the right.
 fn join_from_right(subtrees: impl DoubleEndedIterator<Item = TreeHash>) -> Option<TreeHash> {
     subtrees.rev().reduce(|right, left| node_hash(&left, &right))
 }
 
-/// The hash of a perfect subtree, given the hashes of its 2^k equal parts.
+/// The hash of a perfect subtree from the hashes of its 2^k equal parts.
 fn perfect_hash(parts: &[TreeHash]) -> TreeHash {
     debug_assert!(
         parts.len().is_power_of_two(),

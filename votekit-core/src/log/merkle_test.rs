@@ -6,7 +6,7 @@ use super::*;
 use crate::log::samples::{SampleTree, leaf};
 use crate::log::tile::{Tile, TilePath};
 
-/// RFC 6962 section 2.1 word for word, recursive, over ranges of leaves; it shares nothing with the
+/// RFC 6962 section 2.1 word for word, recursive, over ranges of leaves. Shares nothing with the
 /// code under test.
 struct Naive {
     leaves: Vec<Vec<u8>>,
@@ -80,8 +80,8 @@ fn raw(hashes: &[TreeHash]) -> Vec<[u8; 32]> {
     hashes.iter().map(|hash| *hash.as_bytes()).collect()
 }
 
-/// The eight leaves and roots that implementations of Certificate Transparency have shared since
-/// its first reference code.
+/// The eight leaves and roots that implementations of Certificate Transparency share since its
+/// first reference code.
 #[test]
 fn certificate_transparency_roots() {
     let leaves = [
@@ -123,8 +123,7 @@ fn certificate_transparency_roots() {
 /// All trees up to this size are compared with the naive ones: past one full tile.
 const SMALL: u64 = 300;
 
-/// The roots of all small trees, the empty one first, as the builder has them and as the naive tree
-/// has them.
+/// The roots of all small trees, the empty one first. Builder and naive tree agree on each.
 fn small_roots(naive: &mut Naive) -> Vec<TreeHash> {
     let mut growing = TreeBuilder::new();
     let mut roots = vec![growing.root()];
@@ -184,7 +183,7 @@ fn consistency_proofs_of_all_small_trees_match_the_naive_ones() {
     }
 }
 
-/// For every index and size no other length, order, hash, index or size will do.
+/// For every index and size, no other length, order, hash, index or size is accepted.
 #[test]
 fn any_change_to_an_inclusion_proof_is_refused() {
     let tree = SampleTree::of_size(40);
@@ -248,7 +247,7 @@ fn any_change_to_a_consistency_proof_is_refused() {
     }
 }
 
-/// Each byte of each hash changed, a hash too many, one too few.
+/// The proof with each byte of each hash changed, with one hash too many, with one too few.
 fn changes(proof: &[TreeHash]) -> Vec<Vec<TreeHash>> {
     let mut changes = Vec::new();
     for place in 0..proof.len() {
@@ -310,7 +309,7 @@ fn the_tiles_of_seventy_thousand_leaves() {
         assert_eq!(hashes.len(), usize::from(tile.width()));
         assert_eq!(Tile::in_tree(70_000, tile.level(), tile.index()), Some(tile));
     }
-    // Tiles come in the order in which they fill, each the first time its place has 256 hashes.
+    // Tiles are returned in the order in which they fill, each once it has 256 hashes.
     for (number, full) in tree.full_tiles.iter().filter(|full| full.tile.level() == 0).enumerate() {
         assert_eq!(
             full.tile.to_string(),
@@ -387,7 +386,7 @@ fn a_tree_is_restored_from_its_own_edge_only() {
     assert!(TreeBuilder::restore(257, vec![vec![hash], vec![hash]]).is_ok());
 }
 
-/// A reader whose tiles are cut short, or missing, gives an error and no proof.
+/// A reader with short or missing tiles results in an error, not in a proof.
 #[test]
 fn a_short_or_missing_tile_is_named() {
     struct Broken(usize);

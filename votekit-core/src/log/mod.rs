@@ -1,4 +1,4 @@
-//! The log of an election: one append-only Merkle tree, and everything that lets a stranger check
+//! The log of an election: one append-only Merkle tree, and all that an outsider needs to verify
 //! it.
 //!
 //! ```text
@@ -9,9 +9,10 @@
 //! ```
 //!
 //! The tree is that of RFC 6962 section 2.1. The texts are C2SP signed-note, tlog-checkpoint,
-//! tlog-cosignature (v1, Ed25519), tlog-proof, tlog-policy and tlog-tiles, so that other people's
-//! verifiers read ours. How votekit uses them is section 8 of `docs/formats.md`. Each parser takes
-//! any bytes whatever, bounds what it keeps, and names the line and the rule it stops at.
+//! tlog-cosignature (v1, Ed25519), tlog-proof, tlog-policy and tlog-tiles, so that third-party
+//! verifiers can read them. Section 8 of `docs/formats.md` specifies how votekit uses them. Each
+//! parser accepts arbitrary bytes, bounds what it keeps, and reports the line and the rule at which
+//! it stops.
 
 mod encoding;
 

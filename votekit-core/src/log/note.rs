@@ -1,11 +1,11 @@
-//! Signed notes (C2SP signed-note): a text, an empty line, and one line a signature.
+//! Signed notes (C2SP signed-note): a text, an empty line, and one line per signature.
 //!
-//! A note is read in one of two ways. [`Note::verify`] follows the specification: lines of unknown
-//! keys are ignored, every line of a known key must verify, and one at least must be there.
+//! A note is verified in one of two ways. [`Note::verify`] follows the specification: lines of
+//! unknown keys are ignored, every line of a known key must verify, and there must be at least one.
 //! [`Note::verify_strict`] is for publication bundles, where each byte must be accounted for: every
-//! line belongs to a known key, verifies, and is there once.
+//! line belongs to a known key, verifies, and occurs once.
 //!
-//! Notes are kept as the bytes say: the one textual form of a note is the one that was parsed.
+//! A note keeps the text that was parsed; it has no other textual form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ pub(super) use key::{cosigned_message, debug_secret};
 use super::encoding::{base64, parse_base64};
 use crate::instant::UnixSeconds;
 
-/// Why bytes are no note, or why a note is not to be believed. Lines count from 1.
+/// Why bytes are not a note, or why a note does not verify. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoteError {
@@ -30,7 +30,7 @@ pub enum NoteError {
         /// The rule it breaks.
         rule: NoteRule,
     },
-    /// The note is longer than any honest one.
+    /// The note exceeds the length limit.
     #[error("a note has at most {max} bytes, this one has {length}")]
     TooLong {
         /// Bytes found.
@@ -38,25 +38,25 @@ pub enum NoteError {
         /// Bytes accepted.
         max: usize,
     },
-    /// A line is signed in the name of a known key, but not by it.
+    /// A line names a known key, but that key did not sign it.
     #[error("line {line}: the signature of {name} is not valid: {cause}")]
     Signature {
         /// The line.
         line: usize,
         /// The key's name.
         name: KeyName,
-        /// What is wrong with it.
+        /// The error.
         cause: SignatureError,
     },
     /// No line is signed by a known key.
     #[error("no signature by a known key")]
     NoKnownKey,
-    /// Strict reading only: a line is signed by a key nobody told of.
+    /// Strict reading only: a line is signed by an unknown key.
     #[error("line {line}: signed by a key that is not expected here: {name}")]
     UnknownKey {
         /// The line.
         line: usize,
-        /// The name it gives.
+        /// The name in the line.
         name: KeyName,
     },
     /// Strict reading only: a key signed twice.
@@ -88,7 +88,7 @@ pub enum NoteRule {
     /// There is at least one signature.
     #[error("a note has at least one signature line")]
     NoSignature,
-    /// There is a bound on signatures.
+    /// The number of signatures is bounded.
     #[error("a note has at most {} signature lines", Note::SIGNATURES_MAX)]
     TooManySignatures,
     /// Em dash, space, key name, space, base64, line feed.
@@ -102,12 +102,12 @@ pub enum NoteRule {
     /// The signature is canonical base64.
     #[error("a signature is padded base64 in its canonical form")]
     Base64,
-    /// Four bytes of key id, then something.
+    /// A signature has bytes after the four of its key id.
     #[error("a signature has more than the 4 bytes of its key id")]
     Short,
 }
 
-/// One signature line: who signed, and what.
+/// One signature line: the key and the signature.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Signature {
     name: KeyName,
@@ -116,13 +116,13 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Puts a line together. `bytes` is what follows the key id: 64 bytes for Ed25519, 8 + 64 for a
+    /// Makes a line from its parts. `bytes` follows the key id: 64 bytes for Ed25519, 8 + 64 for a
     /// cosignature.
     pub(super) fn new(name: KeyName, key_id: KeyId, bytes: Vec<u8>) -> Self {
         Self { name, key_id, bytes }
     }
 
-    /// Reads one line, without its line feed.
+    /// Parses one line, without its line feed.
     ///
     /// # Errors
     /// The rule it breaks.
@@ -151,7 +151,7 @@ impl Signature {
         self.key_id
     }
 
-    /// What follows the key id.
+    /// The bytes after the key id.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -159,7 +159,7 @@ impl Signature {
 }
 
 impl fmt::Display for Signature {
-    /// The line, without its line feed.
+    /// Writes the line, without its line feed.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut blob = self.key_id.as_bytes().to_vec();
         blob.extend_from_slice(&self.bytes);
@@ -173,16 +173,16 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// A line that a known key really signed.
+/// A line whose signature by a known key is valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VerifiedSignature {
-    /// The place of the key among those handed in.
+    /// The index of the key among those passed in.
     pub key: usize,
     /// The time a cosignature states; none for a plain signature.
     pub at: Option<UnixSeconds>,
 }
 
-/// A text and its signatures. Signed does not mean believed: see [`Note::verify`].
+/// A text and its signatures. Parsing verifies nothing: see [`Note::verify`].
 ///
 /// ```
 /// use votekit_core::log::note::{Note, VerifierKey};
@@ -203,13 +203,13 @@ pub struct Note {
 impl Note {
     /// The longest note accepted, in bytes.
     pub const BYTES_MAX: usize = 1 << 20;
-    /// The most signature lines accepted. The specification asks for 16 at least.
+    /// The most signature lines accepted. The specification asks for at least 16.
     pub const SIGNATURES_MAX: usize = 100;
 
     /// Joins a text and its signatures.
     ///
     /// # Errors
-    /// [`NoteError`] if the text is none, or if there are too few or too many signatures.
+    /// [`NoteError`] if the text is malformed, or if there are too few or too many signatures.
     pub fn new(text: String, signatures: Vec<Signature>) -> Result<Self, NoteError> {
         check_text(&text)?;
         let line = text.lines().count() + 2;
@@ -222,7 +222,7 @@ impl Note {
         Ok(Self { text, signatures })
     }
 
-    /// Reads a note from any bytes.
+    /// Parses a note from arbitrary bytes.
     ///
     /// # Errors
     /// [`NoteError::TooLong`] or [`NoteError::Malformed`].
@@ -256,7 +256,7 @@ impl Note {
         &self.signatures
     }
 
-    /// The line of the file that the signature at `place` is on.
+    /// The line of the file that holds the signature at `place`.
     pub(super) fn line_of_signature(&self, place: usize) -> usize {
         self.text.lines().count() + 2 + place
     }
@@ -274,8 +274,7 @@ impl Note {
         if verified.is_empty() { Err(NoteError::NoKnownKey) } else { Ok(verified) }
     }
 
-    /// Verifies so that no line is left over: each is of a known key, valid, and the only one of
-    /// its key.
+    /// Verifies every line: each is of a known key, valid, and the only one of its key.
     ///
     /// # Errors
     /// As [`Note::verify`], and [`NoteError::UnknownKey`] or [`NoteError::Repeated`].
@@ -294,7 +293,7 @@ impl Note {
         Ok(verified)
     }
 
-    /// The line at `place`, if it is of a known key.
+    /// Verifies the line at `place`; `None` if it is not of a known key.
     fn verify_line(
         &self,
         place: usize,
@@ -323,7 +322,7 @@ impl FromStr for Note {
 }
 
 impl fmt::Display for Note {
-    /// The note's bytes. What [`Note::parse`] accepted is printed unchanged.
+    /// Writes the note's bytes: exactly those that [`Note::parse`] accepted.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}", self.text)?;
         self.signatures.iter().try_for_each(|signature| writeln!(formatter, "{signature}"))
@@ -336,7 +335,7 @@ impl fmt::Debug for Note {
     }
 }
 
-/// Whether a text can be signed: UTF-8 (by its type), no control character, a final line feed.
+/// Checks that a text can be signed: UTF-8 (by its type), no control character, a final line feed.
 pub(super) fn check_text(text: &str) -> Result<(), NoteError> {
     check_characters(text.as_bytes())?;
     if text.ends_with('\n') {

@@ -140,7 +140,7 @@ fn verifying_ignores_strangers_and_strict_verifying_does_not() {
         Err(NoteError::Repeated { line: 4, name: known.verifier().name().clone() })
     );
 
-    // A valid line does not make up for one in a known name that is not.
+    // A valid line does not excuse an invalid one that names a known key.
     let half = signed(&[known.sign(&text), known.sign("other\n")]);
     let name = known.verifier().name().clone();
     let error = Err(NoteError::Signature { line: 4, name, cause: SignatureError::Mismatch });

@@ -1,9 +1,9 @@
-//! Policies (C2SP tlog-policy): which logs are known, which witnesses, and which of them must have
-//! cosigned.
+//! Policies (C2SP tlog-policy): the known logs, the known witnesses, and which of the witnesses
+//! must have cosigned.
 //!
 //! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519
-//! keys is read (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the one
-//! that a votekit election has.
+//! keys is accepted (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the
+//! policy of a votekit election.
 
 use std::fmt;
 
@@ -46,38 +46,38 @@ impl fmt::Debug for PolicyName {
 pub struct Log {
     /// Its key, named after the log's origin.
     pub key: VerifierKey,
-    /// Where it is, if the policy says: opaque.
+    /// Its URL, if the policy gives one; opaque.
     pub url: Option<Vec<u8>>,
 }
 
 /// A witness whose cosignature counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Witness {
-    /// What the policy calls it.
+    /// Its name in the policy.
     pub name: PolicyName,
     /// Its key.
     pub key: VerifierKey,
-    /// Where it is, if the policy says: opaque.
+    /// Its URL, if the policy gives one; opaque.
     pub url: Option<Vec<u8>>,
 }
 
 /// Witnesses and groups of which at least `threshold` must have witnessed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// What the policy calls it.
+    /// Its name in the policy.
     pub name: PolicyName,
-    /// How many members it takes, from 1 to all.
+    /// Members that must have witnessed, from 1 to all.
     pub threshold: usize,
     /// Its members, each defined before it.
     pub members: Vec<Member>,
 }
 
-/// What a name in a policy stands for.
+/// The object that a name in a policy stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Member {
-    /// The witness at this place of [`Policy::witnesses`].
+    /// The witness at this index of [`Policy::witnesses`].
     Witness(usize),
-    /// The group at this place of [`Policy::groups`].
+    /// The group at this index of [`Policy::groups`].
     Group(usize),
 }
 
@@ -114,7 +114,7 @@ impl Policy {
     /// The longest policy accepted, in bytes.
     pub const BYTES_MAX: usize = 1 << 18;
     /// The most logs, the most witnesses and the most groups accepted. The specification asks for
-    /// 32 of each at least.
+    /// at least 32 of each.
     pub const ENTRIES_MAX: usize = 256;
 
     /// Writes the policy of an election: every log key of its authorities, and a majority of their
@@ -122,8 +122,8 @@ impl Policy {
     ///
     /// # Errors
     /// [`PolicyError`] if there is no authority, if two share a name or a key, if a key is of the
-    /// wrong type, if log keys differ in their name, or if a log key cosigns; the line named is
-    /// that of the policy it would give.
+    /// wrong type, if log keys differ in their name, or if a log key cosigns; the line is that of
+    /// the resulting policy.
     pub fn of_election(authorities: &[Authority]) -> Result<Self, PolicyError> {
         use std::fmt::Write as _;
         let mut text = String::new();
@@ -143,7 +143,7 @@ impl Policy {
         Ok(policy)
     }
 
-    /// What holds for an election beyond the rules of every policy. The logs come first, a line
+    /// Checks the rules of an election beyond those of every policy. The logs come first, one line
     /// each, then the witnesses.
     fn check_election(&self) -> Result<(), PolicyError> {
         let (logs, witnesses) = (&self.logs, &self.witnesses);
@@ -199,7 +199,7 @@ impl Policy {
         &self.bytes
     }
 
-    /// SHA-256 of the file's bytes: what a verifier pins.
+    /// SHA-256 of the file's bytes, which a verifier pins.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
         Digest::of(&self.bytes)
@@ -223,14 +223,14 @@ impl Policy {
         &self.groups
     }
 
-    /// Who must have witnessed; `None` for `quorum none`.
+    /// The witness or group that must have witnessed; `None` for `quorum none`.
     #[must_use]
     pub fn quorum(&self) -> Option<Member> {
         self.quorum
     }
 
-    /// Whether these witnesses are enough: `cosigned` says, for each of [`Policy::witnesses`],
-    /// whether it has cosigned. Witnesses left out have not.
+    /// Whether these witnesses are a quorum: `cosigned` says, for each of [`Policy::witnesses`],
+    /// whether it has cosigned. Missing elements count as not cosigned.
     #[must_use]
     pub fn is_quorum(&self, cosigned: &[bool]) -> bool {
         // Members are defined before their group, so one pass in order decides every group.
@@ -247,9 +247,7 @@ impl Policy {
     }
 }
 
-/// The kind of key that logs sign with.
 const LOG_KIND: KeyKind = KeyKind::Ed25519;
-/// The kind of key that witnesses cosign with.
 const WITNESS_KIND: KeyKind = KeyKind::CosignatureV1;
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ fn name(text: &str) -> PolicyName {
     PolicyName(text.as_bytes().to_vec())
 }
 
-/// The example of tlog-policy, with keys.
+/// The example of tlog-policy, with keys filled in.
 #[test]
 fn the_example_of_the_specification() {
     let key = witness_key;
@@ -161,7 +161,7 @@ fn thirty_two_of_each_are_accepted() {
     }
     text += "quorum g32\n";
     assert!(Policy::parse(text.as_bytes()).is_ok());
-    // A deep tower of groups is decided without recursion.
+    // Deeply nested groups are evaluated without recursion.
     let mut tower = format!("witness w {}\ngroup g0 any w\n", witness_key(1));
     for level in 1..Policy::ENTRIES_MAX {
         tower += &format!("group g{level} any g{}\n", level - 1);
@@ -287,8 +287,8 @@ fn cosignatures_alone_are_not_enough() {
     let cosign =
         || authorities[0].cosigner.cosign(&checkpoint, UnixSeconds(1)).expect("an honest time");
     let no_log = VerifyError::NoLog { origin: origin().as_str().to_owned() };
-    // No log signature; one by a stranger of the log's name; one by a log of the policy for another
-    // origin.
+    // No log signature; one by an unknown key of the log's name; one by a log of the policy for
+    // another origin.
     let alone = SignedCheckpoint::new(checkpoint.clone(), cosign(), []).expect("a checkpoint");
     assert_eq!(policy(&authorities).verify_checkpoint(&alone), Err(no_log.clone()));
     let stranger = signed(&checkpoint, &[authority(9)], &[0]);
@@ -391,8 +391,7 @@ fn any_changed_byte_of_a_checkpoint_is_noticed() {
     }
 }
 
-/// A random policy as its generator means it: groups by the numbers of their members, witnesses
-/// first, then groups.
+/// A random policy as generated. Members are numbers: witnesses first, then groups.
 #[derive(Debug, Clone)]
 struct Meant {
     witnesses: usize,
@@ -425,7 +424,7 @@ impl Meant {
     }
 }
 
-/// Each group takes some of the names that are free so far.
+/// Each group takes some of the names that are not members yet.
 fn meant() -> impl Strategy<Value = Meant> {
     (1..=6usize, prop::collection::vec((any::<u32>(), any::<u32>()), 0..6), any::<usize>())
         .prop_map(|(witnesses, picks, quorum)| {

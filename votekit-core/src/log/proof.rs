@@ -1,4 +1,4 @@
-//! Proofs that travel alone (C2SP tlog-proof): a leaf's index, its inclusion proof and a cosigned
+//! Self-contained proofs (C2SP tlog-proof): a leaf's index, its inclusion proof and a cosigned
 //! checkpoint. A voter's receipt is one, with the leaf as `extra`.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use super::policy::{Policy, VerifiedCheckpoint, VerifyError};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
-/// Why bytes are no proof. Lines count from 1.
+/// Why bytes are not a proof. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofFormatError {
@@ -23,7 +23,7 @@ pub enum ProofFormatError {
         /// The rule it breaks.
         rule: ProofRule,
     },
-    /// The file is longer than any honest one.
+    /// The file exceeds the length limit.
     #[error("a proof has at most {max} bytes, this one has {length}")]
     TooLong {
         /// Bytes found.
@@ -37,7 +37,7 @@ pub enum ProofFormatError {
     Checkpoint {
         /// The empty line before the checkpoint.
         after_line: usize,
-        /// What is wrong with it.
+        /// The error.
         source: CheckpointError,
     },
 }
@@ -52,7 +52,7 @@ pub enum ProofRule {
     /// Extra data is canonical base64, and left out when empty.
     #[error("the extra data is padded base64 in its canonical form, and not empty")]
     Extra,
-    /// The index line is there, a canonical decimal.
+    /// The index line is present, a canonical decimal.
     #[error("the index is `index`, a space and a decimal of at most 64 bits without leading zero")]
     Index,
     /// Each hash is 32 bytes.
@@ -78,23 +78,23 @@ pub enum ProofVerifyError {
     Inclusion(#[from] merkle::ProofError),
 }
 
-/// A leaf's place in a log, and what proves it. The extra data is not authenticated by the format:
-/// whoever uses it checks it, in votekit by hashing it as the leaf.
+/// A leaf's index in a log, with its proof. The format does not authenticate the extra data: the
+/// caller must verify it; votekit hashes it as the leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
-    /// Opaque data that travels along; never empty.
+    /// Opaque; never empty.
     extra: Option<Vec<u8>>,
     index: u64,
     path: Vec<TreeHash>,
     checkpoint: SignedCheckpoint,
 }
 
-/// What a proof has shown: a leaf is at this index of the tree of this checkpoint.
+/// A verified proof: a leaf is at this index of the tree of this checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedInclusion {
     /// The leaf's index, from 0.
     pub index: u64,
-    /// The checkpoint, with who cosigned it.
+    /// The checkpoint, with its cosignatures.
     pub checkpoint: VerifiedCheckpoint,
 }
 
@@ -104,7 +104,7 @@ impl Proof {
     /// The most hashes in an inclusion proof.
     pub const HASHES_MAX: usize = 64;
 
-    /// Puts a proof together. Empty extra data is none.
+    /// Makes a proof from its parts. Empty extra data counts as none.
     #[must_use]
     pub fn new(
         extra: &[u8],
@@ -116,7 +116,7 @@ impl Proof {
         Self { extra, index, path, checkpoint }
     }
 
-    /// Reads a proof from any bytes.
+    /// Parses a proof from arbitrary bytes.
     ///
     /// # Errors
     /// [`ProofFormatError`].
@@ -151,7 +151,7 @@ impl Proof {
         self.extra.as_deref().unwrap_or_default()
     }
 
-    /// The index it claims, from 0.
+    /// The claimed index, from 0.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -163,7 +163,7 @@ impl Proof {
         &self.path
     }
 
-    /// The checkpoint, not yet believed.
+    /// The checkpoint, not yet verified.
     #[must_use]
     pub fn checkpoint(&self) -> &SignedCheckpoint {
         &self.checkpoint
@@ -183,8 +183,8 @@ impl Proof {
         self.verify_inclusion(leaf, checkpoint)
     }
 
-    /// As [`Proof::verify`], with the checkpoint read as [`Policy::verify_strict`] does: no byte of
-    /// the proof can change.
+    /// As [`Proof::verify`], with the checkpoint verified as [`Policy::verify_strict`] does: no
+    /// byte of the proof can change.
     ///
     /// # Errors
     /// [`ProofVerifyError`].
@@ -215,7 +215,7 @@ impl Proof {
 }
 
 impl fmt::Display for Proof {
-    /// The proof's bytes. What [`Proof::parse`] accepted is printed unchanged.
+    /// Writes the proof's bytes: exactly those that [`Proof::parse`] accepted.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{HEADER}")?;
         if let Some(extra) = &self.extra {
@@ -244,7 +244,7 @@ fn parse_path(lines: &mut Lines<'_>) -> Result<Vec<TreeHash>, ProofFormatError> 
 
 struct Lines<'bytes> {
     rest: &'bytes [u8],
-    /// The line last read, from 1.
+    /// Number of the last line read, from 1.
     line: usize,
 }
 

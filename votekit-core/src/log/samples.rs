@@ -11,7 +11,7 @@ pub(super) fn origin() -> KeyName {
     "example.org/vote/test/L2025-001".parse().expect("a name")
 }
 
-/// One authority with keys that follow from its number.
+/// One authority with keys derived from its number.
 pub(super) struct SampleAuthority {
     pub(super) log_key: SigningKey,
     pub(super) cosigner: Cosigner,
@@ -43,7 +43,7 @@ pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
     Policy::of_election(&public).expect("a policy")
 }
 
-/// A checkpoint signed by the first authority and cosigned by those whose place is in `cosigners`.
+/// A checkpoint signed by the first authority and cosigned by those at the indices `cosigners`.
 pub(super) fn signed(
     checkpoint: &Checkpoint,
     authorities: &[SampleAuthority],

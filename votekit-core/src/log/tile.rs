@@ -1,5 +1,4 @@
-//! Tiles (C2SP tlog-tiles): how the tree and its entries are cut into pieces that are stored and
-//! served once and for all.
+//! Tiles (C2SP tlog-tiles): the pieces in which the tree and its entries are stored and served.
 //!
 //! A tile at level `L` holds up to 256 consecutive hashes, each of 256^L leaves. Full tiles never
 //! change; the rightmost of each level may be partial. An entry bundle holds the leaves of the
@@ -33,7 +32,7 @@ pub enum TileError {
         /// Width found.
         width: usize,
     },
-    /// A tile is made of whole hashes.
+    /// A tile consists of whole hashes.
     #[error("a tile of {length} bytes is not 1 to 256 hashes of 32 bytes")]
     HashBytes {
         /// Bytes found.
@@ -58,7 +57,7 @@ pub enum TileError {
     },
 }
 
-/// The place and width of a tile.
+/// The level, index and width of a tile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tile {
     level: u8,
@@ -80,8 +79,8 @@ impl Tile {
         Ok(Self { level, index, width })
     }
 
-    /// The tile that a tree of `size` leaves has at this place, full or partial; `None` if it has
-    /// none there.
+    /// The tile of a tree of `size` leaves at this level and index, full or partial; `None` if the
+    /// tree has none there.
     #[must_use]
     pub fn in_tree(size: u64, level: u8, index: u64) -> Option<Self> {
         let hashes = size.checked_shr(8 * u32::from(level))?;
@@ -96,7 +95,7 @@ impl Tile {
         self.level
     }
 
-    /// The place in the level, from 0.
+    /// The index in the level, from 0.
     #[must_use]
     pub const fn index(self) -> u64 {
         self.index
@@ -121,7 +120,7 @@ impl fmt::Display for Tile {
     }
 }
 
-/// What a path below a log's prefix names.
+/// The object that a path below a log's prefix names.
 ///
 /// ```
 /// use votekit_core::log::tile::{Tile, TilePath};
@@ -136,7 +135,7 @@ pub enum TilePath {
     Tile(Tile),
     /// `tile/entries/<N>[.p/<W>]`: an entry bundle.
     Entries {
-        /// The place of the bundle, from 0.
+        /// The index of the bundle, from 0.
         index: u64,
         /// Entries in it, 1 to 256.
         width: u16,
@@ -194,7 +193,7 @@ fn parse_partial_width(text: &str) -> Result<u16, TileError> {
     u16::try_from(width).ok().filter(|width| (1..TILE_WIDTH).contains(width)).ok_or(TileError::Path)
 }
 
-/// Groups of three digits, all but the last after an `x`; no group of zeros in front.
+/// Parses groups of three digits, all but the last after an `x`; the first of several is not zero.
 fn parse_index(text: &str) -> Result<u64, TileError> {
     let (head, last) =
         text.rsplit_once('/').map_or((None, text), |(head, last)| (Some(head), last));
@@ -217,7 +216,7 @@ fn parse_index(text: &str) -> Result<u64, TileError> {
 }
 
 fn write_index(formatter: &mut fmt::Formatter<'_>, index: u64) -> fmt::Result {
-    // The widest group of three digits that is not zero comes first.
+    // The first group written is the highest that is not zero.
     let groups = (0..=6u32).rev().find(|power| index / 1000u64.pow(*power) > 0).unwrap_or(0);
     for power in (1..=groups).rev() {
         write!(formatter, "x{:03}/", index / 1000u64.pow(power) % 1000)?;
@@ -244,7 +243,7 @@ pub fn decode_hashes(bytes: &[u8]) -> Result<Vec<TreeHash>, TileError> {
     Ok(hashes.iter().map(|hash| TreeHash::from_bytes(*hash)).collect())
 }
 
-/// Appends one entry to a bundle: its length in 2 bytes, then itself.
+/// Appends one entry to a bundle, after its length in 2 bytes.
 ///
 /// # Errors
 /// [`TileError::EntryLength`] above 65,535 bytes.
@@ -256,7 +255,7 @@ pub fn push_entry(bundle: &mut Vec<u8>, entry: &[u8]) -> Result<(), TileError> {
     Ok(())
 }
 
-/// Reads the entries of a bundle in order. Nothing is copied. After an error there is nothing more.
+/// Iterates over the entries of a bundle without copying. After an error the iterator ends.
 #[must_use]
 pub fn entries(bundle: &[u8]) -> Entries<'_> {
     Entries { bundle, offset: 0, entry: 0 }

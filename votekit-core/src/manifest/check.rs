@@ -1,4 +1,4 @@
-//! Whether a manifest agrees with itself.
+//! Checks that a manifest is consistent.
 
 use time::Date;
 use time::macros::format_description;
@@ -26,12 +26,11 @@ pub(super) fn check(body: &ManifestBody) -> Result<(), ManifestError> {
 }
 
 fn is_day(text: &str) -> bool {
-    // Ten characters: the parser would also take a sign or a year of more digits.
+    // Require ten characters: the parser also accepts a sign or a longer year.
     text.len() == 10 && Date::parse(text, format_description!("[year]-[month]-[day]")).is_ok()
 }
 
-/// The shortest access code that was hashed has 4 to 32 characters; 0 stands for none, and only
-/// where no credential was hashed.
+/// The shortest access code has 4 to 32 characters if any credential was hashed, and 0 otherwise.
 fn check_code_length(body: &ManifestBody) -> Result<(), ManifestError> {
     let length = body.roll.code_length_min;
     let hashed = body.laws.iter().any(|law| law.registered > 0);
@@ -52,8 +51,8 @@ fn check_kind(body: &ManifestBody) -> Result<(), ManifestError> {
     if pure { Ok(()) } else { Err(ManifestError::Kind) }
 }
 
-/// The files are exactly those of the laws, in their order, with their numbers, and their counts
-/// add up.
+/// The files must be exactly those of the laws, in order and with their numbers, and their counts
+/// must add up.
 fn check_files(body: &ManifestBody) -> Result<(), ManifestError> {
     let (files, is_supplement) =
         if body.parent.is_some() { (&body.changes, true) } else { (&body.shards, false) };
@@ -86,7 +85,7 @@ fn check_law(law: &LawRow, files: &[FileRow], is_supplement: bool) -> Result<(),
     if stated == found { Ok(()) } else { Err(law_count(&law.law_id, stated, found)) }
 }
 
-/// A name follows from law and number, so that none can lead out of the folder.
+/// The name is derived from law and number, so it cannot point outside the folder.
 fn is_named_well(row: &FileRow, is_supplement: bool) -> bool {
     if is_supplement {
         return row.file == Changes::file_name(&row.law_id);
@@ -101,7 +100,7 @@ fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {
         .iter()
         .fold(0_u64, |sum, law| sum.saturating_add(law.registered).saturating_add(law.revoked));
     let found = keys.saturating_add(body.roll.duplicates).saturating_add(body.roll.rejects);
-    // Every other count is a part of the rows.
+    // All other counts are parts of `rows`, so this bounds them too.
     if body.roll.rows > Leaf::INTEGER_MAX {
         Err(ManifestError::TooManyRows { rows: body.roll.rows })
     } else if found == body.roll.rows {

@@ -1,40 +1,40 @@
-//! What can be wrong with a manifest, or with a file held against it.
+//! Faults of a manifest and of the files it lists.
 
 use crate::credential::PepperId;
 use crate::id::{Digest, ElectionId};
 use crate::shard::{ChangesError, ShardError};
 
-/// Why a manifest, or a file it lists, is refused.
+/// Why a manifest or a listed file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
-    /// The JSON is broken, or has other keys or types.
+    /// The JSON is malformed, or has other keys or types.
     #[error("not a manifest: {reason}")]
     Json {
         /// Line of the fault, from 1.
         line: usize,
         /// Column of the fault, from 1.
         column: usize,
-        /// What the JSON parser says.
+        /// The JSON parser's message.
         reason: String,
     },
-    /// The bytes are not the one form that a manifest has.
+    /// The bytes are not the canonical form of a manifest.
     #[error("the manifest is not in canonical form: it was edited or reformatted")]
     NotCanonical,
-    /// Scheme and pepper disagree.
+    /// Scheme and pepper do not match.
     #[error(
         "the manifest names a pepper if and only if its scheme is hmac-sha256; this one does not"
     )]
     Scheme,
-    /// The date is no `YYYY-MM-DD`.
+    /// The date is not `YYYY-MM-DD`.
     #[error("the manifest's date is not a day such as 2026-11-21")]
     Date,
-    /// The length of the shortest access code cannot be.
+    /// The length of the shortest access code is impossible.
     #[error(
         "the manifest states {length} characters for the shortest access code; a code has 4 to 32, and 0 stands only where none was hashed"
     )]
     CodeLength {
-        /// Characters stated.
+        /// Stated number of characters.
         length: u32,
     },
     /// Laws are out of order or repeated.
@@ -48,16 +48,16 @@ pub enum ManifestError {
     ShardNumbers {
         /// The law.
         law_id: ElectionId,
-        /// Shards its row states.
+        /// Number of shards stated in the law's row.
         shards: u32,
     },
-    /// A row of shards or changes belongs to no law of the manifest, or stands out of order.
+    /// The row of a file belongs to no law of the manifest, or is out of order.
     #[error("the manifest's row for {file} is out of order or of a law that it does not list")]
     FileOrder {
         /// The file.
         file: String,
     },
-    /// A file name is not the one the format gives.
+    /// A file name is not the one that the format prescribes.
     #[error("the manifest names a file {file:?}, which is not as such files are named")]
     FileName {
         /// The name.
@@ -68,54 +68,54 @@ pub enum ManifestError {
     LawCount {
         /// The law.
         law_id: ElectionId,
-        /// Total of the law's row.
+        /// Total stated in the law's row.
         stated: u64,
-        /// Sum over its files.
+        /// Sum over the law's files.
         found: u64,
     },
-    /// A shard of more keys than one may hold.
+    /// A shard states more keys than allowed.
     #[error("{file} is to hold {count} keys, more than a shard may")]
     ShardCount {
         /// The file.
         file: String,
-        /// Keys.
+        /// Stated number of keys.
         count: u64,
     },
-    /// Rows do not equal registered, revoked, duplicates and rejects together.
+    /// Rows are not the sum of registered, revoked, duplicates and rejects.
     #[error("the manifest states {stated} rows of the roll, its parts add up to {found}")]
     Rows {
-        /// Rows stated.
+        /// Stated number of rows.
         stated: u64,
         /// The sum.
         found: u64,
     },
-    /// A number of rows is no integer that every reader of JSON holds exactly.
+    /// A number of rows above the largest integer that every JSON reader represents exactly.
     #[error("the manifest states {rows} rows of the roll; at most 2^53 - 1 are allowed")]
     TooManyRows {
-        /// Rows stated.
+        /// Stated number of rows.
         rows: u64,
     },
-    /// Only a supplement revokes and has change files; only another has shards.
+    /// Only a supplement may revoke and have change files; only other manifests have shards.
     #[error("the manifest mixes what belongs into a supplement with what does not")]
     Kind,
-    /// A pepper is needed.
+    /// A required pepper is missing.
     #[error("the manifest was made with the pepper {id}; none was given")]
     PepperMissing {
         /// The pepper's id.
         id: PepperId,
     },
-    /// A pepper is not needed.
+    /// A pepper was given but is not required.
     #[error("the manifest was made without a pepper; one was given")]
     PepperUnasked,
-    /// Another pepper was given.
+    /// The given pepper is not the manifest's.
     #[error("the manifest was made with the pepper {expected}; the one given is {given}")]
     PepperOther {
-        /// The manifest's.
+        /// The manifest's pepper.
         expected: PepperId,
-        /// The one given.
+        /// The given pepper.
         given: PepperId,
     },
-    /// A file's bytes are not those of its row.
+    /// A file's digest differs from its row.
     #[error("{file} has been changed: its SHA-256 is {found}, the manifest states {expected}")]
     FileDigest {
         /// The file.
@@ -125,7 +125,7 @@ pub enum ManifestError {
         /// The file's digest.
         found: Digest,
     },
-    /// A file holds another number of keys than its row states.
+    /// A file's number of keys differs from its row.
     #[error("{file} holds {found} keys, the manifest states {expected}")]
     FileCount {
         /// The file.
@@ -135,29 +135,29 @@ pub enum ManifestError {
         /// The file's count.
         found: u64,
     },
-    /// A file is no shard.
+    /// A file is not a valid shard.
     #[error("{file}: {error}")]
     Shard {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The cause.
         error: ShardError,
     },
-    /// A file is of another law or number than its row.
+    /// A file's law or number differs from its row.
     #[error("{file} is of another law or number than the manifest states")]
     ShardHead {
         /// The file.
         file: String,
     },
-    /// A file is no change file.
+    /// A file is not a valid change file.
     #[error("{file}: {error}")]
     Changes {
         /// The file.
         file: String,
-        /// What is wrong.
+        /// The cause.
         error: ChangesError,
     },
-    /// A change file adds or revokes another number of keys than its law's row states.
+    /// A change file's numbers of added and revoked keys differ from its law's row.
     #[error("{file} adds or revokes another number of keys than the manifest states")]
     ChangesCount {
         /// The file.

@@ -1,11 +1,10 @@
-//! Cutting a roll into chunks that can be parsed apart from one another.
+//! Cuts a roll into chunks that can be parsed independently.
 //!
-//! Whether a line feed ends a record or lies within quotation marks is certain only once all that
-//! comes before it has been parsed. So the reader guesses, by whether the number of quotation marks
-//! behind is odd, and the parser that gets a chunk finds out: a chunk whose last record goes on
-//! shows that the next one was cut wrongly. [`RollHashes`](super::RollHashes) then joins the two
-//! and parses them again. Rolls of well-formed CSV are always cut rightly; any other one costs
-//! time, never a row.
+//! Whether a line feed ends a record or lies within quotation marks is certain only once everything
+//! before it has been parsed. So the reader guesses from the parity of the quotation marks, and the
+//! parser of a chunk checks the guess: if the last record of a chunk is incomplete, the next chunk
+//! was cut wrongly. [`RollHashes`](super::RollHashes) then joins the two and parses them again.
+//! Well-formed CSV is always cut correctly; for other input a wrong cut costs time, never a row.
 
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +19,8 @@ use super::row::{Rows, holds_lone_carriage_return};
 use super::table::Table;
 use crate::id::Digest;
 
-/// Records of a roll. Holds NAS and codes: its memory is used again for later chunks, and wiped at
-/// the end.
+/// Records of a roll. Holds NAS and codes: the buffer is reused for later chunks and wiped at the
+/// end.
 pub struct Chunk {
     bytes: Zeroizing<Vec<u8>>,
     start: usize,
@@ -39,27 +38,27 @@ impl Chunk {
         &self.bytes[self.start..self.end]
     }
 
-    /// The line of the file on which the first record starts, from 1.
+    /// Line of the file on which the first record starts, from 1.
     #[must_use]
     pub fn line(&self) -> u64 {
         self.line
     }
 
-    /// Which chunk of the roll it is, from 0.
+    /// Index of the chunk in the roll, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// Whether the file ends with it, so that its last record needs no line feed.
+    /// Whether the file ends with this chunk, so that its last record needs no line feed.
     pub(super) fn is_at_end(&self) -> bool {
         self.at_end
     }
 
-    /// This chunk with the beginning of its first record, which an earlier one held.
+    /// Prepends the beginning of the first record, which an earlier chunk held.
     ///
     /// # Errors
-    /// When that record is longer than a record may be.
+    /// When that record exceeds the maximum length.
     pub(super) fn behind(mut self, tail: &Tail) -> Result<Self, RollError> {
         if tail.bytes.is_empty() {
             return Ok(self);
@@ -73,7 +72,7 @@ impl Chunk {
         Ok(self)
     }
 
-    /// The last record, if it is not whole: it starts at `offset` of [`Chunk::bytes`], on `line`.
+    /// The incomplete last record, which starts at `offset` of [`Chunk::bytes`], on `line`.
     pub(super) fn tail(&self, offset: usize, line: u64) -> Tail {
         Tail { bytes: Zeroizing::new(self.bytes()[offset..].to_vec()), line }
     }
@@ -91,7 +90,7 @@ impl std::fmt::Debug for Chunk {
     }
 }
 
-/// A record that is not whole: it goes on in the next chunk. Mostly there is none, and no bytes.
+/// An incomplete record that continues in the next chunk. Usually empty: no record is open.
 pub(super) struct Tail {
     bytes: Zeroizing<Vec<u8>>,
     line: u64,
@@ -107,10 +106,10 @@ impl Tail {
         self.bytes.is_empty()
     }
 
-    /// The end of a file whose last record is this one.
+    /// Makes the last chunk of a file whose last record is this one.
     ///
     /// # Errors
-    /// When the record is longer than one may be.
+    /// When the record exceeds the maximum length.
     pub(super) fn into_last_chunk(self, number: u64) -> Result<Chunk, RollError> {
         self.check_length()?;
         let end = self.bytes.len();
@@ -133,7 +132,7 @@ impl Tail {
     }
 }
 
-/// Why a record is longer than one may be.
+/// The error for a record that exceeds the maximum length.
 fn endless_row(bytes: &[u8], line: u64) -> RollError {
     if holds_lone_carriage_return(bytes) && memchr(b'"', bytes).is_none() {
         return RollError::LineEnds { line };
@@ -141,7 +140,7 @@ fn endless_row(bytes: &[u8], line: u64) -> RollError {
     RollError::RowLength { line, limit: ROW_LENGTH_MAX }
 }
 
-/// Buffers that have been used: fresh memory costs more than reading into it.
+/// Used buffers: allocating fresh memory costs more than reading into it.
 #[derive(Default)]
 struct Pool(Mutex<Vec<Zeroizing<Vec<u8>>>>);
 
@@ -155,10 +154,10 @@ impl Pool {
     }
 }
 
-/// The longest record in bytes that is waited for.
+/// Maximum length of a record in bytes.
 const ROW_LENGTH_MAX: usize = 1 << 20;
 
-/// Reads a roll in chunks, in order, and digests it on the way.
+/// Reads a roll in chunks, in order, and digests it at the same time.
 ///
 /// ```
 /// use votekit_core::roll::RollChunks;
@@ -172,35 +171,34 @@ pub struct RollChunks<R> {
     reader: R,
     table: Table,
     header: RollHeader,
-    /// The header's record as it stands, without its line break.
+    /// The header's record as in the file, without its line break.
     header_bytes: Vec<u8>,
     /// Whether the file begins with a byte-order mark.
     has_mark: bool,
     digest: Sha256,
-    /// `pending[start..end]` has been read and not handed out; it starts with a record, or so it
-    /// seems.
+    /// `pending[start..end]` has been read and not handed out. It starts with a record if the last
+    /// cut was right.
     pending: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
     /// The line at `start`.
     line: u64,
-    /// The number of the next chunk.
     number: u64,
     chunk_size: usize,
     at_end: bool,
-    /// What [`RollChunks::next_chunk`] holds back.
+    /// The incomplete record that [`RollChunks::next_chunk`] holds back.
     tail: Tail,
     pool: Arc<Pool>,
 }
 
 impl<R: Read> RollChunks<R> {
-    /// Bytes a chunk holds, roughly: enough that a thread has work, few enough that caches hold
-    /// what it makes of them.
+    /// Approximate bytes per chunk: enough to give a thread work, few enough that its results stay
+    /// in the cache.
     pub const CHUNK_SIZE: usize = 1 << 19;
-    /// The longest record in bytes that is waited for.
+    /// Maximum length of a record in bytes.
     pub const ROW_LENGTH_MAX: usize = ROW_LENGTH_MAX;
 
-    /// Starts to read and finds the columns.
+    /// Starts reading and finds the columns.
     ///
     /// # Errors
     /// [`RollError`] when the roll is empty or its header is bad.
@@ -208,7 +206,7 @@ impl<R: Read> RollChunks<R> {
         Self::with_chunk_size(reader, Self::CHUNK_SIZE)
     }
 
-    /// As [`RollChunks::open`], for another table.
+    /// Like [`RollChunks::open`], for another kind of table.
     ///
     /// # Errors
     /// As [`RollChunks::open`].
@@ -216,7 +214,7 @@ impl<R: Read> RollChunks<R> {
         Self::start(reader, table, Self::CHUNK_SIZE)
     }
 
-    /// As [`RollChunks::open`], with chunks of about `chunk_size` bytes (and at least 4).
+    /// Like [`RollChunks::open`], with chunks of about `chunk_size` bytes (at least 4).
     ///
     /// # Errors
     /// As [`RollChunks::open`].
@@ -237,7 +235,7 @@ impl<R: Read> RollChunks<R> {
             end: 0,
             line: 1,
             number: 0,
-            // A byte-order mark is read in one piece.
+            // The byte-order mark must be read in one piece.
             chunk_size: chunk_size.max(4),
             at_end: false,
             tail: Tail::none(),
@@ -253,7 +251,7 @@ impl<R: Read> RollChunks<R> {
         &self.header
     }
 
-    /// The header's record as it stands in the file, without byte-order mark and line break.
+    /// The header's record as in the file, without byte-order mark and line break.
     #[must_use]
     pub fn header_bytes(&self) -> &[u8] {
         &self.header_bytes
@@ -268,7 +266,7 @@ impl<R: Read> RollChunks<R> {
     /// The next chunk of whole records; `None` at the end.
     ///
     /// # Errors
-    /// [`RollError`] when reading fails, a record never ends, or there are too many lines.
+    /// [`RollError`] when reading fails, a record is too long, or there are too many lines.
     pub fn next_chunk(&mut self) -> Result<Option<Chunk>, RollError> {
         loop {
             let tail = std::mem::replace(&mut self.tail, Tail::none());
@@ -280,6 +278,7 @@ impl<R: Read> RollChunks<R> {
                 };
             };
             let mut chunk = cut.behind(&tail)?;
+            // Ends with a line feed and has no quotation mark: no record can continue after it.
             let whole = chunk.at_end
                 || chunk.bytes().ends_with(b"\n") && memchr(b'"', chunk.bytes()).is_none();
             if whole {
@@ -288,15 +287,16 @@ impl<R: Read> RollChunks<R> {
             let (offset, line) = whole_records(&chunk);
             self.tail = chunk.tail(offset, line);
             chunk.end = chunk.start + offset;
+            // If the whole chunk is part of one record, the tail grows and the loop continues.
             if offset > 0 {
                 return Ok(Some(chunk));
             }
         }
     }
 
-    /// The next chunk, cut where a record seems to end; `None` at the end. For
-    /// [`RollHasher`](super::RollHasher), which finds out, and [`RollHashes`](super::RollHashes),
-    /// which mends it.
+    /// The next chunk, cut where a record seems to end; `None` at the end.
+    /// [`RollHasher`](super::RollHasher) detects a wrong cut, and [`RollHashes`](super::RollHashes)
+    /// repairs it.
     ///
     /// # Errors
     /// [`RollError`] when reading fails or there are too many lines.
@@ -311,7 +311,7 @@ impl<R: Read> RollChunks<R> {
                 break self.start + length;
             }
             if unread.len() > ROW_LENGTH_MAX {
-                // Whoever parses it tells what is wrong with it.
+                // Too long for one record: the parser of the chunk reports what is wrong.
                 break self.start
                     + memrchr(b'\n', unread).map_or(unread.len(), |position| position + 1);
             }
@@ -320,6 +320,7 @@ impl<R: Read> RollChunks<R> {
         if end == self.start {
             return Ok(None);
         }
+        // The chunk takes over the buffer; only the bytes after it are copied, to the next buffer.
         let mut next = self.pool.take();
         let left = self.end - end;
         if next.len() < left {
@@ -344,7 +345,7 @@ impl<R: Read> RollChunks<R> {
         Ok(Some(chunk))
     }
 
-    /// SHA-256 of all bytes read so far: of the whole file once the last chunk has been handed out.
+    /// SHA-256 of all bytes read so far; of the whole file once the last chunk has been handed out.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::from_bytes(self.digest.clone().finalize().into())
@@ -358,7 +359,7 @@ impl<R: Read> RollChunks<R> {
             let unread = &self.pending[self.start..self.end];
             let mut rows = Rows::new(unread, self.line);
             let header = RollHeader::read(&mut rows, self.table);
-            // Bytes that end within the header say nothing about it yet.
+            // If the bytes end within the header, its result is not final: read more.
             if self.at_end || !rows.ran_out() {
                 self.header = header?.ok_or(RollError::Empty { table: self.table })?;
                 self.line = rows.line();
@@ -374,7 +375,7 @@ impl<R: Read> RollChunks<R> {
         }
     }
 
-    /// Reads until `pending` is filled up to `goal`, or the file ends.
+    /// Reads until `pending` is filled up to `goal` or the file ends.
     fn read_to(&mut self, goal: usize) -> io::Result<()> {
         if self.pending.len() < goal {
             grow(&mut self.pending, goal);
@@ -398,14 +399,14 @@ impl<R> std::fmt::Debug for RollChunks<R> {
     }
 }
 
-/// Makes a buffer longer and wipes the memory it leaves.
+/// Enlarges a buffer and wipes the memory that it leaves.
 fn grow(buffer: &mut Zeroizing<Vec<u8>>, length: usize) {
     let mut longer = Zeroizing::new(vec![0; length]);
     longer[..buffer.len()].copy_from_slice(buffer);
     *buffer = longer;
 }
 
-/// Where the last record seems to end: behind a line feed with an even number of quotation marks
+/// Where the last record seems to end: after a line feed with an even number of quotation marks
 /// before it.
 fn seeming_end(bytes: &[u8]) -> Option<usize> {
     let mut quoted = memchr_iter(b'"', bytes).count() % 2 == 1;
@@ -419,7 +420,7 @@ fn seeming_end(bytes: &[u8]) -> Option<usize> {
     None
 }
 
-/// Where the whole records of a chunk end, and on which line the one begins that is not whole.
+/// End of the whole records of a chunk, and the line on which the incomplete record begins.
 fn whole_records(chunk: &Chunk) -> (usize, u64) {
     let mut rows = Rows::new(chunk.bytes(), chunk.line());
     loop {
@@ -441,7 +442,7 @@ fn byte_order_mark(bytes: &[u8], table: Table) -> Result<usize, RollError> {
     let binary = |kind| Err(RollError::Binary { kind });
     match bytes {
         [0xef, 0xbb, 0xbf, ..] => Ok(3),
-        // With a byte-order mark, and without one: every second byte of ASCII in UTF-16 is zero.
+        // With and without a byte-order mark: every second byte of ASCII in UTF-16 is zero.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Err(RollError::Utf16 { table }),
         [1..=255, 0, 1..=255, 0, ..] | [0, 1..=255, 0, 1..=255, ..] => {
             Err(RollError::Utf16 { table })

@@ -1,20 +1,20 @@
-//! How long the access codes of one law are: a spreadsheet that drops leading zeros leaves some
+//! Lengths of the access codes of one law. A spreadsheet that drops leading zeros leaves some codes
 //! shorter than the rest.
 
 use std::collections::BTreeMap;
 
 use crate::credential::AccessCode;
 
-/// Lines that are kept of each length in one chunk.
+/// Lines kept for each length in one chunk.
 const LINES_KEPT: usize = 4;
 
-/// Counts lengths while rows are read; as cheap as a minimum.
+/// Counts code lengths while rows are read; as cheap as a minimum.
 pub(super) struct LengthCounter([LengthSlot; AccessCode::LENGTH_MAX + 1]);
 
 #[derive(Clone, Copy, Default)]
 struct LengthSlot {
     count: u32,
-    /// The first lines, in the order of the file.
+    /// The first lines, in file order.
     lines: [u32; LINES_KEPT],
 }
 
@@ -48,7 +48,7 @@ impl LengthCounter {
     }
 }
 
-/// How many access codes there are of each length, and where the first of each stand.
+/// The number of access codes of each length, and the lines of the first of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CodeLengths(BTreeMap<u32, LengthCount>);
 
@@ -58,21 +58,21 @@ struct LengthCount {
     lines: Vec<u64>,
 }
 
-/// Codes that are shorter than most others.
+/// Codes that are shorter than the usual length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShortCodes {
-    /// How many there are.
+    /// The number of short codes.
     pub count: u64,
-    /// The lines of the first of them.
+    /// The lines of the first short codes.
     pub lines: Vec<u64>,
-    /// Characters that most codes have.
+    /// The usual length in characters.
     pub usual: u32,
-    /// How many codes have that length.
+    /// The number of codes of the usual length.
     pub usual_count: u64,
 }
 
 impl CodeLengths {
-    /// Adds what stands further down in the file.
+    /// Adds the lengths of a later part of the file.
     pub(super) fn extend(&mut self, later: Self) {
         for (length, more) in later.0 {
             let known = self.0.entry(length).or_default();
@@ -82,16 +82,16 @@ impl CodeLengths {
         }
     }
 
-    /// Characters of the shortest code.
+    /// Length of the shortest code in characters.
     #[must_use]
     pub fn shortest(&self) -> Option<u32> {
         self.0.keys().next().copied()
     }
 
-    /// The codes that are shorter than the usual ones: the length that more than half have. A
-    /// spreadsheet shortens codes and lengthens none, so where as many are longer the lengths
-    /// differ by design. `others` are codes of the same law in another file, which count for what
-    /// is usual.
+    /// The codes shorter than the usual length, which is the length of more than half of them. A
+    /// spreadsheet shortens codes and never lengthens them, so if at least as many codes are
+    /// longer, the lengths differ by design. `others` are codes of the same law in another file,
+    /// which count towards the usual length.
     #[must_use]
     pub fn shorter_than_usual(&self, others: &Self) -> Option<ShortCodes> {
         let mut counts: BTreeMap<u32, u64> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What can be wrong with a table as a whole, and with one of its rows.
+//! Faults of a table as a whole, and of single rows.
 
 use std::fmt;
 use std::io;
@@ -16,11 +16,11 @@ pub enum Field {
     Nas,
     /// The access code.
     Code,
-    /// The law.
+    /// The law id.
     ElectionId,
     /// The choice, in a file of votes.
     Vote,
-    /// Another column, by its place from 1; or, as 0, the row as a whole.
+    /// Another column, by its position from 1; 0 for the row as a whole.
     Column(u32),
 }
 
@@ -32,7 +32,7 @@ impl Field {
     /// The row as a whole.
     pub const ROW: Self = Self::Column(0);
 
-    /// The name in headers; empty for columns without one.
+    /// The name in headers; empty for other columns.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Nas => "nas",
@@ -64,7 +64,7 @@ pub enum RowRule {
     /// The choice is malformed.
     #[error(transparent)]
     Choice(#[from] ChoiceIdError),
-    /// A required field holds a character that cannot be seen.
+    /// A required field holds an invisible character.
     #[error("character {position} is {character}, which cannot be seen")]
     Invisible {
         /// Position of the character in the field, from 1.
@@ -75,10 +75,10 @@ pub enum RowRule {
     /// The row ends before this field.
     #[error("the row is cut short: this field is missing")]
     Missing,
-    /// The row has separators and no value, as cells that were cleared leave it.
+    /// The row has separators and no value, as cleared cells leave it.
     #[error("the row holds separators only")]
     Blank,
-    /// The row has more fields than the header names, so that its columns cannot be trusted.
+    /// The row has more fields than the header has columns, so its columns cannot be trusted.
     #[error("the row has {found} fields, the header names {expected}")]
     TooManyFields {
         /// Fields of the row.
@@ -89,10 +89,10 @@ pub enum RowRule {
     /// The file ends inside quotation marks.
     #[error("a quotation mark is opened and never closed")]
     QuoteUnclosed,
-    /// Something stands between a closing quotation mark and the next comma.
+    /// Text follows a closing quotation mark before the next comma.
     #[error("a quotation mark is out of place")]
     QuoteStray,
-    /// Quoted text runs over line ends and does not end as a field, or makes one row of several.
+    /// Quoted text spans lines and does not end as a field, or turns several rows into one.
     #[error(
         "a quotation mark seems to be missing: the quoted text runs over {} and takes in other rows",
         Lines(*.lines)
@@ -101,7 +101,7 @@ pub enum RowRule {
         /// Line ends within the quotation marks.
         lines: u64,
     },
-    /// A carriage return that no line feed follows, outside quotation marks.
+    /// A carriage return without a line feed, outside quotation marks.
     #[error("a carriage return stands here without a line feed: is it the end of a line?")]
     CarriageReturn,
     /// The bytes of a required field are not UTF-8.
@@ -110,10 +110,10 @@ pub enum RowRule {
     /// A zero byte.
     #[error("the text holds a zero byte")]
     Zero,
-    /// The same NAS, code and law stand on an earlier line.
+    /// An earlier line has the same NAS, code and law.
     #[error("the same elector and law as line {first_line}, with the same code")]
     Duplicate {
-        /// The line that counts.
+        /// The first line.
         first_line: u64,
     },
 }
@@ -130,7 +130,7 @@ impl fmt::Display for Lines {
 }
 
 impl RowRule {
-    /// A stable name for programs, and for counting faults of one kind.
+    /// A stable name for programs and for counting faults by kind.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -160,8 +160,8 @@ impl RowRule {
         }
     }
 
-    /// Whether rows behind this one may have been taken for a part of it, so that the count of bad
-    /// rows says nothing about how many were lost. Such a fault is never skipped.
+    /// Whether this row may have swallowed rows after it, so that the number of bad rows does not
+    /// say how many were lost. Such a fault is never skipped.
     #[must_use]
     pub const fn loses_place(&self) -> bool {
         matches!(self, Self::QuoteUnclosed | Self::QuoteRunsOn { .. } | Self::CarriageReturn)
@@ -200,16 +200,16 @@ pub struct RowFault {
     pub line: u64,
     /// The field at fault.
     pub field: Field,
-    /// The rule it breaks.
+    /// The broken rule.
     pub rule: RowRule,
 }
 
-/// How many rows break one rule in one field.
+/// The number of rows that break one rule in one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuleCount {
-    /// The first of them.
+    /// The first fault.
     pub first: RowFault,
-    /// How many there are.
+    /// The number of faults.
     pub count: u64,
 }
 
@@ -230,17 +230,17 @@ pub fn count_by_rule<'f>(faults: impl IntoIterator<Item = &'f RowFault>) -> Vec<
     counts
 }
 
-/// Why a header lacks a column, as far as its bytes show.
+/// Why a header lacks a column, judging by its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeaderCause {
-    /// It does not name the column.
+    /// No column has the name.
     Unnamed,
-    /// Columns are separated by another character than a comma.
+    /// Columns are separated by a character other than a comma.
     Separator(char),
     /// The first line is Excel's `sep=`.
     SeparatorLine,
-    /// A character that cannot be seen belongs to the column's name.
+    /// The column's name contains an invisible character.
     Invisible {
         /// Position of the character in the line, from 1.
         position: usize,
@@ -251,15 +251,15 @@ pub enum HeaderCause {
     Encoding,
 }
 
-/// Files that are not text, and known by their first bytes.
+/// Binary files that are recognized by their first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BinaryKind {
-    /// A zip archive, which a workbook of Excel or LibreOffice is.
+    /// A zip archive, such as a workbook of Excel or LibreOffice.
     Workbook,
     /// A workbook of Excel before 2007.
     OldWorkbook,
-    /// A file compressed by gzip.
+    /// A gzip file.
     Gzip,
 }
 
@@ -273,7 +273,7 @@ impl fmt::Display for BinaryKind {
     }
 }
 
-/// Why a table cannot be read at all.
+/// Why a whole table cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollError {
@@ -283,25 +283,25 @@ pub enum RollError {
     /// No bytes, or empty lines only.
     #[error("the {table} is empty")]
     Empty {
-        /// What was to be read.
+        /// The kind of table.
         table: Table,
     },
-    /// UTF-16, as some spreadsheets write it, with or without a byte-order mark.
+    /// UTF-16, as written by some spreadsheets, with or without a byte-order mark.
     #[error("the {table} is UTF-16 text, not UTF-8")]
     Utf16 {
-        /// What was to be read.
+        /// The kind of table.
         table: Table,
     },
-    /// Not text at all.
+    /// A binary file.
     #[error("this is not CSV text: the file is {kind}")]
     Binary {
-        /// What it is.
+        /// The kind of file.
         kind: BinaryKind,
     },
     /// Lines end with a carriage return alone.
     #[error("line {line}: the lines end with a carriage return (CR) alone")]
     LineEnds {
-        /// Where the first such line starts.
+        /// The first such line.
         line: u64,
     },
     /// The header lacks a column.
@@ -309,11 +309,11 @@ pub enum RollError {
     HeaderMissing {
         /// The header's line.
         line: u64,
-        /// The first column that is missing.
+        /// The first missing column.
         field: Field,
-        /// Why, as it seems.
+        /// The likely cause.
         cause: HeaderCause,
-        /// What was to be read.
+        /// The kind of table.
         table: Table,
     },
     /// The header names a column twice.
@@ -330,12 +330,12 @@ pub enum RollError {
         /// The header's line.
         line: u64,
     },
-    /// A record that never ends, most often for want of a closing quotation mark.
+    /// A record above the maximum length, mostly because a closing quotation mark is missing.
     #[error(
         "line {line}: the row that starts here is longer than {limit} bytes: is a quotation mark missing?"
     )]
     RowLength {
-        /// Where the record starts.
+        /// The line on which the record starts.
         line: u64,
         /// The limit in bytes.
         limit: usize,
@@ -346,7 +346,7 @@ pub enum RollError {
         /// The limit.
         limit: u32,
     },
-    /// One row is bad; only [`super::read_roll`] ends there.
+    /// A bad row; only [`super::read_roll`] stops there.
     #[error(transparent)]
     Row(#[from] RowFault),
 }

@@ -1,4 +1,4 @@
-//! From a chunk of a roll to registry keys.
+//! Hashes a chunk of a roll to registry keys.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,17 +13,16 @@ use super::run::{Columns, Elector, Run};
 use crate::credential::{AccessCode, CredentialError, CredentialHasher, KeyBatch, Nas};
 use crate::id::ElectionId;
 
-/// What is asked of rows besides being well formed.
+/// Rules for rows beyond being well formed.
 #[derive(Debug, Clone, Default)]
 pub struct RollRules {
-    /// NAS must pass the Luhn check, and not be nine zeros.
+    /// NAS must pass the Luhn check and must not be nine zeros.
     pub check_digit: bool,
-    /// Only these laws are hashed; empty for all. Rows of other laws are counted and otherwise
-    /// ignored.
+    /// Laws to hash; empty for all. Rows of other laws are counted and otherwise ignored.
     pub laws: BTreeSet<ElectionId>,
 }
 
-/// How the rows of one roll are parsed, checked and hashed. Threads share it.
+/// Parses, checks and hashes the rows of one roll. Can be shared by threads.
 #[derive(Debug, Clone)]
 pub struct RollHasher {
     header: RollHeader,
@@ -31,7 +30,7 @@ pub struct RollHasher {
     hasher: CredentialHasher,
 }
 
-/// Memory that is used again from chunk to chunk; each thread has its own.
+/// Memory reused from chunk to chunk; each thread has its own.
 #[derive(Default)]
 pub struct HashScratch {
     columns: Vec<Columns>,
@@ -43,28 +42,27 @@ impl std::fmt::Debug for HashScratch {
     }
 }
 
-/// What one chunk came to, and the chunk itself, for as long as it is not certain that it was cut
-/// where a record begins.
+/// The result of one chunk, with the chunk itself, until it is certain that the chunk was cut where
+/// a record begins.
 pub struct HashedChunk {
     pub(super) chunk: Chunk,
     pub(super) tail: Tail,
     pub(super) tally: ChunkTally,
 }
 
-/// What the rows of one chunk came to.
+/// The result of the rows of one chunk.
 #[derive(Default)]
 pub(super) struct ChunkTally {
     pub(super) laws: Vec<(ElectionId, Run, CodeLengths)>,
-    /// The bad rows.
     pub(super) faults: Vec<RowFault>,
-    /// Good rows of the laws asked for.
+    /// Number of good rows of the requested laws.
     pub(super) hashed: u64,
-    /// Rows of other laws.
+    /// Number of rows of other laws.
     pub(super) ignored: u64,
 }
 
 impl HashedChunk {
-    /// Which chunk of the roll it was, from 0.
+    /// Index of the chunk in the roll, from 0.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.chunk.number()
@@ -114,11 +112,11 @@ impl RollHasher {
     }
 }
 
-/// The rows of one chunk on their way.
+/// State while the rows of one chunk are hashed.
 struct ChunkRows<'a, 'r> {
     rules: &'r RollRules,
     laws: &'a mut LawLookup<'r>,
-    /// Of each law, by its place in `laws`.
+    /// One entry per law, indexed like `laws.admitted`.
     columns: &'a mut Vec<Columns>,
     batch: KeyBatch<'r>,
     /// The law whose keys are in the batch.
@@ -128,10 +126,10 @@ struct ChunkRows<'a, 'r> {
 }
 
 impl ChunkRows<'_, '_> {
-    /// Hashes all whole records and gives the one that is not whole.
+    /// Hashes all whole records and returns the incomplete last one.
     fn hash_all(&mut self, chunk: &Chunk, header: &RollHeader) -> Tail {
         let bytes = chunk.bytes();
-        // Looked at when a row comes that is not plain.
+        // Computed when the first row arrives that is not plain.
         let mut clean = None;
         let plain = header.is_plain();
         let mut rows = Rows::new(bytes, chunk.line());
@@ -183,7 +181,7 @@ impl ChunkRows<'_, '_> {
 
     fn take(&mut self, row: &RawRow<'_>, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
         let [nas, code, law] = row.fields(header, clean)?;
-        // The law first: a fault in a row of a law that was not asked for does not count.
+        // Check the law first: faults in rows of laws that were not requested do not count.
         let place =
             self.laws.find(law).map_err(|error| bad_field(row, Field::ElectionId, law, error))?;
         let Some(place) = place else {
@@ -197,7 +195,7 @@ impl ChunkRows<'_, '_> {
         Ok(())
     }
 
-    /// Takes a good row of a law.
+    /// Adds a good row of a law.
     #[inline]
     fn push(
         &mut self,
@@ -214,20 +212,21 @@ impl ChunkRows<'_, '_> {
         if self.batch.is_full() {
             self.batch.flush(&mut columns.keys);
         }
+        // Messages longer than one SHA-256 block are hashed singly; flush first to keep the order.
         if !self.batch.push(nas, code, code_length) {
             self.batch.flush(&mut columns.keys);
             let (nas, code) = (Nas::parse(nas), AccessCode::parse(&code[..code_length]));
             let (Ok(nas), Ok(code)) = (nas, code) else { return };
             columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[place]));
         }
-        // RollChunks refuses a roll of more lines than this holds.
+        // `RollChunks` refuses rolls with more than `u32::MAX` lines.
         let line = u32::try_from(line).unwrap_or(u32::MAX);
         columns.electors.push(Elector { nas: number, line });
         columns.lengths.push(code_length, line);
         self.tally.hashed += 1;
     }
 
-    /// From here on rows of another law are pushed.
+    /// Switches to another law's rows.
     fn turn_to(&mut self, place: usize) {
         self.flush();
         while self.columns.len() <= place {
@@ -244,7 +243,7 @@ impl ChunkRows<'_, '_> {
     }
 }
 
-/// A NAS, with the checks that were asked for.
+/// Parses a NAS and applies the requested checks.
 pub(super) fn checked_nas(
     row: &RawRow<'_>,
     text: &[u8],
@@ -268,15 +267,15 @@ pub(super) fn bad_field(
     row.fault_in(field, field_rule(field, text, error))
 }
 
-/// The rule that a field breaks: what is not text, or cannot be seen, is named before anything
-/// else.
+/// The rule that a field breaks. Bad encoding and invisible characters take precedence over all
+/// other rules.
 #[cold]
 fn field_rule(field: Field, text: &[u8], error: impl Into<RowRule>) -> RowRule {
     let Ok(text) = std::str::from_utf8(text) else { return RowRule::Utf8 };
     if text.contains('\0') {
         return RowRule::Zero;
     }
-    // Where NAS and codes may have spaces, they are not the fault.
+    // NAS and codes may contain spaces, so a space is not their fault.
     let space = match field {
         Field::Nas | Field::Code => None,
         _ => text.chars().position(|character| character == ' '),
@@ -304,13 +303,13 @@ pub(super) fn law_id(text: &[u8]) -> Result<ElectionId, CredentialError> {
     Ok(std::str::from_utf8(text).unwrap_or_default().parse()?)
 }
 
-/// Finds a law's place in a chunk's list. Neighbouring rows are mostly of one law, so the last
-/// answer is tried first.
+/// Finds a law's index in the chunk's list. Neighbouring rows mostly have the same law, so the last
+/// result is tried first.
 struct LawLookup<'a> {
     rules: &'a RollRules,
-    /// The laws that are asked for and were met, in the order of their places.
+    /// The requested laws met so far, in the order of their indexes.
     admitted: Vec<ElectionId>,
-    /// `None` for a law that is not asked for.
+    /// Index by law id; `None` for a law that was not requested.
     places: HashMap<Vec<u8>, Option<usize>>,
     last: usize,
 }
@@ -326,7 +325,7 @@ impl<'a> LawLookup<'a> {
         self.admitted.get(self.last).map_or(b"", |law_id| law_id.as_str().as_bytes())
     }
 
-    /// The law's place; `None` when it is not asked for.
+    /// The law's index; `None` if it was not requested.
     #[inline]
     fn find(&mut self, text: &[u8]) -> Result<Option<usize>, CredentialError> {
         if self.admitted.get(self.last).is_some_and(|law_id| law_id.as_str().as_bytes() == text) {
@@ -336,6 +335,7 @@ impl<'a> LawLookup<'a> {
             Some(place) => *place,
             None => self.admit(text)?,
         };
+        // A law that was not requested has no index, so `last` stays.
         self.last = place.unwrap_or(self.last);
         Ok(place)
     }

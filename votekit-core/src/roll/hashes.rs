@@ -1,4 +1,4 @@
-//! Gathering hashed chunks into a hashed roll.
+//! Gathers hashed chunks into a hashed roll.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +17,21 @@ use crate::id::ElectionId;
 pub struct Conflict {
     /// The law.
     pub law_id: ElectionId,
-    /// The line that came first.
+    /// The first line with this NAS and law.
     pub first_line: u64,
-    /// The line with another code.
+    /// The later line with another code.
     pub line: u64,
 }
 
-/// Gathers hashed chunks, in any order, and has those parsed again that were cut within a record.
+/// Gathers hashed chunks in any order, and parses those again that were cut within a record.
 pub struct RollHashes<'h> {
     hasher: &'h RollHasher,
     gathered: GatheredRoll,
-    /// The number of the chunk that comes next in the file.
+    /// The number of the next chunk in file order.
     next: u64,
-    /// Chunks that were hashed before it, by number.
+    /// Chunks that arrived before their turn, by number.
     waiting: BTreeMap<u64, HashedChunk>,
-    /// The record that the chunk before `next` did not end.
+    /// The incomplete record at the end of the last chunk gathered.
     tail: Tail,
     scratch: HashScratch,
 }
@@ -42,7 +42,7 @@ impl std::fmt::Debug for RollHashes<'_> {
     }
 }
 
-/// All rows of a roll, each by itself checked and hashed, and not yet compared with one another.
+/// All rows of a roll, checked and hashed individually, and not yet compared with each other.
 #[derive(Default)]
 pub struct GatheredRoll {
     pub(super) laws: BTreeMap<ElectionId, Vec<Run>>,
@@ -63,24 +63,24 @@ impl std::fmt::Debug for GatheredRoll {
 pub struct HashedRoll {
     /// The laws that have at least one good row, by id.
     pub laws: Vec<LawKeys>,
-    /// Bad rows by line, exact duplicates among them.
+    /// Bad rows and exact duplicates, by line.
     pub faults: Vec<RowFault>,
-    /// Same NAS and law, two codes; by line.
+    /// Conflicts (same NAS and law, two codes), by line.
     pub conflicts: Vec<Conflict>,
-    /// Rows of the laws asked for: registered + duplicates + rejects, when there is no conflict.
+    /// Rows of the requested laws: registered + duplicates + rejects, unless there are conflicts.
     pub rows: u64,
-    /// How many of the faults are exact duplicates.
+    /// The number of faults that are exact duplicates.
     pub duplicates: u64,
     /// Rows of other laws.
     pub ignored: u64,
-    /// Characters of the shortest access code among the good rows; 0 when there is none.
+    /// Length of the shortest access code among the good rows in characters; 0 if there is none.
     pub code_length_min: u32,
     /// The lengths of the access codes of each law.
     pub code_lengths: BTreeMap<ElectionId, CodeLengths>,
 }
 
 impl HashedRoll {
-    /// Bad rows that are no duplicates.
+    /// Number of bad rows other than duplicates.
     #[must_use]
     pub fn rejects(&self) -> u64 {
         self.faults.len() as u64 - self.duplicates
@@ -88,7 +88,7 @@ impl HashedRoll {
 }
 
 impl<'h> RollHashes<'h> {
-    /// Gathers what `hasher` makes.
+    /// Gathers the chunks hashed by `hasher`.
     #[must_use]
     pub fn new(hasher: &'h RollHasher) -> Self {
         Self {
@@ -101,20 +101,21 @@ impl<'h> RollHashes<'h> {
         }
     }
 
-    /// The number of the chunk that is needed before any later one can be released.
+    /// The number of the chunk needed before any later one can be released.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// Adds what a chunk came to.
+    /// Adds a hashed chunk.
     ///
     /// # Errors
-    /// [`RollError::RowLength`] when a record never ends.
+    /// [`RollError::RowLength`] when a record is too long.
     pub fn add(&mut self, chunk: HashedChunk) -> Result<(), RollError> {
         self.waiting.insert(chunk.number(), chunk);
         while let Some(mut chunk) = self.waiting.remove(&self.next) {
             self.next += 1;
+            // An incomplete record means that this chunk was cut wrongly: join and hash it again.
             if !self.tail.is_none() {
                 let joined = chunk.chunk.behind(&self.tail)?;
                 chunk = self.hasher.hash(joined, &mut self.scratch);
@@ -125,10 +126,10 @@ impl<'h> RollHashes<'h> {
         Ok(())
     }
 
-    /// Takes what the file ends with, once every chunk has been added.
+    /// Adds the last record of the file. Call it once every chunk has been added.
     ///
     /// # Errors
-    /// [`RollError::RowLength`] when the last record never ends.
+    /// [`RollError::RowLength`] when the last record is too long.
     pub fn end(mut self) -> Result<GatheredRoll, RollError> {
         debug_assert!(self.waiting.is_empty(), "a chunk is missing");
         if !self.tail.is_none() {
@@ -156,13 +157,13 @@ impl GatheredRoll {
         &self.code_lengths
     }
 
-    /// Bad rows; exact duplicates are found later.
+    /// Bad rows. Exact duplicates are not among them yet.
     #[must_use]
     pub fn faults(&self) -> &[RowFault] {
         &self.faults
     }
 
-    /// How many distinct credentials each law has.
+    /// The number of distinct credentials of each law.
     #[must_use]
     pub fn registered(&self, threads: &impl Threads) -> BTreeMap<ElectionId, u64> {
         let distinct = |runs: &Vec<Run>| {
@@ -198,7 +199,7 @@ impl GatheredRoll {
             let repeated = repeated_rows(&runs, threads);
             let surplus = roll.note_repetitions(&law_id, &repeated);
             let keys = runs.iter_mut().map(|run| std::mem::take(&mut run.keys)).collect();
-            // NAS and lines have served: freed before the next law.
+            // NAS and lines are no longer needed: free them before the next law.
             drop(runs);
             roll.laws.push(LawKeys::new(law_id, keys, surplus));
         }
@@ -209,13 +210,14 @@ impl GatheredRoll {
 }
 
 impl HashedRoll {
-    /// Separates exact duplicates from conflicts. Gives the keys of the duplicates.
+    /// Separates exact duplicates from conflicts. Returns the surplus keys.
     fn note_repetitions(&mut self, law_id: &ElectionId, repeated: &[Repeated]) -> Vec<RegistryKey> {
         let mut surplus = Vec::new();
         for group in repeated.chunk_by(|one, next| one.nas == next.nas) {
             let first_line = u64::from(group[0].line);
             for (place, row) in group.iter().enumerate().skip(1) {
                 let line = u64::from(row.line);
+                // A repeated second code counts as a conflict below; its key is surplus too.
                 if group[..place].iter().any(|earlier| earlier.key == row.key) {
                     surplus.push(row.key);
                 }

@@ -1,4 +1,4 @@
-//! Finding the columns.
+//! Finds the required columns in a table's header.
 
 use memchr::memchr;
 
@@ -7,30 +7,32 @@ use super::invisible;
 use super::row::{RawRecord, Rows};
 use super::table::Table;
 
-/// Columns that a table may require, at the most.
+/// The most columns that a table may require.
 pub(super) const REQUIRED_MAX: usize = Field::REQUIRED_OF_VOTES.len();
 
-/// Where the required columns stand among the columns of a table.
+/// The positions of the required columns among the columns of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RollHeader {
     table: Table,
-    /// Places from 0, in the order of [`Table::required`]; no column has the place `usize::MAX`.
+    /// Positions from 0, in the order of [`Table::required`]; `usize::MAX` if the table does not
+    /// require as many.
     places: [usize; REQUIRED_MAX],
     columns: usize,
 }
 
 impl RollHeader {
-    /// Before the header has been read.
+    /// Stands in until the header has been read.
     pub(super) const fn placeholder(table: Table) -> Self {
         Self { table, places: [0, 1, 2, usize::MAX], columns: 3 }
     }
 
-    /// Takes the header from the first record; `None` when there is no record. Only the required
+    /// Reads the header from the first record; `None` if there are no records. Only the required
     /// columns must be text.
     ///
     /// # Errors
-    /// When a column is missing or named twice, or lines end with a carriage return alone. No value
-    /// is repeated: a file without a header has an elector there.
+    /// When a column is missing or named twice, a quotation mark makes rows a part of the header,
+    /// or lines end with a carriage return alone. Errors do not repeat values: a file without a
+    /// header has an elector's row there.
     pub(super) fn read(rows: &mut Rows<'_>, table: Table) -> Result<Option<Self>, RollError> {
         let mut found: [Option<usize>; REQUIRED_MAX] = [None; REQUIRED_MAX];
         let mut twice = None;
@@ -60,20 +62,21 @@ impl RollHeader {
             })?;
         }
         let header = Self { table, places, columns };
-        // An unclosed quotation mark has taken in the whole file, whatever its rows look like.
+        // An unclosed quotation mark has swallowed the rest of the file, whatever its rows look
+        // like.
         if is_unclosed || memchr(b'\n', record.bytes).is_some() && record.holds_row(&header) {
             return Err(RollError::HeaderRunsOn { line });
         }
         Ok(Some(header))
     }
 
-    /// What the table is.
+    /// The kind of table.
     #[must_use]
     pub fn table(&self) -> Table {
         self.table
     }
 
-    /// The required field that stands in a column, counted from 0.
+    /// The required field in a column, counted from 0.
     #[must_use]
     pub fn field_at(&self, place: usize) -> Field {
         match self.index_at(place) {
@@ -88,7 +91,7 @@ impl RollHeader {
         self.places.iter().position(|known| *known == place)
     }
 
-    /// Whether the columns are those of a roll alone, in their order.
+    /// Whether the columns are exactly those of a roll, in the standard order.
     pub(super) fn is_plain(&self) -> bool {
         self.table == Table::Roll && self.places[..3] == [0, 1, 2] && self.columns == 3
     }
@@ -104,7 +107,7 @@ fn is_name(field: Field, text: &[u8]) -> bool {
     text.trim_ascii().eq_ignore_ascii_case(field.name().as_bytes())
 }
 
-/// Why a header does not name a column, going by its bytes.
+/// Guesses from the bytes why a header lacks a column.
 fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause {
     let line = record.bytes;
     if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"sep=")) {
@@ -119,6 +122,7 @@ fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause
         if let Some((place, character)) = invisible::first_in(text)
             && is_name(missing, visible.as_bytes())
         {
+            // `name` is a slice of `line`.
             let before = name.as_ptr() as usize - line.as_ptr() as usize;
             return HeaderCause::Invisible {
                 position: characters(&line[..before]) + place,
@@ -132,12 +136,12 @@ fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause
     other_separator(line).map_or(HeaderCause::Unnamed, HeaderCause::Separator)
 }
 
-/// Characters of a text that is UTF-8 for the most part.
+/// Number of characters in a text that is mostly UTF-8: continuation bytes do not count.
 fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// The separator that was used instead of commas, going by the header.
+/// The separator used instead of commas, judging by the header.
 fn other_separator(header: &[u8]) -> Option<char> {
     [';', '\t', '|']
         .into_iter()

@@ -1,20 +1,20 @@
-//! Characters that do not show, or look like another: they come along when cells are copied.
+//! Characters that are invisible or look like another; they slip in when cells are copied.
 
 use std::fmt;
 
-/// A character that cannot be seen, such as U+00A0. Prints as its number and name.
+/// An invisible character, such as U+00A0. Displays as its number and name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct InvisibleCharacter(char);
 
 impl InvisibleCharacter {
-    /// Takes a character that cannot be seen; `None` for one that can, and for a plain space.
+    /// Wraps an invisible character; `None` for visible ones and for a plain space.
     #[must_use]
     pub fn new(character: char) -> Option<Self> {
         let found = name(character).is_some() || character.is_control();
         (found && character != ' ').then_some(Self(character))
     }
 
-    /// A plain space, where it is not allowed.
+    /// A plain space in a field that does not allow it.
     pub(super) const SPACE: Self = Self(' ');
 
     /// The character.
@@ -31,7 +31,7 @@ impl fmt::Display for InvisibleCharacter {
     }
 }
 
-/// The first character of a text that cannot be seen, with its position from 1.
+/// The first invisible character of a text, with its position from 1.
 pub(super) fn first_in(text: &str) -> Option<(usize, InvisibleCharacter)> {
     text.chars().zip(1..).find_map(|(character, position)| {
         InvisibleCharacter::new(character).map(|found| (position, found))

@@ -1,4 +1,4 @@
-//! One law's registry keys, handed out ascending.
+//! One law's registry keys, handed out in ascending order.
 
 use std::ops::Range;
 
@@ -6,19 +6,19 @@ use super::prefix::{Gather, PREFIXES, Spread, count_below};
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 
-/// Keys that are sorted together: what they take twice over fits the second cache of a core.
+/// Keys sorted together: twice their size fits the second-level cache of a core.
 const SORTED_AT_ONCE: usize = 1 << 13;
-/// Prefixes by which a rank mostly strays from its share, at most.
+/// How many prefixes a rank is usually away from its expected prefix, at most.
 const NEAR: u32 = 4;
-/// Keys that fall into one slot, on average, before they are sorted.
+/// Average number of keys per slot before they are sorted.
 const KEYS_PER_SLOT: usize = 4;
 
-/// One law's registry keys, distinct. They lie in the order of their leading bits in many runs, and
-/// are sorted as they are handed out.
+/// One law's distinct registry keys. They are stored in many runs, ordered by their leading bits,
+/// and are sorted as they are handed out.
 pub struct LawKeys {
     law_id: ElectionId,
     runs: Vec<Vec<RegistryKey>>,
-    /// Keys that stand in the runs once too often, ascending; as many times as they are too many.
+    /// Surplus copies of keys in the runs, ascending; one entry per surplus copy.
     surplus: Vec<RegistryKey>,
     count: usize,
 }
@@ -40,14 +40,14 @@ impl LawKeys {
         &self.law_id
     }
 
-    /// How many distinct keys there are.
+    /// The number of distinct keys.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The keys of these ranks, from 0, ascending, piece by piece. Threads can take ranges side by
-    /// side.
+    /// The keys of these ranks, from 0, in ascending order, piece by piece. Threads can take
+    /// different ranges concurrently.
     ///
     /// ```
     /// use votekit_core::{credential::CredentialHasher, roll::{RollChunks, RollHasher, RollHashes, RollRules, Sequential}};
@@ -66,11 +66,12 @@ impl LawKeys {
     #[must_use]
     pub fn ranks(&self, ranks: Range<usize>) -> AscendingKeys<'_> {
         let ranks = ranks.start.min(self.count)..ranks.end.min(self.count);
-        // The last prefix whose keys do not begin behind the first rank. Keys spread evenly: it
-        // lies near the rank's own share.
+        // Find the last prefix whose keys start at or before the first rank. Keys spread evenly, so
+        // search near the expected prefix first.
         let share = ranks.start as u64 * u64::from(PREFIXES) / (self.count.max(1) as u64);
         let share = u32::try_from(share).unwrap_or(PREFIXES).min(PREFIXES - 1);
         let (mut low, mut high) = (share.saturating_sub(NEAR), (share + NEAR).min(PREFIXES));
+        // Widen the range if the guess does not contain the rank.
         if self.rank_of(low) > ranks.start {
             low = 0;
         }
@@ -104,7 +105,7 @@ impl LawKeys {
         all
     }
 
-    /// How many distinct keys lie below a prefix.
+    /// The number of distinct keys below a prefix.
     fn rank_of(&self, prefix: u32) -> usize {
         self.runs.iter().map(|run| count_below(run, prefix)).sum::<usize>()
             - count_below(&self.surplus, prefix)
@@ -117,23 +118,23 @@ impl std::fmt::Debug for LawKeys {
     }
 }
 
-/// Keys of one law, ascending: made by [`LawKeys::ranks`].
+/// Keys of one law in ascending order, from [`LawKeys::ranks`].
 pub struct AscendingKeys<'a> {
     gather: Gather<'a, RegistryKey>,
     slices: Vec<&'a [RegistryKey]>,
     keys: Vec<RegistryKey>,
     slots: Vec<u32>,
     repeated: bool,
-    /// Keys to pass over.
+    /// Keys still to skip.
     skip: usize,
-    /// Keys to bring into `keys`.
+    /// Keys still to be copied into `keys`.
     left: usize,
-    /// Those of `keys` that are to be handed out.
+    /// The range of `keys` still to be handed out.
     ready: Range<usize>,
 }
 
 impl AscendingKeys<'_> {
-    /// The next keys, at least one and at most `count_max`; `None` when all were handed out.
+    /// The next keys, at least one and at most `count_max`; `None` at the end.
     pub fn next_keys(&mut self, count_max: usize) -> Option<&[RegistryKey]> {
         while self.ready.is_empty() {
             if self.left == 0 {
@@ -151,12 +152,12 @@ impl AscendingKeys<'_> {
         Some(&self.keys[start..self.ready.start])
     }
 
-    /// Brings the keys of the slices, all within the prefixes, into `keys`, ascending: first each
-    /// into a slot by its next bits, then in order within its slot.
+    /// Copies the keys of the slices, all within the prefixes, into `keys` in ascending order:
+    /// first distributes them to slots by the bits after the shared ones, then sorts each slot.
     fn sort(&mut self, prefixes: Range<u32>) {
         let count: usize = self.slices.iter().map(|slice| slice.len()).sum();
         let slot_bits = (count / KEYS_PER_SLOT).max(1).ilog2();
-        // The bits behind those that all keys share.
+        // The bits in which the keys may differ.
         let width_bits = (prefixes.end - prefixes.start).next_power_of_two().ilog2()
             + (32 - super::prefix::PREFIX_BITS);
         let base = prefixes.start << (32 - super::prefix::PREFIX_BITS);
@@ -165,6 +166,7 @@ impl AscendingKeys<'_> {
 
         self.slots.clear();
         self.slots.resize((1 << (width_bits - shift)) + 1, 0);
+        // Counts go one slot to the right, so that the running sum below gives each slot's start.
         for slice in &self.slices {
             for key in *slice {
                 self.slots[slot_of(key) + 1] += 1;
@@ -186,7 +188,7 @@ impl AscendingKeys<'_> {
             }
         }
         self.keys.truncate(count);
-        // Each slot's place is now the end of its keys.
+        // Each slot now holds the end of its keys.
         let mut start = 0;
         for end in &self.slots[..self.slots.len() - 1] {
             let end = *end as usize;
@@ -205,7 +207,7 @@ impl std::fmt::Debug for AscendingKeys<'_> {
     }
 }
 
-/// Sorts keys that are few, unless someone has chosen them.
+/// Sorts a slot. It holds few keys unless an attacker has chosen them.
 #[inline]
 fn sort_few(keys: &mut [RegistryKey]) {
     if keys.len() > FEW {
@@ -223,10 +225,10 @@ fn sort_few(keys: &mut [RegistryKey]) {
     }
 }
 
-/// Keys that are sorted by insertion.
+/// Up to this many keys are sorted by insertion.
 const FEW: usize = 20;
 
-/// The first words differ, as good as always.
+/// Compares the first eight bytes, which almost always differ.
 #[inline]
 fn is_less(one: &RegistryKey, other: &RegistryKey) -> bool {
     let word = |key: &RegistryKey| {

@@ -1,5 +1,5 @@
-//! Hashed rolls against a model of a few lines: rows as a writer wrote them, in every form that CSV
-//! has, cut anywhere.
+//! Compares hashed rolls with a small model: rows as a writer writes them, in every form that CSV
+//! allows, cut at any byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::credential::{Credential, CredentialHasher, RegistryKey};
 
-/// A row and how it is written.
+/// A row and its written form.
 #[derive(Debug, Clone)]
 struct Written {
     /// `None` for a NAS that is too short.
@@ -40,7 +40,7 @@ impl Written {
         };
         let written: Vec<String> =
             fields.iter().zip(&self.quoted).map(quote).take(columns).collect();
-        // The note stands first: its quotation marks and line breaks come before what matters.
+        // The note comes first, so its quotation marks and line breaks precede the required fields.
         let (first, rest) =
             if with_note { (&written[3..], &written[..3]) } else { (&written[..0], &written[..3]) };
         [first, rest].concat().join(",") + self.end
@@ -76,7 +76,7 @@ fn rows() -> impl Strategy<Value = Vec<Written>> {
     prop::collection::vec(written, 0..24)
 }
 
-/// The text with `é` as the one byte that it is in ISO 8859-1.
+/// The text with `é` as its single ISO 8859-1 byte.
 fn in_latin_1(text: &str) -> Vec<u8> {
     text.chars()
         .flat_map(|character| match character {
@@ -86,7 +86,7 @@ fn in_latin_1(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// What is to come of rows: keys by law, lines of bad rows and duplicates, lines of conflicts.
+/// The expected result: keys by law, lines of bad rows and duplicates, lines of conflicts.
 #[derive(Debug, PartialEq, Default)]
 struct Outcome {
     laws: BTreeMap<String, BTreeSet<RegistryKey>>,
@@ -161,15 +161,15 @@ proptest! {
         let header = if with_note { "note,nas,code,law_id\r\n" } else { "nas,code,law_id\n" };
         let header = if mark && !latin { format!("\u{feff}{header}") } else { header.to_owned() };
         let (text, expected) = expected(&header, &rows, with_note);
-        // Notes may be in another encoding than the rest.
+        // Notes may have a different encoding.
         let text = if latin { in_latin_1(&text) } else { text.into_bytes() };
-        // The csv crate reads the same records from it.
+        // The csv crate must read the same number of records.
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text.as_slice());
         let records: Vec<_> = reader.byte_records().map(|record| record.expect("in memory")).collect();
         prop_assert_eq!(records.len(), rows.len());
         prop_assert_eq!(&found(&text, chunk_size, late), &expected);
         prop_assert_eq!(&found(&text, 1 << 20, 0), &expected);
-        // So does the reader of rows.
+        // The row reader must agree.
         let mut credentials = Vec::new();
         let faults = read_table(text.as_slice(), Table::Roll, &RollRules::default(), |row| {
             let fields = [row.nas.as_bytes(), row.code.as_bytes(), row.law_id.as_bytes()];
@@ -187,8 +187,8 @@ proptest! {
         prop_assert_eq!(credentials, good);
     }
 
-    /// Quotation marks and carriage returns that do not belong there, anywhere in the file: each
-    /// row is read, or is a bad row, or the file is refused for more than that row.
+    /// Inserts stray quotation marks and carriage returns anywhere in the file. Each row is either
+    /// read or reported as a fault, or a reported fault says that more than that row may be lost.
     #[test]
     fn no_row_is_lost_without_a_word(
         note_place in 0_usize..4, notes in prop::collection::vec("[a-z]{0,3}", 1..8),
@@ -208,7 +208,7 @@ proptest! {
         for (place, stray) in &strays {
             bytes.insert(place.index(bytes.len() + 1), *stray);
         }
-        // Both of them behind the rows are a record of their own, a blank one.
+        // Both strays after the last row make one more record, a blank one.
         let records = notes.len() + usize::from(strays.len() == 2 && bytes.starts_with(&text));
         let mut good = 0;
         if let Ok(faults) =
@@ -222,7 +222,7 @@ proptest! {
         }
     }
 
-    /// Chunks of whole records, as those get who read a roll in order.
+    /// Chunks of whole records, as readers that process a roll in order get them.
     #[test]
     fn chunks_of_whole_records_hold_the_same_rows(rows in rows(), chunk_size in 4_usize..120) {
         let (text, _) = expected("note,nas,code,law_id\n", &rows, true);
@@ -247,7 +247,7 @@ fn ranks_of_a_large_law_are_parts_of_all_its_keys() {
     for nas in 0..60_000 {
         roll += &format!("{nas:09},ABCD1234,L1\n");
     }
-    // Repetitions of the first rows, which must come once.
+    // Repetitions of the first rows, which must be handed out once.
     for nas in 0..500 {
         roll += &format!("{nas:09},ABCD1234,L1\n");
     }

@@ -1,34 +1,34 @@
-//! Rows in the plainest form, read without looking at any byte twice:
-//! `123456789,ABC12345,L2025-001`, each field in quotation marks or not.
+//! Fast path for rows in the plainest form, which reads each byte once:
+//! `123456789,ABC12345,L2025-001`, each field quoted or not.
 //!
-//! Nearly every row of nearly every roll is one. Whatever is not as plain as that is left to
-//! [`Rows`](super::Rows), which reads every form and tells what is wrong; on a plain row both see
-//! the same.
+//! Nearly every row of nearly every roll has this form. All others are left to
+//! [`Rows`](super::Rows), which reads every form and reports faults; on a plain row both return the
+//! same.
 
 use crate::id::ElectionId;
 
-/// A plain row: all of it well formed.
+/// A plain row, well formed but for the law id.
 pub(super) struct PlainRow<'a> {
     pub(super) nas: &'a [u8; 9],
     /// The NAS as a number.
     pub(super) number: u32,
     pub(super) code: PlainCode,
     /// 1 to 50 bytes without a comma, quotation mark or line break, not checked further; `None` for
-    /// the law that was expected.
+    /// the expected law.
     pub(super) law: Option<&'a [u8]>,
-    /// Bytes of the whole row with its line feed.
+    /// Length of the whole row in bytes, with its line feed.
     pub(super) length: usize,
 }
 
-/// 4 to 32 capital letters and digits, with anything behind them.
+/// 4 to 32 capital letters and digits; the bytes after `length` are zero.
 #[derive(Clone, Copy)]
 pub(super) struct PlainCode {
     pub(super) bytes: [u8; 32],
     pub(super) length: usize,
 }
 
-/// The row at the start of `bytes`, if it is a plain one of the columns NAS, code and law. `law` is
-/// the law that it is most likely for.
+/// Returns the row at the start of `bytes` if it is a plain one with the columns NAS, code and law.
+/// `law` is the expected law.
 #[inline]
 pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>> {
     let (quote, rest) = opened(bytes);
@@ -39,6 +39,7 @@ pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>>
     let rest = &rest[code.length..];
     let (quote, rest) = opened(closed(rest, quote)?.strip_prefix(b",")?);
     let (law, rest) = match rest.strip_prefix(law) {
+        // The expected law must be the whole field: `L1` also begins `L12`.
         Some(behind) if !law.is_empty() && behind.first().is_some_and(ends_law) => (None, behind),
         _ => {
             let (other, behind) = rest.split_at(law_length(rest)?);
@@ -50,7 +51,7 @@ pub(super) fn plain_row<'a>(bytes: &'a [u8], law: &[u8]) -> Option<PlainRow<'a>>
     Some(PlainRow { nas, number, code, law, length: bytes.len() - rest.len() })
 }
 
-/// Whether a field is quoted, and what comes then.
+/// Whether the field is quoted, and the bytes after the quotation mark.
 #[inline]
 fn opened(bytes: &[u8]) -> (bool, &[u8]) {
     match bytes {
@@ -64,26 +65,28 @@ fn closed(bytes: &[u8], quote: bool) -> Option<&[u8]> {
     if quote { bytes.strip_prefix(b"\"") } else { Some(bytes) }
 }
 
-/// The value of 9 digits; `None` if there is anything else. The first 8 are checked and added up as
-/// the bytes of one word.
+/// The value of 9 digits; `None` if there is any other byte. The first 8 are checked and added up
+/// within one 64-bit word.
 #[inline]
 fn number_of(nas: &[u8; 9]) -> Option<u32> {
     let (eight, last) = nas.split_first_chunk::<8>()?;
     let word = u64::from_le_bytes(*eight);
     let digits = word ^ 0x3030_3030_3030_3030;
-    // A byte above 9 has a high bit of its own, or gets one.
+    // A byte above 9 has its high bit set already, or gets it by adding 0x76. A carry into the next
+    // byte only comes from a byte that is rejected itself.
     let other = (digits | digits.wrapping_add(0x7676_7676_7676_7676)) & 0x8080_8080_8080_8080;
     let last = last[0].wrapping_sub(b'0');
     if other != 0 || last > 9 {
         return None;
     }
+    // Combines neighbours: 8 digits into 4 pairs, into 2 groups of four, into one number.
     let pairs = (digits.wrapping_mul(10) + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs.wrapping_mul(100) + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
     let eight = (fours.wrapping_mul(10_000) + (fours >> 32)) & 0xffff_ffff;
     Some(eight as u32 * 10 + u32::from(last))
 }
 
-/// Letters and digits, in capitals; zero for all other bytes.
+/// Maps letters and digits to capitals, all other bytes to zero.
 const CAPITALS: [u8; 256] = {
     let mut capitals = [0; 256];
     let mut byte = 0;
@@ -108,7 +111,7 @@ fn code(bytes: &[u8]) -> Option<PlainCode> {
         *place = capital;
         code.length += 1;
     }
-    // A longer one goes on where a separator should be, which is found out there.
+    // A longer code continues where a separator should be; the caller rejects it there.
     (code.length >= 4).then_some(code)
 }
 

@@ -1,9 +1,8 @@
-//! Values in the order of their leading bits, in many runs, from which all values of a range of
-//! prefixes are taken together.
+//! Runs of values ordered by their leading bits, from which all values in a range of prefixes are
+//! taken together.
 //!
-//! One pass over values that are spread evenly brings each into its place but for a few neighbours,
-//! and what lies together fits a cache: nothing that is as large as the roll is ever sorted as a
-//! whole.
+//! The leading bits spread evenly, so one pass puts each value close to its final position, and the
+//! values of a few prefixes fit a cache: nothing as large as the roll is ever sorted as a whole.
 
 use std::ops::Range;
 
@@ -11,7 +10,7 @@ use crate::credential::RegistryKey;
 
 /// Leading bits that runs are ordered by.
 pub(super) const PREFIX_BITS: u32 = 12;
-/// Prefixes there are.
+/// Number of prefixes.
 pub(super) const PREFIXES: u32 = 1 << PREFIX_BITS;
 
 /// A value whose leading bits spread evenly.
@@ -41,12 +40,13 @@ impl Spread for u32 {
     }
 }
 
-/// The places of values in the order of their prefixes.
+/// The indexes of the values, ordered by the values' prefixes (a stable counting sort).
 pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
     let mut next = vec![0_u32; PREFIXES as usize];
     for value in values {
         next[value.prefix() as usize] += 1;
     }
+    // Turns the count of each prefix into its start.
     let mut before = 0;
     for slot in &mut next {
         before += std::mem::replace(slot, before);
@@ -60,8 +60,8 @@ pub(super) fn order_by_prefix<T: Spread>(values: &[T]) -> Vec<u32> {
     order
 }
 
-/// How many values of a run have a prefix below this one. Looked for near the prefix's own share,
-/// since values spread evenly.
+/// Number of values of a run whose prefix is below `prefix`. Searches around the expected position
+/// first, since values spread evenly.
 pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
     let share = (run.len() as u64 * u64::from(prefix) / u64::from(PREFIXES)) as usize;
     let mut reach = 32;
@@ -76,17 +76,17 @@ pub(super) fn count_below<T: Spread>(run: &[T], prefix: u32) -> usize {
     }
 }
 
-/// Goes through runs from prefix to prefix.
+/// Steps through the prefixes of several runs together.
 pub(super) struct Gather<'a, T> {
     runs: Vec<&'a [T]>,
     next: u32,
     end: u32,
-    /// Prefixes that are taken at once.
+    /// Prefixes taken at once.
     step: u32,
 }
 
 impl<'a, T: Spread> Gather<'a, T> {
-    /// Takes the values with prefixes in a range, about `at_once` of them at a time.
+    /// Takes the values whose prefixes are in a range, about `at_once` of them at a time.
     pub(super) fn new(
         runs: impl Iterator<Item = &'a [T]>,
         prefixes: Range<u32>,
@@ -107,12 +107,13 @@ impl<'a, T: Spread> Gather<'a, T> {
         }
     }
 
-    /// The next prefixes, and of each run its values that have them; `None` when there are no more.
+    /// The next prefixes, and the slice of each run with them; `None` at the end.
     pub(super) fn next_slices(&mut self, slices: &mut Vec<&'a [T]>) -> Option<Range<u32>> {
         if self.next >= self.end {
             return None;
         }
-        // A step ends where it would if all had begun at 0: two gatherings agree on their steps.
+        // Steps end at multiples of `step` wherever the range starts, so two gatherings with the
+        // same `step` stop at the same prefixes.
         let end = (self.next / self.step + 1).saturating_mul(self.step).min(self.end);
         slices.clear();
         for run in &mut self.runs {

@@ -1,7 +1,7 @@
-//! The same NAS twice for one law: exact duplicates, and conflicts of two codes.
+//! Repeated NAS within one law: exact duplicates, and conflicts of two codes.
 //!
-//! Numbers are looked for first, and by themselves: mostly there is none twice, and nothing else
-//! needs to be touched.
+//! NAS are searched first, without the keys: mostly none is repeated, and then nothing else is
+//! read.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use super::prefix::{Gather, PREFIXES};
 use super::run::{Run, unscrambled};
 use crate::credential::RegistryKey;
 
-/// A row whose NAS stands more than once in its law.
+/// A row whose NAS occurs more than once in its law.
 #[derive(Clone, Copy)]
 pub(super) struct Repeated {
     pub(super) nas: u32,
@@ -18,14 +18,14 @@ pub(super) struct Repeated {
     pub(super) key: RegistryKey,
 }
 
-/// Runs work on threads; the core starts none.
+/// Runs work on threads. The core itself starts no threads.
 pub trait Threads {
-    /// Calls `work` once with each number below `count`, in any order, and returns when all is
-    /// done.
+    /// Calls `work` once with each number below `count`, in any order, and returns when all calls
+    /// have returned.
     fn each(&self, count: u32, work: &(dyn Fn(u32) + Sync));
 }
 
-/// Works on the calling thread.
+/// Runs all work on the calling thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sequential;
 
@@ -35,12 +35,12 @@ impl Threads for Sequential {
     }
 }
 
-/// Ranges of prefixes that threads look through, each by itself.
+/// Ranges of prefixes, each searched by one thread.
 const PARTS: u32 = 16;
-/// Numbers that are compared at a time: the table for them fits the second cache of a core.
+/// Numbers compared at a time: their table fits the second-level cache of a core.
 const COMPARED_AT_ONCE: usize = 1 << 14;
 
-/// All rows whose NAS is repeated, by NAS and then by line.
+/// All rows whose NAS is repeated, sorted by NAS, then by line.
 pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeated> {
     let found = Mutex::new(HashSet::new());
     threads.each(PARTS, &|part| {
@@ -63,7 +63,7 @@ pub(super) fn repeated_rows(runs: &[Run], threads: &impl Threads) -> Vec<Repeate
     repeated
 }
 
-/// The numbers within some prefixes that stand there more than once.
+/// The numbers within some prefixes that occur more than once.
 fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
     let mut gather =
         Gather::new(runs.iter().map(|run| run.scrambled.as_slice()), prefixes, COMPARED_AT_ONCE);
@@ -83,14 +83,15 @@ fn repeated_numbers(runs: &[Run], prefixes: std::ops::Range<u32>) -> Vec<u32> {
     repeated
 }
 
-/// A set of scrambled numbers, with open addressing: a place a value, or the next free one.
+/// A set of scrambled numbers, with open addressing and linear probing.
 #[derive(Default)]
 struct Table {
     places: Vec<u32>,
 }
 
 impl Table {
-    /// No number: what one would be whose scrambling gives it has ten digits.
+    /// Marks a free slot: the scrambled form of `u32::MAX`, which has ten digits and so is not a
+    /// NAS.
     const FREE: u32 = super::run::scrambled(u32::MAX);
 
     fn clear_for(&mut self, count: usize) {
@@ -98,11 +99,12 @@ impl Table {
         self.places.resize((2 * count + 1).next_power_of_two(), Self::FREE);
     }
 
-    /// False when it was there.
+    /// Returns false when the value was there already.
     #[inline]
     fn insert(&mut self, value: u32) -> bool {
         let mask = self.places.len() - 1;
-        // The leading bits are nearly the same for all; those behind them are folded over the last.
+        // All values share most of their leading bits, so the bits after those are folded into the
+        // low bits.
         let mut place = (value ^ (value >> 11)) as usize & mask;
         loop {
             match self.places[place] {
@@ -125,7 +127,7 @@ mod tests {
     fn a_full_table_still_tells_old_from_new() {
         let mut table = Table::default();
         table.clear_for(3000);
-        // Values that all want the same place.
+        // Up to 256 values hash to the same slot.
         for value in 0..3000_u32 {
             assert!(table.insert(value.rotate_right(8)), "{value}");
         }

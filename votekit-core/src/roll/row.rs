@@ -1,4 +1,4 @@
-//! Walking the records of a chunk: one pass over the bytes, nothing allocated.
+//! Iterates over the records of a chunk: one pass over the bytes, no allocation.
 
 use memchr::memchr;
 use zeroize::Zeroizing;
@@ -9,7 +9,7 @@ use super::table::Table;
 use crate::credential::{AccessCode, Nas};
 use crate::id::ElectionId;
 
-/// The records of a chunk, one after the other. Empty lines are skipped.
+/// The records of a chunk in order. Empty lines are skipped.
 #[derive(Clone)]
 pub struct Rows<'a> {
     rest: &'a [u8],
@@ -17,23 +17,22 @@ pub struct Rows<'a> {
     ran_out: bool,
 }
 
-/// One record with its required fields picked out; they are not checked yet.
+/// One record split into its required fields, which are not checked yet.
 #[derive(Clone, Copy)]
 pub struct RawRow<'a> {
     /// The line on which the record starts.
     pub line: u64,
     /// The whole record without its line break.
     pub bytes: &'a [u8],
-    /// The bytes of [`Table::required`], in that order, without quotation marks around them. A
+    /// The fields of [`Table::required`], in that order, without their enclosing quotation marks. A
     /// doubled quotation mark inside stays doubled: no required field may hold one.
     fields: [Option<&'a [u8]>; REQUIRED_MAX],
     columns: usize,
     fault: Option<(usize, RowRule)>,
-    /// Whether it takes more than one line.
+    /// Whether the record spans more than one line.
     spread: bool,
 }
 
-/// One field of a record.
 pub(super) struct RawField<'a> {
     pub(super) bytes: &'a [u8],
     quoted: bool,
@@ -41,20 +40,20 @@ pub(super) struct RawField<'a> {
     last: bool,
 }
 
-/// A record's place.
+/// A record's line and bytes.
 pub(super) struct RawRecord<'a> {
     pub(super) line: u64,
     pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Rows<'a> {
-    /// Walks `bytes`, which start with the record on `line`.
+    /// Iterates over `bytes`, which start with the record on `line`.
     #[must_use]
     pub fn new(bytes: &'a [u8], line: u64) -> Self {
         Self { rest: bytes, line, ran_out: false }
     }
 
-    /// The next record, with its columns as the header tells.
+    /// The next record, with its columns assigned by the header.
     pub fn next_row(&mut self, header: &RollHeader) -> Option<RawRow<'a>> {
         let mut fields = [None; REQUIRED_MAX];
         let mut columns = 0;
@@ -68,34 +67,35 @@ impl<'a> Rows<'a> {
                 fault = Some((place, rule));
             }
         })?;
-        // A record that ends with the bytes has no line feed of its own.
+        // A record that ends with the bytes has no line feed.
         let spread = self.line > record.line + u64::from(!self.ran_out);
         Some(RawRow { line: record.line, bytes: record.bytes, fields, columns, fault, spread })
     }
 
-    /// The line that comes next.
+    /// The line of the next byte.
     pub(super) fn line(&self) -> u64 {
         self.line
     }
 
-    /// Whether the bytes ended before the last record did. At the end of a file that is no matter.
+    /// Whether the bytes ended before the last record did. At the end of a file this is not a
+    /// fault.
     pub(super) fn ran_out(&self) -> bool {
         self.ran_out
     }
 
-    /// Leaves `length` bytes out that hold one record and its line feed.
+    /// Skips `length` bytes, which hold one record and its line feed.
     #[inline]
     pub(super) fn skip_row(&mut self, length: usize) {
         self.rest = &self.rest[length..];
         self.line += 1;
     }
 
-    /// What has not been walked.
+    /// The unread bytes.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// The next record; `each` is handed every field with its place from 0.
+    /// The next record; calls `each` with every field and its position from 0.
     #[inline]
     pub(super) fn next_record(
         &mut self,
@@ -128,6 +128,7 @@ impl<'a> Rows<'a> {
             self.rest = rest;
             self.line += 1;
         }
+        // A carriage return at the very end is the rest of a line break.
         if self.rest == b"\r" {
             self.rest = &[];
         }
@@ -180,8 +181,8 @@ impl<'a> Rows<'a> {
         RawField { bytes, quoted: true, fault: stray.then_some(RowRule::QuoteStray), last }
     }
 
-    /// Takes the bytes up to the next comma or line feed and that too. Tells whether the record
-    /// ends there.
+    /// Consumes the bytes up to and including the next comma or line feed. Returns the bytes before
+    /// it, and whether the record ends there.
     #[inline]
     fn take_to_separator(&mut self) -> (&'a [u8], bool) {
         let Some(position) = self.rest.iter().position(|byte| matches!(byte, b',' | b'\n')) else {
@@ -203,7 +204,7 @@ impl std::fmt::Debug for Rows<'_> {
 }
 
 impl RawRecord<'_> {
-    /// Whether one of its lines is a row of the table by itself.
+    /// Whether one of the record's lines is a complete row by itself.
     pub(super) fn holds_row(&self, header: &RollHeader) -> bool {
         self.bytes.split(|byte| *byte == b'\n').any(|line| is_whole_row(line, header))
     }
@@ -218,7 +219,7 @@ impl RawRecord<'_> {
 }
 
 impl RawField<'_> {
-    /// Carriage returns at the end of a line are part of its line end, however many there are.
+    /// Any number of carriage returns at the end of a line belong to its line end.
     fn has_lone_carriage_return(&self) -> bool {
         let end = self.bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
         let bytes = if self.last { &self.bytes[..end] } else { self.bytes };
@@ -227,14 +228,14 @@ impl RawField<'_> {
 }
 
 impl<'a> RawRow<'a> {
-    /// NAS, code and law id as they stand, in this order.
+    /// NAS, code and law id as in the file, in this order.
     ///
-    /// `clean` says that the chunk is known to be plain text (see [`is_clean`]), which spares
-    /// looking again.
+    /// `clean` says that [`is_clean`] holds for the chunk, so the text checks can be skipped.
     ///
     /// # Errors
-    /// [`RowFault`] when the record is cut short or too long, its quotation marks or line ends are
-    /// out of place, or a required field is not UTF-8 text. Other fields may be in any encoding.
+    /// [`RowFault`] when the record has too few or too many fields, its quotation marks or line
+    /// ends are out of place, or a required field is not UTF-8 text. Other fields may be in any
+    /// encoding.
     #[inline]
     pub fn fields(&self, header: &RollHeader, clean: bool) -> Result<[&'a [u8]; 3], RowFault> {
         if let Some((place, rule)) = self.fault {
@@ -256,20 +257,20 @@ impl<'a> RawRow<'a> {
             }
             return Ok([nas, code, law_id]);
         }
-        // The first column that the row does not reach, in the order of the file.
+        // The first required column that the row does not reach, in file order.
         let mut missing = (self.columns..header.columns()).map(|place| header.field_at(place));
         let field =
             missing.find(|field| header.table().required().contains(field)).unwrap_or(Field::ROW);
         Err(self.structure_fault(header, field, RowRule::Missing))
     }
 
-    /// The choice as it stands; empty in a roll, which has none.
+    /// The choice as in the file; empty in a roll, which has none.
     #[must_use]
     pub fn vote(&self) -> &'a [u8] {
         self.fields[Table::Votes.required().len() - 1].unwrap_or_default()
     }
 
-    /// A fault in this row. A row of separators alone is that and nothing else.
+    /// Reports a fault in this row. A row of separators alone is reported as blank instead.
     #[must_use]
     pub fn fault_in(&self, field: Field, rule: RowRule) -> RowFault {
         let is_blank =
@@ -280,7 +281,7 @@ impl<'a> RawRow<'a> {
         RowFault { line: self.line, field, rule }
     }
 
-    /// A row of wrong structure that runs over lines has most likely taken in the rows behind it.
+    /// A badly structured row that spans lines has most likely swallowed the rows after it.
     #[cold]
     fn structure_fault(&self, header: &RollHeader, field: Field, rule: RowRule) -> RowFault {
         if rule.loses_place() {
@@ -297,8 +298,8 @@ impl<'a> RawRow<'a> {
         self.fault_in(field, rule)
     }
 
-    /// Refuses a record that is made of several rows: two quotation marks out of place make one
-    /// field of all that stands between them.
+    /// Refuses a record that consists of several rows: two misplaced quotation marks turn
+    /// everything between them into one field.
     #[cold]
     fn check_quoted_lines(&self, header: &RollHeader) -> Result<(), RowFault> {
         let whole =
@@ -311,7 +312,7 @@ impl<'a> RawRow<'a> {
         }
     }
 
-    /// The first field that runs over lines, and over how many line ends.
+    /// The first field that spans lines, and the number of line ends in it.
     fn quoted_lines(&self) -> Option<(usize, u64)> {
         let mut found = None;
         Rows::new(self.bytes, self.line).next_record(|place, field| {
@@ -352,20 +353,20 @@ impl std::fmt::Debug for RawRow<'_> {
     }
 }
 
-/// Whether bytes are ASCII without a zero byte or a carriage return that stands alone: nothing has
-/// to be looked for in their rows then.
+/// Whether bytes are ASCII without a zero byte or a lone carriage return. Their rows then need no
+/// text checks.
 #[must_use]
 pub fn is_clean(bytes: &[u8]) -> bool {
     bytes.is_ascii() && memchr(0, bytes).is_none() && !holds_lone_carriage_return(bytes)
 }
 
-/// Whether a carriage return stands there that no line feed follows.
+/// Whether a carriage return is not followed by a line feed.
 pub(super) fn holds_lone_carriage_return(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\r', bytes).any(|place| bytes.get(place + 1) != Some(&b'\n'))
 }
 
-/// Whether a line, taken by itself, is a row of the table with a good credential, as it stands or
-/// without its quotation marks.
+/// Whether a line, taken by itself, is a row with a valid credential, as it is or without its
+/// quotation marks.
 fn is_whole_row(line: &[u8], header: &RollHeader) -> bool {
     let is_good = |line: &[u8]| {
         let row = Rows::new(line, 1).next_row(header);

@@ -1,4 +1,4 @@
-//! Reading a table row by row.
+//! Reads a table row by row.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use crate::credential::{AccessCode, Credential, CredentialError, Nas};
 use crate::election::ChoiceId;
 use crate::id::ElectionId;
 
-/// One row of a roll, checked.
+/// One checked row of a roll.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RollRow {
     /// The line on which the row starts, from 1.
@@ -21,7 +21,7 @@ pub struct RollRow {
     pub credential: Credential,
 }
 
-/// One row of a table, checked. Prints without the credential and the vote.
+/// One checked row of a table. `Debug` omits the credential and the vote.
 pub struct TableRow<'t> {
     /// The line on which the row starts, from 1.
     pub line: u64,
@@ -31,9 +31,9 @@ pub struct TableRow<'t> {
     pub nas: Nas,
     /// The access code.
     pub code: AccessCode,
-    /// The law; well formed.
+    /// The law id; well formed.
     pub law_id: &'t str,
-    /// The choice; well formed in a file of votes, empty in a roll.
+    /// The choice id; well formed in a file of votes, empty in a roll.
     pub vote: &'t str,
 }
 
@@ -43,8 +43,8 @@ impl std::fmt::Debug for TableRow<'_> {
     }
 }
 
-/// Reads a whole table and hands out every good row of the laws asked for, in the order of the
-/// file. Gives the faults of the others, by line. Duplicates are not looked for.
+/// Reads a whole table and calls `each` with every good row of the requested laws, in file order.
+/// Returns the faults of the other rows, by line. Does not look for duplicates.
 ///
 /// ```
 /// use votekit_core::roll::{RollRules, Table, read_table};
@@ -84,7 +84,7 @@ pub fn read_table(
     Ok(faults)
 }
 
-/// Checks a row; `None` for one of a law that was not asked for.
+/// Checks a row; `None` if its law was not requested.
 fn checked<'t>(
     row: &RawRow<'t>,
     header: &RollHeader,
@@ -107,13 +107,13 @@ fn checked<'t>(
     Ok(Some(TableRow { line: row.line, number: 0, nas, code, law_id, vote: text(vote) }))
 }
 
-/// Bytes that were checked to be ASCII.
+/// Converts bytes that were checked to be ASCII.
 fn text(checked: &[u8]) -> &str {
     std::str::from_utf8(checked).unwrap_or_default()
 }
 
-/// Reads a whole roll into memory, for tools that need the credentials themselves, and refuses one
-/// with a fault. Duplicates are not looked for.
+/// Reads a whole roll into memory, for tools that need the credentials themselves. Refuses a roll
+/// with a fault. Does not look for duplicates.
 ///
 /// ```
 /// let roll = votekit_core::roll::read_roll(&b"law_id,NAS,Code\nL1,123 456 789,abc123\n"[..])?;
@@ -123,7 +123,7 @@ fn text(checked: &[u8]) -> &str {
 /// ```
 ///
 /// # Errors
-/// [`RollError`]; the first bad row as [`RollError::Row`].
+/// [`RollError`]; for a bad row [`RollError::Row`] with the first one.
 pub fn read_roll(reader: impl Read) -> Result<Vec<RollRow>, RollError> {
     let mut roll = Vec::new();
     let faults = read_table(reader, Table::Roll, &RollRules::default(), |row| {

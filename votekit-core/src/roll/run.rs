@@ -1,4 +1,4 @@
-//! The rows of one law that stood in one chunk, in columns: 44 bytes a row.
+//! The rows of one law from one chunk, in columns: 44 bytes per row.
 
 use zeroize::Zeroize;
 
@@ -6,7 +6,7 @@ use super::code_lengths::LengthCounter;
 use super::prefix::order_by_prefix;
 use crate::credential::RegistryKey;
 
-/// Rows of one law as they come.
+/// Rows of one law in file order.
 #[derive(Default)]
 pub(super) struct Columns {
     pub(super) keys: Vec<RegistryKey>,
@@ -14,17 +14,17 @@ pub(super) struct Columns {
     pub(super) lengths: LengthCounter,
 }
 
-/// Whose row it is and where it stands.
+/// NAS and line of one row.
 #[derive(Clone, Copy, Default, Zeroize)]
 pub(super) struct Elector {
     /// The NAS as a number.
     pub(super) nas: u32,
-    /// The line of the roll.
+    /// Its line in the roll.
     pub(super) line: u32,
 }
 
 impl Columns {
-    /// For further rows, of any law. The memory is kept.
+    /// Empties the columns for another chunk, and keeps their memory.
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.electors.clear();
@@ -38,14 +38,14 @@ impl Drop for Columns {
     }
 }
 
-/// Rows of one law in the order of their keys' leading bits.
+/// Rows of one law, ordered by their keys' leading bits.
 #[derive(Default)]
 pub(super) struct Run {
     pub(super) keys: Vec<RegistryKey>,
-    /// Of each key.
+    /// The elector of each key, in the same order.
     pub(super) electors: Vec<Elector>,
-    /// Each NAS once more, scrambled, in the order of their leading bits: so equal ones of all runs
-    /// are found together.
+    /// Each NAS once more, scrambled and ordered by its leading bits, so that equal ones in all
+    /// runs are found together.
     pub(super) scrambled: Vec<u32>,
 }
 
@@ -70,8 +70,8 @@ impl Drop for Run {
     }
 }
 
-/// An odd factor and its inverse modulo 2^32: the numbers of a roll, which are anything but even,
-/// are spread by it, and come back.
+/// An odd factor, so that multiplication modulo 2^32 can be undone. It spreads the NAS of a roll,
+/// which are distributed unevenly, over the leading bits.
 const FACTOR: u32 = 0x9e37_79b1;
 const INVERSE: u32 = inverse(FACTOR);
 
@@ -83,8 +83,8 @@ pub(super) const fn unscrambled(value: u32) -> u32 {
     value.wrapping_mul(INVERSE)
 }
 
-/// Newton's iteration: each step doubles the bits that are right, and an odd number is its own
-/// inverse in the last three.
+/// Newton's iteration: each step doubles the number of correct low bits, starting with three,
+/// because an odd number is its own inverse modulo 8.
 const fn inverse(odd: u32) -> u32 {
     let mut inverse = odd;
     let mut step = 0;

@@ -1,8 +1,8 @@
-//! From a roll of late registrations and a roll of lost letters to change files.
+//! Turns a roll of additions and a roll of revocations into change files.
 //!
-//! A node knows registry keys and no NAS: it cannot see that two keys belong to one elector. So the
-//! rule that an elector has one live credential a law is kept here, where the roll and the files of
-//! earlier supplements are at hand.
+//! A node knows registry keys and no NAS, so it cannot see that two keys belong to one elector. The
+//! rule that an elector has one live credential per law is therefore enforced here, where the roll
+//! and the files of earlier supplements are available.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -13,50 +13,50 @@ use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 use crate::shard::{Changes, ChangesError};
 
-/// A row of one of the files that were read before: the roll is file 0, and then the earlier
-/// additions and revocations follow, in the order in which they were applied.
+/// A row of a file read before. File 0 is the roll; the earlier additions and revocations follow,
+/// in the order in which they were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RowPlace {
-    /// Which file.
+    /// Index of the file.
     pub file: usize,
-    /// The line in it.
+    /// Line in that file.
     pub line: u64,
 }
 
-/// The credentials before a supplement, of the electors that its files name.
+/// The credentials, before a supplement, of the electors that its files name.
 ///
-/// Made from the roll, then brought up to date with each earlier supplement.
+/// Built from the roll, then updated with each earlier supplement.
 #[derive(Default)]
 pub struct LiveCredentials {
     laws: BTreeMap<ElectionId, HashMap<u32, History>>,
-    /// Files read so far.
     files: usize,
 }
 
-/// The credentials of one elector for one law. More than one is live only where an earlier
-/// supplement was made without these checks.
+/// The credentials of one elector for one law. More than one is live only if an earlier supplement
+/// was made without these checks.
 #[derive(Default)]
 struct History {
     live: Vec<(RegistryKey, RowPlace)>,
     revoked: Vec<(RegistryKey, RowPlace)>,
 }
 
-/// Two rolls, compared with one another and with the credentials before them.
+/// Two rolls, compared with each other and with the credentials before them.
 #[derive(Debug)]
 pub struct HashedSupplement {
     /// The roll of additions, with its faults.
     pub add: HashedRoll,
     /// The roll of revocations, with its faults.
     pub revoke: HashedRoll,
-    /// A file a law, by id.
+    /// One change file per law, by law id.
     pub changes: Vec<Changes>,
-    /// Rows that contradict what is registered, by file and line; no supplement may have one.
+    /// Rows that contradict the registered credentials, by file and line; a supplement must have
+    /// none.
     pub contradictions: Vec<Contradiction>,
-    /// Additions of electors whose earlier code was revoked on its own: each replaces that code.
+    /// Additions for electors whose earlier code was revoked separately: each replaces that code.
     pub readmissions: Vec<Readmission>,
 }
 
-/// The file of a supplement that a row stands in.
+/// The file of a supplement that holds a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChangeFile {
     /// The file of additions.
@@ -68,40 +68,40 @@ pub enum ChangeFile {
 /// A row of a supplement that cannot be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contradiction {
-    /// The file it stands in.
+    /// The file of the row.
     pub file: ChangeFile,
-    /// Its line.
+    /// The line of the row.
     pub line: u64,
-    /// Its law.
+    /// The law of the row.
     pub law_id: ElectionId,
-    /// What it contradicts.
+    /// The kind of contradiction.
     pub rule: ContradictionRule,
 }
 
-/// What a row of a supplement contradicts.
+/// How a row of a supplement contradicts the credentials before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ContradictionRule {
-    /// An addition would give the elector a second code: the one registered here stays live.
+    /// An addition gives the elector a second code while the one registered here stays live.
     SecondCode {
         /// Where the live code is registered.
         registered: RowPlace,
     },
     /// The same credential is registered already.
     Registered {
-        /// Where.
+        /// Where it is registered.
         registered: RowPlace,
     },
-    /// A revocation of an elector who is not registered for the law.
+    /// A revocation for an elector who is not registered for the law.
     Unregistered,
-    /// A revocation with another code than the elector's.
+    /// A revocation with a code other than the elector's.
     OtherCode {
         /// Where the elector's code is registered.
         registered: RowPlace,
     },
-    /// A revocation of what was revoked before.
+    /// A revocation of a credential that was revoked before.
     RevokedBefore {
-        /// Where.
+        /// Where it was revoked.
         revoked: RowPlace,
     },
     /// The same credential is added and revoked.
@@ -127,20 +127,20 @@ impl ContradictionRule {
 }
 
 /// An elector who gets a new code after an earlier supplement revoked the old one. The change file
-/// pairs the two, because a node may have refused that revocation: when the old code had been used,
+/// pairs the two, because a node may have refused that revocation: if the old code had been used,
 /// the new one must not be added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Readmission {
     /// The line of the addition.
     pub line: u64,
-    /// Its law.
+    /// The law of the addition.
     pub law_id: ElectionId,
     /// Where the old code was revoked.
     pub revoked: RowPlace,
 }
 
 impl LiveCredentials {
-    /// The credentials of a roll, of the electors whom one of `named` names.
+    /// The credentials in a roll of those electors whom any of `named` names.
     #[must_use]
     pub fn of_roll(roll: &GatheredRoll, named: &[&GatheredRoll]) -> Self {
         let mut laws: BTreeMap<ElectionId, HashMap<u32, History>> = BTreeMap::new();
@@ -153,7 +153,7 @@ impl LiveCredentials {
             let mut histories: HashMap<u32, History> = HashMap::new();
             for (nas, key, line) in electors(runs).filter(|(nas, _, _)| numbers.contains(nas)) {
                 let live = &mut histories.entry(nas).or_default().live;
-                // Of exact duplicates, the first in the file counts.
+                // Of exact duplicates, keep the first line.
                 match live.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, place)) => place.line = place.line.min(line),
                     None => live.push((key, RowPlace { file: 0, line })),
@@ -164,7 +164,8 @@ impl LiveCredentials {
         Self { laws, files: 1 }
     }
 
-    /// Applies an earlier supplement as a node did. A file that it did not have is an empty one.
+    /// Applies an earlier supplement as a node did. Pass an empty roll for a file that it did not
+    /// have.
     pub fn apply(&mut self, add: &GatheredRoll, revoke: &GatheredRoll) {
         let (add_file, revoke_file) = (self.files, self.files + 1);
         self.files += 2;
@@ -199,11 +200,12 @@ impl std::fmt::Debug for LiveCredentials {
     }
 }
 
-/// Compares additions and revocations with one another and with the credentials before them. The
+/// Compares additions and revocations with each other and with the credentials before them. The
 /// same NAS and law in both is a replacement.
 ///
 /// # Errors
-/// [`ChangesError`] cannot come from rolls that were hashed under one scheme and have no conflict.
+/// [`ChangesError`] cannot result from rolls that were hashed under one scheme and have no
+/// conflict.
 pub fn hash_supplement(
     live: &LiveCredentials,
     add: GatheredRoll,
@@ -228,19 +230,19 @@ pub fn hash_supplement(
     Ok(HashedSupplement { add, revoke, changes, contradictions, readmissions })
 }
 
-/// A row: its key and line.
+/// Key and line of a row.
 type Row = (RegistryKey, u64);
 
 struct Comparison<'a> {
     live: &'a LiveCredentials,
     contradictions: Vec<Contradiction>,
     readmissions: Vec<Readmission>,
-    /// Old and new key of each readmission of the law at hand, and its NAS.
+    /// Old and new key of each readmission of the law being compared, by NAS.
     readmitted: BTreeMap<u32, (RegistryKey, RegistryKey)>,
 }
 
 impl Comparison<'_> {
-    /// Compares the rows of one law, and makes its change file.
+    /// Compares the rows of one law and builds its change file.
     fn compare(
         &mut self,
         law_id: ElectionId,
@@ -250,6 +252,7 @@ impl Comparison<'_> {
         let mut added = by_nas(add.laws.get(&law_id));
         let mut revoked = by_nas(revoke.laws.get(&law_id));
         for (nas, row) in &revoked {
+            // A key both added and revoked is reported once, with its addition.
             if added.get(nas).is_none_or(|(key, _)| *key != row.0) {
                 self.check_revocation(&law_id, *nas, row);
             }
@@ -320,8 +323,8 @@ impl Comparison<'_> {
             let rule = ContradictionRule::SecondCode { registered: *registered };
             return self.contradict(ChangeFile::Add, *line, law_id, rule);
         }
-        // The code that was revoked last can come back on its own: a node knows whether it was
-        // used.
+        // Only the code revoked last is paired. The same code may be added again without pairing: a
+        // node knows whether it was used.
         if revocation.is_none()
             && let Some((old, revoked)) = history.revoked.last()
             && old != key
@@ -350,7 +353,7 @@ fn electors(runs: &[Run]) -> impl Iterator<Item = (u32, RegistryKey, u64)> {
         .map(|(elector, key)| (elector.nas, *key, u64::from(elector.line)))
 }
 
-/// Key and line of each NAS; of a repeated one, the first in the order of the file.
+/// Key and line of each NAS; of a repeated NAS, those of its first line.
 fn by_nas(runs: Option<&Vec<Run>>) -> BTreeMap<u32, Row> {
     let mut found: BTreeMap<u32, Row> = BTreeMap::new();
     for (nas, key, line) in runs.into_iter().flat_map(|runs| electors(runs)) {

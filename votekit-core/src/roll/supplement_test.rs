@@ -1,4 +1,4 @@
-//! Supplements against the roll they build on: no elector gets a second live code.
+//! Checks supplements against the roll they build on: no elector gets a second live code.
 
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn supplement(roll: &str, earlier: &[(&str, &str)], add: &str, revoke: &str) -> 
 const ROLL: &str =
     "111111111,CODE1A,L1\n222222222,CODE2A,L1\n333333333,CODE3A,L1\n111111111,CODE1L,L2\n";
 
-/// File, line and rule of what is refused.
+/// File, line and rule of each refused row.
 fn refused(
     earlier: &[(&str, &str)],
     add: &str,
@@ -65,9 +65,9 @@ fn a_second_code_for_an_elector_is_refused() {
         refused(&[], "444444444,CODE4A,L1\n111111111,CODE1B,L1\n", ""),
         [(ChangeFile::Add, 3, ContradictionRule::SecondCode { registered })]
     );
-    // Another law's credential is another one.
+    // A credential for another law is independent.
     assert_eq!(refused(&[], "222222222,CODE2L,L2\n", ""), []);
-    // A code of an earlier supplement is live too, and the one it replaced is not.
+    // A code added by an earlier supplement is live too; the one it replaced is not.
     let replaced = ("111111111,CODE1B,L1\n", "111111111,CODE1A,L1\n");
     let registered = RowPlace { file: 1, line: 2 };
     assert_eq!(
@@ -75,7 +75,7 @@ fn a_second_code_for_an_elector_is_refused() {
         [(ChangeFile::Add, 2, ContradictionRule::SecondCode { registered })]
     );
     assert_eq!(refused(&[replaced], "111111111,CODE1C,L1\n", "111111111,CODE1B,L1\n"), []);
-    // The first code may come back for the second.
+    // The first code may replace the second.
     assert_eq!(refused(&[replaced], "111111111,CODE1A,L1\n", "111111111,CODE1B,L1\n"), []);
 }
 
@@ -132,7 +132,7 @@ fn an_earlier_second_code_can_be_revoked() {
     let second = ("111111111,CODE1B,L1\n", "");
     assert_eq!(refused(&[second], "", "111111111,CODE1B,L1\n"), []);
     assert_eq!(refused(&[second], "", "111111111,CODE1A,L1\n"), []);
-    // A third one is refused even when one of the two goes.
+    // A third code is refused even when one of the two is revoked.
     assert_eq!(refused(&[second], "111111111,CODE1C,L1\n", "111111111,CODE1A,L1\n").len(), 1);
 }
 
@@ -144,12 +144,12 @@ fn a_roll_knows_how_many_it_registers() {
     assert_eq!(roll.registered(&Sequential).into_values().collect::<Vec<_>>(), [2]);
 }
 
-/// Rows of votes or of a supplement: an elector of six, one of four codes.
+/// Rows of votes or of a supplement: one of six electors, one of four codes.
 type Rows = Vec<(u32, u8)>;
 
 fn changes() -> impl Strategy<Value = Rows> {
     prop::collection::vec((0_u32..6, 0_u8..4), 0..4).prop_map(|mut rows| {
-        // Two codes of one elector in one file are refused before.
+        // Two codes for one elector in one file are refused earlier.
         rows.sort_unstable();
         rows.dedup_by_key(|row| row.0);
         rows
@@ -168,8 +168,8 @@ fn key_of(elector: u32, code: u8) -> crate::credential::RegistryKey {
     CredentialHasher::peppered(&Pepper::from_bytes([3; 32])).registry_key(&nas, &code, &law_id)
 }
 
-/// Applies each supplement that is accepted, after the votes that are cast before it, to a roll of
-/// three electors. Calls `check` with each change file that was applied.
+/// Starts with a roll of three electors. For each step casts the votes, then applies the supplement
+/// if it is accepted. Calls `check` with each change file that was applied.
 fn apply_chain(
     steps: Vec<(Rows, Rows, Rows)>,
     mut check: impl FnMut(&HashedSupplement, &crate::shard::Changes, electorate::ChangesApplied),
@@ -226,7 +226,7 @@ proptest! {
         }
     }
 
-    /// Without votes in between, every change of a supplement takes effect.
+    /// With no votes in between, every change of a supplement takes effect.
     #[test]
     fn a_supplement_takes_effect_whole_while_nobody_votes(
         supplements in prop::collection::vec((changes(), changes()), 1..6),

@@ -4,17 +4,18 @@ use std::fmt;
 
 use super::fault::Field;
 
-/// What a CSV file is, and so which columns it must have. All are read by the same rules.
+/// The kind of a CSV file, which determines its required columns. All kinds are read by the same
+/// rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     /// An electoral roll: `nas`, `code`, `law_id`.
     Roll,
-    /// Votes to be cast: the columns of a roll, and `vote`.
+    /// Votes to be cast: the columns of a roll, plus `vote`.
     Votes,
 }
 
 impl Table {
-    /// The columns that it must have.
+    /// The required columns.
     #[must_use]
     pub const fn required(self) -> &'static [Field] {
         match self {

@@ -1,4 +1,4 @@
-//! What is well formed in a roll, and most likely not meant.
+//! Warnings about well-formed data that is most likely a mistake.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,7 +7,7 @@ use super::code_lengths::{CodeLengths, ShortCodes};
 use super::hashes::HashedRoll;
 use crate::id::ElectionId;
 
-/// Something that does not stop a roll, and that an official should look at.
+/// A finding that does not block a roll, for an official to review.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RollWarning {
@@ -15,14 +15,14 @@ pub enum RollWarning {
     ShortCodes {
         /// The law.
         law_id: ElectionId,
-        /// How many, where, and how long the others are.
+        /// Count, lines and usual length.
         short: ShortCodes,
     },
     /// Two law ids differ in capitals only.
     LawCase {
-        /// One id, with its electors.
+        /// One id and its number of electors.
         one: (ElectionId, u64),
-        /// The other.
+        /// The other id and its number of electors.
         other: (ElectionId, u64),
     },
 }
@@ -65,7 +65,8 @@ impl fmt::Display for RollWarning {
     }
 }
 
-/// Law ids that differ in capitals only, among laws with their electors in ascending order.
+/// Law ids that differ in capitals only; `laws` are in ascending order, with their numbers of
+/// electors.
 fn laws_alike(laws: &[(ElectionId, u64)]) -> Vec<RollWarning> {
     let mut by_lower_case: BTreeMap<String, &(ElectionId, u64)> = BTreeMap::new();
     let mut warnings = Vec::new();
@@ -81,7 +82,7 @@ fn laws_alike(laws: &[(ElectionId, u64)]) -> Vec<RollWarning> {
     warnings
 }
 
-/// Codes that are shorter than others of their law, here or in another file.
+/// Codes shorter than the usual length of their law; `others` are the lengths in another file.
 #[must_use]
 pub fn short_codes(
     lengths: &BTreeMap<ElectionId, CodeLengths>,
@@ -96,7 +97,7 @@ pub fn short_codes(
 }
 
 impl HashedRoll {
-    /// What an official should look at, though every row is good.
+    /// Warnings for an official to review, though every row is good.
     #[must_use]
     pub fn warnings(&self) -> Vec<RollWarning> {
         let laws: Vec<_> =

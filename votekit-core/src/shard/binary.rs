@@ -8,19 +8,19 @@ const MAGIC: &[u8; 8] = b"VKSHARD1";
 /// Bytes before the law id.
 const FIXED_LENGTH: usize = 21;
 
-/// What stands before the keys.
+/// Writes the bytes before the keys.
 pub(super) fn encode_head(head: &ShardHead, count: usize, bytes: &mut Vec<u8>) {
     let law_id = head.law_id.as_str().as_bytes();
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&head.shard.to_be_bytes());
     bytes.extend_from_slice(&head.shards.to_be_bytes());
-    // No reader accepts more keys than ShardHead::KEYS_MAX, which fits.
+    // A larger count saturates: no reader accepts more than `ShardHead::KEYS_MAX` keys.
     bytes.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_be_bytes());
     bytes.push(law_id.len() as u8);
     bytes.extend_from_slice(law_id);
 }
 
-/// The keys as they are.
+/// Writes the raw keys.
 pub(super) fn encode_keys(keys: &[RegistryKey], bytes: &mut Vec<u8>) {
     bytes.reserve(keys.len() * RegistryKey::LENGTH);
     for key in keys {

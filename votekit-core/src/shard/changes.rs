@@ -1,12 +1,12 @@
-//! The change file of one law in a supplement: late registrations, and lost letters.
+//! The change file of one law in a supplement: additions, revocations and replacements.
 
 use serde::{Deserialize, Serialize};
 
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 
-/// What a supplement changes for one law. Every list is ascending, and no key stands twice
-/// anywhere.
+/// The changes of a supplement for one law. Every list is ascending, and no key occurs twice in the
+/// file.
 ///
 /// ```
 /// use votekit_core::{credential::RegistryKey, shard::Changes};
@@ -26,7 +26,7 @@ struct Body {
     add: Vec<RegistryKey>,
     revoke: Vec<RegistryKey>,
     replace: Vec<(RegistryKey, RegistryKey)>,
-    /// Left out when it is empty, as it nearly always is.
+    /// Usually empty, and then left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     readmit: Vec<(RegistryKey, RegistryKey)>,
 }
@@ -37,11 +37,11 @@ enum Format {
     Changes1,
 }
 
-/// Why bytes are no change file.
+/// Why bytes are not a valid change file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangesError {
-    /// The JSON is broken, or has other keys or types.
+    /// The JSON is malformed, or has other keys or types.
     #[error("not a change file: line {line}, column {column}")]
     Json {
         /// Line of the fault, from 1.
@@ -49,7 +49,7 @@ pub enum ChangesError {
         /// Column of the fault, from 1.
         column: usize,
     },
-    /// The bytes are not the one form that a change file has.
+    /// The bytes are not the canonical form of a change file.
     #[error("not in canonical form")]
     NotCanonical,
     /// A list is not ascending.
@@ -58,13 +58,13 @@ pub enum ChangesError {
         /// `add`, `revoke`, `replace` or `readmit`.
         list: &'static str,
     },
-    /// A key stands twice.
+    /// A key occurs twice.
     #[error("a key is listed twice")]
     Repeated,
 }
 
 impl Changes {
-    /// Sorts the lists and checks that no key stands twice.
+    /// Sorts the lists and checks that no key occurs twice.
     ///
     /// # Errors
     /// [`ChangesError::Repeated`].
@@ -84,8 +84,8 @@ impl Changes {
         Ok(changes)
     }
 
-    /// The same with pairs (revoked before, added): credentials of electors whose earlier one an
-    /// earlier supplement revoked.
+    /// Adds pairs (revoked before, added): new credentials of electors whose earlier one was
+    /// revoked by an earlier supplement.
     ///
     /// # Errors
     /// [`ChangesError::Repeated`].
@@ -105,49 +105,50 @@ impl Changes {
         &self.0.law_id
     }
 
-    /// Keys that are added on their own.
+    /// Keys that are only added.
     #[must_use]
     pub fn add(&self) -> &[RegistryKey] {
         &self.0.add
     }
 
-    /// Keys that are revoked on their own.
+    /// Keys that are only revoked.
     #[must_use]
     pub fn revoke(&self) -> &[RegistryKey] {
         &self.0.revoke
     }
 
-    /// Pairs (revoked, added) that happen together or, if the revoked one is spent, not at all.
+    /// Pairs (revoked, added), applied together or, if the revoked credential has been used, not at
+    /// all.
     #[must_use]
     pub fn replace(&self) -> &[(RegistryKey, RegistryKey)] {
         &self.0.replace
     }
 
-    /// Pairs (revoked before, added): the second is added only if the first was revoked indeed.
+    /// Pairs (revoked before, added): the second is added only if the first was actually revoked.
     #[must_use]
     pub fn readmit(&self) -> &[(RegistryKey, RegistryKey)] {
         &self.0.readmit
     }
 
-    /// Keys added, replacements and readmissions included.
+    /// Number of keys added, including replacements and readmissions.
     #[must_use]
     pub fn added_count(&self) -> u64 {
         (self.0.add.len() + self.0.replace.len() + self.0.readmit.len()) as u64
     }
 
-    /// Keys revoked, replaced ones included.
+    /// Number of keys revoked, including replaced ones.
     #[must_use]
     pub fn revoked_count(&self) -> u64 {
         (self.0.revoke.len() + self.0.replace.len()) as u64
     }
 
-    /// `<law_id>.changes.json`.
+    /// The file name, `<law_id>.changes.json`.
     #[must_use]
     pub fn file_name(law_id: &ElectionId) -> String {
         format!("{law_id}.changes.json")
     }
 
-    /// The file's bytes.
+    /// Encodes the file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes =
@@ -156,10 +157,10 @@ impl Changes {
         bytes
     }
 
-    /// Reads a change file: only the exact bytes that [`Changes::encode`] makes.
+    /// Decodes a change file; accepts only the exact bytes that [`Changes::encode`] produces.
     ///
     /// # Errors
-    /// [`ChangesError`] with the first thing that is wrong.
+    /// [`ChangesError`] for the first fault.
     pub fn decode(bytes: &[u8]) -> Result<Self, ChangesError> {
         let body: Body = serde_json::from_slice(bytes)
             .map_err(|error| ChangesError::Json { line: error.line(), column: error.column() })?;

@@ -1,10 +1,10 @@
-//! Writing a shard piece by piece, for keys that do not lie in one place.
+//! Writes a shard piece by piece, for keys that are not contiguous in memory.
 
 use super::{ShardFormat, ShardHead, binary, json};
 use crate::credential::RegistryKey;
 
-/// A shard in the making. Bytes are appended to whatever the caller hands in, so that it can send
-/// them on and use the memory again.
+/// A partly written shard. Bytes are appended to the caller's buffer, so that the caller can send
+/// them and reuse the buffer.
 ///
 /// ```
 /// use votekit_core::{credential::RegistryKey, shard::{ShardEncoder, ShardFormat, ShardHead}};
@@ -20,12 +20,11 @@ use crate::credential::RegistryKey;
 #[derive(Debug)]
 pub struct ShardEncoder {
     format: ShardFormat,
-    /// Keys that have not been pushed.
     left: usize,
 }
 
 impl ShardEncoder {
-    /// Writes what stands before the keys, of which there will be `count`.
+    /// Writes the bytes before the keys; `count` is the total number of keys.
     #[must_use]
     pub fn start(head: &ShardHead, format: ShardFormat, count: usize, bytes: &mut Vec<u8>) -> Self {
         let encoder = Self { format, left: count };
@@ -37,8 +36,8 @@ impl ShardEncoder {
         encoder
     }
 
-    /// Writes keys, which must be ascending and greater than all before; behind the last key that
-    /// was announced, the shard's end.
+    /// Writes keys, which must be ascending and greater than all earlier ones. After the last of
+    /// the announced keys, writes the end of the shard.
     pub fn push(&mut self, keys: &[RegistryKey], bytes: &mut Vec<u8>) {
         debug_assert!(keys.len() <= self.left, "more keys than were announced");
         self.left = self.left.saturating_sub(keys.len());

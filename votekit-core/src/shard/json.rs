@@ -1,12 +1,12 @@
-//! The JSON form: one head line, one key a line.
+//! The JSON form: a head line, then one key per line.
 
 use super::{ShardError, ShardHead};
 use crate::credential::RegistryKey;
 
-/// A key's line: quotation marks, 64 digits, comma, line feed.
+/// Length of a key's line: two quotation marks, 64 digits, a comma, a line feed.
 const LINE_LENGTH: usize = 1 + 64 + 1 + 1 + 1;
 
-/// What stands before the keys.
+/// Writes the text before the keys.
 pub(super) fn encode_head(head: &ShardHead, count: usize, text: &mut Vec<u8>) {
     let ShardHead { law_id, shard, shards } = head;
     let head = format!(
@@ -15,7 +15,7 @@ pub(super) fn encode_head(head: &ShardHead, count: usize, text: &mut Vec<u8>) {
     text.extend_from_slice(head.as_bytes());
 }
 
-/// A line a key; `last` says that no key follows.
+/// Writes one line per key; `last` says that no key follows.
 pub(super) fn encode_keys(keys: &[RegistryKey], last: bool, text: &mut Vec<u8>) {
     let start = text.len();
     text.resize(start + keys.len() * LINE_LENGTH, b'"');
@@ -30,7 +30,7 @@ pub(super) fn encode_keys(keys: &[RegistryKey], last: bool, text: &mut Vec<u8>) 
     }
 }
 
-/// What stands behind the keys.
+/// Writes the text after the keys.
 pub(super) fn encode_end(text: &mut Vec<u8>) {
     text.extend_from_slice(b"]}\n");
 }
@@ -48,8 +48,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), Shar
     cursor.expect(b",\"keys\":[\n")?;
     let head = ShardHead::checked(law_id, shard, shards, count)?;
 
-    // Checked before anything is set aside for the keys: a few bytes must not make a reader
-    // allocate for a million.
+    // Check the length before allocating: a few bytes must not make a reader allocate memory for a
+    // million keys. The last key has no comma; `saturating_sub` covers a shard without keys.
     let length = (count as usize * LINE_LENGTH).saturating_sub(1) + b"]}\n".len();
     if bytes.len() - cursor.offset != length {
         return Err(ShardError::Count { stated: count });
@@ -102,7 +102,7 @@ impl<'a> Cursor<'a> {
         self.take(length)
     }
 
-    /// A number without sign or leading zero.
+    /// Reads a number without sign or leading zero.
     fn number(&mut self) -> Result<u32, ShardError> {
         let malformed = ShardError::Malformed { offset: self.offset };
         let digits = self.take_while(|byte| byte.is_ascii_digit());

@@ -77,7 +77,11 @@ where
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = ready!(Pin::new(&mut self.inner).poll(context));
         if let Ok(response) = &answer {
-            self.meter.answered(self.method.as_str(), response.status().as_u16(), self.started.elapsed());
+            self.meter.answered(
+                self.method.as_str(),
+                response.status().as_u16(),
+                self.started.elapsed(),
+            );
         }
         Poll::Ready(answer)
     }

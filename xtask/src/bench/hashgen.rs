@@ -1,8 +1,8 @@
-//! `cargo xtask bench hashgen`: a roll hashed by votekit and by DuckDB, in turns, as a ratio of
-//! their times, with votekit's memory an elector.
+//! `cargo xtask bench hashgen`: hashes a roll with votekit and with DuckDB alternately; the ratio
+//! of their times, and votekit's memory an elector.
 //!
-//! What votekit waits for the disk at its end is not counted: DuckDB does not wait. Everything else
-//! is, though DuckDB neither checks rows nor sorts nor looks for duplicates.
+//! The time votekit waits for the disk at its end is not counted: DuckDB does not wait. Everything
+//! else is counted, though DuckDB neither validates rows nor sorts nor looks for duplicates.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -18,14 +18,14 @@ use super::row::Row;
 use super::{Workbench, node};
 use crate::project;
 
-/// The most that votekit may take of DuckDB's time.
+/// Maximum ratio of votekit's time to DuckDB's.
 const RATIO_MAX: f64 = 0.30;
-/// Bytes of memory that votekit may take, and how many more an elector.
+/// Bytes of memory allowed for votekit as a whole, and for each elector in addition.
 const BESIDES: u64 = 64 << 20;
 const BYTES_MAX: f64 = 64.0;
 const SCRIPT: &str = include_str!("duckdb_hash.py");
 
-/// Runs the pairs for both formats of shards.
+/// Runs the pairs for both shard formats.
 ///
 /// # Errors
 /// When there is no Python with DuckDB, or a run fails.
@@ -59,7 +59,7 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
                 command.arg(&script).arg(&roll);
                 sampled_with(command, &setup.folder, &[&threads])
             };
-            // In turns, so that whatever slows the machine down slows both.
+            // Alternate who goes first: whatever slows the machine down slows both.
             let pair = if run % 2 == 0 {
                 let ours = ours()?;
                 (ours, duckdb()?)
@@ -77,7 +77,7 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The version of DuckDB that a Python has.
+/// The version of the Python's DuckDB.
 fn duckdb_version(python: &Path) -> Result<String> {
     let asked =
         Command::new(python).args(["-c", "import duckdb; print(duckdb.__version__)"]).output();
@@ -93,13 +93,12 @@ fn duckdb_version(python: &Path) -> Result<String> {
     })
 }
 
-/// One run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sample {
     /// Without the wait for the disk.
     seconds: f64,
     flush_seconds: f64,
-    /// Of all processors, for the program and for the system on its behalf.
+    /// Of all processors, user and system time.
     processor_seconds: f64,
     memory_bytes_max: u64,
 }
@@ -108,7 +107,7 @@ fn sampled(command: Command, folder: &Path) -> Result<Sample> {
     sampled_with(command, folder, &[])
 }
 
-/// Runs a command that is handed a new path for its output and then `last`.
+/// Runs a command with a new path for its output as an argument, followed by `last`.
 fn sampled_with(mut command: Command, folder: &Path, last: &[&str]) -> Result<Sample> {
     let (output, log) = (folder.join("output"), folder.join("log"));
     let written = File::create(&log)?;
@@ -144,7 +143,7 @@ fn sampled_with(mut command: Command, folder: &Path, last: &[&str]) -> Result<Sa
     })
 }
 
-/// The member `flush_seconds` of votekit's summary; nothing for anyone else.
+/// The member `flush_seconds` of votekit's summary; 0 for any other program.
 fn flush_seconds(printed: &str) -> f64 {
     let member = printed.split_once("\"flush_seconds\":").map_or("", |(_, rest)| rest.trim_start());
     let end = member
@@ -160,7 +159,7 @@ fn report(format: &str, version: &str, electors: u64, pairs: &[(Sample, Sample)]
         median(pairs.iter().map(|(_, duckdb)| figure(duckdb)).collect())
     };
     let ratios = pairs.iter().map(|(ours, duckdb)| ours.seconds / duckdb.seconds).collect();
-    // What is left of 64 MiB for everybody, shared out.
+    // The memory beyond 64 MiB, divided by the number of electors.
     let memory = pairs
         .iter()
         .map(|(ours, _)| (ours.memory_bytes_max.saturating_sub(BESIDES)) as f64 / electors as f64)

@@ -1,5 +1,6 @@
 //! Honest votes beside attacks, under the default limits: 10,000 busy connections, replays,
-//! readers. No honest vote may be refused or without an answer; its latency is given alone and beside each.
+//! readers. No honest vote may be refused or unanswered; its latency is reported alone and beside
+//! each attack.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +13,13 @@ use super::node::{self, Node};
 use super::row::Row;
 use crate::project;
 
-/// Honest votes a second, for how many seconds, from how many addresses: one address has a fifth of
-/// the rate.
+/// Honest votes a second, the seconds of load, and the source addresses: one address may use a
+/// fifth of the rate.
 const RATE: u64 = 800;
 const SECONDS: u64 = 20;
 const ADDRESSES: u64 = 8;
 
-/// What is done beside the honest votes, by options of `votekit loadtest`.
+/// The attacks beside the honest votes, as options of `votekit loadtest`.
 const ATTACKS: [(&str, &[&str]); 4] = [
     ("alone", &[]),
     ("10,000 busy connections", &["--busy-connections", "10000", "--hostile-addresses", "10"]),
@@ -26,11 +27,11 @@ const ATTACKS: [(&str, &[&str]); 4] = [
     ("readers from 12 addresses", &["--reader-connections", "120", "--hostile-addresses", "12"]),
 ];
 
-/// Where the report has them, in microseconds.
+/// JSON pointers into the report; the values are in microseconds.
 const QUANTILES: [(&str, &str); 3] =
     [("p50", "/to_taken_us/p50"), ("p95", "/to_taken_us/p95"), ("p99", "/to_taken_us/p99")];
 
-/// The rows, three an attack.
+/// Runs the benchmark: three rows for each attack.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
     let (roll, hashes) = node::hashed_roll(&workbench.votekit, 2 * RATE * SECONDS, folder)?;
@@ -65,7 +66,7 @@ fn measure(
     attack: &[&str],
 ) -> Result<serde_json::Value> {
     let report = workbench.folder.join("report.json");
-    // Each run writes its own.
+    // Each run writes its own report.
     let _ = fs::remove_file(&report);
     let mut load = Command::new(&workbench.votekit);
     load.args(["loadtest", "--node", &node.url, "--idempotency-keys", "--roll"]).arg(roll);

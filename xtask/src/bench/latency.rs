@@ -1,5 +1,5 @@
 //! Time to the 202 and to the sealed decision at 1,000 votes a second, open loop: latency counts
-//! from when a vote was meant to leave.
+//! from the intended send time.
 
 use std::fs;
 use std::path::Path;
@@ -13,17 +13,17 @@ use super::row::Row;
 use crate::project;
 use crate::services::{self, Rig};
 
-/// Votes a second, and for how many seconds.
+/// Votes a second, and the seconds of load.
 const RATE: u64 = 1000;
 const SECONDS: u64 = 20;
 
-/// What is wanted of an engine: milliseconds at the 95th of 100.
+/// The targets of an engine: 95th percentiles in milliseconds.
 struct Wanted {
     to_taken: f64,
     to_decision: f64,
 }
 
-/// The row on the embedded engine.
+/// The rows on the embedded engine.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     measure(workbench, Wanted { to_taken: 10.0, to_decision: 500.0 }, |hashes, data| {
         node::open_election(&workbench.votekit, hashes, data)?;
@@ -31,7 +31,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     })
 }
 
-/// The row on servers, with one node of all roles.
+/// The rows on servers, with one node of all roles.
 pub(super) fn run_on_services(workbench: &Workbench) -> Result<Vec<Row>> {
     measure(workbench, Wanted { to_taken: 25.0, to_decision: 1000.0 }, |hashes, data| {
         let rig = services::start_for_a_run()?;
@@ -40,7 +40,7 @@ pub(super) fn run_on_services(workbench: &Workbench) -> Result<Vec<Row>> {
     })
 }
 
-/// Sends votes to a new node each time, which `start` gives over hashes and a data folder.
+/// Sends votes to a new node in each run; `start` creates it from hashes and a data folder.
 fn measure(
     workbench: &Workbench,
     wanted: Wanted,
@@ -105,7 +105,7 @@ fn measure(
     ])
 }
 
-/// Where the report tells them, in microseconds.
+/// JSON pointers into the report; the values are in microseconds.
 const PATHS: [&str; 4] = [
     "/to_taken_us/p95",
     "/to_taken_us/p99",

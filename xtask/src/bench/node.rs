@@ -1,4 +1,4 @@
-//! A real node, made ready and run as an operator would.
+//! A real node, prepared and run as by an operator.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -15,18 +15,18 @@ use crate::project;
 /// The law of every benchmark.
 pub(crate) const LAW: &str = "L1";
 
-/// What the logs are named after.
+/// The base name of the logs.
 const BASE: &str = "bench.example";
 
-/// Free ports; everything else is as shipped.
+/// Free ports; all other settings keep their defaults.
 const ADDRESSES: &str =
     "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\nmetrics_listen = \"127.0.0.1:0\"\n";
 
-/// No limits: what is measured is the node, not its patience.
+/// No limits: the benchmark measures the node's speed, not its rate limits.
 const NO_LIMITS: &str = "rate_limit_per_second = 0\nread_limit_per_address_per_second = 0\n\
     connection_requests_max = 0\nconnection_seconds_max = 0\n[throttle]\nenabled = false\n";
 
-/// Makes a roll of so many electors.
+/// Generates a roll of `electors` electors.
 pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<()> {
     let mut sample = Command::new(votekit);
     sample.args([
@@ -43,7 +43,7 @@ pub(crate) fn sample_roll(votekit: &Path, electors: u64, roll: &Path) -> Result<
     project::succeed(sample.arg(roll).stdout(Stdio::null()).stderr(Stdio::null()))
 }
 
-/// Makes a roll of so many electors in a folder, and its hashes; gives the paths of both.
+/// Generates a roll of `electors` electors in a folder and hashes it; returns the paths of both.
 pub(crate) fn hashed_roll(
     votekit: &Path,
     electors: u64,
@@ -64,13 +64,13 @@ pub(crate) fn hashed_roll(
     Ok((roll, hashes))
 }
 
-/// A data folder with an open election over a roll.
+/// Creates a data folder with an open election over a roll.
 pub(crate) fn open_election(votekit: &Path, hashes: &Path, data: &Path) -> Result<()> {
     load(votekit, hashes, data, None)?;
     create_and_open(votekit, data, None)
 }
 
-/// Loads a roll, into a folder or into the node that serves it.
+/// Loads a roll into a folder, or into the node that serves it.
 pub(crate) fn load(
     votekit: &Path,
     hashes: &Path,
@@ -112,14 +112,14 @@ fn run(votekit: &Path, arguments: &[&str], data: &Path, running: Option<&Node>) 
 /// An option of `serve` and its value.
 pub(crate) type ServeOption = (&'static str, String);
 
-/// A node that serves; it is killed when this is dropped.
+/// A running node; killed on drop.
 pub(crate) struct Node {
     child: Child,
     /// The URL of the public listener.
     pub(crate) url: String,
     /// The URL of the administrative listener.
     pub(crate) admin_url: String,
-    /// From the start of the process until it answered.
+    /// Time from the start of the process to its first answer.
     pub(crate) ready_after: Duration,
 }
 
@@ -129,13 +129,13 @@ impl Node {
         Self::launch(votekit, data, "node", &[ADDRESSES, NO_LIMITS], &[])
     }
 
-    /// As [`Node::start`], with the limits as shipped.
+    /// Like [`Node::start`], with the default limits.
     pub(crate) fn start_with_limits(votekit: &Path, data: &Path) -> Result<Self> {
         Self::launch(votekit, data, "node", &[ADDRESSES], &[])
     }
 
-    /// Starts a node of a new installation on servers, with these options more than those of every
-    /// node.
+    /// Starts a node of a new installation on servers, with these options in addition to those of
+    /// every node.
     pub(crate) fn start_on(
         votekit: &Path,
         data: &Path,
@@ -197,7 +197,7 @@ impl Node {
         self.child.id()
     }
 
-    /// The body of an answer to GET.
+    /// The body of the answer to a GET.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address)?;
@@ -243,14 +243,14 @@ impl Node {
         Ok(number_after(&status, "VmHWM:")? << 10)
     }
 
-    /// Kills the node at once, as a power switch would the process.
+    /// Kills the node at once, like a power cut for the process.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Asks the node to stop in order, and waits.
+    /// Stops the node in order and waits; returns the time it took.
     pub(crate) fn stop(mut self) -> Result<Duration> {
         let begun = Instant::now();
         project::succeed(Command::new("kill").arg(self.pid().to_string()))?;
@@ -281,14 +281,14 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
     for file in project::files_below(from)? {
         let target = to.join(&file);
         let folder = target.parent().context("a file has a folder")?;
-        // A node takes keys from a private folder only.
+        // A node accepts keys only from a private folder.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         fs::copy(from.join(&file), target)?;
     }
     project::succeed(Command::new("sync").arg("-f").arg(to))
 }
 
-/// Bytes in a folder's files.
+/// Total size of a folder's files, in bytes.
 pub(crate) fn bytes_in(folder: &Path) -> Result<u64> {
     let files = project::files_below(folder)?;
     files.iter().map(|file: &PathBuf| Ok(fs::metadata(folder.join(file))?.len())).sum()

@@ -1,4 +1,5 @@
-//! The paired runner: two commands in turns, so that whatever slows the machine down slows both.
+//! The paired runner: runs two commands alternately, so that whatever slows the machine down slows
+//! both.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -18,7 +19,7 @@ impl Line {
         Self(vec![program.into()])
     }
 
-    /// A command as typed, split at spaces: no quoting.
+    /// Parses a command, split at spaces: no quoting.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let words: Vec<OsString> = text.split_whitespace().map(OsString::from).collect();
         ensure!(!words.is_empty(), "an empty command");
@@ -31,7 +32,7 @@ impl Line {
         self
     }
 
-    /// Adds arguments; `{input}` and `{output}` in them are filled in at each run.
+    /// Adds arguments; each run replaces `{input}` and `{output}` in them.
     pub(crate) fn words<const N: usize>(mut self, words: [&str; N]) -> Self {
         self.0.extend(words.map(OsString::from));
         self
@@ -45,7 +46,7 @@ impl Line {
     }
 }
 
-/// A word with its places filled in. A word that is not UTF-8 has none.
+/// A word with its placeholders replaced. A word that is not UTF-8 has none.
 fn fill(word: &OsStr, input: &Path, output: &Path) -> OsString {
     match word.to_str() {
         Some(text) if text.contains('{') => text
@@ -63,7 +64,7 @@ pub(crate) struct Pair {
     pub(crate) beside: Line,
 }
 
-/// What the runs of a pair came to.
+/// The samples of a pair's runs.
 pub(crate) struct Comparison {
     ours: Vec<Sample>,
     beside: Vec<Sample>,
@@ -75,10 +76,10 @@ struct Sample {
     memory_bytes_max: u64,
 }
 
-/// Runs a pair `runs` times after one run of each that is not counted, taking turns in going first.
+/// Runs a pair `runs` times after one uncounted run of each; the two alternate in going first.
 ///
 /// # Errors
-/// When a command cannot be started or ends badly; what it printed is in the message.
+/// When a command cannot be started or fails; the message contains its output.
 pub(crate) fn measure(pair: &Pair, runs: u32, folder: &Path) -> Result<Comparison> {
     let mut comparison = Comparison { ours: Vec::new(), beside: Vec::new() };
     for run in 0..=runs {
@@ -126,7 +127,7 @@ fn sample(line: &Line, pair: &Pair, folder: &Path) -> Result<Sample> {
 }
 
 impl Comparison {
-    /// Our time over the other's, pair by pair: below 1, votekit is faster.
+    /// Our time divided by the other's, for each pair: below 1, votekit is faster.
     pub(crate) fn ratios(&self) -> Vec<f64> {
         self.ours
             .iter()
@@ -140,7 +141,7 @@ impl Comparison {
         self.ours.iter().map(|sample| sample.seconds).collect()
     }
 
-    /// The medians of the times, and the peaks of memory.
+    /// The medians of the times, and the memory peaks.
     pub(crate) fn detail(&self) -> String {
         let seconds =
             |samples: &[Sample]| median(samples.iter().map(|sample| sample.seconds).collect());
@@ -158,7 +159,7 @@ impl Comparison {
     }
 }
 
-/// The middle value, or the mean of the two in the middle; of nothing, not a number.
+/// The median; NaN for no values.
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -197,7 +198,7 @@ mod tests {
         let folder = project::scratch("paired-test")?;
         let input = folder.join("input");
         fs::write(&input, "text")?;
-        // mkdir fails when the last run's output is still there.
+        // mkdir fails if the last run's output still exists.
         let pair = Pair {
             input,
             ours: Line::new("mkdir").word("{output}"),

@@ -1,4 +1,4 @@
-//! A profile of a running node, and how its processor time divides over the parts of a vote.
+//! Profiles a running node, and divides its processor time among the parts of handling a vote.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,10 +7,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::project;
 
-/// Samples a second: a prime, so that nothing periodic hides.
+/// Samples a second: a prime, so that the sampling does not coincide with periodic work.
 const SAMPLES_PER_SECOND: &str = "997";
 
-/// `perf` at work on a process.
+/// `perf`, recording a process.
 pub(crate) struct Recording {
     perf: Child,
     data: PathBuf,
@@ -29,7 +29,7 @@ impl Recording {
         })
     }
 
-    /// Stops and prints how the samples divide, and what one part costs a vote.
+    /// Stops, and prints the share of each part and its cost a vote.
     pub(crate) fn print(mut self, votes: u64) -> Result<()> {
         project::succeed(Command::new("kill").args(["-INT", &self.perf.id().to_string()]))?;
         self.perf.wait()?;
@@ -85,13 +85,13 @@ impl Recording {
     }
 }
 
-/// A part of the way of a vote, known by what the line of a profile contains.
+/// A part of handling a vote, recognized by texts in a line of the profile.
 struct Part {
     name: &'static str,
     marks: &'static [&'static str],
 }
 
-/// The first part that matches counts; the last one takes what is left.
+/// The first part that matches counts; the last one matches everything else.
 const PARTS: [Part; 12] = [
     Part {
         name: "SQLite and its files (kernel too)",
@@ -221,7 +221,7 @@ const PARTS: [Part; 12] = [
 ];
 
 fn part_of(line: &str) -> usize {
-    // The name of the thread is the first word: those of tokio say nothing.
+    // The first word is the thread's name: the names of tokio's threads would match wrong parts.
     let line =
         line.trim_start().trim_start_matches("tokio-rt-worker").trim_start_matches("votekit");
     PARTS

@@ -1,8 +1,8 @@
-//! `cargo xtask bench redis`: a roll loaded into one Redis beside `redis-cli --pipe` of one SADD a
-//! hash, and the memory that electors take there, loaded and all voted.
+//! `cargo xtask bench redis`: loads a roll into one Redis, compared with `redis-cli --pipe` of one
+//! SADD a hash, and measures the memory an elector takes, loaded and voted.
 //!
-//! Ours is the whole verb: reading and checking the shards, the settings, loading, counting. The
-//! other side is handed its protocol ready made.
+//! Our time covers the whole command: reading and checking the shards, the settings, loading,
+//! counting. The other side gets its protocol text ready-made.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -18,14 +18,14 @@ use super::row::Row;
 use super::{Workbench, node};
 use crate::project;
 
-/// The most that loading may take of the other's time.
+/// Maximum ratio of the loading times.
 const RATIO_MAX: f64 = 0.35;
-/// Bytes that an elector may take once loaded, and once everybody has voted.
+/// Maximum bytes an elector, once loaded, and once all have voted.
 const LOADED_BYTES_MAX: f64 = 50.0;
 const VOTED_BYTES_MAX: f64 = 75.0;
 const PORT: &str = "7290";
 
-/// Runs the pairs, then lets everybody vote once.
+/// Runs the pairs, then marks every elector as voted.
 ///
 /// # Errors
 /// When Redis is not installed, or a run fails.
@@ -121,7 +121,7 @@ pub(super) fn run(setup: &Workbench) -> Result<Vec<Row>> {
     ])
 }
 
-/// A server of the benchmark's own; it ends with this value.
+/// The benchmark's own server; killed on drop.
 struct Redis(Child);
 
 impl Redis {
@@ -164,13 +164,13 @@ impl Redis {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Throws everything away; gives the memory that is used then.
+    /// Deletes all data; returns the memory used after that.
     fn emptied(&self) -> Result<u64> {
         self.ask(&["flushall", "sync"])?;
         self.memory()
     }
 
-    /// Bytes used.
+    /// Memory used, in bytes.
     fn memory(&self) -> Result<u64> {
         Ok(number(&self.ask(&["info", "memory"])?, "used_memory:")? as u64)
     }
@@ -178,14 +178,14 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        // It is this benchmark's own, and nothing of it is kept.
+        // It belongs to this benchmark alone, and its data is not kept.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// One SADD a hash, in the protocol of Redis, out of binary shards: behind a head of 21 bytes and
-/// the law id, whose length is the last of them, stand keys of 32.
+/// Writes one SADD a hash, in the protocol of Redis, from binary shards: a head of 21 bytes whose
+/// last byte is the length of the law id, the law id, then keys of 32 bytes.
 fn write_protocol(hashes: &Path, to: &Path) -> Result<()> {
     let mut out = BufWriter::new(File::create(to)?);
     let mut shards: Vec<PathBuf> =
@@ -203,7 +203,7 @@ fn write_protocol(hashes: &Path, to: &Path) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// The number behind a name.
+/// The number that follows a name.
 fn number(text: &str, name: &str) -> Result<f64> {
     let (_, rest) = text.split_once(name).with_context(|| format!("no {name} in: {text}"))?;
     let end = rest.find(|byte: char| !matches!(byte, '0'..='9' | '.')).unwrap_or(rest.len());

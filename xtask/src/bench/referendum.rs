@@ -1,5 +1,5 @@
-//! One whole referendum at the size asked for, step by step, as officials, operators and voters
-//! would hold it: times, memory, disk, and the rows of the targets that need a large log.
+//! One whole referendum of the given size, step by step, as officials, operators and voters would
+//! run it: times, memory, disk, and the rows whose targets need a large log.
 
 use std::fs;
 use std::path::Path;
@@ -14,13 +14,13 @@ use super::row::Row;
 use super::wrk::{Load, Mix, Requests};
 use super::{Workbench, verify};
 
-/// What a twentieth and a hundredth of the votes are.
+/// 5% of the votes are duplicates, 1% have unknown credentials.
 const MIX: Mix = Mix { duplicate_percent: 5, unknown_percent: 1 };
 
 /// Connections of the generator.
 const CONNECTIONS: u32 = 256;
 
-/// How many votes make one line of the growth table.
+/// Votes in one line of the growth table.
 const STEP: u64 = 1_000_000;
 
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
@@ -91,7 +91,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Runs one command and tells its time and peak memory.
+/// Runs one command and prints its time and peak memory.
 fn step(name: &str, command: &mut Command) -> Result<()> {
     let begun = Instant::now();
     let child = command
@@ -112,7 +112,7 @@ fn step(name: &str, command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Casts all votes, and tells the rate of each million.
+/// Sends all votes, and prints the rate of each million.
 fn vote(node: &Node, requests: &Requests) -> Result<Vec<Row>> {
     let begun = Instant::now();
     let load = Load::start(requests, &node.url, CONNECTIONS, 3600)?;
@@ -145,7 +145,7 @@ fn vote(node: &Node, requests: &Requests) -> Result<Vec<Row>> {
     )])
 }
 
-/// Asks ten times a second how many votes are decided, until all are.
+/// Polls the number of decided votes ten times a second, until all are decided.
 fn sample(node: &Node, begun: Instant, count: u64) -> Result<Vec<(f64, u64)>> {
     let mut samples = vec![(0.0, 0)];
     let mut moved = Instant::now();
@@ -167,7 +167,7 @@ fn sample(node: &Node, begun: Instant, count: u64) -> Result<Vec<(f64, u64)>> {
     }
 }
 
-/// When so many votes were decided, between two samples.
+/// The time at which `decided` votes were decided, interpolated between two samples.
 fn time_of(samples: &[(f64, u64)], decided: u64) -> f64 {
     let after =
         samples.iter().position(|(_, count)| *count >= decided).unwrap_or(samples.len() - 1);
@@ -179,7 +179,8 @@ fn time_of(samples: &[(f64, u64)], decided: u64) -> f64 {
     start + (end - start) * (decided - start_count) as f64 / (end_count - start_count) as f64
 }
 
-/// Starts of a node that was killed and of one that was stopped, beside reading its snapshots.
+/// Times the start of a node that was killed and of one that was stopped, compared with reading its
+/// snapshots.
 fn restarts(workbench: &Workbench, data: &Path) -> Result<Vec<Row>> {
     let (mut killed, mut stopped) = (Vec::new(), Vec::new());
     let mut memory = 0;

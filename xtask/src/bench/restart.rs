@@ -1,5 +1,5 @@
-//! The restart of an embedded node in whose log everybody has voted, beside reading its snapshot
-//! with `cat`.
+//! The restart of an embedded node in whose log all electors have voted, compared with reading its
+//! snapshot with `cat`.
 
 use anyhow::Result;
 
@@ -8,7 +8,7 @@ use super::paired::{self, Line, Pair};
 use super::row::Row;
 use crate::project;
 
-/// Fills a data folder and times the opening of it, which ends with an orderly stop, beside `cat`
+/// Fills a data folder and times opening it, which ends with an orderly stop, compared with `cat`
 /// of its snapshot.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = workbench.folder.join("filled");

@@ -1,10 +1,10 @@
-//! One line of the result: a figure against its target.
+//! One line of the result: a figure and its target.
 
 use std::fmt;
 
 use super::paired::median;
 
-/// A figure, the median of several, and what it should be.
+/// A figure, the median of several values, and its target.
 pub(crate) struct Row {
     name: String,
     values: Vec<f64>,
@@ -15,12 +15,12 @@ pub(crate) struct Row {
 enum Target {
     AtLeast(f64),
     AtMost(f64),
-    /// Told for what it is worth.
+    /// Reported without a target.
     None,
 }
 
 impl Row {
-    /// A figure that should be no lower.
+    /// A figure with a lower limit.
     pub(crate) fn at_least(
         name: impl Into<String>,
         values: Vec<f64>,
@@ -30,7 +30,7 @@ impl Row {
         Self { name: name.into(), values, target: Target::AtLeast(target), detail }
     }
 
-    /// A figure that should be no higher.
+    /// A figure with an upper limit.
     pub(crate) fn at_most(
         name: impl Into<String>,
         values: Vec<f64>,
@@ -46,7 +46,7 @@ impl Row {
     }
 }
 
-/// The heading over rows.
+/// The table header.
 pub(crate) fn header() -> String {
     format!(
         "{:<30} {:>9} {:>17} {:>9} {:>5}  {}",

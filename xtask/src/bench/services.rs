@@ -1,5 +1,5 @@
 //! Votes decided and sealed a second by a node over a Redis Cluster, RabbitMQ and PostgreSQL,
-//! beside another program that counts votes over servers of its own.
+//! compared with another program that counts votes over its own servers.
 //!
 //! Everything runs on this machine: the generator, the node with all its roles, and the servers
 //! share its processors. Each run has fresh servers, and none of ours runs while the other program
@@ -19,25 +19,25 @@ use super::row::Row;
 use super::wrk::{Load, Mix, Requests, Seen};
 use crate::services::{self, Rig, Server, Site};
 
-/// Connections of the generator: enough that the node never waits for voters. What a batch costs
-/// the servers hardly depends on what is in it.
+/// Connections of the generator: enough that the node never waits for voters. A batch costs the
+/// servers nearly the same whatever it contains.
 const CONNECTIONS: u32 = 512;
 
-/// Votes in a block that are wanted under load, on average.
+/// Minimum average number of votes in a block under load.
 const VOTES_A_BLOCK_MIN: f64 = 100.0;
 
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
 
-/// How many times the other program's rate is wanted.
+/// Minimum ratio to the other program's rate.
 const RATIO_MIN: f64 = 20.0;
 
-/// What one run came to.
+/// The figures of one run.
 struct Run {
     per_second: f64,
     seen: Seen,
     votes_a_block: f64,
-    /// Processor time a vote, in microseconds, by who used it.
+    /// Processor time a vote, in microseconds, by process.
     processor_us: [(&'static str, f64); 5],
 }
 
@@ -47,7 +47,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let requests = Requests::write(&roll, workbench.electors, Mix::default(), folder)?;
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
     for number in 0..workbench.runs {
-        // They take turns in going first.
+        // They alternate in going first.
         if number % 2 == 0 {
             ours.push(node_run(workbench, &hashes, &requests)?);
         }
@@ -93,7 +93,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
     rows
 }
 
-/// The options that name the servers.
+/// The options for the server URLs.
 pub(super) fn engines(site: &Site) -> [ServeOption; 3] {
     [
         ("--registry", site.registry_url()),
@@ -102,7 +102,7 @@ pub(super) fn engines(site: &Site) -> [ServeOption; 3] {
     ]
 }
 
-/// A node of all roles over new servers, with an election open.
+/// Starts a node of all roles over new servers and opens an election.
 pub(super) fn ready_node(
     workbench: &Workbench,
     rig: &Rig,
@@ -131,7 +131,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;
-    // Votes whose answer wrk did not wait for at its end are decided too.
+    // Votes whose answers wrk no longer awaited at its end are decided too.
     ensure!(decided >= seen.requests, "{decided} of {} answered votes are decided", seen.requests);
     let rows = rig.ask_postgresql("select avg(leaf_count) from votekit.block")?;
     let votes_a_block = rows
@@ -148,7 +148,7 @@ fn node_run(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result
     Ok(Run { per_second: decided as f64 / seconds, seen, votes_a_block, processor_us })
 }
 
-/// Processor time used so far, by who used it.
+/// Processor time used so far, by process.
 fn processor_seconds(rig: &Rig, node: &Node) -> Result<[(&'static str, f64); 4]> {
     let redis = Server::all().filter(|server| matches!(server, Server::Redis(_)));
     Ok([
@@ -159,7 +159,7 @@ fn processor_seconds(rig: &Rig, node: &Node) -> Result<[(&'static str, f64); 4]>
     ])
 }
 
-/// Runs the other program, which brings its own load, and reads its rate.
+/// Runs the other program, which generates its own load, and reads its rate.
 fn peer_run(command: &str) -> Result<f64> {
     let mut words = command.split_whitespace();
     let program = words.next().context("--beside is empty")?;
@@ -175,7 +175,7 @@ fn peer_run(command: &str) -> Result<f64> {
     })
 }
 
-/// The rate in a line `peer: … N votes/s end to end`.
+/// Parses the rate from a line `peer: … N votes/s end to end`.
 fn peer_rate(text: &str) -> Option<f64> {
     let line = text.lines().rfind(|line| line.starts_with("peer: "))?;
     line.strip_suffix(" votes/s end to end")?

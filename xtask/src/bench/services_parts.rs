@@ -1,8 +1,8 @@
-//! Where the processor time of a vote goes on servers: one node for each role, so that each is a
-//! process of its own, and the servers.
+//! Divides the processor time of a vote on services: one node for each role, each in its own
+//! process, and the servers.
 //!
 //! The nodes share this machine's processors with the servers and the generator, as in the row
-//! `vote`; three processes where that has one cost more in all.
+//! `vote`; three processes cost more in total than its one.
 
 use std::fs;
 use std::path::Path;
@@ -24,13 +24,13 @@ const CONNECTIONS: u32 = 512;
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
 
-/// An end for waits, not a target.
+/// Upper bound for waits, not a target.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The roles, as they are given to `serve`; each node is called after its own.
+/// The roles, as values of `serve --roles`; each node is named after its role.
 const ROLES: [&str; 3] = ["ingest", "validate", "seal"];
 
-/// Who uses processor time.
+/// The users of processor time.
 const PARTS: [&str; 9] = [
     "ingest node",
     "validate node",
@@ -43,22 +43,22 @@ const PARTS: [&str; 9] = [
     "generator",
 ];
 
-/// What PostgreSQL does for the seal node: functions of the schema, by the time in them, waiting
-/// included, their commits not.
+/// PostgreSQL's work for the seal node: the schema functions, with the time spent in them,
+/// including waiting, without their commits.
 const FUNCTIONS: [&str; 2] = ["stage", "commit_block"];
 const FUNCTION_TIME: &str =
     "select coalesce(sum(total_time), 0) from pg_stat_user_functions where funcname = ";
 
-/// How long PostgreSQL keeps what a connection counted to itself.
+/// How long PostgreSQL may delay the counts of a connection.
 const COUNTS_LATE: Duration = Duration::from_secs(3);
 
-/// What one run came to, in microseconds a vote.
+/// The figures of one run, in microseconds a vote.
 struct Run {
     used: [f64; PARTS.len()],
     in_functions: [f64; FUNCTIONS.len()],
 }
 
-/// Measures what each used a vote.
+/// Measures the processor time of each part.
 pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let folder = &workbench.folder;
     let (roll, hashes) = node::hashed_roll(&workbench.votekit, workbench.electors, folder)?;
@@ -142,11 +142,11 @@ fn start(workbench: &Workbench, rig: &Rig, data: &Path) -> Result<[Node; 3]> {
         Node::start_on(&workbench.votekit, data, role, &options)
     };
     let [ingest, validate, seal] = ROLES;
-    // The first makes the installation.
+    // The first one creates the installation.
     Ok([start(ingest)?, start(validate)?, start(seal)?])
 }
 
-/// A profile of each node; each has a folder of its own.
+/// Starts a profile of each node, each in its own folder.
 fn recordings(workbench: &Workbench, nodes: &[Node; 3]) -> Result<Vec<Recording>> {
     let recorded = ROLES.iter().zip(nodes).filter(|_| workbench.profile);
     recorded
@@ -171,7 +171,7 @@ fn wait(what: &str, holds: impl Fn() -> bool) -> Result<()> {
     Ok(())
 }
 
-/// Processor time used so far, in the order of [`PARTS`]; nothing for the generator.
+/// Processor time used so far, in the order of [`PARTS`]; 0 for the generator.
 fn processor_seconds(rig: &Rig, nodes: &[Node; 3]) -> Result<[f64; PARTS.len()]> {
     let [ingest, validate, seal] = [0, 1, 2].map(|place| nodes[place].processor_seconds());
     let redis = Server::all()

@@ -1,5 +1,5 @@
-//! Verifying a bundle, beside one `sha256sum` of its leaves: what nobody can verify without
-//! reading.
+//! Verifying a bundle, compared with one `sha256sum` of its leaves, which every verifier must at
+//! least read.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     compare(workbench, &folder.join("bundle"), &folder.join("policy"))
 }
 
-/// The row for a bundle that lies ready.
+/// The row for an existing bundle.
 pub(super) fn compare(workbench: &Workbench, bundle: &Path, policy: &Path) -> Result<Vec<Row>> {
     let ours = Line::new(&workbench.votekit)
         .words(["verify", "bundle", "{input}", "--policy"])
@@ -41,7 +41,7 @@ pub(super) fn compare(workbench: &Workbench, bundle: &Path, policy: &Path) -> Re
     )])
 }
 
-/// The files of a bundle that hold its leaves.
+/// The files of a bundle that contain its leaves.
 fn leaves(bundle: &Path) -> Result<Vec<PathBuf>> {
     let files = project::files_below(bundle)?.into_iter();
     let leaves: Vec<_> = files

@@ -1,5 +1,5 @@
-//! Votes decided and sealed a second, beside a bare handler that parses and hashes the same votes
-//! and keeps nothing.
+//! Votes decided and sealed a second, compared with a bare handler that parses and hashes the same
+//! votes and stores nothing.
 
 use std::fs;
 use std::net::TcpListener;
@@ -21,14 +21,14 @@ const CONNECTIONS: u32 = 256;
 /// Seconds of load a run.
 const SECONDS: u32 = 8;
 
-/// The most processor time that a vote may take on a node, as a multiple of the bare handler's.
+/// Maximum processor time a vote on a node, as a multiple of the bare handler's.
 const PROCESSOR_RATIO_MAX: f64 = 2.8;
 
-/// What one run of one side came to.
+/// The figures of one run of one side.
 struct Run {
     per_second: f64,
     seen: Seen,
-    /// Processor time of the server, per vote.
+    /// Processor time of the server a vote, in microseconds.
     processor_us: f64,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let requests = Requests::write(&roll, electors, Mix::default(), &workbench.folder)?;
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
     for number in 0..workbench.runs {
-        // They take turns in going first.
+        // They alternate in going first.
         if number % 2 == 0 {
             ours.push(node_run(workbench, &ready, &requests)?);
             beside.push(bare_run(workbench, &requests)?);
@@ -111,7 +111,7 @@ fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests)
     );
     ensure!(seen.refused == 0, "{} votes were refused", seen.refused);
     let decided = node.decided()?;
-    // Votes whose answer wrk did not wait for at its end are decided too.
+    // Votes whose answers wrk no longer awaited at its end are decided too.
     ensure!(decided >= seen.requests, "{decided} of {} answered votes are decided", seen.requests);
     if let Some(recording) = recording {
         recording.print(decided)?;
@@ -122,7 +122,7 @@ fn node_run(workbench: &Workbench, ready: &std::path::Path, requests: &Requests)
     Ok(Run { per_second: decided as f64 / seconds, seen, processor_us })
 }
 
-/// The bare handler; it is killed when this is dropped.
+/// The bare handler; killed on drop.
 struct BareHandler(Child);
 
 impl Drop for BareHandler {
@@ -134,7 +134,7 @@ impl Drop for BareHandler {
 }
 
 fn bare_run(workbench: &Workbench, requests: &Requests) -> Result<Run> {
-    // A port that is free now; the handler takes it a moment later.
+    // A port that is free now; the handler binds it a moment later.
     let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let program = workbench.votekit.with_file_name("examples").join("bare_handler");
     let handler = BareHandler(

@@ -1,5 +1,5 @@
-//! The generator of the rate rows: wrk, the same on both sides, sending requests that lie ready in
-//! a file.
+//! The generator of the rate rows: wrk, the same for both sides, sending prepared requests from a
+//! file.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write as _};
@@ -12,12 +12,12 @@ use wait4::Wait4;
 
 use crate::project;
 
-/// Requests, all of one length, in a file.
+/// A file of requests of equal length.
 pub(crate) struct Requests {
     file: PathBuf,
     script: PathBuf,
     record_bytes: usize,
-    /// How many there are.
+    /// Number of requests.
     pub(crate) count: u64,
 }
 
@@ -55,7 +55,7 @@ impl Requests {
                     let row = lines
                         .next()
                         .context("the roll has too few electors for so many votes")??;
-                    // Whom to repeat is chosen among the first ten thousand: keeping all would cost
+                    // Duplicates repeat one of the first ten thousand votes: keeping all would cost
                     // the memory of the roll.
                     if voted.len() < 10_000 {
                         voted.push(row.clone());
@@ -78,7 +78,7 @@ impl Requests {
     }
 }
 
-/// The law of the first row; any other id would be another length.
+/// The law of the first row: another id might have a different length.
 fn law(voted: &[String]) -> &str {
     voted.first().and_then(|row| row.rsplit(',').next()).unwrap_or("L1")
 }
@@ -94,7 +94,7 @@ fn request(row: &str, number: u64) -> Result<String> {
     Ok(format!("{head} {}\r\n\r\n{body}", body.len()))
 }
 
-/// What wrk saw.
+/// The results of wrk.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) requests: u64,
@@ -107,14 +107,14 @@ pub(crate) struct Seen {
     pub(crate) processor_seconds: f64,
 }
 
-/// wrk at work.
+/// A running wrk.
 pub(crate) struct Load {
     child: Child,
     begun: Instant,
 }
 
 impl Load {
-    /// Starts to send requests over so many connections, for so long.
+    /// Starts to send requests over `connections` connections for `seconds` seconds.
     ///
     /// # Errors
     /// When wrk is not installed.
@@ -142,15 +142,15 @@ impl Load {
         Ok(Self { child, begun: Instant::now() })
     }
 
-    /// Ends the load before its time. wrk itself never notices that all requests are sent.
+    /// Ends the load early. wrk itself never notices that all requests are sent.
     pub(crate) fn interrupt(&self) -> Result<()> {
         project::succeed(Command::new("kill").args(["-INT", &self.child.id().to_string()]))
     }
 
-    /// Waits for the end.
+    /// Waits for the end and parses the output.
     ///
     /// # Errors
-    /// When wrk fails, or says what is not understood.
+    /// When wrk fails, or its output cannot be parsed.
     pub(crate) fn finish(mut self) -> Result<Seen> {
         let text = std::io::read_to_string(self.child.stdout.take().context("wrk's output")?)?;
         let used = self.child.wait4()?;
@@ -181,7 +181,7 @@ fn parse(text: &str, seconds: f64, processor_seconds: f64) -> Result<Seen> {
     })
 }
 
-/// A time as wrk writes it: `512.00us`, `3.42ms`, `1.20s`.
+/// Parses a time as wrk prints it: `512.00us`, `3.42ms`, `1.20s`.
 fn milliseconds(text: &str) -> Result<f64> {
     for (unit, factor) in [("us", 0.001), ("ms", 1.0), ("s", 1000.0), ("m", 60_000.0)] {
         if let Some(number) = text.strip_suffix(unit)

@@ -1,5 +1,5 @@
-//! A repeatable row of numbers (splitmix64): everything that chaos does follows from its seed, as
-//! far as the operating system lets it.
+//! A repeatable sequence of numbers (splitmix64): all random choices of chaos follow from its seed,
+//! as far as the operating system allows.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(super) struct Chance(u64);
 
 impl Chance {
-    /// The row of numbers of one thing, such as an episode, under a seed.
+    /// The sequence for one item, such as an episode, under a seed.
     pub(super) fn of(seed: u64, thing: u64) -> Self {
         let mut chance = Self(seed ^ thing.wrapping_mul(0xd134_2543_de82_ef95));
         chance.next();
@@ -21,7 +21,7 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `least` to `most`, both possible.
+    /// A number from `least` to `most`, inclusive.
     pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
@@ -30,7 +30,7 @@ impl Chance {
         Duration::from_micros(self.between(least * 1_000, most * 1_000))
     }
 
-    /// True once in `times`.
+    /// True with probability 1/`times`.
     pub(super) fn once_in(&mut self, times: u64) -> bool {
         self.next().is_multiple_of(times)
     }

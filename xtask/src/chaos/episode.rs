@@ -1,4 +1,4 @@
-//! One election from its opening to its check, with everything that goes wrong between.
+//! One election from its opening to its check, with all faults in between.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -17,32 +17,32 @@ use super::load::{Load, LoadPlan};
 use super::node::{Addresses, Node, PATIENCE, keep_answer, wait};
 use super::tally::Tally;
 
-/// What every episode of a run shares.
+/// Settings shared by the episodes of a run.
 #[derive(Debug)]
 pub(super) struct Setup {
-    /// The binary under test, which makes the load too.
+    /// The binary under test, which also generates the load.
     pub(super) votekit: PathBuf,
-    /// What stands between the node and its disk.
+    /// The preloaded library between the node and its disk.
     pub(super) preload: PathBuf,
     pub(super) seed: u64,
-    /// What ends every round, if not whatever is drawn.
+    /// The fault that ends every round, instead of a drawn one.
     pub(super) only: Option<Fault>,
 }
 
-/// How an episode went.
+/// The outcome of an episode.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) on_disk: bool,
     pub(super) tally: Tally,
-    /// What the checker found, if the episode came so far.
+    /// The checker's report, if the episode reached it.
     pub(super) report: Option<Report>,
-    /// What else went wrong, and where.
+    /// Any other failure, with its place.
     pub(super) failure: Option<String>,
 }
 
-/// Runs one episode in a folder, which is left as it is.
+/// Runs one episode in a folder, which is not removed.
 pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Outcome {
-    // Every other episode, unless the fault says.
+    // Every other episode is on the disk, unless the fault decides.
     let on_disk = setup.only.map_or(!episode.is_multiple_of(2), |fault| fault == Fault::PowerCut);
     let mut stage = Episode {
         votekit: &setup.votekit,
@@ -75,11 +75,11 @@ struct Episode<'a> {
     chance: Chance,
     disk: Option<FaultDisk>,
     tally: Tally,
-    /// How much longer a sync takes in this round.
+    /// How much longer a sync takes in this round, in microseconds.
     sync_micros: u64,
-    /// Checkpoints that were seen.
+    /// Checkpoints fetched so far.
     seen: Vec<PathBuf>,
-    /// Where the episode is, for whoever reads of a failure.
+    /// The current step, for failure messages.
     at: String,
 }
 
@@ -93,7 +93,7 @@ impl Episode<'_> {
         let plan = self.plan(rounds);
         self.prepare(&plan)?;
         if let Some(preload) = preload {
-            // Syncs are really done: a node that waits for its disk is a node that is often caught
+            // Syncs are executed: a node that waits for its disk is often interrupted while
             // waiting.
             let disk =
                 FaultDisk::new(&self.folder.join("node"), &self.folder.join("disk"), preload)?;
@@ -125,7 +125,7 @@ impl Episode<'_> {
         })?;
         self.tally.checked(&found);
         *report = Some(found);
-        // After the checker, so that its word is there whatever these say.
+        // After the checker, so that its report exists whatever these commands return.
         self.command(&[
             "verify",
             "bundle",
@@ -149,7 +149,7 @@ impl Episode<'_> {
         }
     }
 
-    /// An open election whose log has been published once, before the first vote.
+    /// Prepares an open election whose log is published once, before the first vote.
     fn prepare(&mut self, plan: &LoadPlan) -> Result<()> {
         let electors = plan.votes_per_second * plan.duration_s;
         let results = if self.chance.once_in(2) { "live" } else { "after_close" };
@@ -188,7 +188,7 @@ impl Episode<'_> {
         Ok(())
     }
 
-    /// Starts a node and waits until it takes votes.
+    /// Starts a node and waits until it accepts votes.
     fn start(&mut self) -> Result<Node> {
         let mut node = Node::start(self.votekit, self.folder, self.addresses, self.disk.as_ref())?;
         let took = node.wait_ready()?;
@@ -196,7 +196,7 @@ impl Episode<'_> {
         Ok(node)
     }
 
-    /// Lets the node serve for a while, does the worst, and starts it again.
+    /// Lets the node serve for a while, applies the fault, and starts it again.
     fn round(&mut self, mut node: Node, load: &mut Load, fault: Fault) -> Result<Node> {
         self.choose_disk()?;
         std::thread::sleep(self.chance.milliseconds(100, 1_500));
@@ -233,7 +233,8 @@ impl Episode<'_> {
         self.start()
     }
 
-    /// Keeps the checkpoint that the node shows now: what it signed must never be taken back.
+    /// Keeps the node's current checkpoint: the log must always remain consistent with it. Returns
+    /// its size.
     fn see_checkpoint(&mut self) -> Option<u64> {
         let file = self.folder.join(format!("seen-{}", self.seen.len() + 1));
         keep_answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"), &file)?;
@@ -242,12 +243,10 @@ impl Episode<'_> {
         Some(size)
     }
 
-    /// Cuts the power of a node that was killed. Without a disk that can, nothing more happens than
-    /// the kill.
+    /// Cuts the power of a killed node. Without a faulty disk the kill is all that happens.
     fn cut_power(&mut self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        // Of what is only torn a node may notice that it was there, and not start: a mutant would
-        // never be checked.
+        // A node may detect torn data and refuse to start: a mutant would then never be checked.
         let harshest = self.chance.once_in(4) || self.only.is_some();
         let cut = if harshest {
             disk.lose_everything_unsynced()
@@ -259,8 +258,8 @@ impl Episode<'_> {
         Ok(())
     }
 
-    /// The disk of this round: every other is slow, so that the power is often cut while the node
-    /// waits for it.
+    /// Chooses the disk of this round: every other one is slow, so that power cuts often hit the
+    /// node while it waits for the disk.
     fn choose_disk(&mut self) -> Result<()> {
         self.sync_micros =
             if self.chance.once_in(2) { self.chance.between(1_000, 20_000) } else { 0 };
@@ -286,7 +285,7 @@ impl Episode<'_> {
             .see_checkpoint()
             .context("the node shows no checkpoint after the disk was full")?;
         let started = Instant::now();
-        // The votes that were refused come again: with space there is progress.
+        // Voters retry the refused votes: with space there must be progress.
         while !load.is_over()? && self.see_checkpoint().is_none_or(|size| size <= before) {
             ensure!(
                 started.elapsed() < PATIENCE,
@@ -321,8 +320,8 @@ impl Episode<'_> {
         self.cut_power()
     }
 
-    /// Closes the poll, perhaps with votes on their way, perhaps with a kill in the middle; ends
-    /// the node; publishes.
+    /// Closes the election, in some episodes with votes in flight or with a kill in the middle;
+    /// stops the node; publishes.
     fn end(&mut self, mut node: Node, mut load: Load) -> Result<()> {
         self.at = "the close".to_owned();
         let (interrupted, under_load) = (self.chance.once_in(2), self.chance.once_in(2));
@@ -343,7 +342,7 @@ impl Episode<'_> {
             std::thread::sleep(self.chance.milliseconds(0, 120));
             node.kill()?;
             self.cut_power()?;
-            // It was cut off or not: what counts is the state after the restart.
+            // The close was cut off or not: only the state after the restart matters.
             wait(&mut closing, PATIENCE)?
                 .context("the close was cut off, and its command does not end")?;
             self.tally.fault(Fault::Close);
@@ -361,7 +360,7 @@ impl Episode<'_> {
         Ok(())
     }
 
-    /// Asks for the close unless one is under way, and waits for its end.
+    /// Requests the close unless one is in progress, and waits for its end.
     fn close(&mut self) -> Result<()> {
         let admin = self.admin();
         let started = Instant::now();
@@ -388,7 +387,7 @@ impl Episode<'_> {
         format!("http://{}", self.addresses.admin())
     }
 
-    /// Runs votekit to its end and gives what it printed.
+    /// Runs votekit to its end and returns its output.
     fn command(&self, arguments: &[&str]) -> Result<String> {
         let mut child = self.spawn(arguments, "commands.log")?;
         let status = wait(&mut child, PATIENCE)?;

@@ -1,31 +1,32 @@
-//! What is done to a node, and how often each.
+//! The faults of a node, and how often each is drawn.
 
 use std::fmt;
 
 use super::chance::Chance;
 
-/// One thing that goes wrong. All but [`Close`](Self::Close) end a round; it ends an episode.
+/// One fault. All but [`Close`](Self::Close) end a round; `Close` ends an episode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     /// SIGKILL under load.
     Kill,
-    /// SIGKILL under load, and what was not synced is gone.
+    /// SIGKILL under load, and unsynced changes are lost.
     PowerCut,
-    /// The node stands still for a while under load, goes on, and is then killed.
+    /// The node is stopped for a while under load, continues, and is then killed.
     Stall,
-    /// The disk is full for a while, then has space again, and the node is to go on by itself.
+    /// The disk is full for a while, then has space again; the node must continue without a
+    /// restart.
     FullDisk,
-    /// A sync fails. The node is to stop by itself; the power is cut thereafter, since the pages
-    /// that could not be written are gone.
+    /// A sync fails. The node must stop by itself; the power is cut afterwards, since the pages
+    /// that could not be written are lost.
     FailedSync,
     /// The node is killed while it starts.
     Start,
-    /// The node is killed while it closes the poll.
+    /// The node is killed while it closes the election.
     Close,
 }
 
 impl Fault {
-    /// Draws what ends a round. Without the disk that fails on order there is no fault of the disk.
+    /// Draws the fault that ends a round. Disk faults are drawn only on the faulty disk.
     pub(super) fn draw(chance: &mut Chance, on_disk: bool) -> Self {
         match (chance.between(0, 19), on_disk) {
             (0..=8, true) => Self::PowerCut,

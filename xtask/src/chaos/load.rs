@@ -1,4 +1,4 @@
-//! Voters: the load client, in a process of its own, that outlives every node.
+//! The voters: the load client, in its own process, which outlives every node.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use rustix::process::Signal;
 
 use super::node::{Addresses, PATIENCE, send, wait};
 
-/// How the voters of an episode behave.
+/// The behaviour of an episode's voters.
 #[derive(Debug, Clone)]
 pub(super) struct LoadPlan {
     pub(super) seed: u64,
     pub(super) votes_per_second: u64,
     pub(super) duration_s: u64,
-    /// Whether they ask to wait for the decision.
+    /// Whether they wait for the decision (`Prefer: wait`).
     pub(super) wait: bool,
 }
 
-/// The load client under way.
+/// A running load client.
 #[derive(Debug)]
 pub(super) struct Load {
     child: Child,
@@ -30,7 +30,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    /// Starts it against nodes of which one is ready.
+    /// Starts it against nodes of which at least one is ready.
     pub(super) fn start(
         votekit: &Path,
         folder: &Path,
@@ -63,8 +63,8 @@ impl Load {
             "--choice",
             "oui=55",
         ]);
-        // Half of the time that a stalled node stands still is longer than voters wait for an
-        // answer.
+        // With a timeout of 1 s, about half of a stalled node's pauses last longer than voters wait
+        // for an answer.
         command.args([
             "--choice",
             "non=45",
@@ -101,7 +101,7 @@ impl Load {
         Ok(self.child.try_wait()?.is_some())
     }
 
-    /// Tells it to release no vote any more. Those under way are sent until they are answered.
+    /// Stops the release of votes. Votes in flight are retried until they are answered.
     pub(super) fn stop(&mut self) -> Result<()> {
         if self.child.try_wait()?.is_none() {
             send(&self.child, Signal::INT)?;
@@ -125,7 +125,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // One that has ended is what is wanted.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

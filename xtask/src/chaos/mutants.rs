@@ -1,8 +1,8 @@
-//! Builds of votekit that break a promise on purpose: chaos is believed only because it finds
-//! these.
+//! Builds of votekit that break an invariant on purpose: chaos can be trusted only if it detects
+//! them.
 //!
-//! The sources that git knows of are copied, one text is replaced, and the copy is built apart. No
-//! switch for any of it is in what ships.
+//! Copies the sources known to git, replaces one text, and builds the copy separately. The shipped
+//! code has no switch for any of this.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use super::Profile;
 use super::fault::Fault;
 use crate::project;
 
-/// One broken promise.
+/// One broken invariant.
 #[derive(Debug)]
 pub(super) struct Mutant {
     pub(super) name: &'static str,
     pub(super) about: &'static str,
-    /// The file that is changed.
+    /// The file to change.
     file: &'static str,
-    /// A text that stands in it exactly once.
+    /// A text that occurs in it exactly once.
     text: &'static str,
     replacement: &'static str,
-    /// The fault that shows it.
+    /// The fault that exposes it.
     pub(super) fault: Fault,
 }
 
@@ -61,7 +61,7 @@ impl Mutant {
         found.with_context(|| format!("no mutant '{name}'; there are: {}", known.join(", ")))
     }
 
-    /// Builds it, and gives the path of its `votekit`.
+    /// Builds it, and returns the path of its `votekit`.
     pub(super) fn build(&self, profile: Profile) -> Result<PathBuf> {
         let folder = project::target_dir()?.join("mutants");
         let source = folder.join("source");
@@ -74,7 +74,7 @@ impl Mutant {
         // Kept under its own name: the next mutant is built in the same place.
         let built = folder.join(format!("votekit-{}", self.name));
         if built.exists() {
-            // Not written over: a program that runs cannot be.
+            // Not overwritten: a running program's file cannot be.
             fs::remove_file(&built).context("removing an earlier binary of the mutant")?;
         }
         fs::copy(target.join(profile.folder()).join("votekit"), &built)
@@ -101,8 +101,8 @@ impl Mutant {
     }
 }
 
-/// Brings a copy of every file up to date that git does not ignore. Files that are as they were
-/// keep their time, so that cargo builds only what changed.
+/// Updates the copy of every file that git does not ignore. Unchanged files keep their time, so
+/// that cargo builds only what changed.
 fn copy_sources(to: &Path) -> Result<()> {
     let mut git = Command::new("git");
     let listed = git
@@ -120,7 +120,7 @@ fn copy_sources(to: &Path) -> Result<()> {
         let name =
             PathBuf::from(String::from_utf8(name.to_vec()).context("a file's name is no text")?);
         let path = project::root().join(&name);
-        // Deleted, and not committed yet.
+        // Deleted, but not committed yet.
         let Ok(bytes) = fs::read(&path) else { continue };
         let copy = to.join(&name);
         if fs::read(&copy).ok().as_ref() != Some(&bytes) {
@@ -141,8 +141,8 @@ fn copy_sources(to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives a new target folder what is built already of other people's crates. The project's own are
-/// left out: in the copy they would pass for built although the mutant's are others.
+/// Seeds a new target folder with the existing builds of third-party crates. The project's own
+/// crates are left out: cargo would take them as up to date although the mutant's sources differ.
 fn seed_target(target: &Path, profile: Profile) -> Result<()> {
     let (from, to) = (project::target_dir()?.join(profile.folder()), target.join(profile.folder()));
     if to.exists() {
@@ -161,19 +161,19 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
     for part in [".fingerprint", "build", "deps"] {
         fs::create_dir_all(to.join(part))?;
         let Ok(entries) = fs::read_dir(from.join(part)) else { continue };
-        // With their times, which are how cargo knows that nothing changed.
+        // Timestamps are preserved: cargo uses them to detect changes.
         let mut copy = Command::new("cp");
         copy.args(["--recursive", "--preserve=timestamps", "--target-directory"])
             .arg(to.join(part));
         if part == "deps" {
-            // Large, and never written in place: the compiler makes a file and moves it.
+            // Large, and never written in place: the compiler creates a file and renames it.
             copy.arg("--link");
         }
         let arguments = copy.get_args().count();
         for entry in entries {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // In deps a name without an extension is a program: a test, most often, and large.
+            // In deps a name without an extension is a program: usually a test, and large.
             let is_program = part == "deps" && path.extension().is_none();
             if !is_program && !own.iter().any(|prefix| name.starts_with(prefix)) {
                 copy.arg(path);

@@ -1,4 +1,4 @@
-//! The node under test, in a process of its own.
+//! The node under test, in its own process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -13,10 +13,11 @@ use anyhow::{Context, Result, bail, ensure};
 use faultdisk::FaultDisk;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take that takes a second: an end for the run, not a target.
+/// Timeout of anything that usually takes a second: an upper bound, not a target.
 pub(super) const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Where an episode's nodes listen, one after the other: voters find them again at the same place.
+/// The listen addresses of an episode's nodes. They stay the same across restarts, so that voters
+/// find the node again.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addresses(Ipv4Addr);
 
@@ -45,7 +46,7 @@ impl Addresses {
     }
 }
 
-/// A running node. It never stays behind.
+/// A running node; killed on drop.
 #[derive(Debug)]
 pub(super) struct Node {
     child: Child,
@@ -54,7 +55,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Starts a node on `folder/node`, on the disk if there is one. Its log lines are added to
+    /// Starts a node on `folder/node`, on the faulty disk if there is one. Appends its log to
     /// `folder/node.log`.
     pub(super) fn start(
         votekit: &Path,
@@ -70,8 +71,8 @@ impl Node {
         Self::launch(command, folder, addresses, "node.log")
     }
 
-    /// Starts what is begun: a `votekit serve` that knows its data folder. Its log lines are added
-    /// to a file in `folder`, where `node.toml` is.
+    /// Completes and starts a command: a `votekit serve` with its data folder. Appends its log to a
+    /// file in `folder`, where `node.toml` is.
     pub(super) fn launch(
         mut command: Command,
         folder: &Path,
@@ -97,14 +98,14 @@ impl Node {
         let (sender, ready) = mpsc::channel();
         std::thread::spawn(move || {
             let mut line = String::new();
-            // An empty line says that the node ended without one.
+            // An empty line means that the node ended without printing one.
             let _ = BufReader::new(stdout).read_line(&mut line);
             let _ = sender.send(line);
         });
         Ok(Self { child, ready, started })
     }
 
-    /// Waits until the node takes votes.
+    /// Waits until the node accepts votes.
     ///
     /// # Errors
     /// When it ends, or is not ready in time.
@@ -116,7 +117,7 @@ impl Node {
         }
     }
 
-    /// Ends the process at once. It must have been running.
+    /// Kills the process. It must have been running.
     pub(super) fn kill(mut self) -> Result<()> {
         self.child.kill().context("killing the node")?;
         let ended = self.child.wait().context("waiting for the node")?;
@@ -127,13 +128,13 @@ impl Node {
         Ok(())
     }
 
-    /// Ends the process if it still runs: for a node that may have failed by itself.
+    /// Kills the process if it still runs: for a node that may have failed by itself.
     pub(super) fn put_down(mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Lets the process stand still, or go on.
+    /// Sends a signal, such as STOP or CONT.
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         send(&self.child, signal)
     }
@@ -144,7 +145,7 @@ impl Node {
             .with_context(|| format!("the node did not end in {} s", PATIENCE.as_secs()))
     }
 
-    /// Ends the node as an operator does; it must leave in good order.
+    /// Stops the node like an operator; it must exit successfully.
     pub(super) fn stop(mut self) -> Result<()> {
         self.signal(Signal::TERM)?;
         let ended = self.wait_end()?;
@@ -160,19 +161,19 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // One that has ended is what is wanted.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Sends a signal to a process of ours.
+/// Sends a signal to a child process.
 pub(super) fn send(child: &Child, signal: Signal) -> Result<()> {
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process id")?;
     kill_process(id, signal).with_context(|| format!("sending {signal:?}"))
 }
 
-/// Waits for a process; nothing when it still runs in the end.
+/// Waits for a process; `None` when it still runs at the timeout.
 pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
     let started = Instant::now();
     loop {
@@ -184,14 +185,14 @@ pub(super) fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitS
     }
 }
 
-/// Keeps what a node answers to a GET in a file. A node that gives no answer is no error: it may be
-/// failing on purpose.
+/// Saves the answer to a GET in a file. A missing answer is not an error: the node may be failing
+/// on purpose.
 pub(super) fn keep_answer(address: SocketAddr, path: &str, file: &Path) -> Option<()> {
     let body = answer(address, path)?;
     File::create(file).ok()?.write_all(body.as_bytes()).ok()
 }
 
-/// What a node answers to a GET, if it is 200 and whole.
+/// The body of the answer to a GET, if it is 200 and complete.
 pub(super) fn answer(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
@@ -200,7 +201,7 @@ pub(super) fn answer(address: SocketAddr, path: &str) -> Option<String> {
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    // Whole, or not at all: a node that dies may have sent a part.
+    // Complete or nothing: a dying node may have sent a part.
     let length = head
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());

@@ -1,17 +1,17 @@
-//! Chaos among several nodes and the servers they share: Redis, RabbitMQ, PostgreSQL.
+//! Chaos with several nodes and the servers they share: Redis, RabbitMQ, PostgreSQL.
 //!
 //! ```text
-//! run ─▶ installation   two nodes of each kind on one folder, one open election, voters at both ingest nodes
+//! run ─▶ installation   two nodes of each kind on one folder, one open election, voters
 //!          ├─ member       a node, and a link to each server
-//!          ├─ link         a wire that can be cut
-//!          ├─ fault        what goes wrong, in rounds
-//!          ├─ held_commits a commit that lasts until its sender is killed
-//!          ├─ trial        it goes wrong, is mended, and must be got over
+//!          ├─ link         a connection that can be cut
+//!          ├─ fault        the kinds of faults, drawn in rounds
+//!          ├─ held_commits a commit blocked until its sender is killed
+//!          ├─ trial        applies a fault, repairs it, waits for recovery
 //!          └─ ending       a close that loses a node, and the check
 //! ```
 //!
-//! There is one election a run. Faults come one at a time: after each the log must grow again,
-//! every node must have read of it, and both ingest nodes must take votes.
+//! A run has one election. Faults come one at a time: after each one the log must grow again, every
+//! node must have read the new leaves, and both ingest nodes must accept votes.
 
 mod ending;
 mod fault;
@@ -36,28 +36,28 @@ use super::load::{Load, LoadPlan};
 use crate::project;
 use crate::services::Rig;
 
-/// Electors, at the most: the roll is made, hashed and loaded before anything happens.
+/// Maximum number of electors: the roll is generated, hashed and loaded before the run.
 const ELECTORS_MAX: u64 = 200_000;
 
-/// What a fault takes with all its waits, as a rule.
+/// Usual duration of a fault with all its waits.
 const FAULT_SECONDS: u64 = 14;
 
-/// What a run does.
+/// The plan of a run.
 pub(super) struct Plan {
-    /// The binary under test, which makes the load too.
+    /// The binary under test, which also generates the load.
     pub(super) votekit: PathBuf,
     pub(super) faults: u64,
     pub(super) seed: u64,
     pub(super) votes_per_second: u64,
-    /// How long PostgreSQL is away once.
+    /// How long PostgreSQL is down once.
     pub(super) outage: Duration,
 }
 
 /// Runs one election under faults.
 ///
 /// # Errors
-/// When a promise was broken, a node or the installation did not come back, or anything else did
-/// not end as it should. The folder is kept then.
+/// When an invariant is violated, a node or the installation does not recover, or anything else
+/// ends unexpectedly. The folder is then kept.
 pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let folder = project::scratch("chaos-services")?;
     let begun = Instant::now();
@@ -130,14 +130,14 @@ fn play(
     Ok(())
 }
 
-/// Votes for longer than the faults should take, and no more than the roll has electors.
+/// Plans votes for longer than the faults should take, but no more than the roll has electors.
 fn load_plan(plan: &Plan, chance: &mut Chance) -> LoadPlan {
     let duration_s = plan.faults * FAULT_SECONDS + plan.outage.as_secs() + 60;
     let votes_per_second = plan.votes_per_second.min((ELECTORS_MAX / duration_s).max(20));
     LoadPlan { seed: chance.between(1, 1 << 40), votes_per_second, duration_s, wait: false }
 }
 
-/// What a run came to.
+/// The results of a run.
 #[derive(Default)]
 struct Tally {
     faults: BTreeMap<Fault, (u64, Duration)>,

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The results of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,25 +14,25 @@ pub(super) struct Tally {
     pub(super) episodes: u64,
     pub(super) rounds: u64,
     pub(super) faults: BTreeMap<Fault, u64>,
-    /// Writes and names that power cuts took away, in whole or in part.
+    /// Writes and names that power cuts removed, in whole or in part.
     pub(super) cut_changes: u64,
-    /// The longest time from the start of a process to its readiness.
+    /// The longest time from the start of a process until it was ready.
     pub(super) ready_max: Duration,
-    /// Time in which voters were trying to vote.
+    /// Time during which voters sent votes.
     pub(super) loaded: Duration,
     pub(super) votes: u64,
     pub(super) sendings: u64,
     pub(super) answered: u64,
     pub(super) unanswered: u64,
     pub(super) decided: u64,
-    /// Copies of a vote that came to the log a second time, and have no entry.
+    /// Copies of a vote that reached the log again, and have no entry.
     pub(super) replayed: u64,
     pub(super) lost: u64,
     pub(super) doubled: u64,
     pub(super) violations: u64,
-    /// Checkpoints that were seen and held against the end.
+    /// Checkpoints fetched and compared with the final log.
     pub(super) checkpoints: u64,
-    /// Episodes that did not come to their end, or ended with a violation.
+    /// Episodes that did not finish, or had a violation.
     pub(super) failures: u64,
 }
 
@@ -41,7 +41,7 @@ impl Tally {
         *self.faults.entry(fault).or_default() += 1;
     }
 
-    /// Adds what a checker found.
+    /// Adds the results of a check.
     pub(super) fn checked(&mut self, report: &Report) {
         self.votes += report.sent;
         self.sendings += report.sendings;

@@ -1,4 +1,4 @@
-//! The user a server runs as: its own when this program is root, else whoever runs this program.
+//! The user a server runs as: its own when this program is root, else the current user.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -9,24 +9,24 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A user of this machine. RabbitMQ and PostgreSQL refuse to be run by root.
+/// A user of this machine. RabbitMQ and PostgreSQL refuse to run as root.
 pub(crate) struct Account {
     name: &'static str,
-    /// The user and its group; nothing for whoever runs this program.
+    /// The user and its group; `None` for the current user.
     ids: Option<(u32, u32)>,
 }
 
 impl Account {
-    /// The account that Debian's package made for a service.
+    /// The account that Debian's package created for a service.
     ///
     /// # Errors
-    /// When there is none.
+    /// When it does not exist.
     pub(crate) fn of(name: &'static str) -> Result<Self> {
         let ids = if rustix::process::geteuid().is_root() { Some(ids(name)?) } else { None };
         Ok(Self { name, ids })
     }
 
-    /// Makes a folder of this account's that nobody else may look into.
+    /// Creates a folder of this account that no other user can read.
     pub(crate) fn make_folder(&self, folder: &Path) -> Result<()> {
         fs::DirBuilder::new()
             .mode(0o700)
@@ -47,7 +47,7 @@ impl Account {
         Ok(())
     }
 
-    /// Writes a file that nobody else may read.
+    /// Writes a file that no other user can read.
     pub(crate) fn write(&self, path: &Path, text: &str) -> Result<()> {
         use std::os::unix::fs::PermissionsExt as _;
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
@@ -63,8 +63,8 @@ impl Account {
         }
     }
 
-    /// A program in a folder, with nothing of this program's environment, and out of reach of the
-    /// keyboard.
+    /// A command that runs a program in a folder, without this program's environment, in its own
+    /// process group.
     pub(crate) fn command(&self, program: &Path, folder: &Path) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs([
@@ -79,7 +79,7 @@ impl Account {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        // Ctrl-C is for this program: it ends servers in its own order.
+        // Ctrl-C is for this program only: it ends the servers in order.
         command.process_group(0);
         if let Some((user, group)) = self.ids {
             command.uid(user).gid(group);

@@ -1,4 +1,4 @@
-//! The programs of the servers: found, or installed, or named.
+//! The programs of the servers: found, installed, or reported as missing.
 
 use std::env;
 use std::fs;
@@ -8,28 +8,28 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
-/// Where the servers' programs lie.
+/// The paths of the servers' programs.
 pub(crate) struct Programs {
     pub(crate) redis_server: PathBuf,
     pub(crate) redis_cli: PathBuf,
-    /// The program itself, not Debian's wrapper, which insists on its own folders.
+    /// The program itself, not Debian's wrapper, which requires its own folders.
     pub(crate) rabbitmq_server: PathBuf,
     pub(crate) epmd: PathBuf,
-    /// The folder with initdb and postgres, which Debian keeps out of the way.
+    /// The folder of initdb and postgres, which Debian does not put into PATH.
     pub(crate) postgresql: PathBuf,
 }
 
 const RABBITMQ: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const POSTGRESQL: &str = "/usr/lib/postgresql";
 
-/// While this file says 101, Debian's packages start no service.
+/// While this file exits with 101, Debian's packages start no service.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 impl Programs {
     /// Finds them.
     ///
     /// # Errors
-    /// When one is missing, with what to install.
+    /// When one is missing; the message names what to install.
     pub(crate) fn find() -> Result<Self> {
         Self::look().map_err(|missing| {
             anyhow::anyhow!(
@@ -39,8 +39,7 @@ impl Programs {
         })
     }
 
-    /// Finds them. What is missing is installed where that can be done without asking: on Debian,
-    /// as root.
+    /// Finds them. Installs missing ones where that needs no confirmation: on Debian, as root.
     pub(crate) fn find_or_install() -> Result<Self> {
         if let Err(missing) = Self::look()
             && rustix::process::geteuid().is_root()
@@ -87,7 +86,7 @@ fn in_path(program: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
-/// The folder of programs of the highest version.
+/// The program folder of the highest version.
 fn newest(folder: &Path) -> Option<PathBuf> {
     let versions = fs::read_dir(folder).ok()?.filter_map(|entry| {
         let entry = entry.ok()?;
@@ -101,7 +100,7 @@ fn newest(folder: &Path) -> Option<PathBuf> {
 
 fn install(packages: &[&str]) -> Result<()> {
     let _policy = Policy::hold()?;
-    // A stale list of packages may still do.
+    // A stale package list may still do.
     let _ = apt(&["update"]);
     let installed = apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())?;
     ensure!(
@@ -124,8 +123,7 @@ fn apt(arguments: &[&str]) -> Result<bool> {
     Ok(command.status().context("starting apt-get")?.success())
 }
 
-/// Keeps packages from starting their services while it lives. A policy that is there already is
-/// left as it is.
+/// Keeps packages from starting their services while it lives. Leaves an existing policy as it is.
 struct Policy {
     ours: bool,
 }
@@ -149,8 +147,7 @@ impl Policy {
 impl Drop for Policy {
     fn drop(&mut self) {
         if self.ours {
-            // Left behind, it would keep services from starting: whoever finds it can read what it
-            // does.
+            // A file left behind would keep services from starting; its content shows what it does.
             let _ = fs::remove_file(POLICY);
         }
     }
@@ -168,7 +165,7 @@ mod tests {
         for version in ["9", "15", "16", "common"] {
             fs::create_dir_all(folder.join(version).join("bin"))?;
         }
-        // 16 lost its server.
+        // 16 lacks its server.
         for version in ["9", "15"] {
             fs::write(folder.join(version).join("bin/initdb"), "")?;
         }

@@ -1,19 +1,19 @@
-//! Which port is whose: all servers of a rig listen in one block of ports, on the loopback address
-//! alone.
+//! The assignment of ports: all servers of a rig listen in one block of ports, only on the loopback
+//! address.
 
 use std::net::{Ipv4Addr, TcpListener};
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-/// The only address that anything listens on.
+/// The only address the servers listen on.
 pub(crate) const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// Ports in a block.
 const BLOCK: u16 = 32;
 
-/// Where a free block is looked for: below the ports that Linux gives to outgoing connections, so
-/// that none of those takes the port of a server that is down for a moment.
+/// The range searched for a free block: below the ports that Linux uses for outgoing connections,
+/// so that none of those takes the port of a server that is down for a moment.
 const SEARCHED: std::ops::Range<u16> = 20_000..32_000;
 
 /// A block of ports.
@@ -23,10 +23,10 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// The block that begins here.
+    /// The block that starts at `base`.
     ///
     /// # Errors
-    /// When a port of it is taken.
+    /// When one of its ports is taken.
     pub(crate) fn at(base: u16) -> Result<Self> {
         ensure!(
             (1024..=u16::MAX - BLOCK).contains(&base),
@@ -44,7 +44,7 @@ impl Ports {
 
     /// A block in which every port is free now.
     pub(crate) fn free() -> Result<Self> {
-        // Runs that begin together begin their search apart.
+        // Runs that start together start their search at different blocks.
         let blocks = usize::from((SEARCHED.end - SEARCHED.start) / BLOCK);
         let first = std::process::id() as usize % blocks;
         let bases = SEARCHED.step_by(BLOCK.into()).cycle().skip(first).take(blocks);
@@ -60,12 +60,12 @@ impl Ports {
         (self.base..self.base + BLOCK).find(|port| TcpListener::bind((HOST, *port)).is_err())
     }
 
-    /// Of a Redis node, counted from 1.
+    /// The client port of a Redis node, counted from 1.
     pub(crate) fn redis(self, node: u8) -> u16 {
         self.base + u16::from(node) - 1
     }
 
-    /// Over which Redis nodes speak with one another.
+    /// The cluster bus port of a Redis node.
     pub(crate) fn redis_bus(self, node: u8) -> u16 {
         self.base + 9 + u16::from(node)
     }
@@ -74,12 +74,12 @@ impl Ports {
         self.base + 20
     }
 
-    /// Over which Erlang nodes speak with one another, and RabbitMQ with its command line.
+    /// The Erlang distribution port, also used by RabbitMQ's command line.
     pub(crate) fn erlang(self) -> u16 {
         self.base + 21
     }
 
-    /// Where Erlang nodes ask for one another.
+    /// The port of epmd, where Erlang nodes find each other.
     pub(crate) fn epmd(self) -> u16 {
         self.base + 22
     }
@@ -98,7 +98,7 @@ mod tests {
         let ports = Ports::free()?;
         let _holder = TcpListener::bind((HOST, ports.amqp()))?;
         let error = Ports::at(ports.base).expect_err("one port is taken").to_string();
-        // Another program may have taken a port of the block meanwhile: then that one is told.
+        // Another program may have taken another port of the block: then the error names that one.
         assert!(error.contains("is taken; the block goes to"), "{error}");
         assert!(Ports::at(80).is_err());
         Ok(())

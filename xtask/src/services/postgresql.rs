@@ -13,10 +13,10 @@ use super::install::Programs;
 use super::ports::{HOST, Ports};
 use super::site::Site;
 
-/// The settings that are shipped; addresses and folders go by the command line.
+/// The shipped settings; addresses and folders are set on the command line.
 const SETTINGS: &str = include_str!("../../../deploy/postgresql/votekit.conf");
 
-/// Makes its data folder, with a superuser `postgres` who has a password.
+/// Creates its data folder, with a superuser `postgres` that has a password.
 pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
     let account = Account::of("postgres")?;
     let folder = site.folder.join("postgresql");
@@ -27,7 +27,7 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
     command
         .args(["--pgdata", "data", "--username", "postgres", "--auth", "scram-sha-256", "--pwfile"])
         .arg(&password);
-    // What is made here is thrown away: only what the server writes afterwards is synced.
+    // The initial files need not survive a crash: only later writes of the server are synced.
     command.args(["--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"]);
     let made = command.stderr(Stdio::piped()).output().context("starting initdb")?;
     ensure!(made.status.success(), "initdb failed:\n{}", String::from_utf8_lossy(&made.stderr));
@@ -38,10 +38,10 @@ pub(super) fn prepare(site: &Site, programs: &Programs) -> Result<()> {
         .context("including the settings")
 }
 
-/// Removes the lock of a server that has ended, all its children with it.
+/// Removes the lock of a server that has ended, with all its children.
 ///
-/// PostgreSQL takes a killed one for alive until somebody asks for its exit, and in a container
-/// there may be nobody who does.
+/// PostgreSQL takes a killed server for alive until its exit status is collected, and a container
+/// may have no process that does so.
 pub(super) fn clear_lock(site: &Site) -> Result<()> {
     match fs::remove_file(site.folder.join("postgresql/data/postmaster.pid")) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -51,13 +51,13 @@ pub(super) fn clear_lock(site: &Site) -> Result<()> {
     }
 }
 
-/// What starts the server.
+/// The command that starts the server.
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("postgresql");
     let mut command =
         Account::of("postgres")?.command(&programs.postgresql.join("postgres"), &folder);
     command.args(["-D", "data", "-p", &site.ports.postgresql().to_string()]);
-    // No socket in the file system, where servers of this machine's own have theirs.
+    // No socket in the file system, where other servers of this machine have theirs.
     for setting in [&format!("listen_addresses={HOST}"), "unix_socket_directories="] {
         command.args(["-c", setting]);
     }
@@ -70,7 +70,7 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     Ok(command)
 }
 
-/// Sends SQL as the superuser; gives the rows, their fields apart by spaces.
+/// Sends SQL as the superuser; returns the rows, with fields separated by spaces.
 pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
     let mut command = client(site, programs);
     let output = command.args(["--command", sql]).output().context("starting psql")?;
@@ -78,7 +78,7 @@ pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<Str
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 
-/// A session of the superuser, which takes SQL from its standard input and ends at an error.
+/// A session of the superuser, which reads SQL from its standard input and ends at an error.
 pub(super) fn session(site: &Site, programs: &Programs) -> Result<Child> {
     let mut command = client(site, programs);
     command.args(["--set", "ON_ERROR_STOP=1"]);
@@ -92,7 +92,7 @@ fn client(site: &Site, programs: &Programs) -> Command {
     command
 }
 
-/// Whether the server asks who one is; while it starts it says that it does.
+/// Whether the server requests authentication; while it starts it returns an error.
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
         let patience = Duration::from_secs(1);
@@ -106,6 +106,6 @@ pub(super) fn answers(ports: Ports) -> bool {
         stream.read_exact(&mut kind)?;
         Ok(kind)
     };
-    // A request to authenticate; anything else is an error.
+    // A request to authenticate; any other message is an error.
     greet().is_ok_and(|kind| kind == *b"R")
 }

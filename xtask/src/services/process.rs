@@ -1,5 +1,4 @@
-//! A process known by its number and its start, so that a number that was given anew is never taken
-//! for it.
+//! A process identified by its id and start time, so that a reused id is never taken for it.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,21 +13,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    /// Since the machine's start, in hundredths of a second: proc(5), field 22.
+    /// Hundredths of a second since the machine's start: proc(5), field 22.
     started_ticks: u64,
 }
 
 impl Process {
-    /// The process that has this number now.
+    /// The process that has this id now.
     pub(crate) fn of(pid: u32) -> Result<Self> {
         let stat = Stat::read(pid).with_context(|| format!("process {pid} ended at once"))?;
         Ok(Self { pid, started_ticks: stat.started_ticks })
     }
 
-    /// Whether it still runs, or stands still.
+    /// Whether it still runs, or is stopped.
     pub(crate) fn runs(self) -> bool {
-        // A child of ours that ended is there until somebody asks. Of any other process this says
-        // only that it is no child.
+        // An ended child stays until its status is collected. For any other process this only
+        // fails.
         let _ = waitpid(pid(self.pid), WaitOptions::NOHANG);
         Stat::read(self.pid)
             .is_some_and(|stat| stat.started_ticks == self.started_ticks && stat.state != 'Z')
@@ -37,12 +36,12 @@ impl Process {
     /// Sends a signal, if it still runs.
     pub(crate) fn signal(self, signal: Signal) {
         if let (true, Some(id)) = (self.runs(), pid(self.pid)) {
-            // It may end in this moment: then there is nobody to be told.
+            // It may end at this moment: then the signal has no receiver.
             let _ = kill_process(id, signal);
         }
     }
 
-    /// Itself and all that descend from it, parents first.
+    /// The process and all its descendants, parents first.
     pub(crate) fn family(self) -> Vec<Self> {
         if !self.runs() {
             return Vec::new();
@@ -63,8 +62,8 @@ impl Process {
         family
     }
 
-    /// Processor time used so far by it and by children that have ended, in seconds; none of a
-    /// process that ended itself.
+    /// Processor time used so far by it and by children that have ended, in seconds; 0 for a
+    /// process that has ended itself.
     pub(crate) fn processor_seconds(self) -> f64 {
         // Hundredths of a second on every Linux: proc(5).
         Stat::read(self.pid)
@@ -73,9 +72,9 @@ impl Process {
     }
 }
 
-/// Every process of one of these programs that works in a folder or below it, also when that has
-/// been removed; those of other users only for root. A person's shell may be in the folder too, and
-/// is none of them.
+/// Every process of one of these programs whose working directory is a folder or below it, even if
+/// that has been removed; those of other users only for root. Other programs, such as a shell in
+/// the folder, do not count.
 pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
     let works_there = |pid: u32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -90,7 +89,7 @@ pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
         .collect()
 }
 
-/// Waits until all have ended. Tells whether they have.
+/// Waits until all have ended. Returns whether they have.
 pub(crate) fn wait_ended(processes: &[Process], patience: Duration) -> bool {
     let begun = Instant::now();
     loop {
@@ -108,11 +107,11 @@ fn pid(number: u32) -> Option<Pid> {
     i32::try_from(number).ok().and_then(Pid::from_raw)
 }
 
-/// What is used of `/proc/PID/stat`.
+/// The used fields of `/proc/PID/stat`.
 struct Stat {
     state: char,
     parent: u32,
-    /// In hundredths of a second, as all times there.
+    /// In hundredths of a second, like all times there.
     used_ticks: u64,
     started_ticks: u64,
 }
@@ -123,8 +122,8 @@ impl Stat {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The name stands in parentheses and may hold anything: the fields are counted from its
-        // end, where field 3 is the state.
+        // The name is in parentheses and may contain anything: fields are counted from its end,
+        // where field 3 is the state.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
         Some(Self {
@@ -161,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_family_is_found_and_ends() -> Result<()> {
-        // The shell waits for a child of its own.
+        // The shell waits for its own child.
         let mut command = Command::new("sh");
         let child = childguard::guard(command.args(["-c", "sleep 600 & wait"])).spawn()?;
         let shell = Process::of(child.id())?;

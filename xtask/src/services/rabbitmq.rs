@@ -1,4 +1,4 @@
-//! One RabbitMQ node, and the directory of Erlang nodes that it asks for.
+//! One RabbitMQ node, and the epmd it needs.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -12,13 +12,13 @@ use super::install::Programs;
 use super::ports::{HOST, Ports};
 use super::site::Site;
 
-/// The settings that are shipped; folders and addresses go by the environment.
+/// The shipped settings; folders and addresses are set in the environment.
 const SETTINGS: &str = include_str!("../../../deploy/rabbitmq/rabbitmq.conf");
 
-/// Its name among Erlang nodes. A directory of its own keeps it apart from others of this name.
+/// Its Erlang node name. The separate epmd keeps it apart from other nodes of this name.
 const NODE: &str = "votekit@localhost";
 
-/// Makes its folder.
+/// Creates its folder.
 pub(super) fn prepare(site: &Site) -> Result<()> {
     let account = Account::of("rabbitmq")?;
     let folder = site.folder.join("rabbitmq");
@@ -28,7 +28,7 @@ pub(super) fn prepare(site: &Site) -> Result<()> {
     account.write(&folder.join(".erlang.cookie"), &site.secret)
 }
 
-/// What starts the directory. RabbitMQ would start one by itself, for the whole machine and on
+/// The command that starts epmd. RabbitMQ would start one itself, for the whole machine and on
 /// every address.
 pub(super) fn epmd_command(site: &Site, programs: &Programs) -> Result<Command> {
     let mut command =
@@ -37,13 +37,13 @@ pub(super) fn epmd_command(site: &Site, programs: &Programs) -> Result<Command> 
     Ok(command)
 }
 
-/// What starts the node.
+/// The command that starts the node.
 pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     let folder = site.folder.join("rabbitmq");
     let mut command = Account::of("rabbitmq")?.command(&programs.rabbitmq_server, &folder);
-    // As under systemd the script becomes the server: no shell stands between.
+    // As under systemd the script execs the server: no shell remains in between.
     command.env("RUNNING_UNDER_SYSTEMD", "true");
-    // Nothing of an installation on this machine.
+    // Ignore the settings of an installation on this machine.
     command
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
         .env("RABBITMQ_ADVANCED_CONFIG_FILE", folder.join("no-advanced"));
@@ -70,7 +70,7 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
     Ok(command)
 }
 
-/// How a person asks RabbitMQ about itself.
+/// A command line for manual queries to RabbitMQ.
 pub(super) fn control_line(site: &Site) -> String {
     format!(
         "HOME={}/rabbitmq ERL_EPMD_PORT={} /usr/lib/rabbitmq/bin/rabbitmqctl -n {NODE} list_queues",
@@ -79,12 +79,12 @@ pub(super) fn control_line(site: &Site) -> String {
     )
 }
 
-/// Whether the directory takes connections.
+/// Whether epmd accepts connections.
 pub(super) fn epmd_answers(ports: Ports) -> bool {
     TcpStream::connect((HOST, ports.epmd())).is_ok()
 }
 
-/// Whether the node begins a conversation: AMQP 0-9-1, `connection.start`.
+/// Whether the node starts the AMQP 0-9-1 handshake with `connection.start`.
 pub(super) fn answers(ports: Ports) -> bool {
     let greet = || -> Result<[u8; 1]> {
         let patience = Duration::from_secs(1);
@@ -96,6 +96,6 @@ pub(super) fn answers(ports: Ports) -> bool {
         stream.read_exact(&mut kind)?;
         Ok(kind)
     };
-    // A frame of a method.
+    // A method frame.
     greet().is_ok_and(|kind| kind == [1])
 }

@@ -13,10 +13,10 @@ use super::ports::{HOST, Ports};
 use super::server::REDIS_NODES;
 use super::site::Site;
 
-/// The settings that are shipped; addresses and folders are added to them.
+/// The shipped settings; addresses and folders are added to them.
 const SETTINGS: &str = include_str!("../../../deploy/redis/votekit.conf");
 
-/// Makes the folders of all nodes.
+/// Creates the folders of all nodes.
 pub(super) fn prepare(site: &Site) -> Result<()> {
     let account = Account::of("redis")?;
     for node in 1..=REDIS_NODES {
@@ -27,7 +27,7 @@ pub(super) fn prepare(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// What starts a node.
+/// The command that starts a node.
 pub(super) fn command(site: &Site, programs: &Programs, node: u8) -> Result<Command> {
     let folder = site.folder.join(format!("redis-{node}"));
     let mut command = Account::of("redis")?.command(&programs.redis_server, &folder);
@@ -47,7 +47,7 @@ pub(super) fn answers(ports: Ports, node: u8) -> bool {
     ask(ports, node, "PING").is_ok()
 }
 
-/// Makes a cluster of nodes that know nothing of one another.
+/// Creates a cluster from nodes that do not know each other.
 pub(super) fn make_cluster(site: &Site, programs: &Programs) -> Result<()> {
     let nodes = (1..=REDIS_NODES).map(|node| format!("{HOST}:{}", site.ports.redis(node)));
     let mut command = Command::new(&programs.redis_cli);
@@ -65,9 +65,9 @@ pub(super) fn make_cluster(site: &Site, programs: &Programs) -> Result<()> {
     Ok(())
 }
 
-/// Whether the cluster serves every slot, every replica has what its master has, and every node
-/// knows so: after a failover the news travels, and a node that came back stays a master without
-/// slots until it has heard who serves them.
+/// Whether the cluster serves every slot, every replica is in sync with its master, and every node
+/// knows so: after a failover the news takes time, and a node that came back stays a master without
+/// slots until it learns who serves them.
 pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     (1..=REDIS_NODES).all(|node| {
         let serves =
@@ -83,37 +83,37 @@ pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     })
 }
 
-/// Whether every node is there, as a master that serves slots or as the replica of one.
+/// Whether every node is present, as a master that serves slots or as the replica of one.
 fn has_settled(nodes: &[RedisNode]) -> bool {
     let serves = |node: &RedisNode| node.is_master && !node.slots.is_empty();
     let settled = |node: &RedisNode| {
         let master = node.replica_of.and_then(|master| nodes.get(usize::from(master) - 1));
         !node.has_failed && (serves(node) || master.is_some_and(serves))
     };
-    // Sorted by their numbers. A node that is being met stands in the list twice.
+    // Sorted by number. A node that is just joining is listed twice.
     nodes.iter().map(|node| node.node).eq(1..=REDIS_NODES) && nodes.iter().all(settled)
 }
 
-/// Lets a master forget all it knows.
+/// Deletes all data of a master.
 pub(super) fn empty(ports: Ports, node: u8) -> Result<()> {
     ask(ports, node, "FLUSHALL").map(drop)
 }
 
-/// What the cluster says of one of its nodes.
+/// A node, as described by the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RedisNode {
     /// Its number, counted from 1.
     pub(crate) node: u8,
     pub(crate) is_master: bool,
-    /// A majority of masters takes it for lost.
+    /// A majority of masters considers it failed.
     pub(crate) has_failed: bool,
     /// The number of its master, if it is a replica.
     pub(crate) replica_of: Option<u8>,
-    /// The slots that it serves, as `0-5460`.
+    /// The slots it serves, as `0-5460`.
     pub(crate) slots: Vec<String>,
 }
 
-/// What the cluster says of its nodes, asked of the first that answers.
+/// The nodes, as described by the first node that answers.
 pub(super) fn nodes(ports: Ports) -> Result<Vec<RedisNode>> {
     match (1..=REDIS_NODES).find_map(|node| ask(ports, node, "CLUSTER NODES").ok()) {
         Some(text) => parse_nodes(&text, ports),
@@ -121,7 +121,7 @@ pub(super) fn nodes(ports: Ports) -> Result<Vec<RedisNode>> {
     }
 }
 
-/// Reads lines of `ID ADDRESS FLAGS MASTER PING PONG EPOCH LINK SLOT…`.
+/// Parses lines of `ID ADDRESS FLAGS MASTER PING PONG EPOCH LINK SLOT…`.
 fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
     let number = |row: &[&str]| {
@@ -149,7 +149,7 @@ fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
     Ok(nodes)
 }
 
-/// Sends one command, written in line, and gives back its answer: a line, or a text.
+/// Sends one inline command, and returns its answer: a simple or a bulk string.
 fn ask(ports: Ports, node: u8, command: &str) -> Result<String> {
     let patience = Duration::from_secs(1);
     let mut stream =

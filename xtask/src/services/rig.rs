@@ -1,4 +1,4 @@
-//! The servers, running: each can be killed, stopped, started again; all end when the rig does.
+//! The running servers: each can be killed, stopped and restarted; all end with the rig.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,13 +18,13 @@ use super::server::Server;
 use super::site::Site;
 use super::{postgresql, rabbitmq, redis};
 
-/// How long a server may take to answer: an end for the wait, not a target.
+/// How long a server may take to answer: an upper bound, not a target.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long servers may take to end in their own order.
+/// How long servers may take to end in order.
 const ENDING: Duration = Duration::from_secs(20);
 
-/// What the servers are called among processes, also while scripts still stand for them.
+/// The process names of the servers, including those of their start scripts.
 const PROGRAMS: [&str; 8] =
     ["redis-server", "epmd", "rabbitmq-server", "erl", "erlexec", "beam.smp", "initdb", "postgres"];
 
@@ -34,11 +34,11 @@ pub(crate) struct Rig {
     record: Record,
     record_file: PathBuf,
     programs: Programs,
-    /// Nothing when the rig belongs to nobody: it was left, or found.
+    /// `None` when the rig is not owned by this program: it was left, or found.
     guard: Option<Guard>,
 }
 
-/// What is written down of a rig.
+/// The record of a rig, as stored in its file.
 #[derive(Serialize, Deserialize)]
 struct Record {
     #[serde(flatten)]
@@ -47,11 +47,11 @@ struct Record {
 }
 
 impl Rig {
-    /// Starts all servers in a new folder and waits until each answers. What runs is written down
-    /// in a file.
+    /// Starts all servers in a new folder and waits until each answers. Records the running
+    /// processes in a file.
     ///
     /// # Errors
-    /// When a server does not come up, with the end of its log. Nothing is left behind.
+    /// When a server does not start, with the end of its log. Nothing is left behind.
     pub(crate) fn start(site: Site, record_file: &Path, programs: Programs) -> Result<Self> {
         let record = Record { site, processes: BTreeMap::new() };
         let mut rig = Self { record, record_file: record_file.to_owned(), programs, guard: None };
@@ -59,6 +59,7 @@ impl Rig {
         rig.save()?;
         redis::prepare(rig.site())?;
         rabbitmq::prepare(rig.site())?;
+        // Epmd first: without one RabbitMQ would start its own.
         rig.launch(Server::Epmd)?;
         rig.wait_ready(Server::Epmd)?;
         rig.launch(Server::RabbitMq)?;
@@ -75,7 +76,7 @@ impl Rig {
         Ok(rig)
     }
 
-    /// The rig that was started by another process and left.
+    /// The rig that another process started and left.
     ///
     /// # Errors
     /// When there is none.
@@ -90,7 +91,7 @@ impl Rig {
         })
     }
 
-    /// Lets the servers run on when this program ends.
+    /// Leaves the servers running when this program ends.
     pub(crate) fn leave(mut self) -> Result<()> {
         self.guard.take().map_or(Ok(()), Guard::dismiss)
     }
@@ -113,17 +114,17 @@ impl Rig {
         Ok(())
     }
 
-    /// Where it is.
+    /// The folder, ports and secret of the rig.
     pub(crate) fn site(&self) -> &Site {
         &self.record.site
     }
 
-    /// A server's process, the first of its family; nothing when it never ran.
+    /// A server's process, the first of its family; `None` when it never ran.
     pub(crate) fn process(&self, server: Server) -> Option<Process> {
         self.record.processes.get(&server).copied()
     }
 
-    /// Whether a server's process is there, running or standing still.
+    /// Whether a server's process exists, running or stopped.
     pub(crate) fn runs(&self, server: Server) -> bool {
         self.process(server).is_some_and(Process::runs)
     }
@@ -149,15 +150,15 @@ impl Rig {
             .sum()
     }
 
-    /// Sends SQL to PostgreSQL as its superuser; gives the rows, their fields apart by spaces.
+    /// Sends SQL to PostgreSQL as its superuser; returns the rows, with fields separated by spaces.
     ///
     /// # Errors
-    /// When the server is away, or refuses it.
+    /// When the server is down, or rejects it.
     pub(crate) fn ask_postgresql(&self, sql: &str) -> Result<Vec<String>> {
         postgresql::ask(self.site(), &self.programs, sql)
     }
 
-    /// A session of PostgreSQL's superuser, `psql`, fed by its standard input.
+    /// A session of PostgreSQL's superuser, `psql`, which reads its standard input.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -165,24 +166,24 @@ impl Rig {
         postgresql::session(self.site(), &self.programs)
     }
 
-    /// Processor time that PostgreSQL used so far for the clients of this name, in seconds; of
-    /// connections that are open.
+    /// Processor time that PostgreSQL used so far for the clients of this application name, in
+    /// seconds; only open connections count.
     ///
     /// # Errors
-    /// As of [`Rig::ask_postgresql`].
+    /// As for [`Rig::ask_postgresql`].
     pub(crate) fn postgresql_seconds_for(&self, application: &str) -> Result<f64> {
         let rows = self.ask_postgresql(&format!(
             "select pid from pg_stat_activity where application_name = '{application}'"
         ))?;
-        // One may end between the question and this.
+        // A backend may end between the query and this.
         let backends = rows.iter().filter_map(|row| Process::of(row.parse().ok()?).ok());
         Ok(backends.map(Process::processor_seconds).sum())
     }
 
-    /// Kills a server and all its children at once, as a failing machine would.
+    /// Kills a server and all its children at once, like a failing machine.
     ///
     /// # Errors
-    /// When it did not run, or does not die.
+    /// When it does not run, or does not die.
     pub(crate) fn kill(&self, server: Server) -> Result<()> {
         let family = self.family(server)?;
         signal(&family, Signal::KILL);
@@ -190,7 +191,8 @@ impl Rig {
         Ok(())
     }
 
-    /// Lets a server and all its children stand still: connections stay open, nobody answers.
+    /// Stops the processes of a server and all its children: connections stay open, nothing
+    /// answers.
     ///
     /// # Errors
     /// When it does not run.
@@ -199,16 +201,16 @@ impl Rig {
         Ok(())
     }
 
-    /// Lets a server that stands still go on.
+    /// Continues a paused server.
     ///
     /// # Errors
-    /// When it is not there any more.
+    /// When it no longer exists.
     pub(crate) fn resume(&self, server: Server) -> Result<()> {
         signal(&self.family(server)?, Signal::CONT);
         Ok(())
     }
 
-    /// Starts a server again on what it stored, without waiting; one that runs is first ended in
+    /// Starts a server again on its stored data, without waiting; a running one is first ended in
     /// order.
     ///
     /// # Errors
@@ -250,7 +252,7 @@ impl Rig {
         Ok(())
     }
 
-    /// What the Redis Cluster says of its nodes.
+    /// The nodes, as described by the Redis Cluster.
     ///
     /// # Errors
     /// When no node answers.
@@ -258,16 +260,16 @@ impl Rig {
         redis::nodes(self.site().ports)
     }
 
-    /// Whether the Redis Cluster serves all of its slots, and every replica has what its master
-    /// has.
+    /// Whether the Redis Cluster serves all of its slots, and every replica is in sync with its
+    /// master.
     pub(crate) fn redis_is_whole(&self) -> bool {
         redis::cluster_is_whole(self.site().ports)
     }
 
-    /// Lets a Redis node forget all it knows, as one that lost its disk. It must be a master.
+    /// Deletes all data of a Redis node, as if it lost its disk. It must be a master.
     ///
     /// # Errors
-    /// When it does not answer, or is none.
+    /// When it does not answer, or is not a master.
     pub(crate) fn empty_redis(&self, node: u8) -> Result<()> {
         redis::empty(self.site().ports, node)
     }
@@ -302,7 +304,7 @@ impl Rig {
 
     fn save(&self) -> Result<()> {
         let text = serde_json::to_string_pretty(&self.record)?;
-        // Whoever reads it meanwhile finds the old one or the new one.
+        // A concurrent reader finds the old file or the new one.
         let new = self.record_file.with_extension("new");
         fs::write(&new, text).with_context(|| format!("writing {}", new.display()))?;
         fs::rename(&new, &self.record_file)
@@ -320,11 +322,11 @@ impl Drop for Rig {
     }
 }
 
-/// Whether anything of a written-down rig still runs; what is stale is cleared away.
+/// Whether any process of a recorded rig still runs; clears away the rest of a stale one.
 pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     let Some(record) = Record::read(record_file)? else { return Ok(false) };
-    // What nobody wrote down is none of those that were left running on purpose: it is cleared
-    // away.
+    // Unrecorded processes do not count: only recorded ones were left running on purpose, all
+    // others are cleared away.
     if record.processes.values().any(|process| process.runs()) {
         return Ok(true);
     }
@@ -333,16 +335,16 @@ pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     Ok(false)
 }
 
-/// Ends all servers that are written down in a file, removes their folder, and then the file. Tells
-/// how many still ran.
+/// Ends all servers recorded in a file, removes their folder, and then the file. Returns how many
+/// were still running.
 ///
 /// # Errors
-/// When one cannot be ended, or the folder not be removed.
+/// When one cannot be ended, or the folder cannot be removed.
 pub(crate) fn stop(record_file: &Path) -> Result<usize> {
     let Some(record) = Record::read(record_file)? else { return Ok(0) };
     let running: Vec<_> =
         record.processes.into_iter().filter(|(_, process)| process.runs()).collect();
-    // Redis and RabbitMQ first; the directory of Erlang nodes is asked until RabbitMQ has ended.
+    // Epmd last: RabbitMQ needs it until it has ended.
     let (last, first): (Vec<_>, Vec<_>) =
         running.iter().copied().partition(|(server, _)| *server == Server::Epmd);
     end(&first);
@@ -351,15 +353,15 @@ pub(crate) fn stop(record_file: &Path) -> Result<usize> {
         bail!("{server} cannot be ended");
     }
     let folder = &record.site.folder;
-    // Whoever was killed while it started a server could not write that one down. All servers work
-    // in the folder.
+    // A program killed while it started a server could not record it. All servers have their
+    // working directory in the folder.
     let unwritten = working_in(folder, &PROGRAMS);
     signal(&unwritten, Signal::KILL);
     ensure!(wait_ended(&unwritten, ENDING), "what runs in {} cannot be ended", folder.display());
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }
-    // With the rig in its folder, the file is gone already.
+    // If it was in the rig's folder, the file is already gone.
     if record_file.exists() {
         fs::remove_file(record_file)
             .with_context(|| format!("removing {}", record_file.display()))?;
@@ -367,14 +369,14 @@ pub(crate) fn stop(record_file: &Path) -> Result<usize> {
     Ok(running.len())
 }
 
-/// Asks servers to end in their own order, and kills what does not.
+/// Asks servers to end in order, and kills those that do not.
 fn end(servers: &[(Server, Process)]) {
     let families: Vec<Process> = servers.iter().flat_map(|(_, process)| process.family()).collect();
     for (server, process) in servers {
-        // PostgreSQL would wait for its clients when it is asked by TERM.
+        // With TERM, PostgreSQL would wait for its clients.
         process.signal(if *server == Server::PostgreSql { Signal::INT } else { Signal::TERM });
     }
-    // Who stands still hears nothing.
+    // Stopped processes do not receive the signal until they continue.
     signal(&families, Signal::CONT);
     if !wait_ended(&families, ENDING) {
         signal(&families, Signal::KILL);

@@ -15,14 +15,14 @@ pub(crate) const REDIS_NODES: u8 = 6;
 pub(crate) enum Server {
     /// A node of the Redis Cluster, counted from 1.
     Redis(u8),
-    /// Erlang's directory of nodes, which RabbitMQ cannot start without.
+    /// Erlang's port mapper daemon, which RabbitMQ needs to start.
     Epmd,
     RabbitMq,
     PostgreSql,
 }
 
 impl Server {
-    /// All of them, in the order in which they are started: the slowest first.
+    /// All servers in starting order: the slowest first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         [Self::Epmd, Self::RabbitMq, Self::PostgreSql]
             .into_iter()

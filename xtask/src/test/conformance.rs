@@ -1,4 +1,5 @@
-//! How many conformance cases each engine ran: the same for every engine of a role, and never none.
+//! Number of conformance cases each engine ran: the same for every engine of a role, and never
+//! zero.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,28 +10,28 @@ use anyhow::{Context, Result, ensure};
 
 use crate::project;
 
-/// The variable that names the file to the tests, which add a line a suite to it.
+/// The variable with the path of the file to which each suite appends a line.
 const CASES_FILE: &str = "VOTEKIT_CASES_FILE";
 
 const ROLES: [&str; 3] = ["registry", "ballot box", "ledger"];
 
-/// The file in which the suites tell how many cases they ran.
+/// The file in which the suites report how many cases they ran.
 pub(crate) struct Cases {
     file: PathBuf,
 }
 
 impl Cases {
-    /// An empty file.
+    /// Starts with an empty file.
     pub(crate) fn begin() -> Result<Self> {
         Ok(Self { file: project::scratch("cases")?.join("cases") })
     }
 
-    /// Lets a `cargo test` tell.
+    /// Makes a `cargo test` report its cases.
     pub(crate) fn collect(&self, command: &mut Command) {
         command.env(CASES_FILE, &self.file);
     }
 
-    /// Prints what was told, and holds engines against one another.
+    /// Prints the reported numbers, and compares the engines.
     ///
     /// # Errors
     /// When an engine ran no case of a role, or not the same number as another, or a case failed.
@@ -44,11 +45,11 @@ impl Cases {
     }
 }
 
-/// What was told of each engine and role: the numbers of cases, and how many failed. A suite that
-/// ran twice tells one number.
+/// The reports of each engine and role: the numbers of cases, and how many failed. A suite that ran
+/// twice reports the same number.
 type Told = BTreeMap<(String, String), (BTreeSet<u64>, u64)>;
 
-/// Reads lines of `ENGINE TAB ROLE TAB CASES TAB FAILED`.
+/// Parses lines of `ENGINE TAB ROLE TAB CASES TAB FAILED`.
 fn parse(text: &str) -> Result<Told> {
     let mut told = Told::new();
     for line in text.lines() {

@@ -1,4 +1,5 @@
-//! `docs/findings.md` names the tests that hold the findings of outside reviews: each one exists.
+//! `docs/findings.md` names the tests of the findings of external reviews: verifies that each one
+//! exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 
 const PAGE: &str = "docs/findings.md";
 
-/// With fewer names the page is not written as it is read here.
+/// With fewer names, the page is not in the format parsed here.
 const TESTS_MIN: usize = 80;
 
 /// Fails for every test on the page whose file or function does not exist.
@@ -43,7 +44,7 @@ fn named_tests(page: &str) -> BTreeSet<(&str, &str)> {
     in_backticks.filter_map(|text| text.rsplit_once("::")).collect()
 }
 
-/// Whether a source defines the function, outside of comments.
+/// Whether a source defines the function, ignoring comments.
 fn has_function(source: &str, name: &str) -> bool {
     let start = format!("fn {name}");
     source.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {

@@ -1,4 +1,4 @@
-//! The checker shares no code with what it checks.
+//! Verifies that the checker shares no code with votekit.
 
 use anyhow::{Result, ensure};
 
@@ -29,8 +29,8 @@ pub(crate) fn check_tree() -> Result<()> {
     Ok(())
 }
 
-/// Crates in `cargo tree` output that lie in a folder of ours, the checker aside. Crates from a
-/// registry have no path.
+/// Crates in `cargo tree` output with a path, hence of this project, except the checker. Crates
+/// from a registry have no path.
 fn own_crates(tree: &str) -> Vec<&str> {
     tree.lines().filter(|line| line.contains(" (/") && !line.starts_with(CHECKER)).collect()
 }

@@ -1,4 +1,4 @@
-//! The officials' offline binary: `votekit` without the feature `node`, with no network code in it.
+//! The officials' offline binary: `votekit` without the feature `node`, without any network code.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::project;
 
-/// Picks the offline binary out of the workspace.
+/// Selects the offline binary in the workspace.
 pub(crate) const PACKAGE: [&str; 3] = ["--package", "votekit-cli", "--no-default-features"];
 
 /// Crates that open sockets or speak a network protocol.
@@ -32,7 +32,7 @@ const NETWORK_CRATES: [&str; 19] = [
     "votekit-store",
 ];
 
-/// Fails when the offline binary links a crate that could reach a network.
+/// Fails when the offline binary links a crate that can use a network.
 pub(crate) fn check_tree() -> Result<()> {
     let mut command =
         project::cargo(["tree", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
@@ -50,7 +50,7 @@ pub(crate) fn check_tree() -> Result<()> {
     Ok(())
 }
 
-/// The number of crates in `cargo tree` output, and those among them that reach a network.
+/// The number of crates in `cargo tree` output, and those among them that can use a network.
 fn crates(tree: &str) -> (usize, Vec<&str>) {
     let linked: BTreeSet<&str> =
         tree.lines().filter_map(|line| line.split_whitespace().next()).collect();

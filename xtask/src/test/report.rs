@@ -1,4 +1,4 @@
-//! What each check said and how long it took.
+//! The result and the duration of each check.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ struct Row {
 }
 
 impl Report {
-    /// Runs one check that either holds or fails.
+    /// Runs one check that either passes or fails.
     pub(crate) fn check(&mut self, name: &'static str, run: impl FnOnce() -> Result<()>) {
         self.row(name, || match run() {
             Ok(()) => (None, None),
@@ -28,8 +28,8 @@ impl Report {
         });
     }
 
-    /// Runs one test suite. It fails when a case does, when it could not be built, and when it
-    /// holds no case at all.
+    /// Runs one test suite. It fails when a case fails, when it cannot be built, and when it has no
+    /// cases.
     pub(crate) fn suite(&mut self, name: &'static str, run: impl FnOnce() -> Result<Counts>) {
         self.row(name, || match run() {
             Ok(counts) => (Some(counts), counts.failure()),
@@ -51,7 +51,7 @@ impl Report {
         self.rows.push(Row { name, took, cases, failure });
     }
 
-    /// Prints the table, and as its last line the number of test cases. Tells whether every check
+    /// Prints the table, and as its last line the number of test cases. Returns whether every check
     /// passed.
     pub(crate) fn finish(self) -> bool {
         println!("\n{:<26} {:>8} {:>8}  result", "check", "seconds", "cases");

@@ -1,4 +1,4 @@
-//! Tests that want servers: handed them, or left out aloud.
+//! Tests that need servers: gives them the servers, or leaves them out and prints their names.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use crate::project;
 use crate::services::{Rig, TEST_VARIABLES};
 
-/// Folders whose test files may want servers, with how the names of those begin.
+/// Folders whose test files may need servers, with the prefix of such files' names.
 pub(super) const WANTING: [(&str, &str); 4] = [
     ("votekit-store", "services_"),
     ("votekit-node", "services_"),
@@ -16,8 +16,8 @@ pub(super) const WANTING: [(&str, &str); 4] = [
     ("xtask", "services"),
 ];
 
-/// Lets a `cargo test` of the workspace run its test files over the servers; without servers, those
-/// that want none.
+/// Makes a `cargo test` of the workspace run its test files over the servers; without servers, only
+/// those that need none.
 ///
 /// # Errors
 /// When there are no test files.
@@ -38,7 +38,7 @@ pub(crate) fn hand_over(command: &mut Command, rig: Option<&Rig>) -> Result<()> 
     Ok(())
 }
 
-/// The names of all test files of the workspace, sorted: those that want no servers, and those that
+/// The names of all test files of the workspace, sorted: those that need no servers, and those that
 /// do.
 fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
     let (mut run, mut left_out) = (Vec::new(), Vec::new());
@@ -46,7 +46,7 @@ fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
         let member = member?;
         let wanting = WANTING.iter().find(|(package, _)| member.file_name() == **package);
         for file in project::files_below(&member.path().join("tests"))? {
-            // Files at the top, and folders with a main of their own, are test programs.
+            // Files at the top, and folders with a `main.rs`, are test programs.
             let depth = file.components().count();
             let stem = if depth == 2 && file.ends_with("main.rs") {
                 file.parent()
@@ -64,7 +64,7 @@ fn test_files(root: &Path) -> Result<(Vec<String>, Vec<String>)> {
             if wants { left_out.push(name) } else { run.push(name) }
         }
     }
-    // Two packages may have files of one name: cargo takes both.
+    // Two packages may have files of the same name: cargo runs both.
     for names in [&mut run, &mut left_out] {
         names.sort();
         names.dedup();

@@ -1,4 +1,4 @@
-//! Rules of the house that no compiler checks.
+//! Rules of the project that the compiler does not check.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use super::servers;
 use crate::project;
 use crate::services::TEST_VARIABLES;
 
-/// A file longer than this says why, in a line that begins with [`REASON`].
+/// A file longer than this gives the reason, in a line that begins with [`REASON`].
 const LINES_MAX: usize = 600;
 const REASON: &str = "//! Long because ";
 
-/// Folders that hold Rust sources.
+/// Folders with Rust sources.
 const SOURCE_FOLDERS: [&str; 11] = [
     "votekit-core",
     "votekit-store",
@@ -45,15 +45,13 @@ const OTHER_TESTS: [(&str, &str); 13] = [
     ("terminal", "types at the prompts of verbs on a real terminal"),
 ];
 
-/// How the names of test files of the command line begin that want servers, whatever verbs they
-/// use.
+/// The prefix of test files of the command line that need servers, whatever verbs they use.
 const SERVICES: &str = "services_";
 
-/// Without it the officials' offline build, which has no engine that is a server, would not
-/// compile.
+/// Without it the officials' offline build, which has no services engine, would not compile.
 const SERVICES_ONLY: &str = "#![cfg(feature = \"services\")]";
 
-/// Fails for every long source file that gives no reason.
+/// Fails for every long source file without a reason.
 pub(crate) fn check_lengths(root: &Path) -> Result<()> {
     let mut read = 0;
     let mut long = Vec::new();
@@ -75,15 +73,15 @@ pub(crate) fn check_lengths(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails for every file in `votekit-cli/tests` that belongs to no verb: a renamed verb must not
-/// leave its tests behind. Files that want servers must say so to the compiler too.
+/// Fails for every file in `votekit-cli/tests` without a verb: a renamed verb must not leave its
+/// tests behind. Files that need servers must also be excluded from the offline build.
 pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     let tests = root.join("votekit-cli/tests");
     let commands = root.join("votekit-cli/src/commands");
     let mut forgotten = Vec::new();
     let mut count = 0;
     for file in project::files_below(&tests)? {
-        // Only files at the top are test programs; folders hold what they share.
+        // Only files at the top are test programs; folders contain shared code.
         if file.components().count() > 1
             || file.extension().is_none_or(|extension| extension != "rs")
         {
@@ -114,7 +112,7 @@ pub(crate) fn check_test_files(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fails for every test program that wants servers under a name that does not say so: without
+/// Fails for every test program that needs servers but lacks the prefix in its name: without
 /// servers it would not be left out, and fail.
 pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
     let mut misnamed = Vec::new();
@@ -129,7 +127,8 @@ pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
             }
         }
         let wants = |text: &str| TEST_VARIABLES.iter().any(|variable| text.contains(variable));
-        // What they share, by the names under which it is used: `mod redis;` and `support::redis`.
+        // Shared modules that need servers, by the names used to import them: `mod redis;` and
+        // `support::redis`.
         let shared: Vec<String> = texts
             .iter()
             .filter(|(file, text)| file.components().count() > 1 && wants(text))
@@ -162,8 +161,8 @@ pub(crate) fn check_names_of_wanting(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `support/redis.rs` is `support::redis`, `rabbitmq/server.rs` and `rabbitmq/mod.rs` are
-/// `rabbitmq`'s.
+/// `support/redis.rs` is `support::redis`; `rabbitmq/server.rs` and `rabbitmq/mod.rs` are
+/// `rabbitmq`.
 fn shared_name(file: &Path) -> Option<String> {
     let folder = file.parent()?.to_str()?;
     let stem = file.file_stem()?.to_str()?;
@@ -174,7 +173,7 @@ fn shared_name(file: &Path) -> Option<String> {
     })
 }
 
-/// Every Rust source of the project, build output left out.
+/// Every Rust source of the project, without build output.
 pub(super) fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for folder in SOURCE_FOLDERS {

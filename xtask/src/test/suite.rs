@@ -1,4 +1,4 @@
-//! Running `cargo test` and counting its cases from the lines that it prints.
+//! Runs `cargo test` and counts its cases from its output.
 
 use std::io::{BufRead, BufReader};
 use std::ops::AddAssign;
@@ -8,13 +8,12 @@ use anyhow::{Context, Result, ensure};
 
 use crate::project;
 
-/// Test cases, by outcome.
+/// Numbers of test cases, by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    /// Whether the command ended well: a test program that aborts, or does not compile, counts no
-    /// case.
+    /// Whether the command failed: a test program that aborts, or does not compile, counts no case.
     pub(crate) unsuccessful: bool,
 }
 
@@ -27,7 +26,7 @@ impl AddAssign for Counts {
 }
 
 impl Counts {
-    /// Why these counts are no success, if they are none.
+    /// Why these counts are a failure; `None` for a success.
     pub(crate) fn failure(&self) -> Option<String> {
         match self {
             Self { failed: 1.., .. } => Some(format!("{} cases failed", self.failed)),
@@ -40,7 +39,7 @@ impl Counts {
     }
 }
 
-/// Runs a `cargo test` command, passing its output through, and adds up its `test result:` lines.
+/// Runs a `cargo test` command, passes its output through, and adds up its `test result:` lines.
 pub(crate) fn run(command: &mut Command) -> Result<Counts> {
     let mut child = command
         .stdout(Stdio::piped())
@@ -60,7 +59,7 @@ pub(crate) fn run(command: &mut Command) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Reads `test result: ok. 12 passed; 0 failed; 1 ignored; …`; any other line is none.
+/// Parses `test result: ok. 12 passed; 0 failed; 1 ignored; …`; `None` for any other line.
 fn result_line(line: &str) -> Option<Counts> {
     let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
     let count = |word: &str| {

@@ -1,14 +1,15 @@
-//! The programs that tests call besides cargo's own: there, or installed, or named.
+//! The programs that tests call in addition to cargo's own: found, installed, or reported as
+//! missing.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-/// Each with the Debian package that brings it.
+/// Each with its Debian package.
 const TOOLS: [(&str, &str); 3] = [("curl", "curl"), ("openssl", "openssl"), ("python3", "python3")];
 
-/// Sees that every tool is there. What is missing is installed where that can be done without
-/// asking: on Debian, as root.
+/// Verifies that every tool exists. Installs missing ones where that needs no confirmation: on
+/// Debian, as root.
 pub(crate) fn check() -> Result<()> {
     let missing: Vec<&str> =
         TOOLS.iter().filter(|(tool, _)| !is_there(tool)).map(|(_, package)| *package).collect();
@@ -21,7 +22,7 @@ pub(crate) fn check() -> Result<()> {
         // Killed in the middle, it would leave a broken package.
         childguard::unmark(&mut command).args(arguments).stdout(Stdio::null()).status()
     };
-    // A stale list of packages may still do.
+    // A stale package list may still do.
     let _ = quiet(&["update"]);
     match quiet(&[&["install", "--yes", "--no-install-recommends"], missing.as_slice()].concat()) {
         Ok(status) if status.success() => Ok(()),

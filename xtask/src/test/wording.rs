@@ -1,7 +1,7 @@
-//! Words and line lengths that only get better: a file may not exceed what it is recorded with.
+//! A ratchet for words and line lengths: a file may not exceed its recorded numbers.
 //!
 //! The record, `xtask/wording.txt`, lists the files that exceed the rules today. `cargo xtask
-//! wording` writes it anew, after files got better.
+//! wording` writes it again, after files have improved.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,8 +12,7 @@ use anyhow::{Context, Result, ensure};
 use super::sources;
 use crate::project;
 
-/// Words that stand for a technical term, or hide one. Whatever stands between two words counts as
-/// a space.
+/// Words that replace or hide a technical term. Any characters between two words count as a space.
 const WORDS: [&str; 15] = [
     "whoever",
     "somebody",
@@ -32,15 +31,15 @@ const WORDS: [&str; 15] = [
     "is no",
 ];
 
-/// A file has as many of [`WORDS`] at the most.
+/// Maximum number of [`WORDS`] in a file.
 const WORDS_MAX: usize = 3;
 
-/// A line of Rust has as many columns at the most, unless a string or an address is in it.
+/// Maximum number of columns in a line of Rust, unless it contains a string or a URL.
 const COLUMNS_MAX: usize = 100;
 
 const RECORD: &str = "xtask/wording.txt";
 
-/// What a file has too many of.
+/// The numbers by which a file exceeds the rules.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Excess {
     words: usize,
@@ -49,7 +48,7 @@ struct Excess {
 
 type Excesses = BTreeMap<String, Excess>;
 
-/// Fails for every file that exceeds the rules, and what is recorded of it.
+/// Fails for every file that exceeds both the rules and its record.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let (found, recorded) = (survey(root)?, read(root)?);
     let worse = worse(&found, &recorded);
@@ -64,10 +63,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the record anew.
+/// Writes the record again.
 ///
 /// # Errors
-/// When a file cannot be read, or the record not be written.
+/// When a file cannot be read, or the record cannot be written.
 pub(crate) fn record() -> Result<()> {
     let lines = survey(project::root())?
         .into_iter()

@@ -1,4 +1,4 @@
-//! Names: made, moved and removed. What goes away is kept until that is durable.
+//! Names: created, renamed and removed. Removed files are kept until the removal is durable.
 
 use std::ffi::{c_char, c_int, c_uint};
 
@@ -9,7 +9,7 @@ use crate::fatal::fatal;
 use crate::real;
 
 fn remove(fd: c_int, path: *const c_char, flags: c_int) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     let remove = || unsafe { real::unlinkat(fd, path, flags) };
     let Some((disk, place)) = on_disk(fd, path) else { return remove() };
     let mut names = disk.names();
@@ -33,7 +33,7 @@ fn rename_at(
     new_path: *const c_char,
     flags: c_uint,
 ) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     let rename = || unsafe { real::renameat2(fd, path, new_fd, new_path, flags) };
     let (disk, old, new) = match (on_disk(fd, path), on_disk(new_fd, new_path)) {
         (Some((disk, old)), Some((_, new))) => (disk, old, new),
@@ -46,9 +46,11 @@ fn rename_at(
     if flags & !libc::RENAME_NOREPLACE != 0 {
         fatal(&format!("{} is exchanged, which cannot be followed", old.shown.display()));
     }
+    // Held across the call, so that the order in the log is the order on the disk.
     let mut names = disk.names();
     let Some(status) = old.status() else { return rename() };
     let replaced = new.status();
+    // Nothing will change: RENAME_NOREPLACE fails, and two names of one file stay as they are.
     if replaced.is_some_and(|replaced| flags != 0 || replaced.st_ino == status.st_ino) {
         return rename();
     }
@@ -60,7 +62,7 @@ fn rename_at(
     result
 }
 
-/// Something that gets a name by a call which makes nothing else.
+/// Runs a call that only creates a name, and records the name.
 fn make(fd: c_int, path: *const c_char, make: impl Fn() -> c_int) -> c_int {
     let Some((disk, place)) = on_disk(fd, path) else { return make() };
     let mut names = disk.names();
@@ -127,19 +129,19 @@ unsafe extern "C" fn renameat2(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mkdir(path: *const c_char, mode: mode_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     make(AT_FDCWD, path, || unsafe { real::mkdirat(AT_FDCWD, path, mode) })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mkdirat(fd: c_int, path: *const c_char, mode: mode_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     make(fd, path, || unsafe { real::mkdirat(fd, path, mode) })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn link(path: *const c_char, new_path: *const c_char) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     make(AT_FDCWD, new_path, || unsafe { real::linkat(AT_FDCWD, path, AT_FDCWD, new_path, 0) })
 }
 
@@ -151,6 +153,6 @@ unsafe extern "C" fn linkat(
     new_path: *const c_char,
     flags: c_int,
 ) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     make(new_fd, new_path, || unsafe { real::linkat(fd, path, new_fd, new_path, flags) })
 }

@@ -1,4 +1,4 @@
-//! Opening: a file that is made gets a name, and one that is emptied loses its bytes.
+//! Opening: records the name of a created file and the bytes of a truncated one.
 
 use std::ffi::{c_char, c_int};
 
@@ -9,7 +9,7 @@ use crate::fatal::fatal;
 use crate::real;
 
 fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     let open = || unsafe { real::openat64(fd, path, flags, mode) };
     let temporary = flags & O_TMPFILE == O_TMPFILE;
     if flags & (O_CREAT | O_TRUNC | O_DIRECT) == 0 && !temporary {
@@ -35,6 +35,7 @@ fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int 
     if flags & O_TRUNC == 0 || status.st_mode & libc::S_IFMT != libc::S_IFREG {
         return open();
     }
+    // The bytes are recorded before the open truncates them.
     let before = place.read();
     let Some(log) = disk.file(before.0) else { return open() };
     let mut log = lock(&log);

@@ -1,4 +1,4 @@
-//! Reading: as ever, but for a file whose reads are to fail.
+//! Reading: unchanged, except for a file whose reads must fail.
 
 use std::ffi::{c_int, c_void};
 
@@ -17,7 +17,7 @@ fn fails(fd: c_int) -> bool {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn read(fd: c_int, buffer: *mut c_void, count: size_t) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::read(fd, buffer, count) } }
 }
 
@@ -28,7 +28,7 @@ unsafe extern "C" fn pread(
     count: size_t,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
 
@@ -39,13 +39,13 @@ unsafe extern "C" fn pread64(
     count: size_t,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::pread64(fd, buffer, count, offset) } }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn readv(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::readv(fd, vector, count) } }
 }
 
@@ -56,7 +56,7 @@ unsafe extern "C" fn preadv(
     count: c_int,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }
 
@@ -67,6 +67,6 @@ unsafe extern "C" fn preadv64(
     count: c_int,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if fails(fd) { -1 } else { unsafe { real::preadv64(fd, vector, count, offset) } }
 }

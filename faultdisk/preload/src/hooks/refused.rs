@@ -1,4 +1,4 @@
-//! What cannot be followed, and ends the process rather than be missed.
+//! Calls that cannot be recorded: they end the process instead of going unnoticed.
 
 use std::ffi::{c_char, c_int, c_long, c_void};
 
@@ -29,7 +29,7 @@ unsafe extern "C" fn mmap(
     offset: off_t,
 ) -> *mut c_void {
     check_mapping(protection, flags, fd);
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::mmap64(address, length, protection, flags, fd, offset) }
 }
 
@@ -43,7 +43,7 @@ unsafe extern "C" fn mmap64(
     offset: off_t,
 ) -> *mut c_void {
     check_mapping(protection, flags, fd);
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::mmap64(address, length, protection, flags, fd, offset) }
 }
 
@@ -54,7 +54,7 @@ fn symlink_at(target: *const c_char, fd: c_int, path: *const c_char) -> c_int {
             place.shown.display()
         ));
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::symlinkat(target, fd, path) }
 }
 
@@ -68,7 +68,7 @@ unsafe extern "C" fn symlinkat(target: *const c_char, fd: c_int, path: *const c_
     symlink_at(target, fd, path)
 }
 
-/// Calls by number are let through, but for those that change files.
+/// Passes system calls made by number on, except for those that change files.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn syscall(
     number: c_long,
@@ -96,6 +96,6 @@ unsafe extern "C" fn syscall(
     if CHANGE_FILES.contains(&number) && disk().is_some() {
         fatal(&format!("system call {number} is made by its number, which cannot be followed"));
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::syscall(number, a, b, c, d, e, f) }
 }

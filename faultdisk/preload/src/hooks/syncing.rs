@@ -1,4 +1,4 @@
-//! Syncing: what was told so far is durable, unless the sync is to fail.
+//! Syncing: makes the recorded changes durable, unless the sync must fail.
 
 use std::ffi::{c_int, c_uint};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use libc::off_t;
 use crate::disk::{Disk, disk, lock, status_of};
 use crate::real;
 
-/// Syncs what is on the disk; `None` for anything else.
+/// Syncs a file or folder on the disk; `None` for anything else.
 fn sync_followed(disk: &Disk, fd: c_int, sync: impl Fn() -> c_int) -> Option<c_int> {
     let sync = || if disk.real_sync { sync() } else { 0 };
     let failed = || {
@@ -46,19 +46,19 @@ fn sync_followed(disk: &Disk, fd: c_int, sync: impl Fn() -> c_int) -> Option<c_i
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fsync(fd: c_int) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     let sync = || unsafe { real::fsync(fd) };
     disk().and_then(|disk| sync_followed(disk, fd, sync)).unwrap_or_else(sync)
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fdatasync(fd: c_int) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     let sync = || unsafe { real::fdatasync(fd) };
     disk().and_then(|disk| sync_followed(disk, fd, sync)).unwrap_or_else(sync)
 }
 
-/// It promises nothing after a power cut, so it makes nothing durable.
+/// Promises nothing after a power cut, so it makes nothing durable.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn sync_file_range(
     fd: c_int,
@@ -66,6 +66,6 @@ unsafe extern "C" fn sync_file_range(
     length: off_t,
     flags: c_uint,
 ) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::sync_file_range(fd, offset, length, flags) }
 }

@@ -1,4 +1,4 @@
-//! Writing: what is overwritten is told to the journal first.
+//! Writing: records the overwritten bytes in the journal first.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
@@ -8,7 +8,8 @@ use crate::disk::{Disk, disk, lock, status_of};
 use crate::fatal::fatal;
 use crate::real;
 
-/// The bytes of a write: those that are admitted are written, from their start.
+/// Writes the admitted bytes of a vector, from its start. `None` for a file that is not on the
+/// disk.
 fn write_vector(
     disk: &Disk,
     fd: c_int,
@@ -26,16 +27,16 @@ fn write_vector(
     };
     let mut log = lock(&log);
     if admitted > 0 {
-        // SAFETY: asks for the flags of a descriptor.
+        // SAFETY: reads the flags of a descriptor.
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
-        // A write that is going to be refused changes nothing.
+        // A write to a read-only descriptor will be refused and changes nothing.
         if flags & libc::O_ACCMODE != libc::O_RDONLY {
             log.write(fd, place_of_write(fd, flags, offset)?, admitted);
         }
     }
     let admitted_parts = shortened(vector, admitted);
     let (parts, count) = (admitted_parts.as_ptr(), c_int::try_from(admitted_parts.len()).ok()?);
-    // SAFETY: the parts are the program's own, none longer than it said.
+    // SAFETY: the parts are the program's own, none longer than it passed.
     Some(unsafe {
         match offset {
             None => real::writev(fd, parts, count),
@@ -44,16 +45,16 @@ fn write_vector(
     })
 }
 
-/// Where a write begins.
+/// The offset at which a write begins.
 fn place_of_write(fd: c_int, flags: c_int, offset: Option<off_t>) -> Option<u64> {
+    // On Linux, O_APPEND appends even when an offset is given: pwrite(2).
     if flags & libc::O_APPEND != 0 {
         return status_of(fd).map(|status| status.st_size.cast_unsigned());
     }
-    // SAFETY: asks where a descriptor stands.
+    // SAFETY: reads the position of a descriptor.
     u64::try_from(offset.unwrap_or_else(|| unsafe { libc::lseek64(fd, 0, libc::SEEK_CUR) })).ok()
 }
 
-/// The first bytes of a vector.
 fn shortened(vector: &[iovec], mut length: u64) -> Vec<iovec> {
     let mut parts = Vec::with_capacity(vector.len());
     for part in vector {
@@ -84,13 +85,13 @@ fn write_parts(
 ) -> Option<ssize_t> {
     let disk = disk()?;
     let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
-    // SAFETY: the program hands over that many parts.
+    // SAFETY: the program passes `count` parts.
     write_vector(disk, fd, unsafe { std::slice::from_raw_parts(vector, count) }, offset)
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn write(fd: c_int, buffer: *const c_void, count: size_t) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     write_buffer(fd, buffer, count, None)
         .unwrap_or_else(|| unsafe { real::write(fd, buffer, count) })
 }
@@ -102,7 +103,7 @@ unsafe extern "C" fn pwrite(
     count: size_t,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     write_buffer(fd, buffer, count, Some(offset))
         .unwrap_or_else(|| unsafe { real::pwrite64(fd, buffer, count, offset) })
 }
@@ -114,13 +115,13 @@ unsafe extern "C" fn pwrite64(
     count: size_t,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { pwrite(fd, buffer, count, offset) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn writev(fd: c_int, vector: *const iovec, count: c_int) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     write_parts(fd, vector, count, None)
         .unwrap_or_else(|| unsafe { real::writev(fd, vector, count) })
 }
@@ -132,7 +133,7 @@ unsafe extern "C" fn pwritev(
     count: c_int,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     write_parts(fd, vector, count, Some(offset))
         .unwrap_or_else(|| unsafe { real::pwritev64(fd, vector, count, offset) })
 }
@@ -144,7 +145,7 @@ unsafe extern "C" fn pwritev64(
     count: c_int,
     offset: off_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { pwritev(fd, vector, count, offset) }
 }
 
@@ -155,13 +156,13 @@ unsafe extern "C" fn ftruncate(fd: c_int, length: off_t) -> c_int {
     if let (Some(log), Ok(length)) = (&mut locked, u64::try_from(length)) {
         log.resize(fd, length);
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::ftruncate64(fd, length) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ftruncate64(fd: c_int, length: off_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { ftruncate(fd, length) }
 }
 
@@ -181,7 +182,7 @@ unsafe extern "C" fn truncate(path: *const c_char, length: off_t) -> c_int {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn truncate64(path: *const c_char, length: off_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { truncate(path, length) }
 }
 
@@ -202,31 +203,31 @@ unsafe extern "C" fn fallocate(fd: c_int, mode: c_int, offset: off_t, length: of
             log.resize(fd, end);
         }
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::fallocate64(fd, mode, offset, length) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn fallocate64(fd: c_int, mode: c_int, offset: off_t, length: off_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { fallocate(fd, mode, offset, length) }
 }
 
-/// Answers with the error's number, as this function does.
+/// Returns the error number instead of setting `errno`, as the C function does.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_fallocate(fd: c_int, offset: off_t, length: off_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     if unsafe { fallocate(fd, 0, offset, length) } == 0 { 0 } else { real::errno() }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn posix_fallocate64(fd: c_int, offset: off_t, length: off_t) -> c_int {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { posix_fallocate(fd, offset, length) }
 }
 
-/// Whether a file is on the disk: then copying within the kernel is said not to work, and the
-/// program falls back to writes.
+/// Whether a file is on the disk. If so, sets `errno` to `number`: copying within the kernel is
+/// reported as unsupported, and the program falls back to writes.
 fn is_followed(fd: c_int, number: c_int) -> bool {
     let followed = disk().is_some_and(|disk| disk.file(fd).is_some());
     if followed {
@@ -247,7 +248,7 @@ unsafe extern "C" fn copy_file_range(
     if is_followed(to, libc::EXDEV) {
         return -1;
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::copy_file_range(from, from_offset, to, to_offset, count, flags) }
 }
 
@@ -261,7 +262,7 @@ unsafe extern "C" fn sendfile(
     if is_followed(to, libc::EINVAL) {
         return -1;
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::sendfile64(to, from, offset, count) }
 }
 
@@ -272,7 +273,7 @@ unsafe extern "C" fn sendfile64(
     offset: *mut off_t,
     count: size_t,
 ) -> ssize_t {
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { sendfile(to, from, offset, count) }
 }
 
@@ -288,6 +289,6 @@ unsafe extern "C" fn splice(
     if is_followed(to, libc::EINVAL) {
         return -1;
     }
-    // SAFETY: what the program handed over is handed on.
+    // SAFETY: passes the program's arguments on.
     unsafe { real::splice(from, from_offset, to, to_offset, count, flags) }
 }

@@ -1,5 +1,5 @@
-//! Many votes from a CSV file, checked whole before the first is cast; an outcome a row, without
-//! NAS or code.
+//! Casts the votes of a CSV file, which is checked completely before the first is cast. Writes one
+//! outcome per row, without NAS or code.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::output::plain;
 use crate::progress;
 use crate::table_error::{self, BadRows};
 
-/// A row of the file, as it is sent.
+/// A row of the file, as sent.
 struct Row {
     line: u64,
     nas: Zeroizing<String>,
@@ -32,10 +32,10 @@ struct Row {
     vote: Zeroizing<String>,
 }
 
-/// The outcome of a row to which no whole answer came: its vote may or may not be stored.
+/// Outcome of a row that got no complete answer: its vote may or may not be stored.
 const NO_ANSWER: &str = "no-answer";
 
-/// What became of a row.
+/// Outcome of one row.
 #[derive(Debug, Clone, Serialize)]
 struct Outcome {
     line: u64,
@@ -101,7 +101,7 @@ pub(super) async fn run(
     all_answered(&outcomes)
 }
 
-/// Fails when rows got no answer; those that did are in the outcome file by now.
+/// Fails if any row got no answer; the outcome file is already written.
 fn all_answered(outcomes: &[Outcome]) -> Result<(), CommandError> {
     let mut unanswered = outcomes.iter().filter(|outcome| outcome.outcome == NO_ANSWER);
     let Some(first) = unanswered.next() else { return Ok(()) };
@@ -122,7 +122,7 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
     let answer =
         match ballot_call::cast(client, &ballot, &ballot_call::fresh_key()?, wait_seconds).await {
             Ok(answer) => answer,
-            // What became of the other rows is not lost for it.
+            // A failed call must not lose the outcomes of the other rows.
             Err(error) => {
                 return Ok(Outcome {
                     line,
@@ -165,7 +165,7 @@ async fn cast(client: &Client, row: &Row, wait_seconds: u64) -> Result<Outcome, 
     })
 }
 
-/// Reads the whole file by the rules of a roll. Nothing is cast while a row is bad.
+/// Reads the whole file by the rules of a roll. Fails if any row is bad, so that nothing is cast.
 fn read(path: &Path) -> Result<Vec<Row>, CommandError> {
     let name = path.display().to_string();
     let file = File::open(path).map_err(|error| CommandError::reading(path, &error))?;

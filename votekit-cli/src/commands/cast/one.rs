@@ -1,4 +1,4 @@
-//! One vote, from the prompt or from standard input.
+//! Casts one vote, from the prompt or from standard input.
 
 use std::fmt;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -67,7 +67,7 @@ pub(super) async fn run(
             Err(refused) => return Err(refused.refusal()),
         };
     let request = answer.request_id.clone();
-    // What became of the vote is told whatever becomes of the receipt.
+    // Printed first: the outcome must be shown even if the receipt fails.
     context.output.result(&Report(answer))?;
     match receipt {
         None => Ok(()),
@@ -87,15 +87,15 @@ async fn write_receipt(client: &Client, request: &str, path: &Path) -> Result<()
     write_new(path, Secrecy::Private, &proof.body)
 }
 
-/// Whether the terminal shows what is typed.
+/// Whether the terminal echoes the input.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Yes,
     No,
 }
 
-/// Asks at the terminal until the answer keeps the rule, or takes the next line of standard input.
-/// A voter who mistypes is asked again: what is typed next must not end in the shell.
+/// Prompts at the terminal until the answer satisfies the rule, or reads the next line of standard
+/// input. A voter who mistypes is prompted again: the next input must not end up in the shell.
 fn ask(
     what: &str,
     shown: Shown,
@@ -117,7 +117,7 @@ fn wrong(error: impl fmt::Display) -> CommandError {
     CommandError::bad_input(error.to_string())
 }
 
-/// The next line, without blanks around it.
+/// Reads the next line, trimmed.
 fn read(what: &str, hidden: bool, prompt: bool) -> Result<Zeroizing<String>, CommandError> {
     let failed =
         |error: io::Error| CommandError::bad_input(format!("{what} cannot be read: {error}"));

@@ -1,4 +1,4 @@
-//! The votes of the demo: a file of every kind, and what is to be expected of each.
+//! The votes of the demo, of every kind, and their expected outcomes.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ pub(super) struct Elector {
     pub(super) law_id: String,
 }
 
-/// Expected outcomes of a file of votes.
+/// Expected counts by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Expected {
     pub(super) accepted: u64,
@@ -18,13 +18,13 @@ pub(super) struct Expected {
     pub(super) unknown: u64,
     pub(super) revoked: u64,
     pub(super) refused: u64,
-    /// Of the accepted ones, by choice.
+    /// Accepted votes by choice.
     pub(super) oui: u64,
     pub(super) non: u64,
     pub(super) blanc: u64,
 }
 
-/// Reads the sample roll, whose columns the demo's own command wrote.
+/// Parses the sample roll, whose columns the demo's own command wrote.
 pub(super) fn read_roll(text: &str) -> Vec<Elector> {
     let rows = text.lines().skip(1).filter_map(|line| {
         let mut fields = line.split(',');
@@ -37,11 +37,11 @@ pub(super) fn read_roll(text: &str) -> Vec<Elector> {
     rows.collect()
 }
 
-/// Two files of votes: first those that each cast a credential once, then the others, whose outcome
-/// depends on the first being in.
+/// Makes two files of votes. The first casts each credential once; the outcomes of the second
+/// depend on the first having been cast.
 ///
-/// Elector 0 is left for the vote that is repeated with its key, elector 1 is the one whose code is
-/// revoked, and every tenth does not vote.
+/// Elector 0 is left for the vote that is repeated with its key, the code of elector 1 is revoked,
+/// and every tenth elector does not vote.
 pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
     let mut expected = Expected::default();
     let mut first = "nas,code,law_id,vote\n".to_owned();
@@ -80,6 +80,6 @@ pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
 }
 
 fn row(file: &mut String, nas: &str, code: &str, law_id: &str, vote: &str) {
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = writeln!(file, "{nas},{code},{law_id},{vote}");
 }

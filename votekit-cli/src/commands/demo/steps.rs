@@ -1,4 +1,4 @@
-//! The steps of the demo. Each runs votekit itself, with the command that is shown.
+//! The steps of the demo. Each runs votekit itself, with the command that it shows.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -24,10 +24,10 @@ use crate::office;
 
 const LAW: &str = "L2025-001";
 
-/// How often a demo that goes on looks whether its node still runs.
+/// Interval at which a demo with --keep checks that its node still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What the demo came to.
+/// Result of the demo.
 #[derive(Serialize)]
 struct Report {
     electors: u32,
@@ -41,19 +41,19 @@ struct Report {
     node: Option<String>,
 }
 
-/// The demo under way.
+/// State of the running demo.
 struct Demo<'a> {
     context: &'a Context,
     dir: PathBuf,
     program: PathBuf,
-    /// What the commands find in their environment: where the services are. Empty with the embedded
+    /// Environment variables of the commands: addresses of the services. Empty for the embedded
     /// engine.
     services: Vec<(&'static str, String)>,
     step: u32,
     log_leaves: u64,
 }
 
-/// A node in a process of its own, ended when it is dropped.
+/// A node in a child process, killed when dropped.
 struct NodeProcess {
     child: Child,
     public: String,
@@ -75,8 +75,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         log_leaves: 0,
     };
     demo.prepare_roll(args.electors)?;
-    // On services a node must run before anything can be loaded into it; in a data folder, the
-    // other way round.
+    // With services, a node must run before anything can be loaded into it; with a data folder,
+    // loading comes first.
     let mut node = if demo.services.is_empty() {
         demo.prepare_election(None)?;
         demo.serve()?
@@ -103,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         return node.stop();
     }
     office::run(async {
-        // Before the report: whoever reads it may end the demo at once.
+        // Installed before the report is printed: its reader may end the demo at once.
         let stop = stop_signal()?;
         say()?;
         context.output.note("the node goes on serving; Ctrl-C ends it");
@@ -217,7 +217,7 @@ impl Demo<'_> {
             })?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
-            // What does not read is told below.
+            // A line that cannot be read or parsed is reported below.
             let _ = BufReader::new(stdout).read_line(&mut line);
         }
         let listening: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -239,7 +239,7 @@ impl Demo<'_> {
         }
     }
 
-    /// Before the first vote, whoever will verify keeps the policy: who signs, and how many must.
+    /// Saves the policy (signers and quorum) before the first vote, for the later verification.
     fn pin_policy(&self, node: &NodeProcess) -> Result<(), CommandError> {
         let client = Client::new(&node.public)?;
         let policy =
@@ -441,7 +441,7 @@ impl Demo<'_> {
         self.context.output.note(format!("    $ votekit {}", words.join(" ")));
     }
 
-    /// Runs votekit and shows what it says.
+    /// Runs votekit and shows its output.
     fn votekit(&self, arguments: &[&str]) -> Result<(), CommandError> {
         self.show(arguments);
         let said = self.output(arguments)?;
@@ -451,7 +451,7 @@ impl Demo<'_> {
         Ok(())
     }
 
-    /// Runs votekit and reads the JSON it prints.
+    /// Runs votekit and parses the JSON it prints.
     fn json(&self, arguments: &[&str]) -> Result<Value, CommandError> {
         self.show(arguments);
         let said = self.output(arguments)?;
@@ -460,7 +460,7 @@ impl Demo<'_> {
         })
     }
 
-    /// Votekit, told of the services of this demo and of no others.
+    /// Builds a votekit command whose environment names the services of this demo and no others.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments);
@@ -503,7 +503,7 @@ impl Demo<'_> {
 }
 
 impl NodeProcess {
-    /// Resolves when the node has ended by itself.
+    /// Waits until the node exits by itself.
     async fn ended(&mut self) -> Result<(), CommandError> {
         let failed = |error: std::io::Error| CommandError::configuration(error.to_string());
         while self.child.try_wait().map_err(failed)?.is_none() {
@@ -512,12 +512,12 @@ impl NodeProcess {
         Ok(())
     }
 
-    /// Ends the node as an operator does, with SIGTERM.
+    /// Stops the node as an operator does, with SIGTERM.
     fn stop(mut self) -> Result<(), CommandError> {
         if let Some(id) =
             rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap_or(0))
         {
-            // A node that has ended already is what is wanted.
+            // An error is ignored: the node has then ended already, as wanted.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
         let ended =
@@ -532,7 +532,7 @@ impl NodeProcess {
 
 impl Drop for NodeProcess {
     fn drop(&mut self) {
-        // After a failed demo no node stays behind; one that was waited for is gone already.
+        // A failed demo must not leave a node behind; after a normal stop it is already gone.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,5 +1,5 @@
-//! What a supplement builds on: the roll and the files of earlier supplements, each of which must
-//! be the one that its manifest states.
+//! The chain that a supplement builds on: the roll and the files of earlier supplements, each
+//! checked against its manifest.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -15,10 +15,10 @@ use super::{Args, read};
 use crate::error::CommandError;
 use crate::table_error::BadRows;
 
-/// The manifests from the roll to the one that is supplemented, in this order.
+/// Manifests from the roll to the parent of the supplement, in this order.
 pub(super) struct Chain(Vec<Manifest>);
 
-/// A roll, or a file of changes, as it was read.
+/// A roll or a file of changes, with its rows and digest.
 pub(super) struct ReadRoll {
     pub(super) name: String,
     pub(super) rows: GatheredRoll,
@@ -28,11 +28,11 @@ pub(super) struct ReadRoll {
 /// The files of a chain, matched with its manifests.
 pub(super) struct PriorFiles {
     roll: ReadRoll,
-    /// The additions and revocations of each earlier supplement; one that it did not have is empty.
+    /// Additions and revocations of each earlier supplement; a file that it did not have is empty.
     supplements: Vec<(ReadRoll, ReadRoll)>,
 }
 
-/// Reads a manifest, given itself or its folder.
+/// Reads a manifest, given its path or its folder.
 pub(super) fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
     let path = if path.is_dir() { path.join(Manifest::FILE_NAME) } else { path.to_owned() };
     let bytes = fs::read(&path).map_err(|error| CommandError::reading(&path, &error))?;
@@ -41,7 +41,7 @@ pub(super) fn read_manifest(path: &Path) -> Result<Manifest, CommandError> {
 }
 
 impl Chain {
-    /// Finds the manifests above one, among those named on the command line and in the folders
+    /// Finds the ancestors of a manifest, among those named on the command line and in the folders
     /// beside it.
     pub(super) fn find(
         parent: Manifest,
@@ -69,12 +69,12 @@ impl Chain {
         Ok(Self(chain))
     }
 
-    /// The manifest of the roll itself.
+    /// The manifest of the roll.
     pub(super) fn root(&self) -> &Manifest {
         &self.0[0]
     }
 
-    /// Reads the roll and the earlier files, and refuses any that is not what was hashed.
+    /// Reads the roll and the earlier files. Refuses any file that is not the one that was hashed.
     pub(super) fn read_files(
         &self,
         args: &Args,
@@ -102,7 +102,7 @@ impl Chain {
         Ok(PriorFiles { roll: self.read_root(args, roll, hasher, pool)?, supplements })
     }
 
-    /// Reads the roll as it was read when it was hashed: its laws, with or without check digits.
+    /// Reads the roll by the rules it was hashed with: its laws, with or without check digits.
     fn read_root(
         &self,
         args: &Args,
@@ -112,7 +112,7 @@ impl Chain {
     ) -> Result<ReadRoll, CommandError> {
         let body = self.root().body();
         let laws = body.laws.iter().map(|law| law.law_id.clone()).collect();
-        // Standard input can be read once.
+        // Standard input can be read only once.
         let tries: &[bool] = match path.as_os_str() == "-" {
             true => &[args.check_digit],
             false => &[args.check_digit, !args.check_digit],
@@ -142,7 +142,7 @@ impl Chain {
     }
 }
 
-/// A manifest with this digest, in one of the folders beside the one that holds `path`.
+/// Finds the manifest with this digest in the folders beside the one that holds `path`.
 fn manifest_beside(path: &Path, wanted: &Digest) -> Option<Manifest> {
     let folder = if path.is_dir() { path } else { path.parent()? };
     let folder =
@@ -154,8 +154,8 @@ fn manifest_beside(path: &Path, wanted: &Digest) -> Option<Manifest> {
     Manifest::parse(&found).ok()
 }
 
-/// Takes the files of one earlier supplement: additions, revocations, or both, whatever gives the
-/// digest that its manifest states.
+/// Takes the files of one earlier supplement from the front of the lists: additions, revocations or
+/// both, whichever match the digest that its manifest states.
 fn files_of(
     manifest: &Manifest,
     adds: &mut VecDeque<ReadRoll>,
@@ -184,7 +184,7 @@ fn files_of(
 }
 
 impl ReadRoll {
-    /// A file that was not given.
+    /// An empty file, for one that was not given.
     pub(super) fn absent() -> Self {
         let (name, rows) = (String::new(), GatheredRoll::default());
         Self { name, rows, digest: Digest::of(b"") }
@@ -204,12 +204,12 @@ pub(super) fn read_roll(
 }
 
 impl PriorFiles {
-    /// The roll's rows.
+    /// The rows of the roll.
     pub(super) fn roll(&self) -> &GatheredRoll {
         &self.roll.rows
     }
 
-    /// The credentials of the electors whom the new files name, as they are before them.
+    /// The credentials of the electors named in the new files, before the new changes.
     pub(super) fn live(
         &self,
         add: &GatheredRoll,
@@ -230,8 +230,9 @@ impl PriorFiles {
         Ok(live)
     }
 
-    /// A row of an earlier file, in words.
+    /// Names the file and line of an earlier row, for messages.
     pub(super) fn place(&self, place: RowPlace) -> String {
+        // File 0 is the roll; then the additions and the revocations of each supplement alternate.
         let name = match place.file.checked_sub(1) {
             None => &self.roll.name,
             Some(file) => match self.supplements.get(file / 2) {

@@ -9,13 +9,13 @@ use super::chain::PriorFiles;
 use crate::error::CommandError;
 use crate::table_error::{DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
-/// The names of the files of a supplement.
+/// File names of a supplement.
 pub(super) struct ChangeNames {
     pub(super) add: String,
     pub(super) revoke: String,
 }
 
-/// Fails when a row contradicts what is registered.
+/// Fails if a row contradicts the registered credentials.
 pub(super) fn refuse(
     contradictions: &[Contradiction],
     names: &ChangeNames,
@@ -46,7 +46,7 @@ pub(super) fn refuse(
         .details(json!({ "contradictions": listed, "contradictions_total": total })))
 }
 
-/// The warning for an elector whose old code was revoked before.
+/// The warning for an elector whose earlier code is already revoked.
 pub(super) fn readmitted(found: &Readmission, names: &ChangeNames, before: &PriorFiles) -> String {
     format!(
         "{} line {}, law {}: this elector's earlier code was revoked by {}; the new code replaces \

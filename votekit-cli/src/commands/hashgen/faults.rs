@@ -1,5 +1,5 @@
-//! Which rows of a roll are bad: on the terminal without their values, in the file of rejects with
-//! them.
+//! Reports the bad rows of a roll: on the terminal without their values, in the file of rejects
+//! with them.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
@@ -14,7 +14,7 @@ use crate::atomic_output::{Secrecy, StagedFile};
 use crate::error::CommandError;
 use crate::table_error::{self, BadRows, DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
-/// How many bad rows may be left out: a number, or a share of all rows.
+/// Maximum number of bad rows to leave out: a count, or a share of all rows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum RejectsMax {
     Count(u64),
@@ -54,7 +54,7 @@ impl std::fmt::Display for RejectsMax {
     }
 }
 
-/// The same NAS and law with two codes always stops.
+/// Fails if one NAS has two codes for one law; such rows are never skipped.
 pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), CommandError> {
     let conflicts = &roll.conflicts;
     if conflicts.is_empty() {
@@ -80,14 +80,14 @@ pub(super) fn refuse_conflicts(name: &str, roll: &HashedRoll) -> Result<(), Comm
         .details(json!({ "file": name, "conflicts": listed, "conflicts_total": conflicts.len() })))
 }
 
-/// Reports every bad row of the given rolls, if there is one.
+/// Fails if the given rolls have bad rows, and reports every one.
 pub(super) fn refuse_faults(rolls: &[(&str, &HashedRoll)], hint: &str) -> Result<(), CommandError> {
     let files: Vec<(&str, &[RowFault])> =
         rolls.iter().map(|(name, roll)| (*name, roll.faults.as_slice())).collect();
     BadRows { files: &files, outcome: "nothing was written", hint }.refuse()
 }
 
-/// Refuses to leave rows out when some may be hidden behind a bad one, or when they are too many.
+/// Refuses to skip rows when one of them may hide others, or when they are too many.
 pub(super) fn refuse_skipping(
     name: &str,
     roll: &HashedRoll,
@@ -110,9 +110,9 @@ pub(super) fn refuse_skipping(
     )))
 }
 
-/// Writes the bad rows to a file that the owner alone can read: the columns of the roll as they
-/// stand, behind the line and the rule. The form is that of a roll, so that mended rows can be read
-/// from it. It appears when committed.
+/// Stages a file of the bad rows, readable only by the owner: line and rule, then the columns of
+/// the roll unchanged. It has the form of a roll, so that corrected rows can be read from it. It
+/// appears when committed.
 pub(super) fn write_rejects(
     path: &Path,
     source: &mut Source,
@@ -126,7 +126,7 @@ pub(super) fn write_rejects(
     let mut faults = roll.faults.iter().peekable();
     let failed = |error: io::Error| CommandError::writing(path, &error);
     let mut table = BufWriter::new(&mut file);
-    // The mark makes spreadsheets read the file in the encoding in which the roll was written.
+    // The byte order mark makes spreadsheets read the file in the encoding of the roll.
     let mark: &[u8] = if chunks.has_mark() { b"\xef\xbb\xbf" } else { b"" };
     table
         .write_all(&[mark, b"line,rule,", chunks.header_bytes(), b"\n"].concat())
@@ -135,7 +135,7 @@ pub(super) fn write_rejects(
         let mut rows = Rows::new(chunk.bytes(), chunk.line());
         while let Some(row) = rows.next_row(chunks.header()) {
             if let Some(fault) = faults.next_if(|fault| fault.line == row.line) {
-                // No rule holds a quotation mark.
+                // No escaping: no rule contains a quotation mark.
                 write!(table, "{},\"{}: {}\",", fault.line, fault.field, fault.rule)
                     .and_then(|()| table.write_all(row.bytes))
                     .and_then(|()| table.write_all(b"\n"))
@@ -151,7 +151,7 @@ pub(super) fn write_rejects(
     Ok(file)
 }
 
-/// The words for rows that were left out.
+/// Describes the rows that were left out.
 pub(super) fn left_out(rejects: u64, duplicates: u64) -> String {
     format!(
         "{rejects} bad {} and {duplicates} exact {}",

@@ -1,4 +1,4 @@
-//! Reading a roll with all cores: one thread cuts it into chunks, the others parse and hash them.
+//! Reads a roll on all cores: one thread cuts it into chunks, the others parse and hash them.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -22,8 +22,8 @@ use crate::error::CommandError;
 use crate::progress;
 use crate::table_error;
 
-/// Where a roll comes from. One that must be read twice and cannot be rewound is kept in a nameless
-/// file, gone with the process.
+/// Source of a roll. If it must be read twice and cannot be rewound, a copy is kept in an unnamed
+/// temporary file, which disappears with the process.
 pub(super) struct Source {
     name: String,
     input: Input,
@@ -37,7 +37,7 @@ enum Input {
 }
 
 impl Source {
-    /// Opens a roll; `-` is standard input. `again` says that it will be read a second time.
+    /// Opens a roll; `-` is standard input. `again` states that it will be read a second time.
     pub(super) fn open(path: &Path, again: bool) -> Result<Self, CommandError> {
         let keep = |name: &str| {
             let kept = again.then(tempfile::tempfile).transpose();
@@ -61,7 +61,7 @@ impl Source {
         Ok(Self { name, input: Input::File(file), length, kept })
     }
 
-    /// What messages call it.
+    /// Name of the source in messages.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -77,7 +77,7 @@ impl Source {
         }
     }
 
-    /// The same bytes from the start.
+    /// Returns the same bytes, from the start.
     pub(super) fn again(&mut self) -> io::Result<&mut File> {
         let file = match (&mut self.kept, &mut self.input) {
             (Some(kept), _) => kept,
@@ -102,7 +102,7 @@ impl Read for Tee<'_> {
     }
 }
 
-/// The threads that hash.
+/// Creates the threads that hash.
 pub(super) fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CommandError> {
     ThreadPoolBuilder::new()
         .num_threads(threads.map_or(0, NonZeroUsize::get))
@@ -110,7 +110,7 @@ pub(super) fn pool(threads: Option<NonZeroUsize>) -> Result<ThreadPool, CommandE
         .map_err(|error| CommandError::configuration(format!("cannot start threads: {error}")))
 }
 
-/// Hashes a whole roll. Gives its rows and the SHA-256 of its bytes.
+/// Hashes a whole roll. Returns its rows and the SHA-256 of its bytes.
 pub(super) fn hash(
     source: &mut Source,
     rules: &RollRules,
@@ -133,7 +133,7 @@ fn hash_chunks(
     let mut chunks = RollChunks::open(reader)?;
     let hasher = RollHasher::new(*chunks.header(), rules.clone(), hasher.clone());
     let gathering = Gathering::new(&hasher, pool.current_num_threads());
-    // As many chunks wait as there are threads: enough to keep them busy, and memory stays small.
+    // One waiting chunk per thread keeps them busy, with little memory.
     let (sender, receiver) = sync_channel::<Chunk>(pool.current_num_threads());
     let receiver = Mutex::new(receiver);
     let digest = thread::scope(|scope| {
@@ -157,13 +157,13 @@ fn hash_chunks(
     Ok((gathering.end()?, digest))
 }
 
-/// Where threads bring what they hashed.
+/// Collects the hashed chunks of all threads.
 struct Gathering<'h> {
     hashes: Mutex<Gathered<'h>>,
-    /// Told when earlier chunks have come.
+    /// Notified when a chunk was added.
     moved_on: Condvar,
-    /// How many chunks may be held for want of an earlier one. Each keeps its part of the roll in
-    /// memory.
+    /// Maximum distance of a chunk from the next one needed. A held chunk keeps its part of the
+    /// roll in memory.
     held_max: u64,
 }
 
@@ -178,7 +178,7 @@ impl<'h> Gathering<'h> {
         Self { hashes, moved_on: Condvar::new(), held_max: 4 * threads as u64 }
     }
 
-    /// Adds a chunk. Waits when it is far ahead: the thread with the earliest chunk never does.
+    /// Adds a chunk. Waits if it is too far ahead; the thread with the earliest chunk never waits.
     fn add(&self, chunk: HashedChunk) {
         let gathered = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
         let far_ahead = |gathered: &mut Gathered<'h>| {
@@ -199,7 +199,7 @@ impl<'h> Gathering<'h> {
     }
 }
 
-/// Works on the threads of a pool.
+/// Runs work on the threads of a pool.
 pub(super) struct Parallel<'p>(pub(super) &'p ThreadPool);
 
 impl Threads for Parallel<'_> {

@@ -1,9 +1,8 @@
-//! Writing shard files: sorted, encoded, digested and handed to the system piece by piece, while a
-//! piece is in the cache.
+//! Writes shard files: keys are sorted, encoded, digested and written in pieces, each while it is
+//! in the cache.
 //!
 //! Two files are written in turns, because SHA-256 of one file is a chain in which each step waits
-//! for the one before: with two chains a processor does the work of one while it waits for the
-//! other.
+//! for the one before: with two chains, the processor works on one while the other waits.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -19,14 +18,14 @@ use votekit_core::shard::{ShardEncoder, ShardFormat, ShardHead};
 use crate::atomic_output::StagedFolder;
 use crate::error::CommandError;
 
-/// A shard that is to be written: its head, and the keys of its law that it holds, by rank.
+/// A shard to be written: its head, its law, and the ranks of its keys in that law.
 pub(super) struct Planned<'k> {
     pub(super) head: ShardHead,
     pub(super) law: &'k LawKeys,
     pub(super) ranks: Range<usize>,
 }
 
-/// Keys of a piece.
+/// Keys per piece.
 const KEYS_AT_ONCE: usize = 1024;
 /// The initial state of SHA-256 (FIPS 180-4, 5.3.3).
 const INITIAL: [u32; 8] = [
@@ -40,10 +39,10 @@ const INITIAL: [u32; 8] = [
     0x5be0_cd19,
 ];
 
-/// Writes one shard or two, and does not wait for the disk. Gives their rows of the manifest.
+/// Writes one shard or two, without syncing. Returns their rows of the manifest.
 ///
 /// # Errors
-/// When a file cannot be written; `out` is where messages say that it would be.
+/// When a file cannot be written. `out` is the final folder, as named in messages.
 pub(super) fn write(
     planned: &[Planned<'_>],
     format: ShardFormat,
@@ -69,14 +68,14 @@ pub(super) fn write(
     }
 }
 
-/// A shard file in the making.
+/// A shard file being written.
 struct ShardFile<'k> {
     planned: &'k Planned<'k>,
     name: String,
     file: File,
     keys: AscendingKeys<'k>,
     encoder: ShardEncoder,
-    /// What is not digested. Its first `written` bytes are written already.
+    /// Bytes not yet digested. The first `written` of them are already in the file.
     bytes: Vec<u8>,
     written: usize,
     length: u64,
@@ -107,7 +106,7 @@ impl<'k> ShardFile<'k> {
         })
     }
 
-    /// Writes some keys; false when there were none left.
+    /// Writes the next keys; returns false if none are left.
     fn write_piece(&mut self, out: &Path) -> Result<bool, CommandError> {
         let Some(keys) = self.keys.next_keys(KEYS_AT_ONCE) else { return Ok(false) };
         self.encoder.push(keys, &mut self.bytes);
@@ -120,7 +119,8 @@ impl<'k> ShardFile<'k> {
         Ok(true)
     }
 
-    /// Digests whole blocks but for the first few, which are digested, and keeps what is left.
+    /// Digests the whole blocks after the first `digested`, which are already digested, and keeps
+    /// the rest.
     fn digest_blocks(&mut self, digested: usize) {
         let (blocks, rest) = self.bytes.as_chunks::<64>();
         compress256(&mut self.state, &blocks[digested..]);

@@ -95,7 +95,7 @@ fn read_changes(
     read_roll(path, &rules, hasher, pool)
 }
 
-/// Codes that are shorter than those of the roll.
+/// Warns of codes that are shorter than those of the roll.
 fn code_warnings(add: &GatheredRoll, roll: &GatheredRoll) -> Vec<String> {
     let short = short_codes(add.code_lengths(), roll.code_lengths());
     short.iter().map(RollWarning::to_string).collect()
@@ -112,7 +112,7 @@ fn refuse_bad_rows(names: &ChangeNames, hashed: &HashedSupplement) -> Result<(),
     Ok(())
 }
 
-/// The laws of a supplement are those of the roll.
+/// Refuses laws that the roll does not have.
 fn refuse_unknown_laws(root: &Manifest, hashed: &HashedSupplement) -> Result<(), CommandError> {
     let unknown = hashed.changes.iter().find(|changes| root.law(changes.law_id()).is_none());
     let Some(changes) = unknown else { return Ok(()) };

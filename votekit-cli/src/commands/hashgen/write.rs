@@ -1,4 +1,4 @@
-//! Writing shards and manifest into a folder that appears whole.
+//! Writes shards and manifest into a folder that appears whole.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::atomic_output::{StagedFile, StagedFolder};
 use crate::error::CommandError;
 use crate::progress;
 
-/// How shards are laid out.
+/// Output folder and layout of the shards.
 pub(super) struct Folder<'a> {
     pub(super) out: &'a Path,
     pub(super) format: ShardFormat,
@@ -22,9 +22,8 @@ pub(super) struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes everything and makes it appear, together with the file of rejects: without it nobody
-    /// could mend the rows left out. Gives the manifest, and the time that the disk took for what
-    /// had been written.
+    /// Writes all files and commits them together with the file of rejects, which is needed to
+    /// correct the skipped rows. Returns the manifest, and the time spent on flushing to disk.
     pub(super) fn write(
         &self,
         mut body: ManifestBody,
@@ -35,7 +34,7 @@ impl Folder<'_> {
         let shards = self.plan(laws)?;
         let folder = StagedFolder::create(self.out)?;
         let bar = progress::count("Writing shards", Some(shards.len() as u64));
-        // In pairs, unless that would leave threads without work.
+        // In pairs, unless that would leave threads idle.
         let together = if shards.len() >= 2 * pool.current_num_threads() { 2 } else { 1 };
         let write = |shards| {
             shard_file::write(shards, self.format, &folder, self.out)
@@ -48,7 +47,7 @@ impl Folder<'_> {
         body.laws = laws.iter().map(|law| law_row(law, &shards)).collect();
         let manifest = finish_manifest(body)?;
         let flush = Instant::now();
-        // All at once, so that the disk can put them in the order it likes.
+        // In parallel, so that the disk can choose the order.
         pool.install(|| {
             manifest.body().shards.par_iter().try_for_each(|row| folder.sync_file(&row.file))
         })?;
@@ -92,7 +91,7 @@ fn law_row(law: &LawKeys, shards: &[Planned<'_>]) -> LawRow {
     }
 }
 
-/// Checks a manifest of our own making. The date is the one thing that the user put in.
+/// Checks a manifest made here. The date is its only user input.
 pub(super) fn finish_manifest(body: ManifestBody) -> Result<Manifest, CommandError> {
     use votekit_core::manifest::ManifestError;
     Manifest::new(body).map_err(|error| match error {
@@ -101,7 +100,7 @@ pub(super) fn finish_manifest(body: ManifestBody) -> Result<Manifest, CommandErr
     })
 }
 
-/// `hashes` has its rejects in `hashes-rejects.csv`.
+/// The rejects of `hashes` go to `hashes-rejects.csv`.
 pub(super) fn default_rejects_path(out: &Path) -> PathBuf {
     let mut name = out.file_name().unwrap_or_default().to_owned();
     name.push("-rejects.csv");

@@ -1,4 +1,4 @@
-//! `votekit load --registry`: a roll into the registry that nodes share.
+//! `votekit load --registry`: loads a roll into the registry that nodes share.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::{office, progress, shared_registry};
 
-/// Checks the roll, the servers and what the registry holds; then loads.
+/// Checks the roll, the servers and the content of the registry, then loads.
 pub(super) fn run(args: &Args, url: &str, context: &Context) -> Result<(), CommandError> {
     let data = args.office.data().map(DataFolder::peek).transpose()?;
     let roll = CheckedRoll::read(&args.folder, data.as_ref(), args.pepper_file.as_deref())
@@ -76,14 +76,14 @@ async fn load(
                 (content.electors(), LoadOutcome::Loaded, registered)
             }
         };
-        // A registry gives hints: what a supplement changes is counted where it is decided.
+        // The registry gives hints: the changes of a supplement are counted where they are decided.
         let changes = None;
         laws.push(LoadedLaw { law_id: law_id.to_string(), keys, outcome, registered, changes });
     }
     Ok(LoadReport { manifest: origin.manifest.to_hex(), peppered: origin.pepper.is_some(), laws })
 }
 
-/// A registry takes one roll, and its supplements.
+/// Refuses a second roll: the registry takes one roll and its supplements.
 fn refuse_other(
     manifest: &Manifest,
     law_id: &ElectionId,
@@ -93,7 +93,7 @@ fn refuse_other(
     let loaded = meta.map_or(&[][..], |meta| &meta.manifests);
     match manifest.body().parent {
         _ if loaded.contains(&digest) => Ok(()),
-        // What nodes of an earlier version loaded bears no manifest.
+        // A roll loaded by a node of an earlier version has no manifest here.
         Some(_) if loaded.is_empty() && meta.is_some_and(|meta| meta.ready) => Ok(()),
         Some(parent) if !loaded.contains(&parent) => Err(CommandError::bad_input(format!(
             "{law_id}: the supplement is made for manifest {parent}, which has not been loaded into this registry"

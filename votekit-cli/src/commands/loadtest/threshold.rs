@@ -1,4 +1,4 @@
-//! Thresholds of a load test, such as `p99>250ms` or `errors>0.1%`: a run that reaches one fails.
+//! Thresholds of a load test, such as `p99>250ms` or `errors>0.1%`. A run that reaches one fails.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,13 +11,13 @@ pub(super) struct Threshold {
     metric: Metric,
     comparison: Comparison,
     limit: f64,
-    /// As it was typed.
+    /// As typed.
     text: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Metric {
-    /// From the intended send time to the answer that takes the vote, in microseconds.
+    /// Time from the intended send to the answer that takes the vote, in microseconds.
     Mean,
     P50,
     P90,
@@ -25,11 +25,11 @@ enum Metric {
     P99,
     P99_9,
     Max,
-    /// Share of votes that got no 202.
+    /// Share of votes without a 202.
     ErrorShare,
-    /// Votes that got no 202.
+    /// Votes without a 202.
     Errors,
-    /// Votes a second that got 202.
+    /// Votes per second with a 202.
     Rate,
 }
 
@@ -41,22 +41,22 @@ enum Comparison {
     AtMost,
 }
 
-/// What was measured.
+/// Measurements of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Measured<'a> {
     pub(super) votes: u64,
     pub(super) taken: u64,
-    /// Only at a given rate.
+    /// Only in a run at a given rate.
     pub(super) open_loop: Option<&'a OpenLoopReport>,
 }
 
 impl Threshold {
-    /// Whether only a run at a given rate measures this.
+    /// Whether only a run at a given rate measures this metric.
     pub(super) fn wants_rate(&self) -> bool {
         !matches!(self.metric, Metric::ErrorShare | Metric::Errors)
     }
 
-    /// What was reached, when the run fails by this threshold.
+    /// Describes the measurement if the run fails by this threshold.
     pub(super) fn reached(&self, measured: Measured<'_>) -> Option<String> {
         let found = self.measure(measured)?;
         let fails = match self.comparison {
@@ -72,7 +72,7 @@ impl Threshold {
         let Measured { votes, taken, open_loop } = measured;
         let errors = votes.saturating_sub(taken) as f64;
         let times = open_loop.map(|report| &report.to_taken_us);
-        // Times of a run in which no vote was taken are no times.
+        // If no vote was taken, there are no times.
         let time = |pick: fn(&votekit_loadtests::report::Distribution) -> u64| {
             times.filter(|times| times.count > 0).map(|times| pick(times) as f64)
         };

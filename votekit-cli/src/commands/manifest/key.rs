@@ -1,4 +1,4 @@
-//! An official's signing key: made here, kept in a file that its owner alone can read.
+//! An official's signing key: created here, kept in a file that only its owner can read.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use crate::commands::pepper::read_secret;
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Starts the one line of a key file; the name and 64 hexadecimal digits follow, each behind a
+/// Start of the single line of a key file; the name and 64 hexadecimal digits follow, each after a
 /// space.
 const PREFIX: &str = "votekit-official-key/1";
 
 /// Make a signing key for an official
 ///
-/// The file can be read by you alone, and nobody else may have it. What is printed is the verifier
-/// key: it is no secret. Hand it, in person, to whoever is to check your signatures; they give it
-/// to 'votekit manifest verify --vkey'.
+/// Only you can read the file; share it with no one. The command prints the verifier key, which is
+/// not secret. Hand it, in person, to those who are to check your signatures; they give it to
+/// 'votekit manifest verify --vkey'.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(long)]
     name: KeyName,
 
-    /// The file to make
+    /// File to create
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }

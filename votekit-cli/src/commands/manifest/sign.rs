@@ -16,21 +16,21 @@ use crate::error::CommandError;
 
 /// Sign the manifest of a hashed roll
 ///
-/// The whole folder is checked first, as 'votekit manifest verify' does. The signature is added to
+/// The whole folder is verified first, as by 'votekit manifest verify'. The signature is added to
 /// manifest.note; officials sign one after the other.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit manifest sign hashes --key marie.key")]
 pub(super) struct Args {
-    /// The folder that 'votekit hashgen' made
+    /// Folder made by 'votekit hashgen'
     dir: PathBuf,
 
     /// Your key, made by 'votekit manifest keygen'
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
-    /// Refuse to sign unless this is the name in the key
+    /// Refuse to sign unless the key has this name
     #[arg(long)]
     name: Option<KeyName>,
 }
@@ -89,7 +89,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     })
 }
 
-/// The signatures that are there already. They must be of this very manifest.
+/// Returns the existing signatures, which must be on this same manifest.
 fn earlier_signatures(path: &Path, text: &str) -> Result<Vec<Signature>, CommandError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,

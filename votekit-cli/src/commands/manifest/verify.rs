@@ -1,4 +1,4 @@
-//! `votekit manifest verify`: recomputes every digest and count, and checks signatures.
+//! `votekit manifest verify`: recomputes every digest and count, and verifies signatures.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,24 +19,24 @@ use crate::output::plain;
 use crate::progress;
 use crate::system_files;
 
-/// Check a hashed roll: every file, every count, and the officials' signatures
+/// Verify a hashed roll: every file, every count, and the officials' signatures
 ///
-/// Every file that the manifest lists is read again in full. All that is wrong is listed, not only
-/// the first. Without --vkey signatures are not checked.
+/// Every file that the manifest lists is read again in full. All faults are listed, not only the
+/// first. Without --vkey, signatures are not checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   votekit manifest verify hashes
   votekit manifest verify hashes --vkey 'elections.example/marie+0f1e2d3c+AQ…' --pepper-file referendum.pepper")]
 pub(super) struct Args {
-    /// The folder that 'votekit hashgen' made
+    /// Folder made by 'votekit hashgen'
     dir: PathBuf,
 
-    /// The verifier key of an official who must have signed; give it again for each official
+    /// Verifier key of an official who must have signed; may be repeated
     #[arg(long = "vkey", value_name = "VKEY")]
     vkeys: Vec<VerifierKey>,
 
-    /// Also check that this is the pepper the roll was hashed with
+    /// Also check that the roll was hashed under this pepper
     #[arg(long, value_name = "F")]
     pepper_file: Option<PathBuf>,
 }
@@ -46,11 +46,11 @@ struct Report {
     manifest_sha256: String,
     laws: Vec<LawRow>,
     files: usize,
-    /// Whose signatures were checked.
+    /// Names whose signatures were checked.
     signed_by: Vec<String>,
-    /// Names on signatures that were not checked, since no key of them was given.
+    /// Names on signatures that were not checked, because their key was not given.
     unchecked_signatures: Vec<String>,
-    /// Whether a pepper was given, and is the right one.
+    /// Whether a pepper was given and matched.
     pepper_checked: bool,
 }
 
@@ -102,7 +102,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     })
 }
 
-/// A folder that was read in full, with all that is wrong in it.
+/// A folder that was read in full, with all its faults.
 pub(super) struct Folder {
     pub(super) manifest: Manifest,
     path: PathBuf,
@@ -111,7 +111,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Reads the manifest and holds every file against it.
+    /// Reads the manifest and compares every file with it.
     pub(super) fn read(path: &Path) -> Result<Self, CommandError> {
         let manifest_path = path.join(Manifest::FILE_NAME);
         let bytes = fs::read(&manifest_path)
@@ -136,8 +136,8 @@ impl Folder {
         Ok(Self { path: path.to_owned(), findings, system_files, manifest })
     }
 
-    /// The names on the signatures of this manifest that none of the keys made. What is no
-    /// signature of this manifest is a finding of those who check it.
+    /// Returns the names on the signatures of this manifest that none of the keys made. Fails if
+    /// the note is not of this manifest.
     fn other_signatures(&self, keys: &[VerifierKey]) -> Result<Vec<String>, CommandError> {
         let path = self.path.join(Manifest::NOTE_FILE_NAME);
         let bytes = match fs::read(&path) {
@@ -155,7 +155,7 @@ impl Folder {
         Ok(names.filter(|name| keys.iter().all(|key| key.name().as_str() != name)).collect())
     }
 
-    /// Every key must have signed.
+    /// Adds a finding for every key that has not signed.
     fn check_signatures(&mut self, keys: &[VerifierKey]) -> Result<(), CommandError> {
         if keys.is_empty() {
             return Ok(());
@@ -174,7 +174,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Fails with all that was found.
+    /// Fails with all findings, if there are any.
     pub(super) fn refuse_findings(&self) -> Result<(), CommandError> {
         if self.findings.is_empty() {
             return Ok(());
@@ -200,7 +200,7 @@ fn check_file(folder: &Path, manifest: &Manifest, row: &FileRow) -> Result<(), S
     checked.map_err(|error| error.to_string())
 }
 
-/// Files that the manifest does not list: someone put them there.
+/// Returns the files that the manifest does not list: someone added them.
 fn unlisted(folder: &Path, rows: &[&FileRow]) -> Result<Vec<String>, CommandError> {
     let mut listed: BTreeSet<&str> = rows.iter().map(|row| row.file.as_str()).collect();
     listed.extend([Manifest::FILE_NAME, Manifest::NOTE_FILE_NAME]);

@@ -1,5 +1,5 @@
-//! `votekit registry check`: settings, counts, manifests, and how credentials stand, held against
-//! the log.
+//! `votekit registry check`: compares settings, counts, manifests and the status of credentials
+//! with the log.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,12 +17,13 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::{office, shared_registry};
 
-/// Count the registry, and hold it against the ledger and the rolls that a node keeps
+/// Count the registry, and compare it with the ledger and the rolls that a node keeps
 ///
-/// The servers' settings are looked at, every election is counted, and with --data its manifests,
-/// its number of electors and a sample of its credentials are held against the log. A vote on its
-/// way, or a mark that Redis forgot, is told and is no failure: labels are hints. Electors that are
-/// missing, revoked on one side only, or of another roll end the command with exit code 5.
+/// The servers' settings are checked, every election is counted, and with --data its manifests, its
+/// number of electors and a sample of its credentials are compared with the log. A vote in flight,
+/// or a mark that Redis lost, is reported but is not a failure: the registry only gives hints.
+/// Electors that are missing, revoked on one side only, or of another roll end the command with
+/// exit code 5.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,7 +33,7 @@ pub(super) struct Args {
     #[command(flatten)]
     place: Where,
 
-    /// Credentials to compare in each election
+    /// Number of credentials to compare in each election
     #[arg(long, value_name = "N", default_value_t = 10_000, requires = "data")]
     sample: usize,
 
@@ -56,11 +57,9 @@ struct Checked {
     revoked: u64,
     buckets: u64,
     manifests: Vec<String>,
-    /// Credentials compared with the log; none without a data folder.
+    /// Credentials compared with the log; 0 without a data folder.
     compared: u64,
-    /// What is wrong, a line each.
     faults: Vec<String>,
-    /// What is worth knowing, a line each.
     remarks: Vec<String>,
 }
 
@@ -125,7 +124,7 @@ async fn check(
     Ok(checked)
 }
 
-/// So many credentials at the most, spread evenly over all.
+/// Returns at most `at_most` credentials, spread evenly over all.
 fn sample(log: &LogElectors, at_most: usize) -> Vec<(RegistryKey, FirstUse)> {
     let all: usize = log.electors.iter().map(|list| list.keys.len()).sum();
     log.credentials().step_by(all.div_ceil(at_most.max(1)).max(1)).collect()
@@ -200,8 +199,8 @@ impl Checked {
                 "{law_id}: manifest {manifest} was loaded, and has not taken effect by the log"
             ));
         }
-        // What a node of an earlier version added bears no manifest: the counts tell whether it is
-        // there.
+        // A supplement added by a node of an earlier version has no manifest here: the counts show
+        // whether it is present.
         for manifest in log.iter().filter(|manifest| !meta.manifests.contains(manifest)) {
             self.remarks.push(format!(
                 "{law_id}: manifest {manifest} of the log is not among those that were loaded"

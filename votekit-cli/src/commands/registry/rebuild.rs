@@ -1,4 +1,4 @@
-//! `votekit registry rebuild`: the registry as the log tells it, in place of what it holds.
+//! `votekit registry rebuild`: replaces the content of the registry by the state of the log.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::{office, progress, shared_registry};
 
-/// Make the registry anew from the ledger and the rolls that a node keeps
+/// Rebuild the registry from the ledger and the rolls that a node keeps
 ///
-/// Every election of the ledger is put back as its log tells it: who is registered, who is revoked,
-/// who has voted and by which request. Whatever the registry held of it goes. It can be interrupted
-/// and run again, and nodes may go on taking votes meanwhile; votes that are marked while it runs
-/// may be expected to be accepted twice, and the log decides as ever.
+/// Every election of the ledger is restored as recorded in its log: who is registered, who is
+/// revoked, who has voted and by which request. Whatever else the registry held of it is removed.
+/// The command can be interrupted and run again, and nodes may continue to take votes meanwhile; a
+/// credential marked while it runs may get the hint 'accepted' twice, and the log decides as ever.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -1,4 +1,4 @@
-//! A decided request as reviewers see it, and the search for it in a log.
+//! A decided request as shown to reviewers, and the search for it in a log.
 
 use std::collections::HashMap;
 
@@ -17,22 +17,21 @@ use crate::error::CommandError;
 pub(super) struct Case {
     pub(super) request: String,
     pub(super) decision: &'static str,
-    /// The how-manieth attempt of its credential, of a duplicate.
+    /// Attempt number of a duplicate, from 2.
     pub(super) attempt: Option<u32>,
-    /// Why it is invalid.
+    /// Why the request is invalid.
     pub(super) reason: Option<&'static str>,
-    /// When it was received, to the minute, RFC 3339.
+    /// Time of receipt, to the minute, RFC 3339.
     pub(super) minute: String,
-    /// The batch it came in, as NODE/EPOCH/SEQUENCE.
+    /// Its batch, as NODE/EPOCH/SEQUENCE.
     pub(super) batch: String,
-    /// Its place in the log.
     pub(super) leaf_index: u64,
     pub(super) remarks: Vec<Remark>,
     #[serde(skip)]
     pub(super) hash: Option<CredentialHash>,
 }
 
-/// A remark of a reviewer.
+/// A reviewer's remark.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Remark {
     pub(super) at: String,
@@ -40,31 +39,31 @@ pub(super) struct Remark {
     pub(super) text: String,
 }
 
-/// What became of requests, for `--decision`.
+/// Decisions that `--decision` selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Kind {
     /// The credential had voted before
     Duplicate,
-    /// The vote does not count, and its credential stays unspent
+    /// The vote does not count, and its credential remains unused
     Invalid,
 }
 
-/// Which cases are wanted
+/// Selection of requests
 #[derive(Debug, clap::Args)]
 pub(super) struct Filter {
-    /// Only those decided so
+    /// Only requests with this decision
     #[arg(long, value_name = "DECISION")]
     decision: Option<Kind>,
 
-    /// Only those invalid for this reason
+    /// Only requests that are invalid for this reason
     #[arg(long, value_name = "REASON", value_parser = ["unknown", "revoked", "early", "late"])]
     reason: Option<String>,
 
-    /// Only those that came in batches of this node
+    /// Only requests in batches of this node
     #[arg(long, value_name = "NODE_ID")]
     from_node: Option<String>,
 
-    /// Only those that nobody has remarked on
+    /// Only requests without a remark
     #[arg(long)]
     unmarked: bool,
 }
@@ -84,7 +83,7 @@ impl Filter {
         kind && reason && node && (!self.unmarked || case.remarks.is_empty())
     }
 
-    /// The cases that are wanted, in the order of the log.
+    /// Returns the selected requests, in log order.
     pub(super) fn cases(
         &self,
         archive: &Archive,
@@ -104,7 +103,7 @@ impl Filter {
     }
 }
 
-/// One decided request, with its remarks; `None` when the log does not know it.
+/// Finds one decided request, with its remarks; `None` if the log does not have it.
 pub(super) fn find(
     archive: &Archive,
     law_id: &ElectionId,
@@ -122,13 +121,13 @@ pub(super) fn find(
     Ok(found)
 }
 
-/// That no request of this id was decided.
+/// The error for a request id that was not decided.
 pub(super) fn unknown(law_id: &ElectionId, request: RequestId) -> CommandError {
     CommandError::bad_input(format!("the log of {law_id} has no request {}", request.to_hex()))
         .hint("`votekit review list` shows those that did not count")
 }
 
-/// Hands over each decided request, without its remarks, in the order of the log.
+/// Calls `each` with every decided request, without its remarks, in log order.
 pub(super) fn for_each_case(
     archive: &Archive,
     law_id: &ElectionId,
@@ -157,7 +156,7 @@ fn case(entry: &Entry, batch: Option<BatchNumber>, leaf_index: u64) -> Case {
         Decision::Accepted { hash } => ("accepted", Some(hash), None, None),
         Decision::Duplicate { hash, attempt } => ("duplicate", Some(hash), Some(attempt), None),
         Decision::Invalid { reason, .. } => ("invalid", None, None, Some(reason.as_str())),
-        // A decision that a later version knows.
+        // A decision that only a later version knows.
         _ => ("unknown to this version", None, None, None),
     };
     let number = |number: BatchNumber| {

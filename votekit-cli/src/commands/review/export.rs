@@ -8,17 +8,17 @@ use super::case::{Case, Filter};
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// Write the requests that did not count, with their remarks, as CSV or JSON
+/// Export the requests that did not count, with their remarks, as CSV or JSON
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit review export --format csv --data node/ -o review.csv")]
 pub(super) struct Args {
-    /// The format
+    /// Output format
     #[arg(long, value_enum)]
     format: Format,
 
-    /// The file to write; standard output when left out
+    /// File to write; standard output when omitted
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Format {
-    /// A table for spreadsheets, a request a row
+    /// A table for spreadsheets, one request per row
     Csv,
     /// For programs
     Json,

@@ -9,7 +9,7 @@ use super::case::{Case, Filter};
 use crate::context::Context;
 use crate::error::CommandError;
 
-/// List the requests that did not count, in the order of the log
+/// List the requests that did not count, in log order
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -15,23 +15,23 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::office;
 
-/// Keep a remark on a decided request
+/// Add a remark to a decided request
 ///
-/// A remark is kept in the ledger beside the log, with the time; it changes no decision and is not
-/// part of what is published. Without --ledger the node of the data folder must be stopped.
+/// The remark is kept in the ledger beside the log, with the time; it changes no decision and is
+/// not part of what is published. Without --ledger, the node of the data folder must be stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit review mark 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --by 'M. Roy' --text 'letter returned, new code sent' --data node/")]
 pub(super) struct Args {
-    /// The request
+    /// Request
     request: RequestId,
 
-    /// Who remarks: at most 200 bytes
+    /// Name of the reviewer, at most 200 bytes
     #[arg(long, value_name = "NAME")]
     by: String,
 
-    /// The remark: at most 2000 bytes. No NAS, no access code, no name of an elector
+    /// Remark, at most 2000 bytes, without NAS, access code or name of an elector
     #[arg(long, value_name = "TEXT")]
     text: String,
 
@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     })
 }
 
-/// Whether a text has nine digits in a row, or with single spaces or hyphens between.
+/// Whether a text has nine digits in a row, optionally separated by single spaces or hyphens.
 fn holds_nas(text: &str) -> bool {
     let mut digits = 0;
     let mut gap = false;

@@ -1,4 +1,4 @@
-//! The proof that a leaf is in a log, made while the log is read once.
+//! Inclusion proof of a leaf, made in one pass over the log.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use votekit_node::archive::Archive;
 
 use crate::error::CommandError;
 
-/// A proof and what it leads to.
+/// A proof, with the path and the root that it leads to.
 pub(super) struct Receipt {
     pub(super) proof: Proof,
     pub(super) path: Vec<TreeHash>,
@@ -18,7 +18,7 @@ pub(super) struct Receipt {
     pub(super) root: TreeHash,
 }
 
-/// Makes the proof of a leaf, and checks it against the checkpoint.
+/// Makes the proof of a leaf, and verifies it against the checkpoint.
 pub(super) fn make(
     archive: &Archive,
     law_id: &ElectionId,
@@ -51,12 +51,13 @@ pub(super) fn make(
     Ok(Receipt { proof: Proof::new(&leaf, index, path.clone(), checkpoint), path, size, root })
 }
 
-/// The stretches of leaves whose roots prove one leaf, from the leaf up (RFC 6962, section 2.1.1).
+/// Returns the ranges of leaves whose roots prove one leaf, from the leaf up (RFC 6962, section
+/// 2.1.1).
 fn beside(index: u64, size: u64) -> Vec<Range<u64>> {
     let (mut start, mut end) = (0, size);
     let mut ranges = Vec::new();
     while end.saturating_sub(start) > 1 {
-        // The largest power of two below the number of leaves.
+        // Split at the largest power of two below the number of leaves.
         let middle = start + (end - start).next_power_of_two() / 2;
         if index < middle {
             ranges.push(middle..end);

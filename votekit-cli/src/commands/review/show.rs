@@ -15,17 +15,17 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
 
-/// Show one decided request: what became of it, the other attempts of its credential, the remarks,
+/// Show one decided request: its decision, the other attempts of its credential, the remarks, and
 /// its proof of inclusion
 ///
-/// The proof is made from the whole log and checked against the checkpoint's root. With -o it is
-/// written as a receipt, which `votekit verify receipt` checks.
+/// The proof is computed from the whole log and verified against the checkpoint's root. With -o it
+/// is written as a receipt, which `votekit verify receipt` verifies.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
   votekit review show 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --data node/ -o request.receipt")]
 pub(super) struct Args {
-    /// The request, as its voter was told and as the log writes it
+    /// Request, as given to its voter and recorded in the log
     request: RequestId,
 
     /// Write the proof of inclusion to this file
@@ -41,10 +41,10 @@ struct Report {
     law_id: String,
     #[serde(flatten)]
     case: Case,
-    /// The request of the same credential that counts.
+    /// The accepted request of the same credential.
     accepted_request: Option<String>,
-    /// How many requests of the same credential were decided, this one included; 1 for an invalid
-    /// one, whose credential the log does not tell.
+    /// Number of decided requests of the same credential, this one included; 1 for an invalid one,
+    /// whose credential the log does not show.
     attempts: usize,
     inclusion: Inclusion,
 }
@@ -53,7 +53,7 @@ struct Report {
 struct Inclusion {
     log_size: u64,
     root: String,
-    /// The hashes beside the way from the leaf to the root, from the leaf up, in hexadecimal.
+    /// Sibling hashes on the path to the root, from the leaf up, in hexadecimal.
     path: Vec<String>,
 }
 

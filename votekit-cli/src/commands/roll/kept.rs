@@ -15,7 +15,7 @@ use crate::records::Records;
 
 /// List the rolls and supplements that a node keeps, and which elections use them
 ///
-/// Nothing is written, and a data folder may be in use by a running node.
+/// Nothing is written; a running node may be using the data folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -27,8 +27,9 @@ pub(super) struct ListArgs {
 
 /// Remove a loaded roll that no election uses
 ///
-/// A roll was loaded by mistake, or has to be hashed again: it is removed, and its pepper with it
-/// unless another roll is hashed under the same one. A roll that the log of an election names stays.
+/// For a roll that was loaded by mistake, or has to be hashed again. Its pepper is removed too,
+/// unless another roll is hashed under the same one. A roll that the log of an election names is
+/// kept.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -1,4 +1,4 @@
-//! `votekit serve --check`: everything that a start needs, tested before any log is read.
+//! `votekit serve --check`: tests everything that a start needs, before any log is read.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::office;
 
-/// Nothing is wrong.
+/// The result if nothing is wrong.
 #[derive(Serialize)]
 struct Checked {
     ok: bool,
@@ -25,14 +25,14 @@ impl fmt::Display for Checked {
     }
 }
 
-/// Tests, and starts nothing. Every fault is reported, a line each.
+/// Tests without starting anything. Reports every fault, one per line.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let mut faults = Vec::new();
     if let Err(fault) = office::base_name(args.base.as_deref()) {
         faults.push(fault);
     }
     match config(args) {
-        // Without it nothing else can be tested.
+        // Without a configuration nothing else can be tested.
         Err(fault) => faults.push(fault),
         Ok(config) => office::runtime()?.block_on(check(args, &config, &mut faults)),
     }

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 use crate::output::plain;
 use crate::system_files;
 
-/// Check everything that can be checked of a publication bundle, and list every failure
+/// Verify everything that can be verified of a publication bundle, and list every failure
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,20 +25,20 @@ Examples:
 
 Exit codes: 0 proven; 3 cannot be read; 5 something is wrong; 6 consistent, but no policy was pinned.")]
 pub(crate) struct Args {
-    /// The bundle's folder
+    /// Folder of the bundle
     #[arg(value_name = "DIR")]
     bundle: PathBuf,
 
     #[command(flatten)]
     trust: Trust,
 
-    /// A folder with a manifest and its shards or change file, to check that every accepted hash
-    /// was registered; once for the roll and each supplement
+    /// Folder with a manifest and its shards or change file, to check that every accepted hash was
+    /// registered; give one for the roll and one for each supplement
     #[arg(long, value_name = "DIR")]
     shards: Vec<PathBuf>,
 }
 
-/// Verifies and reports.
+/// Verifies the bundle and reports.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let pin = args.trust.pin()?;
     let bundle = BundleFolder::open(&args.bundle, "verifying")?;
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     }
 }
 
-/// The report for a citizen, or for a program.
+/// The report, for people or as JSON.
 struct Report<'a>(&'a Verification);
 
 impl serde::Serialize for Report<'_> {
@@ -187,7 +187,7 @@ impl Report<'_> {
             turnout / 100,
             turnout % 100
         )?;
-        // Before the close the latest votes are held back from the results, and turnout moves.
+        // Before the close the results hold back the latest votes, while turnout moves.
         if results.counts.total() < results.report.accepted {
             writeln!(
                 out,

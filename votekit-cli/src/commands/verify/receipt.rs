@@ -20,7 +20,7 @@ use crate::error::CommandError;
 use crate::output::plain;
 use crate::system_files;
 
-/// Check a voter's receipt: that the decision on a vote is in the log the authorities signed
+/// Verify a voter's receipt: that the decision on a vote is in the log the authorities signed
 ///
 /// A receipt proves that a vote is recorded and how it was decided, never what was chosen.
 #[derive(Debug, clap::Args)]
@@ -32,19 +32,19 @@ Examples:
 With --fingerprint, or with nothing pinned, the policy itself is read from the bundle.
 Exit codes: 0 proven; 3 cannot be read; 5 something is wrong; 6 consistent, but no policy was pinned.")]
 pub(crate) struct Args {
-    /// The receipt, as the node gave it
+    /// Receipt, as returned by the node
     #[arg(value_name = "FILE")]
     receipt: PathBuf,
 
     #[command(flatten)]
     trust: Trust,
 
-    /// The published bundle: checks that it holds this very decision in its place
+    /// Published bundle; also check that it holds this same decision at its place
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
 }
 
-/// Verifies and says what the receipt proves.
+/// Verifies the receipt and reports what it proves.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let bytes = read(&args.receipt)?;
     let receipt = Proof::parse(&bytes).map_err(|error| {
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     .hint(PIN_HINT))
 }
 
-/// The policy to hold the receipt against, and whether it was pinned.
+/// Returns the policy for verifying the receipt, and whether it was pinned.
 fn policy(args: &Args) -> Result<(Policy, bool), CommandError> {
     let from_bundle = || match &args.bundle {
         Some(folder) => read(&folder.join("policy")),

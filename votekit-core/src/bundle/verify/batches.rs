@@ -1,4 +1,4 @@
-//! Nodes and their batches: numbers, signatures, and one leaf an envelope.
+//! Nodes and their batches: numbers, signatures, and one leaf per envelope.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +14,10 @@ use crate::epochs::Epochs;
 use crate::id::{Digest, ElectionId, NodeId};
 use crate::log::leaf::{BatchLeaf, NodeEvent};
 
-/// Signatures that are verified together, on as many threads as the caller allows.
+/// Signatures verified together, on as many threads as the caller allows.
 const SIGNATURES_AT_ONCE: usize = 2048;
 
-/// Which nodes are admitted, how far each epoch has come, and the batch under way.
+/// The admitted nodes, the progress of each epoch, and the current batch.
 #[derive(Default)]
 pub(super) struct Batches {
     nodes: BTreeMap<NodeId, NodePublicKey>,
@@ -37,7 +37,6 @@ struct Current {
     envelopes: Sha256,
 }
 
-/// A signature that is not verified yet.
 struct Unverified {
     line: u64,
     leaf: BatchLeaf,
@@ -157,6 +156,7 @@ impl Batches {
         current.leaves = current.leaves.saturating_add(1);
         current.envelopes.update(digest.as_bytes());
         let (number, count) = (current.leaf.number(), current.leaf.count);
+        // Reported once, at the first leaf too many.
         if current.leaves == count.saturating_add(1) {
             line.fail(
                 Rule::BatchCount,
@@ -173,7 +173,7 @@ impl Batches {
         }
     }
 
-    /// Ends the batch under way: at the next one, or at the end of its block.
+    /// Ends the current batch: at the next one, or at the end of its block.
     pub(super) fn end_batch(&mut self, failures: &mut Failures) {
         let Some(Current { leaf, line, leaves, envelopes }) = self.current.take() else { return };
         let number = leaf.number();
@@ -220,7 +220,8 @@ impl Batches {
     }
 }
 
-/// Those whose signature is not their node's, in order. With 0 or 1 threads none is started.
+/// Returns those whose signature is not their node's, in order. With 0 or 1 threads none is
+/// started.
 fn find_bad(unverified: &[Unverified], threads: usize) -> Vec<&Unverified> {
     let is_bad = |one: &&Unverified| !one.leaf.is_signed_by(&one.law_id, &one.key);
     if threads <= 1 {

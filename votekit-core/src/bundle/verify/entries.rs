@@ -9,14 +9,14 @@ use crate::election::{Timing, Window};
 use crate::electorate::ATTEMPTS_MAX;
 use crate::instant::UnixMinutes;
 
-/// Who has voted and which requests are decided.
+/// The decided requests, and the attempts of each credential.
 ///
-/// Hashes are told apart by their first 16 bytes: two electors share them with a chance below
-/// 2^-80, and then an honest log would seem wrong, never a wrong one honest.
+/// Hashes are distinguished by their first 16 bytes. Two electors share these with a probability
+/// below 2^-80; an honest log would then seem wrong, never a wrong one honest.
 pub(super) struct Entries {
     requests: Table,
     attempts: Table,
-    /// The latest minute of a vote that was in time.
+    /// The latest minute of a vote that was decided as in time.
     latest: Option<UnixMinutes>,
 }
 
@@ -95,7 +95,8 @@ impl Entries {
         }
     }
 
-    /// Checks, at the close, that no vote was accepted from a later minute than the closing time.
+    /// Checks, at the close, that no vote decided as in time has a minute at or after the closing
+    /// time.
     pub(super) fn check_close(&self, closes: UnixMinutes, line: &mut Line<'_>) {
         if let Some(latest) = self.latest.filter(|latest| *latest >= closes) {
             line.fail(
@@ -136,7 +137,7 @@ mod tests {
     use crate::bundle::Failures;
     use crate::credential::CredentialHash;
 
-    /// No log can be that long: the table is set instead.
+    /// No log can be that long, so the test sets the table directly.
     #[test]
     fn attempts_stop_at_their_limit() {
         let hash = CredentialHash::from_bytes([7; 32]);

@@ -1,5 +1,5 @@
-//! The files of a bundle: each read once, held against what proves it, and against the index at the
-//! end.
+//! The files of a bundle: each is read once, checked against what proves it, and compared with the
+//! index at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -21,10 +21,10 @@ use crate::log::note::KeyName;
 use crate::log::policy::{Policy, VerifiedCheckpoint};
 use crate::manifest::Manifest;
 
-/// No file but the leaves is honestly longer, in bytes.
+/// No honest file except the leaves is longer, in bytes.
 const SMALL_FILE_LENGTH_MAX: u64 = 64 << 20;
 
-/// A leaf and its line feed, at the most.
+/// The longest leaf with its line feed.
 const LINE_LENGTH_MAX: u64 = Leaf::LENGTH_MAX as u64 + 1;
 
 pub(super) fn verify(
@@ -90,8 +90,8 @@ pub(super) fn verify(
     })
 }
 
-/// Room for the entries a log of this size can have, never more than 2^24 before any is read; and a
-/// seed that nobody chooses without changing the log.
+/// The capacity for the entries that a log of this size can have, at most 2^24 before any is read;
+/// and a seed that cannot be chosen without changing the log.
 fn table_size(signed: Option<&SignedCheckpoint>) -> (usize, u64) {
     let Some(checkpoint) = signed.map(SignedCheckpoint::unverified) else { return (0, 0) };
     let seed =
@@ -99,11 +99,11 @@ fn table_size(signed: Option<&SignedCheckpoint>) -> (usize, u64) {
     (usize::try_from(checkpoint.size().min(1 << 24)).unwrap_or(0), seed)
 }
 
-/// What has been read so far.
+/// The bundle as read so far.
 struct Bundle<'a> {
     source: &'a dyn Source,
     names: BTreeSet<String>,
-    /// Every file read, as the index should state it.
+    /// The index row of every file read.
     rows: BTreeMap<String, IndexRow>,
     failures: Failures,
 }
@@ -124,7 +124,7 @@ impl Bundle<'_> {
             .map_err(|source| ReadError { file: name.to_owned(), source })
     }
 
-    /// Reads a file whole. `None` if it is missing or far too long.
+    /// Reads a whole file. `None` if it is missing or too long.
     fn read_small(&mut self, name: &str) -> Result<Option<Vec<u8>>, ReadError> {
         let mut bytes = Vec::new();
         let Some(reader) = self.open(name)? else { return Ok(None) };
@@ -147,8 +147,8 @@ impl Bundle<'_> {
         self.rows.insert(name.to_owned(), IndexRow { file: name.to_owned(), size, sha256 });
     }
 
-    /// The policy to verify with (the pinned one if its bytes are given, or none if they are no
-    /// policy), and whether the bundle's own is the pinned one.
+    /// Returns the policy to verify with, and whether the bundle's own policy is the pinned one. If
+    /// the bytes of a policy are pinned, only they are used, or none if they do not parse.
     fn check_policy(&mut self, bytes: Option<&[u8]>, pin: Option<&Pin>) -> (Option<Policy>, bool) {
         let authenticated = match (pin, bytes) {
             (None, _) | (_, None) => false,
@@ -167,7 +167,7 @@ impl Bundle<'_> {
             self.fail(file::POLICY, Rule::PolicyForm, format_args!("{error}"));
         }
         let used = match pin {
-            // Never the bundle's own in its place: the maker of the bundle chose that one.
+            // Never the bundle's own instead: the maker of the bundle chose it.
             Some(Pin::Policy(pinned)) => {
                 let refused = |error| {
                     let what = format_args!("the pinned policy does not parse: {error}");
@@ -180,7 +180,7 @@ impl Bundle<'_> {
         (used, authenticated)
     }
 
-    /// Every manifest in the folder that reads. Which of them belong there the log will tell.
+    /// Parses every manifest in the folder. The log later determines which of them belong there.
     fn read_manifests(&mut self) -> Result<BTreeMap<Digest, Manifest>, ReadError> {
         let names: Vec<String> =
             self.names.iter().filter(|name| manifest_digest(name).is_some()).cloned().collect();
@@ -234,8 +234,8 @@ impl Bundle<'_> {
             .ok()
     }
 
-    /// Reads no more of the leaves than the leaves of the checkpoint can have in bytes: a longer
-    /// file is not of this log, however long it is.
+    /// Reads at most as many bytes as the leaves of the checkpoint can have: a longer file is not
+    /// of this log.
     fn read_leaves(
         &mut self,
         log: &mut Log<'_>,
@@ -263,7 +263,7 @@ impl Bundle<'_> {
             failures.add(file::LEAVES, None, Rule::FileSize, what);
         }
         log.finish(&mut failures);
-        // What opening has reported comes in between.
+        // `open` may have reported into the emptied list: append its failures.
         let opening = std::mem::replace(&mut self.failures, failures);
         for failure in opening.list() {
             self.failures.add(
@@ -312,7 +312,7 @@ impl Bundle<'_> {
         }
         let leaves = log.account.leaves();
         if (stated.size(), stated.root()) != (leaves, ending.root) {
-            // Whichever of the two nobody has signed for is at fault.
+            // Blame the leaves if the checkpoint is signed, otherwise the checkpoint.
             let culprit = if verified.is_some() { file::LEAVES } else { file::CHECKPOINT };
             let what = format_args!(
                 "{leaves} leaves with root {}, the checkpoint states {} with root {}",
@@ -340,8 +340,8 @@ impl Bundle<'_> {
         }
     }
 
-    /// Makes README and results again, compares, and holds the certified digest against the
-    /// results.
+    /// Makes README and results again and compares them, and compares the certified digest with
+    /// that of the results.
     fn check_derived(&mut self, log: &Log<'_>, ending: &Ending) -> Result<(), ReadError> {
         let expected = derived(&log.account, ending.root);
         let names = [file::README, file::RESULTS_JSON, file::RESULTS_CSV, file::RESULTS_NIST];
@@ -380,8 +380,8 @@ impl Bundle<'_> {
         Ok(())
     }
 
-    /// Holds the index against everything read. A file that proved itself is not blamed for what
-    /// the index says of it.
+    /// Compares the index with everything read. A file that failed no other check is not blamed for
+    /// a wrong row in the index.
     fn check_index(&mut self, bytes: Option<&[u8]>, log: &Log<'_>) {
         let (Some(bytes), Some(definition)) = (bytes, log.account.definition()) else { return };
         self.rows.remove(file::INDEX);

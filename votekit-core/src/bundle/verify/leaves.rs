@@ -1,4 +1,5 @@
-//! Reading `leaves.jsonl`: chunks of lines, hashed and parsed by other threads, merged in order.
+//! Reads `leaves.jsonl` in chunks of lines, which other threads hash and parse; results are merged
+//! in order.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -13,11 +14,11 @@ use crate::id::Digest;
 use crate::log::leaf::{Leaf, LeafError};
 use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
 
-/// Lines of a chunk. A power of two, so that each chunk but the last is a perfect subtree.
+/// Lines in a chunk. A power of two, so that each chunk but the last is a perfect subtree.
 const CHUNK_LINES: usize = 4096;
 const READ_LENGTH: usize = 1 << 20;
 
-/// One line, read.
+/// One parsed line.
 pub(super) enum Item {
     /// The leaf of an envelope, with its cᵢ.
     Outcome(Outcome, EnvelopeDigest),
@@ -26,7 +27,7 @@ pub(super) enum Item {
     Bad(LeafError),
 }
 
-/// How the file ended.
+/// The result of reading the file.
 pub(super) struct Ending {
     /// Bytes of the file.
     pub(super) size: u64,
@@ -34,15 +35,15 @@ pub(super) struct Ending {
     pub(super) digest: Digest,
     /// The root over all lines.
     pub(super) root: TreeHash,
-    /// What is wrong with the form of the file, and after how many lines.
+    /// What is wrong with the form of the file, and on which line, from 1.
     pub(super) fault: Option<(u64, &'static str)>,
 }
 
-/// Reads all lines and hands each to `take` in order, with a function that gives the root up to and
-/// including it (only at the end of blocks).
+/// Reads all lines and passes each to `take` in order, with a function that computes the root up to
+/// and including that line (only at the end of blocks).
 ///
-/// Calling thread: reading, SHA-256 of the file, `take`. Other threads, if there shall be any: leaf
-/// hashes and parsing.
+/// Calling thread: reading, SHA-256 of the file, `take`. Other threads, if any: leaf hashes and
+/// parsing.
 pub(super) fn read(
     reader: &mut dyn Read,
     threads: usize,
@@ -51,7 +52,7 @@ pub(super) fn read(
     let mut chunks = Chunks::new(reader);
     let mut merge = Merge::default();
     match threads.saturating_sub(1) {
-        // Some targets have no threads, as wasm32-unknown-unknown: none is started.
+        // Some targets, such as wasm32-unknown-unknown, have no threads: start none.
         0 => {
             for place in 0.. {
                 let Some(chunk) = chunks.next()? else { break };
@@ -74,6 +75,7 @@ fn read_with_workers(
     workers: usize,
     take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash),
 ) -> io::Result<()> {
+    // Bounds the memory of chunks that are read ahead or wait for an earlier one.
     let in_flight_max = 4 * workers;
     let (jobs, job_queue) = mpsc::sync_channel::<(u64, Vec<u8>)>(in_flight_max);
     let (results, result_queue) = mpsc::channel::<(u64, Hashed)>();
@@ -84,7 +86,7 @@ fn read_with_workers(
             scope.spawn(move || work(job_queue, &results));
         }
         drop(results);
-        // Dropped when reading ends or fails: then the workers end too.
+        // Dropped when reading ends or fails, which ends the workers.
         let jobs = jobs;
         let (mut sent, mut taken, mut at_end) = (0, 0, false);
         while !at_end || taken < sent {
@@ -122,7 +124,7 @@ fn work(jobs: &Mutex<mpsc::Receiver<(u64, Vec<u8>)>>, results: &mpsc::Sender<(u6
 struct Hashed {
     items: Vec<Item>,
     root: RootHasher,
-    /// The hasher as each block's last leaf left it, by the place of that leaf in the chunk.
+    /// The hasher after each block's last leaf, with the index of that leaf in the chunk.
     block_ends: Vec<(usize, RootHasher)>,
 }
 
@@ -167,8 +169,8 @@ fn outcome(outcome: Outcome) -> Item {
     Item::Outcome(outcome, digest)
 }
 
-/// Where the first line feed is. Lines are some 200 bytes long: stepping by words beats a byte at a
-/// time.
+/// The position of the first line feed. Lines have some 200 bytes: searching by blocks is faster
+/// than byte by byte.
 fn line_end(bytes: &[u8]) -> Option<usize> {
     const BLOCK: usize = 32;
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
@@ -183,7 +185,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     rest.iter().position(|byte| *byte == b'\n').map(|inside| blocks.len() * BLOCK + inside)
 }
 
-/// Puts hashed chunks back into order.
+/// Restores the order of hashed chunks.
 #[derive(Default)]
 struct Merge {
     next: u64,
@@ -192,7 +194,7 @@ struct Merge {
 }
 
 impl Merge {
-    /// Takes a chunk; hands on all whose turn has come, and says how many.
+    /// Takes a chunk. Passes on every chunk whose turn has come, and returns their number.
     fn take(
         &mut self,
         place: u64,
@@ -226,7 +228,7 @@ fn joined(left: &RootHasher, right: &RootHasher) -> RootHasher {
 struct Chunks<'a> {
     reader: &'a mut dyn Read,
     buffer: Vec<u8>,
-    /// How far the buffer has been searched for line feeds, and how many were found.
+    /// The bytes searched for line feeds; `lines` is the number found.
     searched: usize,
     lines: usize,
     at_end: bool,
@@ -282,7 +284,7 @@ impl<'a> Chunks<'a> {
     fn fill(&mut self) -> io::Result<()> {
         let start = self.buffer.len();
         if start - self.searched > Leaf::LENGTH_MAX {
-            // No leaf is that long: what follows is digested, but not kept.
+            // No leaf is that long: the rest is digested, but not kept.
             self.note_fault("a line is longer than any leaf; nothing after it was read");
             self.buffer.truncate(self.searched);
             self.at_end = true;

@@ -7,7 +7,7 @@ use crate::id::RequestId;
 use crate::instant::UnixMinutes;
 use crate::log::leaf::BlockLeaf;
 
-/// Gives a few bytes at a time, with interruptions, as a pipe may.
+/// Returns a few bytes at a time, with interruptions, as a pipe may.
 struct Trickle<'a> {
     bytes: &'a [u8],
     step: usize,

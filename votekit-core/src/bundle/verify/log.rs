@@ -16,7 +16,7 @@ use crate::log::leaf::{BlockLeaf, ElectionEvent, Leaf};
 use crate::log::merkle::TreeHash;
 use crate::reconcile::Report;
 
-/// Where inside a block the log is.
+/// The position inside a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     /// Election, roll and node leaves.
@@ -32,7 +32,7 @@ enum Phase {
 /// The failures of one line of `leaves.jsonl`.
 pub(super) struct Line<'a> {
     pub(super) failures: &'a mut Failures,
-    /// From 1.
+    /// The line number, from 1.
     pub(super) number: u64,
 }
 
@@ -42,7 +42,7 @@ impl Line<'_> {
     }
 }
 
-/// The log as far as it has been read.
+/// The log as read so far.
 pub(super) struct Log<'a> {
     pub(super) account: Account,
     pub(super) rolls: Rolls<'a>,
@@ -51,12 +51,12 @@ pub(super) struct Log<'a> {
     totals: TotalsCheck,
     window: Window,
     phase: Phase,
-    /// Whether leaves have come since the last block leaf.
+    /// Whether there are leaves after the last block leaf.
     inside: bool,
     block: Option<BlockLeaf>,
     /// The latest time in this block, with its line.
     latest: (UnixMinutes, u64),
-    /// Whether evidence and keys are destroyed.
+    /// Whether the log states that evidence and keys are destroyed.
     purged: bool,
     /// Whether this block closes the election.
     closes: bool,
@@ -67,7 +67,7 @@ pub(super) struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    /// Nothing read yet. `entries` is about how many there will be; `seed` is that of
+    /// An empty log. `entries` is the approximate number of entries to expect; `seed` is that of
     /// [`Table`](crate::bundle::table::Table).
     pub(super) fn new(
         rolls: Rolls<'a>,
@@ -216,7 +216,7 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// The height of the block under way.
+    /// The height of the current block.
     fn height(&self) -> u64 {
         self.block.as_ref().map_or(1, |block| block.height.saturating_add(1))
     }
@@ -454,8 +454,8 @@ impl<'a> Log<'a> {
         }
     }
 
-    /// One rule of binding elections can be waived, by name and in the log: that results are seen
-    /// after the close only.
+    /// One rule of binding elections can be waived, by name and in the log: that results are shown
+    /// only after the close.
     fn check_binding(&self, waivers: &[String], line: &mut Line<'_>) {
         if let Some(unknown) = waivers.iter().find(|waiver| *waiver != RESULTS_WAIVER) {
             line.fail(Rule::Binding, format_args!("{unknown:?} is no rule that can be waived"));
@@ -473,7 +473,7 @@ impl<'a> Log<'a> {
         self.check_rolls_bind(line);
     }
 
-    /// What a binding election wants of every roll and supplement.
+    /// Checks what a binding election requires of every roll and supplement.
     fn check_rolls_bind(&self, line: &mut Line<'_>) {
         if !self.account.definition().is_some_and(|definition| definition.binding) {
             return;

@@ -1,4 +1,4 @@
-//! Rolls and supplements: their chain, their manifests and, if the shards are there, every
+//! Rolls and supplements: their chain, their manifests and, if the shards are given, every
 //! registered key.
 
 use std::collections::BTreeMap;
@@ -16,14 +16,14 @@ use crate::manifest::Manifest;
 /// The rolls of the log so far.
 pub(super) struct Rolls<'a> {
     law_id: Option<ElectionId>,
-    /// The manifests of the bundle, those that read.
+    /// The manifests of the bundle that parse.
     manifests: BTreeMap<Digest, Manifest>,
     shards: Option<Shards<'a>>,
     /// The first manifest in effect.
     root: Option<Digest>,
     latest: Option<Digest>,
     scheme: Option<HashScheme>,
-    /// The shortest access code of any roll, if it is too short for a binding election.
+    /// The shortest access code of the first roll in which it is too short for a binding election.
     short_code: Option<u32>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Rolls<'a> {
             fail(format_args!("the roll does not follow the one before it in the log"));
         }
         if roll.parent.is_none() {
-            // A new root: what came before has no effect any more.
+            // A new first roll: earlier rolls have no effect any more.
             (self.root, self.scheme, self.short_code) = (Some(roll.manifest), None, None);
         }
         if self.scheme.is_some_and(|scheme| scheme != roll.scheme) {
@@ -78,7 +78,7 @@ impl<'a> Rolls<'a> {
         }
         self.scheme.get_or_insert(roll.scheme);
         self.latest = Some(roll.manifest);
-        // A manifest that is missing or does not read has been reported as a file.
+        // A manifest that is missing or does not parse has been reported as a file.
         if let Some(manifest) = self.manifests.get(&roll.manifest) {
             check_manifest(roll, manifest, self.law_id.as_ref(), line);
             let length = Some(manifest.body().roll.code_length_min)

@@ -1,5 +1,5 @@
-//! Holding entries against the shards: the electorate is built as a node builds it, and every
-//! attempt is made again.
+//! Compares entries with the shards: builds the electorate as a node does, and repeats every
+//! attempt.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -15,11 +15,11 @@ use crate::id::{Digest, ElectionId};
 use crate::log::leaf::RollEvent;
 use crate::manifest::Manifest;
 
-/// The shards given, by manifest, and the electorate as far as the log has loaded it.
+/// The given shards, by manifest, and the electorate as loaded by the log so far.
 pub(super) struct Shards<'a> {
     folders: BTreeMap<Digest, (Manifest, &'a dyn Source)>,
     electorate: Electorate,
-    /// Whether all rolls so far were found: only then can an entry be held against them.
+    /// Whether all rolls so far were found; otherwise no entry is checked.
     complete: bool,
 }
 
@@ -41,7 +41,7 @@ impl<'a> Shards<'a> {
         Ok(Some(Self { folders, electorate: Electorate::default(), complete: true }))
     }
 
-    /// Loads what a roll leaf names.
+    /// Loads the roll that a leaf names.
     pub(super) fn load(&mut self, roll: &RollEvent, law_id: &ElectionId, line: &mut Line<'_>) {
         if roll.parent.is_none() {
             (self.electorate, self.complete) = (Electorate::default(), true);
@@ -75,7 +75,7 @@ impl<'a> Shards<'a> {
         }
     }
 
-    /// Makes an entry's attempt again.
+    /// Repeats the attempt of an entry.
     pub(super) fn check(&mut self, entry: &Entry, scheme: HashScheme, line: &mut Line<'_>) {
         let (hash, expected) = match &entry.decision {
             Decision::Accepted { hash } => (hash, CredentialStatus::First),

@@ -11,7 +11,7 @@ use crate::tally::Totals;
 #[derive(Default)]
 pub(super) struct TotalsCheck {
     sum: Option<CommitmentSum>,
-    /// Under `live`, the votes that must be new and those that must be held back.
+    /// Under `live`, the least number of new votes, and of votes held back.
     live: Option<u64>,
     /// Blocks after `through`.
     pending: VecDeque<Pending>,
@@ -98,7 +98,7 @@ impl TotalsCheck {
         self.values.clone_from(&totals.values);
     }
 
-    /// Adds what no totals have opened, for its form alone.
+    /// Adds the commitments that no totals opened, only to check their form.
     pub(super) fn finish(&mut self, line: &mut Line<'_>) {
         self.add_through(u64::MAX, line);
     }

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! segment    "VKSEGM02"  law id (1 byte length, bytes)  number u32  requests
-//! head       "VKSNAP02"  law id (1 byte length, bytes)  length u32  state as JSON  length u32  sums
-//!            requests  SHA-256 of all before it
-//! requests   count u32  count × 24 bytes of decided requests  count u32  count × 32 bytes: H of the
-//!            invalid ones among them, zeros where it has been purged
+//! head       "VKSNAP02"  law id (1 byte length, bytes)  length u32  state as JSON
+//!            length u32  sums  requests  SHA-256 of all before it
+//! requests   count u32  count × 24 bytes of decided requests
+//!            count u32  count × 32 bytes: H of the invalid ones, zeros where it was purged
 //! ```
 //!
-//! A segment holds [`SEGMENT_REQUESTS`] decided requests, never fewer. Its digest is in the head,
-//! which holds those that fill no segment yet.
+//! A segment holds exactly [`SEGMENT_REQUESTS`] decided requests. Its digest is in the head, which
+//! also holds the requests that do not fill a segment yet.
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,7 @@ pub const SEGMENT_REQUESTS: usize = 1 << 15;
 const SEGMENT: &[u8; 8] = b"VKSEGM02";
 const HEAD: &[u8; 8] = b"VKSNAP02";
 
-/// The bytes of the segment with this number, from 0.
+/// Encodes the segment with this number, from 0.
 ///
 /// # Panics
 /// With another number of requests than [`SEGMENT_REQUESTS`], and above 2^32 segments.
@@ -40,7 +40,8 @@ pub fn encode_segment(law_id: &ElectionId, number: usize, list: &DecidedList) ->
     bytes
 }
 
-/// Reads a segment into `out`, which has room for [`SEGMENT_REQUESTS`]; gives H of the invalid ones.
+/// Decodes a segment into `out`, which has room for [`SEGMENT_REQUESTS`]. Returns H of the invalid
+/// requests.
 ///
 /// # Errors
 /// [`SnapshotError`] unless it is the segment of that election with that number and digest.
@@ -110,7 +111,8 @@ pub(super) fn decode_head<'a>(
     bytes: &'a [u8],
     law_id: &ElectionId,
 ) -> Result<Head<'a>, SnapshotError> {
-    // What a newer or another program wrote is told as that, before its digest is asked for.
+    // Check the magic first: a file of another version or program is reported as such, not as
+    // damaged.
     Reader { bytes, offset: 0 }.start(HEAD, law_id)?;
     let cut = SnapshotError::Malformed { offset: bytes.len(), rule: "the file ends with a digest" };
     let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or(cut)?;

@@ -32,7 +32,7 @@ fn restored(
     ElectionLog::restore(head, requests, key, &mut |manifest| Some(stored.content(manifest)))
 }
 
-/// Revokes some who have not voted yet, gives one a new credential and adds others.
+/// Revokes electors who have not voted yet, gives one a new credential and adds others.
 fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
     let key = |value| RegistryKey::from_bytes([value; 32]);
     let changes = Changes {
@@ -56,7 +56,7 @@ fn supplement(log: &mut ElectionLog, stored: &mut Stored) {
         .push(append(log, &[LogEvent::Load(load)], &maker(150)).expect("a poll takes supplements"));
 }
 
-/// Everything that can be asked of a log.
+/// All state of a log that these tests compare.
 fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
     let standings: Vec<_> = (0..60)
         .map(|value| log.electorate().look_up(&RegistryKey::from_bytes([value; 32])))
@@ -81,7 +81,7 @@ fn told(log: &ElectionLog) -> (impl PartialEq + std::fmt::Debug, String) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A snapshot taken after any block, and the blocks after it, give what the whole log gives.
+    /// A snapshot taken after any block, with the blocks after it, results in the whole log.
     #[test]
     fn a_snapshot_and_the_tail_give_the_whole(
         votes in votes(),
@@ -178,7 +178,7 @@ fn no_byte_of_a_segment_can_change() {
             decode_segment(&damaged, &law(), 3, &digest, &mut out),
             Err(SnapshotError::Digest { .. })
         ));
-        // Not even under its own digest, where the place tells it apart.
+        // Damage to the header is refused even if the digest matches.
         if place < 19 {
             let own = Digest::of(&damaged);
             assert!(
@@ -266,14 +266,14 @@ fn parts_that_do_not_fit_are_refused() {
     assert!(matches!(error, SnapshotError::Roll { .. }));
 }
 
-/// A decided request with another number at an offset of its bytes.
+/// A decided request with `number` written at an offset of its bytes.
 fn changed(decided: Decided, offset: usize, number: u32) -> Decided {
     let mut bytes = decided.to_bytes();
     bytes[offset..offset + 4].copy_from_slice(&number.to_le_bytes());
     Decided::from_bytes(&bytes)
 }
 
-/// Reads the whole log again beside a log; `find` is what the node knows of a request.
+/// Reads the whole log again beside a log; `find` changes what the node knows of a request.
 fn scrubbed(
     log: &ElectionLog,
     stored: &mut Stored,
@@ -300,7 +300,7 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     let mut back = restored(&bytes, &stored, Some(&key)).expect("whole");
     assert_eq!(scrubbed(&back, &mut stored, false, same), Ok(()));
 
-    // The log grows meanwhile: what comes later is not read.
+    // The log grows meanwhile: later blocks are not read.
     seal(&mut back, &mut stored, &[batch(2, false, &[(9, 9, 0)])]);
     assert_eq!(scrubbed(&log, &mut stored, false, same), Ok(()));
 

@@ -1,4 +1,4 @@
-//! Growing a tree. Only its right edge is kept: the partial tile of each level, at most 255 hashes
+//! Grows a tree. Only its right edge is kept: the partial tile of each level, at most 255 hashes
 //! each.
 
 use std::fmt;
@@ -23,7 +23,7 @@ impl fmt::Debug for FullTile {
     }
 }
 
-/// Partial tiles that are not those of a tree of the size given.
+/// Partial tiles that do not fit a tree of the given size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a tree of {size} leaves has {expected} hashes in its partial tile of level {level}, not {found}"
@@ -68,8 +68,8 @@ impl TreeBuilder {
         Self::default()
     }
 
-    /// Takes up a stored tree: its size and, for each level from 0, the hashes of its partial tile
-    /// (none where there is no such tile; levels above the last may be left out).
+    /// Restores a stored tree from its size and, for each level from 0, the hashes of its partial
+    /// tile (none where there is no such tile; levels above the last may be left out).
     ///
     /// Only the widths are checked here: compare [`TreeBuilder::root`] with the checkpoint's.
     ///
@@ -93,9 +93,9 @@ impl TreeBuilder {
         self.size
     }
 
-    /// Adds a leaf by its hash. Tiles that fill are added to `full_tiles`, lower levels first.
+    /// Appends a leaf by its hash. Tiles that fill are pushed to `full_tiles`, lower levels first.
     ///
-    /// One more hash a leaf on average, whatever the size.
+    /// Costs one more hash per leaf on average, at any size.
     ///
     /// # Panics
     /// At 2^64 leaves.
@@ -113,6 +113,7 @@ impl TreeBuilder {
             }
             hash = perfect_hash(partial);
             let hashes = std::mem::replace(partial, Vec::with_capacity(WIDTH));
+            // The tile that has just filled is the last full one of its level.
             let index = (self.size >> (8 * (u32::from(level) + 1))) - 1;
             let tile = Tile::in_tree(self.size, level, index)
                 .expect("a tile that has just filled is in the tree");
@@ -120,7 +121,7 @@ impl TreeBuilder {
         }
     }
 
-    /// The root hash. Costs a hash for each hash of the right edge.
+    /// The root hash. Costs one hash computation for each hash of the right edge.
     #[must_use]
     pub fn root(&self) -> TreeHash {
         let subtrees: Vec<TreeHash> =
@@ -155,11 +156,12 @@ impl fmt::Debug for TreeBuilder {
 }
 
 fn partial_width(size: u64, level: usize) -> usize {
+    // The digit of the size in base 256.
     if level < 8 { usize::from(size.to_le_bytes()[level]) } else { 0 }
 }
 
-/// The hashes of the perfect subtrees that a partial tile falls into, from left to right, each
-/// larger than the next.
+/// The hashes of the perfect subtrees of a partial tile, from left to right, each larger than the
+/// next.
 fn perfect_parts(partial: &[TreeHash]) -> impl Iterator<Item = TreeHash> {
     let mut rest = partial;
     std::iter::from_fn(move || {

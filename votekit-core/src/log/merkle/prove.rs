@@ -1,4 +1,4 @@
-//! Making inclusion and consistency proofs (RFC 6962 sections 2.1.1 and 2.1.2) from tiles.
+//! Makes inclusion and consistency proofs (RFC 6962 sections 2.1.1 and 2.1.2) from tiles.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,16 +6,16 @@ use std::ops::Range;
 use super::{ProofError, TreeHash, empty_root, node_hash, perfect_hash};
 use crate::log::tile::Tile;
 
-/// Where the tiles of a tree lie.
+/// Reads the tiles of a tree.
 pub trait TileReader {
     /// Why a tile could not be read.
     type Error;
 
-    /// The hashes of a tile. More than its width may be returned, if the tile has grown since; they
-    /// are ignored.
+    /// The hashes of a tile. May return more than its width if the tile has grown since; the
+    /// surplus is ignored.
     ///
     /// # Errors
-    /// When the tile is not there.
+    /// If the tile is missing.
     fn hashes(&self, tile: Tile) -> Result<Vec<TreeHash>, Self::Error>;
 }
 
@@ -31,7 +31,7 @@ impl<Reader: TileReader + ?Sized> TileReader for &Reader {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProveError<E> {
-    /// What was asked for is not in the tree.
+    /// The requested leaf or size is not in the tree.
     #[error(transparent)]
     Range(ProofError),
     /// A tile holds fewer hashes than the size of the tree says.
@@ -111,7 +111,7 @@ pub fn prove_consistency<R: TileReader>(
     Ok(proof)
 }
 
-/// The root of the tree of `size` leaves as its tiles have it.
+/// The root of the tree of `size` leaves, computed from its tiles.
 ///
 /// # Errors
 /// [`ProveError`].
@@ -122,15 +122,15 @@ pub fn root_of_tiles<R: TileReader>(
     if size == 0 { Ok(empty_root()) } else { Tiles::new(reader, size).range_hash(0..size) }
 }
 
-/// Splits more than one leaf as RFC 6962 does: the left part is the largest power of two below the
-/// length.
+/// Splits a range of more than one leaf as RFC 6962 does: the left part has the largest power of
+/// two below the length.
 fn split(range: Range<u64>) -> (Range<u64>, Range<u64>) {
     let middle = range.start + (1 << (range.end - range.start - 1).ilog2());
     (range.start..middle, middle..range.end)
 }
 
-/// The tiles of a tree of some size. Each is read once: a proof asks for up to eight hashes of the
-/// same tile.
+/// The tiles of a tree of a given size. Reads each tile once: a proof needs up to eight hashes of
+/// the same tile.
 struct Tiles<'reader, R> {
     reader: &'reader R,
     size: u64,
@@ -152,8 +152,9 @@ impl<'reader, R: TileReader> Tiles<'reader, R> {
         Ok(node_hash(&self.range_hash(left)?, &self.range_hash(right)?))
     }
 
-    /// The hash of the 2^height leaves from `start` on, put together from one tile.
+    /// The hash of the 2^height leaves from `start` on, computed from one tile.
     fn perfect_hash(&mut self, height: u32, start: u64) -> Result<TreeHash, ProveError<R::Error>> {
+        // A hash in a tile of level L has height 8L, so height 8L + r joins 2^r of them.
         let level = u8::try_from(height / 8).expect("heights are below 64");
         let place = start >> (8 * u32::from(level));
         let tile = Tile::in_tree(self.size, level, place / 256)

@@ -1,10 +1,10 @@
-//! The root of many leaves, without keeping the tree.
+//! Computes the root of many leaves without keeping the tree.
 
 use std::fmt;
 
 use super::{TreeHash, empty_root, join_from_right, node_hash};
 
-/// A part was added where its subtrees do not fall on their places in the tree.
+/// A part was added whose subtrees are not aligned with the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a subtree of 2^{height} leaves cannot follow {size} leaves")]
 pub struct MisalignedError {
@@ -14,10 +14,10 @@ pub struct MisalignedError {
     pub height: u32,
 }
 
-/// Hashes a stream of leaves to the root of their tree, in memory for one hash a level.
+/// Hashes a stream of leaves to the root of their tree, keeping one hash per level.
 ///
-/// Parts can be hashed on their own, say by two threads, and joined, if each starts at a multiple
-/// of a power of two that is not below its length:
+/// Parts can be hashed separately, for example by two threads, and joined, if each starts at a
+/// multiple of a power of two that is not below its length:
 ///
 /// ```
 /// use votekit_core::log::merkle::{RootHasher, leaf_hash};
@@ -39,7 +39,7 @@ pub struct RootHasher {
 }
 
 impl RootHasher {
-    /// No leaves.
+    /// A hasher without leaves.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -1,12 +1,12 @@
-//! Checking inclusion and consistency proofs: RFC 9162 sections 2.1.3.2 and 2.1.4.2.
+//! Verifies inclusion and consistency proofs: RFC 9162 sections 2.1.3.2 and 2.1.4.2.
 
 use super::{TreeHash, empty_root, node_hash};
 
-/// Why a proof proves nothing.
+/// Why a proof is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// The leaf lies beyond the tree.
+    /// The leaf is beyond the end of the tree.
     #[error("leaf {index} is not in a tree of {size} leaves")]
     Index {
         /// The leaf's index.
@@ -36,7 +36,7 @@ pub enum ProofError {
     FirstRoot,
 }
 
-/// Checks that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with
+/// Verifies that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with
 /// this `root`.
 ///
 /// # Errors
@@ -60,7 +60,7 @@ pub fn verify_inclusion(
         }
         if node & 1 == 1 || node == last {
             hash = node_hash(sibling, &hash);
-            // On the right edge, levels without a sibling are passed over.
+            // On the right edge, levels without a sibling are skipped.
             let skipped = node.trailing_zeros();
             node >>= skipped;
             last >>= skipped;
@@ -76,7 +76,7 @@ pub fn verify_inclusion(
     if hash == *root { Ok(()) } else { Err(ProofError::Root) }
 }
 
-/// Checks that the tree of `second` leaves with `second_root` begins with the tree of `first`
+/// Verifies that the tree of `second` leaves with `second_root` begins with the tree of `first`
 /// leaves with `first_root`.
 ///
 /// Any tree begins with the one without leaves, and with itself: those proofs are empty.

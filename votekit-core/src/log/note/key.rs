@@ -13,7 +13,7 @@ use crate::instant::UnixSeconds;
 use crate::log::encoding::{base64, parse_base64};
 
 hex_bytes! {
-    /// Tells keys of one name apart: the first 4 bytes of SHA-256 of the name, a line feed, the
+    /// Distinguishes keys of one name: the first 4 bytes of SHA-256 of the name, a line feed, the
     /// type and the public key.
     KeyId, 4
 }
@@ -31,7 +31,7 @@ impl KeyId {
     }
 }
 
-/// What a key signs, told by the type byte of its verifier key.
+/// What a key signs, given by the type byte of its verifier key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// 0x01: Ed25519 over the text.
@@ -51,7 +51,7 @@ impl KeyKind {
     }
 }
 
-/// Why a text is no key name or no verifier key.
+/// Why a text is not a key name or not a verifier key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -66,7 +66,7 @@ pub enum KeyError {
         /// Position of the first offending character, from 1.
         position: usize,
     },
-    /// Name, id and key are joined by plus signs.
+    /// Plus signs join name, id and key.
     #[error("a verifier key is a name, 8 hexadecimal digits and base64, joined by plus signs")]
     Form,
     /// The key is canonical base64.
@@ -86,7 +86,7 @@ pub enum KeyError {
         /// Bytes found.
         length: usize,
     },
-    /// The bytes are no point of the curve, or one of small order that would verify anything.
+    /// The bytes are not a point of the curve, or one of small order, which would verify anything.
     #[error("the public key is no usable Ed25519 key")]
     Point,
     /// The id does not follow from name, type and key.
@@ -99,8 +99,8 @@ pub enum KeyError {
     },
 }
 
-/// The name of a key: not empty, no Unicode space, no plus sign, no control character. Preferably
-/// an address without scheme.
+/// The name of a key: not empty, no Unicode space, no plus sign, no control character. Preferably a
+/// URL without scheme.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyName(String);
 
@@ -140,8 +140,8 @@ impl fmt::Debug for KeyName {
     }
 }
 
-/// A public key with its name and type, as verifiers are configured with: `<name>+<id>+<base64 of
-/// type and key>`.
+/// A public key with its name and type, in the form that verifiers are configured with:
+/// `<name>+<id>+<base64 of type and key>`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifierKey {
     name: KeyName,
@@ -151,10 +151,10 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
-    /// Names a public key.
+    /// Makes a verifier key from a name and a public key.
     ///
     /// # Errors
-    /// [`KeyError::Point`] if the bytes are no point, or one of small order.
+    /// [`KeyError::Point`] if the bytes are not a point, or one of small order.
     pub fn new(name: KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Result<Self, KeyError> {
         let point = VerifyingKey::from_bytes(public_key).map_err(|_| KeyError::Point)?;
         if point.is_weak() {
@@ -187,13 +187,13 @@ impl VerifierKey {
         self.public_key.as_bytes()
     }
 
-    /// Whether a signature line says that it is by this key.
+    /// Whether a signature line names this key.
     #[must_use]
     pub fn is_named_by(&self, signature: &Signature) -> bool {
         self.id == signature.key_id && self.name == signature.name
     }
 
-    /// Verifies what follows the key id in a signature line over a note's text. Returns the time
+    /// Verifies the bytes after the key id of a signature line over a note's text. Returns the time
     /// that a cosignature states.
     ///
     /// # Errors
@@ -240,7 +240,7 @@ impl FromStr for VerifierKey {
     type Err = KeyError;
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        // Base64 may hold plus signs, a name may not: the first two separate.
+        // Base64 may contain plus signs, a name may not: only the first two are separators.
         let mut parts = text.splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(KeyError::Form);
@@ -288,12 +288,12 @@ pub enum SignatureError {
     /// A cosignature's time is below 2^63.
     #[error("its time is out of range")]
     Time,
-    /// The key did not sign this.
+    /// The key did not sign this text.
     #[error("the key did not sign this text")]
     Mismatch,
 }
 
-/// The secret half of a key of type 0x01: a log key, or an official's. It signs texts as they are.
+/// The secret half of a key of type 0x01: a log key, or an official's. It signs texts unchanged.
 ///
 /// The seed is zeroed on drop and never printed.
 pub struct SigningKey {
@@ -302,7 +302,7 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// The key that belongs to an RFC 8032 seed.
+    /// Derives the key from an RFC 8032 seed.
     #[must_use]
     pub fn from_seed(name: KeyName, seed: &[u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
@@ -331,7 +331,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl VerifierKey {
-    /// The public half of a secret key, which is a sound point by the way it is made.
+    /// The public half of a secret key, a valid point by construction.
     pub(in crate::log) fn of_secret(
         name: KeyName,
         kind: KeyKind,
@@ -342,7 +342,7 @@ impl VerifierKey {
     }
 }
 
-/// Prints a secret key by its public half.
+/// Prints only the public half of a secret key.
 pub(in crate::log) fn debug_secret(
     formatter: &mut fmt::Formatter<'_>,
     kind: &str,
@@ -351,8 +351,8 @@ pub(in crate::log) fn debug_secret(
     write!(formatter, "{kind}({verifier}, secret redacted)")
 }
 
-/// What a cosigner of type 0x04 signs: two lines, then the checkpoint's text. `None` for a time of
-/// 2^63 or later.
+/// The message that a cosigner of type 0x04 signs: two lines, then the checkpoint's text. `None`
+/// for a time of 2^63 or later.
 pub(in crate::log) fn cosigned_message(at: UnixSeconds, text: &str) -> Option<String> {
     (at.0 < 1 << 63).then(|| format!("cosignature/v1\ntime {}\n{text}", at.0))
 }

@@ -1,4 +1,4 @@
-//! Reading a policy file, line by line.
+//! Parses a policy file, line by line.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use super::{Group, LOG_KIND, Log, Member, Policy, PolicyName, WITNESS_KIND, Witn
 use crate::log::encoding::parse_decimal;
 use crate::log::note::{KeyError, KeyId, KeyKind, KeyName, VerifierKey};
 
-/// Why bytes are no policy. Lines count from 1.
+/// Why bytes are not a policy. Lines count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
@@ -18,7 +18,7 @@ pub enum PolicyError {
         /// The rule it breaks.
         rule: PolicyRule,
     },
-    /// The file is longer than any honest one.
+    /// The file exceeds the length limit.
     #[error("a policy has at most {max} bytes, this one has {length}")]
     TooLong {
         /// Bytes found.
@@ -26,7 +26,7 @@ pub enum PolicyError {
         /// Bytes accepted.
         max: usize,
     },
-    /// No line says who must have witnessed.
+    /// The quorum line is missing.
     #[error("there is no quorum line")]
     NoQuorum,
 }
@@ -76,10 +76,10 @@ pub enum PolicyRule {
     /// An election's logs have one origin.
     #[error("all log keys of an election are named after its origin")]
     SecondOrigin,
-    /// An authority's log key and cosigner key are two keys.
+    /// An authority's log key and cosigner key differ.
     #[error("a log key is no cosigner key as well")]
     SharedKey,
-    /// Name and id name one key.
+    /// A name and an id identify one key.
     #[error("another key has this name and key id")]
     KeyCollision,
     /// Names are defined once.
@@ -103,13 +103,13 @@ pub enum PolicyRule {
     /// There is one quorum line.
     #[error("there is a quorum line already")]
     SecondQuorum,
-    /// There is a bound on logs, witnesses and groups.
+    /// The numbers of logs, witnesses and groups are bounded.
     #[error("a policy has at most {} logs, witnesses and groups each", Policy::ENTRIES_MAX)]
     TooMany,
 }
 
 impl Policy {
-    /// Reads a policy from any bytes.
+    /// Parses a policy from arbitrary bytes.
     ///
     /// # Errors
     /// [`PolicyError`].
@@ -132,7 +132,7 @@ struct Reader {
     logs: Vec<Log>,
     witnesses: Vec<Witness>,
     groups: Vec<Group>,
-    /// What the quorum line says, once there was one.
+    /// The quorum line, once read; `Some(None)` for `quorum none`.
     quorum: Option<Option<Member>>,
     names: HashMap<PolicyName, Member>,
     members: HashSet<PolicyName>,
@@ -219,7 +219,7 @@ impl Reader {
         }
     }
 
-    /// A signature line must name at most one key of the policy.
+    /// Ensures that a signature line can name at most one key of the policy.
     fn claim_key_id(&mut self, key: &VerifierKey) -> Result<(), PolicyRule> {
         if self.key_ids.insert((key.name().clone(), key.id())) {
             Ok(())
@@ -260,7 +260,7 @@ impl Reader {
 
 type Item<'items> = &'items [u8];
 
-/// `N` items, and one more for an address, if it is there.
+/// Splits `N` items and an optional URL.
 fn optional_url<'items, const N: usize>(
     items: &[Item<'items>],
 ) -> Option<([Item<'items>; N], Option<Item<'items>>)> {

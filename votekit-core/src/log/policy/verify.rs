@@ -1,4 +1,4 @@
-//! Holding a checkpoint against a policy.
+//! Verifies a checkpoint against a policy.
 
 use super::{Policy, PolicyName};
 use crate::instant::UnixSeconds;
@@ -9,7 +9,7 @@ use crate::log::note::{KeyName, NoteError, VerifiedSignature, VerifierKey};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// It is no checkpoint.
+    /// It is not a checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// A signature is not valid, or, in strict reading, should not be there.
@@ -65,7 +65,7 @@ impl VerifiedCheckpoint {
         &self.checkpoint
     }
 
-    /// Who has cosigned it, in the note's order; each witness once.
+    /// Its cosignatures, in the note's order; one per witness.
     #[must_use]
     pub fn cosignatures(&self) -> &[Cosignature] {
         &self.cosignatures
@@ -73,10 +73,9 @@ impl VerifiedCheckpoint {
 }
 
 impl Policy {
-    /// Verifies a checkpoint's bytes as the specifications say: some log of the policy whose key is
-    /// named after the origin has signed, and a quorum of witnesses has cosigned these very lines.
-    /// Lines by unknown keys are ignored; a line in the name of a known key that is not valid is
-    /// fatal.
+    /// Verifies a checkpoint's bytes as the specifications say: a log of the policy whose key is
+    /// named after the origin has signed, and a quorum of witnesses has cosigned the same text.
+    /// Lines by unknown keys are ignored; an invalid line that names a known key is fatal.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -84,7 +83,7 @@ impl Policy {
         self.verify_checkpoint(&SignedCheckpoint::parse(note)?)
     }
 
-    /// As [`Policy::verify`], and nothing else may be in the note: one log signature first, then
+    /// As [`Policy::verify`], and the note holds nothing else: one log signature first, then
     /// cosignatures in the policy's order, each once; no unknown line, no extension line. No byte
     /// of such a note can change and still verify.
     ///
@@ -94,7 +93,7 @@ impl Policy {
         self.verify_checkpoint_strict(&SignedCheckpoint::parse(note)?)
     }
 
-    /// [`Policy::verify`] for a checkpoint that has been read already.
+    /// [`Policy::verify`] for a parsed checkpoint.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -110,7 +109,7 @@ impl Policy {
         }
     }
 
-    /// [`Policy::verify_strict`] for a checkpoint that has been read already.
+    /// [`Policy::verify_strict`] for a parsed checkpoint.
     ///
     /// # Errors
     /// [`VerifyError`].
@@ -123,6 +122,8 @@ impl Policy {
         }
         let keys = Keys::of(self, signed.unverified().origin());
         let signatures = signed.note().verify_strict(&keys.keys)?;
+        // Key indices below `keys.logs` are logs: one of them first, then witnesses in rising
+        // order.
         for (place, signature) in signatures.iter().enumerate() {
             let in_order = match place.checked_sub(1) {
                 None => signature.key < keys.logs,
@@ -153,6 +154,7 @@ impl Policy {
             else {
                 continue;
             };
+            // A witness that cosigned twice counts once.
             if std::mem::replace(&mut cosigned[place], true) {
                 continue;
             }
@@ -177,7 +179,7 @@ fn no_log(signed: &SignedCheckpoint) -> VerifyError {
 /// The keys that may sign a checkpoint of one origin: its logs, then the witnesses.
 struct Keys {
     keys: Vec<VerifierKey>,
-    /// How many of them are logs.
+    /// Number of logs among them.
     logs: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The close, with a node that dies in it, and what was published.
+//! The close, during which a node dies, and the check of the publication.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
@@ -16,13 +16,13 @@ use crate::chaos::LAW;
 use crate::chaos::load::Load;
 use crate::chaos::node::{PATIENCE, wait};
 
-/// How long a node publishes without hearing of it.
+/// How long a node publishes without receiving confirms.
 const UNCONFIRMED: Duration = Duration::from_millis(500);
 
 impl Installation {
-    /// Closes the poll under load. One of the nodes that take votes stands still when the close
-    /// begins and dies before it could end its epoch: the close waits for it, and says so, until it
-    /// is retired. Gives what the close said.
+    /// Closes the election under load. One of the ingest nodes is stopped when the close begins and
+    /// dies before it can end its epoch: the close waits for it, and reports so, until the node is
+    /// retired. Returns what the close reported.
     pub(super) fn close(&mut self, mut load: Load) -> Result<String> {
         let lost = self
             .members
@@ -30,8 +30,8 @@ impl Installation {
             .position(|member| member.name == "ingest-2")
             .context("there are two ingest nodes")?;
         let lost_name = self.members[lost].name.clone();
-        // It publishes and hears of no confirm: when it dies, some of its batches are confirmed and
-        // it does not know.
+        // It publishes and receives no confirms: when it dies, some of its batches are confirmed
+        // without its knowledge.
         self.members[lost].wire(Service::BallotBox, Wire::Deaf);
         std::thread::sleep(UNCONFIRMED);
         self.members[lost].signal(Signal::STOP)?;
@@ -49,7 +49,7 @@ impl Installation {
             "the close failed, and the poll is {}: {said}",
             self.state()?
         );
-        // While it waits nothing is counted, however long that is.
+        // While the close waits nothing may be counted, however long it takes.
         std::thread::sleep(Duration::from_secs(3));
         ensure!(
             self.state()? == "closing",
@@ -72,7 +72,7 @@ impl Installation {
         Ok(said)
     }
 
-    /// Asks the leader for the close, and waits until it has begun.
+    /// Requests the close from the leader, and waits until it has begun.
     fn begin_close(&self) -> Result<Child> {
         let begun = Instant::now();
         loop {
@@ -121,7 +121,7 @@ impl Installation {
         }
     }
 
-    /// Publishes, and holds what voters were told against it.
+    /// Publishes, and compares the publication with the answers to voters.
     pub(super) fn check(&mut self) -> Result<Report> {
         let ledger = self.rig.site().ledger_url();
         self.command(&["export", "bundle", "bundle", "--data", "shared", "--ledger", &ledger])?;
@@ -135,7 +135,7 @@ impl Installation {
         Ok(report)
     }
 
-    /// Lets votekit verify and recount what it published.
+    /// Verifies and recounts the publication with votekit.
     pub(super) fn verify_and_recount(&self) -> Result<()> {
         let ledger = self.rig.site().ledger_url();
         self.command(&[
@@ -148,7 +148,7 @@ impl Installation {
             "hashes",
         ])?;
         self.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
-        // The registry forgot marks more than once. It can be made to say again what the log says.
+        // The registry lost marks more than once. It can be rebuilt from the log.
         let registry = self.rig.site().registry_url();
         let place = ["--registry", &registry, "--data", "shared", "--ledger", &ledger];
         self.command(&[&["registry", "rebuild"], &place[..]].concat())?;
@@ -156,7 +156,7 @@ impl Installation {
         Ok(())
     }
 
-    /// How often voters were told to come back.
+    /// Number of 503 answers, which ask voters to retry.
     pub(super) fn told_to_come_back(&self) -> Result<usize> {
         let journal = BufReader::new(File::open(self.folder.join("journal.jsonl"))?);
         let mut count = 0;

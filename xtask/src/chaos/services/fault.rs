@@ -1,38 +1,38 @@
-//! What is done to an installation of several nodes and their servers.
+//! The faults of an installation of several nodes and their servers.
 
 use std::fmt;
 
 use crate::chaos::chance::Chance;
 
-/// One thing that goes wrong, and is mended.
+/// One fault, which is later repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// SIGKILL for a node that takes votes.
+    /// SIGKILL for an ingest node.
     KillIngest,
     KillValidator,
     KillSealer,
-    /// SIGKILL for a master of the Redis Cluster: its replica takes over, and it comes back as a
+    /// SIGKILL for a master of the Redis Cluster: its replica takes over, and it returns as a
     /// replica.
     KillRedis,
     KillRabbitMq,
     KillPostgreSql,
-    /// A node stands still for longer than its leases last.
+    /// A node is stopped for longer than its leases last.
     StallNode,
     StallServer,
-    /// One node's wires to one service are cut; everybody else's are not.
+    /// One node's connections to one service are cut; those of all other nodes are not.
     CutOff,
-    /// A master of the Redis Cluster loses all it had; later the registry is rebuilt.
+    /// A master of the Redis Cluster loses all its data; later the registry is rebuilt.
     ForgetMarks,
-    /// A validator dies after the marks of a batch and before the batch is passed on.
+    /// A validator dies after it marked a batch and before it forwarded it.
     KillAfterMark,
-    /// The leading sealer dies with a commit that the ledger never carries out.
+    /// The leading sealer dies with a commit that the ledger never executes.
     KillBeforeCommit,
-    /// The leading sealer dies after the ledger carried out its commit, and before it heard so.
+    /// The leading sealer dies after the ledger executed its commit and before it received the
+    /// reply.
     KillAfterCommit,
 }
 
 impl Fault {
-    /// Every kind.
     pub(super) const ALL: [Self; 13] = [
         Self::KillIngest,
         Self::KillValidator,
@@ -49,7 +49,7 @@ impl Fault {
         Self::KillAfterCommit,
     ];
 
-    /// So many faults, in rounds: each round has every kind once, in an order that is drawn.
+    /// `count` faults, in rounds: each round has every kind once, in random order.
     pub(super) fn rounds(count: u64, chance: &mut Chance) -> Vec<Self> {
         let mut faults = Vec::new();
         while (faults.len() as u64) < count {

@@ -1,5 +1,5 @@
-//! Commits of blocks, held up in the ledger: a leader that sent one waits for as long as it takes
-//! to kill it, on a fast machine and on a slow one.
+//! Blocks commits in the ledger: a leader that has sent one waits until it is killed, on a fast
+//! machine as on a slow one.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Child;
@@ -17,14 +17,14 @@ const HOLD: &str = "BEGIN; LOCK TABLE votekit.block IN EXCLUSIVE MODE;\n\\echo h
 const WAITING: &str =
     "from pg_locks where relation = 'votekit.block'::regclass and not granted and pid is not null";
 
-/// A lock on the table of blocks. Dropping it lets commits through again.
+/// A lock on the table of blocks. Dropping it lets commits proceed.
 pub(super) struct HeldCommits<'a> {
     rig: &'a Rig,
     session: Child,
 }
 
 impl<'a> HeldCommits<'a> {
-    /// Takes the lock, once a commit that is under way has ended.
+    /// Takes the lock, after any commit in progress has ended.
     pub(super) fn hold(rig: &'a Rig) -> Result<Self> {
         let mut held = Self { rig, session: rig.open_postgresql()? };
         writeln!(held.session.stdin.as_mut().context("asked for a pipe")?, "{HOLD}")?;
@@ -35,13 +35,13 @@ impl<'a> HeldCommits<'a> {
         Ok(held)
     }
 
-    /// Whether a commit has reached the ledger, and waits.
+    /// Whether a commit has reached the ledger and waits.
     pub(super) fn has_commit(&self) -> bool {
         let rows = self.rig.ask_postgresql(&format!("select pid {WAITING}"));
         rows.is_ok_and(|pids| !pids.is_empty())
     }
 
-    /// Ends the commits that wait: they are not carried out, whoever sent them.
+    /// Terminates the waiting commits: none is executed, whichever node sent it.
     pub(super) fn refuse_commits(&self) -> Result<()> {
         let begun = Instant::now();
         while self.has_commit() {
@@ -55,7 +55,7 @@ impl<'a> HeldCommits<'a> {
 
 impl Drop for HeldCommits<'_> {
     fn drop(&mut self) {
-        // Its session ends, and with it the transaction that holds the lock.
+        // Ends the session, and with it the transaction that holds the lock.
         let _ = self.session.kill();
         let _ = self.session.wait();
     }

@@ -13,11 +13,11 @@ use crate::chaos::load::LoadPlan;
 use crate::chaos::node::{PATIENCE, keep_answer, wait};
 use crate::services::Rig;
 
-/// How long an installation may take to get over a fault that is mended: an end for the run, not a
+/// Timeout for the recovery of an installation after a fault is repaired: an upper bound, not a
 /// target.
 const RECOVERY: Duration = Duration::from_secs(120);
 
-/// Leaves that the log must grow by before it is said to grow.
+/// Number of leaves by which the log must grow to count as growing.
 const GROWTH_LEAVES: u64 = 25;
 
 /// The nodes and the servers.
@@ -26,9 +26,9 @@ pub(super) struct Installation {
     pub(super) folder: PathBuf,
     pub(super) rig: Rig,
     pub(super) members: Vec<Member>,
-    /// Checkpoints that were seen.
+    /// Checkpoints fetched so far.
     pub(super) seen: Vec<PathBuf>,
-    /// From the death of a leader to the next leaf, by another.
+    /// From the death of a leader to the next leaf, sealed by another node.
     pub(super) takeovers: Vec<Duration>,
 }
 
@@ -54,7 +54,7 @@ impl Installation {
     }
 
     fn prepare(&mut self, plan: &LoadPlan) -> Result<()> {
-        // One more than the plan wants: duplicates and unknown credentials take no row.
+        // One more than planned: duplicates and unknown credentials use no row.
         let (electors, seed) =
             ((plan.votes_per_second * plan.duration_s + 1).to_string(), plan.seed.to_string());
         fs::write(self.folder.join("node.toml"), "[throttle]\nenabled = false\n")
@@ -92,7 +92,7 @@ impl Installation {
         self.office(&["election", "open", LAW, "--yes"])?;
         let ledger = self.rig.site().ledger_url();
         self.command(&["export", "bundle", "start", "--data", "shared", "--ledger", &ledger])?;
-        // The others learn of the election from the log.
+        // The other nodes learn of the election from the log.
         let begun = Instant::now();
         while !self.members.iter().all(|member| member.log_size().is_some()) {
             ensure!(
@@ -104,17 +104,17 @@ impl Installation {
         Ok(())
     }
 
-    /// The places of the nodes of one kind.
+    /// The indexes of the nodes of one kind.
     pub(super) fn places(&self, part: Part) -> Vec<usize> {
         (0..self.members.len()).filter(|place| self.members[*place].part == part).collect()
     }
 
-    /// Starts a node again.
+    /// Restarts a node.
     pub(super) fn start(&mut self, place: usize) -> Result<()> {
         self.members[place].start(&self.votekit, &self.folder)
     }
 
-    /// The place of the node that leads, once there is one.
+    /// The index of the leading node; waits until there is one.
     pub(super) fn leader(&self) -> Result<usize> {
         let begun = Instant::now();
         loop {
@@ -128,7 +128,7 @@ impl Installation {
         }
     }
 
-    /// Waits until the log grows, as some node that is there shows it. Gives how long that took.
+    /// Waits until some running node shows that the log has grown. Returns how long that took.
     pub(super) fn grows(&self, what: &str) -> Result<Duration> {
         let begun = Instant::now();
         let before = self.log_size();
@@ -143,8 +143,8 @@ impl Installation {
         Ok(begun.elapsed())
     }
 
-    /// Waits until the log grows, every node has read of it, and every node that takes votes takes
-    /// them. Gives how long that took.
+    /// Waits until the log has grown, every node has read the new leaves, and every ingest node
+    /// accepts votes. Returns how long that took.
     pub(super) fn recovers(&mut self, from: &str) -> Result<Duration> {
         let begun = Instant::now();
         let wanted = self.log_size() + GROWTH_LEAVES;
@@ -192,14 +192,13 @@ impl Installation {
         Ok(())
     }
 
-    /// Leaves of the log, as far as any node shows it.
+    /// Leaves of the log: the largest number any node shows.
     pub(super) fn log_size(&self) -> u64 {
         let up = self.members.iter().filter(|member| member.is_up());
         up.filter_map(Member::log_size).max().unwrap_or(0)
     }
 
-    /// Keeps the checkpoint that one of the nodes shows now: what it signed must never be taken
-    /// back.
+    /// Keeps a node's current checkpoint: the log must always remain consistent with it.
     pub(super) fn see_checkpoint(&mut self, place: usize) {
         let file = self.folder.join(format!("seen-{}", self.seen.len() + 1));
         if keep_answer(
@@ -213,8 +212,8 @@ impl Installation {
         }
     }
 
-    /// Runs an administrative verb on the node that leads. Leads it no more meanwhile, another is
-    /// asked.
+    /// Runs an administrative command on the leading node. If that node no longer leads, retries on
+    /// the new leader.
     pub(super) fn office(&self, arguments: &[&str]) -> Result<String> {
         let begun = Instant::now();
         loop {
@@ -228,7 +227,7 @@ impl Installation {
         }
     }
 
-    /// Runs votekit to its end and gives what it printed.
+    /// Runs votekit to its end and returns its output.
     pub(super) fn command(&self, arguments: &[&str]) -> Result<String> {
         let mut child = self.spawn(arguments, "commands")?;
         let status = wait(&mut child, PATIENCE)?;
@@ -246,12 +245,12 @@ impl Installation {
         Ok(self.said("commands.out"))
     }
 
-    /// What a file of the folder holds.
+    /// The content of a file in the folder.
     pub(super) fn said(&self, name: &str) -> String {
         fs::read_to_string(self.folder.join(name)).unwrap_or_default()
     }
 
-    /// Starts votekit; what it says goes to `NAME.out` and `NAME.log`.
+    /// Starts votekit; its output goes to `NAME.out` and `NAME.log`.
     pub(super) fn spawn(&self, arguments: &[&str], name: &str) -> Result<Child> {
         let file = |end: &str| {
             let name = format!("{name}.{end}");

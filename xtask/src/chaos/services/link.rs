@@ -1,4 +1,4 @@
-//! A wire between a node and a server that can be cut: everything a node says to a server goes
+//! A link between a node and a server that can be cut: all traffic of a node to a server passes
 //! through one.
 
 use std::collections::HashMap;
@@ -10,26 +10,26 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// What becomes of what is said.
+/// The state of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Wire {
-    /// It arrives.
+    /// All bytes arrive.
     Whole = 0,
-    /// Nothing arrives, and nobody is told: a network that loses everything. It arrives when the
-    /// wire is whole again.
+    /// No bytes arrive, without an error, like a network that loses everything. They arrive once
+    /// the link is whole again.
     Silent = 1,
-    /// Connections are ended, and new ones too.
+    /// Existing and new connections are closed.
     Broken = 2,
-    /// The link is gone for good.
+    /// The link is permanently gone.
     Gone = 3,
-    /// What the node says does not arrive; what the server says does.
+    /// Bytes of the node do not arrive; those of the server do.
     Unheard = 4,
-    /// What the server says does not arrive; what the node says does.
+    /// Bytes of the server do not arrive; those of the node do.
     Deaf = 5,
 }
 
-/// A port of the loopback address that stands for another.
+/// A loopback port that forwards to another.
 #[derive(Debug)]
 pub(super) struct Link {
     port: u16,
@@ -42,8 +42,8 @@ struct Shared {
     wire: AtomicU8,
     connections: AtomicU64,
     open: Mutex<HashMap<u64, [TcpStream; 2]>>,
-    /// Ports that the server tells of, and what is told instead: a Redis Cluster sends its clients
-    /// from node to node.
+    /// Ports that the server announces, and their replacements: a Redis Cluster redirects its
+    /// clients from node to node.
     told: Mutex<Vec<(String, String)>>,
 }
 
@@ -64,15 +64,15 @@ impl Link {
                 if shared.is(Wire::Gone) {
                     return;
                 }
-                // One that does not reach the server is ended: that is what the server being away
-                // looks like.
+                // On failure the client's connection is closed, as if the server were down.
                 let _ = shared.connect(client);
             }
         });
         Ok(link)
     }
 
-    /// Links to servers that tell their clients of one another: they tell of the links instead.
+    /// Links to servers that redirect their clients to one another: they announce the links' ports
+    /// instead.
     pub(super) fn to_cluster(ports: &[u16]) -> Result<Vec<Self>> {
         let links = ports.iter().map(|port| Self::to(*port)).collect::<Result<Vec<_>>>()?;
         let told: Vec<_> = ports
@@ -86,12 +86,12 @@ impl Link {
         Ok(links)
     }
 
-    /// Where to connect to in place of the server.
+    /// The port to connect to instead of the server's.
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
-    /// Cuts it, or mends it.
+    /// Cuts or restores the link.
     pub(super) fn set(&self, wire: Wire) {
         self.shared.wire.store(wire as u8, Ordering::SeqCst);
         if matches!(wire, Wire::Broken | Wire::Gone) {
@@ -107,7 +107,7 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.set(Wire::Gone);
-        // Whoever waits for connections sees it with the next one.
+        // The accepting thread notices it with the next connection.
         let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
     }
 }
@@ -140,8 +140,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Carries one direction, which one kind of wire holds up, until either side ends it; then the
-    /// other side is ended too.
+    /// Forwards one direction, which the state `held_up_by` blocks, until either side closes it;
+    /// then closes the other side too.
     fn carry(
         &self,
         number: u64,
@@ -169,8 +169,9 @@ impl Shared {
     }
 }
 
-/// Replaces `:PORT` by another of the same length, wherever no further digit follows.
+/// Replaces `:PORT` with another of the same length, unless a digit follows.
 fn tell_instead(said: &mut [u8], port: &[u8], instead: &[u8]) {
+    // Another length would invalidate the length prefixes of the protocol.
     if port.len() != instead.len() {
         return;
     }
@@ -209,7 +210,7 @@ mod tests {
                 let mut said = [0; 2];
                 stream.read_exact(&mut said)?;
                 stream.write_all(&said)?;
-                // Held until the other side is ended.
+                // Wait until the other side closes the connection.
                 let _ = stream.read(&mut said);
             }
             Ok(())
@@ -258,7 +259,7 @@ mod tests {
         server_side.write_all(b"c")?;
         assert!(hears_nothing(&mut node_side)?);
 
-        // What is held up is lost with the connection.
+        // Blocked bytes are lost with the connection.
         link.set(Wire::Broken);
         link.set(Wire::Whole);
         assert_eq!(node_side.read(&mut heard)?, 0);

@@ -1,4 +1,4 @@
-//! A node of the installation: its process, its addresses, its wires to the servers.
+//! A node of the installation: its process, its addresses, its links to the servers.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::chaos::LAW;
 use crate::chaos::node::{Addresses, Node, answer};
 use crate::services::Site;
 
-/// What a node does; each does one thing, so that the death of one kind shows.
+/// The role of a node. Each node has only one, so that the effect of its death shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Ingest,
@@ -49,7 +49,7 @@ impl Service {
     }
 }
 
-/// A node and what belongs to it. It never stays behind.
+/// A node and its links; killed on drop.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
@@ -63,7 +63,8 @@ pub(super) struct Member {
 }
 
 impl Member {
-    /// A node that is not started yet, `number` apart from all others.
+    /// A node that is not started yet. `number` must differ between nodes: it selects the
+    /// addresses.
     pub(super) fn new(part: Part, name: &str, number: u64, site: &Site) -> Result<Self> {
         let redis: Vec<u16> =
             (1..=crate::services::REDIS_NODES).map(|node| site.ports.redis(node)).collect();
@@ -119,12 +120,12 @@ impl Member {
         format!("{}.log", self.name)
     }
 
-    /// Whether its process is there.
+    /// Whether its process has been started, and not killed or stopped since.
     pub(super) fn is_up(&self) -> bool {
         self.node.is_some()
     }
 
-    /// Fails when the process ended and nobody had told it to.
+    /// Fails when the process ended without being killed or stopped.
     pub(super) fn check_runs(&mut self) -> Result<()> {
         if let Some(node) = &mut self.node {
             ensure!(
@@ -138,23 +139,23 @@ impl Member {
         Ok(())
     }
 
-    /// Ends it at once.
+    /// Kills it.
     pub(super) fn kill(&mut self) -> Result<()> {
         self.node.take().with_context(|| format!("{} does not run", self.name))?.kill()
     }
 
-    /// Ends it in order.
+    /// Stops it in order.
     pub(super) fn stop(&mut self) -> Result<()> {
         let stopped = self.node.take().map_or(Ok(()), Node::stop);
         stopped.with_context(|| self.name.clone())
     }
 
-    /// Lets it stand still, or go on.
+    /// Sends it a signal, such as STOP or CONT.
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         self.node.as_ref().with_context(|| format!("{} does not run", self.name))?.signal(signal)
     }
 
-    /// Cuts its wires to one service, or mends them.
+    /// Cuts its links to one service, or restores them.
     pub(super) fn wire(&self, service: Service, wire: Wire) {
         match service {
             Service::Registry => self.registry.iter().for_each(|link| link.set(wire)),
@@ -163,7 +164,7 @@ impl Member {
         }
     }
 
-    /// Leaves of the log that it shows.
+    /// Number of leaves in its current checkpoint.
     pub(super) fn log_size(&self) -> Option<u64> {
         answer(self.addresses.public(), &format!("/log/{LAW}/checkpoint"))?
             .lines()
@@ -172,7 +173,7 @@ impl Member {
             .ok()
     }
 
-    /// One of its metrics, summed over its labels that hold `label`.
+    /// The sum of one of its metrics over the lines that contain `label`.
     pub(super) fn metric(&self, name: &str, label: &str) -> Option<f64> {
         let text = answer(self.addresses.metrics(), "/metrics")?;
         let values = text.lines().filter(|line| {
@@ -182,12 +183,12 @@ impl Member {
         Some(values.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
     }
 
-    /// Votes that it took since its start.
+    /// Votes accepted since its start.
     pub(super) fn taken(&self) -> Option<f64> {
         self.metric("votes_submitted_total", "")
     }
 
-    /// Whether it seals.
+    /// Whether it is the leading sealer.
     pub(super) fn leads(&self) -> bool {
         self.part == Part::Seal && self.metric("node_leading", "").is_some_and(|leads| leads > 0.5)
     }

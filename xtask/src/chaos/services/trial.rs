@@ -1,4 +1,4 @@
-//! The faults, done and mended one at a time.
+//! Applies the faults and repairs them, one at a time.
 
 use std::time::{Duration, Instant};
 
@@ -14,35 +14,35 @@ use crate::chaos::chance::Chance;
 use crate::chaos::node::PATIENCE;
 use crate::services::{REDIS_NODES, Server};
 
-/// How long voters may still be answered on a ledger that is away: a node's lease, and how often it
-/// is looked at here.
+/// How long an ingest node may still answer voters after the ledger went down: a node's lease, plus
+/// the interval at which this program checks.
 const LEASE: Duration = Duration::from_millis(4_500);
 
-/// How long a vote may be under way whose node said a moment ago that it takes none.
+/// How long a vote may be in flight after its node first answered 503.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 
-/// How long a validator is watched for a mark while it cannot pass batches on.
+/// How long to wait for a validator to mark a batch while it cannot forward batches.
 const MARK: Duration = Duration::from_secs(5);
 
-/// How long a leader is watched for a commit while the ledger holds them up: less than a statement
-/// may take.
+/// How long to wait for a leader's commit while the ledger blocks commits: less than the statement
+/// timeout.
 const COMMIT: Duration = Duration::from_secs(6);
 
-/// How often the moment is made in which a node is to die. Once is enough unless the node loses its
-/// lead, or its batches, to the other one.
+/// Attempts to catch the moment at which a node must die. One suffices unless the node loses the
+/// leader lease, or its batches, to the other one.
 const ATTEMPTS: u32 = 20;
 
-/// What a fault came to.
+/// The result of a fault.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
-    /// To whom, and how.
+    /// The node or server concerned, and the manner.
     pub(super) told: String,
-    /// From the mending until everything works again.
+    /// From the repair until everything works again.
     pub(super) recovery: Duration,
 }
 
 impl Installation {
-    /// Does one fault, mends it, and waits until everything works again.
+    /// Applies one fault, repairs it, and waits until everything works again.
     pub(super) fn try_fault(&mut self, fault: Fault, chance: &mut Chance) -> Result<Trial> {
         let told = match fault {
             Fault::KillIngest => self.kill_node(Part::Ingest, chance)?,
@@ -63,11 +63,11 @@ impl Installation {
         Ok(Trial { told, recovery })
     }
 
-    /// One of the two nodes of a kind dies. Half of the time the other has to show that it can do
-    /// without it.
+    /// Kills one of the two nodes of a kind. Half of the time the other one must show that it can
+    /// work alone.
     fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
         let mut place = one_of(&self.places(part), chance);
-        // A sealer that follows is missed by nobody.
+        // Losing a sealer that does not lead has no effect: mostly choose the leader.
         if part == Part::Seal && !chance.once_in(3) {
             place = self.leader()?;
         }
@@ -75,7 +75,7 @@ impl Installation {
         let (begun, before) = (Instant::now(), self.log_size());
         self.members[place].kill()?;
         if leads {
-            // Counted from the kill, and nobody helps.
+            // Counted from the kill, without intervention.
             ensure!(
                 wait(PATIENCE, || self.log_size() > before),
                 "nobody seals without {}",
@@ -180,8 +180,8 @@ impl Installation {
         ))
     }
 
-    /// The registry forgets a third of what it knew. Votes are decided all the same, and an
-    /// operator makes it anew.
+    /// The registry loses a third of its data. Votes must be decided nevertheless, and an operator
+    /// rebuilds it.
     fn forget_marks(&mut self, chance: &mut Chance) -> Result<String> {
         let masters: Vec<u8> = self
             .rig
@@ -208,14 +208,14 @@ impl Installation {
         Ok(format!("redis-{node}"))
     }
 
-    /// A validator marks a batch in the registry, does not reach the ballot box to pass it on, and
+    /// A validator marks a batch in the registry, cannot reach the ballot box to forward it, and
     /// dies.
     fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
             let place = one_of(&self.places(Part::Validate), chance);
             let member = &self.members[place];
-            // Marked and not passed on: what was under way before the cut counts too, for within
-            // milliseconds it is all that the validator will have.
+            // Marked but not forwarded. Batches in flight before the cut count too: within
+            // milliseconds they are all the validator has.
             let held = || {
                 let marked = member.metric("batches_total", "marked")?;
                 Some(marked - member.metric("batches_total", "forwarded")?)
@@ -230,21 +230,21 @@ impl Installation {
         bail!("no validator marked a batch while it could not pass it on, in {ATTEMPTS} attempts")
     }
 
-    /// The leader sends a commit, which the ledger does not carry out, or of which the leader does
-    /// not hear; then it dies.
+    /// The leader sends a commit that the ledger does not execute, or whose reply the leader does
+    /// not receive; then it dies.
     fn kill_in_commit(&mut self, carried_out: bool, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS {
             let held = HeldCommits::hold(&self.rig)?;
             let place = self.leader()?;
             let leader = &self.members[place];
-            // Votes keep coming: it has a block to commit before long.
+            // Votes keep arriving: it soon has a block to commit.
             let sent = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
             if wait(COMMIT, || sent() && held.has_commit()) {
                 let known = leader.log_size().unwrap_or_default();
                 let who = if carried_out {
                     leader.wire(Service::Ledger, Wire::Deaf);
                     drop(held);
-                    // Others read the ledger: it has leaves that the leader does not know of.
+                    // Others read the ledger: it has leaves that the leader does not know.
                     let unheard = || {
                         let known = leader.log_size();
                         known.is_some_and(|known| known < self.log_size())
@@ -256,6 +256,7 @@ impl Installation {
                     self.die_at_the_cut(place, Service::Ledger, chance)?
                 } else {
                     let who = leader.name.clone();
+                    // Killed before its commit is refused: it must not learn the outcome.
                     leader.signal(Signal::KILL)?;
                     held.refuse_commits()?;
                     drop(held);
@@ -267,14 +268,14 @@ impl Installation {
                 return Ok(format!("{who}, which knew of {known} leaves"));
             }
             drop(held);
-            // Another may lead by now.
+            // Another node may lead by now.
             std::thread::sleep(Duration::from_secs(1));
         }
         bail!("no leader sent a commit that the ledger held up, in {ATTEMPTS} attempts")
     }
 
-    /// Kills a node whose wire is held up, so that what it had said is lost with it, and starts it
-    /// again.
+    /// Kills a node whose link is blocked, so that the blocked bytes are lost with it, and starts
+    /// it again.
     fn die_at_the_cut(
         &mut self,
         place: usize,
@@ -289,8 +290,8 @@ impl Installation {
         Ok(self.members[place].name.clone())
     }
 
-    /// The ledger is away for long. Voters must hear so once the leases have run out, and must not
-    /// be told that they have voted.
+    /// The ledger is down for long. Voters must get a 503 once the leases have expired, and must
+    /// not be answered that their votes are stored.
     pub(super) fn outage(&mut self, length: Duration) -> Result<Trial> {
         self.rig.kill(Server::PostgreSql)?;
         let begun = Instant::now();
@@ -302,7 +303,7 @@ impl Installation {
         for place in self.places(Part::Ingest) {
             let member = &self.members[place];
             let before = refusals(member);
-            // Without this it may just as well keep them waiting.
+            // Without this check, a node that only keeps voters waiting would pass too.
             ensure!(
                 wait(PATIENCE, || refusals(member) > before),
                 "{} told no voter that the ledger is away",
@@ -337,7 +338,7 @@ impl Installation {
     }
 }
 
-/// Whether something comes true in time.
+/// Whether a condition becomes true before the timeout.
 fn wait(patience: Duration, holds: impl Fn() -> bool) -> bool {
     let begun = Instant::now();
     while !holds() {
